@@ -1,0 +1,81 @@
+"""Which trainer modules a recipe needs, found in their text; and their hash and bytes.
+
+Every slot resolves its kind in one `match`, whose cases import what they return. A case for a component that the recipe does not name is
+not followed, so brotli's module is no part of a recipe that packs with zlib.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import trainer
+from trainer.recipe.recipe import Recipe
+
+ROOT = "trainer.__main__"
+TRAINER = Path(trainer.__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerCode:
+    """The modules a recipe reaches."""
+
+    modules: tuple[str, ...]
+    """Dotted names, sorted."""
+    sha256: str
+    """Of names and contents."""
+    bytes: int
+    """Of the source files as they are."""
+
+
+def trainer_code(recipe: Recipe) -> TrainerCode:
+    """The code that this recipe runs."""
+    used = {type(component).__name__ for component in components(recipe)}
+    names = tuple(sorted(reachable(ROOT, used)))
+    contents = [module_file(name).read_bytes() for name in names]
+    digest = hashlib.sha256()
+    for name, content in zip(names, contents, strict=True):
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return TrainerCode(names, digest.hexdigest(), sum(map(len, contents)))
+
+
+def components(value: Any) -> Iterator[Any]:
+    """Every dataclass instance inside a recipe, itself included."""
+    if is_dataclass(value):
+        yield value
+        for field in fields(value):
+            yield from components(getattr(value, field.name))
+
+
+def reachable(root: str, used: set[str]) -> set[str]:
+    """Names of the modules that `root` imports, directly or not, itself included."""
+    found: set[str] = set()
+    waiting = [root]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            tree = ast.parse(module_file(name).read_bytes(), name)
+            waiting += imported_modules(tree, used)
+    return found
+
+
+def imported_modules(node: ast.AST, used: set[str]) -> Iterator[str]:
+    """Trainer modules imported below a node, without those in cases that this recipe cannot enter."""
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainer."):
+        yield str(node.module)
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.match_case) and is_excluded(child.pattern, used)):
+            yield from imported_modules(child, used)
+
+
+def is_excluded(pattern: ast.pattern, used: set[str]) -> bool:
+    """Whether a case is for a recipe component that is not in use."""
+    return isinstance(pattern, ast.MatchClass) and isinstance(pattern.cls, ast.Name) and pattern.cls.id not in used
+
+
+def module_file(name: str) -> Path:
+    """The source of a trainer module."""
+    return TRAINER.joinpath(*name.split(".")[1:]).with_suffix(".py")

@@ -1,0 +1,45 @@
+"""The two streams: stdout carries the answer, stderr everything else."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from pgolf.findings import Finding
+
+STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def answer_console() -> Console:
+    """stdout; as wide as needed where nobody looks at a screen."""
+    console = Console(highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)
+
+
+def progress_console() -> Console:
+    """stderr."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(line: str) -> None:
+    """Nothing; a line on stderr."""
+    progress_console().print(escape(line))
+
+
+def print_json(document: Any) -> None:
+    """Nothing; one JSON object on stdout and nothing else."""
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def findings_table(findings: list[Finding]) -> Table:
+    """One line a finding, with its fix where there is one."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for finding in findings:
+        text = escape(finding.message) + (f"\n[dim]fix: {escape(finding.fix)}[/dim]" if finding.fix else "")
+        table.add_row(f"[{STYLES[finding.severity]}]{finding.severity}[/]", finding.rule, text)
+    return table

@@ -1,0 +1,34 @@
+"""`pgolf launchers`: the places where runs can happen."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from pgolf.cli.console import answer_console, print_json
+from pgolf.cli.options import Json
+from pgolf.errors import LauncherError
+from pgolf.launching import launcher_entries, load_launcher
+
+
+def launchers(is_json: Json = False) -> None:
+    """List installed launchers, their options, and what is wrong with those that cannot be loaded."""
+    found = [describe(name) for name in sorted(launcher_entries())]
+    if is_json:
+        print_json({"launchers": found})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("launcher", "what it is", "launch.options"):
+        table.add_column(column)
+    for row in found:
+        table.add_row(row["name"], escape(row["summary"] or row["error"]), ", ".join(row["options"]) or "none")
+    answer_console().print(table)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """A launcher by name, or why it cannot be had."""
+    try:
+        launcher = load_launcher(name)
+    except LauncherError as error:
+        return {"name": name, "summary": None, "options": [], "error": str(error)}
+    return {"name": name, "summary": launcher.summary, "options": list(launcher.Options.model_fields), "error": None}

@@ -1,0 +1,53 @@
+"""Options that several commands share, and what they select."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgolf.cli.console import say
+from pgolf.rundir import newest_run
+from pgolf.specs.loading import LoadedSpec, load_spec, load_spec_of_run
+
+SpecArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[SPEC]", help="A YAML file, or the name of a shipped experiment. Default: that of the newest run, else quickstart."),
+]  # fmt: skip
+SpecArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SPEC]...", help="YAML files or names of shipped experiments. Default: that of the newest run, else quickstart."),
+]  # fmt: skip
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a run id or a part of one.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of all runs.")]
+Assignments = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one value, for example recipe.budget.train=100.")
+]
+Overlays = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="NAME|FILE", help="Apply an overlay of the spec (tiny, micro) or of a file."),
+]
+On = Annotated[str | None, typer.Option("--on", help="Launcher, in place of launch.on.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return once the run has started.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start another attempt beside the earlier ones.")]
+DEFAULT_RUNS_DIR = Path("runs")
+DEFAULT_SPEC = "quickstart"
+
+
+def select_spec(
+    reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None, on: str | None = None
+) -> LoadedSpec:
+    """The spec that the arguments mean. Says which, where the user did not.
+
+    Raises: SpecError with file:line.
+    """
+    extra = [*(assignments or []), *([f"launch.on={on}"] if on else [])]
+    if reference is not None:
+        return load_spec(reference, overlays or [], extra)
+    newest = newest_run(runs_dir)
+    if newest is None:
+        say(f"no spec given and no run in {runs_dir}: {DEFAULT_SPEC}")
+        return load_spec(DEFAULT_SPEC, overlays or [], extra)
+    say(f"no spec given: that of the newest run, {newest.run_id}")
+    return load_spec_of_run(newest.files.spec, overlays or [], extra)

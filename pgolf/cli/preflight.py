@@ -1,0 +1,101 @@
+"""`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pgolf.cli import options
+from pgolf.cli.console import answer_console, findings_table, print_json, say
+from pgolf.errors import CheckFailed, LauncherError
+from pgolf.findings import Finding
+from pgolf.launching import Job, load_launcher
+from pgolf.preflight.examine import Preflight, examine
+from pgolf.preflight.stopwatch import time_steps
+from pgolf.rundir import RunDirectory
+from pgolf.specs.loading import LoadedSpec
+
+
+def preflight(
+    specs: options.SpecArguments = None,
+    assignments: options.Assignments = None,
+    overlays: options.Overlays = None,
+    on: options.On = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_calibrated: Annotated[bool, typer.Option("--calibrate", help="Time real training steps here.")] = False,
+    is_json: options.Json = False,
+) -> None:
+    """Say whether a spec will fit and be allowed, and what it will take. Exit code 3 if any check fails."""
+    loaded = [options.select_spec(spec, runs_dir, overlays, assignments, on) for spec in specs or [None]]
+    examined = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
+    if is_json:
+        documents = [found.as_json() for found in examined]
+        print_json(documents[0] if len(documents) == 1 else {"specs": documents})
+    else:
+        for found in examined:
+            print_preflight(found)
+    failed = [finding.rule for found in examined for finding in found.failures]
+    if failed:
+        raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
+
+
+def examine_fully(loaded: LoadedSpec, runs_dir: "options.RunsDir", is_calibrated: bool) -> Preflight:
+    """The preflight of a spec with its launcher's findings and, on request, measured steps."""
+    found = examine(loaded.spec, runs_dir=runs_dir, on_progress=say)
+    if is_calibrated and found.located is not None:
+        seconds = time_steps(found)
+        found = examine(loaded.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
+    return found.with_findings(launcher_findings(found, runs_dir))
+
+
+def launcher_findings(found: Preflight, runs_dir: "options.RunsDir") -> list[Finding]:
+    """What the launcher has to say; that it cannot be loaded is a finding too."""
+    launch = found.spec.launch
+    run = RunDirectory(runs_dir / found.spec.name / "seed-0")
+    try:
+        job = Job(run=run, gpu=launch.gpu, options=launch.options, is_detached=False)
+        return load_launcher(launch.on).check(job)
+    except LauncherError as error:
+        return [Finding("fail", "launcher", str(error), "pgolf launchers")]
+
+
+def print_preflight(found: Preflight) -> None:
+    """Nothing; the numbers, then the findings."""
+    console = answer_console()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    for name, text in describe(found):
+        table.add_row(name, escape(text))
+    console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
+    console.print(table)
+    console.print(findings_table(found.findings))
+
+
+def describe(found: Preflight) -> list[tuple[str, str]]:
+    """The numbers of a preflight, for people."""
+    rows = []
+    if found.groups:
+        parts = ", ".join(f"{name} {size:,}" for name, size in found.groups.items())
+        rows.append(("parameters", f"{sum(found.groups.values()):,} ({parts})"))
+    if found.model_bytes:
+        model, code = found.model_bytes, found.code.bytes
+        rows.append(("artifact", f"model {model.estimate:,} + code {code:,} = {model.estimate + code:,} bytes"))
+    if found.duration:
+        rows.append(("train", f"{seconds(found.duration.train_seconds)}; {found.duration.basis}"))
+        rows.append(("score", seconds(found.duration.evaluate_seconds)))
+    if found.epochs is not None:
+        rows.append(("epochs", f"{found.epochs:.2f}"))
+    if found.usd is not None:
+        rows.append(("cost", f"${found.usd:.2f}"))
+    return rows
+
+
+def seconds(value: float | None) -> str:
+    """Seconds in the unit that people would use."""
+    if value is None:
+        return "unknown"
+    if value < 120:
+        return f"{value:.0f} s"
+    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:,.1f} h"

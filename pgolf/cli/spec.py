@@ -1,0 +1,142 @@
+"""`pgolf spec`: look at a spec before it runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from pgolf.cli import options
+from pgolf.cli.console import answer_console, print_json, say
+from pgolf.errors import UsageError
+from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.identity import recipe_json
+from pgolf.specs.loading import LoadedSpec, shipped_specs
+from trainer.recipe.plan import execution_plan
+
+spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, list, new.")
+
+NEW_SPEC = """\
+# `pgolf run {file}` runs it; `pgolf spec show {file}` prints every value and where it came from.
+spec_version: 1
+extends: {base}
+name: {name}
+question: What happens if ...?
+recipe:
+  optimizer: {{matrix_lr: 0.03}}
+"""
+
+
+@spec_app.command()
+def show(
+    spec: options.SpecArgument = None,
+    assignments: options.Assignments = None,
+    overlays: options.Overlays = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_plan: Annotated[bool, typer.Option("--plan", help="Print the execution plan instead.")] = False,
+    is_json: options.Json = False,
+) -> None:
+    """Print every resolved value and where it came from."""
+    loaded = options.select_spec(spec, runs_dir, overlays, assignments)
+    if is_plan:
+        print_plan(loaded.spec, is_json)
+    elif is_json:
+        print_json(resolved(loaded.spec) | {"sources": loaded.sources})
+    else:
+        print_values(loaded)
+
+
+def print_plan(spec: ExperimentSpec, is_json: bool) -> None:
+    """Nothing; the executions of the model, in order."""
+    plan = execution_plan(spec.recipe.model)
+    rows = [{name: getattr(execution, name) for name in execution.__slots__} for execution in plan]
+    if is_json:
+        print_json({"plan": rows})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("#", *rows[0]):
+        table.add_column(column)
+    for index, row in enumerate(rows):
+        table.add_row(str(index), *("-" if value is None else str(value) for value in row.values()))
+    answer_console().print(table)
+
+
+def print_values(loaded: LoadedSpec) -> None:
+    """Nothing; one line a value."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("key", "value", "from"):
+        table.add_column(column)
+    for key, value in flatten(resolved(loaded.spec)).items():
+        table.add_row(key, escape(json.dumps(value)), escape(loaded.sources.get(key, "default")))
+    answer_console().print(table)
+
+
+def resolved(spec: ExperimentSpec) -> dict[str, Any]:
+    """Every value of a spec as JSON."""
+    return spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe)}
+
+
+def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+@spec_app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="A")],
+    second: Annotated[str, typer.Argument(metavar="B")],
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_json: options.Json = False,
+) -> None:
+    """Print the keys in which two specs differ."""
+    left, right = (flatten(resolved(options.select_spec(name, runs_dir, None, None).spec)) for name in (first, second))
+    keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
+    if is_json:
+        print_json({"differences": {key: [left.get(key), right.get(key)] for key in keys}})
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("key", first, second):
+        table.add_column(escape(column))
+    for key in keys:
+        table.add_row(key, escape(json.dumps(left.get(key))), escape(json.dumps(right.get(key))))
+    answer_console().print(table)
+
+
+@spec_app.command()
+def schema() -> None:
+    """Print the JSON schema of a spec, for editors."""
+    document = ExperimentSpec.model_json_schema()
+    # These two belong to files and not to specs: they are gone once a file is resolved.
+    document["properties"] |= {
+        "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},
+        "overlays": {"type": "object", "description": "Named changes, applied by --with NAME."},
+    }
+    print_json(document)
+
+
+@spec_app.command("list")
+def list_shipped() -> None:
+    """Print the shipped experiments."""
+    for name, file in shipped_specs().items():
+        typer.echo(f"{name}\t{file}")
+
+
+@spec_app.command()
+def new(
+    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("spec.yaml"),
+    base: Annotated[str, typer.Option("--extends", help="The experiment to build on.")] = options.DEFAULT_SPEC,
+) -> None:
+    """Write a small spec to start from."""
+    if file.exists():
+        raise UsageError(f"{file} is already there; give another name")
+    name = "".join(letter if letter.isalnum() else "-" for letter in file.stem.lower()).strip("-") or "my-run"
+    file.write_text(NEW_SPEC.format(file=file, base=base, name=name), encoding="utf-8")
+    say(f"wrote {file}; `pgolf run {file}` runs it")

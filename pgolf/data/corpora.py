@@ -1,0 +1,71 @@
+"""Documents from files."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pgolf.errors import DataError
+
+TEXT_SUFFIXES = {".txt", ".md", ".rst"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text that stays in one piece: it is either trained on or scored."""
+
+    id: str
+    text: str
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """The documents of a .jsonl or .jsonl.gz file (one object with `text` a line), of a text file, or of a folder of these.
+
+    Raises: DataError naming file and line of the first thing that is not a document.
+    """
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and is_readable(file))
+        if not files:
+            raise DataError(f"{path} holds no .jsonl, .jsonl.gz, .txt, .md or .rst file")
+        for file in files:
+            yield from read_file(file)
+    elif not path.exists():
+        raise DataError(f"{path}: no such file or folder")
+    else:
+        yield from read_file(path)
+
+
+def is_readable(file: Path) -> bool:
+    return file.suffix in TEXT_SUFFIXES or file.name.endswith((".jsonl", ".jsonl.gz"))
+
+
+def read_file(file: Path) -> Iterator[Document]:
+    """The documents of one file."""
+    try:
+        if file.name.endswith(".jsonl.gz"):
+            with gzip.open(file, "rt", encoding="utf-8") as lines:
+                yield from read_lines(file, lines)
+        elif file.suffix == ".jsonl":
+            with file.open(encoding="utf-8") as lines:
+                yield from read_lines(file, lines)
+        else:
+            yield Document(str(file), file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+        raise DataError(f"{file}: not readable as UTF-8 text: {error}") from error
+
+
+def read_lines(file: Path, lines: IO[str]) -> Iterator[Document]:
+    """The documents of a JSON-lines file."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            text = record["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{file}:{number}: found {line.strip()[:60]!r}, expected an object with `text`") from error
+        if not isinstance(text, str):
+            raise DataError(f"{file}:{number}: `text` is {type(text).__name__}, expected a string")
+        yield Document(str(record.get("id", f"{file.name}:{number}")), text)

@@ -1,0 +1,101 @@
+"""From a data slot to a folder of verified shards."""
+
+import fcntl
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from pgolf.data.embedded import embedded_documents
+from pgolf.data.manifests import Manifest
+from pgolf.data.prepare import Preparation, prepare
+from pgolf.data.verify import check_files
+from pgolf.errors import DataError, MachineError
+from pgolf.rulesets.ruleset import Ruleset
+from trainer.recipe.data import DataRecipe, Embedded, Shards
+from trainer.recipe.recipe import Recipe
+
+# A tenth of the documents: above 100,000 bytes whatever Python's version puts where.
+EMBEDDED_VALIDATION_FRACTION = 0.1
+# Part of the cache folder's name, to be raised when the corpus or its split is made in another way.
+EMBEDDED_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedData:
+    """Data at hand, every file with the hash of its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> LocatedData:
+    """The folder of a data slot; the embedded corpus is made there on first use.
+
+    Raises: DataError when the data is missing, damaged, or for another vocabulary.
+    """
+    match data:
+        case Shards():
+            folder = Path(data.folder)
+        case Embedded():
+            folder = embedded_folder(data.vocabulary_size, on_progress)
+    manifest = check_files(folder)
+    size = manifest.tokenizer.vocabulary_size
+    if data.vocabulary_size not in (None, size):
+        raise DataError(
+            f"{folder} has a tokenizer of {size:,} pieces; recipe.data.vocabulary_size is {data.vocabulary_size:,}"
+        )
+    return LocatedData(folder, manifest)
+
+
+def resolve_vocabulary(recipe: Recipe, located: LocatedData | None, ruleset: Ruleset) -> Recipe | None:
+    """The recipe with its vocabulary size: from the spec, the manifest, or the ruleset's facts on a known folder name.
+
+    None when none of them knows.
+    """
+    if recipe.data.vocabulary_size is not None:
+        return recipe
+    size = located.manifest.tokenizer.vocabulary_size if located else None
+    if size is None and isinstance(recipe.data, Shards) and (facts := ruleset.data.get(Path(recipe.data.folder).name)):
+        size = facts.vocabulary_size
+    return None if size is None else replace(recipe, data=replace(recipe.data, vocabulary_size=size))
+
+
+def embedded_folder(vocabulary_size: int, on_progress: Callable[[str], None]) -> Path:
+    """The cached shards of the embedded corpus; two processes that need them first make them once.
+
+    Raises: MachineError when the cache cannot be written.
+    """
+    cache = user_cache_path("pgolf")
+    name = f"embedded-{EMBEDDED_VERSION}-python{platform.python_version()}-{vocabulary_size}"
+    folder = cache / name
+    if (folder / "manifest.json").exists():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "manifest.json").exists():
+                build_embedded(folder, vocabulary_size, on_progress)
+    except OSError as error:
+        raise MachineError(f"{error.filename or cache}: {error.strerror}; the embedded corpus is cached there") from error
+    return folder
+
+
+def build_embedded(folder: Path, vocabulary_size: int, on_progress: Callable[[str], None]) -> None:
+    """Nothing; the shards are in the folder, all or none of them."""
+    on_progress("preparing the embedded corpus (first use)")
+    unfinished = folder.with_name(folder.name + ".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    preparation = Preparation(
+        name="embedded",
+        out=unfinished,
+        validation_fraction=EMBEDDED_VALIDATION_FRACTION,
+        vocabulary_size=vocabulary_size,
+    )
+    prepare(embedded_documents(), preparation, on_progress)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.replace(folder)

@@ -1,0 +1,84 @@
+"""manifest.json: what a folder of shards holds, to the byte."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pgolf.errors import DataError
+from trainer.recipe.files import DataFiles, read_json, write_json
+
+
+class ManifestPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ShardEntry(ManifestPart):
+    """One shard file."""
+
+    file: str
+    tokens: int
+    sha256: str
+
+
+class Split(ManifestPart):
+    """The training or the validation half."""
+
+    documents: int
+    tokens: int
+    """With one BOS a document."""
+    bytes: int
+    """UTF-8 bytes of the text."""
+    shards: list[ShardEntry]
+
+
+class TokenizerEntry(ManifestPart):
+    """tokenizer.model."""
+
+    vocabulary_size: int
+    sha256: str
+    lossless: bool
+    """Whether every document came back unchanged from its tokens."""
+
+
+class Manifest(ManifestPart):
+    """The identity of a data set: its hash enters every spec_sha256 that trains on it."""
+
+    format: Literal["pgolf-shards-1"] = "pgolf-shards-1"
+    name: str
+    tokenizer: TokenizerEntry
+    train: Split
+    validation: Split
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the canonical JSON; no path and no date is in it."""
+        canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def write(self, folder: Path) -> None:
+        write_json(DataFiles(folder).manifest, self.model_dump())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder.
+
+    Raises: DataError saying what is missing or malformed.
+    """
+    path = DataFiles(folder).manifest
+    try:
+        return Manifest.model_validate(read_json(path))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; `pgolf data prepare TEXT --out {folder}` makes one") from None
+    except (OSError, ValueError, ValidationError) as error:
+        raise DataError(f"{path}: {describe(error)}") from error
+
+
+def describe(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error)

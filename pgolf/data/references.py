@@ -1,0 +1,104 @@
+"""What old methods make of the same validation bytes, so that a score means something.
+
+An order-2 byte model counted on the training text knows two bytes of context; brotli knows the validation text alone.
+A trained language model that does not beat the first by far has not learned.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.recipe.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FILE_NAME = "references.json"
+BROTLI_BYTES = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Bits per byte of the validation text."""
+
+    order2_bpb: float
+    brotli_bpb: float
+    """Brotli at quality 11 on the first 4 MB of it."""
+
+
+def order2_bits(train: bytes, validation: bytes) -> float:
+    """Bits per byte of an order-2 byte model counted on `train`.
+
+    Orders 2, 1 and 0 are interpolated with Witten-Bell weights: a context that was followed by d different bytes in n
+    visits gives n / (n + d) of the mass to its own counts and the rest to the shorter context.
+    """
+    import numpy as np
+
+    seen, target = as_array(train), as_array(validation)
+    probability = np.full(len(target), 1 / 256)
+    for order in range(3):
+        counts = count_contexts(seen, order)
+        context = context_numbers(target, order)
+        visits, kinds = counts.sum(axis=1)[context], (counts > 0).sum(axis=1)[context]
+        own = counts[context, target]
+        with np.errstate(invalid="ignore"):
+            mixed = (own + kinds * probability) / (visits + kinds)
+        probability = np.where(visits > 0, mixed, probability)
+    return float(-np.log2(probability).mean())
+
+
+def as_array(text: bytes) -> "NDArray[np.uint8]":
+    import numpy as np
+
+    return np.frombuffer(text, dtype=np.uint8)
+
+
+def context_numbers(text: "NDArray[np.uint8]", order: int) -> "NDArray[np.int64]":
+    """The number of the context before each byte; before the text stand zeros."""
+    import numpy as np
+
+    number = np.zeros(len(text), dtype=np.int64)
+    for distance in range(order, 0, -1):
+        before = np.concatenate((np.zeros(distance, np.int64), text[:-distance].astype(np.int64)))[: len(text)]
+        number = number * 256 + before
+    return number
+
+
+def count_contexts(text: "NDArray[np.uint8]", order: int) -> "NDArray[np.int64]":
+    """How often each byte followed each context. Shapes: (256^order, 256)."""
+    import numpy as np
+
+    cells = context_numbers(text, order) * 256 + text
+    return np.bincount(cells, minlength=256 ** (order + 1)).reshape(-1, 256)
+
+
+def measure_references(train: Iterable[str], validation: Iterable[str]) -> References:
+    """The figures of a corpus."""
+    import brotli
+
+    train_text, validation_text = "".join(train).encode(), "".join(validation).encode()
+    head = validation_text[:BROTLI_BYTES]
+    compressed = brotli.compress(head, quality=11, lgwin=24)
+    return References(
+        order2_bpb=order2_bits(train_text, validation_text), brotli_bpb=8 * len(compressed) / max(len(head), 1)
+    )
+
+
+def write_references(folder: Path, references: References) -> None:
+    write_json(folder / FILE_NAME, {"order2_bpb": references.order2_bpb, "brotli_bpb": references.brotli_bpb})
+
+
+def read_references(folder: Path) -> References | None:
+    """The figures kept beside the shards, or None where nobody measured them."""
+    try:
+        document: dict[str, Any] = read_json(folder / FILE_NAME)
+        return References(order2_bpb=document["order2_bpb"], brotli_bpb=document["brotli_bpb"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def is_well_below(val_bpb: float, references: References) -> bool:
+    """Whether a score is at least a tenth of a bit under the order-2 model's."""
+    return val_bpb <= references.order2_bpb - 0.1

@@ -1,0 +1,76 @@
+"""Writing and checking token shards. The format is described where it is read: trainer/data/shards.py."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgolf.data.manifests import ShardEntry
+from pgolf.errors import DataError
+from trainer.recipe.files import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAGIC_NUMBER, FORMAT_VERSION, HEADER_INTS = 20240520, 1, 256
+SHARD_TOKENS = 100_000_000
+
+
+class ShardWriter:
+    """Collects documents and writes a shard whenever one is full. A document may cross into the next shard."""
+
+    def __init__(self, folder: Path, prefix: str, shard_tokens: int = SHARD_TOKENS) -> None:
+        self.folder, self.prefix, self.shard_tokens = folder, prefix, shard_tokens
+        self.pending: list[int] = []
+        self.entries: list[ShardEntry] = []
+
+    def add(self, tokens: list[int]) -> None:
+        """Nothing; the tokens are kept or written."""
+        self.pending += tokens
+        while len(self.pending) >= self.shard_tokens:
+            self.write(self.pending[: self.shard_tokens])
+            del self.pending[: self.shard_tokens]
+
+    def close(self) -> list[ShardEntry]:
+        """The shards, all of them on disk."""
+        if self.pending:
+            self.write(self.pending)
+        return self.entries
+
+    def write(self, tokens: list[int]) -> None:
+        import numpy as np
+
+        header = np.zeros(HEADER_INTS, dtype="<i4")
+        header[:3] = MAGIC_NUMBER, FORMAT_VERSION, len(tokens)
+        content = header.tobytes() + np.asarray(tokens, dtype="<u2").tobytes()
+        name = f"{self.prefix}_{len(self.entries):06d}.bin"
+        write_whole(self.folder / name, content)
+        digest = hashlib.sha256(content).hexdigest()
+        self.entries.append(ShardEntry(file=name, tokens=len(tokens), sha256=digest))
+
+
+def read_shard(path: Path) -> "NDArray[np.uint16]":
+    """The tokens of a shard.
+
+    Raises: DataError when header or size are not exact.
+    """
+    import numpy as np
+
+    content = path.read_bytes()
+    header = np.frombuffer(content[: 4 * HEADER_INTS], dtype="<i4") if len(content) >= 4 * HEADER_INTS else None
+    if header is None or (header[0], header[1]) != (MAGIC_NUMBER, FORMAT_VERSION):
+        raise DataError(f"{path} is not a token shard: {len(content):,} bytes that begin with {content[:8]!r}")
+    tokens = np.frombuffer(content[4 * HEADER_INTS :], dtype="<u2") if len(content) % 2 == 0 else []
+    if len(tokens) != header[2]:
+        raise DataError(f"{path}: the header says {header[2]:,} tokens, the file holds {len(tokens):,}")
+    return tokens  # type: ignore[return-value]
+
+
+def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any]"]:
+    """The documents of a token stream, each without its leading BOS."""
+    import numpy as np
+
+    starts = np.flatnonzero(tokens == begin)
+    for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
+        yield tokens[start + 1 : stop]

@@ -1,0 +1,108 @@
+"""Launchers: places where a job can run, and how pgolf talks to them.
+
+A launcher comes through the entry-point group `pgolf.launchers`, the built-in ones too. A job is a run directory going in and a
+run directory coming out; a handle is plain JSON, written beside the run, by which another process finds the job again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel
+
+from pgolf.errors import LauncherError
+from pgolf.findings import Finding
+from pgolf.rundir import RunDirectory
+from trainer.recipe.files import write_json
+
+GROUP = "pgolf.launchers"
+Handle = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a launcher is asked to run."""
+
+    run: RunDirectory
+    """Created, with spec.json and run.json in it."""
+    gpu: str | None
+    """Kind and number such as "H100:8"; None is the CPU."""
+    options: dict[str, Any]
+    """Validated by the launcher's Options."""
+    is_detached: bool
+    """Whether the job outlives the process that submitted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """Where a job stands."""
+
+    state: Literal["queued", "running", "ended"]
+    exit_code: int | None = None
+    """Of an ended job, where the launcher knows it."""
+    message: str = ""
+    """Why it ended, in one line."""
+
+
+class Launcher(Protocol):
+    """A place where jobs run. Methods that take a handle work in any process, not only in the one that submitted."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line for `pgolf launchers`."""
+    Options: ClassVar[type[BaseModel]]
+    """Drives validation, help and docs of launch.options."""
+
+    def check(self, job: Job) -> list[Finding]:
+        """What stands in the way of this job, found without starting it."""
+        ...
+
+    def capacity(self, job: Job) -> int:
+        """How many jobs like this one may run at the same time."""
+        ...
+
+    def submit(self, job: Job) -> Handle:
+        """The handle of the job, started once.
+
+        Raises: LauncherError when it could not be.
+        """
+        ...
+
+    def status(self, handle: Handle) -> JobStatus: ...
+
+    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
+        """Lines of the log; with `follow` until the job has ended."""
+        ...
+
+    def fetch(self, handle: Handle, run: RunDirectory) -> None:
+        """Nothing; what the job wrote is in the run directory."""
+        ...
+
+    def cancel(self, handle: Handle) -> None:
+        """Nothing; the job has been asked to stop and to leave a checkpoint."""
+        ...
+
+
+def launcher_entries() -> dict[str, EntryPoint]:
+    """Installed launchers by name, none of them imported yet."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def load_launcher(name: str) -> Launcher:
+    """The launcher of a name.
+
+    Raises: LauncherError when it is not installed or cannot be imported.
+    """
+    entries = launcher_entries()
+    if name not in entries:
+        raise LauncherError(f"launcher {name!r} is not installed; there is {', '.join(sorted(entries))}")
+    try:
+        launcher: Launcher = entries[name].load()()
+    except Exception as error:  # a stranger's plugin may fail in any way; it is named and nothing else breaks
+        raise LauncherError(f"launcher {name!r} ({entries[name].value}) cannot be loaded: {error!r}") from error
+    return launcher
+
+
+def write_handle(run: RunDirectory, handle: Handle) -> None:
+    write_json(run.handle, handle)

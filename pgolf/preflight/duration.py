@@ -1,0 +1,85 @@
+"""Seconds, from finished runs where there are any, else from a stated basis."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from pgolf.rundir import find_runs
+from trainer.recipe.evaluation import Sliding
+from trainer.recipe.inventory import inventory
+from trainer.recipe.recipe import Recipe
+
+# Sustained training speed assumed where nothing was measured. Units: flop/s.
+ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
+ASSUMED_GPU_FLOPS = {"H100": 2.2e14, "H200": 2.2e14, "A100": 1.2e14, "L40S": 8.0e13}
+UNKNOWN_GPU_FLOPS = 5.0e13
+TRAIN_FLOPS_A_WEIGHT, FORWARD_FLOPS_A_WEIGHT = 6, 2
+SCORED_STAGES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DurationEstimate:
+    """Seconds of a run."""
+
+    train_seconds: float | None
+    evaluate_seconds: float | None
+    basis: str
+
+
+def planned_tokens(recipe: Recipe) -> float | None:
+    """Tokens that the budget pays for, or None under a clock of seconds."""
+    steps = recipe.planned_steps
+    return None if steps is None else steps * recipe.schedule.batch_tokens
+
+
+def estimate_duration(
+    recipe: Recipe,
+    *,
+    runs_dir: Path,
+    spec_sha256: str | None,
+    gpu: str | None,
+    cores: int,
+    validation_tokens: int | None,
+    step_seconds: float | None,
+) -> DurationEstimate:
+    """Training and evaluation seconds: measured steps, else finished runs of this spec, else assumed flop/s."""
+    finished = finished_clocks(runs_dir, spec_sha256)
+    if finished:
+        train = median(clock["train_seconds"] for clock in finished)
+        evaluate = median(clock["evaluate_seconds"] for clock in finished)
+        return DurationEstimate(train, evaluate, f"{len(finished)} finished runs of this spec")
+    speed, hardware = assumed_speed(gpu, cores)
+    weights = sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
+    evaluate_seconds = None
+    if validation_tokens is not None:
+        repeats = SCORED_STAGES * passes_a_token(recipe)
+        evaluate_seconds = validation_tokens * repeats * FORWARD_FLOPS_A_WEIGHT * weights / speed
+    if recipe.budget.clock == "seconds":
+        return DurationEstimate(recipe.budget.train, evaluate_seconds, "the budget is in seconds")
+    steps = recipe.planned_steps or 0
+    if step_seconds is not None:
+        return DurationEstimate(steps * step_seconds, evaluate_seconds, f"measured {1000 * step_seconds:.0f} ms a step")
+    train_seconds = steps * recipe.schedule.batch_tokens * TRAIN_FLOPS_A_WEIGHT * weights / speed
+    return DurationEstimate(train_seconds, evaluate_seconds, f"assumed {speed:.1e} flop/s on {hardware}, not measured")
+
+
+def passes_a_token(recipe: Recipe) -> float:
+    """How often the protocol runs each validation token through the model."""
+    evaluation = recipe.evaluation
+    return evaluation.window / evaluation.stride if isinstance(evaluation, Sliding) else 1.0
+
+
+def assumed_speed(gpu: str | None, cores: int) -> tuple[float, str]:
+    """Sustained flop/s of a machine, and its name."""
+    if gpu is None:
+        return cores * ASSUMED_CPU_FLOPS_A_CORE, f"{cores} CPU cores"
+    kind, _, number = gpu.partition(":")
+    return ASSUMED_GPU_FLOPS.get(kind.rstrip("!"), UNKNOWN_GPU_FLOPS) * int(number or 1), gpu
+
+
+def finished_clocks(runs_dir: Path, spec_sha256: str | None) -> list[dict[str, float]]:
+    """The clocks of finished, uninterrupted runs of a spec here."""
+    if spec_sha256 is None:
+        return []
+    results = (run.read_result() for run in find_runs(runs_dir) if run.is_finished)
+    return [result["clock"] for result in results if result["spec_sha256"] == spec_sha256]

@@ -1,0 +1,171 @@
+"""Everything that can be said about a spec before it runs."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pgolf.bundle.modules import TrainerCode, trainer_code
+from pgolf.data.locate import LocatedData, locate_data, resolve_vocabulary
+from pgolf.errors import DataError
+from pgolf.findings import Finding, failures
+from pgolf.preflight import rules
+from pgolf.preflight.cost import estimate_usd
+from pgolf.preflight.duration import DurationEstimate, estimate_duration
+from pgolf.preflight.memory import training_memory_bytes
+from pgolf.preflight.size import ByteEstimate, estimate_model_bytes
+from pgolf.rulesets.ruleset import Ruleset, load_ruleset
+from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.identity import spec_sha256
+from trainer.recipe.inventory import inventory, parameter_groups
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preflight:
+    """A spec, what is known about it, and the findings."""
+
+    spec: ExperimentSpec
+    """With the vocabulary size resolved, where it is known."""
+    ruleset: Ruleset
+    located: LocatedData | None
+    identity: str | None
+    """spec_sha256, or None without data."""
+    code: TrainerCode
+    groups: dict[str, int]
+    """Parameters by group; empty while the vocabulary is unknown."""
+    model_bytes: ByteEstimate | None
+    duration: DurationEstimate | None
+    epochs: float | None
+    memory_bytes: int | None
+    usd: float | None
+    findings: list[Finding]
+
+    @property
+    def failures(self) -> list[Finding]:
+        return failures(self.findings)
+
+    def with_findings(self, more: list[Finding]) -> "Preflight":
+        """The same with further findings, such as the launcher's."""
+        return replace(self, findings=[*self.findings, *more])
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of `pgolf preflight --json` and of preflight.json."""
+        return {
+            "spec": self.spec.name,
+            "spec_sha256": self.identity,
+            "data_sha256": self.located.manifest.sha256 if self.located else None,
+            "code_sha256": self.code.sha256,
+            "ruleset": self.ruleset.label,
+            "parameters": {"total": sum(self.groups.values()), "groups": self.groups} if self.groups else None,
+            "artifact": self.artifact_json(),
+            "duration": {
+                "train_seconds": self.duration.train_seconds if self.duration else None,
+                "evaluate_seconds": self.duration.evaluate_seconds if self.duration else None,
+                "basis": self.duration.basis if self.duration else "not known without a vocabulary size",
+            },
+            "epochs": self.epochs,
+            "memory_bytes": self.memory_bytes,
+            "cost_usd": {"estimate": self.usd, "cap": self.spec.spend.usd},
+            "checks": [finding.as_json() for finding in self.findings],
+        }
+
+    def artifact_json(self) -> dict[str, Any]:
+        code, model, limit = self.code.bytes, self.model_bytes, self.ruleset.artifact_limit_bytes
+        if model is None:
+            return {"basis": None, "model_bytes": None, "code_bytes": code, "total_bytes": None, "limit_bytes": limit}
+        interval = {"estimate": model.estimate, "low": model.low, "high": model.high}
+        return {
+            "basis": model.basis,
+            "model_bytes": interval,
+            "code_bytes": code,
+            "total_bytes": {key: value + code for key, value in interval.items()},
+            "limit_bytes": limit,
+        }
+
+
+def examine(
+    spec: ExperimentSpec,
+    *,
+    runs_dir: Path,
+    runs: int = 1,
+    step_seconds: float | None = None,
+    on_progress: Callable[[str], None] = lambda line: None,
+) -> Preflight:
+    """The preflight of a spec for a number of runs. Starts no torch and never fails on a finding."""
+    ruleset = load_ruleset(spec.ruleset)
+    located, problem = find_data(spec, on_progress)
+    code = trainer_code(spec.recipe)
+    findings = [rules.data_present(located.manifest if located else None, problem)]
+    recipe = resolve_vocabulary(spec.recipe, located, ruleset)
+    if recipe is None:
+        fix = "recipe.data.vocabulary_size: N"
+        findings.append(Finding("fail", "vocabulary", "the vocabulary size is known neither here nor to the rules", fix))
+        return Preflight(
+            spec=spec, ruleset=ruleset, located=located, identity=None, code=code, groups={}, model_bytes=None,
+            duration=None, epochs=None, memory_bytes=None, usd=None, findings=findings,
+        )  # fmt: skip
+    model_bytes = estimate_model_bytes(recipe)
+    findings.append(rules.artifact_size(model_bytes, code.bytes, ruleset.artifact_limit_bytes))
+    identity, epochs = None, None
+    if located:
+        identity = spec_sha256(recipe, ruleset.label, located.manifest.sha256)
+        epochs, finding = rules.epochs(recipe, located.manifest)
+        findings += [
+            rules.canonical_data(located.manifest, ruleset),
+            rules.lossless_tokenizer(located.manifest),
+            finding,
+            rules.disk(recipe, located.manifest, runs_dir),
+        ]
+    duration = estimate_duration(
+        recipe,
+        runs_dir=runs_dir,
+        spec_sha256=identity,
+        gpu=spec.launch.gpu,
+        cores=len(os.sched_getaffinity(0)),
+        validation_tokens=located.manifest.validation.tokens if located else None,
+        step_seconds=step_seconds,
+    )
+    usd = estimate_usd(spec.launch.on, duration.train_seconds, runs)
+    is_contest_hardware = (spec.launch.gpu or "").replace("!", "") == "H100:8"
+    findings += [
+        rules.schedule_fits(recipe),
+        rules.training_clock(recipe, ruleset),
+        rules.evaluation_clock(duration, ruleset, is_contest_hardware),
+        rules.memory(recipe, available_memory() if spec.launch.gpu is None else None),
+        rules.spend(usd, spec.spend.usd),
+    ]
+    return Preflight(
+        spec=spec.model_copy(update={"recipe": recipe}),
+        ruleset=ruleset,
+        located=located,
+        identity=identity,
+        code=code,
+        groups=parameter_groups(inventory(recipe.model, recipe.vocabulary_size)),
+        model_bytes=model_bytes,
+        duration=duration,
+        epochs=epochs,
+        memory_bytes=training_memory_bytes(recipe),
+        usd=usd,
+        findings=findings,
+    )
+
+
+def find_data(
+    spec: ExperimentSpec, on_progress: Callable[[str], None]
+) -> tuple[LocatedData | None, str | None]:
+    """The data of a spec, or what is wrong with it."""
+    try:
+        return locate_data(spec.recipe.data, on_progress), None
+    except DataError as error:
+        return None, str(error)
+
+
+def available_memory() -> int | None:
+    """Bytes of memory that are free or can be freed, where the kernel says so."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    sizes = dict(line.split(":") for line in lines)
+    return int(sizes["MemAvailable"].split()[0]) * 1024

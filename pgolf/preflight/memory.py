@@ -1,0 +1,42 @@
+"""Memory and disk that a run needs."""
+
+from trainer.recipe.averaging import NoAveraging
+from trainer.recipe.inventory import inventory, parameter_groups
+from trainer.recipe.recipe import Recipe
+
+FLOAT_BYTES = 4
+KEPT_CHECKPOINTS = 3  # two, and the one being written
+# Activations kept for the backward pass: floats a token and layer, in widths, beside the MLP's and the attention's own.
+STREAM_WIDTHS = 14
+LOGIT_COPIES = 4
+INTERPRETER_BYTES = 400_000_000
+
+
+def state_bytes(recipe: Recipe) -> int:
+    """Bytes of weights, optimizer state and average: a checkpoint."""
+    groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
+    matrices = groups["attention"] + groups["mlp"]
+    others = sum(groups.values()) - matrices
+    copies = 0 if isinstance(recipe.averaging, NoAveraging) else 1
+    return FLOAT_BYTES * ((2 + copies) * matrices + (3 + copies) * others)
+
+
+def activation_bytes(recipe: Recipe) -> int:
+    """Bytes kept for the backward pass of one micro-batch, in float32."""
+    tokens = recipe.schedule.micro_batch_tokens or recipe.schedule.batch_tokens
+    model = recipe.model
+    block = STREAM_WIDTHS * model.width + 3 * model.hidden_width + 4 * (model.width + 2 * model.kv_width)
+    return FLOAT_BYTES * tokens * (model.topology.layers * block + LOGIT_COPIES * recipe.vocabulary_size)
+
+
+def training_memory_bytes(recipe: Recipe) -> int:
+    """Peak bytes of training: state, gradients, activations and the interpreter with torch."""
+    gradients = FLOAT_BYTES * sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
+    return state_bytes(recipe) + gradients + activation_bytes(recipe) + INTERPRETER_BYTES
+
+
+def disk_bytes(recipe: Recipe, validation_tokens: int) -> int:
+    """Bytes that a run directory grows to."""
+    weights = FLOAT_BYTES * sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
+    ledger = 6 * validation_tokens
+    return KEPT_CHECKPOINTS * state_bytes(recipe) + 2 * weights + ledger

@@ -1,0 +1,37 @@
+"""The documents with which a run directory begins."""
+
+from importlib.metadata import version
+from typing import Any
+
+from pgolf.preflight.examine import Preflight
+from pgolf.rundir import RunDirectory
+from pgolf.specs.identity import recipe_json
+
+CODE_BASIS = "raw bytes of the trainer modules that this recipe reaches; there is no bundler yet"
+
+
+def run_documents(
+    preflight: Preflight, run: RunDirectory, seed: int, sources: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """spec.json and run.json of one seed, from a preflight that found the data."""
+    assert preflight.located is not None
+    spec = preflight.spec
+    resolved = spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe), "seed": seed, "sources": sources}
+    document = {
+        "run_id": run.run_id,
+        "name": spec.name,
+        "seed": seed,
+        "spec_sha256": preflight.identity,
+        "code_sha256": preflight.code.sha256,
+        "data_sha256": preflight.located.manifest.sha256,
+        "ruleset": preflight.ruleset.label,
+        "launcher": spec.launch.on,
+        "device": "cpu" if spec.launch.gpu is None else "cuda",
+        "data_folder": str(preflight.located.folder),
+        "code_bytes": preflight.code.bytes,
+        "code_basis": CODE_BASIS,
+        "limit_bytes": preflight.ruleset.artifact_limit_bytes,
+        "torch": version("torch"),
+        "environment": None,
+    }
+    return resolved, document

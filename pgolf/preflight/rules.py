@@ -1,0 +1,146 @@
+"""The rules of preflight: each looks at numbers and gives one finding."""
+
+import shutil
+from pathlib import Path
+
+from pgolf.data.manifests import Manifest
+from pgolf.findings import Finding
+from pgolf.preflight.duration import DurationEstimate, planned_tokens
+from pgolf.preflight.memory import disk_bytes, training_memory_bytes
+from pgolf.preflight.size import ByteEstimate
+from pgolf.rulesets.ruleset import Ruleset
+from trainer.recipe.recipe import Recipe
+
+MANY_EPOCHS = 10.0
+RESERVE_DISK_BYTES = 100_000_000
+
+
+def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Finding:
+    """Whether code and model fit."""
+    estimate, high = model.estimate + code_bytes, model.high + code_bytes
+    message = f"{estimate:,} bytes expected ({model.low + code_bytes:,} to {high:,}) of {limit_bytes:,}; {model.basis}"
+    if estimate > limit_bytes:
+        fix = "fewer parameters, fewer bits, or a larger clip k"
+        return Finding("fail", "artifact_size", message, fix)
+    if high > limit_bytes:
+        return Finding("warn", "artifact_size", message, "leave more room: the interval reaches over the limit")
+    return Finding("pass", "artifact_size", message)
+
+
+def data_present(manifest: Manifest | None, problem: str | None) -> Finding:
+    """Whether the tokens are here and are the ones of their manifest."""
+    if manifest is None:
+        fix = "pgolf data prepare TEXT --out DIR makes shards; --with tiny uses the embedded corpus"
+        return Finding("fail", "data", problem or "no data", fix)
+    train, validation = manifest.train, manifest.validation
+    message = (
+        f"{manifest.name}: {train.tokens:,} training and {validation.tokens:,} validation tokens "
+        f"({validation.bytes:,} bytes), hashes right"
+    )
+    return Finding("pass", "data", message)
+
+
+def canonical_data(manifest: Manifest, ruleset: Ruleset) -> Finding:
+    """Whether a score on this data may stand beside the contest's."""
+    known = ruleset.data.get(manifest.name)
+    if known is None:
+        message = f"{manifest.name} is not the contest's data; bpb compares only between runs with the same data hash"
+        return Finding("warn", "canonical_data", message)
+    if manifest.validation.tokens != known.validation_tokens:
+        message = f"{manifest.validation.tokens:,} validation tokens, the canonical export has {known.validation_tokens:,}"
+        return Finding("fail", "canonical_data", message, "fetch the canonical export")
+    return Finding("pass", "canonical_data", f"{known.validation_tokens:,} validation tokens, as published")
+
+
+def lossless_tokenizer(manifest: Manifest) -> Finding:
+    """Whether the bytes that are scored are the bytes of the text."""
+    if manifest.tokenizer.lossless:
+        return Finding("pass", "lossless_tokenizer", "every document comes back unchanged from its tokens")
+    message = "the tokenizer changes some documents; bytes are those of the decoded text"
+    return Finding("warn", "lossless_tokenizer", message)
+
+
+def epochs(recipe: Recipe, manifest: Manifest) -> tuple[float | None, Finding]:
+    """How often the budget goes through the training tokens."""
+    tokens = planned_tokens(recipe)
+    if tokens is None:
+        return None, Finding("pass", "epochs", "not known before the run: the budget is in seconds")
+    count = tokens / manifest.train.tokens
+    message = f"{tokens:,.0f} tokens are {count:.2f} epochs of {manifest.train.tokens:,}"
+    if count > MANY_EPOCHS:
+        return count, Finding("warn", "epochs", message, "more training data, or a smaller budget")
+    return count, Finding("pass", "epochs", message)
+
+
+def training_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
+    """What the budget means on the contest's hardware."""
+    limit, hardware = ruleset.train_seconds, ruleset.hardware
+    budget = recipe.budget
+    if budget.clock == "seconds":
+        if budget.train > limit:
+            fix = f"--set recipe.budget.train={limit:.0f}"
+            return Finding("fail", "training_clock", f"{budget.train:.0f} s is over the {limit:.0f} s of the rules", fix)
+        return Finding("pass", "training_clock", f"{budget.train:.0f} s of {limit:.0f} s")
+    tokens = planned_tokens(recipe) or 0.0
+    message = f"fits {limit:.0f} s on {hardware} from {tokens / limit:,.0f} tokens/s upward"
+    return Finding("pass", "training_clock", message)
+
+
+def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, is_contest_hardware: bool) -> Finding:
+    """Whether scoring ends in time on the hardware it is planned for."""
+    seconds, limit = duration.evaluate_seconds, ruleset.evaluate_seconds
+    if seconds is None:
+        return Finding("pass", "evaluation_clock", "not known without validation data")
+    message = f"about {seconds:,.0f} s here; the rules give {limit:.0f} s on {ruleset.hardware}"
+    if seconds > limit:
+        severity = "fail" if is_contest_hardware else "warn"
+        return Finding(severity, "evaluation_clock", message, "a longer stride, or the chunked protocol")
+    return Finding("pass", "evaluation_clock", message)
+
+
+def schedule_fits(recipe: Recipe) -> Finding:
+    """Whether the run has enough steps for its warm-ups to mean anything."""
+    steps, warmup = recipe.planned_steps, recipe.optimizer.momentum.warmup_steps
+    if steps is None:
+        return Finding("pass", "schedule", "steps are not known before the run: the budget is in seconds")
+    if steps == 0:
+        return Finding("warn", "schedule", "the budget pays for no step; random weights will be scored")
+    if warmup > steps:
+        message = f"momentum warms up over {warmup} steps, the run has {steps}"
+        fix = f"--set recipe.optimizer.momentum.warmup_steps={steps // 4}"
+        return Finding("warn", "schedule", message, fix)
+    return Finding("pass", "schedule", f"{steps:,} steps")
+
+
+def memory(recipe: Recipe, available_bytes: int | None) -> Finding:
+    """Whether training fits into this machine's memory."""
+    needed = training_memory_bytes(recipe)
+    message = f"about {needed / 1e9:.1f} GB to train"
+    if available_bytes is None:
+        return Finding("pass", "memory", message)
+    message += f", {available_bytes / 1e9:.1f} GB free"
+    if needed > available_bytes:
+        fix = "--set recipe.schedule.micro_batch_tokens=... to something smaller"
+        return Finding("warn", "memory", message, fix)
+    return Finding("pass", "memory", message)
+
+
+def disk(recipe: Recipe, manifest: Manifest, runs_dir: Path) -> Finding:
+    """Whether checkpoints and ledger fit on the disk."""
+    existing = next(folder for folder in (runs_dir, *runs_dir.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    needed = disk_bytes(recipe, manifest.validation.tokens) + RESERVE_DISK_BYTES
+    message = f"about {needed / 1e9:.2f} GB for a run, {free / 1e9:.1f} GB free in {existing}"
+    if needed > free:
+        return Finding("fail", "disk", message, "free some space, or --runs-dir on another disk")
+    return Finding("pass", "disk", message)
+
+
+def spend(usd: float | None, cap: float | None) -> Finding:
+    """Whether the plan stays under the spending cap."""
+    if usd is None:
+        return Finding("warn" if cap is None else "fail", "spend", "no price is known for this launcher")
+    message = f"${usd:.2f}" + ("" if cap is None else f" of ${cap:.2f}")
+    if cap is not None and usd > cap:
+        return Finding("fail", "spend", message, "fewer seeds, a smaller budget, or a higher spend.usd")
+    return Finding("pass", "spend", message)

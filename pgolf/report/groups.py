@@ -1,0 +1,159 @@
+"""Runs that may be averaged: one spec, one code, one data set; the newest finished attempt of each seed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pgolf.data.references import References, is_well_below, read_references
+from pgolf.errors import UsageError
+from pgolf.findings import Finding
+from pgolf.report.statistics import Spread, summarise
+from pgolf.rundir import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRow:
+    """One finished run, as its result says."""
+
+    run: RunDirectory
+    result: dict[str, Any]
+
+    @property
+    def val_bpb(self) -> float:
+        return float(self.result["headline"]["val_bpb"])
+
+    @property
+    def total_bytes(self) -> int:
+        return int(self.result["artifact"]["total_bytes"])
+
+    @property
+    def is_over_limit(self) -> bool:
+        return self.total_bytes > int(self.result["artifact"]["limit_bytes"])
+
+    def problems(self) -> list[Finding]:
+        """What is wrong with this run."""
+        found = []
+        if self.is_over_limit:
+            over = self.total_bytes - int(self.result["artifact"]["limit_bytes"])
+            found.append(Finding("fail", "over_cap", f"{over:,} bytes over the limit"))
+        references = self.references()
+        if references is not None and not is_well_below(self.val_bpb, references):
+            message = f"{self.val_bpb:.4f} bpb is not well below the {references.order2_bpb:.4f} of an order-2 byte model"
+            found.append(Finding("fail", "not_learned", message))
+        return found
+
+    def references(self) -> References | None:
+        """What old methods make of the same validation bytes."""
+        folder = self.run.read_run().get("data_folder")
+        return read_references(Path(folder)) if folder else None
+
+    def as_json(self) -> dict[str, Any]:
+        headline, artifact, clock = self.result["headline"], self.result["artifact"], self.result["clock"]
+        return {
+            "seed": self.result["seed"],
+            **{key: headline[key] for key in ("val_bpb", "val_loss", "stage", "protocol")},
+            "steps": self.result["steps"],
+            "train_seconds": clock["train_seconds"],
+            "evaluate_seconds": clock["evaluate_seconds"],
+            **{key: artifact[key] for key in ("model_bytes", "code_bytes", "total_bytes")},
+            "problems": [problem_json(finding) for finding in self.problems()],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunGroup:
+    """The seeds of one experiment."""
+
+    name: str
+    rows: list[SeedRow]
+    notes: list[Finding]
+    """About runs that are not among the rows."""
+
+    @property
+    def spread(self) -> Spread:
+        """Of the headlines of all seeds, over the limit or not."""
+        return summarise([row.val_bpb for row in self.rows])
+
+    @property
+    def max_total_bytes(self) -> int:
+        return max(row.total_bytes for row in self.rows)
+
+    @property
+    def is_over_limit(self) -> bool:
+        return any(row.is_over_limit for row in self.rows)
+
+    def problems(self) -> list[Finding]:
+        """What a reader of the mean must know."""
+        found = list(self.notes)
+        over = [row.run.seed for row in self.rows if row.is_over_limit]
+        if over:
+            found.append(Finding("fail", "over_cap", f"seeds {over} are over the limit"))
+        unlearned = [f.message for row in self.rows for f in row.problems() if f.rule == "not_learned"]
+        if unlearned:
+            found.append(Finding("fail", "not_learned", unlearned[0]))
+        if len(self.rows) == 1:
+            found.append(Finding("warn", "single_seed", "one seed has no spread; `pgolf seeds --n 3` runs the others"))
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        spread = self.spread
+        return {
+            "name": self.name,
+            "source": "run",
+            "spec_sha256": self.rows[0].result["spec_sha256"],
+            "code_sha256": self.rows[0].result["code_sha256"],
+            "data_sha256": self.rows[0].result["data_sha256"],
+            "seeds": [row.as_json() for row in self.rows],
+            "n": spread.n,
+            "mean": spread.mean,
+            "std": spread.std,
+            "ci95": list(spread.ci95) if spread.ci95 else None,
+            "max_total_bytes": self.max_total_bytes,
+            "limit_bytes": self.rows[0].result["artifact"]["limit_bytes"],
+            "over_limit": self.is_over_limit,
+            "problems": [problem_json(finding) for finding in self.problems()],
+            "versus": None,
+        }
+
+
+def problem_json(finding: Finding) -> dict[str, str]:
+    return {"rule": finding.rule, "message": finding.message}
+
+
+def runs_below(paths: Iterable[Path]) -> list[RunDirectory]:
+    """Run directories at or below some paths.
+
+    Raises: UsageError for a path that does not exist.
+    """
+    found: dict[Path, RunDirectory] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: no such folder; expected a run, a group of seeds or a runs folder")
+        candidates = [path / "run.json", *path.glob("seed-*/run.json"), *path.glob("*/seed-*/run.json")]
+        for file in candidates:
+            if file.is_file():
+                found[file.parent.resolve()] = RunDirectory(file.parent.resolve())
+    return sorted(found.values(), key=lambda run: run.run_id)
+
+
+def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
+    """Groups by spec, code and data, in the order of their first run; unfinished runs and older attempts become notes."""
+    grouped: dict[tuple[str, str, str], dict[int, SeedRow]] = {}
+    notes: dict[tuple[str, str, str], list[Finding]] = {}
+    for run in sorted(runs, key=lambda run: (run.root.parent.name, run.seed, run.attempt)):
+        document = run.read_result() if run.is_finished else run.read_run()
+        key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"])
+        rows, said = grouped.setdefault(key, {}), notes.setdefault(key, [])
+        if not run.is_finished:
+            said.append(Finding("warn", "unfinished", f"{run.run_id} is {run.state}"))
+            continue
+        if run.seed in rows:
+            older = rows[run.seed].run.run_id
+            said.append(Finding("warn", "older_attempt", f"{older} is finished as well; the newest attempt counts"))
+        rows[run.seed] = SeedRow(run, document)
+    return [
+        RunGroup(next(iter(rows.values())).result["name"], list(rows.values()), notes[key])
+        for key, rows in grouped.items()
+        if rows
+    ]

@@ -1,0 +1,85 @@
+"""Groups as tables: for the terminal, for Markdown, for spreadsheets."""
+
+import csv
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pgolf.report.groups import RunGroup, SeedRow
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
+SUMMARY = "mean"
+
+
+def seed_cells(row: SeedRow) -> list[str]:
+    """The cells of one seed."""
+    facts = row.as_json()
+    verdict = ", ".join(problem["rule"] for problem in facts["problems"]) or "fits"
+    return [
+        str(row.result["name"]),
+        str(facts["seed"]),
+        f"{facts['val_bpb']:.6f}",
+        f"{facts['val_loss']:.6f}",
+        f"{facts['stage']} {facts['protocol']}",
+        f"{facts['steps']:,}",
+        f"{facts['train_seconds']:.1f}",
+        f"{facts['evaluate_seconds']:.1f}",
+        f"{facts['total_bytes']:,}",
+        verdict,
+    ]
+
+
+def summary_cells(group: RunGroup) -> list[str]:
+    """The cells of a group: mean, spread, largest artifact, verdict against the cap."""
+    spread = group.spread
+    interval = ""
+    if spread.std is not None and spread.ci95 is not None:
+        interval = f"std {spread.std:.6f}, 95% {spread.ci95[0]:.4f} to {spread.ci95[1]:.4f}"
+    verdict = "OVER THE LIMIT" if group.is_over_limit else "all fit"
+    return [group.name, f"n={spread.n}", f"{spread.mean:.6f}", interval, SUMMARY, "", "", "", f"{group.max_total_bytes:,}", verdict]
+
+
+def all_rows(groups: Iterable[RunGroup]) -> Iterable[list[str]]:
+    """Seeds of each group, then its summary."""
+    for group in groups:
+        yield from (seed_cells(row) for row in group.rows)
+        if len(group.rows) > 1:
+            yield summary_cells(group)
+
+
+def markdown_table(groups: list[RunGroup]) -> str:
+    """The table for a README, problems below it."""
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    lines += [f"| {' | '.join(cells)} |" for cells in all_rows(groups)]
+    lines += ["", *(f"- {group.name}: {finding.rule}: {finding.message}" for group in groups for finding in group.problems())]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def csv_table(groups: list[RunGroup]) -> str:
+    """One line a seed, numbers unrounded."""
+    text = io.StringIO()
+    facts = [{"name": group.name, **row.as_json()} for group in groups for row in group.rows]
+    writer = csv.DictWriter(text, fieldnames=list(facts[0]) if facts else ["name"], lineterminator="\n")
+    writer.writeheader()
+    for row in facts:
+        writer.writerow(row | {"problems": "; ".join(problem["rule"] for problem in row["problems"])})
+    return text.getvalue()
+
+
+def rich_table(groups: list[RunGroup]) -> "Table":
+    """The table for a terminal."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    numeric = {"seed", "val_bpb", "val_loss", "steps", "train s", "score s", "total bytes"}
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in numeric else "left", no_wrap=column != "val_loss")
+    for cells in all_rows(groups):
+        is_summary = cells[4] == SUMMARY
+        bad = cells[-1] not in ("fits", "all fit")
+        style = "bold red" if bad else "bold" if is_summary else None
+        table.add_row(*cells, style=style, end_section=is_summary)
+    return table

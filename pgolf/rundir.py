@@ -1,0 +1,198 @@
+"""Run directories: names, and what their files say about a run. There is no daemon and no database."""
+
+import fcntl
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pgolf.errors import MachineError, UsageError
+from trainer.recipe.files import RunFiles, read_json, write_json
+
+State = Literal["prepared", "running", "stopped", "failed", "finished"]
+SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """One seed of one experiment, on disk."""
+
+    root: Path
+
+    @property
+    def files(self) -> RunFiles:
+        return RunFiles(self.root)
+
+    @property
+    def run_id(self) -> str:
+        """Folder name of the experiment and of the seed; fixed before anything starts."""
+        return f"{self.root.parent.name}/{self.root.name}"
+
+    @property
+    def handle(self) -> Path:
+        """What the launcher needs to find the job again."""
+        return self.root / "handle.json"
+
+    @property
+    def preflight(self) -> Path:
+        """Findings at launch."""
+        return self.root / "preflight.json"
+
+    @property
+    def seed(self) -> int:
+        return seed_and_attempt(self.root)[0]
+
+    @property
+    def attempt(self) -> int:
+        """0 for the first, then 1, 2, ... for each --fresh."""
+        return seed_and_attempt(self.root)[1]
+
+    @property
+    def is_finished(self) -> bool:
+        return self.files.result.exists()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether a trainer holds the lock at this moment. Asks the kernel; takes nothing from the trainer."""
+        try:
+            with self.files.lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @property
+    def state(self) -> State:
+        """What the files say."""
+        if self.is_finished:
+            return "finished"
+        if self.is_alive:
+            return "running"
+        said = self.read_state().get("phase")
+        if said == "failed":
+            return "failed"
+        return "prepared" if said is None else "stopped"
+
+    def read_state(self) -> dict[str, Any]:
+        """state.json, empty before the trainer's first word."""
+        return read_or_empty(self.files.state)
+
+    def read_run(self) -> dict[str, Any]:
+        """run.json, empty where there is none."""
+        return read_or_empty(self.files.run)
+
+    def read_result(self) -> dict[str, Any]:
+        """result.json of a finished run."""
+        return read_json(self.files.result)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Logged steps; a half-written last line is left out."""
+        rows: list[dict[str, Any]] = []
+        if self.files.metrics.exists():
+            for line in self.files.metrics.read_text(encoding="utf-8").splitlines():
+                try:
+                    rows.append(json.loads(line))
+                except ValueError:
+                    break
+        return rows
+
+    def create(self, spec: dict[str, Any], run: dict[str, Any], preflight: dict[str, Any]) -> None:
+        """Nothing; the directory holds all that a trainer needs. run.json comes last and makes it whole.
+
+        Raises: MachineError when it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_json(self.files.spec, spec)
+            write_json(self.preflight, preflight)
+            write_json(self.files.run, run)
+        except OSError as error:
+            raise MachineError(f"{error.filename or self.root}: {error.strerror}") from error
+
+
+def seed_and_attempt(root: Path) -> tuple[int, int]:
+    """Seed and attempt of a run folder.
+
+    Raises: UsageError when its name is not one.
+    """
+    found = SEED_FOLDER.fullmatch(root.name)
+    if found is None:
+        raise UsageError(f"{root} is not a run folder; its name should be like seed-1337")
+    return int(found[1]), int(found[2] or 0)
+
+
+def read_or_empty(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one where the file is not there or not whole."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return {}
+
+
+def find_runs(runs_dir: Path) -> list[RunDirectory]:
+    """Every run below a folder, by name."""
+    folders = sorted(path.parent for path in runs_dir.glob("*/seed-*/run.json"))
+    return [RunDirectory(folder) for folder in folders if SEED_FOLDER.fullmatch(folder.name)]
+
+
+def newest_run(runs_dir: Path) -> RunDirectory | None:
+    """The run that was created last, or None."""
+    runs = find_runs(runs_dir)
+    return max(runs, key=lambda run: run.files.spec.stat().st_mtime_ns, default=None)
+
+
+def find_run(reference: str, runs_dir: Path) -> RunDirectory:
+    """The run that a folder, a run id or an unambiguous part of one names.
+
+    Raises: UsageError naming the candidates.
+    """
+    for path in (Path(reference), runs_dir / reference):
+        if (path / "run.json").is_file():
+            return RunDirectory(path.resolve())
+    matching = [run for run in find_runs(runs_dir) if reference in run.run_id]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(run.run_id for run in matching or find_runs(runs_dir)) or "none"
+    wanted = "more than one run matches" if matching else "no such run"
+    raise UsageError(f"{reference}: {wanted} in {runs_dir}; there is {names}")
+
+
+def attempts(folder: Path, seed: int) -> list[RunDirectory]:
+    """The attempts at a seed, oldest first."""
+    found = [RunDirectory(path) for path in folder.glob(f"seed-{seed}*") if SEED_FOLDER.fullmatch(path.name)]
+    return sorted((run for run in found if run.seed == seed), key=lambda run: run.attempt)
+
+
+def run_folder(runs_dir: Path, name: str, spec_sha256: str) -> Path:
+    """The folder of all seeds of one experiment."""
+    return runs_dir / f"{name}-{spec_sha256[:8]}"
+
+
+def new_attempt(folder: Path, seed: int) -> RunDirectory:
+    """The next free folder for a seed."""
+    earlier = attempts(folder, seed)
+    suffix = f".{earlier[-1].attempt + 1}" if earlier else ""
+    return RunDirectory(folder / f"seed-{seed}{suffix}")
+
+
+def follow_file(path: Path, still_growing: "Iterator[bool]") -> Iterator[str]:
+    """Lines of a file as they come, until `still_growing` ends and the file is read."""
+    position, rest = 0, ""
+    for growing in still_growing:
+        if path.exists():
+            with path.open(encoding="utf-8", errors="replace") as file:
+                file.seek(position)
+                rest += file.read()
+                position = file.tell()
+        *complete, rest = rest.split("\n")
+        yield from complete
+        if not growing:
+            break
+        time.sleep(0.2)
+    if rest:
+        yield rest

@@ -1,0 +1,93 @@
+"""What pydantic found, said in the words of the file: file:line, what was found, what was expected, the nearest key."""
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from pgolf.specs.suggestions import Path, nearest, spec_path, valid_keys
+from pgolf.specs.yaml_documents import Node, Place, describe_value
+from trainer.recipe.strict import RecipeConflict
+
+
+def explain_errors(error: ValidationError, document: Node) -> str:
+    """One line an error, the first error first."""
+    return "\n".join(explain_error(detail, document) for detail in error.errors(include_url=False))
+
+
+def explain_error(detail: Any, document: Node) -> str:
+    """One error in one line."""
+    location: Path = detail["loc"]
+    conflict = detail.get("ctx", {}).get("error")
+    path = spec_path(location)
+    if isinstance(conflict, RecipeConflict):
+        path += conflict.path
+    place = place_of(document, path)
+    dotted = ".".join(map(str, path)) or "the spec"
+    match detail["type"]:
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"{place}: {dotted} is not a key here; {alternatives(str(path[-1]), valid_keys(location[:-1]))}"
+        case "missing":
+            return f"{place}: {dotted} is missing; add it, or build on a spec that has it with `extends:`"
+        case "union_tag_not_found":
+            return f"{place}: {dotted} has no `kind`; expected one of {kinds(detail)}"
+        case "union_tag_invalid":
+            tag = detail["ctx"]["tag"]
+            return f"{place_of(document, (*path, 'kind'))}: {dotted}.kind {tag!r} is unknown; {choose(tag, detail)}"
+        case "value_error":
+            return f"{place}: {dotted}: {conflict}"
+        case "string_pattern_mismatch":
+            return f"{place}: {dotted}: found {detail['input']!r}, expected lower-case letters, digits, `.`, `_` or `-`"
+    return f"{place}: {dotted}: found {describe_value(detail['input'])}, {expectation(detail['msg'])}"
+
+
+def expectation(message: str) -> str:
+    """Pydantic's sentence as the second half of ours."""
+    said = message.removeprefix("Input should be ").removeprefix("a valid ")
+    said = re.sub(r"(a )?dictionary or .*", "a mapping", said)
+    said = re.sub(r"List should have (.*) after.*", r"a list with \1", said)
+    return f"expected {said}"
+
+
+def alternatives(word: str, keys: list[str]) -> str:
+    """The key somebody probably meant, or all there are."""
+    if close := nearest(word, keys):
+        return f"did you mean `{close}`?"
+    return f"expected one of {', '.join(keys)}" if keys else "no keys are expected here"
+
+
+def kinds(detail: Any) -> str:
+    return str(detail["ctx"].get("expected_tags") or detail["ctx"]["discriminator"])
+
+
+def choose(tag: str, detail: Any) -> str:
+    """The kind somebody probably meant among those there are."""
+    words = [word.strip("' ") for word in detail["ctx"]["expected_tags"].split(",")]
+    close = nearest(str(tag), words)
+    return f"did you mean `{close}`?" if close else f"expected one of {', '.join(words)}"
+
+
+def place_of(document: Node, path: Path) -> Place:
+    """Where the value at a path was written, or the nearest mapping above it."""
+    node = document
+    place = document.place
+    for part in path:
+        if isinstance(node.value, dict) and part in node.value:
+            place = node.key_places.get(str(part), node.value[part].place)
+            node = node.value[str(part)]
+        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            place = node.place
+        else:
+            break
+    return place
+
+
+def sources(document: Node, prefix: str = "") -> dict[str, str]:
+    """Where each value came from, by dotted key; what is absent is a default."""
+    if not isinstance(document.value, dict):
+        return {prefix: str(document.place)}
+    found: dict[str, str] = {}
+    for key, node in document.value.items():
+        found |= sources(node, f"{prefix}.{key}" if prefix else key)
+    return found

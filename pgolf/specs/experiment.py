@@ -1,0 +1,55 @@
+"""ExperimentSpec: everything a run is made from."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainer.recipe.recipe import Recipe
+
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class SpecPart(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Launch(SpecPart):
+    """Where and on what a run happens. No part of its identity."""
+
+    on: str = "local"
+    """Name of a launcher; `pgolf launchers` lists them."""
+    gpu: str | None = None
+    """Kind and number, such as "H100:8"; null is the CPU."""
+    processes: Annotated[int, Field(ge=1)] = 1
+    """Processes that share one run."""
+    options: dict[str, Any] = {}
+    """What the launcher itself understands."""
+
+
+class Spend(SpecPart):
+    """What it may cost."""
+
+    usd: Annotated[float, Field(gt=0)] | None = None
+    """Dollars for one command; null sets no cap."""
+
+
+class ExperimentSpec(SpecPart):
+    """A typed experiment."""
+
+    spec_version: Literal[1]
+    """Version of this format."""
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """Short name; it begins the run's folder."""
+    question: str | None = None
+    """What this experiment is to find out."""
+    ruleset: str = "parameter_golf"
+    """The contest whose limits apply."""
+    recipe: Recipe
+    """What is trained and scored; the only part that reaches the artifact."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [1337, 42, 2024]
+    """Seeds in the order in which they are used."""
+    launch: Launch = Launch()
+    """Where it runs."""
+    spend: Spend = Spend()
+    """What it may cost."""

@@ -1,0 +1,133 @@
+"""From a name or a file to a valid ExperimentSpec."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+import pgolf
+from pgolf.errors import SpecError
+from pgolf.specs.complaints import explain_errors, sources
+from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.merging import merge, parse_assignment
+from pgolf.specs.suggestions import nearest
+from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
+
+# Beside the package both in a checkout and in site-packages.
+SHIPPED = Path(pgolf.__file__).parent.parent / "experiments"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSpec:
+    """A spec and how it came about."""
+
+    spec: ExperimentSpec
+    file: Path
+    sources: dict[str, str]
+    """file:line of each value that was written; a key that is not here has its default."""
+
+
+def load_spec(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> LoadedSpec:
+    """The spec that a reference names, with overlays and assignments on top, in this order.
+
+    Raises: SpecError with file:line.
+    """
+    file = find_spec(reference)
+    return compose(read_with_base(file), file, overlays, assignments)
+
+
+def load_spec_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> LoadedSpec:
+    """The spec that a run was made from, with overlays and assignments on top.
+
+    Raises: SpecError with file:line.
+    """
+    document = read_yaml(spec_json)  # JSON is YAML, and so its values have lines as well
+    for key in ("seed", "sources"):
+        document.value.pop(key, None)
+    return compose(document, spec_json, overlays, assignments)
+
+
+def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> LoadedSpec:
+    """The spec of a document once overlays and assignments are on top of it."""
+    own_overlays = document.value.pop("overlays", None)
+    for overlay in overlays:
+        document = merge(document, find_overlay(overlay, own_overlays, file))
+    for assignment in assignments:
+        document = merge(document, absolute_paths(parse_assignment(assignment), Path.cwd()))
+    try:
+        spec = ExperimentSpec.model_validate(document.plain())
+    except ValidationError as error:
+        raise SpecError(explain_errors(error, document)) from None
+    return LoadedSpec(spec, file, sources(document))
+
+
+def find_spec(reference: str) -> Path:
+    """The file of a spec: a path, or the name of a shipped experiment.
+
+    Raises: SpecError naming the nearest shipped experiment.
+    """
+    path = Path(reference)
+    if "/" in reference or path.suffix in (".yaml", ".yml") or path.exists():
+        return path
+    shipped = shipped_specs()
+    if reference in shipped:
+        return shipped[reference]
+    close = nearest(reference, list(shipped))
+    hint = f"did you mean `{close}`?" if close else f"shipped are {', '.join(shipped)}"
+    raise SpecError(f"{reference}: no such file and no shipped experiment; {hint}")
+
+
+def shipped_specs() -> dict[str, Path]:
+    """Shipped experiments by name."""
+    files = (file for file in sorted(SHIPPED.rglob("*.yaml")) if file.parent.name != "overlays")
+    return {file.stem: file for file in files}
+
+
+def read_with_base(file: Path) -> Node:
+    """The document of a file on top of the one it extends.
+
+    Raises: SpecError when the base itself extends another.
+    """
+    document = absolute_paths(read_yaml(file), file.parent)
+    base = document.value.pop("extends", None)
+    if base is None:
+        return document
+    if not isinstance(base.value, str):
+        raise SpecError(f"{base.place}: extends: found {describe_value(base.value)}, expected the name of one spec")
+    is_file = "/" in base.value or base.value.endswith((".yaml", ".yml"))
+    below = absolute_paths(read_yaml(file.parent / base.value if is_file else find_spec(base.value)), file.parent)
+    if "extends" in below.value:
+        raise SpecError(f"{base.place}: {base.value} itself extends another spec; one step is allowed")
+    return merge(below, document)
+
+
+def find_overlay(name: str, own: Node | None, file: Path) -> Node:
+    """The overlay of a --with argument: a block under the spec's own `overlays:`, a file, or a shipped overlay.
+
+    Raises: SpecError naming the overlays there are.
+    """
+    blocks = own.value if own is not None and isinstance(own.value, dict) else {}
+    if name in blocks:
+        block: Node = blocks[name]
+        if not isinstance(block.value, dict):
+            raise SpecError(f"{block.place}: overlay {name} is {describe_value(block.value)}, expected a mapping")
+        return block
+    path = Path(name)
+    if "/" in name or path.suffix in (".yaml", ".yml"):
+        return absolute_paths(read_yaml(path), path.parent)
+    raise SpecError(f"--with {name}: {file} has no such overlay; it has {', '.join(blocks) or 'none'}")
+
+
+def absolute_paths(document: Node, folder: Path) -> Node:
+    """The document with recipe.data.folder resolved against the folder of whoever wrote it."""
+    match document.value:
+        case {"recipe": Node(value={"data": Node(value={"folder": Node(value=str() as written) as node})})}:
+            node = replace(node, value=str((folder / written).resolve()))
+            data = replace_member(document.value["recipe"].value["data"], "folder", node)
+            return replace_member(document, "recipe", replace_member(document.value["recipe"], "data", data))
+    return document
+
+
+def replace_member(mapping: Node, key: str, member: Node) -> Node:
+    return replace(mapping, value=mapping.value | {key: member})

@@ -1,0 +1,203 @@
+"""YAML in which every value knows its line.
+
+Scalars follow the YAML 1.2 core schema plus plain floats: `1e-3` and `3.2e9` are numbers, `on` is a word, `1:30` and `2024-01-01` are
+strings. Duplicate keys are refused with both lines. Size, depth and aliases are bounded before anything is built, so
+that no file can take long or much: PyYAML's C parser gives events, and the small composer below does the rest.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pgolf.errors import SpecError
+
+LARGEST_FILE_BYTES = 1_000_000
+DEEPEST = 64
+MOST_NODES = 100_000
+
+NULL = re.compile(r"~|null|Null|NULL|")
+BOOLEAN = re.compile(r"(true|True|TRUE)|false|False|FALSE")
+INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value was written: a file and a line, or a --set argument."""
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value and its place. Mappings and sequences hold nodes."""
+
+    value: Any
+    place: Place
+    key_places: dict[str, Place] = field(default_factory=dict)
+    """Of a mapping: where each key stands."""
+
+    def plain(self) -> Any:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+
+def read_yaml(path: Path) -> Node:
+    """The mapping in a YAML file.
+
+    Raises: SpecError with file:line for anything that is not one.
+    """
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise SpecError(f"{path}: is a directory, expected a YAML file")
+        if size > LARGEST_FILE_BYTES:
+            raise SpecError(f"{path}: {size:,} bytes, expected a spec of at most {LARGEST_FILE_BYTES:,}")
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: byte {error.start} is not UTF-8 text; a spec is a YAML file") from None
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}") from error
+    node = parse_yaml(text, str(path))
+    if not isinstance(node.value, dict):
+        raise SpecError(f"{node.place}: found {describe_value(node.value)}, expected a mapping such as `name: my-run`")
+    return node
+
+
+def describe_value(value: Any) -> str:
+    """What somebody wrote, in a few words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
+
+
+def parse_yaml(text: str, source: str) -> Node:
+    """The one document in `text`; an empty text is a null.
+
+    Raises: SpecError with source:line.
+    """
+    try:
+        return Composer(yaml.parse(text, Loader=Loader), source).document()
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SpecError(f"{source}:{line}: {explain(error)}") from None
+    except yaml.reader.ReaderError as error:
+        raise SpecError(f"{source}: character {error.position} is not allowed in YAML; a spec is a text file") from None
+
+
+def explain(error: yaml.MarkedYAMLError) -> str:
+    """A parser's complaint, with the fix where people usually stumble."""
+    problem = " ".join(filter(None, (error.problem, error.context)))
+    if "cannot start any token" in problem:
+        return "a tab cannot indent YAML; use spaces"
+    return f"not valid YAML: {problem}"
+
+
+class Composer:
+    """Builds nodes from a stream of parser events."""
+
+    def __init__(self, events: Iterator[Any], source: str) -> None:
+        self.events, self.source = events, source
+        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.nodes = 0
+
+    def document(self) -> Node:
+        """The only document of the stream."""
+        node = Node(None, Place(self.source, 1))
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise SpecError(f"{self.place(event)}: a second document begins; expected one")
+                node = self.node(next(self.events), 1)
+        return node
+
+    def place(self, event: Any) -> Place:
+        return Place(self.source, event.start_mark.line + 1)
+
+    def node(self, event: Any, depth: int) -> Node:
+        """The node that begins with an event."""
+        if depth > DEEPEST:
+            raise SpecError(f"{self.place(event)}: nested more than {DEEPEST} deep")
+        before = self.nodes
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event)
+        self.count(1, event)
+        if isinstance(event, yaml.ScalarEvent):
+            node = Node(scalar(event), self.place(event))
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self.sequence(event, depth)
+        else:
+            node = self.mapping(event, depth)
+        if event.anchor:
+            self.anchors[event.anchor] = node, self.nodes - before
+        return node
+
+    def count(self, nodes: int, event: Any) -> None:
+        """Nothing; an alias counts as all that it stands for."""
+        self.nodes += nodes
+        if self.nodes > MOST_NODES:
+            raise SpecError(f"{self.place(event)}: more than {MOST_NODES:,} values, aliases written out")
+
+    def alias(self, event: Any) -> Node:
+        if event.anchor not in self.anchors:
+            raise SpecError(f"{self.place(event)}: alias *{event.anchor} has no anchor before it")
+        node, size = self.anchors[event.anchor]
+        self.count(size, event)
+        return node
+
+    def sequence(self, start: Any, depth: int) -> Node:
+        items = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event, depth + 1))
+        return Node(items, self.place(start))
+
+    def mapping(self, start: Any, depth: int) -> Node:
+        entries: dict[str, Node] = {}
+        places: dict[str, Place] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise SpecError(f"{self.place(event)}: a key must be a word")
+            key, place = event.value, self.place(event)
+            if key in places:
+                raise SpecError(f"{place}: key {key!r} stands a second time; the first is on line {places[key].line}")
+            places[key] = place
+            entries[key] = self.node(next(self.events), depth + 1)
+        return Node(entries, self.place(start), places)
+
+
+def scalar(event: Any) -> Any:
+    """The value of a scalar event: typed when it is written plain, a string when it is quoted or tagged !!str."""
+    text: str = event.value
+    if event.tag == "tag:yaml.org,2002:str" or not event.implicit[0]:
+        return text
+    if NULL.fullmatch(text):
+        return None
+    if found := BOOLEAN.fullmatch(text):
+        return found[1] is not None
+    if INTEGER.fullmatch(text):
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if FLOAT.fullmatch(text):
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return text

@@ -1,0 +1,31 @@
+"""What a folder of shards says about itself, as far as a run needs it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.recipe.files import DataFiles, read_json
+from trainer.runtime.failure import DataRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFile:
+    """One shard: where it is and how many tokens it must hold."""
+
+    path: Path
+    tokens: int
+
+
+def list_shards(data: DataFiles, split: str, vocabulary_size: int) -> list[ShardFile]:
+    """The shards of "train" or "validation", in the manifest's order.
+
+    Raises: DataRefused when the manifest is missing, malformed or for another vocabulary.
+    """
+    try:
+        manifest = read_json(data.manifest)
+        found = manifest["tokenizer"]["vocabulary_size"]
+        shards = [ShardFile(data.shard(entry["file"]), entry["tokens"]) for entry in manifest[split]["shards"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataRefused(f"{data.manifest}: {type(error).__name__}: {error}; run `pgolf data verify`") from error
+    if found != vocabulary_size:
+        raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe one of {vocabulary_size}")
+    return shards

@@ -1,0 +1,56 @@
+"""How many bytes of text each token stands for.
+
+The rule is the challenge's: a piece counts its UTF-8 bytes without the leading space mark; the mark counts one byte more
+unless the token before it is a control token; a byte piece counts one; control, unknown and unused pieces count none. Summed
+over a text this is the length of the text in UTF-8, which `pgolf data prepare` and the tests check on raw bytes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sentencepiece
+from numpy.typing import NDArray
+
+from trainer.runtime.failure import DataRefused
+
+SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
+
+
+class ByteCounts:
+    """Bytes by target, given the token before it."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        size = tokenizer.get_piece_size()
+        self.base = np.zeros(size, dtype=np.int64)
+        self.has_space = np.zeros(size, dtype=bool)
+        self.is_boundary = np.zeros(size, dtype=bool)
+        for token in range(size):
+            if tokenizer.is_control(token) or tokenizer.is_unknown(token) or tokenizer.is_unused(token):
+                self.is_boundary[token] = True
+            elif tokenizer.is_byte(token):
+                self.base[token] = 1
+            else:
+                piece = tokenizer.id_to_piece(token)
+                self.has_space[token] = piece.startswith(SPACE_MARK)
+                self.base[token] = len(piece.removeprefix(SPACE_MARK).encode())
+
+    def of_targets(self, tokens: NDArray[np.integer[Any]]) -> NDArray[np.uint16]:
+        """Bytes of each token but the first. Shapes: (n,) -> (n - 1,)."""
+        before, target = tokens[:-1], tokens[1:]
+        counts = self.base[target] + (self.has_space[target] & ~self.is_boundary[before])
+        return counts.astype(np.uint16)
+
+
+def load_tokenizer(path: Path, vocabulary_size: int) -> Any:
+    """The SentencePiece model in `path`.
+
+    Raises: DataRefused when it is missing, damaged or of another size.
+    """
+    try:
+        tokenizer = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+    except (OSError, RuntimeError) as error:
+        raise DataRefused(f"{path} is not a SentencePiece model: {error}") from error
+    if tokenizer.get_piece_size() != vocabulary_size:
+        raise DataRefused(f"{path} has {tokenizer.get_piece_size()} pieces, the model expects {vocabulary_size}")
+    return tokenizer

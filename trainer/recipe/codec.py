@@ -1,0 +1,29 @@
+"""How quantized weights become bytes."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from trainer.recipe.strict import CHECKED, Strict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brotli:
+    """Brotli (RFC 7932); on int8 codes it is a Huffman coder."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["brotli"]
+    quality: Annotated[int, Strict(ge=0, le=11)] = 11
+    """0 is fastest, 11 smallest."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Zlib:
+    """DEFLATE (RFC 1950), as the challenge's baseline uses it."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["zlib"]
+    level: Annotated[int, Strict(ge=0, le=9)] = 9
+    """0 is fastest, 9 smallest."""
+
+
+CodecRecipe = Brotli | Zlib

@@ -1,0 +1,134 @@
+"""The file names of a run: the whole contract between the trainer and whoever started it."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Where everything is inside a run directory."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """Every resolved value and where it came from."""
+        return self.root / "spec.json"
+
+    @property
+    def run(self) -> Path:
+        """Run id, hashes, launcher, data folder, environment."""
+        return self.root / "run.json"
+
+    @property
+    def state(self) -> Path:
+        """Phase, step, pid, heartbeat; replaced whole."""
+        return self.root / "state.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the trainer, and only by it, while it works."""
+        return self.root / "run.lock"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a logged step."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """The same for people."""
+        return self.root / "train.log"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The newest two, and the weights as they were before quantization."""
+        return self.root / "checkpoints"
+
+    @property
+    def prequant(self) -> Path:
+        """The candidate that was exported, in float."""
+        return self.checkpoints / "prequant.ckpt"
+
+    @property
+    def artifact(self) -> Path:
+        return self.root / "artifact"
+
+    @property
+    def model(self) -> Path:
+        """The compressed model: with the tokenizer, all that a score depends on."""
+        return self.artifact / "model.bin"
+
+    @property
+    def bytes(self) -> Path:
+        """What the artifact's bytes are made of."""
+        return self.artifact / "bytes.json"
+
+    @property
+    def scores(self) -> Path:
+        """What the scoring process found; the trainer copies it into the result."""
+        return self.root / "scores.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Nats and bytes of each target behind the headline."""
+        return self.root / "ledger.npz"
+
+    @property
+    def result(self) -> Path:
+        """Written once, last; present means finished."""
+        return self.root / "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DataFiles:
+    """Where everything is inside a folder of shards."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.root / "tokenizer.model"
+
+    def shard(self, name: str) -> Path:
+        return self.root / name
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Nothing; `path` holds either what it held before or all of `content`, whatever kills the writer.
+
+    Raises: OSError when the disk is full or the folder not writable; the temporary file is gone then.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, document: object) -> None:
+    """Nothing; `path` holds the document, readable by people. NaN is refused: it is not JSON."""
+    write_whole(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`.
+
+    Raises: ValueError when it is not one, OSError when it cannot be read.
+    """
+    document = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} holds {type(document).__name__}, not a JSON object")
+    return document

@@ -1,0 +1,70 @@
+"""Recipe: what is trained and scored, and nothing about where or for whom."""
+
+from dataclasses import dataclass, field
+from math import ceil
+from typing import ClassVar
+
+from trainer.recipe.averaging import AveragingRecipe
+from trainer.recipe.budget import Budget
+from trainer.recipe.codec import CodecRecipe
+from trainer.recipe.data import DataRecipe
+from trainer.recipe.evaluation import EvaluationRecipe
+from trainer.recipe.model import Gpt
+from trainer.recipe.optimizer import OptimizerRecipe
+from trainer.recipe.quantizer import QuantizerRecipe
+from trainer.recipe.schedule import ScheduleRecipe
+from trainer.recipe.strict import CHECKED, RecipeConflict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Nine slots, each filled by one tagged component. Only this part of a spec reaches the artifact."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    data: DataRecipe = field(metadata={"discriminator": "kind"})
+    """Training and validation tokens, and the vocabulary."""
+    model: Gpt
+    """The architecture."""
+    optimizer: OptimizerRecipe
+    """How gradients become steps."""
+    schedule: ScheduleRecipe
+    """Batch, sequence length and learning rate over the run."""
+    averaging: AveragingRecipe = field(metadata={"discriminator": "kind"})
+    """Which average of the weights is exported."""
+    quantizer: QuantizerRecipe
+    """Float weights to integers."""
+    codec: CodecRecipe = field(metadata={"discriminator": "kind"})
+    """Integers to bytes."""
+    evaluation: EvaluationRecipe = field(metadata={"discriminator": "kind"})
+    """The protocol of the score."""
+    budget: Budget
+    """How long it may train."""
+
+    def __post_init__(self) -> None:
+        if self.schedule.clock != self.budget.clock:
+            raise RecipeConflict(
+                f"schedule.clock is {self.schedule.clock} but budget.clock is {self.budget.clock}", "schedule", "clock"
+            )
+        if self.budget.reserve_seconds and self.budget.clock != "seconds":
+            raise RecipeConflict("reserve_seconds needs clock: seconds", "budget", "reserve_seconds")
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Pieces of the tokenizer.
+
+        Raises: ValueError if the data slot has not been resolved against its manifest.
+        """
+        if self.data.vocabulary_size is None:
+            raise ValueError("recipe.data.vocabulary_size is not known before the data is")
+        return self.data.vocabulary_size
+
+    @property
+    def planned_steps(self) -> int | None:
+        """Optimizer steps of the budget, or None when the clock is seconds."""
+        match self.budget.clock:
+            case "steps":
+                return ceil(self.budget.train)
+            case "tokens":
+                return ceil(self.budget.train / self.schedule.batch_tokens)
+            case "seconds":
+                return None

@@ -1,0 +1,83 @@
+"""Checkpoints that are whole or absent."""
+
+import hashlib
+import io
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.recipe.files import write_whole
+
+MAGIC = b"PGCKPT1\n"
+KEPT_CHECKPOINTS = 2
+# Writing may cost at most one part in this many of the training time.
+OVERHEAD_DIVISOR = 25
+SHORTEST_INTERVAL_SECONDS = 1.0
+
+
+class CheckpointDamaged(Exception):
+    """The file is not what was written."""
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Nothing; `path` holds the state behind its SHA-256."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getbuffer()
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, MAGIC + hashlib.sha256(payload).digest() + payload)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, on the CPU.
+
+    Raises: CheckpointDamaged when a byte differs from what was written.
+    """
+    content = memoryview(path.read_bytes())
+    start = len(MAGIC) + hashlib.sha256().digest_size
+    payload = content[start:]
+    if content[: len(MAGIC)] != MAGIC or content[len(MAGIC) : start] != hashlib.sha256(payload).digest():
+        raise CheckpointDamaged(f"{path.name} is damaged")
+    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    return state
+
+
+class CheckpointFolder:
+    """The newest checkpoints of a run, written as often as they are cheap."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.written_at = time.monotonic()
+        self.interval = SHORTEST_INTERVAL_SECONDS
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self.written_at >= self.interval
+
+    def write(self, step: int, state: dict[str, Any]) -> None:
+        """Nothing; the state of a step is on disk, and only the newest two are."""
+        began = time.monotonic()
+        write_checkpoint(self.folder / f"step-{step:08d}.ckpt", state)
+        for old in self.newest_first()[KEPT_CHECKPOINTS:]:
+            old.unlink()
+        self.written_at = time.monotonic()
+        self.interval = max(SHORTEST_INTERVAL_SECONDS, OVERHEAD_DIVISOR * (self.written_at - began))
+
+    def newest_first(self) -> list[Path]:
+        """Checkpoint files, latest step first."""
+        return sorted(self.folder.glob("step-*.ckpt"), reverse=True)
+
+    def restore(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """Step and state of each checkpoint, newest first; a damaged one gives None for its state."""
+        for path in self.newest_first():
+            found = re.fullmatch(r"step-(\d+)\.ckpt", path.name)
+            if found is None:
+                continue
+            try:
+                yield int(found[1]), read_checkpoint(path)
+            except CheckpointDamaged:
+                yield int(found[1]), None

@@ -1,0 +1,45 @@
+"""The ways a run ends early, each with the exit code that its launcher sees."""
+
+
+class RunFailure(Exception):
+    """Something a person must hear about in one line. The exit codes are those of the pgolf command."""
+
+    exit_code = 1
+
+
+class TrainingFailed(RunFailure):
+    """The recipe did not train: a loss that is not a number, a parameter that never moves."""
+
+
+class ArtifactRefused(RunFailure):
+    """model.bin is damaged, or is not what it says."""
+
+
+class ResumeRefused(RunFailure):
+    """The checkpoint belongs to another setting."""
+
+    exit_code = 2
+
+
+class DataRefused(RunFailure):
+    """A shard, the manifest or the tokenizer is missing or wrong."""
+
+    exit_code = 5
+
+
+class MachineRefused(RunFailure):
+    """No such device, no memory, no disk."""
+
+    exit_code = 6
+
+
+class AlreadyRunning(RunFailure):
+    """Another trainer holds this run directory."""
+
+    exit_code = 75
+
+
+class Stopped(RunFailure):
+    """Asked to stop; the checkpoint is on disk."""
+
+    exit_code = 130

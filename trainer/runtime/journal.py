@@ -1,0 +1,56 @@
+"""What a run says while it works: state.json, metrics.jsonl, train.log."""
+
+import json
+import os
+import time
+from typing import Any
+
+from trainer.recipe.files import RunFiles, write_json
+
+# How often state.json is replaced; `pgolf status` takes a run as silent only after many of these.
+HEARTBEAT_SECONDS = 0.5
+
+
+class RunJournal:
+    """The three files by which the world follows a run."""
+
+    def __init__(self, files: RunFiles) -> None:
+        self.files = files
+        self.beat = 0.0
+        self.current: dict[str, Any] = {}
+
+    def say(self, line: str) -> None:
+        """Nothing; a line for people."""
+        with self.files.log.open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+
+    def report(self, **facts: Any) -> None:
+        """Nothing; the facts stand in state.json at once."""
+        self.current |= facts
+        self.beat = time.monotonic()
+        write_json(self.files.state, self.current | {"pid": os.getpid(), "heartbeat": time.time()})
+
+    def pulse(self, **facts: Any) -> None:
+        """Nothing; the facts stand in state.json before long."""
+        self.current |= facts
+        if time.monotonic() - self.beat > HEARTBEAT_SECONDS:
+            self.report()
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Nothing; one line in metrics.jsonl."""
+        with self.files.metrics.open("a", encoding="utf-8") as metrics:
+            metrics.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Nothing; metrics of steps that will be run again are gone, and so is a half-written last line."""
+        if not self.files.metrics.exists():
+            return
+        kept = []
+        for line in self.files.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                break
+            if row["step"] <= step:
+                kept.append(line + "\n")
+        self.files.metrics.write_text("".join(kept), encoding="utf-8")

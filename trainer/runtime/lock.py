@@ -1,0 +1,31 @@
+"""One trainer a run directory, held by the kernel: the lock is gone the moment its process is."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.runtime.failure import AlreadyRunning
+
+# A launcher that asks whether the run is alive holds the lock for an instant; it must not look like a second trainer.
+PATIENCE_SECONDS = 1.0
+
+
+@contextmanager
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """A context in which no other trainer works on this run.
+
+    Raises: AlreadyRunning when one does.
+    """
+    with path.open("a") as file:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise AlreadyRunning(f"another trainer is at work in {path.parent}") from None
+                time.sleep(0.02)
+        yield

@@ -1,0 +1,47 @@
+"""Stopping on request: by signal, or because the launcher is gone."""
+
+import os
+import signal
+import threading
+from types import FrameType
+
+from trainer.runtime.failure import Stopped
+
+# Longer than any step that can be waited for; a trainer stuck beyond it dies without a last checkpoint.
+GRACE_SECONDS = 10.0
+
+
+class StopRequest:
+    """Whether somebody asked this process to end. The training loop looks between steps."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def listen(self, lifeline: int | None) -> None:
+        """Nothing; from now on SIGINT, SIGTERM and the end of the `lifeline` pipe ask for a stop.
+
+        The launcher holds the other end of the pipe and never writes: whatever kills it closes the pipe.
+        """
+        signal.signal(signal.SIGTERM, self.on_signal)
+        signal.signal(signal.SIGINT, self.on_signal)
+        if lifeline is not None:
+            threading.Thread(target=self.watch, args=(lifeline,), daemon=True).start()
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+    def watch(self, lifeline: int) -> None:
+        while os.read(lifeline, 1):
+            pass
+        self.requested = True
+        timer = threading.Timer(GRACE_SECONDS, os._exit, (Stopped.exit_code,))
+        timer.daemon = True
+        timer.start()
+
+    def check(self) -> None:
+        """Nothing.
+
+        Raises: Stopped if a stop was requested.
+        """
+        if self.requested:
+            raise Stopped("stopped on request; the same command resumes")

@@ -1,0 +1,119 @@
+"""Decode, then score: a function of model.bin, the tokenizer and the validation shards, in a process that has not trained.
+
+It reads nothing else of the run but the float weights kept before quantization, for the figure beside the headline.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.codec.container import ModelCard, decode_artifact
+from trainer.data.manifest import list_shards
+from trainer.data.shards import map_shard
+from trainer.evaluation.byte_counts import ByteCounts, load_tokenizer
+from trainer.evaluation.ledger import ScoreLedger, bits_per_byte, write_ledger
+from trainer.evaluation.scoring import score_stream
+from trainer.model.gpt import GptModel
+from trainer.recipe.evaluation import EvaluationRecipe, Sliding
+from trainer.recipe.files import DataFiles, RunFiles, write_json
+from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
+from trainer.runtime.clock import PhaseClock
+from trainer.runtime.failure import DataRefused
+from trainer.runtime.journal import RunJournal
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationText:
+    """All validation tokens, and the bytes of each target."""
+
+    tokens: NDArray[np.uint16]
+    byte_counts: NDArray[np.uint16] = field(repr=False)
+
+    @property
+    def bytes(self) -> int:
+        return int(self.byte_counts.sum(dtype=np.int64))
+
+
+def score_artifact(files: RunFiles, data: DataFiles, device: torch.device) -> None:
+    """Nothing; scores.json and ledger.npz are written.
+
+    Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is.
+    """
+    clock = PhaseClock()
+    journal = RunJournal(files)
+    journal.report(phase="decode")
+    with clock.phase("decode"):
+        card, weights = decode_artifact(files.model)
+    text = read_validation(data, card.vocabulary_size)
+    journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
+    metrics = []
+    with clock.phase("evaluate"):
+        if kept := read_prequant(files):
+            prequant, _ = score_weights(card, kept, text, device, journal, "prequant")
+            metrics.append(prequant)
+        roundtrip, ledger = score_weights(card, weights, text, device, journal, "roundtrip")
+        metrics.append(roundtrip)
+    write_ledger(files.ledger, ledger.nats, text.byte_counts)
+    write_json(files.scores, {"metrics": metrics, "headline": roundtrip, "seconds": clock.finished})
+
+
+def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
+    """The float weights kept before quantization, or None when they are not there or not whole."""
+    if not files.prequant.exists():
+        return None
+    try:
+        return read_checkpoint(files.prequant)
+    except CheckpointDamaged:
+        return None
+
+
+def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
+    """The validation shards in one piece.
+
+    Raises: DataRefused when they hold fewer than two tokens or one that the tokenizer does not have.
+    """
+    tokenizer = load_tokenizer(data.tokenizer, vocabulary_size)
+    shards = list_shards(data, "validation", vocabulary_size)
+    tokens = np.concatenate([map_shard(shard) for shard in shards]) if shards else np.empty(0, np.uint16)
+    if len(tokens) < 2 or int(tokens.max()) >= vocabulary_size:
+        raise DataRefused(f"{data.root}: validation tokens do not fit a tokenizer of {vocabulary_size} pieces")
+    return ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens))
+
+
+def score_weights(
+    card: ModelCard,
+    weights: dict[str, Tensor],
+    text: ValidationText,
+    device: torch.device,
+    journal: RunJournal,
+    stage: str,
+) -> tuple[dict[str, Any], ScoreLedger]:
+    """The metric of some weights under the card's protocol, and the ledger behind it."""
+    model = GptModel(card.model, card.vocabulary_size)
+    model.load_state_dict(weights)
+    ledger = ScoreLedger(text.tokens)
+    clock = PhaseClock()
+    with clock.phase("evaluate"):
+        score_stream(
+            model.to(device),
+            ledger,
+            card.evaluation,
+            device,
+            lambda scored: journal.pulse(stage=stage, scored=scored),
+        )
+    nats, targets = ledger.totals()
+    metric = {"stage": stage, **describe_protocol(card.evaluation)}
+    metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, text.bytes)}
+    metric |= {"tokens": targets, "bytes": text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
+    journal.say(f"score: {stage} {metric['protocol']} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}")
+    return metric, ledger
+
+
+def describe_protocol(recipe: EvaluationRecipe) -> dict[str, Any]:
+    """Protocol, window and stride as every metric carries them."""
+    stride = recipe.stride if isinstance(recipe, Sliding) else recipe.window
+    return {"protocol": recipe.kind, "window": recipe.window, "stride": stride}
