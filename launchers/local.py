@@ -1,8 +1,9 @@
 """This machine: its CPU, or one of its CUDA devices a run.
 
-The trainer is a child in a session of its own, so that Ctrl-C reaches it once and through us. It holds one end of a pipe, this
-process the other: however this process ends, the pipe closes, and the trainer checkpoints and ends as well. A detached
-trainer gets no pipe. Its log, its state and its result are files in the run directory, and so there is nothing to fetch.
+The trainer is a child in a session of its own, so that Ctrl-C reaches it once and through us. It holds one end of a
+pipe, this process the other: however this process ends, the pipe closes, and the trainer checkpoints and ends as
+well. A detached trainer gets no pipe. Its log, its state and its result are files in the run directory, and so there
+is nothing to fetch.
 """
 
 import os
@@ -19,7 +20,6 @@ from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
 from pgolf.rundir import RunDirectory, follow_file
-
 
 
 class LocalLauncher:

@@ -1,14 +1,14 @@
 """Everything that can go wrong, and the exit code of each.
 
-    PgolfError
-    ├── RunFailed          1    a run ended without a result
-    ├── UsageError         2    the command cannot mean anything
-    │   └── SpecError      2    a spec is wrong, at a file and a line
-    ├── CheckFailed        3    preflight, audit or verify says no
-    ├── LauncherError      4    the place to run on said no
-    ├── DataError          5    tokens, tokenizer or manifest are missing or wrong
-    ├── MachineError       6    no disk, no memory, not writable
-    └── Interrupted      130    stopped from the keyboard or by a signal; resumable
+PgolfError
+├── RunFailed          1    a run ended without a result
+├── UsageError         2    the command cannot mean anything
+│   └── SpecError      2    a spec is wrong, at a file and a line
+├── CheckFailed        3    preflight, audit or verify says no
+├── LauncherError      4    the place to run on said no
+├── DataError          5    tokens, tokenizer or manifest are missing or wrong
+├── MachineError       6    no disk, no memory, not writable
+└── Interrupted      130    stopped from the keyboard or by a signal; resumable
 """
 
 

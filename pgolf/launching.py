@@ -1,7 +1,8 @@
 """Launchers: places where a job can run, and how pgolf talks to them.
 
-A launcher comes through the entry-point group `pgolf.launchers`, the built-in ones too. A job is a run directory going in and a
-run directory coming out; a handle is plain JSON, written beside the run, by which another process finds the job again.
+A launcher comes through the entry-point group `pgolf.launchers`, the built-in ones too. A job is a run directory
+going in and a run directory coming out; a handle is plain JSON, written beside the run, by which another process
+finds the job again.
 """
 
 from collections.abc import Iterator

@@ -3,10 +3,11 @@
 import argparse
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
-from trainer.recipe.files import RunFiles, write_json
-from trainer.runtime.failure import DataRefused, MachineRefused, RunFailure
+from trainer.recipe.files import RunFiles, read_json, write_json
+from trainer.runtime.failure import AlreadyRunning, DataRefused, MachineRefused, RunFailure, Stopped
 
 
 def main() -> int:
@@ -57,13 +58,20 @@ def account_for(root: Path, error: Exception) -> int:
         traceback.print_exc()
         failure = RunFailure(f"{type(error).__name__}: {error}")
     print(f"trainer: {failure}", file=sys.stderr, flush=True)
-    state = {"phase": "stopped" if failure.exit_code == 130 else "failed", "error": str(failure)}
-    try:
-        if failure.exit_code != 75:
-            write_json(RunFiles(root).state, state | {"exit_code": failure.exit_code})
-    except OSError:
-        pass
+    if not isinstance(failure, AlreadyRunning):
+        leave_word(RunFiles(root), failure)
     return failure.exit_code
+
+
+def leave_word(files: RunFiles, failure: RunFailure) -> None:
+    """Nothing; state.json says how the run ended, beside where it was. On a full disk only the exit code says so."""
+    word = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure)}
+    with suppress(OSError):
+        try:
+            before = read_json(files.state)
+        except (OSError, ValueError):
+            before = {}
+        write_json(files.state, before | word | {"exit_code": failure.exit_code})
 
 
 def translate(error: Exception) -> RunFailure | None:

@@ -1,4 +1,5 @@
-"""Decode, then score: a function of model.bin, the tokenizer and the validation shards, in a process that has not trained.
+"""Decode, then score: a function of model.bin, the tokenizer and the validation shards, in a process that has not
+trained.
 
 It reads nothing else of the run but the float weights kept before quantization, for the figure beside the headline.
 """
@@ -109,7 +110,9 @@ def score_weights(
     metric = {"stage": stage, **describe_protocol(card.evaluation)}
     metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, text.bytes)}
     metric |= {"tokens": targets, "bytes": text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
-    journal.say(f"score: {stage} {metric['protocol']} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}")
+    journal.say(
+        f"score: {stage} {metric['protocol']} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}"
+    )
     return metric, ledger
 
 

@@ -109,9 +109,7 @@ def score_elsewhere(job: TrainingJob, stop: StopRequest, lifeline: int | None) -
         raise failure
 
 
-def write_result(
-    job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int]
-) -> None:
+def write_result(job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int]) -> None:
     """Nothing; result.json is there, once and for all."""
     scores = read_json(job.files.scores)
     seconds = training.clock.finished | scores["seconds"]

@@ -31,9 +31,9 @@ LOGGED_STEPS = 200
 class Training:
     """A model on its way from random weights to the end of its budget.
 
-    Everything that the next step depends on is in `state()`: weights, average, optimizer, step, phase seconds. Batches follow from
-    the step alone. So a run that was killed goes on from its checkpoint to the same bits, on a CPU and under a clock
-    of steps or tokens.
+    Everything that the next step depends on is in `state()`: weights, average, optimizer, step, phase seconds.
+    Batches follow from the step alone. So a run that was killed goes on from its checkpoint to the same bits, on a
+    CPU and under a clock of steps or tokens.
     """
 
     def __init__(self, job: TrainingJob, device: torch.device, journal: RunJournal) -> None:
@@ -122,9 +122,8 @@ class Training:
         row: dict[str, Any] = {"step": self.step, "elapsed_seconds": round(self.clock.seconds("train"), 3)}
         row |= {"tokens": self.tokens_seen, "train_loss": value, "lr_multiplier": multiplier}
         self.journal.record(row)
-        self.journal.say(
-            f"step {self.step}/{planned or '?'} train_loss {value:.4f} lr x{multiplier:.3f} {1000 * step_seconds:.0f} ms/step"
-        )
+        speed = f"{1000 * step_seconds:.0f} ms/step"
+        self.journal.say(f"step {self.step}/{planned or '?'} train_loss {value:.4f} lr x{multiplier:.3f} {speed}")
         self.journal.pulse(
             phase="train", step=self.step, total=planned, progress=self.progress, train_loss=value,
             step_seconds=step_seconds,

@@ -1,7 +1,7 @@
 """Which trainer modules a recipe needs, found in their text; and their hash and bytes.
 
-Every slot resolves its kind in one `match`, whose cases import what they return. A case for a component that the recipe does not name is
-not followed, so brotli's module is no part of a recipe that packs with zlib.
+Every slot resolves its kind in one `match`, whose cases import what they return. A case for a component that the
+recipe does not name is not followed, so brotli's module is no part of a recipe that packs with zlib.
 """
 
 import ast

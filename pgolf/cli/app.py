@@ -38,9 +38,11 @@ def print_version(is_wanted: bool) -> None:
 
 @app.callback()
 def common(
-    is_version: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")] = False,
+    is_version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
     is_traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
-) -> None:  # fmt: skip
+) -> None:
     """Options before the command."""
 
 

@@ -10,25 +10,28 @@ from pgolf.cli.options import Json
 from pgolf.data.corpora import read_documents
 from pgolf.data.prepare import Preparation
 from pgolf.data.prepare import prepare as prepare_shards
-from pgolf.data.references import read_references
+from pgolf.data.references import describe_references, read_references
 from pgolf.data.verify import verify_contents
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import failures
 
+CORPUS_HELP = "A .jsonl or .jsonl.gz file with `text` in each line, a text file, or a folder of such files."
 data_app = typer.Typer(no_args_is_help=True, help="Prepare and verify token shards.")
 
 
 @data_app.command()
 def prepare(
-    path: Annotated[Path, typer.Argument(help="A .jsonl or .jsonl.gz file with `text` in each line, a text file, or a folder.")],
+    path: Annotated[Path, typer.Argument(help=CORPUS_HELP)],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
     tokenizer: Annotated[Path | None, typer.Option("--tokenizer", help="A SentencePiece .model to use.")] = None,
-    vocabulary_size: Annotated[int | None, typer.Option("--vocab", help="Pieces of a tokenizer to train. Default: 1024.")] = None,
+    vocabulary_size: Annotated[
+        int | None, typer.Option("--vocab", help="Pieces of a tokenizer to train. Default: 1024.")
+    ] = None,
     validation_fraction: Annotated[
         float, typer.Option("--val-fraction", min=0.0, max=1.0, help="Share of documents that are scored.")
     ] = 0.05,
     is_json: Json = False,
-) -> None:  # fmt: skip
+) -> None:
     """Split text by document, tokenize it and write shards with a manifest."""
     if tokenizer is not None and vocabulary_size is not None:
         raise UsageError("--tokenizer brings its own size; leave out --vocab")
@@ -49,7 +52,7 @@ def prepare(
         typer.echo(f"{name}: {split.documents:,} documents, {split.tokens:,} tokens, {split.bytes:,} bytes")
     references = read_references(out)
     if references is not None:
-        typer.echo(f"validation text: order-2 byte model {references.order2_bpb:.4f} bpb, brotli-11 {references.brotli_bpb:.4f} bpb")
+        typer.echo(f"validation text: {describe_references(references)}")
     typer.echo(f"use it with recipe.data: {{kind: shards, folder: {out}}}")
 
 

@@ -9,18 +9,20 @@ from pgolf.cli.console import say
 from pgolf.rundir import newest_run
 from pgolf.specs.loading import LoadedSpec, load_spec, load_spec_of_run
 
+SPEC_DEFAULT = "Default: that of the newest run, else quickstart."
 SpecArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[SPEC]", help="A YAML file, or the name of a shipped experiment. Default: that of the newest run, else quickstart."),
-]  # fmt: skip
+    typer.Argument(metavar="[SPEC]", help=f"A YAML file, or the name of a shipped experiment. {SPEC_DEFAULT}"),
+]
 SpecArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SPEC]...", help="YAML files or names of shipped experiments. Default: that of the newest run, else quickstart."),
-]  # fmt: skip
+    typer.Argument(metavar="[SPEC]...", help=f"YAML files or names of shipped experiments. {SPEC_DEFAULT}"),
+]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a run id or a part of one.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of all runs.")]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one value, for example recipe.budget.train=100.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set one value, for example recipe.budget.train=100."),
 ]
 Overlays = Annotated[
     list[str] | None,
@@ -36,7 +38,11 @@ DEFAULT_SPEC = "quickstart"
 
 
 def select_spec(
-    reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None, on: str | None = None
+    reference: str | None,
+    runs_dir: Path,
+    overlays: list[str] | None,
+    assignments: list[str] | None,
+    on: str | None = None,
 ) -> LoadedSpec:
     """The spec that the arguments mean. Says which, where the user did not.
 
@@ -51,3 +57,18 @@ def select_spec(
         return load_spec(DEFAULT_SPEC, overlays or [], extra)
     say(f"no spec given: that of the newest run, {newest.run_id}")
     return load_spec_of_run(newest.files.spec, overlays or [], extra)
+
+
+def select_specs(
+    references: list[str] | None,
+    runs_dir: Path,
+    overlays: list[str] | None,
+    assignments: list[str] | None,
+    on: str | None = None,
+) -> list[LoadedSpec]:
+    """The specs that the arguments mean; one where the user named none.
+
+    Raises: SpecError with file:line.
+    """
+    chosen: list[str | None] = [*references] if references else [None]
+    return [select_spec(reference, runs_dir, overlays, assignments, on) for reference in chosen]

@@ -27,7 +27,7 @@ def preflight(
     is_json: options.Json = False,
 ) -> None:
     """Say whether a spec will fit and be allowed, and what it will take. Exit code 3 if any check fails."""
-    loaded = [options.select_spec(spec, runs_dir, overlays, assignments, on) for spec in specs or [None]]
+    loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
     examined = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
     if is_json:
         documents = [found.as_json() for found in examined]

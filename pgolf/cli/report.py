@@ -1,5 +1,6 @@
 """`pgolf report`: finished runs in one table."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from pgolf.cli.console import print_json, say
 from pgolf.cli.running import print_groups
 from pgolf.errors import MachineError
 from pgolf.report.groups import RunGroup, group_runs, runs_below
+from pgolf.report.page import html_page
 from pgolf.report.tables import csv_table, markdown_table
 
 
@@ -57,12 +59,8 @@ def render(groups: list[RunGroup], form: Format) -> str:
         case Format.CSV:
             return csv_table(groups)
         case Format.HTML:
-            from pgolf.report.page import html_page
-
             return html_page(groups)
         case Format.JSON:
-            import json
-
             return json.dumps(report_json(groups), indent=2) + "\n"
         case _:
             return markdown_table(groups)

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from pgolf.cli import options
+from pgolf.cli.console import say
 from pgolf.cli.running import Manner, answer, detach, prepare_dispatch, watch
+from pgolf.specs.experiment import ExperimentSpec
 
 
 def run(
@@ -23,16 +25,26 @@ def run(
 ) -> None:
     """Train, pack and score one seed of a spec. A run that was interrupted goes on; a finished one is only shown."""
     manner = Manner(
-        runs_dir=runs_dir, is_detached=is_detached, is_fresh=is_fresh, is_dry=is_dry, is_agreed=is_agreed, is_json=is_json
-    )  # fmt: skip
-    loaded = [options.select_spec(spec, runs_dir, overlays, assignments, on) for spec in specs or [None]]
-    dispatches = [(prepare_dispatch(spec, manner, runs=1), [spec.spec.seeds[0] if seed is None else seed]) for spec in loaded]
+        runs_dir=runs_dir,
+        is_detached=is_detached,
+        is_fresh=is_fresh,
+        is_dry=is_dry,
+        is_agreed=is_agreed,
+        is_json=is_json,
+    )
+    loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
+    dispatches = [(prepare_dispatch(item, manner, runs=1), choose_seed(item.spec, seed)) for item in loaded]
     ended, folders = [], []
-    for dispatch, seeds in dispatches:
-        folder = dispatch.directory(seeds[0]).root
+    for dispatch, chosen in dispatches:
+        folder = dispatch.directory(chosen).root
         if is_dry:
-            typer.echo(f"would run {folder} on {dispatch.preflight.spec.launch.on}", err=True)
+            say(f"would run {folder} on {dispatch.preflight.spec.launch.on}")
             continue
-        ended += detach(dispatch, seeds) if is_detached else watch(dispatch, seeds, is_quiet=is_json)
+        ended += detach(dispatch, [chosen]) if is_detached else watch(dispatch, [chosen], is_quiet=is_json)
         folders.append(folder.parent)
     answer(ended, folders, manner)
+
+
+def choose_seed(spec: ExperimentSpec, seed: int | None) -> int:
+    """The seed asked for, else the spec's first."""
+    return spec.seeds[0] if seed is None else seed

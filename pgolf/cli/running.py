@@ -4,13 +4,13 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import typer
 
 from pgolf.cli.console import answer_console, findings_table, print_json, progress_console, say
 from pgolf.cli.progress import Display, pause, run_display
+from pgolf.data.references import describe_references
 from pgolf.dispatch import Dispatch
 from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
 from pgolf.launching import load_launcher
@@ -91,7 +91,7 @@ def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[RunDirec
     return ended
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(*_: object) -> None:
     """SIGTERM as Ctrl-C."""
     raise KeyboardInterrupt
 
@@ -143,10 +143,8 @@ def print_groups(groups: list[RunGroup]) -> None:
     for group in groups:
         references = group.rows[0].references()
         if references is not None:
-            console.print(
-                f"the same validation bytes: order-2 byte model {references.order2_bpb:.4f} bpb, "
-                f"brotli-11 {references.brotli_bpb:.4f} bpb, {group.name} {group.spread.mean:.4f} bpb"
-            )
+            own = f"{group.name} {group.spread.mean:.4f} bpb"
+            console.print(f"the same validation bytes: {describe_references(references)}, {own}")
         for finding in group.problems():
             console.print(f"{finding.rule}: {finding.message}", style="yellow" if finding.severity == "warn" else "red")
 

@@ -63,7 +63,9 @@ def status_table(runs: list[RunDirectory]) -> Table:
         loss = "" if facts["train_loss"] is None else f"{facts['train_loss']:.4f}"
         eta = "" if facts["eta_seconds"] is None else f"{facts['eta_seconds']:.0f} s"
         score = "" if facts["val_bpb"] is None else f"{facts['val_bpb']:.6f}"
-        table.add_row(facts["run_id"], facts["state"], facts["phase"] or "", step, loss, eta, score, facts["error"] or "")
+        table.add_row(
+            facts["run_id"], facts["state"], facts["phase"] or "", step, loss, eta, score, facts["error"] or ""
+        )
     return table
 
 

@@ -21,7 +21,8 @@ class Document:
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of a .jsonl or .jsonl.gz file (one object with `text` a line), of a text file, or of a folder of these.
+    """The documents of a .jsonl or .jsonl.gz file (one object with `text` a line), of a text file, or of a folder of
+    these.
 
     Raises: DataError naming file and line of the first thing that is not a document.
     """

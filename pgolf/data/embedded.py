@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pgolf.data.corpora import Document
 
-# Test suites are code, site-packages are not the standard library, and the topics are a dict that is read as text below.
+# Test suites are code, site-packages are not the standard library, and the topics are a dict that is read as text
+# below.
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "__pycache__", "pydoc_data", "lib-dynload"}
 SHORTEST_DOCUMENT = 200
 

@@ -81,7 +81,9 @@ def embedded_folder(vocabulary_size: int, on_progress: Callable[[str], None]) ->
             if not (folder / "manifest.json").exists():
                 build_embedded(folder, vocabulary_size, on_progress)
     except OSError as error:
-        raise MachineError(f"{error.filename or cache}: {error.strerror}; the embedded corpus is cached there") from error
+        raise MachineError(
+            f"{error.filename or cache}: {error.strerror}; the embedded corpus is cached there"
+        ) from error
     return folder
 
 

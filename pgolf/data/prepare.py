@@ -18,6 +18,10 @@ from trainer.recipe.files import DataFiles, write_whole
 HASH_RANGE = 1 << 24
 
 
+def ignore_progress(line: str) -> None:
+    """Nothing, for callers that do not want to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preparation:
     """What to make of a corpus."""
@@ -32,7 +36,7 @@ class Preparation:
 
 
 def prepare(
-    documents: Iterable[Document], preparation: Preparation, on_progress: Callable[[str], None] = lambda line: None
+    documents: Iterable[Document], preparation: Preparation, on_progress: Callable[[str], None] = ignore_progress
 ) -> Manifest:
     """The manifest of the shards, all of them in `preparation.out`.
 
@@ -115,6 +119,7 @@ class DocumentEncoder:
             self.is_lossless &= decoded == text_bytes
             writer.add(tokens)
             tokens_total += len(tokens)
-            # What is scored is what the tokens say. With a lossy tokenizer that is not the document, and the manifest says so.
+            # What is scored is what the tokens say. With a lossy tokenizer that is not the document, and the
+            # manifest says so.
             bytes_total += len(decoded)
         return Split(documents=len(documents), tokens=tokens_total, bytes=bytes_total, shards=writer.close())

@@ -99,6 +99,11 @@ def read_references(folder: Path) -> References | None:
         return None
 
 
+def describe_references(references: References) -> str:
+    """The figures for people."""
+    return f"order-2 byte model {references.order2_bpb:.4f} bpb, brotli-11 {references.brotli_bpb:.4f} bpb"
+
+
 def is_well_below(val_bpb: float, references: References) -> bool:
     """Whether a score is at least a tenth of a bit under the order-2 model's."""
     return val_bpb <= references.order2_bpb - 0.1

@@ -61,10 +61,10 @@ def read_shard(path: Path) -> "NDArray[np.uint16]":
     header = np.frombuffer(content[: 4 * HEADER_INTS], dtype="<i4") if len(content) >= 4 * HEADER_INTS else None
     if header is None or (header[0], header[1]) != (MAGIC_NUMBER, FORMAT_VERSION):
         raise DataError(f"{path} is not a token shard: {len(content):,} bytes that begin with {content[:8]!r}")
-    tokens = np.frombuffer(content[4 * HEADER_INTS :], dtype="<u2") if len(content) % 2 == 0 else []
-    if len(tokens) != header[2]:
-        raise DataError(f"{path}: the header says {header[2]:,} tokens, the file holds {len(tokens):,}")
-    return tokens  # type: ignore[return-value]
+    body = content[4 * HEADER_INTS :]
+    if len(body) != 2 * header[2]:
+        raise DataError(f"{path}: the header says {header[2]:,} tokens of 2 bytes, {len(body):,} bytes follow it")
+    return np.frombuffer(body, dtype="<u2")
 
 
 def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any]"]:

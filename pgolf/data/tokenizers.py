@@ -22,7 +22,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> bytes:
 
     if not SMALLEST_VOCABULARY <= vocabulary_size <= LARGEST_VOCABULARY:
         raise DataError(
-            f"a vocabulary of {vocabulary_size} is not possible: {SMALLEST_VOCABULARY} to {LARGEST_VOCABULARY} pieces are"
+            f"a vocabulary of {vocabulary_size} pieces is not possible; "
+            f"expected {SMALLEST_VOCABULARY} to {LARGEST_VOCABULARY}"
         )
     model = io.BytesIO()
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,8 @@ class HashCache:
         self.path = path
         self.has_news = False
         self.known: dict[str, str] = {}
-        try:
+        with suppress(OSError, ValueError):
             self.known = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            pass
 
     def sha256(self, file: Path) -> str:
         """The hash of a file."""
@@ -76,11 +75,9 @@ class HashCache:
         """Nothing; other processes find the new hashes."""
         if not self.has_news:
             return
-        try:
+        with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self.path, self.known)
-        except OSError:
-            pass
 
 
 def verify_contents(folder: Path) -> list[Finding]:
@@ -110,9 +107,7 @@ def verify_contents(folder: Path) -> list[Finding]:
     return findings
 
 
-def read_documents_of(
-    folder: Path, shards: list[ShardEntry], begin: int, found: dict[str, int]
-) -> Iterator[Any]:
+def read_documents_of(folder: Path, shards: list[ShardEntry], begin: int, found: dict[str, int]) -> Iterator[Any]:
     """The token arrays of documents, which may cross from one shard into the next; counts tokens on the way."""
     import numpy as np
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pgolf.bundle.modules import TrainerCode, trainer_code
 from pgolf.data.locate import LocatedData, locate_data, resolve_vocabulary
+from pgolf.data.prepare import ignore_progress
 from pgolf.errors import DataError
 from pgolf.findings import Finding, failures
 from pgolf.preflight import rules
@@ -90,7 +91,7 @@ def examine(
     runs_dir: Path,
     runs: int = 1,
     step_seconds: float | None = None,
-    on_progress: Callable[[str], None] = lambda line: None,
+    on_progress: Callable[[str], None] = ignore_progress,
 ) -> Preflight:
     """The preflight of a spec for a number of runs. Starts no torch and never fails on a finding."""
     ruleset = load_ruleset(spec.ruleset)
@@ -100,7 +101,9 @@ def examine(
     recipe = resolve_vocabulary(spec.recipe, located, ruleset)
     if recipe is None:
         fix = "recipe.data.vocabulary_size: N"
-        findings.append(Finding("fail", "vocabulary", "the vocabulary size is known neither here nor to the rules", fix))
+        findings.append(
+            Finding("fail", "vocabulary", "the vocabulary size is known neither here nor to the rules", fix)
+        )
         return Preflight(
             spec=spec, ruleset=ruleset, located=located, identity=None, code=code, groups={}, model_bytes=None,
             duration=None, epochs=None, memory_bytes=None, usd=None, findings=findings,
@@ -151,9 +154,7 @@ def examine(
     )
 
 
-def find_data(
-    spec: ExperimentSpec, on_progress: Callable[[str], None]
-) -> tuple[LocatedData | None, str | None]:
+def find_data(spec: ExperimentSpec, on_progress: Callable[[str], None]) -> tuple[LocatedData | None, str | None]:
     """The data of a spec, or what is wrong with it."""
     try:
         return locate_data(spec.recipe.data, on_progress), None

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from pgolf.data.manifests import Manifest
-from pgolf.findings import Finding
+from pgolf.findings import Finding, Severity
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, training_memory_bytes
 from pgolf.preflight.size import ByteEstimate
@@ -47,7 +47,9 @@ def canonical_data(manifest: Manifest, ruleset: Ruleset) -> Finding:
         message = f"{manifest.name} is not the contest's data; bpb compares only between runs with the same data hash"
         return Finding("warn", "canonical_data", message)
     if manifest.validation.tokens != known.validation_tokens:
-        message = f"{manifest.validation.tokens:,} validation tokens, the canonical export has {known.validation_tokens:,}"
+        message = (
+            f"{manifest.validation.tokens:,} validation tokens, the canonical export has {known.validation_tokens:,}"
+        )
         return Finding("fail", "canonical_data", message, "fetch the canonical export")
     return Finding("pass", "canonical_data", f"{known.validation_tokens:,} validation tokens, as published")
 
@@ -79,7 +81,9 @@ def training_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
     if budget.clock == "seconds":
         if budget.train > limit:
             fix = f"--set recipe.budget.train={limit:.0f}"
-            return Finding("fail", "training_clock", f"{budget.train:.0f} s is over the {limit:.0f} s of the rules", fix)
+            return Finding(
+                "fail", "training_clock", f"{budget.train:.0f} s is over the {limit:.0f} s of the rules", fix
+            )
         return Finding("pass", "training_clock", f"{budget.train:.0f} s of {limit:.0f} s")
     tokens = planned_tokens(recipe) or 0.0
     message = f"fits {limit:.0f} s on {hardware} from {tokens / limit:,.0f} tokens/s upward"
@@ -93,7 +97,7 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, is_contest_ha
         return Finding("pass", "evaluation_clock", "not known without validation data")
     message = f"about {seconds:,.0f} s here; the rules give {limit:.0f} s on {ruleset.hardware}"
     if seconds > limit:
-        severity = "fail" if is_contest_hardware else "warn"
+        severity: Severity = "fail" if is_contest_hardware else "warn"
         return Finding(severity, "evaluation_clock", message, "a longer stride, or the chunked protocol")
     return Finding("pass", "evaluation_clock", message)
 

@@ -1,15 +1,16 @@
 """Artifact bytes from the spec alone.
 
-With a clip at k standard deviations every row has the same step in units of its own deviation, D = k / levels. The codes of a Gaussian
-row then have a distribution that depends on D only, and neither on the weights' scale nor on how they were trained.
-Brotli and zlib at their best are Huffman coders on such bytes, so that their output is the mean Huffman code length.
+With a clip at k standard deviations every row has the same step in units of its own deviation, D = k / levels. The
+codes of a Gaussian row then have a distribution that depends on D only, and neither on the weights' scale nor on how
+they were trained. Brotli and zlib at their best are Huffman coders on such bytes, so that their output is the mean
+Huffman code length.
 Source: fitted on public logs of openai/parameter-golf; see docs/results.md for predictions beside real bytes.
 """
 
 import heapq
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
+from itertools import count, pairwise
 from math import erf, sqrt
 from statistics import NormalDist
 
@@ -63,7 +64,7 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
 
 def levels(quantizer: Rtn, name: str) -> int:
     """Largest code of a tensor."""
-    return 2 ** (value_for(quantizer.bits, name) - 1) - 1
+    return (1 << (value_for(quantizer.bits, name) - 1)) - 1
 
 
 def step_in_deviations(quantizer: Rtn, name: str, columns: int) -> float:
@@ -92,7 +93,7 @@ def code_bits(step: float, largest: int) -> float:
     """Mean Huffman length of the codes of a unit Gaussian rounded to multiples of `step` and clamped. Units: bits."""
     edges = [(code + 0.5) * step for code in range(-largest, largest)]
     cumulative = [0.0, *(0.5 * (1 + erf(edge / sqrt(2))) for edge in edges), 1.0]
-    return huffman_length([high - low for low, high in zip(cumulative, cumulative[1:], strict=False)])
+    return huffman_length([high - low for low, high in pairwise(cumulative)])
 
 
 def huffman_length(probabilities: list[float]) -> float:

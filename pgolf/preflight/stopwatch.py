@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from pgolf.errors import RunFailed
+from pgolf.preflight.examine import Preflight
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, read_or_empty
-from pgolf.preflight.examine import Preflight
 
 TIMED_STEPS = 5
 

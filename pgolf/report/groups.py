@@ -39,7 +39,9 @@ class SeedRow:
             found.append(Finding("fail", "over_cap", f"{over:,} bytes over the limit"))
         references = self.references()
         if references is not None and not is_well_below(self.val_bpb, references):
-            message = f"{self.val_bpb:.4f} bpb is not well below the {references.order2_bpb:.4f} of an order-2 byte model"
+            message = (
+                f"{self.val_bpb:.4f} bpb is not well below the {references.order2_bpb:.4f} of an order-2 byte model"
+            )
             found.append(Finding("fail", "not_learned", message))
         return found
 
@@ -138,7 +140,9 @@ def runs_below(paths: Iterable[Path]) -> list[RunDirectory]:
 
 
 def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
-    """Groups by spec, code and data, in the order of their first run; unfinished runs and older attempts become notes."""
+    """Groups by spec, code and data, in the order of their first run; unfinished runs and older attempts become
+    notes.
+    """
     grouped: dict[tuple[str, str, str], dict[int, SeedRow]] = {}
     notes: dict[tuple[str, str, str], list[Finding]] = {}
     for run in sorted(runs, key=lambda run: (run.root.parent.name, run.seed, run.attempt)):

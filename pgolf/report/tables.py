@@ -39,7 +39,18 @@ def summary_cells(group: RunGroup) -> list[str]:
     if spread.std is not None and spread.ci95 is not None:
         interval = f"std {spread.std:.6f}, 95% {spread.ci95[0]:.4f} to {spread.ci95[1]:.4f}"
     verdict = "OVER THE LIMIT" if group.is_over_limit else "all fit"
-    return [group.name, f"n={spread.n}", f"{spread.mean:.6f}", interval, SUMMARY, "", "", "", f"{group.max_total_bytes:,}", verdict]
+    return [
+        group.name,
+        f"n={spread.n}",
+        f"{spread.mean:.6f}",
+        interval,
+        SUMMARY,
+        "",
+        "",
+        "",
+        f"{group.max_total_bytes:,}",
+        verdict,
+    ]
 
 
 def all_rows(groups: Iterable[RunGroup]) -> Iterable[list[str]]:
@@ -54,7 +65,10 @@ def markdown_table(groups: list[RunGroup]) -> str:
     """The table for a README, problems below it."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(cells)} |" for cells in all_rows(groups)]
-    lines += ["", *(f"- {group.name}: {finding.rule}: {finding.message}" for group in groups for finding in group.problems())]
+    lines += [
+        "",
+        *(f"- {group.name}: {finding.rule}: {finding.message}" for group in groups for finding in group.problems()),
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 

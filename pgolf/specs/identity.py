@@ -18,7 +18,8 @@ def recipe_json(recipe: Recipe) -> dict[str, Any]:
 def spec_sha256(recipe: Recipe, ruleset: str, data_sha256: str) -> str:
     """SHA-256 of the canonical JSON of recipe, ruleset version and data.
 
-    The data slot enters as its manifest hash: a folder is not an identity. Name, comments, seeds, launch and spend do not enter.
+    The data slot enters as its manifest hash: a folder is not an identity. Name, comments, seeds, launch and spend
+    do not enter.
     """
     identity = recipe_json(recipe) | {"data": data_sha256}
     canonical = json.dumps({"recipe": identity, "ruleset": ruleset}, sort_keys=True, separators=(",", ":"))

@@ -46,9 +46,9 @@ def kind_word(kind: Any) -> str | None:
 def spec_path(location: Path) -> Path:
     """A pydantic error location without the tags of the unions it went through."""
     path: list[str | int] = []
-    alternatives = [ExperimentSpec]
+    alternatives: list[Any] = [ExperimentSpec]
     for part in location:
-        if len(alternatives) > 1 and part in map(kind_word, alternatives):
+        if len(alternatives) > 1 and part in {kind_word(kind) for kind in alternatives}:
             alternatives = [kind for kind in alternatives if kind_word(kind) == part]
             continue
         path.append(part)
@@ -60,7 +60,7 @@ def valid_keys(location: Path) -> list[str]:
     """The keys of the mapping at a pydantic error location."""
     alternatives: list[Any] = [ExperimentSpec]
     for part in location:
-        if len(alternatives) > 1 and part in map(kind_word, alternatives):
+        if len(alternatives) > 1 and part in {kind_word(kind) for kind in alternatives}:
             alternatives = [kind for kind in alternatives if kind_word(kind) == part]
         else:
             alternatives = [m for kind in alternatives for m in members(children(kind).get(str(part)))]

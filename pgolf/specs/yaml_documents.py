@@ -1,8 +1,9 @@
 """YAML in which every value knows its line.
 
-Scalars follow the YAML 1.2 core schema plus plain floats: `1e-3` and `3.2e9` are numbers, `on` is a word, `1:30` and `2024-01-01` are
-strings. Duplicate keys are refused with both lines. Size, depth and aliases are bounded before anything is built, so
-that no file can take long or much: PyYAML's C parser gives events, and the small composer below does the rest.
+Scalars follow the YAML 1.2 core schema plus plain floats: `1e-3` and `3.2e9` are numbers, `on` is a word, `1:30` and
+`2024-01-01` are strings. Duplicate keys are refused with both lines. Size, depth and aliases are bounded before
+anything is built, so that no file can take long or much: PyYAML's C parser gives events, and the small composer
+below does the rest.
 """
 
 import re

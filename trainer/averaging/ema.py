@@ -9,8 +9,8 @@ from trainer.recipe.averaging import Ema
 class EmaAverage:
     """An average that forgets: after each step it moves a share 1 - decay towards the weights.
 
-    Early on it moves faster, as 1 / (steps + 1), which makes it the plain mean of all weights so far; a fixed decay would keep
-    a share decay^steps of the random initial weights, half of it in a run of 230 steps at 0.997.
+    Early on it moves faster, as 1 / (steps + 1), which makes it the plain mean of all weights so far; a fixed decay
+    would keep a share decay^steps of the random initial weights, half of it in a run of 230 steps at 0.997.
     """
 
     def __init__(self, recipe: Ema, parameters: dict[str, Tensor]) -> None:

@@ -10,7 +10,8 @@
         floats   float16 or float32, the other tensors, in the inventory's order
     4n  CRC-32 of each tensor as it goes into the streams, uint32 little-endian
 
-The hash says that the file is the one that was written; the CRCs say that this machine's codec library has read it back.
+The hash says that the file is the one that was written; the CRCs say that this machine's codec library has read it
+back.
 """
 
 import hashlib
@@ -117,7 +118,9 @@ def unseal(path: Path) -> bytes:
         raise ArtifactRefused(f"{path} is not a pgolf artifact of version 1: it begins with {content[:8]!r}")
     body = content[start:]
     if hashlib.sha256(body).digest() != content[len(ARTIFACT_MAGIC) : start]:
-        raise ArtifactRefused(f"{path} is damaged: its {len(body):,} bytes do not have the SHA-256 they were sealed with")
+        raise ArtifactRefused(
+            f"{path} is damaged: its {len(body):,} bytes do not have the SHA-256 they were sealed with"
+        )
     return body
 
 

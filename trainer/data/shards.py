@@ -30,7 +30,8 @@ def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
     expected = HEADER_BYTES + TOKEN_BYTES * shard.tokens
     if header[2] != shard.tokens or size != expected:
         raise DataRefused(
-            f"{shard.path}: {size:,} bytes for {header[2]:,} tokens; the manifest says {expected:,} for {shard.tokens:,}"
+            f"{shard.path}: {size:,} bytes and a header for {header[2]:,} tokens; "
+            f"the manifest says {expected:,} bytes for {shard.tokens:,}"
         )
     return np.memmap(shard.path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(shard.tokens,))
 

@@ -1,8 +1,9 @@
 """How many bytes of text each token stands for.
 
-The rule is the challenge's: a piece counts its UTF-8 bytes without the leading space mark; the mark counts one byte more
-unless the token before it is a control token; a byte piece counts one; control, unknown and unused pieces count none. Summed
-over a text this is the length of the text in UTF-8, which `pgolf data prepare` and the tests check on raw bytes.
+The rule is the challenge's: a piece counts its UTF-8 bytes without the leading space mark; the mark counts one byte
+more unless the token before it is a control token; a byte piece counts one; control, unknown and unused pieces count
+none. Summed over a text this is the length of the text in UTF-8, which `pgolf data prepare` and the tests check on
+raw bytes.
 """
 
 from pathlib import Path
@@ -33,13 +34,13 @@ class ByteCounts:
             else:
                 piece = tokenizer.id_to_piece(token)
                 self.has_space[token] = piece.startswith(SPACE_MARK)
-                self.base[token] = len(piece.removeprefix(SPACE_MARK).encode())
+                self.base[token] = len(piece.removeprefix(SPACE_MARK).replace(SPACE_MARK, " ").encode())
 
     def of_targets(self, tokens: NDArray[np.integer[Any]]) -> NDArray[np.uint16]:
         """Bytes of each token but the first. Shapes: (n,) -> (n - 1,)."""
         before, target = tokens[:-1], tokens[1:]
-        counts = self.base[target] + (self.has_space[target] & ~self.is_boundary[before])
-        return counts.astype(np.uint16)
+        has_counted_space = self.has_space[target] & ~self.is_boundary[before]
+        return np.asarray(self.base[target] + has_counted_space, dtype=np.uint16)
 
 
 def load_tokenizer(path: Path, vocabulary_size: int) -> Any:

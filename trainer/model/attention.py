@@ -39,4 +39,4 @@ class GroupedQueryAttention(nn.Module):
 
 def split_heads(x_BTD: Tensor, heads: int) -> Tensor:
     """Shapes: (B, T, heads * E) -> (B, heads, T, E)."""
-    return x_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return torch.unflatten(x_BTD, -1, (heads, -1)).transpose(1, 2)

@@ -28,4 +28,5 @@ class Block(nn.Module):
         if self.input_mix is not None:
             x_BTD = self.input_mix[0] * x_BTD + self.input_mix[1] * first_BTD
         x_BTD = x_BTD + self.attention_scale * self.attention(rms_norm(x_BTD), rotary)
-        return x_BTD + self.mlp_scale * self.mlp(rms_norm(x_BTD))
+        mlp_BTD: Tensor = self.mlp(rms_norm(x_BTD))
+        return x_BTD + self.mlp_scale * mlp_BTD

@@ -44,7 +44,9 @@ class GptModel(nn.Module):
         assert counted == built, f"inventory and model differ: {set(counted.items()) ^ set(built.items())}"
 
     def initialise(self, model: Gpt) -> None:
-        """Nothing; matrices get PyTorch's uniform(-1/sqrt(columns), 1/sqrt(columns)). Projections back into the stream stay zero."""
+        """Nothing; matrices get PyTorch's uniform(-1/sqrt(columns), 1/sqrt(columns)). Projections back into the
+        stream stay zero.
+        """
         nn.init.normal_(self.embedding["tokens"], std=model.embedding.deviation)
         for block in self.flat:
             assert isinstance(block, Block)

@@ -27,5 +27,5 @@ class Rotary:
         """x with the first `dims` of each head turned by its position; the others pass."""
         cos, sin = (part.to(x_BHTE.dtype) for part in self.table(x_BHTE.size(-2), x_BHTE.device))
         half = self.dims // 2
-        first, second, rest = x_BHTE.split((half, half, x_BHTE.size(-1) - self.dims), dim=-1)
+        first, second, rest = torch.split(x_BHTE, [half, half, x_BHTE.size(-1) - self.dims], dim=-1)
         return torch.cat((first * cos + second * sin, second * cos - first * sin, rest), dim=-1)

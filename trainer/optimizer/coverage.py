@@ -1,7 +1,7 @@
 """Proof that every parameter is trained.
 
-Public runs shipped loop instructions, value embeddings and blend factors that no optimizer ever touched: dead bytes, and
-"wins" that were noise. So: every tensor in exactly one group, with a gradient, and moved after the first steps.
+Public runs shipped loop instructions, value embeddings and blend factors that no optimizer ever touched: dead bytes,
+and "wins" that were noise. So: every tensor in exactly one group, with a gradient, and moved after the first steps.
 """
 
 from collections.abc import Iterable

@@ -21,7 +21,7 @@ def orthogonalize(update_NRC: Tensor, steps: int) -> Tensor:
     In bfloat16 on a GPU, in float32 on a CPU. Shapes: (N, R, C) -> (N, R, C).
     """
     a, b, c = QUINTIC
-    x_NRC = update_NRC.bfloat16() if update_NRC.is_cuda else update_NRC
+    x_NRC: Tensor = update_NRC.bfloat16() if update_NRC.is_cuda else update_NRC
     is_tall = x_NRC.size(-2) > x_NRC.size(-1)
     if is_tall:
         x_NRC = x_NRC.mT

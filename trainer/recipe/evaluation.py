@@ -18,7 +18,9 @@ class Chunked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sliding:
-    """Overlapping windows: each scores its last `stride` targets, so that most have window - stride tokens of context."""
+    """Overlapping windows: each scores its last `stride` targets, so that most have window - stride tokens of
+    context.
+    """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["sliding"]

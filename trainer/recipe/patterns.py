@@ -21,7 +21,9 @@ def check_patterns(values: Mapping[str, object], field_name: str) -> None:
 
 
 def pattern_matches(pattern: str, name: str) -> bool:
-    """True if the dotted pattern names the tensor or a part it belongs to: `flat.*.attention` has `flat.0.attention.query`."""
+    """True if the dotted pattern names the tensor or a part it belongs to: `flat.*.attention` has
+    `flat.0.attention.query`.
+    """
     segments, parts = pattern.split("."), name.split(".")
     return len(segments) <= len(parts) and all(map(fnmatchcase, parts, segments))
 

@@ -40,7 +40,9 @@ class Rtn:
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["rtn"]
     bits: dict[str, Bits]
-    """Bits a weight, by tensor name pattern; `default` for the rest. b bits give the levels -(2^(b-1) - 1) .. 2^(b-1) - 1."""
+    """Bits a weight, by tensor name pattern; `default` for the rest. b bits give the levels -(2^(b-1) - 1) ..
+    2^(b-1) - 1.
+    """
     clip: DeviationClip | PercentileClip = field(metadata={"discriminator": "kind"})
     """Where the grid of a row ends."""
     scale_floor: NonNegative = 0.0

@@ -1,0 +1,88 @@
+"""What all tests share: a cache folder of their own, the pgolf command, and one finished micro run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from pgolf.rundir import RunDirectory
+
+SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+Pgolf = Callable[..., "Ended"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of this test session."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(session_folder: Path) -> None:
+    """Nothing of the user's cache is read or written, and no terminal is taken for granted."""
+    os.environ["XDG_CACHE_HOME"] = str(session_folder / "cache")
+    for name in ("COLUMNS", "FORCE_COLOR", "CLICOLOR_FORCE"):
+        os.environ.pop(name, None)
+    os.environ["TERM"] = "dumb"
+
+
+@pytest.fixture
+def pgolf(tmp_path: Path) -> Pgolf:
+    """The command, run in an empty folder."""
+    return lambda *arguments, **options: run_pgolf(options.pop("cwd", tmp_path), *arguments, **options)
+
+
+def run_pgolf(cwd: Path, *arguments: str | Path, timeout: float = 200) -> Ended:
+    """`pgolf ARGUMENTS` as a process of its own."""
+    command = [sys.executable, "-m", "pgolf", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="session")
+def micro_run(session_folder: Path, own_cache: None) -> RunDirectory:
+    """A finished run of quickstart at micro. Read it, do not change it."""
+    folder = session_folder / "micro"
+    with FileLock(f"{folder}.lock"):
+        found = [*folder.glob("runs/*/seed-1337")]
+        if not found:
+            folder.mkdir()
+            ended = run_pgolf(folder, "run", "quickstart", "--with", "micro", "--json")
+            assert ended.code == 0, ended.err
+            found = [*folder.glob("runs/*/seed-1337")]
+    return RunDirectory(found[0])
+
+
+@pytest.fixture(scope="session")
+def micro_data(micro_run: RunDirectory) -> Path:
+    """The shards behind `micro_run`."""
+    return Path(micro_run.read_run()["data_folder"])
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development corpus and the challenge's tokenizers, beside a checkout; not part of the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"shared development data is not at {SHARED_DATA}")
+    return SHARED_DATA
