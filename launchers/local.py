@@ -155,11 +155,13 @@ def cuda_devices() -> dict[str, str]:
 
 
 def process_start(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks: with the pid it names one process for good."""
+    """When a process began, in the kernel's ticks: with the pid it names one process for good. None for a dead one."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
         return None
+    # A dead process that nobody has waited for still has its entry.
+    return None if state in "ZX" else facts[18]
 
 
 def is_running(handle: Handle) -> bool:

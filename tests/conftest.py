@@ -18,6 +18,13 @@ SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 Pgolf = Callable[..., "Ended"]
 
 
+def pytest_configure() -> None:
+    """Each worker and its children stay on one core: several trainers whose threads share cores crawl."""
+    cores = sorted(os.sched_getaffinity(0))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    os.sched_setaffinity(0, {cores[worker % len(cores)]})
+
+
 @dataclass(frozen=True)
 class Ended:
     """A command that has ended."""
@@ -60,18 +67,31 @@ def run_pgolf(cwd: Path, *arguments: str | Path, timeout: float = 200) -> Ended:
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
+def shared_run(folder: Path, *arguments: str) -> RunDirectory:
+    """A finished run of quickstart, made by the first worker that asks for it."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            ended = run_pgolf(folder, "run", "quickstart", *arguments, "--json")
+            assert ended.code == 0, ended.err
+    (found,) = folder.glob("runs/*/seed-1337")
+    return RunDirectory(found)
+
+
 @pytest.fixture(scope="session")
 def micro_run(session_folder: Path, own_cache: None) -> RunDirectory:
     """A finished run of quickstart at micro. Read it, do not change it."""
-    folder = session_folder / "micro"
-    with FileLock(f"{folder}.lock"):
-        found = [*folder.glob("runs/*/seed-1337")]
-        if not found:
-            folder.mkdir()
-            ended = run_pgolf(folder, "run", "quickstart", "--with", "micro", "--json")
-            assert ended.code == 0, ended.err
-            found = [*folder.glob("runs/*/seed-1337")]
-    return RunDirectory(found[0])
+    return shared_run(session_folder / "micro", "--with", "micro")
+
+
+# Long enough for several checkpoints, with both kinds of optimizer state and an average.
+LONG = ("--with", "micro", "--set", "recipe.budget.train=300", "--set", "recipe.optimizer.momentum.warmup_steps=100")
+
+
+@pytest.fixture(scope="session")
+def long_run(session_folder: Path, own_cache: None) -> RunDirectory:
+    """A finished run that took a few seconds. Read it, do not change it."""
+    return shared_run(session_folder / "long", *LONG)
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,7 @@ def print_groups(groups: list[RunGroup]) -> None:
 def run_json(run: RunDirectory) -> dict[str, Any]:
     """A run, with its result where there is one."""
     result = run.read_result() if run.is_finished else None
-    return {"run_id": run.run_id, "run_dir": str(run.root), "state": run.state, "result": result}
+    return {"run_id": run.run_id, "run_dir": str(run.root.resolve()), "state": run.state, "result": result}
 
 
 def failure_of(run: RunDirectory, failed: int, total: int) -> PgolfError:

@@ -4,7 +4,7 @@ Public runs shipped loop instructions, value embeddings and blend factors that n
 and "wins" that were noise. So: every tensor in exactly one group, with a gradient, and moved after the first steps.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ STEPS_TO_MOVE = 4
 BYTES_A_VALUE = 2
 
 
-def check_groups(parameters: dict[str, Tensor], groups: Iterable[Iterable[str]]) -> None:
+def check_groups(parameters: Mapping[str, Tensor], groups: Iterable[Iterable[str]]) -> None:
     """Nothing, if the groups partition the parameters.
 
     Raises: TrainingFailed naming a tensor in no group or in two.

@@ -1,5 +1,6 @@
 """Muon for matrices, AdamW for embeddings and vectors."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from trainer.recipe.optimizer import MuonAdamW
 class MuonAdamWOptimizer:
     """One step of all parameters, each sorted by its group in the inventory."""
 
-    def __init__(self, recipe: MuonAdamW, tensors: tuple[TensorSpec, ...], parameters: dict[str, Tensor]) -> None:
+    def __init__(self, recipe: MuonAdamW, tensors: tuple[TensorSpec, ...], parameters: Mapping[str, Tensor]) -> None:
         self.recipe = recipe
         self.parameters = parameters
         matrices = {t.name: parameters[t.name] for t in tensors if t.group in ("attention", "mlp")}

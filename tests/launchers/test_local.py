@@ -1,0 +1,135 @@
+"""The local launcher with real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from launchers.local import LocalLauncher, cuda_devices
+from pgolf.launching import Job, launcher_entries, load_launcher
+from pgolf.rundir import RunDirectory
+from tests.conftest import LONG, Pgolf, run_pgolf
+
+
+def wait_for_step(run_dir: Path, step: int = 1) -> None:
+    """Until a run has trained a step."""
+    deadline = time.monotonic() + 60
+    while RunDirectory(run_dir).read_state().get("step", 0) < step:
+        assert time.monotonic() < deadline, "the run did not start"
+        time.sleep(0.02)
+
+
+def wait_for_end(run_dir: Path) -> None:
+    """Until no trainer holds a run."""
+    deadline = time.monotonic() + 30
+    while RunDirectory(run_dir).is_alive:
+        assert time.monotonic() < deadline, "the run did not end"
+        time.sleep(0.02)
+
+
+def start_long(folder: Path) -> "subprocess.Popen[str]":
+    """`pgolf run` of a few seconds, in the background."""
+    command = [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def only_run(folder: Path) -> Path:
+    """The one run below a folder, once it is there."""
+    deadline = time.monotonic() + 60
+    while not (found := [*folder.glob("runs/*/seed-*/run.json")]):
+        assert time.monotonic() < deadline, "no run directory appeared"
+        time.sleep(0.02)
+    return found[0].parent
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_signal_leaves_a_run_that_the_same_command_finishes(
+    long_run: RunDirectory, tmp_path: Path, number: signal.Signals
+) -> None:
+    with start_long(tmp_path) as process:
+        run_dir = only_run(tmp_path)
+        wait_for_step(run_dir, 20)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "the same command goes on" in err
+    assert not RunDirectory(run_dir).is_alive
+    ended = run_pgolf(tmp_path, "run", "quickstart", *LONG, "--json")
+    (found,) = ended.json["runs"]
+    assert found["result"]["resumed_from_step"] >= 20
+    assert found["result"]["headline"] == long_run.read_result()["headline"]
+
+
+def test_the_trainer_does_not_outlive_a_launcher_that_was_killed(tmp_path: Path) -> None:
+    with start_long(tmp_path) as process:
+        run_dir = only_run(tmp_path)
+        wait_for_step(run_dir)
+        process.kill()
+    wait_for_end(run_dir)
+    assert RunDirectory(run_dir).state == "stopped"
+    assert [*(run_dir / "checkpoints").glob("step-*.ckpt")]
+
+
+def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf: Pgolf, tmp_path: Path) -> None:
+    long = ("--set", "recipe.budget.train=100000", "--with", "micro")
+    started = pgolf("run", "quickstart", *long, "--detach", "--json")
+    assert started.code == 0, started.err
+    run_dir = Path(started.json["runs"][0]["run_dir"])
+    wait_for_step(run_dir)
+    (row,) = pgolf("status", "--json").json["runs"]
+    assert (row["state"], row["phase"]) == ("running", "train")
+    assert row["eta_seconds"] > 0
+    assert "train_loss" in pgolf("logs", "seed-1337").out
+    again = pgolf("run", "quickstart", *long, "--detach", "--json")
+    assert json.loads((run_dir / "handle.json").read_text())["pid"] == RunDirectory(run_dir).read_state()["pid"]
+    assert again.json["runs"][0]["state"] == "running"
+    assert pgolf("cancel", "seed-1337").code == 0
+    wait_for_end(run_dir)
+    assert RunDirectory(run_dir).state == "stopped"
+    assert pgolf("cancel", "seed-1337").code == 4
+
+
+def test_a_second_run_attaches_to_the_first_and_starts_nothing(tmp_path: Path) -> None:
+    with start_long(tmp_path) as first:
+        run_dir = only_run(tmp_path)
+        wait_for_step(run_dir)
+        second = run_pgolf(tmp_path, "run", "quickstart", *LONG, "--json")
+        first.communicate(timeout=60)
+    assert (first.returncode, second.code) == (0, 0), second.err
+    assert second.json["runs"][0]["result"] == RunDirectory(run_dir).read_result()
+    assert (run_dir / "train.log").read_text().count("score: roundtrip") == 1
+
+
+def test_two_commands_at_the_same_moment_train_once(tmp_path: Path) -> None:
+    with start_long(tmp_path) as first, start_long(tmp_path) as second:
+        errors = [process.communicate(timeout=100)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), errors
+    assert (only_run(tmp_path) / "train.log").read_text().count("score: roundtrip") == 1
+
+
+def test_a_trainer_that_dies_is_reported_with_its_log(pgolf: Pgolf, tmp_path: Path) -> None:
+    with start_long(tmp_path) as process:
+        run_dir = only_run(tmp_path)
+        wait_for_step(run_dir)
+        os.kill(RunDirectory(run_dir).read_state()["pid"], signal.SIGKILL)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "train.log" in err
+
+
+def test_a_gpu_that_is_not_here_is_a_finding(tmp_path: Path) -> None:
+    if cuda_devices():
+        pytest.skip("this machine has a CUDA device")
+    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu="H100:1", options={}, is_detached=False)
+    (finding,) = LocalLauncher().check(job)
+    assert (finding.severity, finding.rule) == ("fail", "device")
+
+
+def test_the_built_in_launcher_comes_through_the_plugin_door() -> None:
+    assert launcher_entries()["local"].value == "launchers.local:LocalLauncher"
+    assert load_launcher("local").name == "local"

@@ -1,0 +1,204 @@
+"""The main job, as a user does it."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pgolf.rundir import RunDirectory
+from tests.conftest import Pgolf
+
+RESULT_KEYS = {
+    "run_id", "name", "seed", "spec_sha256", "code_sha256", "data_sha256", "deterministic", "metrics", "headline",
+    "artifact", "clock", "parameters", "steps", "tokens_seen", "epochs", "environment",
+}  # fmt: skip
+
+
+def test_a_run_leaves_what_the_design_says(micro_run: RunDirectory) -> None:
+    names = {path.name for path in micro_run.root.iterdir()}
+    assert names >= {
+        "spec.json", "run.json", "preflight.json", "handle.json", "state.json", "metrics.jsonl", "train.log",
+        "checkpoints", "artifact", "ledger.npz", "result.json",
+    }  # fmt: skip
+    result = micro_run.read_result()
+    assert result.keys() >= RESULT_KEYS
+    assert result["artifact"]["model_bytes"] == micro_run.files.model.stat().st_size
+    artifact = result["artifact"]
+    assert artifact["total_bytes"] == artifact["model_bytes"] + artifact["code_bytes"]
+    assert artifact["limit_bytes"] == 16_000_000
+
+
+def test_the_headline_is_one_of_the_metrics_and_agrees_with_the_ledger(micro_run: RunDirectory) -> None:
+    import numpy as np
+
+    result = micro_run.read_result()
+    (metric,) = [metric for metric in result["metrics"] if metric["stage"] == "roundtrip"]
+    assert all(metric[key] == value for key, value in result["headline"].items())
+    ledger = np.load(micro_run.files.ledger)
+    assert (ledger["nats"].dtype, ledger["bytes"].dtype) == (np.float32, np.uint16)
+    nats = ledger["nats"].astype(np.float64).sum()
+    assert len(ledger["nats"]) == metric["tokens"]
+    assert metric["val_loss"] == pytest.approx(nats / metric["tokens"], rel=1e-12)
+    assert metric["val_bpb"] == pytest.approx(nats / np.log(2) / ledger["bytes"].sum(dtype=np.int64), rel=1e-12)
+    assert metric["bytes"] > 100_000
+
+
+def test_the_scored_bytes_are_those_of_the_decoded_validation_text(micro_run: RunDirectory, micro_data: Path) -> None:
+    import numpy as np
+    import sentencepiece
+
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(micro_data / "tokenizer.model"))
+    (shard,) = micro_data.glob("fineweb_val_*.bin")
+    tokens = np.fromfile(shard, dtype="<u2", offset=1024)
+    starts = [*np.flatnonzero(tokens == tokenizer.bos_id()), len(tokens)]
+    documents = [tokens[a + 1 : b].tolist() for a, b in pairwise(starts)]
+    text_bytes = sum(len(tokenizer.decode(document).encode()) for document in documents)
+    assert micro_run.read_result()["metrics"][-1]["bytes"] == text_bytes
+
+
+def test_seeds_runs_only_what_is_missing_and_reports_honest_statistics(pgolf: Pgolf, tmp_path: Path) -> None:
+    first = pgolf("run", "quickstart", "--with", "micro", "--json")
+    assert first.code == 0, first.err
+    before = first.json["runs"][0]["result"]
+    ended = pgolf("seeds", "--n", "3", "--json")
+    assert "that of the newest run" in ended.err
+    results = [run["result"] for run in ended.json["runs"]]
+    assert sorted(result["seed"] for result in results) == [42, 1337, 2024]
+    assert before in results
+    assert len({result["headline"]["val_bpb"] for result in results}) == 3
+    (group,) = pgolf("report", "--json").json["groups"]
+    values = [result["headline"]["val_bpb"] for result in results]
+    assert group["n"] == 3
+    assert group["mean"] == pytest.approx(sum(values) / 3, rel=1e-12)
+    mean = sum(values) / 3
+    assert group["std"] == pytest.approx((sum((value - mean) ** 2 for value in values) / 2) ** 0.5, rel=1e-9)
+    half = 4.302652729911275 * group["std"] / 3**0.5
+    assert group["ci95"] == pytest.approx([mean - half, mean + half], rel=1e-9)
+    assert group["over_limit"] is False
+    shown = pgolf("report")
+    assert "all fit" in shown.out
+    assert "n=3" in shown.out
+    again = pgolf("run", "--json")
+    assert "that of the newest run" in again.err
+    assert again.json["runs"][0]["result"] in results
+    assert (tmp_path / "runs").is_dir()
+
+
+def test_preflight_prints_its_json_and_the_right_exit_code(pgolf: Pgolf) -> None:
+    good = pgolf("preflight", "quickstart", "--with", "micro", "--json")
+    assert good.code == 0, good.err
+    document = good.json
+    assert document["parameters"]["total"] == sum(document["parameters"]["groups"].values())
+    total = document["artifact"]["total_bytes"]
+    assert total["low"] <= total["estimate"] <= total["high"]
+    assert {check["status"] for check in document["checks"]} <= {"pass", "warn"}
+    bad = pgolf("preflight", "baseline", "quickstart", "--json")
+    assert bad.code == 3
+    baseline, quickstart = bad.json["specs"]
+    assert baseline["parameters"]["total"] == 17_059_912
+    assert baseline["spec_sha256"] is None
+    assert quickstart["spec_sha256"] is not None
+    failed = {check["rule"] for check in baseline["checks"] if check["status"] == "fail"}
+    assert "data" in failed
+
+
+def test_run_without_data_is_a_data_error_and_touches_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
+    ended = pgolf("run", "baseline")
+    assert ended.code == 5
+    assert "manifest.json is missing" in " ".join(ended.err.split())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_size_over_the_limit_stops_the_run(pgolf: Pgolf, tmp_path: Path) -> None:
+    ended = pgolf("run", "quickstart", "--set", "recipe.model.width=2048", "--set", "recipe.model.attention.heads=16")
+    assert ended.code == 3
+    assert "artifact_size" in ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_preflight_estimate_holds_for_the_artifact_that_was_made(long_run: RunDirectory) -> None:
+    estimate = json.loads(long_run.preflight.read_text())["artifact"]
+    real = long_run.read_result()["artifact"]
+    assert estimate["model_bytes"]["low"] <= real["model_bytes"] <= estimate["model_bytes"]["high"]
+    assert estimate["code_bytes"] == real["code_bytes"]
+
+
+def test_other_code_is_refused_and_fresh_starts_beside_it(pgolf: Pgolf, tmp_path: Path) -> None:
+    arguments = ("run", "quickstart", "--with", "micro", "--json")
+    run_dir = Path(pgolf(*arguments).json["runs"][0]["run_dir"])
+    document = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps(document | {"code_sha256": "0" * 64}))
+    refused = pgolf(*arguments)
+    assert refused.code == 2
+    assert "000000000000" in refused.err and "--fresh" in refused.err
+    fresh = pgolf(*arguments, "--fresh")
+    assert fresh.code == 0, fresh.err
+    assert Path(fresh.json["runs"][0]["run_dir"]).name == "seed-1337.1"
+
+
+def test_dry_run_starts_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
+    ended = pgolf("run", "quickstart", "--with", "micro", "--dry-run")
+    assert ended.code == 0
+    assert "would run" in ended.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_both_shipped_specs_go_the_same_way_and_differ_in_yaml_only(pgolf: Pgolf) -> None:
+    ended = pgolf("run", "baseline", "--with", "micro", "--json")
+    assert ended.code == 0, ended.err
+    result = ended.json["runs"][0]["result"]
+    assert result["steps"] == 12
+    assert result["artifact"]["model_bytes"] > 10_000
+
+
+def test_your_own_text_becomes_shards_and_trains(pgolf: Pgolf, tmp_path: Path) -> None:
+    words = ["golf", "byte", "model", "weight", "score", "token", "small", "train"]
+    lines = [
+        json.dumps({"text": " ".join(words[(i * j + j) % 8] for j in range(1, 400)) + f" {i}."}) for i in range(60)
+    ]
+    (tmp_path / "docs.jsonl").write_text("\n".join(lines))
+    made = pgolf("data", "prepare", "docs.jsonl", "--out", "mine", "--vocab", "300", "--val-fraction", "0.2")
+    assert made.code == 0, made.err
+    assert pgolf("data", "verify", "mine").code == 0
+    data = ("--set", "recipe.data={kind: shards, folder: mine}")
+    ended = pgolf("run", "quickstart", "--with", "micro", *data, "--json")
+    assert ended.code == 0, ended.err
+    shard = next((tmp_path / "mine").glob("fineweb_train_*.bin"))
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 1
+    shard.write_bytes(content)
+    assert pgolf("data", "verify", "mine").code == 5
+    broken = pgolf("run", "quickstart", "--with", "micro", *data, "--seed", "7")
+    assert broken.code == 5
+    assert "SHA-256" in broken.err
+
+
+def test_the_html_page_stands_alone(pgolf: Pgolf, long_run: RunDirectory, tmp_path: Path) -> None:
+    ended = pgolf("report", long_run.root, "--format", "html", "--out", "page.html")
+    assert ended.code == 0, ended.err
+    page = (tmp_path / "page.html").read_text()
+    assert "<polyline" in page
+    assert "<script" not in page and "http" not in page
+
+
+def test_spec_show_names_the_origin_of_each_value(pgolf: Pgolf) -> None:
+    shown = pgolf("spec", "show", "quickstart", "--set", "recipe.model.width=64", "--json").json
+    assert shown["sources"]["recipe.model.width"].startswith("--set")
+    assert shown["sources"]["recipe.codec.kind"].endswith("quickstart.yaml:29")
+    plan = pgolf("spec", "show", "baseline", "--plan", "--json").json["plan"]
+    assert [row["pops_skip"] for row in plan] == [None, None, None, None, 0, 1, 2, 3, None]
+
+
+def test_a_new_spec_can_be_run_as_it_is(pgolf: Pgolf, tmp_path: Path) -> None:
+    assert pgolf("spec", "new").code == 0
+    assert pgolf("preflight", "spec.yaml", "--with", "micro").code == 0
+    assert pgolf("spec", "new").code == 2
+    assert (tmp_path / "spec.yaml").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_a_machine_error(pgolf: Pgolf, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    ended = pgolf("run", "quickstart", "--with", "micro")
+    assert ended.code == 6
+    assert "runs" in ended.err

@@ -1,0 +1,47 @@
+"""The command line starts light."""
+
+import subprocess
+import sys
+
+from tests.conftest import Pgolf
+
+HEAVY = ("torch", "modal", "numpy", "scipy", "sentencepiece")
+
+
+def imported_by(statement: str) -> set[str]:
+    """Top-level modules that a statement imports."""
+    code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_app_imports_nothing_heavy() -> None:
+    assert imported_by("import pgolf.cli.app").isdisjoint(HEAVY)
+
+
+def test_importing_pgolf_imports_nothing_at_all() -> None:
+    assert imported_by("import pgolf").isdisjoint({*HEAVY, "typer", "pydantic", "rich", "yaml"})
+
+
+def test_the_recipe_needs_the_standard_library_only() -> None:
+    foreign = imported_by("import trainer.recipe.decode") - sys.stdlib_module_names - {"trainer"}
+    assert {name for name in foreign if not name.startswith(("_", "sitecustomize"))} == set()
+
+
+def test_every_command_has_help(pgolf: Pgolf) -> None:
+    commands = ["run", "seeds", "preflight", "report", "status", "logs", "cancel", "launchers", "spec", "data"]
+    for command in commands:
+        ended = pgolf(command, "--help")
+        assert ended.code == 0
+        assert "Usage" in ended.out
+
+
+def test_preflight_does_not_start_torch(pgolf: Pgolf) -> None:
+    code = (
+        "import sys; sys.argv = ['pgolf', 'preflight', 'quickstart', '--with', 'micro', '--json']\n"
+        "from pgolf.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules and 'scipy' not in sys.modules"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

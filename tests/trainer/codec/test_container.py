@@ -1,0 +1,99 @@
+"""model.bin: what goes in comes out, and nothing else is ever read."""
+
+import json
+import random
+import struct
+import zlib
+from itertools import pairwise
+from pathlib import Path
+
+import brotli
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.small import awake_model, small_recipe
+from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
+from trainer.quantizer.quantizer import quantize_model
+from trainer.recipe.recipe import Recipe
+from trainer.runtime.failure import ArtifactRefused
+
+
+def card_of(recipe: Recipe) -> ModelCard:
+    return ModelCard(
+        model=recipe.model,
+        vocabulary_size=recipe.vocabulary_size,
+        quantizer=recipe.quantizer,
+        evaluation=recipe.evaluation,
+    )
+
+
+def written(path: Path, **changes: object) -> tuple[ModelCard, dict[str, torch.Tensor], dict[str, int]]:
+    """The card and the dequantized weights of an artifact on disk, and its stream sizes."""
+    recipe = small_recipe(**changes)
+    card = card_of(recipe)
+    quantized = quantize_model(recipe.quantizer, card.tensors(), dict(awake_model(recipe).named_parameters()))
+    sizes = encode_artifact(path, card, quantized, recipe.codec)
+    return card, quantized.dequantize(), sizes
+
+
+@pytest.mark.parametrize("codec", ["{kind: brotli, quality: 5}", "{kind: zlib, level: 9}"])
+@pytest.mark.parametrize("float_type", ["float16", "float32"])
+def test_every_tensor_and_the_card_come_back(tmp_path: Path, codec: str, float_type: str) -> None:
+    path = tmp_path / "model.bin"
+    card, weights, sizes = written(path, codec=codec, quantizer__float_type=float_type)
+    card_back, weights_back = decode_artifact(path)
+    assert card_back == card
+    assert weights.keys() == weights_back.keys() == {tensor.name for tensor in card.tensors()}
+    assert all(torch.equal(weights[name], weights_back[name]) for name in weights)
+    assert sum(sizes.values()) == path.stat().st_size
+
+
+def test_the_bytes_are_laid_out_as_documented(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    card, _, _ = written(path)
+    content = path.read_bytes()
+    assert content[:8] == b"PGOLFv1\n"
+    codec, *lengths = struct.unpack("<B4I", content[40:57])
+    assert codec == 1
+    starts = np.cumsum([57, *lengths])
+    header, codes, steps, floats = (brotli.decompress(content[a:b]) for a, b in pairwise(starts))
+    assert json.loads(header)["vocabulary_size"] == 384
+    matrices = [tensor for tensor in card.tensors() if tensor.group != "control"]
+    others = [tensor for tensor in card.tensors() if tensor.group == "control"]
+    assert len(codes) == sum(tensor.size for tensor in matrices)
+    assert len(steps) == 2 * sum(tensor.shape[0] for tensor in matrices)
+    assert len(floats) == 2 * sum(tensor.size for tensor in others)
+    first = matrices[0]
+    checksum = zlib.crc32(codes[: first.size] + steps[: 2 * first.shape[0]])
+    assert struct.unpack_from("<I", content, starts[-1])[0] == checksum
+    assert len(content) == starts[-1] + 4 * len(card.tensors())
+
+
+def test_a_flipped_bit_anywhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    written(path)
+    content = path.read_bytes()
+    chooser = random.Random(0)
+    positions = [*range(64), *(chooser.randrange(len(content)) for _ in range(300)), len(content) - 1]
+    for position in positions:
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << chooser.randrange(8)
+        path.write_bytes(flipped)
+        with pytest.raises(ArtifactRefused):
+            decode_artifact(path)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 39, 60, -1])
+def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "model.bin"
+    written(path)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ArtifactRefused):
+        decode_artifact(path)
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
+    written(tmp_path / "a.bin")
+    written(tmp_path / "b.bin")
+    assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()

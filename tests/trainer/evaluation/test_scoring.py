@@ -1,0 +1,57 @@
+"""Scores against a recomputation of each target alone, and blind to the future."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.small import awake_model, random_tokens, small_recipe
+from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.scoring import score_stream
+from trainer.recipe.evaluation import Chunked, EvaluationRecipe, Sliding
+
+CPU = torch.device("cpu")
+PROTOCOLS = [Chunked(kind="chunked", window=32), Sliding(kind="sliding", window=32, stride=8)]
+
+
+def stream(length: int = 203, seed: int = 3) -> "np.ndarray[tuple[int], np.dtype[np.uint16]]":
+    return random_tokens(length, seed=seed).numpy().astype(np.uint16)
+
+
+def scored(tokens: "np.ndarray[tuple[int], np.dtype[np.uint16]]", recipe: EvaluationRecipe) -> ScoreLedger:
+    ledger = ScoreLedger(tokens)
+    score_stream(awake_model(small_recipe()), ledger, recipe, CPU, lambda _: None)
+    return ledger
+
+
+def context_start(recipe: EvaluationRecipe, target: int, targets: int) -> int:
+    """The first input token that the protocol shows for a target."""
+    if isinstance(recipe, Chunked):
+        return target // recipe.window * recipe.window
+    if target < recipe.window:
+        return 0
+    end = recipe.window + -(-(target + 1 - recipe.window) // recipe.stride) * recipe.stride
+    return min(end, targets) - recipe.window
+
+
+@pytest.mark.parametrize("recipe", PROTOCOLS, ids=lambda recipe: recipe.kind)
+def test_each_score_is_that_of_a_full_recomputation_one_target_at_a_time(recipe: EvaluationRecipe) -> None:
+    tokens = stream()
+    ledger = scored(tokens, recipe)
+    model = awake_model(small_recipe()).double()
+    for target in range(len(tokens) - 1):
+        start = context_start(recipe, target, len(tokens) - 1)
+        inputs = torch.from_numpy(tokens[start : target + 1].astype(np.int64))[None]
+        with torch.no_grad():
+            expected = -torch.log_softmax(model(inputs).double()[0, -1], dim=0)[int(tokens[target + 1])].item()
+        assert abs(ledger.nats[target] - expected) < 2e-4, target
+
+
+@pytest.mark.parametrize("recipe", PROTOCOLS, ids=lambda recipe: recipe.kind)
+@pytest.mark.parametrize("cut", [1, 31, 32, 33, 40, 100, 202])
+def test_tokens_from_a_cut_on_leave_all_scores_before_it_identical(recipe: EvaluationRecipe, cut: int) -> None:
+    tokens = stream()
+    changed = tokens.copy()
+    changed[cut:] = stream(seed=4)[cut:]
+    before, after = scored(tokens, recipe).nats, scored(changed, recipe).nats
+    assert np.array_equal(before[: cut - 1], after[: cut - 1])
+    assert not np.array_equal(before[cut - 1 :], after[cut - 1 :])

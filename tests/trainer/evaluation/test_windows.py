@@ -1,0 +1,28 @@
+"""Each target is scored exactly once, whatever the protocol and the length."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.evaluation.windows import windows
+from trainer.recipe.evaluation import Chunked, Sliding
+
+
+@given(st.integers(1, 300), st.integers(1, 40))
+def test_chunks_cover_every_target_once(targets: int, window: int) -> None:
+    scored = [i for w in windows(Chunked(kind="chunked", window=window), targets) for i in covered(w)]
+    assert scored == list(range(targets))
+
+
+@given(st.integers(1, 300), st.integers(1, 40), st.data())
+def test_sliding_windows_cover_every_target_once_with_full_context(
+    targets: int, window: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(1, window))
+    found = list(windows(Sliding(kind="sliding", window=window, stride=stride), targets))
+    assert [i for w in found for i in covered(w)] == list(range(targets))
+    assert all(w.start >= 0 and w.start + w.length <= targets for w in found)
+    assert all(w.length == window and w.scored <= stride for w in found[1:])
+
+
+def covered(window) -> range:  # type: ignore[no-untyped-def]
+    return range(window.first_target, window.first_target + window.scored)

@@ -1,0 +1,72 @@
+"""The model walks its plan, and looks at the past only."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.trainer.small import awake_model, random_tokens, small_recipe
+from trainer.model.gpt import GptModel
+from trainer.recipe.plan import Execution, execution_plan
+
+
+def with_plan(model: GptModel, plan: tuple[Execution, ...]) -> GptModel:
+    model.plan = plan
+    return model
+
+
+def test_reordering_the_plan_changes_the_logits() -> None:
+    recipe = small_recipe(model__topology__skips="none")
+    tokens_BT = random_tokens(2, 16)
+    plan = execution_plan(recipe.model)
+    straight, swapped = awake_model(recipe), with_plan(awake_model(recipe), (plan[1], plan[0], *plan[2:]))
+    with torch.no_grad():
+        assert (straight(tokens_BT) - swapped(tokens_BT)).abs().max() > 1e-3
+
+
+def test_a_skip_and_a_repeat_in_the_plan_change_the_logits() -> None:
+    recipe = small_recipe()
+    tokens_BT = random_tokens(1, 16)
+    plan = execution_plan(recipe.model)
+    without_skip = tuple(replace(execution, pops_skip=None, pushes_skip=False) for execution in plan)
+    with torch.no_grad():
+        full = awake_model(recipe)(tokens_BT)
+        for other in (without_skip, (*plan, replace(plan[0], pushes_skip=False))):
+            assert (full - with_plan(awake_model(recipe), other)(tokens_BT)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("cut", [1, 7, 15])
+def test_tokens_from_a_cut_on_leave_all_logits_before_it_identical(cut: int) -> None:
+    model = awake_model(small_recipe())
+    tokens_BT = random_tokens(1, 16)
+    changed_BT = tokens_BT.clone()
+    changed_BT[:, cut:] = random_tokens(1, 16, seed=1)[:, cut:]
+    with torch.no_grad():
+        before, after = model(tokens_BT), model(changed_BT)
+    assert torch.equal(before[:, :cut], after[:, :cut])
+    assert not torch.equal(before[:, cut:], after[:, cut:])
+
+
+def test_the_last_logits_alone_are_the_last_of_all() -> None:
+    model = awake_model(small_recipe())
+    tokens_BT = random_tokens(2, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens_BT, last=5), model(tokens_BT)[:, -5:])
+
+
+def test_the_softcap_bounds_the_logits() -> None:
+    recipe = small_recipe(model__softcap=2.0)
+    with torch.no_grad():
+        capped = awake_model(recipe)(random_tokens(1, 8))
+        free = awake_model(small_recipe(model__softcap=0))(random_tokens(1, 8))
+    assert capped.abs().max() <= 2.0
+    torch.testing.assert_close(capped, 2.0 * torch.tanh(free / 2.0))
+
+
+def test_a_fresh_model_predicts_nearly_nothing() -> None:
+    recipe = small_recipe()
+    torch.manual_seed(0)
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    tokens_BT = random_tokens(4, 64)
+    loss = torch.nn.functional.cross_entropy(model(tokens_BT).flatten(0, 1), random_tokens(4, 64, seed=9).flatten())
+    assert abs(loss.item() - torch.log(torch.tensor(384.0)).item()) < 0.05

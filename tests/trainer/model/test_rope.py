@@ -1,0 +1,28 @@
+"""Rotary position embedding."""
+
+import torch
+
+from trainer.model.rope import Rotary
+
+
+def test_products_depend_on_distance_only() -> None:
+    rotary = Rotary(dims=8, base=100.0)
+    q, k = torch.randn(8, dtype=torch.float64), torch.randn(8, dtype=torch.float64)
+    q_TE, k_TE = (rotary.rotate(vector.expand(1, 1, 6, 8))[0, 0] for vector in (q, k))
+    for shift in range(3):
+        products = [(q_TE[i + shift] @ k_TE[i]).item() for i in range(3)]
+        assert max(products) - min(products) < 1e-5
+
+
+def test_rotation_is_by_the_formula() -> None:
+    rotary = Rotary(dims=4, base=10_000.0)
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).expand(1, 1, 3, 5)
+    angle = torch.tensor([2.0, 2.0 / 100.0])
+    expected = torch.cat(
+        (
+            torch.tensor([1.0, 2.0]) * angle.cos() + torch.tensor([3.0, 4.0]) * angle.sin(),
+            torch.tensor([3.0, 4.0]) * angle.cos() - torch.tensor([1.0, 2.0]) * angle.sin(),
+            torch.tensor([5.0]),
+        )
+    )
+    torch.testing.assert_close(rotary.rotate(x)[0, 0, 2], expected)

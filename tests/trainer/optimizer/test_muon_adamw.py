@@ -1,0 +1,60 @@
+"""The three groups and their learning rates."""
+
+import torch
+
+from tests.trainer.small import random_tokens, small_recipe
+from trainer.model.gpt import GptModel
+from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
+from trainer.recipe.inventory import inventory
+
+
+def moved(**rates: float) -> set[str]:
+    """Groups whose weights change in two steps under some learning rates."""
+    recipe = small_recipe(**{f"optimizer__{name}": rate for name, rate in rates.items()})
+    torch.manual_seed(0)
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for step in range(3):
+        model(random_tokens(1, 16)).square().mean().backward()
+        optimizer.step(step, 1.0)
+        optimizer.forget_gradients()
+    groups = {tensor.name: tensor.group for tensor in tensors}
+    return {groups[name] for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+
+
+def test_each_learning_rate_moves_its_own_group() -> None:
+    still = {"matrix_lr": 0.0, "embedding_lr": 0.0, "scalar_lr": 0.0}
+    assert moved(**still) == set()
+    assert moved(**still | {"matrix_lr": 0.1}) == {"attention", "mlp"}
+    assert moved(**still | {"embedding_lr": 0.1}) == {"embedding"}
+    assert moved(**still | {"scalar_lr": 0.1, "matrix_lr": 0.1}) == {"attention", "mlp", "control"}
+
+
+def test_adamw_takes_its_closed_form_first_step() -> None:
+    recipe = small_recipe(optimizer__weight_decay=0.5, optimizer__embedding_lr=0.1)
+    torch.manual_seed(0)
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    table = model.embedding["tokens"]
+    before = table.detach().clone()
+    model(random_tokens(1, 16)).square().mean().backward()
+    assert table.grad is not None
+    gradient = table.grad.clone()
+    optimizer.step(0, 0.5)
+    # After bias correction the first step is lr * g / (|g| + eps), after the decoupled decay.
+    expected = before * (1 - 0.05 * 0.5) - 0.05 * gradient / (gradient.abs() + recipe.optimizer.epsilon)
+    torch.testing.assert_close(table.detach(), expected)
+
+
+def test_the_gradient_norm_is_clipped_over_all_parameters() -> None:
+    recipe = small_recipe(optimizer__clip_norm=0.01)
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    (100 * model(random_tokens(1, 16)).square().mean()).backward()
+    optimizer.step(0, 0.0)
+    squares = [parameter.grad.square().sum() for parameter in model.parameters() if parameter.grad is not None]
+    assert abs(torch.stack(squares).sum().sqrt().item() - 0.01) < 1e-4

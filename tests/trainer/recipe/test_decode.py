@@ -1,0 +1,100 @@
+"""Both readers of a recipe give the same verdict and the same recipe."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from pgolf.specs.identity import recipe_json
+from pgolf.specs.loading import load_spec
+from trainer.recipe.decode import RecipeRefused, decode_recipe
+from trainer.recipe.recipe import Recipe
+
+PYDANTIC = TypeAdapter(Recipe)
+DOCUMENTS = [recipe_json(load_spec(name).spec.recipe) for name in ("quickstart", "baseline")]
+
+Step = tuple[Any, ...]
+
+
+def paths(document: Any, prefix: Step = ()) -> list[Step]:
+    """The path of every value in a document."""
+    found = [prefix] if prefix else []
+    if isinstance(document, dict):
+        for key, value in document.items():
+            found += paths(value, (*prefix, key))
+    return found
+
+
+def verdicts(document: Any) -> tuple[Recipe | None, Recipe | None]:
+    """What pydantic and the trainer's own reader make of a document; None when they refuse it."""
+    try:
+        by_pydantic = PYDANTIC.validate_python(document)
+    except ValidationError:
+        by_pydantic = None
+    try:
+        by_trainer = decode_recipe(document)
+    except RecipeRefused:
+        by_trainer = None
+    return by_pydantic, by_trainer
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 600),
+    st.floats(-2, 700),
+    st.sampled_from([float("nan"), float("inf"), 1e300, "512", "steps", "tokens", "kind", "none", "brotli", "", 2**70]),
+    st.just([]),
+    st.just({}),
+    st.dictionaries(st.sampled_from(["default", "kind", "x.*"]), st.integers(1, 9), max_size=2),
+)
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_both_readers_agree_on_mutated_documents(data: st.DataObject) -> None:
+    document = copy.deepcopy(data.draw(st.sampled_from(DOCUMENTS)))
+    for _ in range(data.draw(st.integers(1, 2))):
+        *parents, key = data.draw(st.sampled_from(paths(document)))
+        target = document
+        for parent in parents:
+            target = target[parent]
+        action = data.draw(st.sampled_from(["set", "delete", "add"]))
+        if action == "set":
+            target[key] = data.draw(SCALARS)
+        elif action == "delete":
+            del target[key]
+        else:
+            target["unheard_of"] = data.draw(SCALARS)
+        if not paths(document):
+            break
+    by_pydantic, by_trainer = verdicts(document)
+    assert by_pydantic == by_trainer
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_resolved_recipe_comes_back_equal(document: Any) -> None:
+    by_pydantic, by_trainer = verdicts(document)
+    assert by_trainer is not None
+    assert by_pydantic == by_trainer
+    assert recipe_json(by_trainer) == document
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("width", True), ("width", "512"), ("width", 512.0), ("width", 0), ("softcap", -1), ("softcap", float("nan"))],
+)
+def test_what_pydantic_would_coerce_is_refused_by_both(key: str, value: Any) -> None:
+    document = copy.deepcopy(DOCUMENTS[0])
+    document["model"][key] = value
+    assert verdicts(document) == (None, None)
+
+
+def test_the_refusal_names_the_path() -> None:
+    document = copy.deepcopy(DOCUMENTS[0])
+    document["model"]["attention"]["rope"]["dimz"] = 3
+    with pytest.raises(RecipeRefused, match=r"recipe\.model\.attention\.rope\.dimz: unknown key"):
+        decode_recipe(document)

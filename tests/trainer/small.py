@@ -1,0 +1,32 @@
+"""A small recipe and model for the trainer's tests."""
+
+from typing import Any
+
+import torch
+
+from pgolf.specs.loading import load_spec
+from trainer.model.gpt import GptModel
+from trainer.recipe.recipe import Recipe
+
+VOCABULARY = 384
+
+
+def small_recipe(**changes: Any) -> Recipe:
+    """Quickstart at micro, with dotted keys (`a__b=1` for `recipe.a.b`) changed."""
+    assignments = [f"recipe.{key.replace('__', '.')}={value}" for key, value in changes.items()]
+    return load_spec("quickstart", ["micro"], assignments).spec.recipe
+
+
+def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:
+    """A model in which every branch counts: no projection is zero, no gain is one."""
+    torch.manual_seed(seed)
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model.eval()
+
+
+def random_tokens(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Tokens of the small vocabulary."""
+    return torch.randint(0, VOCABULARY, shape, generator=torch.Generator().manual_seed(seed))

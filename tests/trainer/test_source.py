@@ -1,0 +1,46 @@
+"""The rules that let one file be made of the trainer."""
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import trainer
+
+ROOT = Path(trainer.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def test_top_level_names_are_unique_across_the_trainer() -> None:
+    names: Counter[str] = Counter()
+    for module in MODULES:
+        for node in ast.parse(module.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names[node.name] += 1
+            elif isinstance(node, ast.Assign):
+                names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_packages_are_empty() -> None:
+    assert [module for module in MODULES if module.name == "__init__.py" and module.read_text()] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_trainer_modules_are_imported_by_name_only(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] in ("trainer", "pgolf", "importlib") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert node.module is not None
+            assert node.module.split(".")[0] not in ("pgolf", "launchers", "pydantic", "yaml", "rich", "importlib")
+            assert not any(alias.name == "*" or alias.asname for alias in node.names)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_environment_is_not_configuration(module: Path) -> None:
+    text = module.read_text()
+    assert "environ" not in text.replace("environment", "")
+    assert "getenv" not in text
