@@ -120,8 +120,12 @@ class LocalLauncher:
         """Nothing; the trainer wrote into the run directory itself."""
 
     def cancel(self, handle: Handle) -> None:
+        run = RunDirectory(Path(handle["run_dir"]))
         if is_running(handle):
             os.kill(handle["pid"], signal.SIGTERM)
+        elif run.is_alive and (pid := run.read_state().get("pid")):
+            # Of two commands that started this run at the same moment, the other one's trainer got the lock.
+            os.kill(pid, signal.SIGTERM)
 
     def free_device(self) -> str:
         """The first CUDA device that none of our jobs is on.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
@@ -103,6 +103,20 @@ def load_launcher(name: str) -> Launcher:
     except Exception as error:  # a stranger's plugin may fail in any way; it is named and nothing else breaks
         raise LauncherError(f"launcher {name!r} ({entries[name].value}) cannot be loaded: {error!r}") from error
     return launcher
+
+
+def check_options(launcher: Launcher, options: dict[str, Any]) -> None:
+    """Nothing, if the launcher understands its options.
+
+    Raises: LauncherError naming the first that it does not.
+    """
+    try:
+        launcher.Options.model_validate(options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        known = ", ".join(launcher.Options.model_fields) or "none"
+        path = ".".join(("launch.options", *map(str, first["loc"])))
+        raise LauncherError(f"{path}: {first['msg']}; {launcher.name} has the options: {known}") from None
 
 
 def write_handle(run: RunDirectory, handle: Handle) -> None:

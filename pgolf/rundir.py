@@ -141,9 +141,9 @@ def find_runs(runs_dir: Path) -> list[RunDirectory]:
 
 
 def newest_run(runs_dir: Path) -> RunDirectory | None:
-    """The run that was created last, or None."""
+    """The run that was started last, or None."""
     runs = find_runs(runs_dir)
-    return max(runs, key=lambda run: run.files.spec.stat().st_mtime_ns, default=None)
+    return max(runs, key=lambda run: run.files.run.stat().st_mtime_ns, default=None)
 
 
 def find_run(reference: str, runs_dir: Path) -> RunDirectory:

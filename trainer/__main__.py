@@ -39,7 +39,7 @@ def dispatch(arguments: argparse.Namespace) -> None:
     if arguments.score:
         from trainer.score import score_artifact
 
-        score_artifact(job.files, job.data, choose_device(job.run["device"]))
+        score_artifact(job.files, job.data, choose_device(job.run["device"]), stop)
     elif arguments.time_steps:
         from trainer.timing import time_steps
 

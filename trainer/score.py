@@ -4,6 +4,7 @@ trained.
 It reads nothing else of the run but the float weights kept before quantization, for the figure beside the headline.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.failure import DataRefused
 from trainer.runtime.journal import RunJournal
+from trainer.runtime.stop import StopRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,10 @@ class ValidationText:
         return int(self.byte_counts.sum(dtype=np.int64))
 
 
-def score_artifact(files: RunFiles, data: DataFiles, device: torch.device) -> None:
+def score_artifact(files: RunFiles, data: DataFiles, device: torch.device, stop: StopRequest) -> None:
     """Nothing; scores.json and ledger.npz are written.
 
-    Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is.
+    Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is, Stopped when asked to.
     """
     clock = PhaseClock()
     journal = RunJournal(files)
@@ -52,12 +54,19 @@ def score_artifact(files: RunFiles, data: DataFiles, device: torch.device) -> No
     text = read_validation(data, card.vocabulary_size)
     journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
     metrics = []
+
+    def follow(stage: str, scored: int) -> None:
+        stop.check()
+        journal.pulse(stage=stage, scored=scored)
+
     with clock.phase("evaluate"):
         if kept := read_prequant(files):
-            prequant, _ = score_weights(card, kept, text, device, journal, "prequant")
+            prequant, _ = score_weights(card, kept, text, device, follow, "prequant")
             metrics.append(prequant)
-        roundtrip, ledger = score_weights(card, weights, text, device, journal, "roundtrip")
+            journal.say(describe_metric(prequant))
+        roundtrip, ledger = score_weights(card, weights, text, device, follow, "roundtrip")
         metrics.append(roundtrip)
+        journal.say(describe_metric(roundtrip))
     write_ledger(files.ledger, ledger.nats, text.byte_counts)
     write_json(files.scores, {"metrics": metrics, "headline": roundtrip, "seconds": clock.finished})
 
@@ -90,7 +99,7 @@ def score_weights(
     weights: dict[str, Tensor],
     text: ValidationText,
     device: torch.device,
-    journal: RunJournal,
+    follow: Callable[[str, int], None],
     stage: str,
 ) -> tuple[dict[str, Any], ScoreLedger]:
     """The metric of some weights under the card's protocol, and the ledger behind it."""
@@ -104,15 +113,12 @@ def score_weights(
             ledger,
             card.evaluation,
             device,
-            lambda scored: journal.pulse(stage=stage, scored=scored),
+            lambda scored: follow(stage, scored),
         )
     nats, targets = ledger.totals()
     metric = {"stage": stage, **describe_protocol(card.evaluation)}
     metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, text.bytes)}
     metric |= {"tokens": targets, "bytes": text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
-    journal.say(
-        f"score: {stage} {metric['protocol']} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}"
-    )
     return metric, ledger
 
 
@@ -120,3 +126,9 @@ def describe_protocol(recipe: EvaluationRecipe) -> dict[str, Any]:
     """Protocol, window and stride as every metric carries them."""
     stride = recipe.stride if isinstance(recipe, Sliding) else recipe.window
     return {"protocol": recipe.kind, "window": recipe.window, "stride": stride}
+
+
+def describe_metric(metric: dict[str, Any]) -> str:
+    """A metric for people."""
+    score = f"val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}"
+    return f"score: {metric['stage']} {metric['protocol']} {score}"

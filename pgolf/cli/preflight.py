@@ -10,7 +10,7 @@ from pgolf.cli import options
 from pgolf.cli.console import answer_console, findings_table, print_json, say
 from pgolf.errors import CheckFailed, LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Job, load_launcher
+from pgolf.launching import Job, check_options, load_launcher
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.preflight.stopwatch import time_steps
 from pgolf.rundir import RunDirectory
@@ -55,7 +55,9 @@ def launcher_findings(found: Preflight, runs_dir: "options.RunsDir") -> list[Fin
     run = RunDirectory(runs_dir / found.spec.name / "seed-0")
     try:
         job = Job(run=run, gpu=launch.gpu, options=launch.options, is_detached=False)
-        return load_launcher(launch.on).check(job)
+        launcher = load_launcher(launch.on)
+        check_options(launcher, launch.options)
+        return launcher.check(job)
     except LauncherError as error:
         return [Finding("fail", "launcher", str(error), "pgolf launchers")]
 

@@ -13,7 +13,7 @@ from pgolf.cli.progress import Display, pause, run_display
 from pgolf.data.references import describe_references
 from pgolf.dispatch import Dispatch
 from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
-from pgolf.launching import load_launcher
+from pgolf.launching import check_options, load_launcher
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.report.tables import rich_table
@@ -43,6 +43,7 @@ def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int) -> Dispatch:
     """
     preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=runs, on_progress=say)
     launcher = load_launcher(loaded.spec.launch.on)
+    check_options(launcher, loaded.spec.launch.options)
     dispatch = Dispatch(
         preflight, loaded.sources, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh
     )  # fmt: skip
@@ -141,8 +142,8 @@ def print_groups(groups: list[RunGroup]) -> None:
     console = answer_console()
     console.print(rich_table(groups))
     for group in groups:
-        references = group.rows[0].references()
-        if references is not None:
+        references = group.rows[0].references() if group.rows else None
+        if references is not None and group.spread is not None:
             own = f"{group.name} {group.spread.mean:.4f} bpb"
             console.print(f"the same validation bytes: {describe_references(references)}, {own}")
         for finding in group.problems():

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def read_file(file: Path) -> Iterator[Document]:
                 yield from read_lines(file, lines)
         else:
             yield Document(str(file), file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, gzip.BadGzipFile, EOFError) as error:
+    except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{file}: not readable as UTF-8 text: {error}") from error
 
 
@@ -65,7 +66,7 @@ def read_lines(file: Path, lines: IO[str]) -> Iterator[Document]:
         try:
             record = json.loads(line)
             text = record["text"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{file}:{number}: found {line.strip()[:60]!r}, expected an object with `text`") from error
         if not isinstance(text, str):
             raise DataError(f"{file}:{number}: `text` is {type(text).__name__}, expected a string")

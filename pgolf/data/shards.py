@@ -68,9 +68,16 @@ def read_shard(path: Path) -> "NDArray[np.uint16]":
 
 
 def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any]"]:
-    """The documents of a token stream, each without its leading BOS."""
+    """The documents of a token stream, each without its leading BOS.
+
+    Raises: DataError when the stream does not begin with one.
+    """
     import numpy as np
 
     starts = np.flatnonzero(tokens == begin)
+    if not len(tokens):
+        return
+    if not len(starts) or starts[0]:
+        raise DataError(f"{starts[0] if len(starts) else len(tokens):,} tokens stand before the first document")
     for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
         yield tokens[start + 1 : stop]

@@ -62,9 +62,12 @@ def load_tokenizer_file(path: Path) -> Any:
     import sentencepiece
 
     try:
-        tokenizer = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        tokenizer = sentencepiece.SentencePieceProcessor()
+        tokenizer.LoadFromSerializedProto(path.read_bytes())
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path} is not a SentencePiece model: {error}") from error
+    if not tokenizer.get_piece_size():
+        raise DataError(f"{path} is empty, not a SentencePiece model")
     if tokenizer.get_piece_size() > LARGEST_VOCABULARY:
         raise DataError(f"{path} has {tokenizer.get_piece_size():,} pieces; shards hold uint16")
     if not tokenizer.is_control(tokenizer.bos_id()):

@@ -1,7 +1,6 @@
 """Is the data what its manifest says? Quickly before every run, thoroughly on request."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,7 @@ from pgolf.data.shards import read_shard, split_documents
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
-from trainer.recipe.files import DataFiles, write_json
+from trainer.recipe.files import DataFiles, read_json, write_json
 
 CHUNK_BYTES = 1 << 22
 
@@ -56,7 +55,7 @@ class HashCache:
         self.has_news = False
         self.known: dict[str, str] = {}
         with suppress(OSError, ValueError):
-            self.known = json.loads(path.read_text(encoding="utf-8"))
+            self.known = read_json(path)
 
     def sha256(self, file: Path) -> str:
         """The hash of a file."""
@@ -92,7 +91,7 @@ def verify_contents(folder: Path) -> list[Finding]:
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
         found = {"documents": 0, "tokens": 0, "bytes": 0}
         sides[name] = set()
-        for tokens in read_documents_of(folder, split.shards, tokenizer.bos_id(), found):
+        for tokens in read_documents_of(folder, split.shards, tokenizer, found):
             sides[name].add(hashlib.sha256(tokens.tobytes()).digest())
             found["documents"] += 1
             found["bytes"] += len(tokenizer.decode(tokens.tolist()).encode())
@@ -107,17 +106,27 @@ def verify_contents(folder: Path) -> list[Finding]:
     return findings
 
 
-def read_documents_of(folder: Path, shards: list[ShardEntry], begin: int, found: dict[str, int]) -> Iterator[Any]:
-    """The token arrays of documents, which may cross from one shard into the next; counts tokens on the way."""
+def read_documents_of(folder: Path, shards: list[ShardEntry], tokenizer: Any, found: dict[str, int]) -> Iterator[Any]:
+    """The token arrays of documents, which may cross from one shard into the next; counts tokens on the way.
+
+    Raises: DataError naming a shard that holds a token the tokenizer does not have.
+    """
     import numpy as np
 
+    begin, size = tokenizer.bos_id(), tokenizer.get_piece_size()
     rest = np.empty(0, dtype=np.uint16)
     for entry in shards:
         tokens = read_shard(folder / entry.file)
+        if len(tokens) and int(tokens.max()) >= size:
+            raise DataError(f"{folder / entry.file}: token {tokens.max()} is not among the tokenizer's {size:,} pieces")
         found["tokens"] += len(tokens)
-        *whole, _ = documents = [*split_documents(np.concatenate((rest, tokens)), begin)] or [rest]
+        try:
+            *whole, last = [*split_documents(np.concatenate((rest, tokens)), begin)] or [rest]
+        except DataError as error:
+            raise DataError(f"{folder / entry.file}: {error}") from error
         yield from whole
-        rest = np.concatenate((np.array([begin], dtype=np.uint16), documents[-1]))
+        if len(tokens):
+            rest = np.concatenate((np.array([begin], dtype=np.uint16), last))
     if len(rest):
         yield rest[1:]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from pgolf.rundir import find_runs
+from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Sliding
 from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
@@ -81,5 +81,5 @@ def finished_clocks(runs_dir: Path, spec_sha256: str | None) -> list[dict[str, f
     """The clocks of finished, uninterrupted runs of a spec here."""
     if spec_sha256 is None:
         return []
-    results = (run.read_result() for run in find_runs(runs_dir) if run.is_finished)
-    return [result["clock"] for result in results if result["spec_sha256"] == spec_sha256]
+    results = (read_or_empty(run.files.result) for run in find_runs(runs_dir))
+    return [result["clock"] for result in results if result.get("spec_sha256") == spec_sha256]

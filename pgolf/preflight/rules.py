@@ -17,13 +17,14 @@ RESERVE_DISK_BYTES = 100_000_000
 
 def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Finding:
     """Whether code and model fit."""
-    estimate, high = model.estimate + code_bytes, model.high + code_bytes
-    message = f"{estimate:,} bytes expected ({model.low + code_bytes:,} to {high:,}) of {limit_bytes:,}; {model.basis}"
-    if estimate > limit_bytes:
-        fix = "fewer parameters, fewer bits, or a larger clip k"
+    low, estimate, high = (size + code_bytes for size in (model.low, model.estimate, model.high))
+    message = f"{estimate:,} bytes expected ({low:,} to {high:,}) of {limit_bytes:,}; {model.basis}"
+    fix = "fewer parameters, fewer bits, or a larger clip k"
+    if low > limit_bytes:
         return Finding("fail", "artifact_size", message, fix)
     if high > limit_bytes:
-        return Finding("warn", "artifact_size", message, "leave more room: the interval reaches over the limit")
+        likely = "more likely over than not" if estimate > limit_bytes else "the interval reaches over the limit"
+        return Finding("warn", "artifact_size", f"{message}; {likely}", fix)
     return Finding("pass", "artifact_size", message)
 
 

@@ -20,17 +20,21 @@ from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import DeviationClip, Rtn, is_quantized
 from trainer.recipe.recipe import Recipe
 
-# Bits a weight by which brotli-11 beats the Huffman length on trained weights (442 public runs); zlib sits above it.
+# Bits a weight by which brotli-11 beats the Huffman length on trained weights (442 public runs).
 BROTLI_GAIN_BITS = 0.0108
-ZLIB_LOSS_BITS = 0.06
+# zlib's 15-bit codes, short blocks and matches cost it more the smaller the alphabet: bits a weight above the Huffman
+# length, by that length, measured on Gaussian codes and linear in between.
+ZLIB_LOSS_BITS = ((4.7, 0.45), (5.0, 0.32), (5.7, 0.14), (6.1, 0.08), (6.9, 0.04))
 # Bytes of a float16 scale or value after compression.
 FLOAT16_BYTES = 1.8
 FLOAT32_BYTES = 3.7
 CONTAINER_BYTES = 61
 HEADER_BYTES = 420
 CHECKSUM_BYTES = 4
-KNOWN_MARGIN, SMALL_MARGIN, UNKNOWN_MARGIN = 0.015, 0.05, 0.10
-SMALL_MODEL_WEIGHTS = 5_000_000
+# What an interval reaches below and above the estimate, as shares of it.
+KNOWN, UNCALIBRATED, UNKNOWN = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10)
+SMALL, BARELY_TRAINED = (0.12, 0.03), (0.25, 0.05)
+SMALL_MODEL_WEIGHTS, FEW_STEPS = 5_000_000, 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
     """The size of model.bin. Units: bytes."""
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     total = CONTAINER_BYTES + HEADER_BYTES + sum(tensor_bytes(recipe, tensor) for tensor in tensors)
-    margin, basis = margin_and_basis(recipe, tensors)
-    return ByteEstimate(round(total), round(total * (1 - margin)), round(total * (1 + margin)), basis)
+    (below, above), basis = margins_and_basis(recipe, tensors)
+    return ByteEstimate(round(total), round(total * (1 - below)), round(total * (1 + above)), basis)
 
 
 def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
@@ -59,7 +63,7 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
         return CHECKSUM_BYTES + tensor.size * (FLOAT16_BYTES if quantizer.float_type == "float16" else FLOAT32_BYTES)
     rows, columns = tensor.shape
     bits = code_bits(step_in_deviations(quantizer, tensor.name, columns), levels(quantizer, tensor.name))
-    return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec)) / 8 + FLOAT16_BYTES * rows
+    return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec, bits)) / 8 + FLOAT16_BYTES * rows
 
 
 def levels(quantizer: Rtn, name: str) -> int:
@@ -83,9 +87,15 @@ def expected_percentile(percentile: float, columns: int) -> float:
     return NormalDist().inv_cdf((1 + share) / 2)
 
 
-def codec_bits(codec: CodecRecipe) -> float:
+def codec_bits(codec: CodecRecipe, huffman_bits: float) -> float:
     """Bits a weight above the Huffman length."""
-    return -BROTLI_GAIN_BITS if isinstance(codec, Brotli) else ZLIB_LOSS_BITS
+    if isinstance(codec, Brotli):
+        return -BROTLI_GAIN_BITS
+    for (length, loss), (next_length, next_loss) in pairwise(ZLIB_LOSS_BITS):
+        if huffman_bits <= next_length:
+            share = max(0.0, huffman_bits - length) / (next_length - length)
+            return loss + share * (next_loss - loss)
+    return ZLIB_LOSS_BITS[-1][1]
 
 
 @cache
@@ -109,14 +119,16 @@ def huffman_length(probabilities: list[float]) -> float:
     return length
 
 
-def margin_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[float, str]:
-    """Half-width of the interval as a share of the estimate, and its reason."""
+def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[tuple[float, float], str]:
+    """How far the interval reaches below and above the estimate, as shares of it, and why."""
     if recipe.quantizer.scale_floor:
-        return UNKNOWN_MARGIN, "a scale floor ties bytes to the absolute size of the weights: no better than 10 %"
+        return UNKNOWN, "a scale floor ties bytes to the absolute size of the weights: no better than 10 %"
     if not isinstance(recipe.quantizer.clip, DeviationClip):
-        return UNKNOWN_MARGIN, "a percentile clip depends on the tails of the trained weights: no better than 10 %"
+        return UNKNOWN, "a percentile clip depends on the tails of the trained weights: no better than 10 %"
     if sum(tensor.size for tensor in tensors) < SMALL_MODEL_WEIGHTS:
-        return SMALL_MARGIN, "Huffman length of Gaussian rows; small, briefly trained models are less Gaussian: 5 %"
+        if (recipe.planned_steps or FEW_STEPS) < FEW_STEPS:
+            return BARELY_TRAINED, "Gaussian rows; a small model that has barely moved takes up to 25 % less"
+        return SMALL, "Gaussian rows; a small model's embedding takes up to 12 % less"
     if not isinstance(recipe.codec, Brotli):
-        return SMALL_MARGIN, "Huffman length of Gaussian rows; zlib is not calibrated on public runs: 5 %"
-    return KNOWN_MARGIN, "Huffman length of Gaussian rows, calibrated on public runs"
+        return UNCALIBRATED, "Gaussian rows; zlib is not calibrated on public runs: 5 %"
+    return KNOWN, "Huffman length of Gaussian rows, calibrated on public runs"

@@ -9,7 +9,7 @@ from pgolf.data.references import References, is_well_below, read_references
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.report.statistics import Spread, summarise
-from pgolf.rundir import RunDirectory
+from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class SeedRow:
 
     run: RunDirectory
     result: dict[str, Any]
+
+    @property
+    def ended_at(self) -> int:
+        """When the result was written, in nanoseconds."""
+        return self.run.files.result.stat().st_mtime_ns
 
     @property
     def val_bpb(self) -> float:
@@ -73,13 +78,13 @@ class RunGroup:
     """About runs that are not among the rows."""
 
     @property
-    def spread(self) -> Spread:
-        """Of the headlines of all seeds, over the limit or not."""
-        return summarise([row.val_bpb for row in self.rows])
+    def spread(self) -> Spread | None:
+        """Of the headlines of all seeds, over the limit or not; None before the first has ended."""
+        return summarise([row.val_bpb for row in self.rows]) if self.rows else None
 
     @property
-    def max_total_bytes(self) -> int:
-        return max(row.total_bytes for row in self.rows)
+    def max_total_bytes(self) -> int | None:
+        return max((row.total_bytes for row in self.rows), default=None)
 
     @property
     def is_over_limit(self) -> bool:
@@ -100,19 +105,18 @@ class RunGroup:
 
     def as_json(self) -> dict[str, Any]:
         spread = self.spread
+        first = self.rows[0].result if self.rows else {}
         return {
             "name": self.name,
             "source": "run",
-            "spec_sha256": self.rows[0].result["spec_sha256"],
-            "code_sha256": self.rows[0].result["code_sha256"],
-            "data_sha256": self.rows[0].result["data_sha256"],
+            **{key: first.get(key) for key in ("spec_sha256", "code_sha256", "data_sha256")},
             "seeds": [row.as_json() for row in self.rows],
-            "n": spread.n,
-            "mean": spread.mean,
-            "std": spread.std,
-            "ci95": list(spread.ci95) if spread.ci95 else None,
+            "n": len(self.rows),
+            "mean": spread.mean if spread else None,
+            "std": spread.std if spread else None,
+            "ci95": list(spread.ci95) if spread and spread.ci95 else None,
             "max_total_bytes": self.max_total_bytes,
-            "limit_bytes": self.rows[0].result["artifact"]["limit_bytes"],
+            "limit_bytes": first["artifact"]["limit_bytes"] if first else None,
             "over_limit": self.is_over_limit,
             "problems": [problem_json(finding) for finding in self.problems()],
             "versus": None,
@@ -134,30 +138,54 @@ def runs_below(paths: Iterable[Path]) -> list[RunDirectory]:
             raise UsageError(f"{path}: no such folder; expected a run, a group of seeds or a runs folder")
         candidates = [path / "run.json", *path.glob("seed-*/run.json"), *path.glob("*/seed-*/run.json")]
         for file in candidates:
-            if file.is_file():
+            if file.is_file() and SEED_FOLDER.fullmatch(file.parent.name):
                 found[file.parent.resolve()] = RunDirectory(file.parent.resolve())
     return sorted(found.values(), key=lambda run: run.run_id)
 
 
 def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
-    """Groups by spec, code and data, in the order of their first run; unfinished runs and older attempts become
-    notes.
+    """Groups by spec, code and data, in the order of their first run.
+
+    Unfinished runs, damaged results and older attempts become notes; a run that was never whole is left out.
     """
-    grouped: dict[tuple[str, str, str], dict[int, SeedRow]] = {}
-    notes: dict[tuple[str, str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str], GroupBuilder] = {}
     for run in sorted(runs, key=lambda run: (run.root.parent.name, run.seed, run.attempt)):
-        document = run.read_result() if run.is_finished else run.read_run()
-        key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"])
-        rows, said = grouped.setdefault(key, {}), notes.setdefault(key, [])
-        if not run.is_finished:
-            said.append(Finding("warn", "unfinished", f"{run.run_id} is {run.state}"))
+        document = read_or_empty(run.files.result) or run.read_run()
+        try:
+            key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"])
+            builder = groups.setdefault(key, GroupBuilder(document["name"]))
+        except KeyError:
             continue
-        if run.seed in rows:
-            older = rows[run.seed].run.run_id
-            said.append(Finding("warn", "older_attempt", f"{older} is finished as well; the newest attempt counts"))
-        rows[run.seed] = SeedRow(run, document)
-    return [
-        RunGroup(next(iter(rows.values())).result["name"], list(rows.values()), notes[key])
-        for key, rows in grouped.items()
-        if rows
-    ]
+        builder.add(run)
+    return [builder.group() for builder in groups.values()]
+
+
+class GroupBuilder:
+    """Sorts the runs of one group into rows and notes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows: dict[int, SeedRow] = {}
+        self.notes: list[Finding] = []
+
+    def add(self, run: RunDirectory) -> None:
+        """Nothing; the run is a row or a note."""
+        result = read_or_empty(run.files.result)
+        if not run.is_finished:
+            self.notes.append(Finding("warn", "unfinished", f"{run.run_id} is {run.state}"))
+        elif "headline" not in result:
+            self.notes.append(Finding("fail", "damaged_result", f"{run.files.result} is not readable"))
+        else:
+            self.keep_newest(SeedRow(run, result))
+
+    def keep_newest(self, row: SeedRow) -> None:
+        """Nothing; of two finished attempts at a seed the one that ended last is the row, the other is named."""
+        before = self.rows.get(row.run.seed)
+        if before is not None:
+            row, before = sorted((row, before), key=lambda row: row.ended_at, reverse=True)
+            message = f"{before.run.run_id} is finished as well; {row.run.run_id} is newer and counts"
+            self.notes.append(Finding("warn", "older_attempt", message))
+        self.rows[row.run.seed] = row
+
+    def group(self) -> RunGroup:
+        return RunGroup(self.name, list(self.rows.values()), self.notes)

@@ -35,6 +35,7 @@ def seed_cells(row: SeedRow) -> list[str]:
 def summary_cells(group: RunGroup) -> list[str]:
     """The cells of a group: mean, spread, largest artifact, verdict against the cap."""
     spread = group.spread
+    assert spread is not None
     interval = ""
     if spread.std is not None and spread.ci95 is not None:
         interval = f"std {spread.std:.6f}, 95% {spread.ci95[0]:.4f} to {spread.ci95[1]:.4f}"

@@ -5,9 +5,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pgolf.specs.suggestions import Path, nearest, spec_path, valid_keys
+from pgolf.specs.experiment import GPU_PATTERN, NAME_PATTERN
+from pgolf.specs.suggestions import Path, component_kinds, nearest, spec_path, valid_keys
 from pgolf.specs.yaml_documents import Node, Place, describe_value
 from trainer.recipe.strict import RecipeConflict
+
+PATTERNS = {
+    NAME_PATTERN: "lower-case letters, digits, `.`, `_` or `-`",
+    GPU_PATTERN: 'a kind and a number, such as "H100:8"',
+}
 
 
 def explain_errors(error: ValidationError, document: Node) -> str:
@@ -30,14 +36,14 @@ def explain_error(detail: Any, document: Node) -> str:
         case "missing":
             return f"{place}: {dotted} is missing; add it, or build on a spec that has it with `extends:`"
         case "union_tag_not_found":
-            return f"{place}: {dotted} has no `kind`; expected one of {kinds(detail)}"
+            return f"{place}: {dotted} has no `kind`; expected one of {', '.join(component_kinds(location))}"
         case "union_tag_invalid":
             tag = detail["ctx"]["tag"]
             return f"{place_of(document, (*path, 'kind'))}: {dotted}.kind {tag!r} is unknown; {choose(tag, detail)}"
         case "value_error":
             return f"{place}: {dotted}: {conflict}"
         case "string_pattern_mismatch":
-            return f"{place}: {dotted}: found {detail['input']!r}, expected lower-case letters, digits, `.`, `_` or `-`"
+            return f"{place}: {dotted}: found {detail['input']!r}, expected {PATTERNS[detail['ctx']['pattern']]}"
     return f"{place}: {dotted}: found {describe_value(detail['input'])}, {expectation(detail['msg'])}"
 
 
@@ -54,10 +60,6 @@ def alternatives(word: str, keys: list[str]) -> str:
     if close := nearest(word, keys):
         return f"did you mean `{close}`?"
     return f"expected one of {', '.join(keys)}" if keys else "no keys are expected here"
-
-
-def kinds(detail: Any) -> str:
-    return str(detail["ctx"].get("expected_tags") or detail["ctx"]["discriminator"])
 
 
 def choose(tag: str, detail: Any) -> str:

@@ -1,17 +1,27 @@
 """ExperimentSpec: everything a run is made from."""
 
-from typing import Annotated, Any, Literal
+import json
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from trainer.recipe.recipe import Recipe
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+GPU_PATTERN = r"^[A-Za-z0-9-]+!?(:[1-9][0-9]?)?$"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
+def finite_json(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """The options, none of which is a number that JSON does not have."""
+    json.dumps(options, allow_nan=False)
+    return options
+
+
 class SpecPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Launch(SpecPart):
@@ -19,11 +29,11 @@ class Launch(SpecPart):
 
     on: str = "local"
     """Name of a launcher; `pgolf launchers` lists them."""
-    gpu: str | None = None
+    gpu: Annotated[str, Field(pattern=GPU_PATTERN)] | None = None
     """Kind and number, such as "H100:8"; null is the CPU."""
     processes: Annotated[int, Field(ge=1)] = 1
     """Processes that share one run."""
-    options: dict[str, Any] = {}
+    options: Annotated[dict[str, JsonValue], AfterValidator(finite_json)] = {}
     """What the launcher itself understands."""
 
 
@@ -37,7 +47,7 @@ class Spend(SpecPart):
 class ExperimentSpec(SpecPart):
     """A typed experiment."""
 
-    spec_version: Literal[1]
+    spec_version: Annotated[int, Field(ge=1, le=1)]
     """Version of this format."""
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """Short name; it begins the run's folder."""

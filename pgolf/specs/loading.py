@@ -51,6 +51,9 @@ def load_spec_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments:
 def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> LoadedSpec:
     """The spec of a document once overlays and assignments are on top of it."""
     own_overlays = document.value.pop("overlays", None)
+    if own_overlays is not None and not isinstance(own_overlays.value, dict):
+        found = describe_value(own_overlays.value)
+        raise SpecError(f"{own_overlays.place}: overlays: found {found}, expected a mapping of named changes")
     for overlay in overlays:
         document = merge(document, find_overlay(overlay, own_overlays, file))
     for assignment in assignments:
@@ -96,18 +99,19 @@ def read_with_base(file: Path) -> Node:
     if not isinstance(base.value, str):
         raise SpecError(f"{base.place}: extends: found {describe_value(base.value)}, expected the name of one spec")
     is_file = "/" in base.value or base.value.endswith((".yaml", ".yml"))
-    below = absolute_paths(read_yaml(file.parent / base.value if is_file else find_spec(base.value)), file.parent)
+    base_file = file.parent / base.value if is_file else find_spec(base.value)
+    below = absolute_paths(read_yaml(base_file), base_file.parent)
     if "extends" in below.value:
         raise SpecError(f"{base.place}: {base.value} itself extends another spec; one step is allowed")
     return merge(below, document)
 
 
 def find_overlay(name: str, own: Node | None, file: Path) -> Node:
-    """The overlay of a --with argument: a block under the spec's own `overlays:`, a file, or a shipped overlay.
+    """The overlay of a --with argument: a block under the spec's own `overlays:`, or a file.
 
     Raises: SpecError naming the overlays there are.
     """
-    blocks = own.value if own is not None and isinstance(own.value, dict) else {}
+    blocks = own.value if own is not None else {}
     if name in blocks:
         block: Node = blocks[name]
         if not isinstance(block.value, dict):
@@ -120,7 +124,14 @@ def find_overlay(name: str, own: Node | None, file: Path) -> Node:
 
 
 def absolute_paths(document: Node, folder: Path) -> Node:
-    """The document with recipe.data.folder resolved against the folder of whoever wrote it."""
+    """The document with recipe.data.folder, in overlays too, resolved against the folder of whoever wrote it."""
+    overlays = document.value.get("overlays")
+    if overlays is not None and isinstance(overlays.value, dict):
+        blocks = {
+            name: absolute_paths(block, folder) if isinstance(block.value, dict) else block
+            for name, block in overlays.value.items()
+        }
+        document = replace_member(document, "overlays", replace(overlays, value=blocks))
     match document.value:
         case {"recipe": Node(value={"data": Node(value={"folder": Node(value=str() as written) as node})})}:
             node = replace(node, value=str((folder / written).resolve()))

@@ -45,23 +45,27 @@ def kind_word(kind: Any) -> str | None:
 
 def spec_path(location: Path) -> Path:
     """A pydantic error location without the tags of the unions it went through."""
+    return walk(location)[0]
+
+
+def valid_keys(location: Path) -> list[str]:
+    """The keys of the mapping at a pydantic error location."""
+    return [key for kind in walk(location)[1] for key in children(kind)]
+
+
+def component_kinds(location: Path) -> list[str]:
+    """The kinds that fill the slot at a pydantic error location."""
+    return [word for kind in walk(location)[1] if (word := kind_word(kind))]
+
+
+def walk(location: Path) -> tuple[Path, list[Any]]:
+    """The path through a spec that a pydantic error location stands for, and the types that may stand at its end."""
     path: list[str | int] = []
     alternatives: list[Any] = [ExperimentSpec]
     for part in location:
         if len(alternatives) > 1 and part in {kind_word(kind) for kind in alternatives}:
             alternatives = [kind for kind in alternatives if kind_word(kind) == part]
-            continue
-        path.append(part)
-        alternatives = [m for kind in alternatives for m in members(children(kind).get(str(part)))]
-    return tuple(path)
-
-
-def valid_keys(location: Path) -> list[str]:
-    """The keys of the mapping at a pydantic error location."""
-    alternatives: list[Any] = [ExperimentSpec]
-    for part in location:
-        if len(alternatives) > 1 and part in {kind_word(kind) for kind in alternatives}:
-            alternatives = [kind for kind in alternatives if kind_word(kind) == part]
         else:
+            path.append(part)
             alternatives = [m for kind in alternatives for m in members(children(kind).get(str(part)))]
-    return [key for kind in alternatives for key in children(kind)]
+    return tuple(path), alternatives

@@ -146,7 +146,7 @@ class Composer:
             return self.alias(event)
         self.count(1, event)
         if isinstance(event, yaml.ScalarEvent):
-            node = Node(scalar(event), self.place(event))
+            node = Node(self.scalar(event), self.place(event))
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self.sequence(event, depth)
         else:
@@ -154,6 +154,12 @@ class Composer:
         if event.anchor:
             self.anchors[event.anchor] = node, self.nodes - before
         return node
+
+    def scalar(self, event: Any) -> Any:
+        try:
+            return scalar(event)
+        except ValueError:  # Python reads no integer of more than 4,300 digits
+            raise SpecError(f"{self.place(event)}: a number of {len(event.value):,} digits is too long") from None
 
     def count(self, nodes: int, event: Any) -> None:
         """Nothing; an alias counts as all that it stands for."""

@@ -120,7 +120,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, document: object) -> None:
     """Nothing; `path` holds the document, readable by people. NaN is refused: it is not JSON."""
-    write_whole(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+    write_whole(path, (json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

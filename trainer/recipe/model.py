@@ -94,6 +94,8 @@ class Gpt:
         heads, dims = self.attention.heads, self.attention.rope.dims
         if self.width % heads:
             raise RecipeConflict(f"heads {heads} does not divide width {self.width}", "attention", "heads")
+        if self.hidden_width < 1:
+            raise RecipeConflict(f"ratio {self.mlp.ratio} of width {self.width} leaves no hidden unit", "mlp", "ratio")
         if self.head_width % 2:
             raise RecipeConflict(f"width / heads = {self.head_width} is odd; RoPE rotates pairs", "attention", "heads")
         if dims is not None and (dims % 2 or dims > self.head_width):

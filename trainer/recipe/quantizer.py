@@ -1,11 +1,11 @@
 """How float weights become small integers."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from trainer.recipe.inventory import TensorSpec
 from trainer.recipe.patterns import check_patterns
-from trainer.recipe.strict import CHECKED, NonNegative, Positive, Whole
+from trainer.recipe.strict import CHECKED, NonNegative, Positive, Strict, Whole
 
 Bits = Literal[2, 3, 4, 5, 6, 7, 8]
 
@@ -29,7 +29,7 @@ class PercentileClip:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["percentile"]
-    percentile: Positive
+    percentile: Annotated[float, Strict(gt=0, le=100)]
     """The percentile; 100 is the largest weight of the row."""
 
 

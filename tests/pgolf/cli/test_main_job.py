@@ -185,7 +185,7 @@ def test_the_html_page_stands_alone(pgolf: Pgolf, long_run: RunDirectory, tmp_pa
 def test_spec_show_names_the_origin_of_each_value(pgolf: Pgolf) -> None:
     shown = pgolf("spec", "show", "quickstart", "--set", "recipe.model.width=64", "--json").json
     assert shown["sources"]["recipe.model.width"].startswith("--set")
-    assert shown["sources"]["recipe.codec.kind"].endswith("quickstart.yaml:29")
+    assert shown["sources"]["recipe.codec.kind"].endswith("quickstart.yaml:31")
     plan = pgolf("spec", "show", "baseline", "--plan", "--json").json["plan"]
     assert [row["pops_skip"] for row in plan] == [None, None, None, None, 0, 1, 2, 3, None]
 

@@ -1,0 +1,199 @@
+"""Text to shards: whole documents, exact bytes, honest counts."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sentencepiece
+
+from pgolf.data.corpora import Document, read_documents
+from pgolf.data.prepare import Preparation, is_validation, prepare
+from pgolf.errors import DataError
+from tests.pgolf.data.builders import (
+    LOSSLESS_NASTY,
+    MARKED,
+    documents,
+    prepared,
+    raw_documents,
+    raw_manifest,
+    raw_shard,
+    sentences,
+)
+from trainer.evaluation.byte_counts import ByteCounts
+
+TEXTS = [*sentences(150), *LOSSLESS_NASTY]
+SPLITS = ("train", "validation")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """TEXTS, prepared."""
+    folder = tmp_path_factory.mktemp("shards")
+    prepared(folder, TEXTS)
+    return folder
+
+
+def decoded(folder: Path, split: str) -> list[str]:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=(folder / "tokenizer.model").read_bytes())
+    return [str(tokenizer.decode(tokens)) for tokens in raw_documents(folder, split)]
+
+
+def test_every_document_stands_whole_on_exactly_one_side(folder: Path) -> None:
+    train, validation = decoded(folder, "train"), decoded(folder, "validation")
+    assert sorted(train + validation) == sorted(TEXTS)
+    assert not set(train) & set(validation)
+    assert train
+    assert validation
+
+
+def test_documents_keep_their_order(folder: Path) -> None:
+    for split in SPLITS:
+        positions = [TEXTS.index(text) for text in decoded(folder, split)]
+        assert positions == sorted(positions)
+
+
+def test_counts_of_the_manifest_are_those_of_the_raw_text(folder: Path) -> None:
+    manifest = raw_manifest(folder)
+    for split in SPLITS:
+        texts, tokens = decoded(folder, split), raw_documents(folder, split)
+        assert manifest[split]["documents"] == len(texts)
+        assert manifest[split]["bytes"] == sum(len(text.encode()) for text in texts)
+        assert manifest[split]["tokens"] == sum(1 + len(document) for document in tokens)
+    assert manifest["train"]["bytes"] + manifest["validation"]["bytes"] == sum(len(text.encode()) for text in TEXTS)
+    assert manifest["tokenizer"]["lossless"] is True
+
+
+def test_shards_and_their_hashes_are_exact(folder: Path) -> None:
+    manifest = raw_manifest(folder)
+    for split, prefix in zip(SPLITS, ("train", "val"), strict=True):
+        (entry,) = manifest[split]["shards"]
+        content = (folder / entry["file"]).read_bytes()
+        assert entry["file"] == f"fineweb_{prefix}_000000.bin"
+        assert len(raw_shard(content)) == entry["tokens"] == manifest[split]["tokens"]
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+    model = (folder / "tokenizer.model").read_bytes()
+    assert hashlib.sha256(model).hexdigest() == manifest["tokenizer"]["sha256"]
+
+
+def test_byte_counts_of_tokens_add_up_to_each_document(folder: Path) -> None:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=(folder / "tokenizer.model").read_bytes())
+    counts = ByteCounts(tokenizer)
+    for split in SPLITS:
+        for tokens, text in zip(raw_documents(folder, split), decoded(folder, split), strict=True):
+            assert counts.of_targets(np.array([1, *tokens])).sum() == len(text.encode()), text[:40]
+
+
+def test_preparing_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    prepared(tmp_path, TEXTS)
+    for file in folder.iterdir():
+        assert (tmp_path / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "folder"])
+def test_every_form_of_a_corpus_gives_the_same_manifest(folder: Path, tmp_path: Path, form: str) -> None:
+    source = tmp_path / f"corpus.{form}"
+    text = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
+    match form:
+        case "jsonl":
+            source.write_text(text)
+        case "jsonl.gz":
+            source.write_bytes(gzip.compress(text.encode()))
+        case "folder":
+            source.mkdir()
+            middle = text.index("\n", len(text) // 2) + 1
+            (source / "a.jsonl").write_text(text[:middle])
+            (source / "b.jsonl.gz").write_bytes(gzip.compress(text[middle:].encode()))
+    preparation = Preparation(name="test", out=tmp_path / "out", validation_fraction=0.3, vocabulary_size=300)
+    assert prepare(read_documents(source), preparation).model_dump() == raw_manifest(folder)
+
+
+def test_the_tokenizer_is_trained_on_the_training_side_alone(folder: Path, tmp_path: Path) -> None:
+    training = [text for text in TEXTS if not is_validation(text, 0.3)]
+    others = [text for text in sentences(400, seed=9) if is_validation(text, 0.3)]
+    prepared(tmp_path, [*training, *others])
+    assert (tmp_path / "tokenizer.model").read_bytes() == (folder / "tokenizer.model").read_bytes()
+
+
+def test_a_given_tokenizer_is_copied(folder: Path, tmp_path: Path) -> None:
+    prepared(tmp_path, sentences(50, seed=5), tokenizer=folder / "tokenizer.model")
+    assert (tmp_path / "tokenizer.model").read_bytes() == (folder / "tokenizer.model").read_bytes()
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3, 0.9])
+def test_the_side_follows_from_the_leading_24_bits_of_sha256(fraction: float) -> None:
+    texts = sentences(2000, seed=3)
+    sides = [is_validation(text, fraction) for text in texts]
+    assert sides == [int(hashlib.sha256(t.encode()).hexdigest()[:6], 16) / 2**24 < fraction for t in texts]
+    assert abs(sum(sides) / len(texts) - fraction) < 0.03
+
+
+def test_equal_texts_stand_on_one_side(tmp_path: Path) -> None:
+    texts = sentences(60)
+    prepared(tmp_path, [*texts, *texts])
+    train, validation = decoded(tmp_path, "train"), decoded(tmp_path, "validation")
+    assert not set(train) & set(validation)
+    assert len(train) + len(validation) == 120
+
+
+def test_empty_documents_are_left_out(tmp_path: Path) -> None:
+    manifest = prepared(tmp_path, ["", *sentences(60), ""])
+    assert manifest.train.documents + manifest.validation.documents == 60
+    assert all(raw_documents(tmp_path, "train") + raw_documents(tmp_path, "validation"))
+
+
+def test_a_text_with_the_tokenizers_space_mark_makes_the_manifest_say_lossy(tmp_path: Path) -> None:
+    texts = [*sentences(100), *MARKED]
+    prepared(tmp_path, texts)
+    manifest = raw_manifest(tmp_path)
+    assert manifest["tokenizer"]["lossless"] is False
+    for split in SPLITS:
+        assert manifest[split]["bytes"] == sum(len(text.encode()) for text in decoded(tmp_path, split))
+
+
+def test_byte_counts_hold_for_texts_with_the_space_mark(tmp_path: Path) -> None:
+    prepared(tmp_path, [*sentences(100), *MARKED])
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=(tmp_path / "tokenizer.model").read_bytes())
+    for text in MARKED:
+        tokens = tokenizer.encode(text)
+        counted = ByteCounts(tokenizer).of_targets(np.array([1, *tokens])).sum()
+        assert counted == len(tokenizer.decode(tokens).encode()), text
+
+
+@pytest.mark.parametrize("side", ["train", "validation"])
+def test_a_lone_surrogate_is_refused_by_the_name_of_its_document(tmp_path: Path, side: str) -> None:
+    bad = next(t for t in (f"\ud800 {n}" for n in range(99)) if is_validation(t, 0.3) == (side == "validation"))
+    with pytest.raises(DataError, match="the-bad-one"):
+        prepare(
+            [*documents(sentences(60)), Document("the-bad-one", bad)],
+            Preparation(name="test", out=tmp_path, validation_fraction=0.3, vocabulary_size=300),
+        )
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("texts", "fraction"), [([], 0.3), (["only one"], 0.3), (sentences(9), 0.0), (["", ""], 0.5)])
+def test_an_empty_side_is_refused(tmp_path: Path, texts: list[str], fraction: float) -> None:
+    with pytest.raises(DataError, match="both sides need one"):
+        prepared(tmp_path, texts, fraction)
+
+
+def test_the_challenges_tokenizer_counts_every_byte_of_every_document(shared_data: Path, tmp_path: Path) -> None:
+    texts = []
+    with gzip.open(shared_data / "english_docs.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for line, _ in zip(lines, range(120), strict=False):
+            texts.append(json.loads(line)["text"])
+    model = shared_data / "tokenizers" / "fineweb_1024_bpe.model"
+    manifest = prepared(tmp_path, texts, tokenizer=model)
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.read_bytes())
+    counts = ByteCounts(tokenizer)
+    total = 0
+    for split in SPLITS:
+        found = raw_documents(tmp_path, split)
+        lengths = [len(tokenizer.decode(tokens).encode()) for tokens in found]
+        assert [int(counts.of_targets(np.array([1, *tokens])).sum()) for tokens in found] == lengths
+        assert raw_manifest(tmp_path)[split]["bytes"] == sum(lengths)
+        total += len(found)
+    assert manifest.tokenizer.vocabulary_size == 1024
+    assert total == sum(bool(text) for text in texts)

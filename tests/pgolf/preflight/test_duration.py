@@ -1,0 +1,105 @@
+"""Seconds and dollars, and where they come from."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgolf.preflight.cost import estimate_usd
+from pgolf.preflight.duration import DurationEstimate, assumed_speed, estimate_duration, passes_a_token, planned_tokens
+from pgolf.specs.loading import load_spec
+from tests.pgolf.report.builders import result_of, write_run
+from trainer.recipe.recipe import Recipe
+
+SPEC = "a" * 64
+
+
+def recipe_of(*assignments: str) -> Recipe:
+    return load_spec("quickstart", [], ["recipe.budget.train=600", *assignments]).spec.recipe
+
+
+def duration(runs: Path, recipe: Recipe | None = None, **changes: Any) -> DurationEstimate:
+    settings: dict[str, Any] = {"gpu": None, "cores": 2, "validation_tokens": 50_000, "step_seconds": None}
+    return estimate_duration(recipe or recipe_of(), runs_dir=runs, **({"spec_sha256": SPEC} | settings | changes))
+
+
+def test_finished_runs_of_this_spec_are_the_best_basis(tmp_path: Path) -> None:
+    for seed, seconds in ((1, 10.0), (2, 30.0), (3, 20.0)):
+        clock = {"train_seconds": seconds, "evaluate_seconds": seconds / 10}
+        write_run(tmp_path / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.2, clock=clock))
+    other = result_of(4, 1.2, spec_sha256="b" * 64, clock={"train_seconds": 9e9, "evaluate_seconds": 9e9})
+    write_run(tmp_path / "exp-bbbbbbbb" / "seed-4", other)
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-5", None)
+    found = duration(tmp_path, step_seconds=99.0)
+    assert (found.train_seconds, found.evaluate_seconds) == (20.0, 2.0)
+    assert found.basis == "3 finished runs of this spec"
+
+
+def test_a_half_written_result_does_not_stop_preflight(tmp_path: Path) -> None:
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", None).files.result.write_text('{"cl')
+    assert duration(tmp_path, step_seconds=0.5).train_seconds == 300
+
+
+def test_measured_steps_come_before_assumptions(tmp_path: Path) -> None:
+    found = duration(tmp_path, step_seconds=0.05)
+    assert found.train_seconds == pytest.approx(600 * 0.05)
+    assert "measured 50 ms" in found.basis
+
+
+def test_an_assumption_says_so_and_follows_from_six_flops_a_weight_and_token(tmp_path: Path) -> None:
+    shape = "{attention: {heads: 4, kv_heads: 2}, mlp: {ratio: 4}}"
+    found = duration(tmp_path, recipe_of(f"recipe.model={shape}"))
+    width, vocabulary, layers = 128, 1024, 4
+    matrices = layers * (2 * width * width + 2 * width * width // 2 + 2 * 4 * width * width)
+    control = layers * (4 + 2 * width + 2 * width) + 2 * width
+    weights = vocabulary * width + matrices + control
+    assert found.train_seconds == pytest.approx(600 * 2048 * 6 * weights / (2 * 4e10))
+    assert "not measured" in found.basis
+
+
+def test_a_budget_in_seconds_is_its_own_estimate(tmp_path: Path) -> None:
+    recipe = recipe_of("recipe.budget.clock=seconds", "recipe.schedule.clock=seconds", "recipe.budget.train=77")
+    assert duration(tmp_path, recipe).train_seconds == 77
+    assert planned_tokens(recipe) is None
+
+
+def test_scoring_time_is_unknown_without_validation_data(tmp_path: Path) -> None:
+    assert duration(tmp_path, validation_tokens=None).evaluate_seconds is None
+
+
+def test_a_sliding_window_runs_each_token_window_by_stride_times(tmp_path: Path) -> None:
+    sliding, chunked = recipe_of(), recipe_of("recipe.evaluation={kind: chunked, window: 512}")
+    assert (passes_a_token(sliding), passes_a_token(chunked)) == (2.0, 1.0)
+    both = [duration(tmp_path, recipe).evaluate_seconds for recipe in (sliding, chunked)]
+    assert both[0] == pytest.approx(2 * (both[1] or 0))
+
+
+@pytest.mark.parametrize(
+    ("budget", "tokens"), [("steps, train: 10", 20_480), ("steps, train: 9.5", 20_480), ("tokens, train: 2049", 4096)]
+)
+def test_tokens_are_whole_batches(budget: str, tokens: int) -> None:
+    clock = budget.partition(",")[0]
+    recipe = recipe_of(f"recipe.budget={{clock: {budget}}}", f"recipe.schedule.clock={clock}")
+    assert planned_tokens(recipe) == tokens
+
+
+@pytest.mark.parametrize(
+    ("gpu", "speed"),
+    [(None, 1.2e11), ("H100", 2.2e14), ("H100:8", 1.76e15), ("H100!:8", 1.76e15), ("Strange:2", 1e14)],
+)
+def test_a_machine_is_its_kind_times_its_number(gpu: str | None, speed: float) -> None:
+    assert assumed_speed(gpu, 3)[0] == pytest.approx(speed)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "seconds", "expected"), [("local", 3600.0, 0.0), ("local", None, 0.0), ("elsewhere", 3600.0, None)]
+)
+def test_this_machine_is_free_and_an_unknown_one_has_no_price(
+    launcher: str, seconds: float | None, expected: float | None
+) -> None:
+    assert estimate_usd(launcher, seconds, 3) == expected
+
+
+def test_rented_hours_are_paid_for_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgolf.preflight.cost.USD_AN_HOUR", {"rented": 24.0})
+    assert estimate_usd("rented", 600.0, 3) == pytest.approx(12.0)

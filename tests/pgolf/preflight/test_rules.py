@@ -1,0 +1,153 @@
+"""Each rule of preflight at its border."""
+
+from pathlib import Path
+
+import pytest
+
+from pgolf.data.manifests import Manifest, Split, TokenizerEntry
+from pgolf.findings import Finding, failures
+from pgolf.preflight import rules
+from pgolf.preflight.duration import DurationEstimate
+from pgolf.preflight.memory import training_memory_bytes
+from pgolf.preflight.size import ByteEstimate
+from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.specs.loading import load_spec
+from trainer.recipe.recipe import Recipe
+
+RULES = load_ruleset("parameter_golf")
+LIMIT = 16_000_000
+
+
+def recipe_of(*assignments: str) -> Recipe:
+    return load_spec("quickstart", [], ["recipe.budget.train=600", *assignments]).spec.recipe
+
+
+def manifest_of(name: str = "mine", train: int = 1_000_000, validation: int = 1000, lossless: bool = True) -> Manifest:
+    def split(tokens: int) -> Split:
+        return Split(documents=1, tokens=tokens, bytes=tokens, shards=[])
+
+    tokenizer = TokenizerEntry(vocabulary_size=1024, sha256="0" * 64, lossless=lossless)
+    return Manifest(name=name, tokenizer=tokenizer, train=split(train), validation=split(validation))
+
+
+def test_the_limits_are_those_of_the_contest() -> None:
+    assert (RULES.artifact_limit_bytes, RULES.train_seconds, RULES.evaluate_seconds) == (LIMIT, 600, 600)
+    assert RULES.label == "parameter_golf-1"
+
+
+@pytest.mark.parametrize(
+    ("low", "estimate", "high", "code", "severity"),
+    [
+        (14_000_000, 15_000_000, 15_900_000, 100_000, "pass"),
+        (14_000_000, 15_000_000, 15_900_000, 100_001, "warn"),
+        (14_000_000, 15_900_000, 15_950_000, 100_001, "warn"),
+        (15_800_000, 15_900_000, 15_950_000, 200_000, "warn"),
+        (15_800_000, 15_900_000, 15_950_000, 200_001, "fail"),
+        (19_000_000, 20_000_000, 21_000_000, 0, "fail"),
+    ],
+)
+def test_code_and_model_must_fit_together(low: int, estimate: int, high: int, code: int, severity: str) -> None:
+    found = rules.artifact_size(ByteEstimate(estimate, low, high, "by hand"), code, LIMIT)
+    assert (found.severity, found.rule) == (severity, "artifact_size")
+    assert f"{estimate + code:,}" in found.message
+    assert (found.fix is None) == (severity == "pass")
+
+
+@pytest.mark.parametrize(
+    ("train_tokens", "severity", "count"), [(2048 * 600, "pass", 1.0), (122_880, "pass", 10.0), (122_879, "warn", 10.0)]
+)
+def test_more_than_ten_epochs_are_warned_of(train_tokens: int, severity: str, count: float) -> None:
+    found, finding = rules.epochs(recipe_of(), manifest_of(train=train_tokens))
+    assert finding.severity == severity
+    assert found == pytest.approx(count, rel=1e-4)
+
+
+SECONDS = ("recipe.budget.clock=seconds", "recipe.schedule.clock=seconds")
+
+
+def test_epochs_are_unknown_under_a_clock_of_seconds() -> None:
+    count, finding = rules.epochs(recipe_of(*SECONDS), manifest_of())
+    assert (count, finding.severity) == (None, "pass")
+
+
+@pytest.mark.parametrize(("seconds", "severity"), [(599, "pass"), (600, "pass"), (600.5, "fail")])
+def test_a_budget_in_seconds_ends_with_the_rules(seconds: float, severity: str) -> None:
+    found = rules.training_clock(recipe_of(*SECONDS, f"recipe.budget.train={seconds}"), RULES)
+    assert found.severity == severity
+    if severity == "fail":
+        assert found.fix == "--set recipe.budget.train=600"
+
+
+def test_a_budget_in_tokens_states_the_speed_it_needs() -> None:
+    tokens = ("recipe.budget.clock=tokens", "recipe.schedule.clock=tokens", "recipe.budget.train=2048000")
+    found = rules.training_clock(recipe_of(*tokens), RULES)
+    assert found.message == "fits 600 s on 8xH100 SXM from 3,413 tokens/s upward"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "contest", "severity"),
+    [(None, True, "pass"), (600, True, "pass"), (601, True, "fail"), (601, False, "warn")],
+)
+def test_scoring_must_end_in_time_on_the_contests_machine(seconds: float | None, contest: bool, severity: str) -> None:
+    assert rules.evaluation_clock(DurationEstimate(1, seconds, "x"), RULES, contest).severity == severity
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "severity"), [(0, 0, "warn"), (100, 100, "pass"), (99, 100, "warn"), (600, 100, "pass")]
+)
+def test_warm_ups_must_fit_into_the_run(steps: int, warmup: int, severity: str) -> None:
+    recipe = recipe_of(f"recipe.budget.train={steps}", f"recipe.optimizer.momentum.warmup_steps={warmup}")
+    found = rules.schedule_fits(recipe)
+    assert found.severity == severity
+    if steps == 99:
+        assert found.fix == "--set recipe.optimizer.momentum.warmup_steps=24"
+
+
+def test_published_data_must_be_the_published_export() -> None:
+    tokens = RULES.data["fineweb10B_sp1024"].validation_tokens
+    assert tokens == 62_021_845
+    found = [
+        rules.canonical_data(manifest_of(name, validation=count), RULES).severity
+        for name, count in (("fineweb10B_sp1024", tokens), ("fineweb10B_sp1024", tokens - 1), ("mine", tokens))
+    ]
+    assert found == ["pass", "fail", "warn"]
+
+
+def test_a_lossy_tokenizer_is_warned_of() -> None:
+    assert rules.lossless_tokenizer(manifest_of()).severity == "pass"
+    assert rules.lossless_tokenizer(manifest_of(lossless=False)).severity == "warn"
+
+
+def test_missing_data_fails_with_the_reason_and_the_fix() -> None:
+    found = rules.data_present(None, "data/x is not there")
+    assert (found.severity, found.message) == ("fail", "data/x is not there")
+    assert "pgolf data prepare" in str(found.fix)
+    assert rules.data_present(manifest_of(), None).severity == "pass"
+
+
+def test_memory_is_compared_with_what_is_free() -> None:
+    needed = training_memory_bytes(recipe_of())
+    found = [rules.memory(recipe_of(), available).severity for available in (needed, needed - 1, None)]
+    assert found == ["pass", "warn", "pass"]
+
+
+def test_a_full_disk_fails_even_where_the_runs_folder_is_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "not" / "yet"
+    assert rules.disk(recipe_of(), manifest_of(), runs).severity == "pass"
+    monkeypatch.setattr("pgolf.preflight.rules.shutil.disk_usage", lambda _: type("Usage", (), {"free": 10_000_000}))
+    assert rules.disk(recipe_of(), manifest_of(), runs).severity == "fail"
+
+
+@pytest.mark.parametrize(
+    ("usd", "cap", "severity"),
+    [(0.0, None, "pass"), (5.0, 5.0, "pass"), (5.01, 5.0, "fail"), (None, None, "warn"), (None, 5.0, "fail")],
+)
+def test_the_spending_cap_holds(usd: float | None, cap: float | None, severity: str) -> None:
+    assert rules.spend(usd, cap).severity == severity
+
+
+def test_failures_are_the_findings_that_say_no() -> None:
+    findings = [Finding("pass", "a", ""), Finding("fail", "b", ""), Finding("warn", "c", "")]
+    assert [finding.rule for finding in failures(findings)] == ["b"]

@@ -1,0 +1,189 @@
+"""Which runs are averaged, and what a reader of the mean is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pgolf.errors import UsageError
+from pgolf.report.groups import RunGroup, group_runs, runs_below
+from pgolf.rundir import RunDirectory
+from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds
+
+
+def groups_of(runs: Path) -> list[RunGroup]:
+    return group_runs(runs_below([runs]))
+
+
+def rules_of(group: RunGroup) -> list[str]:
+    return [finding.rule for finding in group.problems()]
+
+
+def mean_of(group: RunGroup) -> float:
+    assert group.spread is not None
+    return group.spread.mean
+
+
+def test_seeds_of_one_experiment_are_one_group(tmp_path: Path) -> None:
+    scores = {1337: 1.22, 42: 1.23, 2024: 1.25}
+    write_seeds(tmp_path, scores)
+    (group,) = groups_of(tmp_path)
+    assert {row.run.seed: row.val_bpb for row in group.rows} == scores
+    assert mean_of(group) == pytest.approx(np.mean([*scores.values()]))
+    assert rules_of(group) == []
+
+
+@pytest.mark.parametrize("key", ["spec_sha256", "code_sha256", "data_sha256"])
+def test_another_spec_code_or_data_is_another_group(tmp_path: Path, key: str) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    write_run(tmp_path / "exp-bbbbbbbb" / "seed-3", result_of(3, 1.4, **{key: "f" * 64}))
+    assert sorted([row.run.seed for row in group.rows] for group in groups_of(tmp_path)) == [[1, 2], [3]]
+
+
+def test_the_newest_finished_attempt_counts_and_the_older_is_named(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    for attempt in (1, 2, 10):
+        write_run(tmp_path / "exp-aaaaaaaa" / f"seed-1.{attempt}", result_of(1, 1 + attempt))
+    (group,) = groups_of(tmp_path)
+    assert {row.run.seed: row.val_bpb for row in group.rows} == {1: 11, 2: 1.3}
+    named = [finding.message for finding in group.problems() if finding.rule == "older_attempt"]
+    assert [message.split(" ")[0] for message in named] == [
+        "exp-aaaaaaaa/seed-1",
+        "exp-aaaaaaaa/seed-1.1",
+        "exp-aaaaaaaa/seed-1.2",
+    ]
+
+
+def test_an_unfinished_attempt_does_not_displace_a_finished_one_and_is_noted(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-1.1", None)
+    stopped = write_run(tmp_path / "exp-aaaaaaaa" / "seed-3", None)
+    stopped.files.state.write_text('{"phase": "train"}')
+    (group,) = groups_of(tmp_path)
+    assert {row.run.seed: row.val_bpb for row in group.rows} == {1: 1.2, 2: 1.3}
+    said = {finding.message for finding in group.problems() if finding.rule == "unfinished"}
+    assert said == {"exp-aaaaaaaa/seed-1.1 is prepared", "exp-aaaaaaaa/seed-3 is stopped"}
+
+
+def artifact(total: int) -> dict[str, int]:
+    return {"model_bytes": total - 7, "code_bytes": 7, "total_bytes": total, "limit_bytes": LIMIT}
+
+
+@pytest.mark.parametrize(("total", "over"), [(LIMIT - 1, False), (LIMIT, False), (LIMIT + 1, True)])
+def test_one_byte_over_the_limit_is_over(tmp_path: Path, total: int, over: bool) -> None:
+    write_seeds(tmp_path, {1: 1.2})
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-2", result_of(2, 1.3, artifact=artifact(total)))
+    (group,) = groups_of(tmp_path)
+    assert group.is_over_limit is over
+    assert ("over_cap" in rules_of(group)) is over
+    assert group.max_total_bytes == total
+    found = [[finding.message for finding in row.problems()] for row in group.rows]
+    assert found == [[], ["1 bytes over the limit"] if over else []]
+
+
+def test_seeds_over_the_limit_stay_in_the_mean(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.0, 2: 2.0}, artifact=artifact(LIMIT + 5))
+    (group,) = groups_of(tmp_path)
+    assert (len(group.rows), mean_of(group)) == (2, 1.5)
+    assert [f.message for f in group.problems()] == ["seeds [1, 2] are over the limit"]
+
+
+def test_a_single_seed_is_said_to_have_no_spread(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2})
+    (group,) = groups_of(tmp_path)
+    assert rules_of(group) == ["single_seed"]
+    assert (group.as_json()["std"], group.as_json()["ci95"]) == (None, None)
+
+
+@pytest.mark.parametrize(("bpb", "learned"), [(2.3, True), (2.45, False), (2.6, False)])
+def test_a_score_near_the_order2_model_has_not_learned(tmp_path: Path, bpb: float, learned: bool) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "references.json").write_text('{"order2_bpb": 2.5, "brotli_bpb": 2.0}')
+    write_run(tmp_path / "runs" / "exp-aaaaaaaa" / "seed-1", result_of(1, bpb), data_folder=str(data))
+    (group,) = groups_of(tmp_path / "runs")
+    assert ("not_learned" in rules_of(group)) is not learned
+
+
+CONTRACT = {
+    "name", "source", "seeds", "n", "mean", "std", "ci95", "max_total_bytes", "over_limit", "problems", "versus",
+}  # fmt: skip
+SEED_CONTRACT = {
+    "seed", "val_bpb", "val_loss", "stage", "protocol", "steps", "train_seconds", "evaluate_seconds", "model_bytes",
+    "code_bytes", "total_bytes", "problems",
+}  # fmt: skip
+
+
+def test_json_has_the_keys_of_the_contract_and_the_numbers_of_the_results(tmp_path: Path) -> None:
+    scores = {1: 1.21, 2: 1.26}
+    write_seeds(tmp_path, scores)
+    (group,) = groups_of(tmp_path)
+    document: dict[str, Any] = json.loads(json.dumps(group.as_json()))
+    assert set(document) >= CONTRACT
+    assert (document["source"], document["n"], document["over_limit"]) == ("run", 2, False)
+    assert document["std"] == pytest.approx(np.std([1.21, 1.26], ddof=1))
+    for seed, row in zip(scores, document["seeds"], strict=True):
+        result = result_of(seed, scores[seed])
+        assert set(row) == SEED_CONTRACT
+        expected = result["headline"] | result["artifact"] | result["clock"] | {"seed": seed, "steps": result["steps"]}
+        assert {key: row[key] for key in SEED_CONTRACT - {"problems"}} == {
+            key: expected[key] for key in SEED_CONTRACT - {"problems"}
+        }
+
+
+@pytest.mark.parametrize("below", ["", "exp-aaaaaaaa", "exp-aaaaaaaa/seed-1"])
+def test_a_path_may_be_a_run_a_group_or_all_runs(tmp_path: Path, below: str) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    found = [run.seed for run in runs_below([tmp_path / below])]
+    assert found == ([1] if below.endswith("seed-1") else [1, 2])
+
+
+def test_a_run_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    folder = tmp_path / "exp-aaaaaaaa"
+    found = runs_below([tmp_path, folder, folder / "seed-1", folder / ".." / "exp-aaaaaaaa"])
+    assert [run.seed for run in found] == [1, 2]
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        runs_below([tmp_path / "gone"])
+
+
+def test_no_runs_make_no_groups(tmp_path: Path) -> None:
+    assert groups_of(tmp_path) == []
+
+
+def test_a_half_written_run_file_does_not_stop_the_report(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    half = write_run(tmp_path / "exp-aaaaaaaa" / "seed-3", None)
+    half.files.run.write_text('{"name": "ex')
+    assert [row.run.seed for group in groups_of(tmp_path) for row in group.rows] == [1, 2]
+
+
+def test_a_half_written_result_does_not_stop_the_report(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    half = write_run(tmp_path / "exp-aaaaaaaa" / "seed-3", None)
+    half.files.result.write_text('{"name": "ex')
+    assert [row.run.seed for group in groups_of(tmp_path) for row in group.rows] == [1, 2]
+
+
+def test_a_copy_under_another_name_does_not_stop_the_report(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {1: 1.2, 2: 1.3})
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-1-backup", result_of(1, 9.9))
+    assert [row.val_bpb for group in groups_of(tmp_path) for row in group.rows] == [1.2, 1.3]
+
+
+def test_an_experiment_without_a_finished_run_is_not_forgotten(tmp_path: Path) -> None:
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", None)
+    assert any("seed-1 is prepared" in finding.message for group in groups_of(tmp_path) for finding in group.problems())
+
+
+def test_a_real_run_reports_its_own_result(micro_run: RunDirectory) -> None:
+    (group,) = group_runs([micro_run])
+    result = micro_run.read_result()
+    (row,) = group.as_json()["seeds"]
+    assert row["val_bpb"] == result["headline"]["val_bpb"]
+    assert row["total_bytes"] == result["artifact"]["model_bytes"] + result["artifact"]["code_bytes"]

@@ -1,0 +1,87 @@
+"""Every form of the report says the same as the results."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from pgolf.report.groups import RunGroup, group_runs
+from pgolf.report.tables import COLUMNS, all_rows, csv_table, markdown_table, rich_table
+from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds
+
+SCORES = {1: 1.2345678901, 2: 1.25, 42: 1.1999}
+
+
+@pytest.fixture
+def groups(tmp_path: Path) -> list[RunGroup]:
+    """Three seeds that fit, and one run of another experiment that does not."""
+    runs = write_seeds(tmp_path, SCORES)
+    heavy = {"model_bytes": LIMIT, "code_bytes": 3, "total_bytes": LIMIT + 3, "limit_bytes": LIMIT}
+    other = result_of(7, 1.3, name="heavy", spec_sha256="e" * 64, artifact=heavy)
+    return group_runs([*runs, write_run(tmp_path / "heavy-eeeeeeee" / "seed-7", other)])
+
+
+def markdown_cells(text: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+
+
+def test_markdown_has_a_row_a_seed_and_the_mean(groups: list[RunGroup]) -> None:
+    head, rule, *rows = markdown_cells(markdown_table(groups))
+    assert head == [*COLUMNS]
+    assert all(cell == "---" for cell in rule)
+    assert [(row[0], row[1], row[2]) for row in rows] == [
+        *(("exp", str(seed), f"{bpb:.6f}") for seed, bpb in SCORES.items()),
+        ("exp", "n=3", f"{np.mean([*SCORES.values()]):.6f}"),
+        ("heavy", "7", "1.300000"),
+    ]
+    assert {len(row) for row in rows} == {len(COLUMNS)}
+
+
+def test_markdown_states_spread_bytes_and_verdicts(groups: list[RunGroup]) -> None:
+    _, _, *rows = markdown_cells(markdown_table(groups))
+    assert f"std {np.std([*SCORES.values()], ddof=1):.6f}" in rows[3][3]
+    assert [row[8] for row in rows] == ["15,050,001", "15,050,002", "15,050,042", "15,050,042", "16,000,003"]
+    assert [row[9] for row in rows] == ["fits", "fits", "fits", "all fit", "over_cap"]
+
+
+def test_markdown_lists_the_problems_below(groups: list[RunGroup]) -> None:
+    said = [line for line in markdown_table(groups).splitlines() if line.startswith("- ")]
+    assert said[0] == "- heavy: over_cap: seeds [7] are over the limit"
+    assert [line.split(": ")[1] for line in said] == ["over_cap", "single_seed"]
+
+
+def test_csv_holds_the_unrounded_numbers_of_every_seed(groups: list[RunGroup]) -> None:
+    rows = [*csv.DictReader(io.StringIO(csv_table(groups)))]
+    assert [float(row["val_bpb"]) for row in rows] == [*SCORES.values(), 1.3]
+    for row in rows[:3]:
+        result = result_of(int(row["seed"]), float(row["val_bpb"]))
+        assert float(row["val_loss"]) == result["headline"]["val_loss"]
+        assert int(row["total_bytes"]) == result["artifact"]["total_bytes"]
+        assert float(row["train_seconds"]) == result["clock"]["train_seconds"]
+        assert int(row["steps"]) == result["steps"]
+    assert [row["problems"] for row in rows] == ["", "", "", "over_cap"]
+
+
+@pytest.mark.parametrize("name", ['a,b"c', "line\nbreak", "plain"])
+def test_csv_survives_any_name(tmp_path: Path, name: str) -> None:
+    run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result_of(1, 1.2, name=name))
+    (row,) = csv.DictReader(io.StringIO(csv_table(group_runs([run]))))
+    assert row["name"] == name
+
+
+def test_the_terminal_shows_the_same_cells(groups: list[RunGroup]) -> None:
+    console = Console(file=io.StringIO(), width=250)
+    console.print(rich_table(groups))
+    stream = console.file
+    assert isinstance(stream, io.StringIO)
+    shown = stream.getvalue()
+    for cells in all_rows(groups):
+        assert all(cell in shown for cell in cells)
+
+
+def test_no_groups_are_an_empty_table() -> None:
+    assert markdown_cells(markdown_table([])) == [[*COLUMNS], ["---"] * len(COLUMNS)]
+    assert csv_table([]) == "name\n"

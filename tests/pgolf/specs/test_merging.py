@@ -1,0 +1,235 @@
+"""What stands on top of what when a spec is made of several."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pgolf.errors import SpecError
+from pgolf.specs.loading import load_spec
+from pgolf.specs.merging import merge, parse_assignment
+from pgolf.specs.yaml_documents import parse_yaml
+from tests.pgolf.specs.builders import changed, write
+from trainer.recipe.codec import Brotli, Zlib
+from trainer.recipe.data import Shards
+from trainer.recipe.quantizer import PercentileClip
+
+
+def merged(below: str, above: str) -> object:
+    return merge(parse_yaml(below, "below"), parse_yaml(above, "above")).plain()
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "expected"),
+    [
+        ("{a: 1, b: 2}", "{b: 3, c: 4}", {"a": 1, "b": 3, "c": 4}),
+        ("{a: {x: 1, y: 2}}", "{a: {y: 3}}", {"a": {"x": 1, "y": 3}}),
+        ("{a: [1, 2, 3]}", "{a: [4]}", {"a": [4]}),
+        ("{a: [1, 2]}", "{a: []}", {"a": []}),
+        ("{a: 1}", "{a: null}", {"a": None}),
+        ("{a: {x: 1}}", "{a: null}", {"a": None}),
+        ("{a: {x: 1}}", "{a: 5}", {"a": 5}),
+        ("{a: 5}", "{a: {x: 1}}", {"a": {"x": 1}}),
+        ("{a: {kind: p, x: 1}}", "{a: {kind: q, y: 2}}", {"a": {"kind": "q", "y": 2}}),
+        ("{a: {kind: p, x: 1}}", "{a: {kind: p, y: 2}}", {"a": {"kind": "p", "x": 1, "y": 2}}),
+        ("{a: {kind: p, x: 1}}", "{a: {x: 2}}", {"a": {"kind": "p", "x": 2}}),
+        ("{a: {x: 1}}", "{a: {kind: q}}", {"a": {"kind": "q"}}),
+        (
+            "{a: {kind: p, in: {kind: r, x: 1}}}",
+            "{a: {in: {kind: s}, z: 3}}",
+            {"a": {"kind": "p", "in": {"kind": "s"}, "z": 3}},
+        ),
+    ],
+)
+def test_mappings_merge_and_everything_else_replaces(below: str, above: str, expected: object) -> None:
+    assert merged(below, above) == expected
+
+
+def test_merging_leaves_both_documents_alone() -> None:
+    below, above = parse_yaml("{a: {x: 1}}", "f"), parse_yaml("{a: {y: 2}}", "f")
+    merge(below, above)
+    assert (below.plain(), above.plain()) == ({"a": {"x": 1}}, {"a": {"y": 2}})
+
+
+def test_a_merged_value_keeps_the_place_where_it_was_written() -> None:
+    document = merge(parse_yaml("a: 1\nb: 2\n", "below"), parse_yaml("\n\nb: 3\n", "above"))
+    places = {key: (str(node.place), str(document.key_places[key])) for key, node in document.value.items()}
+    assert places == {"a": ("below:1", "below:1"), "b": ("above:3", "above:3")}
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("a=1", {"a": 1}),
+        ("a.b.c=1e-3", {"a": {"b": {"c": 0.001}}}),
+        ("a.b=", {"a": {"b": None}}),
+        ("a=x=y", {"a": "x=y"}),
+        ("a='12'", {"a": "12"}),
+        ("a=[1, on]", {"a": [1, "on"]}),
+        ("a.b={kind: zlib, level: 3}", {"a": {"b": {"kind": "zlib", "level": 3}}}),
+        (" a.b =2", {"a": {"b": 2}}),
+        ('bits={"flat.*.attention": 5}', {"bits": {"flat.*.attention": 5}}),
+    ],
+)
+def test_an_assignment_is_the_mapping_it_stands_for(argument: str, expected: object) -> None:
+    node = parse_assignment(argument)
+    assert node.plain() == expected
+    assert str(node.place) == f"--set {argument}"
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["", "a", "=1", "a.=1", ".a=1", "a..b=1", "  =1", "a=[1", "a={b: 1, b: 2}", "a=*x", "a=\tb:\n\t- c", "a=1\n---\n2"],
+)
+def test_a_bad_assignment_is_refused_by_its_own_words(argument: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_assignment(argument)
+    assert str(caught.value).startswith(f"--set {argument}:")
+
+
+def three_layers(tmp_path: Path) -> tuple[str, str]:
+    """A spec that extends another, with an overlay of its own, and an overlay file."""
+    write(tmp_path / "base.yaml", changed(("batch_tokens: 512", "batch_tokens: 1024"), ("width: 64", "width: 32")))
+    text = (
+        "extends: ./base.yaml\nname: top\n"
+        "recipe: {model: {width: 48}, optimizer: {matrix_lr: 0.1, scalar_lr: 0.1}}\n"
+        "overlays:\n  mine: {recipe: {model: {width: 80}, optimizer: {scalar_lr: 0.2}, budget: {train: 7}}}\n"
+    )
+    overlay = write(tmp_path / "over.yaml", "recipe: {optimizer: {scalar_lr: 0.3}, budget: {train: 8}}\n")
+    return str(write(tmp_path / "top.yaml", text)), str(overlay)
+
+
+def test_base_then_spec_then_overlays_then_assignments(tmp_path: Path) -> None:
+    spec, overlay = three_layers(tmp_path)
+    loaded = load_spec(spec, ["mine", overlay], ["recipe.budget.train=9"]).spec
+    recipe = loaded.recipe
+    assert (loaded.name, recipe.schedule.batch_tokens, recipe.model.width) == ("top", 1024, 80)
+    assert (recipe.optimizer.matrix_lr, recipe.optimizer.scalar_lr, recipe.budget.train) == (0.1, 0.3, 9)
+
+
+def test_the_last_overlay_and_the_last_assignment_win(tmp_path: Path) -> None:
+    spec, overlay = three_layers(tmp_path)
+    assert load_spec(spec, [overlay, "mine"]).spec.recipe.optimizer.scalar_lr == 0.2
+    again = load_spec(spec, [], ["recipe.budget.train=1", "recipe.budget.train=2"])
+    assert again.spec.recipe.budget.train == 2
+
+
+def test_sources_name_the_file_and_line_of_the_layer_that_won(tmp_path: Path) -> None:
+    spec, overlay = three_layers(tmp_path)
+    sources = load_spec(spec, ["mine", overlay], ["recipe.budget.clock=tokens"]).sources
+    assert sources["name"] == f"{spec}:2"
+    assert sources["recipe.model.width"] == f"{spec}:5"
+    assert sources["recipe.optimizer.scalar_lr"] == f"{overlay}:1"
+    assert sources["recipe.optimizer.matrix_lr"] == f"{spec}:3"
+    assert sources["recipe.budget.clock"] == "--set recipe.budget.clock=tokens"
+    assert sources["recipe.model.attention.heads"].endswith("base.yaml:9")
+    assert "recipe.optimizer.beta1" not in sources
+
+
+def test_extends_reaches_one_step_and_no_further(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml")
+    write(tmp_path / "b.yaml", "extends: ./a.yaml\nname: b\n")
+    write(tmp_path / "c.yaml", "name: c\nextends: ./b.yaml\n")
+    assert load_spec(str(tmp_path / "b.yaml")).spec.name == "b"
+    with pytest.raises(SpecError) as caught:
+        load_spec(str(tmp_path / "c.yaml"))
+    assert str(caught.value).startswith(f"{tmp_path}/c.yaml:2: ")
+    assert "one step" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["3", "[a, b]", "{a: b}", "null", "true"])
+def test_extends_names_one_spec(tmp_path: Path, value: str) -> None:
+    file = write(tmp_path / "a.yaml", f"name: a\nextends: {value}\n")
+    with pytest.raises(SpecError) as caught:
+        load_spec(str(file))
+    assert str(caught.value).startswith(f"{file}:2: ")
+
+
+def test_a_base_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "extends: ./gone.yaml\nname: a\n")
+    with pytest.raises(SpecError, match=r"gone\.yaml: no such file"):
+        load_spec(str(file))
+    file = write(tmp_path / "a.yaml", "extends: quikstart\nname: a\n")
+    with pytest.raises(SpecError, match="did you mean `quickstart`"):
+        load_spec(str(file))
+
+
+def test_another_kind_replaces_the_slot_and_the_same_kind_merges(tmp_path: Path) -> None:
+    spec = str(write(tmp_path / "s.yaml"))
+    assert load_spec(spec, [], ["recipe.codec.kind=zlib"]).spec.recipe.codec == Zlib(kind="zlib", level=9)
+    assert load_spec(spec, [], ["recipe.codec={kind: brotli}"]).spec.recipe.codec == Brotli(kind="brotli", quality=9)
+    clip = load_spec(spec, [], ["recipe.quantizer.clip={kind: percentile, percentile: 99}"]).spec.recipe.quantizer.clip
+    assert clip == PercentileClip(kind="percentile", percentile=99)
+
+
+def folder_of(spec: Path, *overlays: str, assignments: tuple[str, ...] = ()) -> str:
+    data = load_spec(str(spec), overlays, assignments).spec.recipe.data
+    assert isinstance(data, Shards)
+    return data.folder
+
+
+EMBEDDED = "{kind: embedded, vocabulary_size: 512}"
+
+
+def test_a_path_is_relative_to_the_file_that_holds_it(tmp_path: Path) -> None:
+    text = changed((EMBEDDED, "{kind: shards, folder: ../data/x}"))
+    assert folder_of(write(tmp_path / "specs" / "s.yaml", text)) == str(tmp_path / "data" / "x")
+
+
+def test_a_path_in_an_overlay_file_is_relative_to_the_overlay(tmp_path: Path) -> None:
+    spec = write(tmp_path / "specs" / "s.yaml")
+    overlay = write(tmp_path / "overlays" / "o.yaml", "recipe: {data: {kind: shards, folder: here}}\n")
+    assert folder_of(spec, str(overlay)) == str(tmp_path / "overlays" / "here")
+
+
+def test_a_path_in_an_own_overlay_block_is_relative_to_the_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = changed() + "overlays:\n  big: {recipe: {data: {kind: shards, folder: big}}}\n"
+    spec = write(tmp_path / "specs" / "s.yaml", text)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert os.path.realpath(folder_of(spec, "big")) == str(tmp_path / "specs" / "big")
+
+
+def test_a_path_in_a_base_is_relative_to_the_base(tmp_path: Path) -> None:
+    write(tmp_path / "bases" / "base.yaml", changed((EMBEDDED, "{kind: shards, folder: tokens}")))
+    spec = write(tmp_path / "specs" / "s.yaml", "extends: ../bases/base.yaml\nname: s\n")
+    assert folder_of(spec) == str(tmp_path / "bases" / "tokens")
+
+
+@pytest.mark.parametrize(
+    "assignment", ["recipe.data={kind: shards, folder: tokens}", "recipe={data: {kind: shards, folder: ./tokens}}"]
+)
+def test_a_path_in_an_assignment_is_relative_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assignment: str
+) -> None:
+    spec = write(tmp_path / "specs" / "s.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(spec, assignments=(assignment,)) == str(tmp_path / "tokens")
+
+
+def test_an_absolute_path_stays(tmp_path: Path) -> None:
+    text = changed((EMBEDDED, "{kind: shards, folder: /srv/tokens}"))
+    assert folder_of(write(tmp_path / "s.yaml", text)) == "/srv/tokens"
+
+
+def test_an_overlay_that_is_not_there_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    spec, _ = three_layers(tmp_path)
+    with pytest.raises(SpecError, match="it has mine"):
+        load_spec(spec, ["yours"])
+    with pytest.raises(SpecError, match=r"gone\.yaml: no such file"):
+        load_spec(spec, [str(tmp_path / "gone.yaml")])
+
+
+def test_an_overlay_that_is_no_mapping_is_refused_at_its_line(tmp_path: Path) -> None:
+    spec = write(tmp_path / "s.yaml", changed() + "overlays:\n  bad: 3\n")
+    with pytest.raises(SpecError, match=r"s\.yaml:23: overlay bad"):
+        load_spec(str(spec), ["bad"])
+
+
+@pytest.mark.parametrize("value", ["3", "[a]", "word"])
+def test_overlays_that_are_no_mapping_are_refused(tmp_path: Path, value: str) -> None:
+    spec = write(tmp_path / "s.yaml", changed() + f"overlays: {value}\n")
+    with pytest.raises(SpecError, match=r"s\.yaml:22: overlays"):
+        load_spec(str(spec))
