@@ -48,7 +48,7 @@ def dispatch(arguments: argparse.Namespace) -> None:
         from trainer.train import run_job
 
         with exclusive_lock(job.files.lock):
-            run_job(job, stop, arguments.lifeline)
+            run_job(job, stop)
 
 
 def account_for(root: Path, error: Exception) -> int:

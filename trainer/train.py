@@ -3,6 +3,7 @@
 Read this file first. Each line below is a folder of this package.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from trainer.training import Training
 POLL_SECONDS = 0.1
 
 
-def run_job(job: TrainingJob, stop: StopRequest, lifeline: int | None) -> None:
+def run_job(job: TrainingJob, stop: StopRequest) -> None:
     """Nothing; result.json is written.
 
     Raises: RunFailure saying what went wrong, Stopped when asked to stop.
@@ -60,7 +61,7 @@ def run_job(job: TrainingJob, stop: StopRequest, lifeline: int | None) -> None:
         streams = encode_artifact(files.model, card, quantized, recipe.codec)
     artifact = count_bytes(job, streams)
 
-    score_elsewhere(job, stop, lifeline)
+    score_elsewhere(job, stop)
     write_result(job, training, environment, artifact)
     journal.report(phase="finished")
 
@@ -86,20 +87,21 @@ def count_bytes(job: TrainingJob, streams: dict[str, int]) -> dict[str, int]:
     return artifact
 
 
-def score_elsewhere(job: TrainingJob, stop: StopRequest, lifeline: int | None) -> None:
+def score_elsewhere(job: TrainingJob, stop: StopRequest) -> None:
     """Nothing; a process that has not trained has decoded and scored the artifact.
 
+    That process holds the end of a pipe whose other end is here, and so it does not outlive this one.
     Raises: RunFailure with the exit code of that process if it failed.
     """
-    command = [sys.executable, "-P", "-m", "trainer", str(job.files.root), "--score"]
-    inherited = () if lifeline is None else (lifeline,)
-    if lifeline is not None:
-        command += ["--lifeline", str(lifeline)]
-    with subprocess.Popen(command, pass_fds=inherited) as scoring:
+    receiver, sender = os.pipe()
+    command = [sys.executable, "-P", "-m", "trainer", str(job.files.root), "--score", "--lifeline", str(receiver)]
+    with subprocess.Popen(command, pass_fds=(receiver,)) as scoring:
+        os.close(receiver)
         while scoring.poll() is None:
             if stop.requested:
                 scoring.kill()
             time.sleep(POLL_SECONDS)
+    os.close(sender)
     stop.check()
     if scoring.returncode == Stopped.exit_code:
         raise Stopped("stopped while scoring; the same command resumes")

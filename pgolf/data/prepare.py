@@ -13,12 +13,11 @@ from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import load_tokenizer_file, train_tokenizer
 from pgolf.errors import DataError
+from trainer.recipe.data import SPACE_MARK
 from trainer.recipe.files import DataFiles, write_whole
 
 # The 24 leading bits of a document's hash decide its side.
 HASH_RANGE = 1 << 24
-# SentencePiece writes spaces so.
-SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
 def ignore_progress(line: str) -> None:

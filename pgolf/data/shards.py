@@ -1,4 +1,4 @@
-"""Writing and checking token shards. The format is described where it is read: trainer/data/shards.py."""
+"""Writing and checking token shards; the format is described in trainer/recipe/data.py."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pgolf.data.manifests import ShardEntry
 from pgolf.errors import DataError
+from trainer.recipe.data import SHARD_HEADER_BYTES, SHARD_HEADER_INTS, SHARD_MAGIC, SHARD_VERSION, TOKEN_BYTES
 from trainer.recipe.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAGIC_NUMBER, FORMAT_VERSION, HEADER_INTS = 20240520, 1, 256
 SHARD_TOKENS = 100_000_000
 
 
@@ -41,8 +41,8 @@ class ShardWriter:
     def write(self, tokens: list[int]) -> None:
         import numpy as np
 
-        header = np.zeros(HEADER_INTS, dtype="<i4")
-        header[:3] = MAGIC_NUMBER, FORMAT_VERSION, len(tokens)
+        header = np.zeros(SHARD_HEADER_INTS, dtype="<i4")
+        header[:3] = SHARD_MAGIC, SHARD_VERSION, len(tokens)
         content = header.tobytes() + np.asarray(tokens, dtype="<u2").tobytes()
         name = f"{self.prefix}_{len(self.entries):06d}.bin"
         write_whole(self.folder / name, content)
@@ -58,11 +58,11 @@ def read_shard(path: Path) -> "NDArray[np.uint16]":
     import numpy as np
 
     content = path.read_bytes()
-    header = np.frombuffer(content[: 4 * HEADER_INTS], dtype="<i4") if len(content) >= 4 * HEADER_INTS else None
-    if header is None or (header[0], header[1]) != (MAGIC_NUMBER, FORMAT_VERSION):
+    header = np.frombuffer(content[:SHARD_HEADER_BYTES], dtype="<i4") if len(content) >= SHARD_HEADER_BYTES else None
+    if header is None or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
         raise DataError(f"{path} is not a token shard: {len(content):,} bytes that begin with {content[:8]!r}")
-    body = content[4 * HEADER_INTS :]
-    if len(body) != 2 * header[2]:
+    body = content[SHARD_HEADER_BYTES:]
+    if len(body) != TOKEN_BYTES * header[2]:
         raise DataError(f"{path}: the header says {header[2]:,} tokens of 2 bytes, {len(body):,} bytes follow it")
     return np.frombuffer(body, dtype="<u2")
 

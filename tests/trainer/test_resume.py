@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from launchers.local import process_start
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
 
@@ -95,6 +96,16 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
         assert trainer.wait(timeout=120) == 0
     assert "is damaged; trying the one before" in same_run.files.log.read_text()
     assert same_run.read_result()["headline"] == long_run.read_result()["headline"]
+
+
+def test_the_scorer_does_not_outlive_the_trainer(same_run: RunDirectory) -> None:
+    with start(same_run) as trainer:
+        wait_until(same_run.read_state().get("phase") == "evaluate" for _ in iter(int, 1))
+        scorer = same_run.read_state()["pid"]
+        assert scorer != trainer.pid
+        trainer.kill()
+    wait_until(process_start(scorer) is None for _ in iter(int, 1))
+    assert not same_run.files.scores.exists()
 
 
 def test_another_thread_count_is_refused_by_name(same_run: RunDirectory) -> None:

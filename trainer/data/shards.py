@@ -1,7 +1,4 @@
-"""Token shards: 256 little-endian int32 (20240520, 1, count, zeros), then count uint16 tokens, and not a byte more.
-
-Source: the challenge's data format, openai/parameter-golf.
-"""
+"""Token shards as one circle of tokens; the format is described in trainer/recipe/data.py."""
 
 from collections.abc import Sequence
 
@@ -9,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.manifest import ShardFile
+from trainer.recipe.data import SHARD_HEADER_BYTES, SHARD_HEADER_INTS, SHARD_MAGIC, SHARD_VERSION, TOKEN_BYTES
 from trainer.runtime.failure import DataRefused
-
-MAGIC_NUMBER, FORMAT_VERSION, HEADER_INTS = 20240520, 1, 256
-HEADER_BYTES, TOKEN_BYTES = 4 * HEADER_INTS, 2
 
 
 def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
@@ -22,18 +17,18 @@ def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
     """
     try:
         size = shard.path.stat().st_size
-        header = np.fromfile(shard.path, dtype="<i4", count=HEADER_INTS)
+        header = np.fromfile(shard.path, dtype="<i4", count=SHARD_HEADER_INTS)
     except OSError as error:
         raise DataRefused(f"{shard.path}: {error.strerror}") from error
-    if len(header) < HEADER_INTS or (header[0], header[1]) != (MAGIC_NUMBER, FORMAT_VERSION):
+    if len(header) < SHARD_HEADER_INTS or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
         raise DataRefused(f"{shard.path} is not a token shard (magic and version are {header[:2].tolist()})")
-    expected = HEADER_BYTES + TOKEN_BYTES * shard.tokens
+    expected = SHARD_HEADER_BYTES + TOKEN_BYTES * shard.tokens
     if header[2] != shard.tokens or size != expected:
         raise DataRefused(
             f"{shard.path}: {size:,} bytes and a header for {header[2]:,} tokens; "
             f"the manifest says {expected:,} bytes for {shard.tokens:,}"
         )
-    return np.memmap(shard.path, dtype="<u2", mode="r", offset=HEADER_BYTES, shape=(shard.tokens,))
+    return np.memmap(shard.path, dtype="<u2", mode="r", offset=SHARD_HEADER_BYTES, shape=(shard.tokens,))
 
 
 class TokenStream:

@@ -13,9 +13,8 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
+from trainer.recipe.data import SPACE_MARK
 from trainer.runtime.failure import DataRefused
-
-SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
 class ByteCounts:

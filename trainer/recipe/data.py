@@ -1,9 +1,18 @@
-"""Which tokens a run reads. The slot owns the vocabulary; the model takes its size from here."""
+"""Which tokens a run reads. The slot owns the vocabulary; the model takes its size from here.
+
+A token shard is 256 little-endian int32 (magic, version, token count, zeros), then as many uint16 tokens and not a byte
+more. Source: the challenge's data format, openai/parameter-golf.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from trainer.recipe.strict import CHECKED, Count
+
+SHARD_MAGIC, SHARD_VERSION, SHARD_HEADER_INTS = 20240520, 1, 256
+SHARD_HEADER_BYTES, TOKEN_BYTES = 4 * SHARD_HEADER_INTS, 2
+# How SentencePiece writes a space.
+SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
