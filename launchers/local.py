@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
-from pgolf.rundir import RunDirectory, follow_file
+from pgolf.rundir import RunDirectory, find_runs, follow_file, read_or_empty
 
 
 class LocalLauncher:
@@ -39,21 +39,29 @@ class LocalLauncher:
         self.devices: dict[str, str] = {}
 
     def check(self, job: Job) -> list[Finding]:
+        findings = [self.check_device(job)]
+        if job.processes > 1:
+            fix = "--set launch.processes=1"
+            findings.append(Finding("fail", "processes", f"a local run is one process, not {job.processes}", fix))
+        return findings
+
+    def check_device(self, job: Job) -> Finding:
+        """Whether the device is here."""
         if job.gpu is None:
-            return [Finding("pass", "device", f"CPU with {len(os.sched_getaffinity(0))} cores")]
+            return Finding("pass", "device", f"CPU with {len(os.sched_getaffinity(0))} cores")
         names = cuda_devices()
         count = int(job.gpu.partition(":")[2] or 1)
         if count > 1:
             fix = "launch.gpu with one device, or seeds side by side on several"
-            return [Finding("fail", "device", f"{job.gpu}: a local run uses one CUDA device", fix)]
+            return Finding("fail", "device", f"{job.gpu}: a local run uses one CUDA device", fix)
         if not names:
             fix = "--set launch.gpu=null for the CPU, or another launcher with --on"
-            return [Finding("fail", "device", f"{job.gpu} is asked for; nvidia-smi finds no GPU here", fix)]
+            return Finding("fail", "device", f"{job.gpu} is asked for; nvidia-smi finds no GPU here", fix)
         wanted = job.gpu.partition(":")[0].rstrip("!")
         if not any(wanted in name for name in names.values()):
             found = ", ".join(names.values())
-            return [Finding("warn", "device", f"{wanted} is asked for, here is {found}; times will differ")]
-        return [Finding("pass", "device", f"{len(names)} x {next(iter(names.values()))}")]
+            return Finding("warn", "device", f"{wanted} is asked for, here is {found}; times will differ")
+        return Finding("pass", "device", f"{len(names)} x {next(iter(names.values()))}")
 
     def capacity(self, job: Job) -> int:
         return 1 if job.gpu is None else max(1, len(cuda_devices()))
@@ -63,7 +71,7 @@ class LocalLauncher:
         handle: Handle = {"launcher": self.name, "run_dir": str(run.root), "pid": None, "detached": job.is_detached}
         environment = dict(os.environ)
         if job.gpu is not None:
-            handle["device"] = environment["CUDA_VISIBLE_DEVICES"] = self.free_device()
+            handle["device"] = environment["CUDA_VISIBLE_DEVICES"] = self.free_device(run.root.parent.parent)
             self.devices[run.run_id] = handle["device"]
         write_handle(run, handle)
         command = [sys.executable, "-P", "-m", "trainer", str(run.root)]
@@ -100,11 +108,10 @@ class LocalLauncher:
             return JobStatus("running")
         if child is not None:
             self.release(run.run_id)
-            return JobStatus("ended", child.returncode, run.read_state().get("error") or "")
+            return ended(run, child.returncode)
         if run.is_alive or is_running(handle):
             return JobStatus("running")
-        state = run.read_state()
-        return JobStatus("ended", 0 if run.is_finished else state.get("exit_code"), state.get("error") or "")
+        return ended(run, 0 if run.is_finished else run.read_state().get("exit_code"))
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
         run = RunDirectory(Path(handle["run_dir"]))
@@ -127,12 +134,14 @@ class LocalLauncher:
             # Of two commands that started this run at the same moment, the other one's trainer got the lock.
             os.kill(pid, signal.SIGTERM)
 
-    def free_device(self) -> str:
-        """The first CUDA device that none of our jobs is on.
+    def free_device(self, runs_dir: Path) -> str:
+        """The first CUDA device that no run of ours, of this command or another, is on.
 
         Raises: LauncherError when all are taken.
         """
-        free = [index for index in cuda_devices() if index not in self.devices.values()]
+        handles = [read_or_empty(run.handle) for run in find_runs(runs_dir)]
+        taken = {*self.devices.values(), *(handle.get("device") for handle in handles if is_running(handle))}
+        free = [index for index in cuda_devices() if index not in taken]
         if not free:
             raise LauncherError("every CUDA device here has a run of ours")
         return free[0]
@@ -143,6 +152,14 @@ class LocalLauncher:
         lifeline = self.lifelines.pop(run_id, None)
         if lifeline is not None:
             os.close(lifeline)
+
+
+def ended(run: RunDirectory, code: int | None) -> JobStatus:
+    """The status of a job that is over. A last word counts only if the job ended with the code it was left with."""
+    if code is not None and code < 0:
+        return JobStatus("ended", code, f"the trainer was killed by signal {-code}")
+    state = run.read_state()
+    return JobStatus("ended", code, (state.get("error") or "") if state.get("exit_code") == code else "")
 
 
 def cuda_devices() -> dict[str, str]:

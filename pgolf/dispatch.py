@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.errors import UsageError
-from pgolf.launching import Handle, Job, Launcher
+from pgolf.launching import Handle, Job, JobStatus, Launcher, check_options
 from pgolf.preflight.examine import Preflight
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, attempts, new_attempt, read_or_empty, run_folder
+from pgolf.specs.experiment import Launch
+from trainer.recipe.files import write_json
 
 # The trainer's way of saying that another one is at work in the same directory.
 ALREADY_RUNNING = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run and how its job ended."""
+
+    run: RunDirectory
+    status: JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +30,8 @@ class Dispatch:
     """Runs of one spec on one launcher."""
 
     preflight: Preflight
-    sources: dict[str, str]
+    origin: dict[str, Any]
+    """What spec.json says of where its values came from."""
     launcher: Launcher
     runs_dir: Path
     is_detached: bool = False
@@ -31,7 +42,7 @@ class Dispatch:
     def job(self, run: RunDirectory) -> Job:
         """The launcher's view of a run."""
         launch = self.preflight.spec.launch
-        return Job(run=run, gpu=launch.gpu, options=launch.options, is_detached=self.is_detached)
+        return job_of(run, launch, self.is_detached)
 
     def directory(self, seed: int) -> RunDirectory:
         """The run directory of a seed: the latest attempt, or a new one with --fresh."""
@@ -46,12 +57,15 @@ class Dispatch:
         Raises: UsageError when an earlier attempt ran under other code, data or torch.
         """
         run = self.directory(seed)
-        spec, document = run_documents(self.preflight, run, seed, self.sources)
+        spec, document = run_documents(self.preflight, run, seed, self.origin)
         before = run.read_run()
         if not before:
             run.create(spec, document, self.preflight.as_json())
         else:
             check_same_origin(run, before, document)
+            if before["data_folder"] != document["data_folder"] and not run.is_alive:
+                # The same data in another place: the manifest hash is the identity, the folder is not.
+                write_json(run.files.run, before | {"data_folder": document["data_folder"]})
         return run
 
     def submit(self, run: RunDirectory) -> Handle:
@@ -63,8 +77,8 @@ class Dispatch:
         self.started.append(handle)
         return handle
 
-    def carry_out(self, seeds: list[int], on_start: Callable[[RunDirectory], None]) -> Iterator[RunDirectory | None]:
-        """Each run as it ends, and None at every look in between; as many at a time as the launcher takes.
+    def carry_out(self, seeds: list[int], on_start: Callable[[RunDirectory], None]) -> Iterator[Outcome | None]:
+        """How each run ended, and None at every look in between; as many at a time as the launcher takes.
 
         Finished runs are given back at once and not run again.
         """
@@ -74,7 +88,7 @@ class Dispatch:
             while waiting and (waiting[0].is_finished or len(working) < self.launcher.capacity(self.job(waiting[0]))):
                 run = waiting.pop(0)
                 if run.is_finished:
-                    yield run
+                    yield Outcome(run, JobStatus("ended", 0))
                     continue
                 handle = self.submit(run)
                 on_start(run)
@@ -84,8 +98,24 @@ class Dispatch:
                 if status.state == "ended" and not (status.exit_code == ALREADY_RUNNING and run.is_alive):
                     del working[run_id]
                     self.launcher.fetch(handle, run)
-                    yield run
+                    yield Outcome(run, status)
             yield None
+
+    def detach(self, seeds: list[int]) -> list[Outcome]:
+        """The runs of some seeds, all of them started and left alone.
+
+        Raises: UsageError when the launcher does not take so many at once.
+        """
+        runs = [self.prepare(seed) for seed in seeds]
+        waiting = [run for run in runs if not run.is_finished]
+        if waiting and len(waiting) > (capacity := self.launcher.capacity(self.job(waiting[0]))):
+            raise UsageError(
+                f"--detach would start {len(waiting)} runs at once, {self.launcher.name} takes {capacity} here; "
+                "leave out --detach, or start them one after the other"
+            )
+        for run in waiting:
+            self.submit(run)
+        return [Outcome(run, JobStatus("ended", 0) if run.is_finished else JobStatus("running")) for run in runs]
 
     def cancel_started(self) -> None:
         """Nothing; every run that was started here, and not only attached to, has been asked to stop."""
@@ -95,6 +125,22 @@ class Dispatch:
     def living(self) -> list[Handle]:
         """Handles of the runs started here that are not over."""
         return [handle for handle in self.started if self.launcher.status(handle).state != "ended"]
+
+
+def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path) -> Preflight:
+    """The preflight with what the launcher has to say about it.
+
+    Raises: LauncherError when the launcher does not understand its options.
+    """
+    launch = preflight.spec.launch
+    check_options(launcher, launch.options)
+    run = RunDirectory(runs_dir / preflight.spec.name / "seed-0")  # stands for any of them; nothing is written
+    return preflight.with_findings(launcher.check(job_of(run, launch, is_detached=False)))
+
+
+def job_of(run: RunDirectory, launch: Launch, is_detached: bool) -> Job:
+    """A run as a launcher sees it."""
+    return Job(run=run, gpu=launch.gpu, processes=launch.processes, options=launch.options, is_detached=is_detached)
 
 
 def check_same_origin(run: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -29,6 +29,8 @@ class Job:
     """Created, with spec.json and run.json in it."""
     gpu: str | None
     """Kind and number such as "H100:8"; None is the CPU."""
+    processes: int
+    """Processes that are to share the run."""
     options: dict[str, Any]
     """Validated by the launcher's Options."""
     is_detached: bool

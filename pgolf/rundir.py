@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pgolf.errors import MachineError, UsageError
-from trainer.recipe.files import RunFiles, read_json, write_json
+from pgolf.errors import MachineError, RunFailed, UsageError
+from trainer.recipe.files import RunFiles, read_json, write_json, write_once
 
 State = Literal["prepared", "running", "stopped", "failed", "finished"]
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
@@ -87,8 +87,14 @@ class RunDirectory:
         return read_or_empty(self.files.run)
 
     def read_result(self) -> dict[str, Any]:
-        """result.json of a finished run."""
-        return read_json(self.files.result)
+        """result.json of a finished run.
+
+        Raises: RunFailed when it is not readable.
+        """
+        try:
+            return read_json(self.files.result)
+        except (OSError, ValueError) as error:
+            raise RunFailed(f"{self.files.result} is damaged: {error}; --fresh starts another attempt") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Logged steps; a half-written last line is left out."""
@@ -110,7 +116,7 @@ class RunDirectory:
             self.root.mkdir(parents=True, exist_ok=True)
             write_json(self.files.spec, spec)
             write_json(self.preflight, preflight)
-            write_json(self.files.run, run)
+            write_once(self.files.run, run)
         except OSError as error:
             raise MachineError(f"{error.filename or self.root}: {error.strerror}") from error
 

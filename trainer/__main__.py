@@ -30,7 +30,7 @@ def dispatch(arguments: argparse.Namespace) -> None:
     # Imported here so that --help and a missing run directory do not wait for torch.
     from trainer.runtime.device import choose_device
     from trainer.runtime.job import read_job
-    from trainer.runtime.lock import exclusive_lock
+    from trainer.runtime.lock import exclusive_lock, remove_leftovers
     from trainer.runtime.stop import StopRequest
 
     job = read_job(arguments.run_dir)
@@ -48,7 +48,9 @@ def dispatch(arguments: argparse.Namespace) -> None:
         from trainer.train import run_job
 
         with exclusive_lock(job.files.lock):
-            run_job(job, stop)
+            if not job.files.result.exists():
+                remove_leftovers(job.files)
+                run_job(job, stop)
 
 
 def account_for(root: Path, error: Exception) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, decode_artifact
-from trainer.data.manifest import list_shards
+from trainer.data.manifest import read_split
 from trainer.data.shards import map_shard
 from trainer.evaluation.byte_counts import ByteCounts, load_tokenizer
 from trainer.evaluation.ledger import ScoreLedger, bits_per_byte, write_ledger
@@ -59,14 +59,15 @@ def score_artifact(files: RunFiles, data: DataFiles, device: torch.device, stop:
         stop.check()
         journal.pulse(stage=stage, scored=scored)
 
-    with clock.phase("evaluate"):
-        if kept := read_prequant(files):
+    if kept := read_prequant(files):
+        with clock.phase("prequant"):
             prequant, _ = score_weights(card, kept, text, device, follow, "prequant")
-            metrics.append(prequant)
-            journal.say(describe_metric(prequant))
+        metrics.append(prequant)
+        journal.say(describe_metric(prequant))
+    with clock.phase("evaluate"):
         roundtrip, ledger = score_weights(card, weights, text, device, follow, "roundtrip")
-        metrics.append(roundtrip)
-        journal.say(describe_metric(roundtrip))
+    metrics.append(roundtrip)
+    journal.say(describe_metric(roundtrip))
     write_ledger(files.ledger, ledger.nats, text.byte_counts)
     write_json(files.scores, {"metrics": metrics, "headline": roundtrip, "seconds": clock.finished})
 
@@ -84,14 +85,21 @@ def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
 def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
     """The validation shards in one piece.
 
-    Raises: DataRefused when they hold fewer than two tokens or one that the tokenizer does not have.
+    Raises: DataRefused when they hold fewer than two tokens, one that the tokenizer does not have, or other bytes than
+    their text.
     """
     tokenizer = load_tokenizer(data.tokenizer, vocabulary_size)
-    shards = list_shards(data, "validation", vocabulary_size)
-    tokens = np.concatenate([map_shard(shard) for shard in shards]) if shards else np.empty(0, np.uint16)
+    split = read_split(data, "validation", vocabulary_size)
+    tokens = np.concatenate([map_shard(shard) for shard in split.shards]) if split.shards else np.empty(0, np.uint16)
     if len(tokens) < 2 or int(tokens.max()) >= vocabulary_size:
         raise DataRefused(f"{data.root}: validation tokens do not fit a tokenizer of {vocabulary_size} pieces")
-    return ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens))
+    text = ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens))
+    if text.bytes != split.bytes:
+        raise DataRefused(
+            f"{data.root}: the tokens count {text.bytes:,} bytes, the validation text has {split.bytes:,}; "
+            "bits per byte would be wrong. Prepare the data again"
+        )
+    return text
 
 
 def score_weights(

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from trainer.averaging.average import make_average
 from trainer.data.batches import SequentialBatches
-from trainer.data.manifest import list_shards
+from trainer.data.manifest import read_split
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
-from trainer.optimizer.coverage import MovementCheck
+from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 from trainer.optimizer.warmdown import warmdown_multiplier
 from trainer.recipe.inventory import inventory
@@ -45,7 +45,7 @@ class Training:
         tensors = inventory(recipe.model, recipe.vocabulary_size)
         self.optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, self.parameters)
         self.average = make_average(recipe.averaging, self.parameters)
-        self.stream = TokenStream(list_shards(job.data, "train", recipe.vocabulary_size))
+        self.stream = TokenStream(read_split(job.data, "train", recipe.vocabulary_size).shards)
         self.batches = SequentialBatches(self.stream, recipe.schedule, device)
         self.checkpoints = CheckpointFolder(job.files.checkpoints)
         self.clock = PhaseClock()
@@ -88,6 +88,7 @@ class Training:
                 loss = self.train_step(multiplier)
                 self.follow(loss, multiplier, (time.monotonic() - began) / (self.step - began_at))
                 if self.checkpoints.is_due:
+                    self.check_finite(loss)
                     self.checkpoints.write(self.step, self.state())
         self.checkpoints.write(self.step, self.state())
 
@@ -101,9 +102,12 @@ class Training:
             loss = F.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten()) / micro_batches
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        self.optimizer.step(self.step, multiplier)
         if self.movement is not None:
-            self.movement.after_step(self.step)
+            self.movement.before_update()
+        self.optimizer.step(self.step, multiplier)
+        if self.movement is not None and self.step + 1 == STEPS_TO_MOVE:
+            self.movement.check()
+            self.movement = None
         self.optimizer.forget_gradients()
         self.average.update(self.step)
         self.step += 1
@@ -115,10 +119,7 @@ class Training:
         interval = max(1, (planned or 0) // LOGGED_STEPS)
         if self.step % interval and self.step != planned:
             return
-        value = loss.item()
-        if not math.isfinite(value):
-            kept = [path.name for path in self.checkpoints.newest_first()]
-            raise TrainingFailed(f"the loss of step {self.step} is {value}; the last good checkpoint is {kept[:1]}")
+        value = self.check_finite(loss)
         row: dict[str, Any] = {"step": self.step, "elapsed_seconds": round(self.clock.seconds("train"), 3)}
         row |= {"tokens": self.tokens_seen, "train_loss": value, "lr_multiplier": multiplier}
         self.journal.record(row)
@@ -128,6 +129,17 @@ class Training:
             phase="train", step=self.step, total=planned, progress=self.progress, train_loss=value,
             step_seconds=step_seconds,
         )  # fmt: skip
+
+    def check_finite(self, loss: Tensor) -> float:
+        """The loss as a number.
+
+        Raises: TrainingFailed naming the step when it is not one; no checkpoint has been written since it was.
+        """
+        value = float(loss.item())
+        if not math.isfinite(value):
+            kept = next((path.name for path in self.checkpoints.newest_first()), "none")
+            raise TrainingFailed(f"the loss of step {self.step} is {value}; the last good checkpoint is {kept}")
+        return value
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
@@ -152,9 +164,10 @@ class Training:
             self.optimizer.restore(state["optimizer"])
             self.clock.restore(state["seconds"])
             self.step = self.resumed_from_step = state["step"]
-            self.movement = None
+            self.movement = MovementCheck(self.parameters) if self.step < STEPS_TO_MOVE else None
             self.journal.say(f"resumed from step {self.step}")
             break
-        if self.step == 0 and self.checkpoints.newest_first():
-            raise ResumeRefused("every checkpoint is damaged; start another attempt with --fresh")
+        else:
+            if self.checkpoints.newest_first():
+                raise ResumeRefused("every checkpoint is damaged; start another attempt with --fresh")
         self.journal.forget_after(self.step)

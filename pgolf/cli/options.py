@@ -12,11 +12,11 @@ from pgolf.specs.loading import LoadedSpec, load_spec, load_spec_of_run
 SPEC_DEFAULT = "Default: that of the newest run, else quickstart."
 SpecArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[SPEC]", help=f"A YAML file, or the name of a shipped experiment. {SPEC_DEFAULT}"),
+    typer.Argument(metavar="SPEC", help=f"A YAML file, or the name of a shipped experiment. {SPEC_DEFAULT}"),
 ]
 SpecArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SPEC]...", help=f"YAML files or names of shipped experiments. {SPEC_DEFAULT}"),
+    typer.Argument(metavar="SPEC", help=f"YAML files or names of shipped experiments. {SPEC_DEFAULT}"),
 ]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, a run id or a part of one.")]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of all runs.")]

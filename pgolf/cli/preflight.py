@@ -1,5 +1,6 @@
 """`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,12 +9,12 @@ from rich.table import Table
 
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, findings_table, print_json, say
+from pgolf.dispatch import with_launcher_findings
 from pgolf.errors import CheckFailed, LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Job, check_options, load_launcher
+from pgolf.launching import load_launcher
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.preflight.stopwatch import time_steps
-from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import LoadedSpec
 
 
@@ -40,26 +41,16 @@ def preflight(
         raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
 
 
-def examine_fully(loaded: LoadedSpec, runs_dir: "options.RunsDir", is_calibrated: bool) -> Preflight:
+def examine_fully(loaded: LoadedSpec, runs_dir: Path, is_calibrated: bool) -> Preflight:
     """The preflight of a spec with its launcher's findings and, on request, measured steps."""
     found = examine(loaded.spec, runs_dir=runs_dir, on_progress=say)
     if is_calibrated and found.located is not None:
         seconds = time_steps(found)
         found = examine(loaded.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
-    return found.with_findings(launcher_findings(found, runs_dir))
-
-
-def launcher_findings(found: Preflight, runs_dir: "options.RunsDir") -> list[Finding]:
-    """What the launcher has to say; that it cannot be loaded is a finding too."""
-    launch = found.spec.launch
-    run = RunDirectory(runs_dir / found.spec.name / "seed-0")
     try:
-        job = Job(run=run, gpu=launch.gpu, options=launch.options, is_detached=False)
-        launcher = load_launcher(launch.on)
-        check_options(launcher, launch.options)
-        return launcher.check(job)
+        return with_launcher_findings(found, load_launcher(loaded.spec.launch.on), runs_dir)
     except LauncherError as error:
-        return [Finding("fail", "launcher", str(error), "pgolf launchers")]
+        return found.with_findings([Finding("fail", "launcher", str(error), "pgolf launchers lists what there is")])
 
 
 def print_preflight(found: Preflight) -> None:

@@ -1,14 +1,16 @@
 """`pgolf report`: finished runs in one table."""
 
+import io
 import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from pgolf.cli import options
-from pgolf.cli.console import print_json, say
+from pgolf.cli.console import answer_console, print_json, say
 from pgolf.cli.running import print_groups
 from pgolf.errors import MachineError
 from pgolf.report.groups import RunGroup, group_runs, runs_below
@@ -28,7 +30,7 @@ class Format(StrEnum):
 
 def report(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH]...", help="Runs, groups of seeds or runs folders.")
+        list[Path] | None, typer.Argument(metavar="PATH", help="Runs, groups of seeds or runs folders.")
     ] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     form: Annotated[Format, typer.Option("--format", help="How the answer is written.")] = Format.TABLE,
@@ -42,7 +44,7 @@ def report(
     form = Format.JSON if is_json else form
     if form is Format.TABLE and out is None:
         if groups:
-            print_groups(groups)
+            print_groups(groups, answer_console())
     elif form is Format.JSON and out is None:
         print_json(report_json(groups))
     else:
@@ -62,8 +64,12 @@ def render(groups: list[RunGroup], form: Format) -> str:
             return html_page(groups)
         case Format.JSON:
             return json.dumps(report_json(groups), indent=2) + "\n"
-        case _:
+        case Format.MARKDOWN:
             return markdown_table(groups)
+        case Format.TABLE:
+            console = Console(file=io.StringIO(), width=200, highlight=False)
+            print_groups(groups, console)
+            return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
 def write(text: str, out: Path | None) -> None:

@@ -15,7 +15,7 @@ def run(
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
     on: options.On = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Default: the spec's first.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Default: the spec's first.")] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_detached: options.Detach = False,
     is_fresh: options.Fresh = False,

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 
 from pgolf.cli.console import answer_console, findings_table, print_json, progress_console, say
 from pgolf.cli.progress import Display, pause, run_display
 from pgolf.data.references import describe_references
-from pgolf.dispatch import Dispatch
+from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
 from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
-from pgolf.launching import check_options, load_launcher
+from pgolf.launching import load_launcher
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.report.tables import rich_table
@@ -41,21 +42,16 @@ def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int) -> Dispatch:
 
     Raises: DataError when the data says no, CheckFailed when anything else does.
     """
-    preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=runs, on_progress=say)
     launcher = load_launcher(loaded.spec.launch.on)
-    check_options(launcher, loaded.spec.launch.options)
-    dispatch = Dispatch(
-        preflight, loaded.sources, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh
-    )  # fmt: skip
-    probe = RunDirectory(manner.runs_dir / loaded.spec.name / "seed-0")
-    preflight = preflight.with_findings(launcher.check(dispatch.job(probe)))
+    preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=runs, on_progress=say)
+    preflight = with_launcher_findings(preflight, launcher, manner.runs_dir)
     notable = [finding for finding in preflight.findings if finding.severity != "pass"]
     if notable:
         progress_console().print(findings_table(notable))
     refuse_failures(preflight)
     if (preflight.usd or 0) > ASK_ABOVE_USD and not manner.is_agreed and not manner.is_dry:
         typer.confirm(f"This will cost about ${preflight.usd:.2f}. Go on?", abort=True, err=True)
-    return Dispatch(preflight, loaded.sources, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh)
+    return Dispatch(preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh)
 
 
 def refuse_failures(preflight: Preflight) -> None:
@@ -70,26 +66,26 @@ def refuse_failures(preflight: Preflight) -> None:
         raise CheckFailed(f"preflight of {preflight.spec.name} says no: {', '.join(f.rule for f in failed)}")
 
 
-def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[RunDirectory]:
-    """The runs of some seeds, all of them over.
+def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[Outcome]:
+    """How the runs of some seeds ended.
 
     Raises: Interrupted on Ctrl-C or SIGTERM, once the runs started here have left their checkpoints.
     """
     signal.signal(signal.SIGTERM, interrupt)
-    ended = []
+    outcomes = []
     with run_display(is_quiet) as display:
         try:
-            for run in dispatch.carry_out(seeds, lambda run: announce(run, display)):
+            for outcome in dispatch.carry_out(seeds, lambda run: announce(run, display)):
                 display.look()
-                if run is None:
+                if outcome is None:
                     pause()
                 else:
-                    display.end(run)
-                    ended.append(run)
+                    display.end(outcome.run)
+                    outcomes.append(outcome)
         except KeyboardInterrupt:
             stop_runs(dispatch)
             raise Interrupted("interrupted; the same command goes on from the last checkpoint") from None
-    return ended
+    return outcomes
 
 
 def interrupt(*_: object) -> None:
@@ -110,36 +106,33 @@ def stop_runs(dispatch: Dispatch) -> None:
         pause()
 
 
-def detach(dispatch: Dispatch, seeds: list[int]) -> list[RunDirectory]:
+def detach(dispatch: Dispatch, seeds: list[int]) -> list[Outcome]:
     """The runs of some seeds, started and left alone."""
-    runs = [dispatch.prepare(seed) for seed in seeds]
-    for run in runs:
-        if not run.is_finished:
-            dispatch.submit(run)
-            say(f"{run.run_id} started; `pgolf logs {run.run_id} -f` follows it, `pgolf cancel {run.run_id}` stops it")
-    return runs
+    outcomes = dispatch.detach(seeds)
+    for outcome in outcomes:
+        if outcome.status.state == "running":
+            run_id = outcome.run.run_id
+            say(f"{run_id} started; `pgolf logs {run_id} -f` follows it, `pgolf cancel {run_id}` stops it")
+    return outcomes
 
 
-def answer(runs: list[RunDirectory], group_folders: list[Path], manner: Manner) -> None:
+def answer(outcomes: list[Outcome], group_folders: list[Path], manner: Manner) -> None:
     """Nothing; what came out stands on stdout.
 
     Raises: the error of the first run that has no result.
     """
     if manner.is_json:
-        print_json({"runs": [run_json(run) for run in runs]})
-    elif any(run.is_finished for run in runs):
+        print_json({"runs": [run_json(outcome.run) for outcome in outcomes]})
+    elif any(outcome.run.is_finished for outcome in outcomes):
         siblings = [RunDirectory(path) for folder in group_folders for path in sorted(folder.glob("seed-*"))]
-        print_groups(group_runs(run for run in siblings if run.read_run()))
-    if manner.is_detached:
-        return
-    failed = [run for run in runs if not run.is_finished]
+        print_groups(group_runs(siblings), answer_console())
+    failed = [] if manner.is_detached else [outcome for outcome in outcomes if not outcome.run.is_finished]
     if failed:
-        raise failure_of(failed[0], len(failed), len(runs))
+        raise failure_of(failed[0], len(failed), len(outcomes))
 
 
-def print_groups(groups: list[RunGroup]) -> None:
+def print_groups(groups: list[RunGroup], console: Console) -> None:
     """Nothing; the table, what it is to be compared with, and every problem."""
-    console = answer_console()
     console.print(rich_table(groups))
     for group in groups:
         references = group.rows[0].references() if group.rows else None
@@ -156,10 +149,11 @@ def run_json(run: RunDirectory) -> dict[str, Any]:
     return {"run_id": run.run_id, "run_dir": str(run.root.resolve()), "state": run.state, "result": result}
 
 
-def failure_of(run: RunDirectory, failed: int, total: int) -> PgolfError:
-    """The error of a run that ended without a result."""
-    state = run.read_state()
-    message = state.get("error") or "it ended without a word; the same command goes on from its last checkpoint"
+def failure_of(outcome: Outcome, failed: int, total: int) -> PgolfError:
+    """The error of a run that ended without a result: its exit code, and its last word where it left one."""
+    run, status = outcome.run, outcome.status
+    code = status.exit_code if status.exit_code and status.exit_code > 0 else RunFailed.exit_code
+    error = type(error_for_exit_code(code, ""))
+    word = status.message or f"it ended without a word ({error.__doc__})"
     among = f" ({failed} of {total} runs failed)" if total > 1 else ""
-    error = error_for_exit_code(int(state.get("exit_code") or RunFailed.exit_code), "")
-    return type(error)(f"{run.run_id}: {message}; see {run.files.log}{among}")
+    return error(f"{run.run_id}: {word}; see {run.files.log}; the same command goes on from the last checkpoint{among}")

@@ -41,7 +41,7 @@ def status_json(run: RunDirectory) -> dict[str, Any]:
     facts: dict[str, Any] = {"run_id": run.run_id, "run_dir": str(run.root), "state": run.state}
     facts |= {key: said.get(key) for key in ("phase", "step", "total", "train_loss", "error")}
     facts["eta_seconds"] = remaining_seconds(said) if facts["state"] == "running" else None
-    facts["val_bpb"] = run.read_result()["headline"]["val_bpb"] if run.is_finished else None
+    facts["val_bpb"] = read_or_empty(run.files.result).get("headline", {}).get("val_bpb")
     return facts
 
 

@@ -42,6 +42,7 @@ def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> Located
             folder = Path(data.folder)
         case Embedded():
             folder = embedded_folder(data.vocabulary_size, on_progress)
+            check_or_rebuild(folder, data.vocabulary_size, on_progress)
     manifest = check_files(folder)
     size = manifest.tokenizer.vocabulary_size
     if data.vocabulary_size not in (None, size):
@@ -85,6 +86,15 @@ def embedded_folder(vocabulary_size: int, on_progress: Callable[[str], None]) ->
             f"{error.filename or cache}: {error.strerror}; the embedded corpus is cached there"
         ) from error
     return folder
+
+
+def check_or_rebuild(folder: Path, vocabulary_size: int, on_progress: Callable[[str], None]) -> None:
+    """Nothing; the cached shards are whole, if need be made again."""
+    try:
+        check_files(folder)
+    except DataError as error:
+        on_progress(f"{error}; making the embedded corpus again")
+        build_embedded(folder, vocabulary_size, on_progress)
 
 
 def build_embedded(folder: Path, vocabulary_size: int, on_progress: Callable[[str], None]) -> None:

@@ -11,7 +11,7 @@ from pgolf.data.corpora import Document
 from pgolf.data.manifests import Manifest, Split, TokenizerEntry
 from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
-from pgolf.data.tokenizers import load_tokenizer_file, train_tokenizer
+from pgolf.data.tokenizers import ScoredBytes, load_tokenizer_file, train_tokenizer
 from pgolf.errors import DataError
 from trainer.recipe.data import SPACE_MARK
 from trainer.recipe.files import DataFiles, write_whole
@@ -118,6 +118,7 @@ class DocumentEncoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
+        self.scored_bytes = ScoredBytes(tokenizer)
         self.is_lossless = True
 
     def write(self, documents: list[Document], writer: ShardWriter) -> Split:
@@ -126,11 +127,10 @@ class DocumentEncoder:
         tokens_total = bytes_total = 0
         for document in documents:
             tokens = [begin, *self.tokenizer.encode(document.text)]
-            decoded = self.tokenizer.decode(tokens[1:]).encode()
-            self.is_lossless &= decoded == document.text.encode()
+            self.is_lossless &= self.tokenizer.decode(tokens[1:]) == document.text
             writer.add(tokens)
             tokens_total += len(tokens)
             # What is scored is what the tokens say. With a lossy tokenizer that is not the document, and the
             # manifest says so.
-            bytes_total += len(decoded)
+            bytes_total += self.scored_bytes.count(tokens[1:])
         return Split(documents=len(documents), tokens=tokens_total, bytes=bytes_total, shards=writer.close())

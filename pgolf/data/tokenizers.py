@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.errors import DataError
+from trainer.recipe.data import SPACE_MARK
 
 BEGIN_OF_DOCUMENT = 1
 # Two control pieces, one unknown, 256 bytes and the newline leave nothing to learn below this.
@@ -73,3 +74,23 @@ def load_tokenizer_file(path: Path) -> Any:
     if not tokenizer.is_control(tokenizer.bos_id()):
         raise DataError(f"{path} has no begin-of-document piece; train it with a BOS control symbol")
     return tokenizer
+
+
+class ScoredBytes:
+    """UTF-8 bytes of documents, as the challenge's rule counts them from their tokens.
+
+    They are the text's own, but for one: the challenge's tokenizers put no space mark before a text, and so the mark of
+    a text that begins with a space stands after a control token, where the rule does not count it.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.has_dummy_prefix = self.begins_with_mark(tokenizer.encode("a"))
+
+    def begins_with_mark(self, tokens: list[int]) -> bool:
+        return bool(tokens) and self.tokenizer.id_to_piece(tokens[0]).startswith(SPACE_MARK)
+
+    def count(self, tokens: list[int]) -> int:
+        """Bytes of the document whose tokens, without BOS, are given."""
+        is_space_lost = not self.has_dummy_prefix and self.begins_with_mark(tokens)
+        return len(self.tokenizer.decode(tokens).encode()) - is_space_lost

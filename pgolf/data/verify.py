@@ -10,7 +10,7 @@ from platformdirs import user_cache_path
 
 from pgolf.data.manifests import Manifest, ShardEntry, read_manifest
 from pgolf.data.shards import read_shard, split_documents
-from pgolf.data.tokenizers import load_tokenizer_file
+from pgolf.data.tokenizers import ScoredBytes, load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
 from trainer.recipe.files import DataFiles, read_json, write_json
@@ -87,6 +87,7 @@ def verify_contents(folder: Path) -> list[Finding]:
     manifest = check_files(folder)
     findings = [Finding("pass", "sha256", f"{len(list(entries(manifest))) + 1} files are the ones of the manifest")]
     tokenizer = load_tokenizer_file(DataFiles(folder).tokenizer)
+    scored_bytes = ScoredBytes(tokenizer)
     sides: dict[str, set[bytes]] = {}
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
         found = {"documents": 0, "tokens": 0, "bytes": 0}
@@ -94,7 +95,7 @@ def verify_contents(folder: Path) -> list[Finding]:
         for tokens in read_documents_of(folder, split.shards, tokenizer, found):
             sides[name].add(hashlib.sha256(tokens.tobytes()).digest())
             found["documents"] += 1
-            found["bytes"] += len(tokenizer.decode(tokens.tolist()).encode())
+            found["bytes"] += scored_bytes.count(tokens.tolist())
         findings += [
             compare_count(f"{name}_{unit}", found[unit], getattr(split, unit))
             for unit in ("documents", "tokens", "bytes")

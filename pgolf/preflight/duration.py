@@ -14,7 +14,6 @@ ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
 ASSUMED_GPU_FLOPS = {"H100": 2.2e14, "H200": 2.2e14, "A100": 1.2e14, "L40S": 8.0e13}
 UNKNOWN_GPU_FLOPS = 5.0e13
 TRAIN_FLOPS_A_WEIGHT, FORWARD_FLOPS_A_WEIGHT = 6, 2
-SCORED_STAGES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +42,22 @@ def estimate_duration(
     step_seconds: float | None,
 ) -> DurationEstimate:
     """Training and evaluation seconds: measured steps, else finished runs of this spec, else assumed flop/s."""
-    finished = finished_clocks(runs_dir, spec_sha256)
-    if finished:
-        train = median(clock["train_seconds"] for clock in finished)
-        evaluate = median(clock["evaluate_seconds"] for clock in finished)
-        return DurationEstimate(train, evaluate, f"{len(finished)} finished runs of this spec")
     speed, hardware = assumed_speed(gpu, cores)
     weights = sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
+    finished = finished_clocks(runs_dir, spec_sha256, gpu)
     evaluate_seconds = None
-    if validation_tokens is not None:
-        repeats = SCORED_STAGES * passes_a_token(recipe)
-        evaluate_seconds = validation_tokens * repeats * FORWARD_FLOPS_A_WEIGHT * weights / speed
+    if finished:
+        evaluate_seconds = median(clock["evaluate_seconds"] for clock in finished)
+    elif validation_tokens is not None:
+        evaluate_seconds = validation_tokens * passes_a_token(recipe) * FORWARD_FLOPS_A_WEIGHT * weights / speed
     if recipe.budget.clock == "seconds":
         return DurationEstimate(recipe.budget.train, evaluate_seconds, "the budget is in seconds")
     steps = recipe.planned_steps or 0
     if step_seconds is not None:
         return DurationEstimate(steps * step_seconds, evaluate_seconds, f"measured {1000 * step_seconds:.0f} ms a step")
+    if finished:
+        train_seconds = median(clock["train_seconds"] for clock in finished)
+        return DurationEstimate(train_seconds, evaluate_seconds, f"{len(finished)} finished runs of this spec")
     train_seconds = steps * recipe.schedule.batch_tokens * TRAIN_FLOPS_A_WEIGHT * weights / speed
     return DurationEstimate(train_seconds, evaluate_seconds, f"assumed {speed:.1e} flop/s on {hardware}, not measured")
 
@@ -77,9 +76,15 @@ def assumed_speed(gpu: str | None, cores: int) -> tuple[float, str]:
     return ASSUMED_GPU_FLOPS.get(kind.rstrip("!"), UNKNOWN_GPU_FLOPS) * int(number or 1), gpu
 
 
-def finished_clocks(runs_dir: Path, spec_sha256: str | None) -> list[dict[str, float]]:
-    """The clocks of finished, uninterrupted runs of a spec here."""
+def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None) -> list[dict[str, float]]:
+    """The clocks of finished, uninterrupted runs of a spec here, on the same kind of device."""
     if spec_sha256 is None:
         return []
     results = (read_or_empty(run.files.result) for run in find_runs(runs_dir))
-    return [result["clock"] for result in results if result.get("spec_sha256") == spec_sha256]
+    return [
+        result["clock"]
+        for result in results
+        if result.get("spec_sha256") == spec_sha256
+        and not result["resumed_from_step"]
+        and (result["environment"]["device"] == "cpu") == (gpu is None)
+    ]

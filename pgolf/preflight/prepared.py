@@ -11,12 +11,12 @@ CODE_BASIS = "raw bytes of the trainer modules that this recipe reaches; there i
 
 
 def run_documents(
-    preflight: Preflight, run: RunDirectory, seed: int, sources: dict[str, str]
+    preflight: Preflight, run: RunDirectory, seed: int, origin: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """spec.json and run.json of one seed, from a preflight that found the data."""
     assert preflight.located is not None
     spec = preflight.spec
-    resolved = spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe), "seed": seed, "sources": sources}
+    resolved = spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe), "seed": seed} | origin
     document = {
         "run_id": run.run_id,
         "name": spec.name,

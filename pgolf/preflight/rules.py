@@ -13,6 +13,8 @@ from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
 RESERVE_DISK_BYTES = 100_000_000
+# The estimate of activations is rough; beyond this factor no error in it helps.
+HOPELESS_MEMORY = 4
 
 
 def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Finding:
@@ -126,7 +128,8 @@ def memory(recipe: Recipe, available_bytes: int | None) -> Finding:
     message += f", {available_bytes / 1e9:.1f} GB free"
     if needed > available_bytes:
         fix = "--set recipe.schedule.micro_batch_tokens=... to something smaller"
-        return Finding("warn", "memory", message, fix)
+        is_hopeless = needed > HOPELESS_MEMORY * available_bytes
+        return Finding("fail" if is_hopeless else "warn", "memory", message, fix)
     return Finding("pass", "memory", message)
 
 

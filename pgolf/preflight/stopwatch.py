@@ -20,7 +20,7 @@ def time_steps(preflight: Preflight) -> float:
     """
     with tempfile.TemporaryDirectory(prefix="pgolf-calibrate-") as folder:
         run = RunDirectory(Path(folder) / preflight.spec.name / "seed-0")
-        spec, document = run_documents(preflight, run, seed=0, sources={})
+        spec, document = run_documents(preflight, run, seed=0, origin={})
         run.create(spec, document, preflight.as_json())
         command = [sys.executable, "-P", "-m", "trainer", str(run.root), "--time-steps", str(TIMED_STEPS)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)

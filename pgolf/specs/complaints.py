@@ -10,6 +10,7 @@ from pgolf.specs.suggestions import Path, component_kinds, nearest, spec_path, v
 from pgolf.specs.yaml_documents import Node, Place, describe_value
 from trainer.recipe.strict import RecipeConflict
 
+UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 PATTERNS = {
     NAME_PATTERN: "lower-case letters, digits, `.`, `_` or `-`",
     GPU_PATTERN: 'a kind and a number, such as "H100:8"',
@@ -17,8 +18,12 @@ PATTERNS = {
 
 
 def explain_errors(error: ValidationError, document: Node) -> str:
-    """One line an error, the first error first."""
-    return "\n".join(explain_error(detail, document) for detail in error.errors(include_url=False))
+    """One line an error: unknown keys first, for a misspelt key is missing as well and its mending mends both."""
+    details = error.errors(include_url=False)
+    unknown = [detail for detail in details if detail["type"] in UNKNOWN_KEY]
+    meant = {(*d["loc"][:-1], nearest(str(d["loc"][-1]), valid_keys(d["loc"][:-1]))) for d in unknown}
+    others = [d for d in details if d not in unknown and not (d["type"] == "missing" and d["loc"] in meant)]
+    return "\n".join(explain_error(detail, document) for detail in (*unknown, *others))
 
 
 def explain_error(detail: Any, document: Node) -> str:
@@ -29,9 +34,11 @@ def explain_error(detail: Any, document: Node) -> str:
     if isinstance(conflict, RecipeConflict):
         path += conflict.path
     place = place_of(document, path)
+    if conflict is not None and (assigned := assigned_below(document, path[: len(spec_path(location))])):
+        place = assigned  # of two values that contradict each other, the one from the command line is the news
     dotted = ".".join(map(str, path)) or "the spec"
     match detail["type"]:
-        case "extra_forbidden" | "unexpected_keyword_argument":
+        case kind if kind in UNKNOWN_KEY:
             return f"{place}: {dotted} is not a key here; {alternatives(str(path[-1]), valid_keys(location[:-1]))}"
         case "missing":
             return f"{place}: {dotted} is missing; add it, or build on a spec that has it with `extends:`"
@@ -83,6 +90,15 @@ def place_of(document: Node, path: Path) -> Place:
         else:
             break
     return place
+
+
+def assigned_below(document: Node, path: Path) -> Place | None:
+    """The --set argument that wrote a value at or below a path, or None."""
+    node = document
+    for part in path:
+        node = node.value[str(part)]
+    written = (source for source in sources(node).values() if source.startswith("--set"))
+    return next((Place(source) for source in written), None)
 
 
 def sources(document: Node, prefix: str = "") -> dict[str, str]:

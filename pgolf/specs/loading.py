@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,6 +27,13 @@ class LoadedSpec:
     file: Path
     sources: dict[str, str]
     """file:line of each value that was written; a key that is not here has its default."""
+    overlays: dict[str, Any]
+    """The spec's own overlays, for whoever builds on a run of it."""
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What spec.json keeps beside the resolved values."""
+        return {"sources": self.sources, "overlays": self.overlays}
 
 
 def load_spec(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> LoadedSpec:
@@ -62,7 +70,7 @@ def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Se
         spec = ExperimentSpec.model_validate(document.plain())
     except ValidationError as error:
         raise SpecError(explain_errors(error, document)) from None
-    return LoadedSpec(spec, file, sources(document))
+    return LoadedSpec(spec, file, sources(document), own_overlays.plain() if own_overlays else {})
 
 
 def find_spec(reference: str) -> Path:

@@ -1,7 +1,7 @@
 """One spec out of several: mappings merge by key, another `kind` replaces the slot, everything else replaces."""
 
 from pgolf.errors import SpecError
-from pgolf.specs.yaml_documents import Node, Place, parse_yaml
+from pgolf.specs.yaml_documents import DEEPEST, Node, Place, parse_yaml
 
 
 def merge(below: Node, above: Node) -> Node:
@@ -28,7 +28,7 @@ def parse_assignment(argument: str) -> Node:
     key, equals, text = argument.partition("=")
     place = Place(f"--set {argument}")
     parts = key.strip().split(".")
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > DEEPEST:
         raise SpecError(f"{place}: expected KEY=VALUE with a dotted key, such as recipe.budget.train=100")
     node = without_lines(parse_yaml(text, str(place)), place)
     for part in reversed(parts):

@@ -119,7 +119,8 @@ class Composer:
 
     def __init__(self, events: Iterator[Any], source: str) -> None:
         self.events, self.source = events, source
-        self.anchors: dict[str, tuple[Node, int]] = {}
+        self.anchors: dict[str, tuple[Node, int, int]] = {}
+        self.deepest = 0
         self.nodes = 0
 
     def document(self) -> Node:
@@ -139,11 +140,10 @@ class Composer:
 
     def node(self, event: Any, depth: int) -> Node:
         """The node that begins with an event."""
-        if depth > DEEPEST:
-            raise SpecError(f"{self.place(event)}: nested more than {DEEPEST} deep")
-        before = self.nodes
+        self.check_depth(depth, event)
         if isinstance(event, yaml.AliasEvent):
-            return self.alias(event)
+            return self.alias(event, depth)
+        before, deepest_before, self.deepest = self.nodes, self.deepest, depth
         self.count(1, event)
         if isinstance(event, yaml.ScalarEvent):
             node = Node(self.scalar(event), self.place(event))
@@ -152,8 +152,13 @@ class Composer:
         else:
             node = self.mapping(event, depth)
         if event.anchor:
-            self.anchors[event.anchor] = node, self.nodes - before
+            self.anchors[event.anchor] = node, self.nodes - before, self.deepest - depth
+        self.deepest = max(self.deepest, deepest_before)
         return node
+
+    def check_depth(self, depth: int, event: Any) -> None:
+        if depth > DEEPEST:
+            raise SpecError(f"{self.place(event)}: nested more than {DEEPEST} deep")
 
     def scalar(self, event: Any) -> Any:
         try:
@@ -167,11 +172,13 @@ class Composer:
         if self.nodes > MOST_NODES:
             raise SpecError(f"{self.place(event)}: more than {MOST_NODES:,} values, aliases written out")
 
-    def alias(self, event: Any) -> Node:
+    def alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
             raise SpecError(f"{self.place(event)}: alias *{event.anchor} has no anchor before it")
-        node, size = self.anchors[event.anchor]
+        node, size, height = self.anchors[event.anchor]
         self.count(size, event)
+        self.check_depth(depth + height, event)
+        self.deepest = max(self.deepest, depth + height)
         return node
 
     def sequence(self, start: Any, depth: int) -> Node:

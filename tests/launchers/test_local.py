@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launchers.local import LocalLauncher, cuda_devices
-from pgolf.launching import Job, launcher_entries, load_launcher
+from launchers.local import LocalLauncher, cuda_devices, ended
+from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf, run_pgolf
 
@@ -59,8 +59,8 @@ def test_a_signal_leaves_a_run_that_the_same_command_finishes(
     assert process.returncode == 130, err
     assert "the same command goes on" in err
     assert not RunDirectory(run_dir).is_alive
-    ended = run_pgolf(tmp_path, "run", "quickstart", *LONG, "--json")
-    (found,) = ended.json["runs"]
+    again = run_pgolf(tmp_path, "run", "quickstart", *LONG, "--json")
+    (found,) = again.json["runs"]
     assert found["result"]["resumed_from_step"] >= 20
     assert found["result"]["headline"] == long_run.read_result()["headline"]
 
@@ -125,9 +125,30 @@ def test_a_trainer_that_dies_is_reported_with_its_log(pgolf: Pgolf, tmp_path: Pa
 def test_a_gpu_that_is_not_here_is_a_finding(tmp_path: Path) -> None:
     if cuda_devices():
         pytest.skip("this machine has a CUDA device")
-    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu="H100:1", options={}, is_detached=False)
+    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu="H100:1", processes=1, options={}, is_detached=False)
     (finding,) = LocalLauncher().check(job)
     assert (finding.severity, finding.rule) == ("fail", "device")
+
+
+def test_several_processes_are_refused_and_not_ignored(tmp_path: Path) -> None:
+    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu=None, processes=4, options={}, is_detached=False)
+    assert {finding.rule: finding.severity for finding in LocalLauncher().check(job)}["processes"] == "fail"
+
+
+def test_more_detached_runs_than_fit_are_refused(pgolf: Pgolf, tmp_path: Path) -> None:
+    refused = pgolf("seeds", "quickstart", "--with", "micro", "--n", "2", "--detach")
+    assert refused.code == 2
+    assert "takes 1 here" in refused.err
+    assert not [*tmp_path.glob("runs/*/seed-*/train.log")]
+
+
+def test_a_trainer_that_could_not_say_why_is_known_by_its_exit_code(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "x" / "seed-1")
+    run.root.mkdir(parents=True)
+    run.files.state.write_text('{"phase": "failed", "error": "of an earlier attempt", "exit_code": 5}')
+    assert ended(run, 6) == JobStatus("ended", 6, "")
+    assert ended(run, 5) == JobStatus("ended", 5, "of an earlier attempt")
+    assert ended(run, -9).message == "the trainer was killed by signal 9"
 
 
 def test_the_built_in_launcher_comes_through_the_plugin_door() -> None:

@@ -98,6 +98,24 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     assert same_run.read_result()["headline"] == long_run.read_result()["headline"]
 
 
+def test_a_finished_run_is_not_run_again(micro_run: RunDirectory, tmp_path: Path) -> None:
+    copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "x" / "seed-1337")))
+    before = copy.files.result.read_bytes()
+    with start(copy) as trainer:
+        assert trainer.wait(timeout=60) == 0
+    assert copy.files.result.read_bytes() == before
+    assert copy.files.log.read_bytes() == micro_run.files.log.read_bytes()
+
+
+def test_what_a_killed_trainer_was_writing_is_cleared_away(same_run: RunDirectory) -> None:
+    kill_when(same_run, "train")
+    leftover = same_run.files.checkpoints / ".step-00000099.ckpt.12345.tmp"
+    leftover.write_bytes(b"half")
+    with start(same_run) as trainer:
+        assert trainer.wait(timeout=120) == 0
+    assert not leftover.exists()
+
+
 def test_the_scorer_does_not_outlive_the_trainer(same_run: RunDirectory) -> None:
     with start(same_run) as trainer:
         wait_until(same_run.read_state().get("phase") == "evaluate" for _ in iter(int, 1))

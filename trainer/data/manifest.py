@@ -15,17 +15,27 @@ class ShardFile:
     tokens: int
 
 
-def list_shards(data: DataFiles, split: str, vocabulary_size: int) -> list[ShardFile]:
-    """The shards of "train" or "validation", in the manifest's order.
+@dataclass(frozen=True, slots=True)
+class DataSplit:
+    """The training or the validation half."""
+
+    shards: list[ShardFile]
+    bytes: int
+    """UTF-8 bytes of its text."""
+
+
+def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
+    """The half called "train" or "validation", its shards in the manifest's order.
 
     Raises: DataRefused when the manifest is missing, malformed or for another vocabulary.
     """
     try:
         manifest = read_json(data.manifest)
-        found = manifest["tokenizer"]["vocabulary_size"]
-        shards = [ShardFile(data.shard(entry["file"]), entry["tokens"]) for entry in manifest[split]["shards"]]
+        found, split = manifest["tokenizer"]["vocabulary_size"], manifest[name]
+        shards = [ShardFile(data.shard(entry["file"]), entry["tokens"]) for entry in split["shards"]]
+        byte_count = int(split["bytes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataRefused(f"{data.manifest}: {type(error).__name__}: {error}; run `pgolf data verify`") from error
     if found != vocabulary_size:
         raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe one of {vocabulary_size}")
-    return shards
+    return DataSplit(shards, byte_count)

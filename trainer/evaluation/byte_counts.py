@@ -2,8 +2,7 @@
 
 The rule is the challenge's: a piece counts its UTF-8 bytes without the leading space mark; the mark counts one byte
 more unless the token before it is a control token; a byte piece counts one; control, unknown and unused pieces count
-none. Summed over a text this is the length of the text in UTF-8, which `pgolf data prepare` and the tests check on
-raw bytes.
+none. Summed over a text this is its length in UTF-8; a data folder for which it is not is refused before it is scored.
 """
 
 from pathlib import Path

@@ -5,10 +5,13 @@ tokens) needs a score that is written twice or not at all. Here a target is comm
 committed tokens are handed out for adaptation.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainer.recipe.files import write_whole
 
 NATS_PER_BIT = float(np.log(2.0))
 
@@ -69,7 +72,7 @@ def bits_per_byte(nats: float, byte_count: int) -> float:
 
 
 def write_ledger(path: Path, nats: NDArray[np.float32], byte_counts: NDArray[np.uint16]) -> None:
-    """Nothing; `path` holds both arrays, uncompressed, one entry a target."""
-    temporary = path.with_name(f".{path.name}.tmp.npz")
-    np.savez(temporary, nats=nats, bytes=byte_counts)
-    temporary.replace(path)
+    """Nothing; `path` holds both arrays, uncompressed, one entry a target: nll in nats, and bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, nll=nats, bytes=byte_counts)
+    write_whole(path, buffer.getvalue())

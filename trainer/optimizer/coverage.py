@@ -34,26 +34,31 @@ def check_groups(parameters: Mapping[str, Tensor], groups: Iterable[Iterable[str
 class MovementCheck:
     """Watches parameters over the first steps."""
 
-    def __init__(self, parameters: dict[str, Tensor]) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
         self.parameters = parameters
         self.initial = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self.has_gradient = dict.fromkeys(parameters, False)
 
-    def after_step(self, step: int) -> None:
-        """Nothing; call after each step's update.
+    def before_update(self) -> None:
+        """Nothing; call between backward and the optimizer's step.
 
-        Raises: TrainingFailed naming a tensor that has no gradient, or has not moved by the fourth step.
+        Raises: TrainingFailed naming a tensor without a gradient.
         """
-        if not self.initial:
-            return
         for name, parameter in self.parameters.items():
             if parameter.grad is None:
                 raise TrainingFailed(f"{describe_tensor(name, parameter)} receives no gradient")
-        if step + 1 < STEPS_TO_MOVE:
-            return
+            self.has_gradient[name] |= bool(parameter.grad.any())
+
+    def check(self) -> None:
+        """Nothing, if by now every tensor has moved, and not by weight decay alone.
+
+        Raises: TrainingFailed naming the first that has not.
+        """
         for name, parameter in self.parameters.items():
+            if not self.has_gradient[name]:
+                raise TrainingFailed(f"{describe_tensor(name, parameter)} has had no gradient but zero")
             if torch.equal(parameter, self.initial[name]):
                 raise TrainingFailed(f"{describe_tensor(name, parameter)} has not moved in {STEPS_TO_MOVE} steps")
-        self.initial = {}
 
 
 def describe_tensor(name: str, tensor: Tensor) -> str:

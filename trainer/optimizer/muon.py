@@ -39,6 +39,12 @@ def momentum_at(momentum: Momentum, step: int) -> float:
     return momentum.start + (momentum.end - momentum.start) * step / momentum.warmup_steps
 
 
+def gradient_of(parameter: Tensor) -> Tensor:
+    """The gradient, which must be there."""
+    assert parameter.grad is not None, "a matrix without a gradient reached Muon"
+    return parameter.grad
+
+
 class Muon:
     """Nesterov momentum, orthogonalised, over matrices; matrices of one shape go through Newton-Schulz as a stack."""
 
@@ -55,7 +61,7 @@ class Muon:
         momentum = momentum_at(self.momentum, step)
         for shape, names in self.stacks.items():
             parameters = [self.named[name] for name in names]
-            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            gradients = [gradient_of(parameter) for parameter in parameters]
             buffers = [self.buffers[name] for name in names]
             torch._foreach_mul_(buffers, momentum)
             torch._foreach_add_(buffers, gradients)

@@ -29,6 +29,8 @@ class RoundToNearest:
             raise TrainingFailed(f"{name} holds values that are not finite; it cannot be quantized")
         levels = 2 ** (value_for(self.recipe.bits, name) - 1) - 1
         steps_R = (clip_rows(self.recipe.clip, name, w_RC.float()) / levels).clamp_min(self.recipe.scale_floor).half()
+        if not torch.isfinite(steps_R).all():
+            raise TrainingFailed(f"{name} has a row of {w_RC.size(1)} weights whose step is not a finite float16")
         empty_R = steps_R == 0
         if (w_RC[empty_R] != 0).any():
             raise TrainingFailed(f"{name} has a row whose step is zero though its weights are not")

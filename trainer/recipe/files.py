@@ -113,9 +113,26 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not say of what
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_once(path: Path, document: object) -> None:
+    """Nothing; `path` holds the document, or what another process put there first."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    write_json(draft, document)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
 
 
 def write_json(path: Path, document: object) -> None:

@@ -1,9 +1,9 @@
 """The model's shape: width, topology, attention, MLP, embedding."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, Positive, RecipeConflict
+from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, Positive, RecipeConflict, Strict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,10 +53,10 @@ class FlatTopology:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["flat"]
-    layers: Count
+    layers: Annotated[int, Strict(ge=1, le=1024)]
     """Number of blocks."""
     skips: Literal["none", "unet"] = "none"
-    """unet: the output of the k-th block from the start enters the k-th from the end, times a learned vector."""
+    """unet: the first floor(layers / 2) outputs enter the next as many blocks, last first, times learned vectors."""
     input_mix: Flag = False
     """Each block reads a learned mix of the stream and of the first embedding (community: resid_mix, x0)."""
 
@@ -94,8 +94,8 @@ class Gpt:
         heads, dims = self.attention.heads, self.attention.rope.dims
         if self.width % heads:
             raise RecipeConflict(f"heads {heads} does not divide width {self.width}", "attention", "heads")
-        if self.hidden_width < 1:
-            raise RecipeConflict(f"ratio {self.mlp.ratio} of width {self.width} leaves no hidden unit", "mlp", "ratio")
+        if self.hidden_width < 2:
+            raise RecipeConflict(f"ratio {self.mlp.ratio} of width {self.width} leaves no hidden layer", "mlp", "ratio")
         if self.head_width % 2:
             raise RecipeConflict(f"width / heads = {self.head_width} is odd; RoPE rotates pairs", "attention", "heads")
         if dims is not None and (dims % 2 or dims > self.head_width):

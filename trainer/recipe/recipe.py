@@ -47,6 +47,8 @@ class Recipe:
             )
         if self.budget.reserve_seconds and self.budget.clock != "seconds":
             raise RecipeConflict("reserve_seconds needs clock: seconds", "budget", "reserve_seconds")
+        if self.budget.reserve_seconds and self.budget.reserve_seconds >= self.budget.train:
+            raise RecipeConflict("reserve_seconds leaves no time to train", "budget", "reserve_seconds")
 
     @property
     def vocabulary_size(self) -> int:

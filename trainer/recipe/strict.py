@@ -44,10 +44,12 @@ class Strict:
 
 
 Flag = Annotated[bool, Strict()]
-Count = Annotated[int, Strict(ge=1)]
-Whole = Annotated[int, Strict(ge=0)]
-Positive = Annotated[float, Strict(gt=0)]
-NonNegative = Annotated[float, Strict(ge=0)]
+# Bounds beyond which no run is meant: they keep arithmetic on typos finite.
+LARGEST_COUNT, LARGEST_NUMBER = 2**31, 1e15
+Count = Annotated[int, Strict(ge=1, le=LARGEST_COUNT)]
+Whole = Annotated[int, Strict(ge=0, le=LARGEST_COUNT)]
+Positive = Annotated[float, Strict(gt=0, le=LARGEST_NUMBER)]
+NonNegative = Annotated[float, Strict(ge=0, le=LARGEST_NUMBER)]
 Fraction = Annotated[float, Strict(ge=0, le=1)]
 OpenFraction = Annotated[float, Strict(ge=0, lt=1)]
 

@@ -17,6 +17,8 @@ KEPT_CHECKPOINTS = 2
 # Writing may cost at most one part in this many of the training time.
 OVERHEAD_DIVISOR = 25
 SHORTEST_INTERVAL_SECONDS = 1.0
+# A small model loses at most this much to a kill, whatever the disk does.
+SMALL_STATE_BYTES, LONGEST_SMALL_INTERVAL_SECONDS = 100_000_000, 4.0
 
 
 class CheckpointDamaged(Exception):
@@ -61,11 +63,14 @@ class CheckpointFolder:
     def write(self, step: int, state: dict[str, Any]) -> None:
         """Nothing; the state of a step is on disk, and only the newest two are."""
         began = time.monotonic()
-        write_checkpoint(self.folder / f"step-{step:08d}.ckpt", state)
+        path = self.folder / f"step-{step:08d}.ckpt"
+        write_checkpoint(path, state)
         for old in self.newest_first()[KEPT_CHECKPOINTS:]:
             old.unlink()
         self.written_at = time.monotonic()
         self.interval = max(SHORTEST_INTERVAL_SECONDS, OVERHEAD_DIVISOR * (self.written_at - began))
+        if path.stat().st_size <= SMALL_STATE_BYTES:
+            self.interval = min(self.interval, LONGEST_SMALL_INTERVAL_SECONDS)
 
     def newest_first(self) -> list[Path]:
         """Checkpoint files, latest step first."""

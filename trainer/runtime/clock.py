@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Phase = Literal["compile", "train", "calibrate", "quantize", "encode", "decode", "evaluate"]
+Phase = Literal["compile", "train", "calibrate", "quantize", "encode", "decode", "prequant", "evaluate"]
 
 
 class PhaseClock:

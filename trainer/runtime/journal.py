@@ -5,7 +5,7 @@ import os
 import time
 from typing import Any
 
-from trainer.recipe.files import RunFiles, write_json
+from trainer.recipe.files import RunFiles, write_json, write_whole
 
 # How often state.json is replaced; `pgolf status` takes a run as silent only after many of these.
 HEARTBEAT_SECONDS = 0.5
@@ -53,4 +53,4 @@ class RunJournal:
                 break
             if row["step"] <= step:
                 kept.append(line + "\n")
-        self.files.metrics.write_text("".join(kept), encoding="utf-8")
+        write_whole(self.files.metrics, "".join(kept).encode())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainer.recipe.files import RunFiles
 from trainer.runtime.failure import AlreadyRunning
 
 # A launcher that asks whether the run is alive holds the lock for an instant; it must not look like a second trainer.
@@ -29,3 +30,10 @@ def exclusive_lock(path: Path) -> Iterator[None]:
                     raise AlreadyRunning(f"another trainer is at work in {path.parent}") from None
                 time.sleep(0.02)
         yield
+
+
+def remove_leftovers(files: RunFiles) -> None:
+    """Nothing; what a killed trainer was writing when it died is gone. Only for the holder of the lock."""
+    for folder in (files.checkpoints, files.artifact):
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink()

@@ -1,13 +1,15 @@
 """The main job, as a user does it."""
 
 import json
+import shutil
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from pgolf.rundir import RunDirectory
-from tests.conftest import Pgolf
+from tests.conftest import Ended, Pgolf
 
 RESULT_KEYS = {
     "run_id", "name", "seed", "spec_sha256", "code_sha256", "data_sha256", "deterministic", "metrics", "headline",
@@ -36,9 +38,9 @@ def test_the_headline_is_one_of_the_metrics_and_agrees_with_the_ledger(micro_run
     (metric,) = [metric for metric in result["metrics"] if metric["stage"] == "roundtrip"]
     assert all(metric[key] == value for key, value in result["headline"].items())
     ledger = np.load(micro_run.files.ledger)
-    assert (ledger["nats"].dtype, ledger["bytes"].dtype) == (np.float32, np.uint16)
-    nats = ledger["nats"].astype(np.float64).sum()
-    assert len(ledger["nats"]) == metric["tokens"]
+    assert (ledger["nll"].dtype, ledger["bytes"].dtype) == (np.float32, np.uint16)
+    nats = ledger["nll"].astype(np.float64).sum()
+    assert len(ledger["nll"]) == metric["tokens"]
     assert metric["val_loss"] == pytest.approx(nats / metric["tokens"], rel=1e-12)
     assert metric["val_bpb"] == pytest.approx(nats / np.log(2) / ledger["bytes"].sum(dtype=np.int64), rel=1e-12)
     assert metric["bytes"] > 100_000
@@ -135,6 +137,45 @@ def test_other_code_is_refused_and_fresh_starts_beside_it(pgolf: Pgolf, tmp_path
     fresh = pgolf(*arguments, "--fresh")
     assert fresh.code == 0, fresh.err
     assert Path(fresh.json["runs"][0]["run_dir"]).name == "seed-1337.1"
+
+
+def test_a_run_goes_on_when_its_data_has_moved(pgolf: Pgolf, tmp_path: Path, micro_data: Path) -> None:
+    def run(folder: str, *more: str) -> Ended:
+        data = f"recipe.data={{kind: shards, folder: {folder}}}"
+        return pgolf("run", "quickstart", "--with", "micro", "--set", data, *more)
+
+    shutil.copytree(micro_data, tmp_path / "here")
+    assert run("here", "--detach").code == 0
+    assert pgolf("cancel", "seed-1337").code == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    deadline = time.monotonic() + 60
+    while pgolf("status", "--json").json["runs"][0]["state"] == "running":
+        assert time.monotonic() < deadline
+    ended = run("there", "--json")
+    assert ended.code == 0, ended.err
+    assert len([*tmp_path.glob("runs/*/seed-*")]) == 1
+
+
+def test_a_damaged_result_is_named(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
+    copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)))
+    copy.files.result.write_text(copy.files.result.read_text()[:100])
+    assert pgolf("status").code == 0
+    assert "damaged_result" in pgolf("report").out
+    ended = pgolf("run", "quickstart", "--with", "micro", "--json")
+    assert ended.code == 1
+    assert "--fresh" in ended.err and "Traceback" not in ended.err
+
+
+def test_overlays_of_a_spec_work_on_the_spec_of_a_run(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
+    shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)
+    shown = pgolf("spec", "show", "--with", "tiny", "--json")
+    assert shown.json["recipe"]["budget"]["train"] == 100
+
+
+def test_a_conflict_is_placed_at_the_value_from_the_command_line(pgolf: Pgolf) -> None:
+    ended = pgolf("run", "quickstart", "--set", "recipe.model.attention.heads=3")
+    assert ended.code == 2
+    assert "--set recipe.model.attention.heads=3:" in " ".join(ended.err.split())
 
 
 def test_dry_run_starts_nothing(pgolf: Pgolf, tmp_path: Path) -> None:

@@ -30,9 +30,15 @@ def test_finished_runs_of_this_spec_are_the_best_basis(tmp_path: Path) -> None:
     other = result_of(4, 1.2, spec_sha256="b" * 64, clock={"train_seconds": 9e9, "evaluate_seconds": 9e9})
     write_run(tmp_path / "exp-bbbbbbbb" / "seed-4", other)
     write_run(tmp_path / "exp-aaaaaaaa" / "seed-5", None)
-    found = duration(tmp_path, step_seconds=99.0)
+    resumed = result_of(6, 1.2, resumed_from_step=5, clock={"train_seconds": 9e9, "evaluate_seconds": 9e9})
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-6", resumed)
+    found = duration(tmp_path)
     assert (found.train_seconds, found.evaluate_seconds) == (20.0, 2.0)
     assert found.basis == "3 finished runs of this spec"
+    measured = duration(tmp_path, step_seconds=0.5)
+    assert measured.train_seconds == 300.0
+    assert measured.basis == "measured 500 ms a step"
+    assert "not measured" in duration(tmp_path, gpu="H100:1").basis
 
 
 def test_a_half_written_result_does_not_stop_preflight(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
         },
         "clock": {"train_seconds": 580.25 + seed, "evaluate_seconds": 90.5},
         "steps": 13_780 + seed,
+        "resumed_from_step": 0,
+        "environment": {"device": "cpu"},
     } | changes
 
 

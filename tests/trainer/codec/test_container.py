@@ -1,5 +1,6 @@
 """model.bin: what goes in comes out, and nothing else is ever read."""
 
+import hashlib
 import json
 import random
 import struct
@@ -97,3 +98,13 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
     written(tmp_path / "a.bin")
     written(tmp_path / "b.bin")
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
+
+
+def test_a_tensor_that_reads_back_otherwise_than_it_was_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    card, _, _ = written(path)
+    body = bytearray(path.read_bytes()[40:])
+    body[-4 * len(card.tensors())] ^= 1  # the first checksum, under a fresh seal
+    path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(body).digest() + body)
+    with pytest.raises(ArtifactRefused, match=r"embedding\.tokens does not match its checksum"):
+        decode_artifact(path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from pgolf.data.tokenizers import train_tokenizer
+from pgolf.data.tokenizers import ScoredBytes, train_tokenizer
 from trainer.evaluation.byte_counts import ByteCounts
 
 TEXTS = [
@@ -51,3 +51,20 @@ def test_the_rule_by_hand() -> None:
     tokens = np.array([bos, the, cat, byte, the, unknown, cat, bos, bos])
     #    after bos: 3; " cat": 4; a byte: 1; " the": 4; unknown: 0; after unknown: 3; control: 0, 0
     assert ByteCounts(tokenizer).of_targets(tokens).tolist() == [3, 4, 1, 4, 0, 3, 0, 0]
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "  two spaces", "\N{LOWER ONE EIGHTH BLOCK}mark"])
+@pytest.mark.parametrize("has_prefix", [True, False])
+def test_prepare_counts_the_bytes_that_are_scored(text: str, has_prefix: bool) -> None:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the cat sat on the mat and the dog sat on the cat too"] * 50),
+        model_writer=model, vocab_size=290, model_type="bpe", byte_fallback=True, minloglevel=2,
+        add_dummy_prefix=has_prefix, normalization_rule_name="identity", remove_extra_whitespaces=False,
+    )  # fmt: skip
+    tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    tokens = tokenizer.encode(text)
+    counted = ByteCounts(tokenizer).of_targets(np.array([tokenizer.bos_id(), *tokens])).sum()
+    assert ScoredBytes(tokenizer).count(tokens) == counted
+    is_space_lost = not has_prefix and tokenizer.decode(tokens).startswith(" ")
+    assert counted == len(tokenizer.decode(tokens).encode()) - is_space_lost

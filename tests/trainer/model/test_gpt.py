@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from tests.trainer.model.reference import baseline_logits
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.recipe.plan import Execution, execution_plan
@@ -70,3 +72,17 @@ def test_a_fresh_model_predicts_nearly_nothing() -> None:
     tokens_BT = random_tokens(4, 64)
     loss = torch.nn.functional.cross_entropy(model(tokens_BT).flatten(0, 1), random_tokens(4, 64, seed=9).flatten())
     assert abs(loss.item() - torch.log(torch.tensor(384.0)).item()) < 0.05
+
+
+@pytest.mark.parametrize("layers", [5, 4, 1])
+def test_the_model_is_the_baseline_written_a_second_time(layers: int) -> None:
+    attention = "{heads: 4, kv_heads: 2, rope: {dims: 6}}"
+    recipe = small_recipe(model__topology__layers=layers, model__attention=attention, model__softcap=30)
+    model = awake_model(recipe).double()
+    weights = {name: parameter.detach().numpy() for name, parameter in model.named_parameters()}
+    tokens = random_tokens(24, seed=2)
+    expected = baseline_logits(weights, tokens.tolist(), layers, heads=4, kv_heads=2, dims=6)
+    with torch.no_grad():
+        found = model(tokens[None])[0].numpy()
+    assert np.abs(expected).max() > 2
+    np.testing.assert_allclose(found, expected, atol=2e-4)

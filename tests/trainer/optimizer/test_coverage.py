@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from tests.trainer.small import small_recipe
+from tests.trainer.small import random_tokens, small_recipe
 from trainer.model.gpt import GptModel
-from trainer.optimizer.coverage import MovementCheck, check_groups
+from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck, check_groups
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 from trainer.recipe.inventory import inventory
 from trainer.runtime.failure import TrainingFailed
@@ -30,21 +30,53 @@ def test_a_parameter_outside_the_inventory_is_refused_by_the_optimizer() -> None
         MuonAdamWOptimizer(recipe.optimizer, inventory(recipe.model, recipe.vocabulary_size), parameters)
 
 
-def test_a_parameter_without_gradient_is_named() -> None:
-    used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
-    check = MovementCheck({"used": used, "unused": unused})
-    used.sum().backward()  # type: ignore[no-untyped-call]
-    with pytest.raises(TrainingFailed, match=r"unused .* receives no gradient"):
-        check.after_step(0)
+def small_model() -> tuple[GptModel, MuonAdamWOptimizer]:
+    recipe = small_recipe()
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    return model, MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
 
 
-def test_a_parameter_that_stays_is_named_at_the_fourth_step() -> None:
+def train(model: GptModel, optimizer: MuonAdamWOptimizer, check: MovementCheck, still: str = "") -> None:
+    """The steps after which everything must have moved; the gradient of `still` is always zero."""
+    parameters = dict(model.named_parameters())
+    for step in range(STEPS_TO_MOVE):
+        model(random_tokens(1, 16)).square().mean().backward()
+        if still:
+            parameters[still].grad = torch.zeros_like(parameters[still])
+        check.before_update()
+        optimizer.step(step, 1.0)
+        optimizer.forget_gradients()
+    check.check()
+
+
+def test_every_parameter_of_the_model_passes() -> None:
+    model, optimizer = small_model()
+    train(model, optimizer, MovementCheck(dict(model.named_parameters())))
+
+
+@pytest.mark.parametrize("name", ["flat.1.mlp.down", "flat.0.attention.q_gain"])
+def test_a_parameter_without_gradient_is_named_before_the_optimizer_sees_it(name: str) -> None:
+    model, _ = small_model()
+    check = MovementCheck(dict(model.named_parameters()))
+    model(random_tokens(1, 16)).square().mean().backward()
+    dict(model.named_parameters())[name].grad = None
+    with pytest.raises(TrainingFailed, match=rf"{name} .* receives no gradient"):
+        check.before_update()
+
+
+def test_a_parameter_that_only_decays_is_named() -> None:
+    model, optimizer = small_model()
+    with pytest.raises(TrainingFailed, match=r"flat\.2\.mlp\.up .* no gradient but zero"):
+        train(model, optimizer, MovementCheck(dict(model.named_parameters())), still="flat.2.mlp.up")
+
+
+def test_a_parameter_that_stays_is_named() -> None:
     moving, frozen = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
     check = MovementCheck({"moving": moving, "frozen": frozen})
-    for step in range(3):
-        moving.grad = frozen.grad = torch.ones(2)
-        with torch.no_grad():
-            moving.add_(1.0)
-        check.after_step(step)
+    moving.grad = frozen.grad = torch.ones(2)
+    check.before_update()
+    with torch.no_grad():
+        moving.add_(1.0)
     with pytest.raises(TrainingFailed, match=r"frozen .* has not moved in 4 steps"):
-        check.after_step(3)
+        check.check()

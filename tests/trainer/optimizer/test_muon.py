@@ -37,16 +37,18 @@ def test_momentum_rises_along_a_straight_line() -> None:
     assert [round(momentum_at(momentum, step), 6) for step in (0, 5, 10, 99)] == [0.8, 0.85, 0.9, 0.9]
 
 
-def test_two_steps_follow_the_formula() -> None:
+@pytest.mark.parametrize("warmup_steps", [0, 4])
+def test_steps_follow_the_formula(warmup_steps: int) -> None:
     torch.manual_seed(0)
     weight = torch.nn.Parameter(torch.randn(6, 3, dtype=torch.float64))
     expected, buffer = weight.detach().clone(), torch.zeros(6, 3, dtype=torch.float64)
-    muon = Muon({"w": weight}, Momentum(start=0.9, end=0.9, warmup_steps=0), steps=5, weight_decay=0.1)
-    for step in range(2):
+    muon = Muon({"w": weight}, Momentum(start=0.5, end=0.9, warmup_steps=warmup_steps), steps=5, weight_decay=0.1)
+    for step in range(3):
+        momentum = 0.5 + 0.1 * step if warmup_steps else 0.9
         gradient = torch.randn(6, 3, dtype=torch.float64)
         weight.grad = gradient.clone()
         muon.step(step, lr=0.02)
-        buffer = 0.9 * buffer + gradient
-        update = orthogonalize((gradient + 0.9 * buffer)[None], 5)[0]
+        buffer = momentum * buffer + gradient
+        update = orthogonalize((gradient + momentum * buffer)[None], 5)[0]
         expected = expected * (1 - 0.02 * 0.1) - 0.02 * (6 / 3) ** 0.5 * update
         torch.testing.assert_close(weight.detach(), expected)

@@ -1,0 +1,100 @@
+"""The training loop, without a process around it."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pgolf.rundir import RunDirectory
+from tests.trainer.small import small_recipe
+from trainer.recipe.files import write_json
+from trainer.runtime.failure import Stopped, TrainingFailed
+from trainer.runtime.job import TrainingJob, read_job
+from trainer.runtime.journal import RunJournal
+from trainer.runtime.stop import StopRequest
+from trainer.training import Training
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def job(micro_run: RunDirectory, tmp_path: Path) -> TrainingJob:
+    """The job of the micro run in a folder of its own."""
+    for name in ("spec.json", "run.json"):
+        shutil.copy(micro_run.root / name, tmp_path)
+    return read_job(tmp_path)
+
+
+def training(job: TrainingJob, **changes: Any) -> Training:
+    recipe = replace(small_recipe(**changes), data=job.recipe.data)
+    return Training(replace(job, recipe=recipe), CPU, RunJournal(job.files))
+
+
+def test_micro_batches_add_up_to_the_batch(job: TrainingJob) -> None:
+    whole = training(job)
+    parts = training(job, schedule__micro_batch_tokens=64)
+    losses = [[made.train_step(1.0).item() for _ in range(3)] for made in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    for name, parameter in whole.parameters.items():
+        torch.testing.assert_close(parameter, parts.parameters[name], atol=1e-4, rtol=1e-3)
+
+
+def test_the_seed_decides_the_weights_and_nothing_else_does(job: TrainingJob) -> None:
+    first, again, other = training(job), training(job), training(replace(job, seed=job.seed + 1))
+    names = [name for name in first.parameters if "query" in name]
+    assert all(torch.equal(first.parameters[name], again.parameters[name]) for name in names)
+    assert not any(torch.equal(first.parameters[name], other.parameters[name]) for name in names)
+
+
+def test_a_stop_before_the_first_step_can_be_resumed(job: TrainingJob) -> None:
+    stop = StopRequest()
+    stop.requested = True
+    with pytest.raises(Stopped):
+        training(job).run(stop)
+    again = training(job)
+    again.resume()
+    again.run(StopRequest())
+    assert again.step == 12
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_a_checkpoint_holds_it(job: TrainingJob) -> None:
+    made = training(job)
+    made.run(StopRequest())
+    before = made.checkpoints.newest_first()
+    broken = training(job, budget__train=400)
+    broken.resume()
+    with torch.no_grad():
+        broken.parameters["flat.0.mlp.up"].fill_(float("nan"))
+    with pytest.raises(TrainingFailed, match=r"step 14 is nan; the last good checkpoint is step-00000012\.ckpt"):
+        broken.run(StopRequest())
+    assert broken.checkpoints.newest_first() == before
+
+
+def test_under_a_clock_of_seconds_it_stops_in_time_and_has_warmed_down(job: TrainingJob) -> None:
+    clock = {"schedule__clock": "seconds", "budget__clock": "seconds"}
+    made = training(job, **clock, budget__train=0.5, budget__reserve_seconds=0.1)
+    made.run(StopRequest())
+    assert 0.4 <= made.clock.seconds("train") < 2.0
+    rows = RunDirectory(job.files.root).read_metrics()
+    assert rows[0]["lr_multiplier"] > rows[-1]["lr_multiplier"]
+
+
+def test_tokens_and_steps_are_one_budget(job: TrainingJob) -> None:
+    clock = {"schedule__clock": "tokens", "budget__clock": "tokens"}
+    by_tokens, by_steps = training(job, **clock, budget__train=12 * 256), training(job)
+    for made in (by_tokens, by_steps):
+        made.run(StopRequest())
+        shutil.rmtree(job.files.checkpoints)
+    assert by_tokens.step == by_steps.step == 12
+    for name, parameter in by_tokens.parameters.items():
+        assert torch.equal(parameter, by_steps.parameters[name])
+
+
+def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(job.data.root, moved)
+    write_json(job.files.run, job.run | {"data_folder": str(moved)})
+    assert Training(read_job(tmp_path), CPU, RunJournal(job.files)).train_step(1.0).item() > 0
