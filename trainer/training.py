@@ -25,7 +25,7 @@ from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
 
-LOGGED_STEPS = 200
+LOGGED_STEPS = 100
 
 
 class Training:
