@@ -33,7 +33,7 @@ HEADER_BYTES = 420
 CHECKSUM_BYTES = 4
 # What an interval reaches below and above the estimate, as shares of it.
 KNOWN, UNCALIBRATED, UNKNOWN = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10)
-SMALL, BARELY_TRAINED = (0.12, 0.03), (0.25, 0.05)
+SMALL, BARELY_TRAINED = (0.12, 0.03), (0.35, 0.05)
 SMALL_MODEL_WEIGHTS, FEW_STEPS = 5_000_000, 400
 
 
@@ -127,7 +127,7 @@ def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[
         return UNKNOWN, "a percentile clip depends on the tails of the trained weights: no better than 10 %"
     if sum(tensor.size for tensor in tensors) < SMALL_MODEL_WEIGHTS:
         if (recipe.planned_steps or FEW_STEPS) < FEW_STEPS:
-            return BARELY_TRAINED, "Gaussian rows; a small model that has barely moved takes up to 25 % less"
+            return BARELY_TRAINED, "Gaussian rows; a small model that has barely moved takes up to 35 % less"
         return SMALL, "Gaussian rows; a small model's embedding takes up to 12 % less"
     if not isinstance(recipe.codec, Brotli):
         return UNCALIBRATED, "Gaussian rows; zlib is not calibrated on public runs: 5 %"

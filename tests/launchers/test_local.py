@@ -91,7 +91,9 @@ def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf
     assert pgolf("cancel", "seed-1337").code == 0
     wait_for_end(run_dir)
     assert RunDirectory(run_dir).state == "stopped"
-    assert pgolf("cancel", "seed-1337").code == 4
+    deadline = time.monotonic() + 30
+    while pgolf("cancel", "seed-1337").code != 4:  # it still has to unload torch
+        assert time.monotonic() < deadline, "there is always something to stop"
 
 
 def test_a_second_run_attaches_to_the_first_and_starts_nothing(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ VOCABULARY = 384
 
 
 def small_recipe(**changes: Any) -> Recipe:
-    """Quickstart at micro, with dotted keys (`a__b=1` for `recipe.a.b`) changed."""
+    """Quickstart at micro with four layers, and dotted keys (`a__b=1` for `recipe.a.b`) changed."""
     assignments = [f"recipe.{key.replace('__', '.')}={value}" for key, value in changes.items()]
-    return load_spec("quickstart", ["micro"], assignments).spec.recipe
+    return load_spec("quickstart", ["micro"], ["recipe.model.topology.layers=4", *assignments]).spec.recipe
 
 
 def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:

@@ -47,7 +47,10 @@ def test_the_baseline_without_its_data_is_examined_all_the_same(tmp_path: Path) 
 def test_the_vocabulary_comes_from_the_manifest(tmp_path: Path) -> None:
     manifest = prepared(tmp_path / "data", sentences(80))
     slot = f"recipe.data={{kind: shards, folder: {tmp_path / 'data'}}}"
-    found = examine(load_spec("quickstart", [], [slot, "recipe.budget.train=600"]).spec, runs_dir=tmp_path)
+    found = examine(
+        load_spec("quickstart", [], [slot, "recipe.budget.train=600", "recipe.schedule.batch_tokens=2048"]).spec,
+        runs_dir=tmp_path,
+    )
     assert found.spec.recipe.vocabulary_size == 300
     assert found.identity is not None
     assert found.as_json()["data_sha256"] == manifest.sha256

@@ -24,6 +24,6 @@ def test_a_run_directory_stays_below_the_estimate(micro_run: RunDirectory) -> No
 
 def test_an_average_adds_one_copy_of_all_weights() -> None:
     plain = load_spec("quickstart", ["micro"], ["recipe.averaging={kind: none}"]).spec.recipe
-    # width 32, one key/value head of 16, hidden 96
-    weights = 384 * 32 + 4 * (2 * 32 * 32 + 2 * 16 * 32 + 2 * 96 * 32 + 2 + 2 * 32 + 2 * 32) + 2 * 32
+    # two layers of width 32, one key/value head of 16, hidden 96
+    weights = 384 * 32 + 2 * (2 * 32 * 32 + 2 * 16 * 32 + 2 * 96 * 32 + 2 + 2 * 32 + 2 * 32) + 32
     assert state_bytes(MICRO) - state_bytes(plain) == 4 * weights
