@@ -91,7 +91,9 @@ class Frame:
             )
             parts.append(f"<text x='4' y='{height + 4:.1f}'>{loss:.2f}</text>")
             parts.append(f"<text x='{self.x(tokens):.1f}' y='{HEIGHT - 20}' text-anchor='middle'>{tokens:,.0f}</text>")
-        return "".join(parts) + f"<text x='{WIDTH / 2}' y='{HEIGHT - 4}' text-anchor='middle'>tokens</text>"
+        parts.append(f"<text x='4' y='{MARGIN - 24}'>training loss, nats a token</text>")
+        parts.append(f"<text x='{WIDTH / 2}' y='{HEIGHT - 4}' text-anchor='middle'>tokens</text>")
+        return "".join(parts)
 
     def line(self, curve: list[dict[str, Any]], colour: str) -> str:
         points = " ".join(f"{self.x(point['tokens']):.1f},{self.y(point['train_loss']):.1f}" for point in curve)
