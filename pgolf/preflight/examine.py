@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pgolf.bundle.modules import TrainerCode, trainer_code
 from pgolf.data.locate import LocatedData, locate_data, resolve_vocabulary
+from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import ignore_progress
 from pgolf.errors import DataError
 from pgolf.findings import Finding, failures
@@ -30,17 +31,17 @@ class Preflight:
     """With the vocabulary size resolved, where it is known."""
     ruleset: Ruleset
     located: LocatedData | None
-    identity: str | None
-    """spec_sha256, or None without data."""
     code: TrainerCode
-    groups: dict[str, int]
-    """Parameters by group; empty while the vocabulary is unknown."""
-    model_bytes: ByteEstimate | None
-    duration: DurationEstimate | None
-    epochs: float | None
-    memory_bytes: int | None
-    usd: float | None
     findings: list[Finding]
+    identity: str | None = None
+    """spec_sha256, or None without data."""
+    groups: dict[str, int] = field(default_factory=dict)
+    """Parameters by group; empty while the vocabulary is unknown."""
+    model_bytes: ByteEstimate | None = None
+    duration: DurationEstimate | None = None
+    epochs: float | None = None
+    memory_bytes: int | None = None
+    usd: float | None = None
 
     @property
     def failures(self) -> list[Finding]:
@@ -96,62 +97,69 @@ def examine(
     """The preflight of a spec for a number of runs. Starts no torch and never fails on a finding."""
     ruleset = load_ruleset(spec.ruleset)
     located, problem = find_data(spec, on_progress)
-    code = trainer_code(spec.recipe)
-    findings = [rules.data_present(located.manifest if located else None, problem)]
+    present = rules.data_present(located.manifest if located else None, problem)
+    known = Preflight(
+        spec=spec, ruleset=ruleset, located=located, code=trainer_code(spec.recipe), findings=[present]
+    )  # fmt: skip
     recipe = resolve_vocabulary(spec.recipe, located, ruleset)
     if recipe is None:
-        fix = "recipe.data.vocabulary_size: N"
-        findings.append(
-            Finding("fail", "vocabulary", "the vocabulary size is known neither here nor to the rules", fix)
-        )
-        return Preflight(
-            spec=spec, ruleset=ruleset, located=located, identity=None, code=code, groups={}, model_bytes=None,
-            duration=None, epochs=None, memory_bytes=None, usd=None, findings=findings,
-        )  # fmt: skip
-    model_bytes = estimate_model_bytes(recipe)
-    findings.append(rules.artifact_size(model_bytes, code.bytes, ruleset.artifact_limit_bytes))
-    identity, epochs = None, None
+        message = "the vocabulary size is known neither here nor to the rules"
+        return known.with_findings([Finding("fail", "vocabulary", message, "recipe.data.vocabulary_size: N")])
+    known = examine_shape(replace(known, spec=spec.model_copy(update={"recipe": recipe})))
     if located:
-        identity = spec_sha256(recipe, ruleset.label, located.manifest.sha256)
-        epochs, finding = rules.epochs(recipe, located.manifest)
-        findings += [
-            rules.canonical_data(located.manifest, ruleset),
-            rules.lossless_tokenizer(located.manifest),
-            finding,
-            rules.disk(recipe, located.manifest, runs_dir),
-        ]
-    duration = estimate_duration(
-        recipe,
-        runs_dir=runs_dir,
-        spec_sha256=identity,
-        gpu=spec.launch.gpu,
-        cores=len(os.sched_getaffinity(0)),
-        validation_tokens=located.manifest.validation.tokens if located else None,
-        step_seconds=step_seconds,
-    )
-    usd = estimate_usd(spec.launch.on, duration.train_seconds, runs)
-    is_contest_hardware = (spec.launch.gpu or "").replace("!", "") == "H100:8"
-    findings += [
+        known = examine_data(known, located.manifest, runs_dir)
+    return examine_time(known, runs_dir, runs, step_seconds)
+
+
+def examine_shape(known: Preflight) -> Preflight:
+    """With what follows from the recipe alone: parameters, bytes, memory."""
+    recipe, ruleset = known.spec.recipe, known.ruleset
+    model_bytes = estimate_model_bytes(recipe)
+    available = available_memory() if known.spec.launch.gpu is None else None
+    findings = [
+        rules.artifact_size(model_bytes, known.code.bytes, ruleset.artifact_limit_bytes),
         rules.schedule_fits(recipe),
         rules.training_clock(recipe, ruleset),
-        rules.evaluation_clock(duration, ruleset, is_contest_hardware),
-        rules.memory(recipe, available_memory() if spec.launch.gpu is None else None),
-        rules.spend(usd, spec.spend.usd),
+        rules.memory(recipe, available),
     ]
-    return Preflight(
-        spec=spec.model_copy(update={"recipe": recipe}),
-        ruleset=ruleset,
-        located=located,
-        identity=identity,
-        code=code,
-        groups=parameter_groups(inventory(recipe.model, recipe.vocabulary_size)),
-        model_bytes=model_bytes,
-        duration=duration,
-        epochs=epochs,
-        memory_bytes=training_memory_bytes(recipe),
-        usd=usd,
-        findings=findings,
+    groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
+    memory_bytes = training_memory_bytes(recipe)
+    return replace(known, groups=groups, model_bytes=model_bytes, memory_bytes=memory_bytes).with_findings(findings)
+
+
+def examine_data(known: Preflight, manifest: Manifest, runs_dir: Path) -> Preflight:
+    """With what follows from the data as well: identity, epochs, disk."""
+    recipe, ruleset = known.spec.recipe, known.ruleset
+    epochs, finding = rules.epochs(recipe, manifest)
+    findings = [
+        rules.canonical_data(manifest, ruleset),
+        rules.lossless_tokenizer(manifest),
+        finding,
+        rules.disk(recipe, manifest, runs_dir),
+    ]
+    identity = spec_sha256(recipe, ruleset.label, manifest.sha256)
+    return replace(known, identity=identity, epochs=epochs).with_findings(findings)
+
+
+def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: float | None) -> Preflight:
+    """With seconds and dollars."""
+    launch = known.spec.launch
+    duration = estimate_duration(
+        known.spec.recipe,
+        runs_dir=runs_dir,
+        spec_sha256=known.identity,
+        gpu=launch.gpu,
+        cores=len(os.sched_getaffinity(0)),
+        validation_tokens=known.located.manifest.validation.tokens if known.located else None,
+        step_seconds=step_seconds,
     )
+    usd = estimate_usd(launch.on, duration.train_seconds, runs)
+    is_contest_hardware = (launch.gpu or "").replace("!", "") == "H100:8"
+    findings = [
+        rules.evaluation_clock(duration, known.ruleset, is_contest_hardware),
+        rules.spend(usd, known.spec.spend.usd),
+    ]
+    return replace(known, duration=duration, usd=usd).with_findings(findings)
 
 
 def find_data(spec: ExperimentSpec, on_progress: Callable[[str], None]) -> tuple[LocatedData | None, str | None]:
