@@ -68,19 +68,29 @@ class LocalLauncher:
 
     def submit(self, job: Job) -> Handle:
         run = job.run
-        handle: Handle = {"launcher": self.name, "run_dir": str(run.root), "pid": None, "detached": job.is_detached}
+        root = str(run.root.resolve())
+        handle: Handle = {"launcher": self.name, "run_dir": root, "pid": None, "detached": job.is_detached}
         environment = dict(os.environ)
         if job.gpu is not None:
             handle["device"] = environment["CUDA_VISIBLE_DEVICES"] = self.free_device(run.root.parent.parent)
             self.devices[run.run_id] = handle["device"]
         write_handle(run, handle)
-        command = [sys.executable, "-P", "-m", "trainer", str(run.root)]
+        child = self.children[run.run_id] = self.spawn(job, environment)
+        handle |= {"pid": child.pid, "started": process_start(child.pid)}
+        write_handle(run, handle)
+        return handle
+
+    def spawn(self, job: Job, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+        """The trainer's process, its words in the run's log, its life tied to ours unless it is detached.
+
+        Raises: LauncherError when it cannot be started.
+        """
+        command = [sys.executable, "-P", "-m", "trainer", str(job.run.root.resolve())]
         receiver, sender = os.pipe()
         if not job.is_detached:
             command += ["--lifeline", str(receiver)]
-            self.lifelines[run.run_id] = sender
         try:
-            with run.files.log.open("ab") as log:
+            with job.run.files.log.open("ab") as log:
                 child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -91,15 +101,15 @@ class LocalLauncher:
                     start_new_session=True,
                 )
         except OSError as error:
+            os.close(sender)
             raise LauncherError(f"the trainer could not be started: {error}") from error
         finally:
             os.close(receiver)
-            if job.is_detached:
-                os.close(sender)
-        self.children[run.run_id] = child
-        handle |= {"pid": child.pid, "started": process_start(child.pid)}
-        write_handle(run, handle)
-        return handle
+        if job.is_detached:
+            os.close(sender)
+        else:
+            self.lifelines[job.run.run_id] = sender
+        return child
 
     def status(self, handle: Handle) -> JobStatus:
         run = RunDirectory(Path(handle["run_dir"]))

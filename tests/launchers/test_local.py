@@ -85,6 +85,8 @@ def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf
     assert (row["state"], row["phase"]) == ("running", "train")
     assert row["eta_seconds"] > 0
     assert "train_loss" in pgolf("logs", "seed-1337").out
+    elsewhere = pgolf("logs", run_dir, cwd=tmp_path.parent)
+    assert "train_loss" in elsewhere.out
     again = pgolf("run", "quickstart", *long, "--detach", "--json")
     assert json.loads((run_dir / "handle.json").read_text())["pid"] == RunDirectory(run_dir).read_state()["pid"]
     assert again.json["runs"][0]["state"] == "running"
