@@ -32,8 +32,10 @@ CONTAINER_BYTES = 61
 HEADER_BYTES = 420
 CHECKSUM_BYTES = 4
 # What an interval reaches below and above the estimate, as shares of it.
-KNOWN, UNCALIBRATED, UNKNOWN = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10)
-SMALL, BARELY_TRAINED = (0.12, 0.03), (0.35, 0.05)
+Margins = tuple[float, float]
+KNOWN, UNCALIBRATED, UNKNOWN, FLOORED = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10), (0.40, 0.10)
+# By how much small models come out below it: rows of rare tokens have barely moved and are less than Gaussian.
+SMALL, BARELY_TRAINED = 0.12, 0.35
 SMALL_MODEL_WEIGHTS, FEW_STEPS = 5_000_000, 400
 
 
@@ -119,16 +121,24 @@ def huffman_length(probabilities: list[float]) -> float:
     return length
 
 
-def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[tuple[float, float], str]:
+def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[Margins, str]:
     """How far the interval reaches below and above the estimate, as shares of it, and why."""
+    (below, above), basis = margins_of_method(recipe)
+    if sum(tensor.size for tensor in tensors) >= SMALL_MODEL_WEIGHTS:
+        return (below, above), basis
+    if (recipe.planned_steps or FEW_STEPS) < FEW_STEPS:
+        less, reason = BARELY_TRAINED, f"a small model that has barely moved takes up to {BARELY_TRAINED:.0%} less"
+    else:
+        less, reason = SMALL, f"a small model's embedding takes up to {SMALL:.0%} less"
+    return (max(below, less), max(above, UNCALIBRATED[1])), f"{basis}; {reason}"
+
+
+def margins_of_method(recipe: Recipe) -> tuple[Margins, str]:
+    """The margins that clip and codec leave open, and why."""
     if recipe.quantizer.scale_floor:
-        return UNKNOWN, "a scale floor ties bytes to the absolute size of the weights: no better than 10 %"
+        return FLOORED, "a scale floor makes rows of small weights cheaper, and how small they are only training tells"
     if not isinstance(recipe.quantizer.clip, DeviationClip):
-        return UNKNOWN, "a percentile clip depends on the tails of the trained weights: no better than 10 %"
-    if sum(tensor.size for tensor in tensors) < SMALL_MODEL_WEIGHTS:
-        if (recipe.planned_steps or FEW_STEPS) < FEW_STEPS:
-            return BARELY_TRAINED, "Gaussian rows; a small model that has barely moved takes up to 35 % less"
-        return SMALL, "Gaussian rows; a small model's embedding takes up to 12 % less"
+        return UNKNOWN, "a percentile clip depends on the tails of the trained weights"
     if not isinstance(recipe.codec, Brotli):
-        return UNCALIBRATED, "Gaussian rows; zlib is not calibrated on public runs: 5 %"
+        return UNCALIBRATED, "code lengths of Gaussian rows; zlib is not calibrated on public runs"
     return KNOWN, "Huffman length of Gaussian rows, calibrated on public runs"
