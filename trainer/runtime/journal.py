@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from trainer.recipe.files import RunFiles, write_json, write_whole
@@ -21,8 +22,7 @@ class RunJournal:
 
     def say(self, line: str) -> None:
         """Nothing; a line for people."""
-        with self.files.log.open("a", encoding="utf-8") as log:
-            log.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+        append_line(self.files.log, f"{time.strftime('%H:%M:%S')} {line}")
 
     def report(self, **facts: Any) -> None:
         """Nothing; the facts stand in state.json at once."""
@@ -38,8 +38,7 @@ class RunJournal:
 
     def record(self, row: dict[str, Any]) -> None:
         """Nothing; one line in metrics.jsonl."""
-        with self.files.metrics.open("a", encoding="utf-8") as metrics:
-            metrics.write(json.dumps(row, allow_nan=False) + "\n")
+        append_line(self.files.metrics, json.dumps(row, allow_nan=False))
 
     def forget_after(self, step: int) -> None:
         """Nothing; metrics of steps that will be run again are gone, and so is a half-written last line."""
@@ -54,3 +53,15 @@ class RunJournal:
             if row["step"] <= step:
                 kept.append(line + "\n")
         write_whole(self.files.metrics, "".join(kept).encode())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Nothing; the line ends the file.
+
+    Raises: OSError naming the file, which a failed write on a full disk does not do by itself.
+    """
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -52,7 +52,10 @@ def train(model: GptModel, optimizer: MuonAdamWOptimizer, check: MovementCheck, 
 
 def test_every_parameter_of_the_model_passes() -> None:
     model, optimizer = small_model()
-    train(model, optimizer, MovementCheck(dict(model.named_parameters())))
+    check = MovementCheck(dict(model.named_parameters()))
+    train(model, optimizer, check)
+    assert all(check.has_gradient.values())
+    assert not any(torch.equal(check.initial[name], parameter) for name, parameter in model.named_parameters())
 
 
 @pytest.mark.parametrize("name", ["flat.1.mlp.down", "flat.0.attention.q_gain"])
