@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check format clean
+.PHONY: quickstart test check bench format clean
 
 quickstart: $(VENV)/installed   ## install, run the quickstart experiment, print its row
 	$(BIN)/pgolf run quickstart
@@ -15,6 +15,9 @@ check: $(VENV)/installed-dev   ## style, types, direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/installed   ## medians and ratios into benchmarks/results.md; some minutes on an idle machine
+	$(BIN)/python -m benchmarks
 
 format:
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""This machine: its CPU, or one of its CUDA devices a run.
+"""This machine: its CPU, or its CUDA devices, one a process.
 
 The trainer is a child in a session of its own, so that Ctrl-C reaches it once and through us. It holds one end of a
 pipe, this process the other: however this process ends, the pipe closes, and the trainer checkpoints and ends as
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,13 +21,14 @@ from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
 from pgolf.rundir import RunDirectory, find_runs, follow_file, read_or_empty
+from trainer.recipe.endings import describe_end
 
 
 class LocalLauncher:
     """Runs jobs as processes of this machine."""
 
     name: ClassVar[str] = "local"
-    summary: ClassVar[str] = "this machine: CPU or one CUDA device a run"
+    summary: ClassVar[str] = "this machine: its CPU, or one CUDA device a process"
 
     class Options(BaseModel):
         """This launcher has no options."""
@@ -36,35 +38,37 @@ class LocalLauncher:
     def __init__(self) -> None:
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.lifelines: dict[str, int] = {}
-        self.devices: dict[str, str] = {}
+        self.devices: dict[str, list[str]] = {}
 
     def check(self, job: Job) -> list[Finding]:
-        findings = [self.check_device(job)]
-        if job.processes > 1:
-            fix = "--set launch.processes=1"
-            findings.append(Finding("fail", "processes", f"a local run is one process, not {job.processes}", fix))
-        return findings
+        return [self.check_device(job)]
 
     def check_device(self, job: Job) -> Finding:
-        """Whether the device is here."""
+        """Whether the devices are here."""
+        cores = len(os.sched_getaffinity(0))
+        if job.gpu is None and job.processes > cores:
+            fix = f"--set launch.processes={cores}"
+            return Finding("warn", "device", f"{job.processes} processes share {cores} cores, and take turns", fix)
         if job.gpu is None:
-            return Finding("pass", "device", f"CPU with {len(os.sched_getaffinity(0))} cores")
-        names = cuda_devices()
-        count = int(job.gpu.partition(":")[2] or 1)
-        if count > 1:
-            fix = "launch.gpu with one device, or seeds side by side on several"
-            return Finding("fail", "device", f"{job.gpu}: a local run uses one CUDA device", fix)
-        if not names:
+            return Finding("pass", "device", f"CPU with {cores} cores, {cores // job.processes} a process")
+        names = self.cuda
+        if len(names) < job.processes:
             fix = "--set launch.gpu=null for the CPU, or another launcher with --on"
-            return Finding("fail", "device", f"{job.gpu} is asked for; nvidia-smi finds no GPU here", fix)
+            found = f"nvidia-smi finds {len(names) or 'no'} GPU here"
+            return Finding("fail", "device", f"{job.gpu} is asked for, one a process; {found}", fix)
         wanted = job.gpu.partition(":")[0].rstrip("!")
         if not any(wanted in name for name in names.values()):
             found = ", ".join(names.values())
             return Finding("warn", "device", f"{wanted} is asked for, here is {found}; times will differ")
         return Finding("pass", "device", f"{len(names)} x {next(iter(names.values()))}")
 
+    @cached_property
+    def cuda(self) -> dict[str, str]:
+        """The devices, asked for once: the question takes a moment, and runs are timed."""
+        return cuda_devices()
+
     def capacity(self, job: Job) -> int:
-        return 1 if job.gpu is None else max(1, len(cuda_devices()))
+        return 1 if job.gpu is None else max(1, len(self.cuda) // job.processes)
 
     def submit(self, job: Job) -> Handle:
         run = job.run
@@ -72,8 +76,9 @@ class LocalLauncher:
         handle: Handle = {"launcher": self.name, "run_dir": root, "pid": None, "detached": job.is_detached}
         environment = dict(os.environ)
         if job.gpu is not None:
-            handle["device"] = environment["CUDA_VISIBLE_DEVICES"] = self.free_device(run.root.parent.parent)
-            self.devices[run.run_id] = handle["device"]
+            handle["devices"] = self.devices[run.run_id] = self.free_devices(run.root.parent.parent, job.processes)
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(handle["devices"])
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         write_handle(run, handle)
         child = self.children[run.run_id] = self.spawn(job, environment)
         handle |= {"pid": child.pid, "started": process_start(child.pid)}
@@ -86,6 +91,7 @@ class LocalLauncher:
         Raises: LauncherError when it cannot be started.
         """
         command = [sys.executable, "-P", "-m", "trainer", str(job.run.root.resolve())]
+        command += ["--processes", str(job.processes)]
         receiver, sender = os.pipe()
         if not job.is_detached:
             command += ["--lifeline", str(receiver)]
@@ -144,17 +150,18 @@ class LocalLauncher:
             # Of two commands that started this run at the same moment, the other one's trainer got the lock.
             os.kill(pid, signal.SIGTERM)
 
-    def free_device(self, runs_dir: Path) -> str:
-        """The first CUDA device that no run of ours, of this command or another, is on.
+    def free_devices(self, runs_dir: Path, count: int) -> list[str]:
+        """The first CUDA devices that no run of ours, of this command or another, is on.
 
-        Raises: LauncherError when all are taken.
+        Raises: LauncherError when there are not so many.
         """
         handles = [read_or_empty(run.handle) for run in find_runs(runs_dir)]
-        taken = {*self.devices.values(), *(handle.get("device") for handle in handles if is_running(handle))}
-        free = [index for index in cuda_devices() if index not in taken]
-        if not free:
-            raise LauncherError("every CUDA device here has a run of ours")
-        return free[0]
+        lists = [*self.devices.values(), *(handle.get("devices") or [] for handle in handles if is_running(handle))]
+        taken = {device for devices in lists for device in devices}
+        free = [index for index in self.cuda if index not in taken]
+        if len(free) < count:
+            raise LauncherError(f"{count} CUDA devices are needed, {len(free)} here have no run of ours")
+        return free[:count]
 
     def release(self, run_id: str) -> None:
         """Nothing; the device and the pipe of an ended job are free."""
@@ -167,22 +174,27 @@ class LocalLauncher:
 def ended(run: RunDirectory, code: int | None) -> JobStatus:
     """The status of a job that is over. A last word counts only if the job ended with the code it was left with."""
     if code is not None and code < 0:
-        return JobStatus("ended", code, f"the trainer was killed by signal {-code}")
+        return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
     state = run.read_state()
     return JobStatus("ended", code, (state.get("error") or "") if state.get("exit_code") == code else "")
 
 
 def cuda_devices() -> dict[str, str]:
     """Names of the CUDA devices that a child of ours may use, by index; CUDA_VISIBLE_DEVICES is respected."""
-    query = ["nvidia-smi", "--query-gpu=index,name", "--format=csv,noheader"]
+    query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
-    pairs = (line.partition(",") for line in listing.splitlines() if line.strip())
-    names = {index.strip(): name.strip() for index, _, name in pairs}
+    rows = [[part.strip() for part in line.split(",", 2)] for line in listing.splitlines() if line.count(",") >= 2]
+    names = {index: name for index, _, name in rows}
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return names if visible is None else {index: names[index] for index in visible.split(",") if index in names}
+    if visible is None:
+        return names
+    wanted = [word.strip() for word in visible.split(",")]
+    # By number, or as schedulers write it by identifier, which may be cut short.
+    chosen = [index for word in wanted for index, uuid, _ in rows if word and (word == index or uuid.startswith(word))]
+    return {index: names[index] for index in chosen}
 
 
 def process_start(pid: int) -> str | None:

@@ -140,7 +140,7 @@ def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: P
 
 def job_of(run: RunDirectory, launch: Launch, is_detached: bool) -> Job:
     """A run as a launcher sees it."""
-    return Job(run=run, gpu=launch.gpu, processes=launch.processes, options=launch.options, is_detached=is_detached)
+    return Job(run=run, gpu=launch.gpu, processes=launch.world_size, options=launch.options, is_detached=is_detached)
 
 
 def check_same_origin(run: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:

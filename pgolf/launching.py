@@ -30,7 +30,7 @@ class Job:
     gpu: str | None
     """Kind and number such as "H100:8"; None is the CPU."""
     processes: int
-    """Processes that are to share the run."""
+    """Processes that are to share the run; with a GPU, one a device."""
     options: dict[str, Any]
     """Validated by the launcher's Options."""
     is_detached: bool

@@ -5,49 +5,31 @@ It reads nothing else of the run but the float weights kept before quantization,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, decode_artifact
-from trainer.data.manifest import read_split
-from trainer.data.shards import map_shard
-from trainer.evaluation.byte_counts import ByteCounts, load_tokenizer
 from trainer.evaluation.ledger import ScoreLedger, bits_per_byte, write_ledger
 from trainer.evaluation.scoring import score_stream
+from trainer.evaluation.validation import ValidationText, read_validation
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import EvaluationRecipe, Sliding
 from trainer.recipe.files import DataFiles, RunFiles, write_json
 from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.failure import DataRefused
-from trainer.runtime.journal import RunJournal
+from trainer.runtime.journal import journal_of
 from trainer.runtime.stop import StopRequest
+from trainer.runtime.world import World
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationText:
-    """All validation tokens, and the bytes of each target."""
-
-    tokens: NDArray[np.uint16]
-    byte_counts: NDArray[np.uint16] = field(repr=False)
-
-    @property
-    def bytes(self) -> int:
-        return int(self.byte_counts.sum(dtype=np.int64))
-
-
-def score_artifact(files: RunFiles, data: DataFiles, device: torch.device, stop: StopRequest) -> None:
-    """Nothing; scores.json and ledger.npz are written.
+def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopRequest) -> None:
+    """Nothing; scores.json and ledger.npz are written. Processes that share the work score every so many-th batch.
 
     Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is, Stopped when asked to.
     """
     clock = PhaseClock()
-    journal = RunJournal(files)
+    journal = journal_of(files, world.is_chief)
     journal.report(phase="decode")
     with clock.phase("decode"):
         card, weights = decode_artifact(files.model)
@@ -56,18 +38,21 @@ def score_artifact(files: RunFiles, data: DataFiles, device: torch.device, stop:
     metrics = []
 
     def follow(stage: str, scored: int) -> None:
-        stop.check()
-        journal.pulse(stage=stage, scored=scored)
+        if world.is_chief:  # the others end with it
+            stop.check()
+        journal.pulse(stage=stage, scored=scored, stage_seconds=clock.running_seconds)
 
     if kept := read_prequant(files):
         with clock.phase("prequant"):
-            prequant, _ = score_weights(card, kept, text, device, follow, "prequant")
+            prequant, _ = score_weights(card, kept, text, world, follow, "prequant")
         metrics.append(prequant)
         journal.say(describe_metric(prequant))
     with clock.phase("evaluate"):
-        roundtrip, ledger = score_weights(card, weights, text, device, follow, "roundtrip")
+        roundtrip, ledger = score_weights(card, weights, text, world, follow, "roundtrip")
     metrics.append(roundtrip)
     journal.say(describe_metric(roundtrip))
+    if not world.is_chief:
+        return
     write_ledger(files.ledger, ledger.nats, text.byte_counts)
     write_json(files.scores, {"metrics": metrics, "headline": roundtrip, "seconds": clock.finished})
 
@@ -82,31 +67,11 @@ def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
         return None
 
 
-def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
-    """The validation shards in one piece.
-
-    Raises: DataRefused when they hold fewer than two tokens, one that the tokenizer does not have, or other bytes than
-    their text.
-    """
-    tokenizer = load_tokenizer(data.tokenizer, vocabulary_size)
-    split = read_split(data, "validation", vocabulary_size)
-    tokens = np.concatenate([map_shard(shard) for shard in split.shards]) if split.shards else np.empty(0, np.uint16)
-    if len(tokens) < 2 or int(tokens.max()) >= vocabulary_size:
-        raise DataRefused(f"{data.root}: validation tokens do not fit a tokenizer of {vocabulary_size} pieces")
-    text = ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens))
-    if text.bytes != split.bytes:
-        raise DataRefused(
-            f"{data.root}: the tokens count {text.bytes:,} bytes, the validation text has {split.bytes:,}; "
-            "bits per byte would be wrong. Prepare the data again"
-        )
-    return text
-
-
 def score_weights(
     card: ModelCard,
     weights: dict[str, Tensor],
     text: ValidationText,
-    device: torch.device,
+    world: World,
     follow: Callable[[str, int], None],
     stage: str,
 ) -> tuple[dict[str, Any], ScoreLedger]:
@@ -117,10 +82,10 @@ def score_weights(
     clock = PhaseClock()
     with clock.phase("evaluate"):
         score_stream(
-            model.to(device),
+            model.to(world.device),
             ledger,
             card.evaluation,
-            device,
+            world,
             lambda scored: follow(stage, scored),
         )
     nats, targets = ledger.totals()

@@ -4,21 +4,24 @@ import time
 from statistics import median
 
 from trainer.recipe.files import write_json
-from trainer.runtime.device import choose_device
+from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
-from trainer.runtime.journal import RunJournal
+from trainer.runtime.journal import SilentJournal
+from trainer.runtime.world import World
 from trainer.training import Training
 
 WARMUP_STEPS = 2
 
 
-def time_steps(job: TrainingJob, steps: int) -> None:
+def time_steps(job: TrainingJob, steps: int, world: World) -> None:
     """Nothing; timing.json holds the median seconds of `steps` training steps, after two that do not count."""
-    training = Training(job, choose_device(job.run["device"]), RunJournal(job.files))
+    training = Training(job, world, SilentJournal(), PhaseClock())
     training.model.train()
     seconds = []
     for _ in range(WARMUP_STEPS + steps):
         began = time.perf_counter()
         training.train_step(1.0).item()
         seconds.append(time.perf_counter() - began)
-    write_json(job.files.root / "timing.json", {"step_seconds": median(seconds[WARMUP_STEPS:]), "steps": steps})
+    training.batches.close()
+    if world.is_chief:
+        write_json(job.files.root / "timing.json", {"step_seconds": median(seconds[WARMUP_STEPS:]), "steps": steps})

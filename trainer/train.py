@@ -9,42 +9,48 @@ import sys
 import time
 from typing import Any
 
-import torch
-
 from trainer.codec.container import ModelCard, encode_artifact
+from trainer.evaluation.validation import read_validation
 from trainer.quantizer.quantizer import quantize_model
+from trainer.recipe.endings import describe_end
 from trainer.recipe.files import read_json, write_json
 from trainer.recipe.inventory import inventory
 from trainer.runtime.checkpoint import write_checkpoint
-from trainer.runtime.device import check_same_environment, choose_device, describe_environment
+from trainer.runtime.clock import PhaseClock
+from trainer.runtime.device import check_same_environment, describe_environment
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
-from trainer.runtime.journal import RunJournal
+from trainer.runtime.journal import journal_of
 from trainer.runtime.stop import StopRequest
+from trainer.runtime.world import World
 from trainer.training import Training
 
 POLL_SECONDS = 0.1
 
 
-def run_job(job: TrainingJob, stop: StopRequest) -> None:
-    """Nothing; result.json is written.
+def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
+    """Nothing; result.json is written. Processes that share the run train, and the chief goes on alone.
 
     Raises: RunFailure saying what went wrong, Stopped when asked to stop.
     """
     recipe, files = job.recipe, job.files
-    journal = RunJournal(files)
-    journal.report(phase="start", error=None)
-    device = choose_device(job.run["device"])
-    environment = pin_environment(job, device)
+    journal = journal_of(files, world.is_chief)
+    journal.report(phase="prepare", error=None)
+    clock = PhaseClock()
+    with clock.phase("prepare"):
+        environment = pin_environment(job, world)
+        read_validation(job.data, recipe.vocabulary_size)  # what cannot be scored is refused before it costs training
+        training = Training(job, world, journal, clock)
+        training.resume()
 
-    training = Training(job, device, journal)
-    training.resume()
     training.run(stop)
+    if not world.is_chief:
+        return
 
     weights = training.average.candidate()
     write_checkpoint(files.prequant, {name: weight.cpu() for name, weight in weights.items()})
     journal.report(phase="quantize")
-    with training.clock.phase("quantize"):
+    with clock.phase("quantize"):
         tensors = inventory(recipe.model, recipe.vocabulary_size)
         quantized = quantize_model(recipe.quantizer, tensors, weights)
     stop.check()
@@ -57,23 +63,24 @@ def run_job(job: TrainingJob, stop: StopRequest) -> None:
         evaluation=recipe.evaluation,
     )
     files.artifact.mkdir(exist_ok=True)
-    with training.clock.phase("encode"):
+    with clock.phase("encode"):
         streams = encode_artifact(files.model, card, quantized, recipe.codec)
     artifact = count_bytes(job, streams)
 
-    score_elsewhere(job, stop)
+    score_elsewhere(job, stop, world.size)
     write_result(job, training, environment, artifact)
     journal.report(phase="finished")
 
 
-def pin_environment(job: TrainingJob, device: torch.device) -> dict[str, Any]:
+def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
     """The environment of this run, as it stands in run.json from its first attempt on.
 
     Raises: ResumeRefused when it began in another one.
     """
-    environment = describe_environment(device)
+    environment = describe_environment(world.device, world.size)
     check_same_environment(environment, job.run.get("environment"))
-    write_json(job.files.run, job.run | {"environment": environment})
+    if world.is_chief:
+        write_json(job.files.run, job.run | {"environment": environment})
     return environment
 
 
@@ -87,14 +94,15 @@ def count_bytes(job: TrainingJob, streams: dict[str, int]) -> dict[str, int]:
     return artifact
 
 
-def score_elsewhere(job: TrainingJob, stop: StopRequest) -> None:
+def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None:
     """Nothing; a process that has not trained has decoded and scored the artifact.
 
     That process holds the end of a pipe whose other end is here, and so it does not outlive this one.
     Raises: RunFailure with the exit code of that process if it failed.
     """
     receiver, sender = os.pipe()
-    command = [sys.executable, "-P", "-m", "trainer", str(job.files.root), "--score", "--lifeline", str(receiver)]
+    command = [sys.executable, "-P", "-m", "trainer", str(job.files.root), "--score"]
+    command += ["--processes", str(processes), "--lifeline", str(receiver)]
     with subprocess.Popen(command, pass_fds=(receiver,)) as scoring:
         os.close(receiver)
         while scoring.poll() is None:
@@ -106,7 +114,9 @@ def score_elsewhere(job: TrainingJob, stop: StopRequest) -> None:
     if scoring.returncode == Stopped.exit_code:
         raise Stopped("stopped while scoring; the same command resumes")
     if scoring.returncode:
-        failure = RunFailure(read_json(job.files.state).get("error") or f"scoring ended with {scoring.returncode}")
+        failure = RunFailure(
+            read_json(job.files.state).get("error") or f"scoring was {describe_end(scoring.returncode)}"
+        )
         failure.exit_code = max(1, scoring.returncode)
         raise failure
 
@@ -122,7 +132,7 @@ def write_result(job: TrainingJob, training: Training, environment: dict[str, An
         identity
         | {
             "ruleset": job.run["ruleset"],
-            "deterministic": job.recipe.budget.clock != "seconds" and training.device.type == "cpu",
+            "deterministic": job.recipe.budget.clock != "seconds" and training.world.device.type == "cpu",
             "metrics": scores["metrics"],
             "headline": headline,
             "artifact": artifact,

@@ -1,37 +1,27 @@
 """The pgolf command: wires the groups and renders errors."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from pgolf.cli.console import progress_console
-from pgolf.cli.data import data_app
-from pgolf.cli.launchers import launchers
-from pgolf.cli.preflight import preflight
-from pgolf.cli.report import report
-from pgolf.cli.run import run
-from pgolf.cli.seeds import seeds
-from pgolf.cli.spec import spec_app
-from pgolf.cli.status import cancel, logs, status
+from pgolf.cli.commands import LazyCommands, markup_mode
 from pgolf.errors import Interrupted, MachineError, PgolfError
 
 app = typer.Typer(
+    cls=LazyCommands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=markup_mode(),
     help="Train language models that must fit in 16,000,000 bytes: validate, preflight, run, report.",
 )
-for command in (run, seeds, preflight, report, status, logs, cancel, launchers):
-    app.command()(command)
-app.add_typer(spec_app, name="spec")
-app.add_typer(data_app, name="data")
 
 
 def print_version(is_wanted: bool) -> None:
     if is_wanted:
+        from importlib.metadata import version
+
         typer.echo(version("pgolf"))
         raise typer.Exit
 
@@ -65,5 +55,9 @@ def main() -> None:
 
 def complain(error: PgolfError) -> int:
     """The exit code of an error, which stands on stderr."""
+    from rich.markup import escape
+
+    from pgolf.cli.console import progress_console
+
     progress_console().print(f"[bold red]error:[/bold red] {escape(str(error))}")
     return error.exit_code

@@ -43,3 +43,12 @@ def findings_table(findings: list[Finding]) -> Table:
         text = escape(finding.message) + (f"\n[dim]fix: {escape(finding.fix)}[/dim]" if finding.fix else "")
         table.add_row(f"[{STYLES[finding.severity]}]{finding.severity}[/]", finding.rule, text)
     return table
+
+
+def in_time(seconds: float | None) -> str:
+    """Seconds in the unit that people would use."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -1,22 +1,31 @@
 """`pgolf data`: text to shards, and whether shards are what they say."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from pgolf.cli.console import answer_console, findings_table, print_json, say
+from pgolf.cli.fetch_display import fetch_display
 from pgolf.cli.options import Json
 from pgolf.data.corpora import read_documents
+from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
+from pgolf.data.fetched_folder import fetched_here
+from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import Preparation
 from pgolf.data.prepare import prepare as prepare_shards
 from pgolf.data.references import describe_references, read_references
+from pgolf.data.sources import SOURCES
 from pgolf.data.verify import verify_contents
-from pgolf.errors import CheckFailed, UsageError
+from pgolf.errors import CheckFailed, Interrupted, UsageError
 from pgolf.findings import failures
+from pgolf.rulesets.ruleset import load_ruleset
 
 CORPUS_HELP = "A .jsonl or .jsonl.gz file with `text` in each line, a text file, or a folder of such files."
-data_app = typer.Typer(no_args_is_help=True, help="Prepare and verify token shards.")
+data_app = typer.Typer(no_args_is_help=True, help="Prepare, fetch and verify token shards.")
+RULESET = "parameter_golf"
+DATA_FOLDER = Path("data")
 
 
 @data_app.command()
@@ -48,12 +57,96 @@ def prepare(
     if is_json:
         print_json(manifest.model_dump() | {"sha256": manifest.sha256})
         return
-    for name, split in (("train", manifest.train), ("validation", manifest.validation)):
-        typer.echo(f"{name}: {split.documents:,} documents, {split.tokens:,} tokens, {split.bytes:,} bytes")
+    print_splits(manifest)
     references = read_references(out)
     if references is not None:
         typer.echo(f"validation text: {describe_references(references)}")
     typer.echo(f"use it with recipe.data: {{kind: shards, folder: {out}}}")
+
+
+def print_splits(manifest: Manifest) -> None:
+    """Nothing; a line a side."""
+    for name, split in (("train", manifest.train), ("validation", manifest.validation)):
+        typer.echo(f"{name}: {split.documents:,} documents, {split.tokens:,} tokens, {split.bytes:,} bytes")
+
+
+@data_app.command("fetch")
+def fetch_export(
+    name: Annotated[str, typer.Argument(help="A published export; `pgolf data list` shows those that are known.")],
+    train_shards: Annotated[
+        int | None,
+        typer.Option(
+            "--train-shards", metavar="N", help=f"The first N training shards. Default: {DEFAULT_TRAIN_SHARDS}."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder to write. Default: data/NAME.")] = None,
+    repository: Annotated[
+        str | None, typer.Option("--from", metavar="OWNER/REPO", help="Another Hugging Face dataset repository.")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", metavar="URL", help="Another hub; it is sent no token.")
+    ] = None,
+    is_json: Json = False,
+) -> None:
+    """Fetch a published export: every file checked, a stopped fetch goes on, leaky exports refused."""
+    folder = out or DATA_FOLDER / name
+    request = FetchRequest(name, folder, train_shards, repository, endpoint)
+    try:
+        with fetch_display() as display:
+            fetched = fetch(request, load_ruleset(RULESET), display)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"interrupted; what has arrived is in {folder}, the same command goes on from there"
+        ) from None
+    manifest = fetched.manifest
+    if is_json:
+        answer = {"sha256": manifest.sha256, "folder": str(folder), "source": fetched.source, "notes": fetched.notes}
+        print_json(manifest.model_dump() | answer)
+        return
+    print_splits(manifest)
+    typer.echo(f"{fetched.source['repository']} at {fetched.source['revision']}, manifest {manifest.sha256[:12]}")
+    for note in fetched.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"use it with recipe.data: {{kind: shards, folder: {folder}}}")
+
+
+@data_app.command("list")
+def list_exports(is_json: Json = False) -> None:
+    """The exports that are known by name, and which of them are in ./data."""
+    ruleset = load_ruleset(RULESET)
+    rows = [
+        {
+            "name": source.name,
+            "repository": source.repository,
+            "vocabulary_size": facts.vocabulary_size if (facts := ruleset.data.get(source.name)) else None,
+            "validation_tokens": facts.validation_tokens if facts else None,
+            "note": source.note,
+            "revision_here": fetched_here(DATA_FOLDER / source.name),
+        }
+        for source in SOURCES.values()
+    ]
+    if is_json:
+        print_json({"exports": rows})
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "repository", "pieces", "validation tokens", f"in ./{DATA_FOLDER}", "note"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*cells(row))
+    answer_console().print(table)
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row for people."""
+    tokens = row["validation_tokens"]
+    return [
+        row["name"],
+        row["repository"],
+        f"{row['vocabulary_size']:,}" if row["vocabulary_size"] else "",
+        f"{tokens[0]:,} to {tokens[1]:,}" if tokens else "",
+        row["revision_here"][:7] if row["revision_here"] else "",
+        row["note"],
+    ]
 
 
 @data_app.command()

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, findings_table, print_json, say
+from pgolf.cli.console import answer_console, findings_table, in_time, print_json, say
 from pgolf.dispatch import with_launcher_findings
 from pgolf.errors import CheckFailed, LauncherError
 from pgolf.findings import Finding
@@ -76,19 +76,10 @@ def describe(found: Preflight) -> list[tuple[str, str]]:
         model, code = found.model_bytes, found.code.bytes
         rows.append(("artifact", f"model {model.estimate:,} + code {code:,} = {model.estimate + code:,} bytes"))
     if found.duration:
-        rows.append(("train", f"{seconds(found.duration.train_seconds)}; {found.duration.basis}"))
-        rows.append(("score", seconds(found.duration.evaluate_seconds)))
+        rows.append(("train", f"{in_time(found.duration.train_seconds)}; {found.duration.basis}"))
+        rows.append(("score", in_time(found.duration.evaluate_seconds)))
     if found.epochs is not None:
         rows.append(("epochs", f"{found.epochs:.2f}"))
     if found.usd is not None:
         rows.append(("cost", f"${found.usd:.2f}"))
     return rows
-
-
-def seconds(value: float | None) -> str:
-    """Seconds in the unit that people would use."""
-    if value is None:
-        return "unknown"
-    if value < 120:
-        return f"{value:.0f} s"
-    return f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:,.1f} h"

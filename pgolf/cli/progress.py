@@ -98,9 +98,13 @@ class LineDisplay:
 
 def describe_state(state: dict[str, Any]) -> str:
     """Loss and speed, in a few words."""
-    if state.get("phase") != "train":
+    if state.get("phase") != "train" or "train_loss" not in state:
         return ""
-    facts = [f"step {state['step']}/{state.get('total') or '?'}", f"loss {state['train_loss']:.3f}"]
+    facts = [
+        f"step {state['step']}/{state.get('total') or '?'}",
+        f"loss {state['train_loss']:.3f}",
+        f"{state['train_bpb']:.3f} bpb",
+    ]
     return ", ".join([*facts, f"{1000 * state['step_seconds']:.0f} ms/step"])
 
 

@@ -14,9 +14,10 @@ from pgolf.errors import UsageError
 from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import LoadedSpec, shipped_specs
+from pgolf.specs.reference import spec_reference
 from trainer.recipe.plan import execution_plan
 
-spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, list, new.")
+spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, reference, list, new.")
 
 NEW_SPEC = """\
 # `pgolf run {file}` runs it; `pgolf spec show {file}` prints every value and where it came from.
@@ -113,13 +114,24 @@ def diff(
 @spec_app.command()
 def schema() -> None:
     """Print the JSON schema of a spec, for editors."""
+    print_json(file_schema())
+
+
+@spec_app.command()
+def reference() -> None:
+    """Print every key of a spec with its type, default and meaning, in Markdown."""
+    typer.echo(spec_reference(file_schema()), nl=False)
+
+
+def file_schema() -> dict[str, Any]:
+    """The JSON schema of a spec file."""
     document = ExperimentSpec.model_json_schema()
     # These two belong to files and not to specs: they are gone once a file is resolved.
     document["properties"] |= {
         "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},
         "overlays": {"type": "object", "description": "Named changes, applied by --with NAME."},
     }
-    print_json(document)
+    return document
 
 
 @spec_app.command("list")

@@ -1,19 +1,25 @@
 """`pgolf status`, `logs`, `cancel`: what files say about runs, and the one thing to tell them."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, print_json, say
-from pgolf.errors import LauncherError
+from pgolf.cli.console import answer_console, in_time, print_json, say
+from pgolf.errors import LauncherError, UsageError
 from pgolf.launching import Handle, load_launcher
 from pgolf.rundir import RunDirectory, find_run, find_runs, follow_file, read_or_empty
 
 REFRESH_SECONDS = 1.0
+SAID = (
+    "phase", "stage", "step", "scored", "total", "progress", "train_loss", "train_bpb", "elapsed_seconds", "error",
+)  # fmt: skip
 
 
 def status(
@@ -22,51 +28,79 @@ def status(
     is_json: options.Json = False,
 ) -> None:
     """Show every run here: where it stands, its step, its loss or score."""
+    if is_json and is_watched:
+        raise UsageError("--watch is for people, --json for programs; ask for one of them")
     if is_json:
         print_json({"runs": [status_json(run) for run in find_runs(runs_dir)]})
-        return
-    console = answer_console()
-    if not is_watched:
-        console.print(status_table(find_runs(runs_dir)))
-        return
-    with Live(status_table(find_runs(runs_dir)), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(REFRESH_SECONDS)
-            live.update(status_table(find_runs(runs_dir)), refresh=True)
+    elif not is_watched:
+        answer_console().print(status_table(find_runs(runs_dir)))
+    elif (console := answer_console()).is_terminal:
+        with Live(status_table(find_runs(runs_dir)), console=console, auto_refresh=False) as live:
+            for runs in looks(runs_dir):
+                live.update(status_table(runs), refresh=True)
+    else:
+        for runs in looks(runs_dir):
+            console.print(status_table(runs))
+
+
+def looks(runs_dir: Path) -> Iterator[list[RunDirectory]]:
+    """The runs here, again and again."""
+    while True:
+        yield find_runs(runs_dir)
+        time.sleep(REFRESH_SECONDS)
 
 
 def status_json(run: RunDirectory) -> dict[str, Any]:
     """A run as its files describe it at this moment."""
     said = run.read_state()
     facts: dict[str, Any] = {"run_id": run.run_id, "run_dir": str(run.root), "state": run.state}
-    facts |= {key: said.get(key) for key in ("phase", "step", "total", "train_loss", "error")}
+    facts |= {key: said.get(key) for key in SAID}
     facts["eta_seconds"] = remaining_seconds(said) if facts["state"] == "running" else None
     facts["val_bpb"] = read_or_empty(run.files.result).get("headline", {}).get("val_bpb")
     return facts
 
 
 def remaining_seconds(said: dict[str, Any]) -> float | None:
-    """Seconds of training left at the present speed."""
-    if said.get("phase") != "train" or not said.get("total"):
-        return None
-    return float((said["total"] - said["step"]) * said["step_seconds"])
+    """Seconds left of the training, or of the scoring, at the speed so far."""
+    match said:
+        case {"phase": "evaluate", "scored": scored, "total": total, "stage_seconds": seconds} if scored:
+            return float(seconds * (total - scored) / scored)
+        case {"phase": "train", "step": step, "total": int(total), "step_seconds": seconds}:
+            return float((total - step) * seconds)
+        case {"phase": "train", "progress": progress, "elapsed_seconds": seconds} if progress:
+            return float(seconds * (1 - progress) / progress)  # a budget in seconds has no number of steps
+    return None
 
 
 def status_table(runs: list[RunDirectory]) -> Table:
     """One line a run."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("run", "state", "phase", "step", "train loss", "eta", "val_bpb", "error"):
+    for column in ("run", "state", "phase", "step", "train loss", "train bpb", "trained", "eta", "val_bpb", "error"):
         table.add_column(column)
     for run in runs:
         facts = status_json(run)
-        step = "" if facts["step"] is None else f"{facts['step']}/{facts['total'] or '?'}"
-        loss = "" if facts["train_loss"] is None else f"{facts['train_loss']:.4f}"
-        eta = "" if facts["eta_seconds"] is None else f"{facts['eta_seconds']:.0f} s"
-        score = "" if facts["val_bpb"] is None else f"{facts['val_bpb']:.6f}"
-        table.add_row(
-            facts["run_id"], facts["state"], facts["phase"] or "", step, loss, eta, score, facts["error"] or ""
+        numbers = (
+            in_words(facts["train_loss"], ".4f"),
+            in_words(facts["train_bpb"], ".4f"),
+            "" if facts["elapsed_seconds"] is None else in_time(facts["elapsed_seconds"]),
+            "" if facts["eta_seconds"] is None else in_time(facts["eta_seconds"]),
+            in_words(facts["val_bpb"], ".6f"),
         )
+        phase = " ".join(word for word in (facts["phase"], facts["stage"]) if word)
+        cells = (facts["run_id"], facts["state"], phase, in_steps(facts), *numbers, facts["error"] or "")
+        table.add_row(*map(escape, cells))
     return table
+
+
+def in_steps(facts: dict[str, Any]) -> str:
+    """How far the present phase has come: steps, or scored tokens."""
+    done = facts["scored"] if facts["phase"] == "evaluate" else facts["step"]
+    return "" if done is None else f"{done}/{facts['total'] or '?'}"
+
+
+def in_words(number: float | None, form: str) -> str:
+    """A number for people; nothing where there is none."""
+    return "" if number is None else f"{number:{form}}"
 
 
 def logs(

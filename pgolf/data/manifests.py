@@ -39,8 +39,8 @@ class TokenizerEntry(ManifestPart):
 
     vocabulary_size: int
     sha256: str
-    lossless: bool
-    """Whether every document came back unchanged from its tokens."""
+    lossless: bool | None
+    """Whether every document came back unchanged from its tokens; null where nobody had the documents."""
 
 
 class Manifest(ManifestPart):
@@ -71,7 +71,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate(read_json(path))
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; `pgolf data prepare TEXT --out {folder}` makes one") from None
+        raise DataError(
+            f"{path} is missing; `pgolf data prepare TEXT --out {folder}` makes one, `pgolf data fetch` brings one"
+        ) from None
     except (OSError, ValueError, ValidationError) as error:
         raise DataError(f"{path}: {describe(error)}") from error
 

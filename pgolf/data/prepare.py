@@ -9,6 +9,7 @@ from typing import Any
 
 from pgolf.data.corpora import Document
 from pgolf.data.manifests import Manifest, Split, TokenizerEntry
+from pgolf.data.overlap import measure_overlap
 from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import ScoredBytes, load_tokenizer_file, train_tokenizer
@@ -78,6 +79,9 @@ def prepare(
     )
     on_progress("measuring what an order-2 byte model and brotli make of the validation text")
     write_references(preparation.out, measure_references(texts(train), texts(validation)))
+    overlap = measure_overlap(preparation.out, manifest, tokenizer.bos_id()).finding()
+    if overlap.severity != "pass":
+        on_progress(f"{overlap.message}: near-duplicates that differ in a word; {overlap.fix}")
     manifest.write(preparation.out)
     return manifest
 

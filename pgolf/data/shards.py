@@ -51,20 +51,22 @@ class ShardWriter:
 
 
 def read_shard(path: Path) -> "NDArray[np.uint16]":
-    """The tokens of a shard.
+    """The tokens of a shard, mapped and not read.
 
     Raises: DataError when header or size are not exact.
     """
     import numpy as np
 
-    content = path.read_bytes()
-    header = np.frombuffer(content[:SHARD_HEADER_BYTES], dtype="<i4") if len(content) >= SHARD_HEADER_BYTES else None
-    if header is None or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
-        raise DataError(f"{path} is not a token shard: {len(content):,} bytes that begin with {content[:8]!r}")
-    body = content[SHARD_HEADER_BYTES:]
-    if len(body) != TOKEN_BYTES * header[2]:
-        raise DataError(f"{path}: the header says {header[2]:,} tokens of 2 bytes, {len(body):,} bytes follow it")
-    return np.frombuffer(body, dtype="<u2")
+    size = path.stat().st_size
+    header = np.fromfile(path, dtype="<i4", count=SHARD_HEADER_INTS)
+    if len(header) < SHARD_HEADER_INTS or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
+        raise DataError(f"{path} is not a token shard: {size:,} bytes that begin with {header[:2].tolist()}")
+    body = size - SHARD_HEADER_BYTES
+    if header[2] < 0 or body != TOKEN_BYTES * int(header[2]):
+        raise DataError(f"{path}: the header says {header[2]:,} tokens, {body:,} bytes follow it")
+    if not body:
+        return np.empty(0, dtype=np.uint16)  # nothing to map
+    return np.memmap(path, dtype="<u2", mode="r", offset=SHARD_HEADER_BYTES)
 
 
 def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any]"]:

@@ -37,6 +37,7 @@ def estimate_duration(
     runs_dir: Path,
     spec_sha256: str | None,
     gpu: str | None,
+    processes: int,
     cores: int,
     validation_tokens: int | None,
     step_seconds: float | None,
@@ -44,7 +45,7 @@ def estimate_duration(
     """Training and evaluation seconds: measured steps, else finished runs of this spec, else assumed flop/s."""
     speed, hardware = assumed_speed(gpu, cores)
     weights = sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
-    finished = finished_clocks(runs_dir, spec_sha256, gpu)
+    finished = finished_clocks(runs_dir, spec_sha256, gpu, processes)
     evaluate_seconds = None
     if finished:
         evaluate_seconds = median(clock["evaluate_seconds"] for clock in finished)
@@ -76,8 +77,8 @@ def assumed_speed(gpu: str | None, cores: int) -> tuple[float, str]:
     return ASSUMED_GPU_FLOPS.get(kind.rstrip("!"), UNKNOWN_GPU_FLOPS) * int(number or 1), gpu
 
 
-def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None) -> list[dict[str, float]]:
-    """The clocks of finished, uninterrupted runs of a spec here, on the same kind of device."""
+def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None, processes: int) -> list[dict[str, float]]:
+    """The clocks of finished, uninterrupted runs of a spec here, on the same kind and number of devices."""
     if spec_sha256 is None:
         return []
     results = (read_or_empty(run.files.result) for run in find_runs(runs_dir))
@@ -87,4 +88,5 @@ def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None) ->
         if result.get("spec_sha256") == spec_sha256
         and not result["resumed_from_step"]
         and (result["environment"]["device"] == "cpu") == (gpu is None)
+        and result["environment"].get("processes", 1) == processes
     ]

@@ -119,8 +119,9 @@ def examine_shape(known: Preflight) -> Preflight:
     findings = [
         rules.artifact_size(model_bytes, known.code.bytes, ruleset.artifact_limit_bytes),
         rules.schedule_fits(recipe),
+        rules.processes(recipe, known.spec.launch),
         rules.training_clock(recipe, ruleset),
-        rules.memory(recipe, available),
+        rules.memory(recipe, available, known.spec.launch.world_size),
     ]
     groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
     memory_bytes = training_memory_bytes(recipe)
@@ -149,6 +150,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         runs_dir=runs_dir,
         spec_sha256=known.identity,
         gpu=launch.gpu,
+        processes=launch.world_size,
         cores=len(os.sched_getaffinity(0)),
         validation_tokens=known.located.manifest.validation.tokens if known.located else None,
         step_seconds=step_seconds,

@@ -9,6 +9,7 @@ from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, training_memory_bytes
 from pgolf.preflight.size import ByteEstimate
 from pgolf.rulesets.ruleset import Ruleset
+from pgolf.specs.experiment import Launch
 from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
@@ -49,18 +50,20 @@ def canonical_data(manifest: Manifest, ruleset: Ruleset) -> Finding:
     if known is None:
         message = f"{manifest.name} is not the contest's data; bpb compares only between runs with the same data hash"
         return Finding("warn", "canonical_data", message)
-    if manifest.validation.tokens != known.validation_tokens:
-        message = (
-            f"{manifest.validation.tokens:,} validation tokens, the canonical export has {known.validation_tokens:,}"
-        )
-        return Finding("fail", "canonical_data", message, "fetch the canonical export")
-    return Finding("pass", "canonical_data", f"{known.validation_tokens:,} validation tokens, as published")
+    found = f"{manifest.validation.tokens:,} validation tokens"
+    if not known.has_tokens(manifest.validation.tokens):
+        least, most = known.validation_tokens
+        message = f"{found}, the canonical export has {least:,} to {most:,}"
+        return Finding("fail", "canonical_data", message, f"pgolf data fetch {manifest.name}")
+    return Finding("pass", "canonical_data", f"{found}, as published")
 
 
 def lossless_tokenizer(manifest: Manifest) -> Finding:
     """Whether the bytes that are scored are the bytes of the text."""
     if manifest.tokenizer.lossless:
         return Finding("pass", "lossless_tokenizer", "every document comes back unchanged from its tokens")
+    if manifest.tokenizer.lossless is None:
+        return Finding("pass", "lossless_tokenizer", "a fetched export; its documents are not known here")
     message = "the tokenizer changes some documents; bytes are those of the decoded text"
     return Finding("warn", "lossless_tokenizer", message)
 
@@ -119,10 +122,26 @@ def schedule_fits(recipe: Recipe) -> Finding:
     return Finding("pass", "schedule", f"{steps:,} steps")
 
 
-def memory(recipe: Recipe, available_bytes: int | None) -> Finding:
+def processes(recipe: Recipe, launch: Launch) -> Finding:
+    """Whether the processes of a run can share each of its steps equally."""
+    size, micro_steps = launch.world_size, recipe.schedule.micro_steps
+    if launch.gpu is not None and launch.processes not in (1, launch.devices):
+        fix = f"--set launch.processes={launch.devices}"
+        message = f"{launch.processes} processes for {launch.devices} GPUs; there is one for each"
+        return Finding("fail", "processes", message, fix)
+    if micro_steps % size == 0:
+        return Finding("pass", "processes", f"{size}, with {micro_steps // size} forward passes a step each")
+    message = f"{size} processes cannot share the {micro_steps} forward passes of a step equally"
+    tokens, rest = divmod(recipe.schedule.batch_tokens, size)
+    is_possible = not rest and tokens % recipe.schedule.sequence_tokens == 0
+    fix = f"--set recipe.schedule.micro_batch_tokens={tokens}" if is_possible else f"a batch of {size} equal parts"
+    return Finding("fail", "processes", message, fix)
+
+
+def memory(recipe: Recipe, available_bytes: int | None, processes: int = 1) -> Finding:
     """Whether training fits into this machine's memory."""
-    needed = training_memory_bytes(recipe)
-    message = f"about {needed / 1e9:.1f} GB to train"
+    needed = processes * training_memory_bytes(recipe)
+    message = f"about {needed / 1e9:.1f} GB to train" + (f" in {processes} processes" if processes > 1 else "")
     if available_bytes is None:
         return Finding("pass", "memory", message)
     message += f", {available_bytes / 1e9:.1f} GB free"

@@ -23,6 +23,7 @@ def time_steps(preflight: Preflight) -> float:
         spec, document = run_documents(preflight, run, seed=0, origin={})
         run.create(spec, document, preflight.as_json())
         command = [sys.executable, "-P", "-m", "trainer", str(run.root), "--time-steps", str(TIMED_STEPS)]
+        command += ["--processes", str(preflight.spec.launch.world_size)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
             raise RunFailed(f"--calibrate: {ended.stderr.strip().splitlines()[-1:] or ended.returncode}")

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pgolf.errors import SpecError
 
+# Tokens; logged counts are multiples of 1,024 or 2,048.
+LONGEST_WINDOW = 2048
+
 
 class RulesetPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -17,7 +20,31 @@ class DataFacts(RulesetPart):
     """What is known of a published data set."""
 
     vocabulary_size: int
+    validation_tokens: tuple[int, int]
+    """Least and most tokens that its validation shards may hold: logs tell what was scored, whole windows only."""
+
+    def has_tokens(self, tokens: int) -> bool:
+        """Whether validation shards with so many tokens may be its own."""
+        least, most = self.validation_tokens
+        return least <= tokens <= most
+
+
+class RefusedExport(RulesetPart):
+    """An export in circulation that must not be trained or scored on."""
+
+    name: str
+    explanation: str
+    """What is wrong with it, and what to do."""
     validation_tokens: int
+    """As scored in whole windows; the shards hold up to a window more."""
+    validation_bytes: int | None
+    """Of text, where that tells it apart."""
+    train_shards: list[int]
+    """Numbers of training shards that only it has."""
+
+    def has_tokens(self, tokens: int) -> bool:
+        """Whether validation shards with so many tokens are its own."""
+        return self.validation_tokens <= tokens <= self.validation_tokens + LONGEST_WINDOW
 
 
 class BaselineRow(RulesetPart):
@@ -44,6 +71,7 @@ class Ruleset(RulesetPart):
     validation_bytes: int
     data: dict[str, DataFacts]
     """By the name of the data folder."""
+    refused_exports: list[RefusedExport]
     baselines: dict[str, BaselineRow]
 
     @property

@@ -31,10 +31,20 @@ class Launch(SpecPart):
     """Name of a launcher; `pgolf launchers` lists them."""
     gpu: Annotated[str, Field(pattern=GPU_PATTERN)] | None = None
     """Kind and number, such as "H100:8"; null is the CPU."""
-    processes: Annotated[int, Field(ge=1)] = 1
-    """Processes that share one run."""
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that share one run on CPUs; with GPUs there is one for each of them."""
     options: Annotated[dict[str, JsonValue], AfterValidator(finite_json)] = {}
     """What the launcher itself understands."""
+
+    @property
+    def devices(self) -> int:
+        """Devices asked for; the CPU counts as one."""
+        return 1 if self.gpu is None else int(self.gpu.partition(":")[2] or 1)
+
+    @property
+    def world_size(self) -> int:
+        """Processes that share one run."""
+        return max(self.processes, self.devices)
 
 
 class Spend(SpecPart):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from launchers.local import LocalLauncher, cuda_devices, ended
+from pgolf.errors import LauncherError
 from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf, run_pgolf
@@ -84,6 +85,7 @@ def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf
     (row,) = pgolf("status", "--json").json["runs"]
     assert (row["state"], row["phase"]) == ("running", "train")
     assert row["eta_seconds"] > 0
+    assert 0 < row["train_bpb"] < 10
     assert "train_loss" in pgolf("logs", "seed-1337").out
     elsewhere = pgolf("logs", run_dir, cwd=tmp_path.parent)
     assert "train_loss" in elsewhere.out
@@ -134,9 +136,42 @@ def test_a_gpu_that_is_not_here_is_a_finding(tmp_path: Path) -> None:
     assert (finding.severity, finding.rule) == ("fail", "device")
 
 
-def test_several_processes_are_refused_and_not_ignored(tmp_path: Path) -> None:
-    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu=None, processes=4, options={}, is_detached=False)
-    assert {finding.rule: finding.severity for finding in LocalLauncher().check(job)}["processes"] == "fail"
+SMI = """#!/bin/sh
+echo "0, GPU-aaaa-1111, NVIDIA H100 80GB HBM3"
+echo "1, GPU-bbbb-2222, NVIDIA H100 80GB HBM3"
+"""
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, ["0", "1"]), ("1", ["1"]), ("1, 0", ["1", "0"]), ("GPU-bbbb", ["1"]), ("", []), ("7", [])],
+)
+def test_devices_are_those_that_are_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [*cuda_devices()] == expected
+    launcher = LocalLauncher()
+    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu="H100:2", processes=2, options={}, is_detached=False)
+    (finding,) = launcher.check(job)
+    assert finding.severity == ("pass" if len(expected) == 2 else "fail")
+    if len(expected) == 2:
+        assert launcher.free_devices(tmp_path, 2) == expected
+        launcher.devices["another"] = ["0"]
+        assert launcher.free_devices(tmp_path, 1) == ["1"]
+        with pytest.raises(LauncherError, match="2 CUDA devices are needed, 1 here"):
+            launcher.free_devices(tmp_path, 2)
+
+
+def test_more_processes_than_cores_is_a_warning(tmp_path: Path) -> None:
+    job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu=None, processes=400, options={}, is_detached=False)
+    (finding,) = LocalLauncher().check(job)
+    assert (finding.severity, finding.rule) == ("warn", "device")
 
 
 def test_more_detached_runs_than_fit_are_refused(pgolf: Pgolf, tmp_path: Path) -> None:
@@ -152,7 +187,8 @@ def test_a_trainer_that_could_not_say_why_is_known_by_its_exit_code(tmp_path: Pa
     run.files.state.write_text('{"phase": "failed", "error": "of an earlier attempt", "exit_code": 5}')
     assert ended(run, 6) == JobStatus("ended", 6, "")
     assert ended(run, 5) == JobStatus("ended", 5, "of an earlier attempt")
-    assert ended(run, -9).message == "the trainer was killed by signal 9"
+    assert ended(run, -9).message.startswith("the trainer was killed by signal 9, by hand or")
+    assert "cut short" in ended(run, -7).message
 
 
 def test_the_built_in_launcher_comes_through_the_plugin_door() -> None:

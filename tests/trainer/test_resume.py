@@ -55,7 +55,7 @@ def kill_when(run: RunDirectory, phase: str) -> None:
         os.killpg(trainer.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("phases", [("train",), ("train", "evaluate"), ("start", "decode")], ids="-".join)
+@pytest.mark.parametrize("phases", [("train",), ("train", "evaluate"), ("prepare", "evaluate")], ids="-".join)
 def test_a_killed_run_ends_with_the_same_bits(
     long_run: RunDirectory, same_run: RunDirectory, phases: tuple[str, ...]
 ) -> None:

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 import torch
 
+from pgolf.cli.status import remaining_seconds
 from pgolf.rundir import RunDirectory
-from tests.trainer.small import small_recipe
+from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
+from trainer.data.batches import MicroBatch
+from trainer.optimizer.warmdown import warmdown_multiplier
 from trainer.recipe.files import write_json
+from trainer.runtime.clock import PhaseClock
 from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
 from trainer.training import Training
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def job(micro_run: RunDirectory, tmp_path: Path) -> TrainingJob:
 
 def training(job: TrainingJob, **changes: Any) -> Training:
     recipe = small_recipe(**changes)
-    return Training(replace(job, recipe=recipe), CPU, RunJournal(job.files))
+    return Training(replace(job, recipe=recipe), ALONE, RunJournal(job.files), PhaseClock())
 
 
 def test_micro_batches_add_up_to_the_batch(job: TrainingJob) -> None:
@@ -68,9 +70,40 @@ def test_a_loss_that_is_no_number_ends_the_run_before_a_checkpoint_holds_it(job:
     broken.resume()
     with torch.no_grad():
         broken.parameters["flat.0.mlp.up"].fill_(float("nan"))
-    with pytest.raises(TrainingFailed, match=r"step \d+ is nan; the last good checkpoint is step-00000012\.ckpt"):
+    with pytest.raises(TrainingFailed, match=r"step 13 is not a number; .* step-00000012\.ckpt"):
         broken.run(StopRequest())
     assert broken.checkpoints.newest_first() == before
+
+
+def test_weights_that_an_update_has_broken_reach_no_checkpoint(
+    job: TrainingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = training(job, budget__train=400)
+
+    def break_weights(step: int, multiplier: float) -> None:
+        made.parameters["flat.1.mlp.up"].data.fill_(float("inf"))
+
+    for _ in range(3):
+        made.train_step(1.0)
+    made.write_checkpoint()
+    monkeypatch.setattr(made.optimizer, "step", break_weights)
+    made.train_step(1.0)  # its loss is of the weights before
+    with pytest.raises(TrainingFailed, match=r"flat\.1\.mlp\.up is not finite .* step 4, .* step-00000003\.ckpt"):
+        made.write_checkpoint()
+    again = training(job, budget__train=400)
+    again.resume()
+    assert again.step == 3
+    assert all(parameter.isfinite().all() for parameter in again.parameters.values())
+
+
+def test_under_a_clock_of_seconds_a_hundred_steps_are_logged_and_not_all(job: TrainingJob) -> None:
+    clock = {"schedule__clock": "seconds", "budget__clock": "seconds"}
+    made = training(job, **clock, budget__train=3)
+    made.run(StopRequest())
+    assert made.step > 150
+    assert 50 < len(RunDirectory(job.files.root).read_metrics()) <= 102
+    state = RunDirectory(job.files.root).read_state()
+    assert remaining_seconds({**state, "progress": 0.25, "elapsed_seconds": 1.0}) == 3.0
 
 
 def test_under_a_clock_of_seconds_it_stops_in_time_and_has_warmed_down(job: TrainingJob) -> None:
@@ -97,4 +130,44 @@ def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path:
     moved = tmp_path / "elsewhere"
     shutil.copytree(job.data.root, moved)
     write_json(job.files.run, job.run | {"data_folder": str(moved)})
-    assert Training(read_job(tmp_path), CPU, RunJournal(job.files)).train_step(1.0).item() > 0
+    assert Training(read_job(tmp_path), ALONE, RunJournal(job.files), PhaseClock()).train_step(1.0).item() > 0
+
+
+LOADERS = ["{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}"]
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_training_goes_on_to_the_same_bits_whatever_the_loader(job: TrainingJob, loader: str) -> None:
+    steady = training(job, schedule__loader=loader)
+    steady.run(StopRequest())
+    shutil.rmtree(job.files.checkpoints)
+    first = training(job, schedule__loader=loader)
+    for _ in range(5):
+        first.train_step(warmdown_multiplier(first.recipe.schedule, first.progress))
+    first.write_checkpoint()
+    first.batches.close()
+    second = training(job, schedule__loader=loader)
+    second.resume()
+    assert second.step == 5
+    second.run(StopRequest())
+    for name, parameter in steady.parameters.items():
+        assert torch.equal(parameter, second.parameters[name]), name
+
+
+def test_each_order_reads_something_else(job: TrainingJob) -> None:
+    losses = {loader: training(job, schedule__loader=loader).train_step(1.0).item() for loader in LOADERS[:3]}
+    assert len({*losses.values()}) == 3
+
+
+def test_packed_documents_are_kept_apart_in_training(job: TrainingJob) -> None:
+    x_BT, y_BT = random_tokens(2, 64), random_tokens(2, 64, seed=1)
+    x_BT[x_BT == 1] = 2
+    x_BT[:, [0, 20, 21, 40]] = 1
+    documents_BT = torch.tensor([[1] * 20 + [2] + [3] * 19 + [4] * 24] * 2)
+    losses = []
+    for loader in ("{kind: document_packing}", "{kind: sequential}"):
+        made = training(job, schedule__loader=loader)
+        made.model.load_state_dict(awake_model(made.recipe).state_dict())
+        losses.append(made.mean_loss(MicroBatch(x_BT, y_BT)).item())
+    assert losses[0] == pytest.approx(made.model.mean_loss(x_BT, y_BT, documents_BT).item(), abs=1e-6)
+    assert abs(losses[0] - losses[1]) > 1e-3

@@ -1,30 +1,84 @@
-"""Batches in the order of the shards."""
+"""What each forward pass of a step reads."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.data.order import WindowOrder
+from trainer.data.prefetch import Prefetcher
 from trainer.data.shards import TokenStream
 from trainer.recipe.schedule import Warmdown
+from trainer.runtime.world import World
 
 
-class SequentialBatches:
-    """Contiguous batches, one after the other round the circle of shards: a batch is a function of its step alone.
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Inputs and targets of one forward pass. Shapes: (B, T) both."""
 
-    The challenge's loader skips one transition between batches; here the last target is the next batch's first input.
+    x_BT: Tensor
+    y_BT: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StepTokens:
+    """What this rank reads in one step, and the order's state after it."""
+
+    micro_batches: list[Tensor]
+    """One a forward pass, with the target of the last input. Shapes: (B, T + 1) each."""
+    state: dict[str, Any]
+
+
+class BatchReader:
+    """Batches in a given order, read ahead by a thread while the step before computes.
+
+    `state` is of the steps that training has received whole, not of what has been read ahead. Of a step's micro-batches
+    each rank reads an equal, contiguous part.
     """
 
-    def __init__(self, stream: TokenStream, schedule: Warmdown, device: torch.device) -> None:
-        self.stream = stream
-        self.batch_tokens = schedule.batch_tokens
-        self.micro_batch_tokens = schedule.micro_batch_tokens or schedule.batch_tokens
-        self.sequence_tokens = schedule.sequence_tokens
-        self.device = device
+    def __init__(self, stream: TokenStream, order: WindowOrder, schedule: Warmdown, world: World) -> None:
+        self.stream, self.order, self.world = stream, order, world
+        self.window_tokens = schedule.sequence_tokens
+        self.step_windows = schedule.batch_tokens // schedule.sequence_tokens
+        self.micro_windows = schedule.micro_tokens // schedule.sequence_tokens
+        self.state = order.state()
+        self.ahead: Prefetcher[StepTokens] | None = None
 
-    def micro_batches(self, step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs and targets of each forward pass of a step. Shapes: x_BT, y_BT."""
-        start = step * self.batch_tokens
-        for position in range(start, start + self.batch_tokens, self.micro_batch_tokens):
-            tokens = torch.from_numpy(self.stream.read(position, self.micro_batch_tokens + 1)).to(self.device)
-            yield tokens[:-1].view(-1, self.sequence_tokens), tokens[1:].view(-1, self.sequence_tokens)
+    def next_step(self) -> Iterator[MicroBatch]:
+        """This rank's part of the next step, on the world's device."""
+        if self.ahead is None:
+            self.ahead = Prefetcher(self.read_step)
+        step = self.ahead.next()
+        for micro in step.micro_batches:
+            tokens_BT = micro.to(self.world.device, non_blocking=True)
+            yield MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
+        self.state = step.state
+
+    def read_step(self) -> StepTokens:
+        """The next step's tokens, in memory."""
+        windows = np.split(self.order.draw(self.step_windows), self.world.size)[self.world.rank]
+        parts = np.split(windows, len(windows) // self.micro_windows)
+        return StepTokens([self.read_micro_batch(part) for part in parts], self.order.state())
+
+    def read_micro_batch(self, windows: NDArray[np.int64]) -> Tensor:
+        tokens = np.stack([self.stream.read(int(start), self.window_tokens + 1) for start in windows])
+        tokens_BT = torch.from_numpy(tokens)
+        return tokens_BT.pin_memory() if self.world.device.type == "cuda" else tokens_BT
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Nothing; the next step is the one that follows `state`.
+
+        Raises: AssertionError once steps have been read; what was read ahead would be lost.
+        """
+        assert self.ahead is None, "a reader is restored before its first step"
+        self.order.restore(state)
+        self.state = state
+
+    def close(self) -> None:
+        """Nothing; no thread reads ahead any more."""
+        if self.ahead is not None:
+            self.ahead.close()

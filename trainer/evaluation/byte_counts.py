@@ -12,7 +12,7 @@ import numpy as np
 import sentencepiece
 from numpy.typing import NDArray
 
-from trainer.recipe.data import SPACE_MARK
+from trainer.recipe.data import piece_bytes
 from trainer.runtime.failure import DataRefused
 
 
@@ -20,19 +20,10 @@ class ByteCounts:
     """Bytes by target, given the token before it."""
 
     def __init__(self, tokenizer: Any) -> None:
-        size = tokenizer.get_piece_size()
-        self.base = np.zeros(size, dtype=np.int64)
-        self.has_space = np.zeros(size, dtype=bool)
-        self.is_boundary = np.zeros(size, dtype=bool)
-        for token in range(size):
-            if tokenizer.is_control(token) or tokenizer.is_unknown(token) or tokenizer.is_unused(token):
-                self.is_boundary[token] = True
-            elif tokenizer.is_byte(token):
-                self.base[token] = 1
-            else:
-                piece = tokenizer.id_to_piece(token)
-                self.has_space[token] = piece.startswith(SPACE_MARK)
-                self.base[token] = len(piece.removeprefix(SPACE_MARK).replace(SPACE_MARK, " ").encode())
+        pieces = [piece_bytes(tokenizer, token) for token in range(tokenizer.get_piece_size())]
+        self.base = np.array([piece.own for piece in pieces], dtype=np.int64)
+        self.has_space = np.array([piece.has_space for piece in pieces])
+        self.is_boundary = np.array([piece.is_boundary for piece in pieces])
 
     def of_targets(self, tokens: NDArray[np.integer[Any]]) -> NDArray[np.uint16]:
         """Bytes of each token but the first. Shapes: (n,) -> (n - 1,)."""

@@ -66,7 +66,7 @@ class ScoreLedger:
         return float(self.nats.sum(dtype=np.float64)), len(self.nats)
 
 
-def bits_per_byte(nats: float, byte_count: int) -> float:
+def bits_per_byte(nats: float, byte_count: float) -> float:
     """Bits per byte (bpb) of `nats` spread over `byte_count` bytes of text."""
     return nats / NATS_PER_BIT / byte_count
 

@@ -1,7 +1,7 @@
 """Scoring a model under a protocol. A protocol asks a model only for logits."""
 
 from collections.abc import Callable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from trainer.evaluation.windows import Window, windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.runtime.device import precision
+from trainer.runtime.world import World
 
 # Tokens of a forward pass: enough to keep two cores or a GPU busy, few enough that the logits fit.
 PASS_TOKENS = {"cpu": 4_096, "cuda": 65_536}
@@ -24,14 +25,20 @@ def score_stream(
     model: GptModel,
     ledger: ScoreLedger,
     recipe: EvaluationRecipe,
-    device: torch.device,
+    world: World,
     on_progress: Callable[[int], None],
 ) -> None:
-    """Nothing; the ledger holds the score of every target. `on_progress` hears how many there are."""
+    """Nothing; the ledger holds the score of every target. `on_progress` hears how many there are.
+
+    Processes take turns: of each round of batches one is this process's, and all of them commit all scores in order.
+    """
     model.eval()
-    for batch in same_shape_batches(windows(recipe, len(ledger.nats)), PASS_TOKENS[device.type]):
-        nats = score_windows(model, ledger.tokens, batch, device)
-        ledger.commit(batch[0].first_target, nats)
+    batches = same_shape_batches(windows(recipe, len(ledger.nats)), PASS_TOKENS[world.device.type])
+    while shared := list(islice(batches, world.size)):
+        mine = score_windows(model, ledger.tokens, shared[min(world.rank, len(shared) - 1)], world.device)
+        lengths = [sum(window.scored for window in batch) for batch in shared]
+        for batch, nats in zip(shared, world.gather(mine, lengths), strict=False):
+            ledger.commit(batch[0].first_target, nats)
         on_progress(ledger.committed)
     ledger.check_complete()
 

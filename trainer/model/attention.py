@@ -25,16 +25,22 @@ class GroupedQueryAttention(nn.Module):
         self.output = nn.Parameter(torch.zeros(model.width, model.width))
         self.q_gain = nn.Parameter(torch.full((self.heads,), model.attention.q_gain))
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary) -> Tensor:
-        """What each token gathers from those before it and itself. Shapes: (B, T, D) -> (B, T, D)."""
+    def forward(self, x_BTD: Tensor, scale_D: Tensor, rotary: Rotary, mask_B1TT: Tensor | None = None) -> Tensor:
+        """What each token gathers from those before it and itself, or from those that the mask allows, each channel
+        scaled. Scaling the rows of the last matrix is the same for far fewer numbers.
+
+        Shapes: (B, T, D) -> (B, T, D).
+        """
         q_BHTE = split_heads(F.linear(x_BTD, self.query), self.heads)
         k_BKTE = split_heads(F.linear(x_BTD, self.key), self.kv_heads)
         v_BKTE = split_heads(F.linear(x_BTD, self.value), self.kv_heads)
         q_BHTE = rotary.rotate(rms_norm(q_BHTE)) * self.q_gain.to(q_BHTE.dtype)[:, None, None]
         k_BKTE = rotary.rotate(rms_norm(k_BKTE))
         is_grouped = self.heads != self.kv_heads
-        y_BHTE = F.scaled_dot_product_attention(q_BHTE, k_BKTE, v_BKTE, is_causal=True, enable_gqa=is_grouped)
-        return F.linear(y_BHTE.transpose(1, 2).flatten(2), self.output)
+        y_BHTE = F.scaled_dot_product_attention(
+            q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=is_grouped
+        )
+        return F.linear(y_BHTE.transpose(1, 2).flatten(2), scale_D[:, None] * self.output)
 
 
 def split_heads(x_BTD: Tensor, heads: int) -> Tensor:

@@ -23,10 +23,10 @@ class Block(nn.Module):
         if model.topology.input_mix:
             self.input_mix = nn.Parameter(torch.stack((torch.ones(model.width), torch.zeros(model.width))))
 
-    def forward(self, x_BTD: Tensor, first_BTD: Tensor, rotary: Rotary) -> Tensor:
+    def forward(self, x_BTD: Tensor, first_BTD: Tensor, rotary: Rotary, mask_B1TT: Tensor | None = None) -> Tensor:
         """The stream after this block; `first_BTD` is the stream as the embedding left it."""
         if self.input_mix is not None:
             x_BTD = self.input_mix[0] * x_BTD + self.input_mix[1] * first_BTD
-        x_BTD = x_BTD + self.attention_scale * self.attention(rms_norm(x_BTD), rotary)
-        mlp_BTD: Tensor = self.mlp(rms_norm(x_BTD))
-        return x_BTD + self.mlp_scale * mlp_BTD
+        x_BTD = x_BTD + self.attention(rms_norm(x_BTD), self.attention_scale, rotary, mask_B1TT)
+        mlp_BTD: Tensor = self.mlp(rms_norm(x_BTD), self.mlp_scale)
+        return x_BTD + mlp_BTD

@@ -15,6 +15,6 @@ class ReluSquaredMlp(nn.Module):
         self.up = nn.Parameter(torch.empty(model.hidden_width, model.width))
         self.down = nn.Parameter(torch.zeros(model.width, model.hidden_width))
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        """Shapes: (B, T, D) -> (B, T, D)."""
-        return F.linear(F.relu(F.linear(x_BTD, self.up)).square(), self.down)
+    def forward(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
+        """The MLP's output, each channel scaled, as in attention. Shapes: (B, T, D) -> (B, T, D)."""
+        return F.linear(F.relu(F.linear(x_BTD, self.up)).square(), scale_D[:, None] * self.down)

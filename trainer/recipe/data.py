@@ -5,7 +5,7 @@ more. Source: the challenge's data format, openai/parameter-golf.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from trainer.recipe.strict import CHECKED, Count
 
@@ -38,3 +38,26 @@ class Embedded:
 
 
 DataRecipe = Shards | Embedded
+
+
+@dataclass(frozen=True, slots=True)
+class PieceBytes:
+    """What one piece of a tokenizer adds to the bytes that are scored."""
+
+    own: int = 0
+    """UTF-8 bytes without a leading space mark."""
+    has_space: bool = False
+    """Whether it begins with the mark, one byte more unless the token before it is a boundary."""
+    is_boundary: bool = False
+    """Whether it is a control, unknown or unused piece."""
+
+
+def piece_bytes(tokenizer: Any, token: int) -> PieceBytes:
+    """The bytes of a piece of a SentencePiece tokenizer, by the challenge's rule."""
+    if tokenizer.is_control(token) or tokenizer.is_unknown(token) or tokenizer.is_unused(token):
+        return PieceBytes(is_boundary=True)
+    if tokenizer.is_byte(token):
+        return PieceBytes(own=1)
+    piece = tokenizer.id_to_piece(token)
+    text = piece.removeprefix(SPACE_MARK).replace(SPACE_MARK, " ")
+    return PieceBytes(own=len(text.encode()), has_space=piece.startswith(SPACE_MARK))

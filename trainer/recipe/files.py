@@ -28,6 +28,10 @@ class RunFiles:
         """Phase, step, pid, heartbeat; replaced whole."""
         return self.root / "state.json"
 
+    def worker_word(self, rank: int) -> Path:
+        """The last word of another process of the run than the chief."""
+        return self.root / f"rank-{rank}.json"
+
     @property
     def lock(self) -> Path:
         """Held by the trainer, and only by it, while it works."""

@@ -1,6 +1,6 @@
 """The model's shape: width, topology, attention, MLP, embedding."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, Positive, RecipeConflict, Strict
@@ -29,7 +29,7 @@ class GroupedQuery:
     """Key/value heads; equal to `heads` for plain multi-head attention."""
     q_gain: Positive = 1.5
     """Initial value of the learned gain of each query head, after QK norm."""
-    rope: Rope = field(default_factory=Rope)
+    rope: Rope = Rope()
     """Rotary position embedding."""
 
     def __post_init__(self) -> None:

@@ -1,8 +1,9 @@
 """What each step sees: how many tokens, in sequences how long, at which share of the learning rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from trainer.recipe.loader import LoaderRecipe, Sequential
 from trainer.recipe.strict import CHECKED, Count, Fraction, RecipeConflict
 
 Clock = Literal["steps", "tokens", "seconds"]
@@ -25,10 +26,22 @@ class Warmdown:
     sequence_tokens: Count
     """Tokens per training sequence."""
     micro_batch_tokens: Count | None = None
-    """Tokens per forward pass, where a whole batch does not fit in memory."""
+    """Tokens per forward pass, where a whole batch does not fit in memory, or several processes are to share it."""
+    loader: LoaderRecipe = field(default=Sequential(), metadata={"discriminator": "kind"})
+    """In which order tokens are read."""
+
+    @property
+    def micro_tokens(self) -> int:
+        """Tokens per forward pass."""
+        return self.micro_batch_tokens or self.batch_tokens
+
+    @property
+    def micro_steps(self) -> int:
+        """Forward passes per optimizer step, over all processes."""
+        return self.batch_tokens // self.micro_tokens
 
     def __post_init__(self) -> None:
-        micro = self.micro_batch_tokens or self.batch_tokens
+        micro = self.micro_tokens
         if self.batch_tokens % micro:
             raise RecipeConflict(
                 f"micro_batch_tokens {micro} does not divide batch_tokens {self.batch_tokens}", "micro_batch_tokens"

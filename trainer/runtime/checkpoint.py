@@ -63,7 +63,7 @@ class CheckpointFolder:
     def write(self, step: int, state: dict[str, Any]) -> None:
         """Nothing; the state of a step is on disk, and only the newest two are."""
         began = time.monotonic()
-        path = self.folder / f"step-{step:08d}.ckpt"
+        path = self.path(step)
         write_checkpoint(path, state)
         for old in self.newest_first()[KEPT_CHECKPOINTS:]:
             old.unlink()
@@ -71,6 +71,9 @@ class CheckpointFolder:
         self.interval = max(SHORTEST_INTERVAL_SECONDS, OVERHEAD_DIVISOR * (self.written_at - began))
         if path.stat().st_size <= SMALL_STATE_BYTES:
             self.interval = min(self.interval, LONGEST_SMALL_INTERVAL_SECONDS)
+
+    def path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}.ckpt"
 
     def newest_first(self) -> list[Path]:
         """Checkpoint files, latest step first."""

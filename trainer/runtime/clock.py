@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Phase = Literal["compile", "train", "calibrate", "quantize", "encode", "decode", "prequant", "evaluate"]
+Phase = Literal["prepare", "compile", "train", "calibrate", "quantize", "encode", "decode", "prequant", "evaluate"]
 
 
 class PhaseClock:
@@ -35,6 +35,11 @@ class PhaseClock:
         current = time.monotonic() - self.started if self.running == name else 0.0
         return self.finished.get(name, 0.0) + current
 
+    @property
+    def running_seconds(self) -> float:
+        """Seconds of the phase that is running, or none."""
+        return 0.0 if self.running is None else self.seconds(self.running)
+
     def state(self) -> dict[str, float]:
         """Seconds by phase, for a checkpoint."""
         totals = dict(self.finished)
@@ -43,5 +48,5 @@ class PhaseClock:
         return totals
 
     def restore(self, state: dict[str, float]) -> None:
+        """Nothing; the phases have taken what they had in `state`, and the present one what it has taken since."""
         self.finished = dict(state)
-        self.started = time.monotonic()

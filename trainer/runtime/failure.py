@@ -21,6 +21,12 @@ class ResumeRefused(RunFailure):
     exit_code = 2
 
 
+class LaunchRefused(RunFailure):
+    """The recipe cannot be run by so many processes."""
+
+    exit_code = 2
+
+
 class DataRefused(RunFailure):
     """A shard, the manifest or the tokenizer is missing or wrong."""
 

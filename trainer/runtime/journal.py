@@ -4,12 +4,32 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.recipe.files import RunFiles, write_json, write_whole
 
 # How often state.json is replaced; `pgolf status` takes a run as silent only after many of these.
 HEARTBEAT_SECONDS = 0.5
+
+
+class Journal(Protocol):
+    """How a process tells the world what it does."""
+
+    def say(self, line: str) -> None: ...
+    def report(self, **facts: Any) -> None: ...
+    def pulse(self, **facts: Any) -> None: ...
+    def record(self, row: dict[str, Any]) -> None: ...
+    def forget_after(self, step: int) -> None: ...
+
+
+class SilentJournal:
+    """A worker's: its chief speaks for all."""
+
+    def say(self, line: str) -> None: ...
+    def report(self, **facts: Any) -> None: ...
+    def pulse(self, **facts: Any) -> None: ...
+    def record(self, row: dict[str, Any]) -> None: ...
+    def forget_after(self, step: int) -> None: ...
 
 
 class RunJournal:
@@ -53,6 +73,11 @@ class RunJournal:
             if row["step"] <= step:
                 kept.append(line + "\n")
         write_whole(self.files.metrics, "".join(kept).encode())
+
+
+def journal_of(files: RunFiles, is_chief: bool) -> Journal:
+    """The journal of one process of a run."""
+    return RunJournal(files) if is_chief else SilentJournal()
 
 
 def append_line(path: Path, line: str) -> None:

@@ -34,6 +34,9 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 def remove_leftovers(files: RunFiles) -> None:
     """Nothing; what a killed trainer was writing when it died is gone. Only for the holder of the lock."""
+    for file in (files.state, files.run, files.metrics, files.ledger, files.scores, files.result):
+        for leftover in files.root.glob(f".{file.name}.*.tmp"):  # the launcher's own files may be in the making
+            leftover.unlink()
     for folder in (files.checkpoints, files.artifact):
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()

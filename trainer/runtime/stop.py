@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from types import FrameType
+from typing import NoReturn
 
 from trainer.runtime.failure import Stopped
 
@@ -17,24 +18,25 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
 
-    def listen(self, lifeline: int | None) -> None:
+    def listen(self, lifeline: int | None, grace_seconds: float = GRACE_SECONDS) -> None:
         """Nothing; from now on SIGINT, SIGTERM and the end of the `lifeline` pipe ask for a stop.
 
-        The launcher holds the other end of the pipe and never writes: whatever kills it closes the pipe.
+        The launcher, or a worker's chief, holds the other end of the pipe and never writes: whatever kills it closes
+        the pipe. The process then has `grace_seconds` to end by itself.
         """
         signal.signal(signal.SIGTERM, self.on_signal)
         signal.signal(signal.SIGINT, self.on_signal)
         if lifeline is not None:
-            threading.Thread(target=self.watch, args=(lifeline,), daemon=True).start()
+            threading.Thread(target=self.watch, args=(lifeline, grace_seconds), daemon=True).start()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
 
-    def watch(self, lifeline: int) -> None:
+    def watch(self, lifeline: int, grace_seconds: float) -> None:
         while os.read(lifeline, 1):
             pass
         self.requested = True
-        timer = threading.Timer(GRACE_SECONDS, os._exit, (Stopped.exit_code,))
+        timer = threading.Timer(grace_seconds, os._exit, (Stopped.exit_code,))
         timer.daemon = True
         timer.start()
 
@@ -44,4 +46,11 @@ class StopRequest:
         Raises: Stopped if a stop was requested.
         """
         if self.requested:
-            raise Stopped("stopped on request; the same command resumes")
+            self.obey()
+
+    def obey(self) -> NoReturn:
+        """Nothing comes after it: this process was asked to stop, or one that shares its run.
+
+        Raises: Stopped.
+        """
+        raise Stopped("stopped on request; the same command resumes")

@@ -1,6 +1,7 @@
 """The main job, as a user does it."""
 
 import json
+import random
 import shutil
 import time
 from itertools import pairwise
@@ -195,9 +196,7 @@ def test_both_shipped_specs_go_the_same_way_and_differ_in_yaml_only(pgolf: Pgolf
 
 def test_your_own_text_becomes_shards_and_trains(pgolf: Pgolf, tmp_path: Path) -> None:
     words = ["golf", "byte", "model", "weight", "score", "token", "small", "train"]
-    lines = [
-        json.dumps({"text": " ".join(words[(i * j + j) % 8] for j in range(1, 400)) + f" {i}."}) for i in range(60)
-    ]
+    lines = [json.dumps({"text": " ".join(random.Random(i).choices(words, k=400)) + f" {i}."}) for i in range(60)]
     (tmp_path / "docs.jsonl").write_text("\n".join(lines))
     made = pgolf("data", "prepare", "docs.jsonl", "--out", "mine", "--vocab", "300", "--val-fraction", "0.2")
     assert made.code == 0, made.err

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+from pgolf.cli.commands import COMMANDS
 from tests.conftest import Pgolf
 
 HEAVY = ("torch", "modal", "numpy", "scipy", "sentencepiece")
@@ -27,9 +28,22 @@ def test_the_recipe_needs_the_standard_library_only() -> None:
     assert {name for name in foreign if not name.startswith(("_", "sitecustomize"))} == set()
 
 
+def test_the_help_imports_no_command() -> None:
+    code = "sys.argv = ['pgolf', '--help']\nfrom pgolf.cli.app import main\ntry: main()\nexcept SystemExit: pass\n"
+    listing = "print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}{listing}"], capture_output=True, text=True, check=True
+    )
+    imported = set(ended.stdout.split())
+    assert "pgolf.cli.commands" in imported
+    assert imported.isdisjoint({"pgolf.cli.run", "pgolf.specs", "pydantic", "rich.console", "importlib.metadata"})
+
+
 def test_every_command_has_help(pgolf: Pgolf) -> None:
-    commands = ["run", "seeds", "preflight", "report", "status", "logs", "cancel", "launchers", "spec", "data"]
-    for command in commands:
+    listing = pgolf("--help").out
+    for command, entry in COMMANDS.items():
+        assert f"{command} " in listing
+        assert entry.summary in listing, "too long for a line of 80 characters"
         ended = pgolf(command, "--help")
         assert ended.code == 0
         assert "Usage" in ended.out

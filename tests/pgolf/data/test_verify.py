@@ -52,7 +52,7 @@ def test_untouched_data_passes(folder: Path) -> None:
     findings = verify_contents(folder)
     assert failed(folder) == set()
     assert {finding.rule for finding in findings} == {
-        "sha256", "disjoint", "train_documents", "train_tokens", "train_bytes", "validation_documents",
+        "sha256", "disjoint", "overlap", "train_documents", "train_tokens", "train_bytes", "validation_documents",
         "validation_tokens", "validation_bytes",
     }  # fmt: skip
 
@@ -173,7 +173,7 @@ def validation_bytes_with(text: str) -> int:
 def test_a_document_on_both_sides_is_found_though_all_counts_are_right(folder: Path) -> None:
     training = [text for text in TEXTS if not prepare_module.is_validation(text, 0.3)]
     planted(folder, raw_documents(folder, "train")[7], validation_bytes_with(training[7]))
-    assert failed(folder) == {"disjoint"}
+    assert failed(folder) == {"disjoint", "overlap"}
     (finding,) = [finding for finding in verify_contents(folder) if finding.rule == "disjoint"]
     assert finding.message == "1 documents stand on both sides"
 
@@ -210,7 +210,7 @@ def test_a_document_on_both_sides_is_found_across_shard_borders(tmp_path: Path) 
     text = training[raw_documents(tmp_path, "train").index(tokens)]
     planted(tmp_path, tokens, validation_bytes_with(text))
     assert len(tokens) > 50
-    assert failed(tmp_path) == {"disjoint"}
+    assert failed(tmp_path) == {"disjoint", "overlap"}
 
 
 @pytest.mark.parametrize(

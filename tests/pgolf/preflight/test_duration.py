@@ -23,7 +23,13 @@ def recipe_of(*assignments: str) -> Recipe:
 
 
 def duration(runs: Path, recipe: Recipe | None = None, **changes: Any) -> DurationEstimate:
-    settings: dict[str, Any] = {"gpu": None, "cores": 2, "validation_tokens": 50_000, "step_seconds": None}
+    settings: dict[str, Any] = {
+        "gpu": None,
+        "processes": 1,
+        "cores": 2,
+        "validation_tokens": 50_000,
+        "step_seconds": None,
+    }
     return estimate_duration(recipe or recipe_of(), runs_dir=runs, **({"spec_sha256": SPEC} | settings | changes))
 
 

@@ -124,7 +124,7 @@ def test_the_identity_is_the_hash_of_canonical_json_written_out_by_hand(tmp_path
         },
         "schedule": {
             "batch_tokens": 512, "clock": "tokens", "floor": 0.0, "fraction": 0.5, "kind": "warmdown",
-            "micro_batch_tokens": None, "sequence_tokens": 64,
+            "loader": {"kind": "sequential"}, "micro_batch_tokens": None, "sequence_tokens": 64,
         },
     }  # fmt: skip
     canonical = json.dumps({"recipe": recipe, "ruleset": RULES}, separators=(",", ":"))

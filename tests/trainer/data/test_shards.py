@@ -1,25 +1,14 @@
 """Reading shards: exact or refused, and round the circle."""
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from tests.trainer.small import small_recipe
-from trainer.data.batches import SequentialBatches
+from tests.trainer.data.builders import write_shard
 from trainer.data.manifest import ShardFile
 from trainer.data.shards import TokenStream, map_shard
 from trainer.runtime.failure import DataRefused
-
-
-def write_shard(
-    path: Path, tokens: list[int], magic: int = 20240520, version: int = 1, extra: bytes = b""
-) -> ShardFile:
-    header = struct.pack("<256i", magic, version, len(tokens), *[0] * 253)
-    path.write_bytes(header + struct.pack(f"<{len(tokens)}H", *tokens) + extra)
-    return ShardFile(path, len(tokens))
 
 
 def test_tokens_come_back(tmp_path: Path) -> None:
@@ -56,18 +45,3 @@ def test_a_stream_reads_as_a_circle(tmp_path: Path) -> None:
     for position in range(13):
         for count in (1, 3, 13, 20):
             assert stream.read(position + 13, count).tolist() == circle[position : position + count]
-
-
-def test_batches_miss_no_transition(tmp_path: Path) -> None:
-    stream = TokenStream([write_shard(tmp_path / "a.bin", list(range(64)))])
-    schedule = small_recipe(
-        schedule__batch_tokens=16, schedule__sequence_tokens=4, schedule__micro_batch_tokens=8
-    ).schedule
-    batches = SequentialBatches(stream, schedule, torch.device("cpu"))
-    seen = [
-        pair
-        for step in range(4)
-        for x_BT, y_BT in batches.micro_batches(step)
-        for pair in zip(x_BT.flatten().tolist(), y_BT.flatten().tolist(), strict=True)
-    ]
-    assert seen == [(i, (i + 1) % 64) for i in range(64)]

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer.small import awake_model, random_tokens, small_recipe
+from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import Chunked, EvaluationRecipe, Sliding
 
-CPU = torch.device("cpu")
 PROTOCOLS = [Chunked(kind="chunked", window=32), Sliding(kind="sliding", window=32, stride=8)]
 
 
@@ -19,7 +18,7 @@ def stream(length: int = 203, seed: int = 3) -> "np.ndarray[tuple[int], np.dtype
 
 def scored(tokens: "np.ndarray[tuple[int], np.dtype[np.uint16]]", recipe: EvaluationRecipe) -> ScoreLedger:
     ledger = ScoreLedger(tokens)
-    score_stream(awake_model(small_recipe()), ledger, recipe, CPU, lambda _: None)
+    score_stream(awake_model(small_recipe()), ledger, recipe, ALONE, lambda _: None)
     return ledger
 
 

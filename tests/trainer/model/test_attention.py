@@ -48,5 +48,6 @@ def test_it_is_grouped_query_attention() -> None:
             parameter.normal_(std=0.3)
     rotary = Rotary(4, 10_000.0)
     x_BTD = torch.randn(1, 5, model.width)
-    expected = attention_by_loops(module, x_BTD[0].double(), rotary)
-    torch.testing.assert_close(module(x_BTD, rotary)[0].double(), expected, atol=1e-5, rtol=1e-4)
+    scale_D = torch.randn(model.width)
+    expected = scale_D.double() * attention_by_loops(module, x_BTD[0].double(), rotary)
+    torch.testing.assert_close(module(x_BTD, scale_D, rotary)[0].double(), expected, atol=1e-5, rtol=1e-4)

@@ -86,3 +86,16 @@ def test_the_model_is_the_baseline_written_a_second_time(layers: int) -> None:
         found = model(tokens[None])[0].numpy()
     assert np.abs(expected).max() > 2
     np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_a_packed_document_is_read_as_if_it_stood_alone() -> None:
+    model = awake_model(small_recipe())
+    tokens_BT = random_tokens(1, 40)
+    lengths = [7, 1, 20, 12]
+    documents_BT = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
+    with torch.no_grad():
+        packed = model(tokens_BT, documents_BT=documents_BT)
+        alone = torch.cat([model(part) for part in torch.split(tokens_BT, lengths, dim=1)], dim=1)
+        one_stream = model(tokens_BT)
+    torch.testing.assert_close(packed, alone, atol=2e-5, rtol=0)
+    assert (packed - one_stream)[:, 8:].abs().max() > 1e-2

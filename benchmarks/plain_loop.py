@@ -1,0 +1,149 @@
+"""A plain PyTorch training loop, as people write them: the yardstick of ours.
+
+It takes nothing from the trainer. Same shape of model, as the challenge's baseline script builds it (U-Net skips,
+input mix, scales, tied and softcapped head); `nn.Linear`, one Newton-Schulz a matrix, torch's AdamW as it comes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that a model of the baseline's kind is made from."""
+
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    hidden: int
+    rope_dims: int
+    softcap: float
+
+
+class PlainBlock(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape, head = shape, shape.width // shape.heads
+        self.q = nn.Linear(shape.width, shape.width, bias=False)
+        self.k = nn.Linear(shape.width, shape.kv_heads * head, bias=False)
+        self.v = nn.Linear(shape.width, shape.kv_heads * head, bias=False)
+        self.out = nn.Linear(shape.width, shape.width, bias=False)
+        self.up = nn.Linear(shape.width, shape.hidden, bias=False)
+        self.down = nn.Linear(shape.hidden, shape.width, bias=False)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+        self.gain = nn.Parameter(torch.full((shape.heads,), 1.5))
+        self.attention_scale = nn.Parameter(torch.ones(shape.width))
+        self.mlp_scale = nn.Parameter(torch.ones(shape.width))
+        self.mix = nn.Parameter(torch.stack([torch.ones(shape.width), torch.zeros(shape.width)]))
+
+    def forward(self, x: Tensor, first: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        shape, (batch, length, _) = self.shape, x.shape
+        x = self.mix[0] * x + self.mix[1] * first
+        y = F.rms_norm(x, (shape.width,))
+        q = self.q(y).view(batch, length, shape.heads, -1).transpose(1, 2)
+        k = self.k(y).view(batch, length, shape.kv_heads, -1).transpose(1, 2)
+        v = self.v(y).view(batch, length, shape.kv_heads, -1).transpose(1, 2)
+        q = rotate(F.rms_norm(q, (q.size(-1),)), cos, sin) * self.gain[:, None, None]
+        k = rotate(F.rms_norm(k, (k.size(-1),)), cos, sin)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=shape.heads != shape.kv_heads)
+        x = x + self.attention_scale * self.out(attended.transpose(1, 2).reshape(batch, length, shape.width))
+        mlp: Tensor = self.down(F.relu(self.up(F.rms_norm(x, (shape.width,)))).square())
+        return x + self.mlp_scale * mlp
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = cos.size(-1)
+    a, b, rest = x[..., :half], x[..., half : 2 * half], x[..., 2 * half :]
+    return torch.cat([a * cos + b * sin, b * cos - a * sin, rest], dim=-1)
+
+
+class PlainGpt(nn.Module):
+    def __init__(self, shape: Shape, length: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embedding = nn.Embedding(shape.vocabulary, shape.width)
+        nn.init.normal_(self.embedding.weight, std=0.005)
+        self.blocks = nn.ModuleList(PlainBlock(shape) for _ in range(shape.layers))
+        self.skips = nn.Parameter(torch.ones(shape.layers // 2, shape.width))
+        angle = torch.outer(torch.arange(length), 10_000.0 ** -(torch.arange(0, shape.rope_dims, 2) / shape.rope_dims))
+        self.register_buffer("cos", angle.cos())
+        self.register_buffer("sin", angle.sin())
+
+    def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        x = first = F.rms_norm(self.embedding(tokens), (self.shape.width,))
+        half = self.shape.layers // 2
+        kept: list[Tensor] = []
+        for number, block in enumerate(self.blocks):
+            if number >= self.shape.layers - half:
+                x = x + self.skips[number - (self.shape.layers - half)] * kept.pop()
+            x = block(x, first, self.cos, self.sin)
+            if number < half:
+                kept.append(x)
+        logits = F.rms_norm(x, (self.shape.width,)) @ self.embedding.weight.T
+        logits = self.shape.softcap * torch.tanh(logits / self.shape.softcap)
+        loss: Tensor = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        return loss
+
+
+class PlainMuon(torch.optim.Optimizer):
+    """One matrix after the other, as in the public scripts."""
+
+    def __init__(self, matrices: list[nn.Parameter], lr: float) -> None:
+        super().__init__(matrices, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if "momentum" not in state:
+                    state["momentum"] = torch.zeros_like(weight)
+                buffer = state["momentum"]
+                buffer.mul_(0.95).add_(weight.grad)
+                x = weight.grad.add(buffer, alpha=0.95)
+                tall = x.size(0) > x.size(1)
+                x = (x.T if tall else x) / (x.norm() + 1e-7)
+                for _ in range(5):
+                    a = x @ x.T
+                    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+                weight.add_(x.T if tall else x, alpha=-group["lr"] * max(1, weight.size(0) / weight.size(1)) ** 0.5)
+
+
+class PlainLoop:
+    """One optimizer step a call."""
+
+    def __init__(self, shape: Shape, shard: Path, batch: int, micro: int, length: int, use_muon: bool) -> None:
+        torch.manual_seed(0)
+        self.model = PlainGpt(shape, length)
+        self.data = np.memmap(shard, dtype="<u2", mode="r", offset=1024)
+        self.batch, self.micro, self.length, self.position = batch, micro, length, 0
+        weights = list(self.model.parameters())
+        matrices = [w for block in self.model.blocks for w in block.parameters() if w.ndim == 2 and min(w.shape) > 2]
+        chosen = {id(w) for w in matrices}
+        rest = [w for w in weights if not use_muon or id(w) not in chosen]
+        self.optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=0.01, betas=(0.9, 0.95))]
+        if use_muon:
+            self.optimizers.append(PlainMuon(matrices, lr=0.02))
+
+    def step(self) -> float:
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        total = 0.0
+        for _ in range(self.batch // self.micro):
+            span = torch.from_numpy(self.data[self.position : self.position + self.micro + 1].astype(np.int64))
+            self.position += self.micro
+            x, y = span[:-1].view(-1, self.length), span[1:].view(-1, self.length)
+            loss = self.model(x, y) * (self.micro / self.batch)
+            loss.backward()
+            total += loss.item()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return total

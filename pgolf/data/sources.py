@@ -1,0 +1,75 @@
+"""Where published token shards live: names, repositories and how each repository is laid out."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pgolf.errors import UsageError
+from pgolf.specs.suggestions import nearest
+
+Layout = Literal["official", "folder"]
+OFFICIAL = "willdepueoai/parameter-golf"
+LATER = "kevclark/parameter-golf"
+CASEOPS = "romeerp/parameter-golf-caseops-v1"
+LIGHTSPEEDUP = "LightSpeedUp/parameter-golf-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a named export is."""
+
+    name: str
+    repository: str
+    layout: Layout | None
+    """official: datasets/manifest.json and datasets/datasets/NAME; folder: NAME alone; None: to be found out."""
+    note: str = ""
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source("fineweb10B_sp1024", OFFICIAL, "official", "the challenge's own export"),
+        Source("fineweb10B_sp4096", LATER, "official", "most records of April"),
+        Source("fineweb10B_sp8192", LATER, "official", "most records from April on; 128 training shards"),
+        Source(
+            "fineweb10B_sp8192_lossless_caps_caseops_v1_reserved",
+            CASEOPS,
+            "official",
+            "CaseOps, with byte sidecars; this version cannot score it",
+        ),
+        Source("fineweb_sp4096", LIGHTSPEEDUP, "folder", "81 training shards, about 10.9 GB"),
+        Source("fineweb_sp8192", LIGHTSPEEDUP, "folder", "about 8.5 GB"),
+        Source("fineweb_sp12288", LIGHTSPEEDUP, "folder"),
+        Source("fineweb_sp16384", LIGHTSPEEDUP, "folder"),
+        Source("fineweb_byte260", LIGHTSPEEDUP, "folder", "not SentencePiece; refused by this version"),
+    )
+}
+
+
+def find_source(name: str, repository: str | None) -> Source:
+    """Where to look for a name: the table's repository, or the one given, whose layout is then found out.
+
+    Raises: UsageError naming the known names, or the form a repository has.
+    """
+    if re.fullmatch(r"[\w.-]+", name) is None or name.startswith("."):
+        raise UsageError(f"{name!r} is not the name of an export: letters, digits, `_`, `-` and `.` are")
+    if repository is None:
+        if source := SOURCES.get(name):
+            return source
+        guess = nearest(name, [*SOURCES])
+        raise UsageError(
+            f"no repository is known for {name!r}{f'; did you mean `{guess}`?' if guess else '.'} Known: "
+            f"{', '.join(SOURCES)}. --from OWNER/REPO names another repository"
+        )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", repository) is None:
+        raise UsageError(f"--from {repository!r} is not a Hugging Face dataset repository; expected OWNER/REPO")
+    return Source(name, repository, None)
+
+
+def check_endpoint(endpoint: str | None) -> None:
+    """Nothing, if it is an address or not given.
+
+    Raises: UsageError with the form that an address has.
+    """
+    if endpoint is not None and re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w./-]*)?", endpoint) is None:
+        raise UsageError(f"--endpoint {endpoint!r} is not the address of a hub; expected https://HOST")

@@ -1,0 +1,555 @@
+"""Published exports through real HTTP from a hub on this machine: whole, resumed, damaged, leaky."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from pgolf.data import downloads, hub_errors
+from pgolf.data.fetch import Fetched, FetchRequest, fetch
+from pgolf.data.verify import check_files, verify_contents
+from pgolf.errors import DataError, MachineError, UsageError
+from pgolf.findings import failures
+from pgolf.rulesets.ruleset import Ruleset
+from tests.pgolf.data.builders import raw_documents, raw_manifest
+from tests.pgolf.data.hub_server import Asked, Fault, LocalHub, serving
+from tests.pgolf.data.published import KNOWN, OFFICIAL, TOKENIZER, Published, shard
+
+TRAIN = "fineweb_train_000000.bin"
+AT = f"datasets/datasets/{KNOWN}/"
+STORED = f"/storage/{OFFICIAL}/{AT}{TRAIN}"
+FILES = {
+    "manifest.json", "source.json", "tokenizer.model", "fineweb_val_000000.bin", "fineweb_val_000001.bin",
+}  # fmt: skip
+
+
+class Recorder:
+    """A display that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.total = self.received = 0
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def expect(self, total_bytes: int) -> None:
+        self.total = total_bytes
+
+    def start(self, name: str) -> None: ...
+
+    def advance(self, count: int) -> None:
+        self.received += count
+
+    def finish(self, name: str, size: int) -> None:
+        self.lines.append(f"{name} finished")
+
+
+class Fetching(NamedTuple):
+    """A hub with the challenge's export, and a folder to fetch it to."""
+
+    hub: LocalHub
+    published: Published
+    out: Path
+    display: Recorder
+
+    def __call__(self, shards: int | None = 2, rules: Ruleset | None = None, **options: Any) -> Fetched:
+        settings: dict[str, Any] = {
+            "name": KNOWN,
+            "out": self.out,
+            "train_shards": shards,
+            "endpoint": self.hub.address,
+        } | options
+        return fetch(FetchRequest(**settings), rules or self.published.rules, self.display)
+
+    def refused(self, kind: type[Exception] = DataError, **options: Any) -> str:
+        """What a fetch is refused with; it leaves no manifest."""
+        with pytest.raises(kind) as caught:
+            self(**options)
+        assert not (self.out / "manifest.json").exists()
+        return str(caught.value)
+
+    def add(self, name: str, content: bytes) -> None:
+        self.hub.repositories[OFFICIAL][AT + name] = content
+
+    def sent(self, name: str) -> list[Asked]:
+        return self.hub.downloads(name)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return Published(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture(scope="module")
+def running_hub() -> Iterator[LocalHub]:
+    with serving() as hub:
+        yield hub
+
+
+@pytest.fixture
+def fetching(running_hub: LocalHub, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetching:
+    monkeypatch.setattr(hub_errors, "WAITS_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(downloads, "MARGIN_BYTES", 0)
+    running_hub.repositories = {OFFICIAL: published.official(KNOWN)}
+    running_hub.faults, running_hub.refusals, running_hub.asked = {}, {}, []
+    running_hub.page_entries = 3
+    return Fetching(running_hub, published, tmp_path / KNOWN, Recorder())
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_fetched_folder_is_what_the_rest_of_pgolf_reads(fetching: Fetching) -> None:
+    fetched = fetching(shards=4)
+    assert names(fetching.out) == FILES | {f"fineweb_train_{number:06d}.bin" for number in range(4)}
+    assert check_files(fetching.out).sha256 == fetched.manifest.sha256
+    assert failures(verify_contents(fetching.out)) == []
+    original = fetching.published.manifest
+    for found, expected in (
+        (fetched.manifest.train, original.train),
+        (fetched.manifest.validation, original.validation),
+    ):
+        assert (found.documents, found.tokens, found.bytes) == (expected.documents, expected.tokens, expected.bytes)
+    assert fetched.manifest.name == KNOWN
+    assert fetched.notes == []
+    assert fetching.display.received == fetching.display.total > 0
+
+
+def test_the_source_names_commit_and_files_and_is_not_in_the_hash(fetching: Fetching) -> None:
+    fetched = fetching()
+    source = json.loads((fetching.out / "source.json").read_text())
+    assert source == fetched.source
+    assert (source["repository"], source["endpoint"]) == (OFFICIAL, fetching.hub.address)
+    assert source["revision"] == fetching.hub.revision(OFFICIAL)
+    assert source["files"]["tokenizer.model"]["path"] == f"datasets/{TOKENIZER}"
+    fetching.hub.repositories[OFFICIAL]["README.md"] = b"changed"
+    again = fetching()
+    assert again.source["revision"] != source["revision"]
+    assert again.manifest.sha256 == fetched.manifest.sha256
+
+
+def test_validation_and_tokenizer_come_before_the_first_training_shards(fetching: Fetching) -> None:
+    fetching(shards=1)
+    order = [asked.path.rpartition("/")[2] for asked in fetching.hub.asked if asked.path.startswith("/storage/")]
+    assert order == ["fineweb_val_000000.bin", "fineweb_val_000001.bin", "fineweb_300_bpe.model", TRAIN]
+
+
+def test_more_shards_later_fetch_only_the_new_ones(fetching: Fetching) -> None:
+    first = fetching(shards=1)
+    fetching.hub.asked.clear()
+    second = fetching(shards=3)
+    assert [len(fetching.sent(f"fineweb_train_{number:06d}.bin")) for number in range(4)] == [0, 1, 1, 0]
+    assert not fetching.sent("fineweb_val_000000.bin")
+    assert len(first.manifest.train.shards) == 1
+    assert [entry["file"] for entry in raw_manifest(fetching.out)["train"]["shards"]] == [
+        f"fineweb_train_{number:06d}.bin" for number in range(3)
+    ]
+    assert second.manifest.train.tokens == sum(1 + len(d) for d in raw_documents(fetching.out, "train"))
+
+
+def test_without_a_number_all_shards_come_where_there_are_fewer_than_eighty(fetching: Fetching) -> None:
+    assert len(fetching(shards=None).manifest.train.shards) == 4
+
+
+@pytest.mark.parametrize("shards", [0, -1, 5])
+def test_a_number_of_shards_that_cannot_be_names_how_many_there_are(fetching: Fetching, shards: int) -> None:
+    assert "has 4 training shards" in fetching.refused(UsageError, shards=shards)
+    assert not fetching.out.exists()
+
+
+@pytest.mark.parametrize("root", ["datasets/", ""])
+def test_the_tokenizer_is_found_from_either_root(fetching: Fetching, root: str) -> None:
+    fetching.hub.repositories[OFFICIAL] = fetching.published.official(KNOWN, tokenizer_root=root)
+    assert fetching(shards=1).manifest.tokenizer.vocabulary_size == 300
+
+
+def test_a_folder_without_a_manifest_of_its_own_is_read(fetching: Fetching) -> None:
+    fetching.hub.repositories["someone/data"] = fetching.published.folder("fineweb_sp300")
+    fetched = fetching(name="fineweb_sp300", repository="someone/data")
+    assert fetched.manifest.train.shards[1].file == "fineweb_train_000001.bin"
+    assert failures(verify_contents(fetching.out)) == []
+    text = fetching.published.rules.model_copy(update={"validation_bytes": 10**9})
+    (note,) = fetching(name="fineweb_sp300", repository="someone/data", rules=text).notes
+    assert "not the contest's data" in note
+
+
+def test_the_token_is_not_sent_to_a_hub_named_on_the_command_line(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    fetching()
+    assert {asked.authorization for asked in fetching.hub.asked} == {None}
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "longer"])
+def test_a_damaged_file_that_is_here_is_fetched_again_and_the_others_are_not(fetching: Fetching, damage: str) -> None:
+    fetching()
+    file = fetching.out / TRAIN
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    right = file.read_bytes()
+    wrong: dict[str, bytes] = {
+        "empty": b"", "cut": right[:-2], "flipped": bytes(content), "longer": right + b"ab"
+    }  # fmt: skip
+    file.write_bytes(wrong[damage])
+    fetching.hub.asked.clear()
+    fetching()
+    assert file.read_bytes() == right
+    assert [asked.path.rpartition("/")[2] for asked in fetching.hub.asked if "/storage/" in asked.path] == [TRAIN]
+
+
+def test_files_of_another_downloader_are_checked_and_kept(fetching: Fetching) -> None:
+    fetching.out.mkdir()
+    for name in (TRAIN, "fineweb_val_000000.bin"):
+        (fetching.out / name).write_bytes(fetching.published.files[name])
+    (fetching.out / "fineweb_val_000001.bin").touch()
+    fetching()
+    assert [len(fetching.sent(name)) for name in (TRAIN, "fineweb_val_000000.bin", "fineweb_val_000001.bin")] == [
+        0,
+        0,
+        1,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("faults", "ranges"),
+    [
+        ([Fault("cut", 700)], [None, "bytes=700-"]),
+        ([Fault("cut", 700), Fault("cut", 300), Fault("cut", 0)], [None, "bytes=700-", "bytes=1000-", "bytes=1000-"]),
+        ([Fault("short", 0)], [None, None]),
+        ([Fault("short", 40)], [None, "bytes=40-"]),
+        ([Fault("cut", 700), Fault("whole")], [None, "bytes=700-"]),
+        ([Fault("cut", 700), Fault("shifted", 8)], [None, "bytes=700-", "bytes=700-"]),
+        ([Fault("status", 500), Fault("status", 503)], [None, None, None]),
+        ([Fault("status", 429), Fault("cut", 9), Fault("status", 502)], [None, None, "bytes=9-", "bytes=9-"]),
+    ],
+    ids=["cut", "cut thrice", "empty", "short", "no ranges", "wrong range", "5xx", "all"],
+)
+def test_what_may_pass_is_tried_again_from_where_it_stopped(
+    fetching: Fetching, faults: list[Fault], ranges: list[str | None]
+) -> None:
+    fetching.hub.order(STORED, *faults)
+    fetching()
+    assert [asked.range for asked in fetching.sent(TRAIN)] == ranges
+    assert (fetching.out / TRAIN).read_bytes() == fetching.published.files[TRAIN]
+    assert fetching.display.received == fetching.display.total
+    assert any(TRAIN in line and "trying again" in line for line in fetching.display.lines)
+
+
+@pytest.mark.parametrize("fault", [Fault("status", 503), Fault("cut", 0), Fault("short", 0)])
+def test_what_does_not_pass_is_an_error_that_names_repository_and_path(fetching: Fetching, fault: Fault) -> None:
+    fetching.hub.order(STORED, *[fault] * 3)
+    message = fetching.refused()
+    assert f"{OFFICIAL}: {AT}{TRAIN}" in message
+    assert "3 times" in message
+    assert "run the same command again" in message
+
+
+def test_a_failed_fetch_goes_on_where_it_stopped(fetching: Fetching) -> None:
+    fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
+    fetching.refused()
+    fetching.hub.asked.clear()
+    fetching.display.received = 0
+    fetching()
+    assert fetching.display.received == fetching.display.total
+    assert [asked.range for asked in fetching.sent(TRAIN)] == ["bytes=900-"]
+    assert not fetching.sent("fineweb_val_000000.bin")
+    assert ".fetch" not in names(fetching.out)
+
+
+def test_a_flipped_bit_is_refused_and_nothing_of_it_is_kept(fetching: Fetching) -> None:
+    fetching.hub.order(STORED, Fault("flip", 1500))
+    message = fetching.refused()
+    assert TRAIN in message
+    assert hashlib.sha256(fetching.published.files[TRAIN]).hexdigest()[:12] in message
+    assert not (fetching.out / TRAIN).exists()
+    assert list((fetching.out / ".fetch").glob("*.part")) == []
+    fetching()
+    assert failures(verify_contents(fetching.out)) == []
+
+
+def test_more_bytes_than_listed_are_refused(fetching: Fetching) -> None:
+    fetching.hub.order(STORED, Fault("longer", 2))
+    assert "more than the" in fetching.refused()
+
+
+def test_a_part_that_was_damaged_on_disk_is_fetched_whole(fetching: Fetching) -> None:
+    fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
+    fetching.refused()
+    (part,) = (fetching.out / ".fetch").glob("*.part")
+    part.write_bytes(bytes(900))
+    fetching.hub.asked.clear()
+    fetching()
+    assert [asked.range for asked in fetching.sent(TRAIN)] == ["bytes=900-", None]
+    assert (fetching.out / TRAIN).read_bytes() == fetching.published.files[TRAIN]
+
+
+def test_a_part_of_an_older_commit_is_not_gone_on_with(fetching: Fetching) -> None:
+    fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
+    fetching.refused()
+    newer = shard([1, 5, 6, 7] * 500)
+    fetching.add(TRAIN, newer)
+    fetching.hub.order(STORED, Fault("cut", 500), *[Fault("cut", 0)] * 2)
+    fetching.refused(shards=1)
+    (part,) = (fetching.out / ".fetch").glob("*.part")
+    assert part.read_bytes() == newer[:500]
+    part.unlink()
+    fetching.hub.asked.clear()
+    fetching(shards=1)
+    assert [asked.range for asked in fetching.sent(TRAIN)] == [None]
+    assert (fetching.out / TRAIN).read_bytes() == newer
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [
+        (401, "", "not readable without a login"),
+        (401, "GatedRepo", "Accept its conditions"),
+        (403, "GatedRepo", "Accept its conditions"),
+        (403, "", "no right to read"),
+        (404, "RepoNotFound", "Check the spelling"),
+        (418, "", "refused it (418)"),
+    ],
+)
+def test_refusals_are_told_apart(fetching: Fetching, status: int, code: str, words: str) -> None:
+    fetching.hub.refusals[OFFICIAL] = status, code
+    message = fetching.refused()
+    assert message.startswith(f"dataset {OFFICIAL} at {fetching.hub.address}: ")
+    assert words in message
+    assert not fetching.out.exists()
+
+
+def test_a_file_that_is_gone_is_an_error_that_names_it(fetching: Fetching) -> None:
+    fetching.hub.order(TRAIN, Fault("status", 404))
+    message = fetching.refused()
+    assert f"{OFFICIAL}: {AT}{TRAIN}: not found (404)" in message
+
+
+def test_no_hub_at_all_is_an_error_without_a_traceback(fetching: Fetching) -> None:
+    message = fetching.refused(endpoint="http://127.0.0.1:9")
+    assert "no answer" in message
+    with pytest.raises(UsageError, match="--endpoint"):
+        fetching(endpoint="ftp://there")
+
+
+@pytest.mark.parametrize("page", [b"<html>log in</html>", b"[]", b'{"sha": 3}'])
+def test_a_server_that_is_no_hub_is_recognized(
+    fetching: Fetching, page: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json, "dumps", lambda _: page.decode())
+    with pytest.raises(DataError, match="--endpoint"):
+        fetching()
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(fetching: Fetching) -> None:
+    message = fetching.refused(UsageError, name="fineweb10B_sp124")
+    assert "did you mean `fineweb10B_sp1024`?" in message
+    assert "fineweb_sp12288" in message
+    assert "did you mean" in fetching.refused(name="fineweb10B_sp124", repository=OFFICIAL)
+    for name, repository in (("../x", None), (KNOWN, "no-slash"), (KNOWN, "a/b/c")):
+        fetching.refused(UsageError, name=name, repository=repository)
+    assert not fetching.hub.downloads("")
+
+
+def test_a_tokenizer_that_is_not_sentencepiece_is_refused(fetching: Fetching) -> None:
+    files = fetching.hub.repositories[OFFICIAL]
+    files |= {path.replace(KNOWN, "another"): content for path, content in files.items()}
+    assert "SentencePiece" in fetching.refused(name="another", repository=OFFICIAL)
+    fetching.hub.repositories["someone/data"] = {
+        path: content for path, content in fetching.published.folder("byte260").items() if "model" not in path
+    }
+    assert "SentencePiece" in fetching.refused(name="byte260", repository="someone/data")
+    assert not fetching.hub.downloads("")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        ({AT + TRAIN: b""}, "has 0 bytes in the repository itself"),
+        ({AT + TRAIN: shard([1, 5])[:-1]}, "has 1,027 bytes in the repository itself"),
+        ({AT + "fineweb_val_000000.bin": None}, "not complete"),
+        ({AT + "fineweb_val_000001.bin": None}, "says 2 validation shards"),
+        ({AT + f"fineweb_train_{number:06d}.bin": None for number in range(4)}, "holds no fineweb_train"),
+        ({f"datasets/{TOKENIZER}": None}, "which datasets/manifest.json names"),
+        ({"datasets/manifest.json": None}, "has no datasets/manifest.json"),
+        ({"datasets/manifest.json": b"{}"}, "not a list of datasets"),
+    ],
+)
+def test_a_repository_with_holes_is_refused_before_any_shard(
+    fetching: Fetching, spoilt: dict[str, bytes | None], words: str
+) -> None:
+    files: dict[str, bytes | None] = {**fetching.hub.repositories[OFFICIAL], **spoilt}
+    fetching.hub.repositories[OFFICIAL] = {path: content for path, content in files.items() if content is not None}
+    assert words in fetching.refused()
+    assert not fetching.hub.downloads(".bin")
+
+
+def test_training_shards_end_where_one_is_missing(fetching: Fetching) -> None:
+    del fetching.hub.repositories[OFFICIAL][AT + "fineweb_train_000002.bin"]
+    assert "has 2 training shards" in fetching.refused(UsageError, shards=3)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\0" * 2048, "is not a token shard"),
+        (shard([1, 5, 6])[:-2], "the header says 3 tokens"),
+        (shard([1, 5, 900]), "token 900 is not among the tokenizer's 300 pieces"),
+        (shard([5, 6, 7]), "not with a begin-of-document"),
+    ],
+)
+def test_a_shard_that_the_hub_holds_damaged_is_named(fetching: Fetching, content: bytes, words: str) -> None:
+    fetching.add(TRAIN, content)
+    message = fetching.refused(shards=1)
+    assert words in message
+    assert TRAIN in message
+
+
+def test_a_disk_too_small_is_told_before_the_first_byte(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(fetching.out.parent)
+    monkeypatch.setattr(downloads, "MARGIN_BYTES", 1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    message = fetching.refused(MachineError, shards=4)
+    total = sum(map(len, fetching.published.files.values())) + len(fetching.published.model)
+    assert f"{total:,} bytes" in message
+    assert "the disk has 20,000" in message
+    assert not fetching.hub.downloads("")
+
+
+def test_room_is_needed_only_for_what_is_missing(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetching()
+    usage = shutil.disk_usage(fetching.out)
+    monkeypatch.setattr(downloads, "MARGIN_BYTES", 1_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    fetching()
+
+
+def test_other_data_in_the_folder_is_left_alone(fetching: Fetching, published: Published) -> None:
+    fetching.out.mkdir()
+    (fetching.out / "manifest.json").write_text("{}")
+    with pytest.raises(UsageError, match="not fetched"):
+        fetching()
+    (fetching.out / "manifest.json").unlink()
+    fetching()
+    fetching.hub.repositories["someone/else"] = published.official(KNOWN)
+    with pytest.raises(UsageError, match=f"holds {KNOWN} of {OFFICIAL}"):
+        fetching(repository="someone/else")
+    assert check_files(fetching.out).name == KNOWN
+
+
+@pytest.mark.parametrize("tokens", [9_662_464, 9_662_464 + 2_048])
+def test_the_leaky_export_is_known_by_its_validation_tokens(fetching: Fetching, tokens: int) -> None:
+    del fetching.hub.repositories[OFFICIAL][AT + "fineweb_val_000001.bin"]
+    fetching.hub.repositories[OFFICIAL]["datasets/manifest.json"] = fetching.published.official(KNOWN, files_val=1)[
+        "datasets/manifest.json"
+    ]
+    fetching.add("fineweb_val_000000.bin", shard([1])[:1024] + bytes(2 * tokens))
+    message = fetching.refused()
+    assert f"{tokens:,} validation tokens" in message
+    assert "--val-docs=10000" in message
+    assert "40,000 of the 50,000" in message
+    assert not fetching.hub.downloads(".bin")
+
+
+@pytest.mark.parametrize("shards", [1499, 1502])
+@pytest.mark.parametrize("way", ["announced", "listed"])
+def test_the_leaky_export_is_known_by_its_training_shards(fetching: Fetching, shards: int, way: str) -> None:
+    if way == "announced":
+        fetching.hub.repositories[OFFICIAL] = fetching.published.official(KNOWN, files_train=shards)
+    else:
+        fetching.hub.page_entries = 500
+        for number in range(shards):
+            fetching.add(f"fineweb_train_{number:06d}.bin", shard([1, 5]))
+    message = fetching.refused(shards=1)
+    assert f"{shards:,} training shards: this is the leaky CaseOps export" in message
+    assert not fetching.hub.downloads(".bin")
+
+
+def test_a_leak_takes_the_manifest_of_an_earlier_fetch_with_it(fetching: Fetching) -> None:
+    fetching()
+    fetching.hub.repositories[OFFICIAL] = fetching.published.official(KNOWN, files_train=1499)
+    assert "leaky" in fetching.refused()
+
+
+def test_another_number_of_validation_tokens_is_refused_for_a_known_name(fetching: Fetching) -> None:
+    fetching.add("fineweb_val_000001.bin", shard([1, 5, 6]))
+    message = fetching.refused()
+    expected = fetching.published.manifest.validation.tokens
+    assert f"{expected:,} validation tokens here" not in message
+    assert f"{expected - 9:,} to {expected:,}" in message
+    assert not fetching.hub.downloads(".bin")
+
+
+@pytest.mark.parametrize(("off", "is_refused"), [(1.0005, False), (0.9995, False), (1.002, True), (0.998, True)])
+def test_another_validation_text_is_refused_before_training_shards(
+    fetching: Fetching, off: float, is_refused: bool
+) -> None:
+    rules = fetching.published.rules
+    rules = rules.model_copy(update={"validation_bytes": round(off * rules.validation_bytes)})
+    if not is_refused:
+        fetching(rules=rules)
+        return
+    message = fetching.refused(rules=rules)
+    assert f"{fetching.published.manifest.validation.bytes:,} bytes of validation text" in message
+    assert fetching.sent("fineweb_val_000001.bin")
+    assert not fetching.sent(TRAIN)
+
+
+def test_the_older_export_is_named_as_such(fetching: Fetching) -> None:
+    rules = fetching.published.rules
+    leak, older = rules.refused_exports
+    by_text = older.model_copy(update={"validation_bytes": rules.validation_bytes})
+    assert "the older sp1024 export" in fetching.refused(rules=rules.model_copy(update={"refused_exports": [by_text]}))
+    by_tokens = older.model_copy(update={"validation_tokens": fetching.published.manifest.validation.tokens - 100})
+    message = fetching.refused(rules=rules.model_copy(update={"refused_exports": [leak, by_tokens]}))
+    assert "155.77 MB in 63,779,840 tokens" in message
+
+
+def test_a_tokenizer_of_another_size_is_refused_for_a_known_name(fetching: Fetching) -> None:
+    rules = fetching.published.rules
+    facts = rules.data[KNOWN].model_copy(update={"vocabulary_size": 301})
+    message = fetching.refused(rules=rules.model_copy(update={"data": {KNOWN: facts}}))
+    assert "has 300 pieces" in message
+    assert not fetching.sent(TRAIN)
+
+
+def with_sidecars(fetching: Fetching, *sizes: int) -> None:
+    for number, size in enumerate(sizes):
+        tokens = (len(fetching.published.files[f"fineweb_val_{number:06d}.bin"]) - 1024) // 2
+        fetching.add(f"fineweb_val_bytes_{number:06d}.bin", shard([size] + [0] * (tokens - 1)))
+
+
+def test_sidecars_give_the_bytes_and_are_not_taken_for_shards(fetching: Fetching) -> None:
+    with_sidecars(fetching, 3000, 4000)
+    rules = fetching.published.rules.model_copy(update={"validation_bytes": 7000})
+    fetched = fetching(rules=rules)
+    assert fetched.manifest.validation.bytes == 7000
+    assert [entry.file for entry in fetched.manifest.validation.shards] == [
+        "fineweb_val_000000.bin", "fineweb_val_000001.bin"
+    ]  # fmt: skip
+    assert "fineweb_val_bytes_000001.bin" in fetched.source["files"]
+    assert "cannot score" in fetched.notes[0]
+    assert {finding.rule for finding in failures(verify_contents(fetching.out))} == {"validation_bytes"}
+
+
+def test_sidecars_of_other_shards_are_refused(fetching: Fetching) -> None:
+    with_sidecars(fetching, 3000)
+    assert "1 byte sidecars for 2 validation shards" in fetching.refused()
+    fetching.add("fineweb_val_bytes_000001.bin", shard([5, 5]))
+    assert "fineweb_val_bytes_000001.bin has bytes of 2 tokens" in fetching.refused()
+
+
+def test_two_fetches_into_one_folder_do_not_mix(fetching: Fetching) -> None:
+    import fcntl
+
+    (fetching.out / ".fetch").mkdir(parents=True)
+    with (fetching.out / ".fetch" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert "another process is fetching" in fetching.refused(UsageError)
+    fetching()

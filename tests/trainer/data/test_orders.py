@@ -1,0 +1,124 @@
+"""Each order of reading: what it promises, and that it goes on where it stopped."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainer.data.builders import counting_stream, write_shard
+from trainer.data.document_packing import number_documents
+from trainer.data.order import WindowOrder, make_order
+from trainer.data.shards import TokenStream
+from trainer.recipe.loader import CoprimeStride, DocumentPacking, LoaderRecipe, Sequential, ShuffledWindows
+from trainer.runtime.failure import DataRefused
+
+WINDOW = 8
+BEGIN = 1
+RANDOM = [ShuffledWindows(kind="shuffled_windows"), CoprimeStride(kind="coprime_stride", first_shards=2, last_shards=4)]
+PACKING = DocumentPacking(kind="document_packing")
+ALL = [Sequential(), *RANDOM, PACKING]
+SIZES = (100, 9, 8, 333, 57)
+# One token of each shard is only ever a target.
+WINDOWS = [(size - 1) // WINDOW for size in SIZES]
+
+
+def order(recipe: LoaderRecipe, stream: TokenStream, seed: int = 1) -> WindowOrder:
+    return make_order(recipe, stream, WINDOW, seed, BEGIN)
+
+
+def kind(recipe: LoaderRecipe) -> str:
+    return recipe.kind
+
+
+@pytest.mark.parametrize("recipe", ALL, ids=kind)
+def test_an_order_goes_on_from_its_state(recipe: LoaderRecipe, tmp_path: Path) -> None:
+    stream = counting_stream(tmp_path, *SIZES)
+    steady, resumed = order(recipe, stream), order(recipe, stream)
+    for size in (5, 40, 3, 70, 1, 20):  # more than two epochs
+        state: dict[str, Any] = json.loads(json.dumps(steady.state()))
+        expected = steady.draw(size)
+        assert len(expected) == size
+        resumed = order(recipe, stream)
+        resumed.restore(state)
+        np.testing.assert_array_equal(resumed.draw(size), expected)
+
+
+@pytest.mark.parametrize("recipe", RANDOM, ids=kind)
+def test_an_epoch_meets_every_window_once_and_none_crosses_a_shard(recipe: LoaderRecipe, tmp_path: Path) -> None:
+    stream = counting_stream(tmp_path, *SIZES)
+    drawn: Any = order(recipe, stream)
+    for _ in range(3):
+        shards: Counter[int] = Counter()
+        seen: set[int] = set()
+        # An offset may leave too little at a shard's end for its last window.
+        for _ in range(len(drawn.windows) if isinstance(recipe, ShuffledWindows) else sum(WINDOWS)):
+            (position,) = drawn.draw(1)
+            tokens = stream.read(int(position), WINDOW + 1)
+            np.testing.assert_array_equal(tokens, np.arange(position, position + WINDOW + 1))
+            shard = int(np.searchsorted(stream.starts, position, side="right")) - 1
+            assert position + WINDOW < stream.starts[shard + 1]
+            assert seen.isdisjoint(tokens[:-1].tolist())
+            seen.update(tokens[:-1].tolist())
+            shards[shard] += 1
+        for shard, most in enumerate(WINDOWS):
+            assert most - isinstance(recipe, ShuffledWindows) <= shards[shard] <= most
+            assert most > 1 or shards[shard] == most, "the only window of a short shard is never lost"
+
+
+@pytest.mark.parametrize("recipe", RANDOM, ids=kind)
+def test_the_seed_and_the_epoch_change_the_order(recipe: LoaderRecipe, tmp_path: Path) -> None:
+    stream = counting_stream(tmp_path, 4001)
+    first, again, other = order(recipe, stream), order(recipe, stream), order(recipe, stream, seed=2)
+    one = first.draw(490)
+    np.testing.assert_array_equal(again.draw(490), one)
+    assert (other.draw(490) != one).mean() > 0.9
+    assert (first.draw(490) != one).mean() > 0.9
+    assert np.corrcoef(one, np.arange(490))[0, 1] < 0.3
+
+
+def test_sequential_is_contiguous_round_the_circle(tmp_path: Path) -> None:
+    stream = counting_stream(tmp_path, 30, 34)
+    drawn = order(Sequential(), stream)
+    inputs = [stream.read(int(start), WINDOW + 1) for start in np.concatenate([drawn.draw(3), drawn.draw(13)])]
+    assert np.concatenate([tokens[:-1] for tokens in inputs]).tolist() == [*range(64), *range(64)]
+    assert [tokens[-1] for tokens in inputs[:2]] == [8, 16]
+
+
+def test_a_step_of_coprime_stride_mixes_more_and_more_shards(tmp_path: Path) -> None:
+    stream = counting_stream(tmp_path, *[1000] * 12)
+    recipe = CoprimeStride(kind="coprime_stride", first_shards=2, last_shards=6)
+    drawn = order(recipe, stream)
+    shards_a_step = [len({int(start) // 1000 for start in drawn.draw(12)}) for _ in range(120)]
+    assert shards_a_step[0] == 2
+    assert sorted({*shards_a_step[:115]}) == [2, 3, 4, 5, 6]
+    assert shards_a_step[110] == 6
+
+
+def test_a_stride_shares_no_divisor_with_the_windows(tmp_path: Path) -> None:
+    stream = counting_stream(tmp_path, *(1 + WINDOW * count for count in (1, 2, 6, 12, 30, 60, 7)))
+    drawn: Any = order(CoprimeStride(kind="coprime_stride"), stream)
+    for walk in drawn.walks:
+        positions = {walk.position(number, WINDOW) for number in range(walk.windows)}
+        assert len(positions) == walk.windows
+
+
+@pytest.mark.parametrize("recipe", RANDOM, ids=kind)
+def test_shards_too_short_for_a_window_are_refused(recipe: LoaderRecipe, tmp_path: Path) -> None:
+    with pytest.raises(DataRefused, match="9 tokens"):
+        order(recipe, counting_stream(tmp_path, 8, 3))
+
+
+def test_packing_begins_at_the_first_document(tmp_path: Path) -> None:
+    shards = [write_shard(tmp_path / "a.bin", [7, 8, 9]), write_shard(tmp_path / "b.bin", [5, BEGIN, 6, 7, BEGIN])]
+    assert order(PACKING, TokenStream(shards)).draw(2).tolist() == [4, 12]
+    with pytest.raises(DataRefused, match="begins a document"):
+        order(PACKING, TokenStream(shards[:1]))
+
+
+def test_documents_are_numbered_from_the_start_of_each_window() -> None:
+    x_BT = torch.tensor([[5, 1, 6, 7, 1, 1, 8], [1, 2, 3, 4, 5, 6, 7]])
+    assert number_documents(x_BT, BEGIN).tolist() == [[0, 1, 1, 1, 2, 3, 3], [1] * 7]

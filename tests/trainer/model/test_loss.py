@@ -1,0 +1,49 @@
+"""The fused loss against its formula in float64, gradients included."""
+
+import pytest
+import torch
+
+from tests.trainer.small import awake_model, random_tokens, small_recipe
+from trainer.model.loss import LARGEST_FUSED_SOFTCAP, mean_cross_entropy
+
+ROWS, WIDTH, VOCABULARY = 37, 24, 50
+
+
+def by_formula(
+    x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, softcap: float
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Loss and gradients, in float64, written out."""
+    x, weight = (part.detach().double().requires_grad_() for part in (x, weight))
+    logits = x @ weight.T
+    logits = softcap * torch.tanh(logits / softcap) if softcap else logits
+    loss = -torch.log_softmax(logits, dim=-1)[torch.arange(len(targets)), targets].mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert weight.grad is not None
+    return loss.detach(), [x.grad, weight.grad]
+
+
+@pytest.mark.parametrize("softcap", [0.0, 5.0, 15.0, 30.0, LARGEST_FUSED_SOFTCAP, 61.0, 200.0])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 60.0], ids="scale{}".format)
+def test_loss_and_gradients_are_those_of_the_formula(softcap: float, scale: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = (scale * torch.randn(ROWS, WIDTH, generator=generator)).requires_grad_()
+    weight = torch.randn(VOCABULARY, WIDTH, generator=generator).requires_grad_()
+    targets = torch.randint(VOCABULARY, (ROWS,), generator=generator)
+    expected, gradients = by_formula(x, weight, targets, softcap)
+    loss = mean_cross_entropy(x, weight, targets, softcap)
+    (3 * loss).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(loss.detach().double(), expected, rtol=1e-5, atol=1e-5)
+    for found, gradient in zip((x.grad, weight.grad), gradients, strict=True):
+        assert found is not None
+        torch.testing.assert_close(found.double(), 3 * gradient, rtol=1e-3, atol=1e-5 * max(1.0, scale))
+
+
+def test_the_training_loss_is_the_cross_entropy_of_the_logits() -> None:
+    model = awake_model(small_recipe())
+    tokens_BT, targets_BT = random_tokens(3, 20), random_tokens(3, 20, seed=1)
+    documents_BT = torch.arange(20).div(6, rounding_mode="floor").expand(3, 20)
+    for documents in (None, documents_BT):
+        logits_BTV = model(tokens_BT, documents_BT=documents)
+        expected = torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
+        torch.testing.assert_close(model.mean_loss(tokens_BT, targets_BT, documents), expected, rtol=1e-5, atol=1e-5)

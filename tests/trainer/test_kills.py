@@ -1,0 +1,169 @@
+"""kill -9 in the midst of each kind of write and at fifty random moments: the same command ends with the same bits.
+
+The trainer runs in forks of one process that has imported torch, so that fifty of them cost less than fifty imports.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pgolf.rundir import RunDirectory
+
+KILLS = 50
+# Kill this process when it is about to put a finished temporary file in its place, or in the midst of a line.
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+wanted, moment = sys.argv.pop(1), sys.argv.pop(1)
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+replace = Path.replace
+def deadly_replace(self, target):
+    is_it = Path(target).name.startswith(wanted)
+    if is_it and moment == "before":
+        die()
+    done = replace(self, target)
+    if is_it:
+        die()
+    return done
+Path.replace = deadly_replace
+fsync = os.fsync
+def deadly_fsync(descriptor):
+    name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
+    if moment == "within" and name.startswith("." + wanted):
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+        die()
+    fsync(descriptor)
+os.fsync = deadly_fsync
+from trainer.runtime import journal
+append = journal.append_line
+def deadly_append(path, line):
+    if path.name == wanted:
+        with path.open("a") as file:
+            file.write(line[: len(line) // 2])
+        die()
+    append(path, line)
+journal.append_line = deadly_append
+from trainer.__main__ import main
+sys.exit(main())
+"""
+WRITES = [
+    ("step-", "within"), ("step-", "before"), ("metrics.jsonl", "line"), ("train.log", "line"), ("run.json", "within"),
+    ("prequant", "within"), ("model.bin", "within"), ("model.bin", "after"), ("bytes.json", "before"),
+    ("state.json", "within"), ("result.json", "within"), ("result.json", "before"), ("result.json", "after"),
+]  # fmt: skip
+SCORER_WRITES = [("ledger.npz", "within"), ("scores.json", "before"), ("state.json", "before")]
+
+
+@pytest.fixture
+def same_run(long_run: RunDirectory, tmp_path: Path) -> RunDirectory:
+    return begin_again(long_run, tmp_path / "again")
+
+
+def begin_again(like: RunDirectory, folder: Path) -> RunDirectory:
+    """A run directory of the same run id in which nothing has happened yet."""
+    root = folder / like.root.parent.name / like.root.name
+    root.mkdir(parents=True)
+    for name in ("spec.json", "run.json"):
+        shutil.copy(like.root / name, root)
+    return RunDirectory(root)
+
+
+def check_same_bits(run: RunDirectory, steady: RunDirectory) -> None:
+    expected, found = steady.read_result(), run.read_result()
+    assert found["headline"] == expected["headline"]
+    assert found["steps"] == expected["steps"]
+    assert run.files.model.read_bytes() == steady.files.model.read_bytes()
+    assert run.files.ledger.read_bytes() == steady.files.ledger.read_bytes()
+    losses = [[(row["step"], row["train_loss"]) for row in each.read_metrics()] for each in (steady, run)]
+    assert losses[0] == losses[1]
+    assert not [*run.root.rglob(".*.tmp")]
+
+
+def test_a_kill_within_each_kind_of_write_loses_nothing(long_run: RunDirectory, same_run: RunDirectory) -> None:
+    for name, moment in WRITES:
+        command = [sys.executable, "-P", "-c", DEADLY, name, moment, str(same_run.root)]
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=120)
+        assert ended.returncode == -signal.SIGKILL, (name, moment, ended.stderr)
+        for path in (same_run.files.spec, same_run.files.run, same_run.files.state, same_run.files.result):
+            assert not path.exists() or json.loads(path.read_text()), (name, moment)
+        if name == "model.bin" and moment == "after":
+            kill_the_scorer(same_run)
+    assert same_run.is_finished
+    check_same_bits(same_run, long_run)
+
+
+def kill_the_scorer(run: RunDirectory) -> None:
+    """Nothing; a scorer has died in the midst of each of its writes, and what it left is whole or absent."""
+    for name, moment in SCORER_WRITES:
+        command = [sys.executable, "-P", "-c", DEADLY, name, moment, str(run.root), "--score"]
+        assert subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert not run.files.scores.exists()
+
+
+FORKING = """
+import os, sys, torch
+import trainer.train, trainer.score, trainer.runtime.lock, trainer.quantizer.rtn, trainer.codec.brotli
+import trainer.averaging.ema, trainer.data.sequential
+from trainer.__main__ main
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        sys.argv = ["trainer", line.strip()]
+        os._exit(main())
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+""".replace("from trainer.__main__ main", "from trainer.__main__ import main")
+
+
+class ForkedTrainers:
+    """Trainers that start in no time, one after the other."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", "-c", FORKING]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+
+    def run(self, run: RunDirectory, seconds: float | None) -> int:
+        """The exit code of a trainer; it and its scorer are killed after so many seconds."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{run.root}\n")
+        self.process.stdin.flush()
+        trainer = int(self.process.stdout.readline())
+        if seconds is not None:
+            time.sleep(seconds)
+            with suppress(ProcessLookupError):  # it may have ended by itself
+                os.killpg(trainer, signal.SIGKILL)
+        return int(self.process.stdout.readline())
+
+
+def test_fifty_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: Path) -> None:
+    chance, trainers = random.Random(50), ForkedTrainers()
+    run, kills, finished = begin_again(long_run, tmp_path / "0"), 0, 0
+    phases: set[str] = set()
+    while kills < KILLS:
+        code = trainers.run(run, chance.choice([0.05, 0.05, 0.1, 0.3, 1.0, 4.0]) * chance.uniform(0.5, 1.5))
+        kills += code == -signal.SIGKILL
+        assert code in (0, -signal.SIGKILL), run.files.log.read_text() if run.files.log.exists() else code
+        phases.add(run.read_state().get("phase", "none"))
+        if run.is_finished:
+            check_same_bits(run, long_run)
+            finished += 1
+            run = begin_again(long_run, tmp_path / str(finished))
+    assert trainers.run(run, None) == 0
+    check_same_bits(run, long_run)
+    trainers.process.kill()
+    trainers.process.communicate()
+    assert phases >= {"prepare", "train", "evaluate"}

@@ -1,0 +1,64 @@
+"""The loader slot: where in the stream the next windows begin.
+
+An order is drawn from and never asked for a step, so that batches may change their size over a run. All ranks of a run
+draw the same windows and each reads its own part. An order depends on its recipe, the shards, the seed and what has
+been drawn, not on time: after `restore` it goes on as if nothing had happened.
+"""
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.data.shards import TokenStream
+from trainer.recipe.loader import CoprimeStride, DocumentPacking, LoaderRecipe, Sequential, ShuffledWindows
+
+
+class WindowOrder(Protocol):
+    """What a batch reader asks of an order."""
+
+    def draw(self, windows: int) -> NDArray[np.int64]:
+        """Positions in the stream at which the next windows begin. Shapes: (windows,)."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What has been drawn so far, for a checkpoint."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, seed: int, begin: int) -> WindowOrder:
+    """The order that a recipe names. `begin` is the token that begins a document.
+
+    Raises: DataRefused when the shards hold no window, or no document.
+    """
+    match recipe:
+        case Sequential():
+            from trainer.data.sequential import SequentialOrder
+
+            return SequentialOrder(window_tokens)
+        case ShuffledWindows():
+            from trainer.data.shuffled_windows import ShuffledWindowsOrder
+
+            return ShuffledWindowsOrder(stream, window_tokens, seed)
+        case CoprimeStride():
+            from trainer.data.coprime_stride import CoprimeStrideOrder
+
+            return CoprimeStrideOrder(recipe, stream, window_tokens, seed)
+        case DocumentPacking():
+            from trainer.data.document_packing import first_document
+            from trainer.data.sequential import SequentialOrder
+
+            return SequentialOrder(window_tokens, first_document(stream, begin))
+
+
+def number_documents_for(recipe: LoaderRecipe, x_BT: Tensor, begin: int) -> Tensor | None:
+    """The document of each token, or None where the recipe lets attention cross from one into the next."""
+    match recipe:
+        case DocumentPacking():
+            from trainer.data.document_packing import number_documents
+
+            return number_documents(x_BT, begin)
+    return None
