@@ -6,6 +6,7 @@ The trainer runs in forks of one process that has imported torch, so that fifty 
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from pgolf.rundir import RunDirectory
 
 KILLS = 50
+PHASES = ["none", "prepare", "train", "quantize", "encode", "decode", "evaluate", "finished"]
 # Kill this process when it is about to put a finished temporary file in its place, or in the midst of a line.
 DEADLY = """
 import os, signal, sys
@@ -132,38 +134,65 @@ class ForkedTrainers:
     def __init__(self) -> None:
         command = [sys.executable, "-P", "-c", FORKING]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
         )
 
-    def run(self, run: RunDirectory, seconds: float | None) -> int:
-        """The exit code of a trainer; it and its scorer are killed after so many seconds."""
+    def start(self, run: RunDirectory) -> int:
+        """The process id of a trainer that has just begun."""
         assert self.process.stdin is not None
+        self.process.stdin.write(f"{run.root}\n".encode())
+        return self.read_number()
+
+    def read_number(self) -> int:
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{run.root}\n")
-        self.process.stdin.flush()
-        trainer = int(self.process.stdout.readline())
-        if seconds is not None:
-            time.sleep(seconds)
-            with suppress(ProcessLookupError):  # it may have ended by itself
-                os.killpg(trainer, signal.SIGKILL)
         return int(self.process.stdout.readline())
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(select.select([self.process.stdout], [], [], 0)[0])
+
+    def finish(self, run: RunDirectory) -> int:
+        """The exit code of a trainer that is left alone."""
+        self.start(run)
+        return self.read_number()
+
+    def kill_in(self, phase: str, seconds: float, run: RunDirectory) -> int:
+        """The exit code of a trainer that is killed, with its scorer, so long after it has come as far as a phase."""
+        began = time.time_ns()
+        trainer = self.start(run)
+        while not self.has_ended and phase != "none" and not has_come_to(phase, run, began):
+            time.sleep(0.005)
+        time.sleep(seconds)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(trainer, signal.SIGKILL)
+        return self.read_number()
+
+
+def has_come_to(phase: str, run: RunDirectory, began: int) -> bool:
+    """Whether a trainer that began then has said that it is in this phase or in a later one."""
+    if not run.files.state.exists() or run.files.state.stat().st_mtime_ns < began:
+        return False
+    said = run.read_state().get("phase")
+    return said in PHASES[PHASES.index(phase) :]
 
 
 def test_fifty_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: Path) -> None:
     chance, trainers = random.Random(50), ForkedTrainers()
     run, kills, finished = begin_again(long_run, tmp_path / "0"), 0, 0
-    phases: set[str] = set()
+    died_in: set[str] = set()
     while kills < KILLS:
-        code = trainers.run(run, chance.choice([0.05, 0.05, 0.1, 0.3, 1.0, 4.0]) * chance.uniform(0.5, 1.5))
-        kills += code == -signal.SIGKILL
+        phase = chance.choice(["none", "prepare", "train", "train", "quantize", "decode", "evaluate"])
+        code = trainers.kill_in(phase, chance.choice([0.01, 0.05, 0.1, 0.3]) * chance.random(), run)
         assert code in (0, -signal.SIGKILL), run.files.log.read_text() if run.files.log.exists() else code
-        phases.add(run.read_state().get("phase", "none"))
+        if code:
+            kills += 1
+            died_in.add(run.read_state().get("phase", "none"))
         if run.is_finished:
             check_same_bits(run, long_run)
             finished += 1
             run = begin_again(long_run, tmp_path / str(finished))
-    assert trainers.run(run, None) == 0
+    assert trainers.finish(run) == 0
     check_same_bits(run, long_run)
     trainers.process.kill()
     trainers.process.communicate()
-    assert phases >= {"prepare", "train", "evaluate"}
+    assert died_in >= {"prepare", "train", "evaluate"}
