@@ -37,11 +37,11 @@ def measure_artifact(shape: str, times: int) -> list[Timing]:
         tokens = text.tokens[:SCORED_TOKENS]
 
         def pack() -> None:
-            encode_artifact(path, card, quantize_model(recipe.quantizer, tensors, weights), recipe.codec)
+            encode_artifact(path, card, quantize_model(recipe.quantizer, tensors, weights, {}), recipe.codec)
 
         def score() -> None:
             world = World(torch.device("cpu"))
-            score_stream(model, ScoreLedger(tokens), recipe.evaluation, world, lambda _: None)
+            score_stream(model, ScoreLedger(tokens), recipe.evaluation, world, text.begin, lambda _: None)
 
         packing = repeat(pack, times)
         size = path.stat().st_size

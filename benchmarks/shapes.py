@@ -11,6 +11,7 @@ from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.topology import FlatTopology
 from trainer.runtime.job import TrainingJob, read_job
 
 # Newton-Schulz alone costs as much as some 1,000 tokens of the baseline: ratios are taken at no fewer than these.
@@ -38,13 +39,14 @@ def job_of_shape(name: str, batch_tokens: int | None) -> Iterator[TrainingJob]:
 def plain_shape(recipe: Recipe) -> Shape:
     """The same shape for the plain loop."""
     model = recipe.model
+    assert isinstance(model.topology, FlatTopology), "the plain loop has flat models only"
     return Shape(
         vocabulary=recipe.vocabulary_size,
         width=model.width,
         layers=model.topology.layers,
         heads=model.attention.heads,
         kv_heads=model.attention.kv_heads,
-        hidden=model.hidden_width,
+        hidden=model.hidden_width("flat.0"),
         rope_dims=model.attention.rope.dims or model.width // model.attention.heads,
         softcap=model.softcap,
     )

@@ -48,9 +48,9 @@ class TimedTraining(Training):
                 return
             yield micro
 
-    def timed_average(self, step: int) -> None:
+    def timed_average(self, step: int, multiplier: float) -> None:
         with self.part("averaging"):
-            self.update_average(step)
+            self.update_average(step, multiplier)
 
     def mean_loss(self, micro: MicroBatch) -> Tensor:
         with self.part("forward"):

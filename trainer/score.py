@@ -14,11 +14,11 @@ from trainer.evaluation.ledger import ScoreLedger, bits_per_byte, write_ledger
 from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import ValidationText, read_validation
 from trainer.model.gpt import GptModel
-from trainer.recipe.evaluation import EvaluationRecipe, Sliding
+from trainer.recipe.evaluation import Chunked, EvaluationRecipe, plain_protocol
 from trainer.recipe.files import DataFiles, RunFiles, write_json
 from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.journal import journal_of
+from trainer.runtime.journal import Journal, journal_of
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
 
@@ -33,28 +33,31 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     journal.report(phase="decode")
     with clock.phase("decode"):
         card, weights = decode_artifact(files.model)
-    text = read_validation(data, card.vocabulary_size)
+    text = read_validation(data, card.vocabulary_size).scored_by(card.evaluation)
     journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
-    metrics = []
 
     def follow(stage: str, scored: int) -> None:
         if world.is_chief:  # the others end with it
             stop.check()
         journal.pulse(stage=stage, scored=scored, stage_seconds=clock.running_seconds)
 
+    scoring = Scoring(card, text, world, journal, follow)
+    plain = plain_protocol(card.evaluation)
     if kept := read_prequant(files):
         with clock.phase("prequant"):
-            prequant, _ = score_weights(card, kept, text, world, follow, "prequant")
-        metrics.append(prequant)
-        journal.say(describe_metric(prequant))
-    with clock.phase("evaluate"):
-        roundtrip, ledger = score_weights(card, weights, text, world, follow, "roundtrip")
-    metrics.append(roundtrip)
-    journal.say(describe_metric(roundtrip))
-    if not world.is_chief:
-        return
-    write_ledger(files.ledger, ledger.nats, text.byte_counts)
-    write_json(files.scores, {"metrics": metrics, "headline": roundtrip, "seconds": clock.finished})
+            scoring.score("prequant", kept, plain)
+    with clock.phase("evaluate" if plain == card.evaluation else "roundtrip"):
+        ledger = scoring.score("roundtrip", weights, plain)
+    if plain != card.evaluation:
+        with clock.phase("evaluate"):
+            ledger = scoring.score("ttt", weights, card.evaluation)
+    headline = scoring.metrics[-1]
+    for name, reference in read_references(files).items():
+        with clock.phase("references"):
+            scoring.score("reference", reference, plain, quantizer=name)
+    if world.is_chief:
+        write_ledger(files.ledger, ledger.nats, text.byte_counts)
+        write_json(files.scores, {"metrics": scoring.metrics, "headline": headline, "seconds": clock.finished})
 
 
 def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
@@ -67,41 +70,56 @@ def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
         return None
 
 
-def score_weights(
-    card: ModelCard,
-    weights: dict[str, Tensor],
-    text: ValidationText,
-    world: World,
-    follow: Callable[[str, int], None],
-    stage: str,
-) -> tuple[dict[str, Any], ScoreLedger]:
-    """The metric of some weights under the card's protocol, and the ledger behind it."""
-    model = GptModel(card.model, card.vocabulary_size)
-    model.load_state_dict(weights)
-    ledger = ScoreLedger(text.tokens)
-    clock = PhaseClock()
-    with clock.phase("evaluate"):
-        score_stream(
-            model.to(world.device),
-            ledger,
-            card.evaluation,
-            world,
-            lambda scored: follow(stage, scored),
-        )
-    nats, targets = ledger.totals()
-    metric = {"stage": stage, **describe_protocol(card.evaluation)}
-    metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, text.bytes)}
-    metric |= {"tokens": targets, "bytes": text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
-    return metric, ledger
+def read_references(files: RunFiles) -> dict[str, dict[str, Tensor]]:
+    """The weights that other quantizers made, by the name that the recipe gives them."""
+    paths = sorted(files.references.glob("*.bin")) if files.references.exists() else []
+    return {path.stem: decode_artifact(path)[1] for path in paths}
+
+
+class Scoring:
+    """Weights of one model, scored one after the other on the same text."""
+
+    def __init__(
+        self,
+        card: ModelCard,
+        text: ValidationText,
+        world: World,
+        journal: Journal,
+        follow: Callable[[str, int], None],
+    ) -> None:
+        self.card, self.text, self.world, self.journal, self.follow = card, text, world, journal, follow
+        self.metrics: list[dict[str, Any]] = []
+
+    def score(self, stage: str, weights: dict[str, Tensor], recipe: EvaluationRecipe, **facts: str) -> ScoreLedger:
+        """The ledger of some weights under a protocol; their metric is the last one."""
+        model = GptModel(self.card.model, self.card.vocabulary_size)
+        model.load_state_dict(weights)
+        model.to(self.world.device)
+        ledger, clock = ScoreLedger(self.text.tokens), PhaseClock()
+        with clock.phase("evaluate"):
+            score_stream(model, ledger, recipe, self.world, self.text.begin, lambda n: self.follow(stage, n))
+        nats, targets = ledger.totals()
+        metric = {"stage": stage, **describe_protocol(recipe), **facts}
+        metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, self.text.bytes)}
+        metric |= {"tokens": targets, "bytes": self.text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
+        self.metrics.append(metric)
+        self.journal.say(describe_metric(metric))
+        return ledger
 
 
 def describe_protocol(recipe: EvaluationRecipe) -> dict[str, Any]:
-    """Protocol, window and stride as every metric carries them."""
-    stride = recipe.stride if isinstance(recipe, Sliding) else recipe.window
-    return {"protocol": recipe.kind, "window": recipe.window, "stride": stride}
+    """Protocol, window and stride as every metric carries them; of a protocol that learns, of its windows."""
+    plain = plain_protocol(recipe)
+    stride = plain.window if isinstance(plain, Chunked) else plain.stride
+    described: dict[str, Any] = {"protocol": plain.kind, "window": plain.window, "stride": stride}
+    if plain.temperature != 1.0:
+        described["temperature"] = plain.temperature
+    if plain.tail != "score":
+        described["tail"] = plain.tail
+    return described
 
 
 def describe_metric(metric: dict[str, Any]) -> str:
     """A metric for people."""
     score = f"val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}"
-    return f"score: {metric['stage']} {metric['protocol']} {score}"
+    return f"score: {metric['stage']} {metric.get('quantizer', metric['protocol'])} {score}"

@@ -9,18 +9,19 @@ import sys
 import time
 from typing import Any
 
-from trainer.codec.container import ModelCard, encode_artifact
+from trainer.averaging.choice import choose_candidate
+from trainer.data.sampling import random_sequences
 from trainer.evaluation.validation import read_validation
-from trainer.quantizer.quantizer import quantize_model
+from trainer.export import Exporter
+from trainer.recipe.averaging import Candidates
 from trainer.recipe.endings import describe_end
 from trainer.recipe.files import read_json, write_json
-from trainer.recipe.inventory import inventory
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import check_same_environment, describe_environment
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
-from trainer.runtime.journal import journal_of
+from trainer.runtime.journal import Journal, journal_of
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
 from trainer.training import Training
@@ -47,29 +48,27 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     if not world.is_chief:
         return
 
-    weights = training.average.candidate()
-    write_checkpoint(files.prequant, {name: weight.cpu() for name, weight in weights.items()})
-    journal.report(phase="quantize")
-    with clock.phase("quantize"):
-        tensors = inventory(recipe.model, recipe.vocabulary_size)
-        quantized = quantize_model(recipe.quantizer, tensors, weights)
-    stop.check()
-
-    journal.report(phase="encode")
-    card = ModelCard(
-        model=recipe.model,
-        vocabulary_size=recipe.vocabulary_size,
-        quantizer=recipe.quantizer,
-        evaluation=recipe.evaluation,
-    )
-    files.artifact.mkdir(exist_ok=True)
-    with clock.phase("encode"):
-        streams = encode_artifact(files.model, card, quantized, recipe.codec)
-    artifact = count_bytes(job, streams)
+    with clock.phase("calibrate"):
+        keep_best(training, job, journal)
+    exporter = Exporter(job, training.model, training.stream, training.begin, clock, journal, stop.check)
+    artifact = exporter.encode(exporter.quantized(recipe.quantizer))
+    exporter.write_references()
 
     score_elsewhere(job, stop, world.size)
     write_result(job, training, environment, artifact)
     journal.report(phase="finished")
+
+
+def keep_best(training: Training, job: TrainingJob, journal: Journal) -> None:
+    """Nothing; the model holds the weights that are exported, and so does the prequant checkpoint."""
+    averaging, tokens = job.recipe.averaging, job.recipe.schedule.sequence_tokens + 1
+    count = averaging.sequences if isinstance(averaging, Candidates) else 0
+    text = list(random_sequences(training.stream, count, tokens, job.seed, training.world.device))
+    losses = choose_candidate(training.model, training.average.candidates(), text)
+    if len(losses) > 1:
+        ranking = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+        journal.say(f"candidates by training loss: {ranking}; exporting {next(iter(losses))}")
+    write_checkpoint(job.files.prequant, {n: p.detach().cpu() for n, p in training.model.named_parameters()})
 
 
 def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
@@ -82,16 +81,6 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
     if world.is_chief:
         write_json(job.files.run, job.run | {"environment": environment})
     return environment
-
-
-def count_bytes(job: TrainingJob, streams: dict[str, int]) -> dict[str, int]:
-    """Model, code and total bytes, beside the limit; with the streams they also stand in bytes.json."""
-    model_bytes, code_bytes = job.files.model.stat().st_size, job.run["code_bytes"]
-    assert sum(streams.values()) == model_bytes, f"streams {streams} do not add up to {model_bytes}"
-    artifact = {"model_bytes": model_bytes, "code_bytes": code_bytes, "total_bytes": model_bytes + code_bytes}
-    artifact["limit_bytes"] = job.run["limit_bytes"]
-    write_json(job.files.bytes, artifact | {"streams": streams, "code_basis": job.run["code_basis"]})
-    return artifact
 
 
 def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None:

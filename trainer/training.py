@@ -17,8 +17,10 @@ from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 from trainer.optimizer.warmdown import warmdown_multiplier
+from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
-from trainer.recipe.schedule import Warmdown
+from trainer.recipe.plan import progress_of_change
+from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import precision
@@ -46,12 +48,14 @@ class Training:
     def __init__(self, job: TrainingJob, world: World, journal: Journal, clock: PhaseClock) -> None:
         recipe = self.recipe = job.recipe
         self.world, self.journal, self.clock, self.stop = world, journal, clock, StopRequest()
-        check_processes(recipe.schedule, world.size)
+        check_processes(recipe, world.size)
         torch.manual_seed(job.seed)
         self.model = GptModel(recipe.model, recipe.vocabulary_size).to(world.device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
-        tensors = inventory(recipe.model, recipe.vocabulary_size)
-        self.optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, self.parameters)
+        self.tensors = inventory(recipe.model, recipe.vocabulary_size)
+        self.optimizer = MuonAdamWOptimizer(recipe.optimizer, self.tensors, self.parameters)
+        self.loss = make_training_loss(recipe.quantizer, self.tensors, self.model)
+        self.plan_changes_at = progress_of_change(recipe.model)
         self.average = make_average(recipe.averaging, self.parameters)
         split = read_split(job.data, "train", recipe.vocabulary_size)
         self.stream = TokenStream(split.shards)
@@ -59,7 +63,7 @@ class Training:
         self.begin = load_tokenizer(job.data.tokenizer, recipe.vocabulary_size).bos_id()
         self.batches = self.make_batches(job.seed)
         self.checkpoints = CheckpointFolder(job.files.checkpoints)
-        self.movement: MovementCheck | None = MovementCheck(self.parameters)
+        self.movement: MovementCheck | None = MovementCheck(self.optimizer.moving())
         self.step = 0
         self.resumed_from_step = 0
         self.spent_seconds = 0.0
@@ -123,7 +127,11 @@ class Training:
         step before, and what the other processes have done of this one is of no use to anybody.
         """
         total = torch.zeros((), device=self.world.device)
+        begins_rounding = self.prepare_step(multiplier)
         for micro in self.batches.next_step():
+            if begins_rounding:
+                self.probe_rounding(micro)
+                begins_rounding = False
             if self.stop.requested and self.world.is_chief:
                 raise StepAbandoned
             loss = self.mean_loss(micro) / self.recipe.schedule.micro_steps
@@ -131,17 +139,31 @@ class Training:
             total += loss.detach()
         total = self.share(total)
         self.update(multiplier)
-        self.average.update(self.step)
+        self.average.update(self.step, multiplier)
         self.step += 1
         is_first_broken = ~total.isfinite() & (self.broken_step == 0)
         self.broken_step = torch.where(is_first_broken, self.step, self.broken_step)
         return total
 
+    def prepare_step(self, multiplier: float) -> bool:
+        """Whether this is the first step that sees rounded weights. The plan is that of the present progress."""
+        if self.plan_changes_at is not None:
+            self.model.follow_progress(self.progress)
+        return self.loss.begin_step(multiplier)
+
+    def documents(self, micro: MicroBatch) -> Tensor | None:
+        """The number of each token's document, where attention is to stay within documents. Shapes: (B, T)."""
+        return number_documents_for(self.recipe.schedule.loader, micro.x_BT, self.begin)
+
+    def probe_rounding(self, micro: MicroBatch) -> None:
+        """Nothing; rounded weights are proven to change the loss and to get gradients."""
+        with precision(self.world.device):
+            self.journal.say(self.loss.probe(micro.x_BT, micro.y_BT, self.documents(micro)))
+
     def mean_loss(self, micro: MicroBatch) -> Tensor:
         """Nats a token of one forward pass."""
-        documents_BT = number_documents_for(self.recipe.schedule.loader, micro.x_BT, self.begin)
         with precision(self.world.device):
-            return self.model.mean_loss(micro.x_BT, micro.y_BT, documents_BT)
+            return self.loss.mean_loss(micro.x_BT, micro.y_BT, self.documents(micro))
 
     def share(self, loss: Tensor) -> Tensor:
         """The loss over all processes, which now also have the same gradients and the chief's clock."""
@@ -267,16 +289,18 @@ class Training:
         self.clock.restore(state["seconds"])
         self.spent_seconds = self.clock.seconds("train")
         self.step = self.resumed_from_step = state["step"]
-        self.movement = MovementCheck(self.parameters) if self.step < STEPS_TO_MOVE else None
+        self.movement = MovementCheck(self.optimizer.moving()) if self.step < STEPS_TO_MOVE else None
 
 
-def check_processes(schedule: Warmdown, processes: int) -> None:
+def check_processes(recipe: Recipe, processes: int) -> None:
     """Nothing, if so many processes can share each step equally.
 
     Raises: LaunchRefused otherwise.
     """
-    if schedule.micro_steps % processes:
+    if recipe.schedule.micro_steps % processes:
         raise LaunchRefused(
-            f"{processes} processes cannot share the {schedule.micro_steps} forward passes of a step equally; "
+            f"{processes} processes cannot share the {recipe.schedule.micro_steps} forward passes of a step equally; "
             "recipe.schedule.micro_batch_tokens says how many there are"
         )
+    if recipe.optimizer.published_stale_gradients and processes > 1:
+        raise LaunchRefused("published_stale_gradients adds up gradients of one process; it cannot be shared by more")

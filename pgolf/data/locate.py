@@ -5,6 +5,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -41,8 +42,8 @@ def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> Located
         case Shards():
             folder = Path(data.folder)
         case Embedded():
-            folder = embedded_folder(data.vocabulary_size, on_progress)
-            check_or_rebuild(folder, data.vocabulary_size, on_progress)
+            folder = embedded_folder(data, on_progress)
+            check_or_rebuild(folder, data, on_progress)
     manifest = check_files(folder)
     size = manifest.tokenizer.vocabulary_size
     if data.vocabulary_size not in (None, size):
@@ -65,13 +66,14 @@ def resolve_vocabulary(recipe: Recipe, located: LocatedData | None, ruleset: Rul
     return None if size is None else replace(recipe, data=replace(recipe.data, vocabulary_size=size))
 
 
-def embedded_folder(vocabulary_size: int, on_progress: Callable[[str], None]) -> Path:
+def embedded_folder(data: Embedded, on_progress: Callable[[str], None]) -> Path:
     """The cached shards of the embedded corpus; two processes that need them first make them once.
 
     Raises: MachineError when the cache cannot be written.
     """
     cache = user_cache_path("pgolf")
-    name = f"embedded-{EMBEDDED_VERSION}-python{platform.python_version()}-{vocabulary_size}"
+    name = f"embedded-{EMBEDDED_VERSION}-python{platform.python_version()}-{data.vocabulary_size}"
+    name += "" if data.documents is None else f"-{data.documents}"
     folder = cache / name
     if (folder / "manifest.json").exists():
         return folder
@@ -80,7 +82,7 @@ def embedded_folder(vocabulary_size: int, on_progress: Callable[[str], None]) ->
         with (cache / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not (folder / "manifest.json").exists():
-                build_embedded(folder, vocabulary_size, on_progress)
+                build_embedded(folder, data, on_progress)
     except OSError as error:
         raise MachineError(
             f"{error.filename or cache}: {error.strerror}; the embedded corpus is cached there"
@@ -88,16 +90,16 @@ def embedded_folder(vocabulary_size: int, on_progress: Callable[[str], None]) ->
     return folder
 
 
-def check_or_rebuild(folder: Path, vocabulary_size: int, on_progress: Callable[[str], None]) -> None:
+def check_or_rebuild(folder: Path, data: Embedded, on_progress: Callable[[str], None]) -> None:
     """Nothing; the cached shards are whole, if need be made again."""
     try:
         check_files(folder)
     except DataError as error:
         on_progress(f"{error}; making the embedded corpus again")
-        build_embedded(folder, vocabulary_size, on_progress)
+        build_embedded(folder, data, on_progress)
 
 
-def build_embedded(folder: Path, vocabulary_size: int, on_progress: Callable[[str], None]) -> None:
+def build_embedded(folder: Path, data: Embedded, on_progress: Callable[[str], None]) -> None:
     """Nothing; the shards are in the folder, all or none of them."""
     on_progress("preparing the embedded corpus (first use)")
     unfinished = folder.with_name(folder.name + ".part")
@@ -106,8 +108,8 @@ def build_embedded(folder: Path, vocabulary_size: int, on_progress: Callable[[st
         name="embedded",
         out=unfinished,
         validation_fraction=EMBEDDED_VALIDATION_FRACTION,
-        vocabulary_size=vocabulary_size,
+        vocabulary_size=data.vocabulary_size,
     )
-    prepare(embedded_documents(), preparation, on_progress)
+    prepare(islice(embedded_documents(), data.documents), preparation, on_progress)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.replace(folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from pgolf.rundir import find_runs, read_or_empty
-from trainer.recipe.evaluation import Sliding
+from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
 
@@ -13,6 +13,8 @@ from trainer.recipe.recipe import Recipe
 ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
 ASSUMED_GPU_FLOPS = {"H100": 2.2e14, "H200": 2.2e14, "A100": 1.2e14, "L40S": 8.0e13}
 UNKNOWN_GPU_FLOPS = 5.0e13
+# A step on a token costs so many forward passes.
+BACKWARD_PASSES = 3
 TRAIN_FLOPS_A_WEIGHT, FORWARD_FLOPS_A_WEIGHT = 6, 2
 
 
@@ -66,7 +68,15 @@ def estimate_duration(
 def passes_a_token(recipe: Recipe) -> float:
     """How often the protocol runs each validation token through the model."""
     evaluation = recipe.evaluation
-    return evaluation.window / evaluation.stride if isinstance(evaluation, Sliding) else 1.0
+    plain = plain_protocol(evaluation)
+    passes = 1.0 if isinstance(plain, Chunked) else plain.window / plain.stride
+    match evaluation:
+        case ScoreFirstTtt():
+            return passes + BACKWARD_PASSES * evaluation.epochs
+        case DocumentLora():
+            return (1 + BACKWARD_PASSES) * passes
+        case _:
+            return passes
 
 
 def assumed_speed(gpu: str | None, cores: int) -> tuple[float, str]:

@@ -1,7 +1,8 @@
 """Memory and disk that a run needs."""
 
-from trainer.recipe.averaging import NoAveraging
-from trainer.recipe.inventory import inventory, parameter_groups
+from trainer.recipe.averaging import AveragingRecipe, Candidates, NoAveraging
+from trainer.recipe.inventory import MATRIX_GROUPS, inventory, parameter_groups
+from trainer.recipe.plan import execution_plan
 from trainer.recipe.recipe import Recipe
 
 FLOAT_BYTES = 4
@@ -15,18 +16,30 @@ INTERPRETER_BYTES = 400_000_000
 def state_bytes(recipe: Recipe) -> int:
     """Bytes of weights, optimizer state and average: a checkpoint."""
     groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
-    matrices = groups["attention"] + groups["mlp"]
+    matrices = sum(groups.get(group, 0) for group in MATRIX_GROUPS)
     others = sum(groups.values()) - matrices
-    copies = 0 if isinstance(recipe.averaging, NoAveraging) else 1
+    copies = average_copies(recipe.averaging)
     return FLOAT_BYTES * ((2 + copies) * matrices + (3 + copies) * others)
+
+
+def average_copies(averaging: AveragingRecipe) -> int:
+    """How many averages of the weights are kept."""
+    match averaging:
+        case NoAveraging():
+            return 0
+        case Candidates():
+            return (averaging.ema_decay is not None) + (averaging.swa_every_steps is not None)
+        case _:
+            return 1
 
 
 def activation_bytes(recipe: Recipe) -> int:
     """Bytes kept for the backward pass of one micro-batch, in float32."""
     tokens = recipe.schedule.micro_batch_tokens or recipe.schedule.batch_tokens
     model = recipe.model
-    block = STREAM_WIDTHS * model.width + 3 * model.hidden_width + 4 * (model.width + 2 * model.kv_width)
-    return FLOAT_BYTES * tokens * (model.topology.layers * block + LOGIT_COPIES * recipe.vocabulary_size)
+    stream = STREAM_WIDTHS * model.width + 4 * (model.width + 2 * model.kv_width)
+    executions = sum(stream + 3 * model.hidden_width(execution.block) for execution in execution_plan(model))
+    return FLOAT_BYTES * tokens * (executions + LOGIT_COPIES * recipe.vocabulary_size)
 
 
 def training_memory_bytes(recipe: Recipe) -> int:

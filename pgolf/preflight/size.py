@@ -17,7 +17,7 @@ from statistics import NormalDist
 from trainer.recipe.codec import Brotli, CodecRecipe
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.patterns import value_for
-from trainer.recipe.quantizer import DeviationClip, Rtn, is_quantized
+from trainer.recipe.quantizer import DeviationClip, Grid, PercentileClip, SearchedClip, is_quantized
 from trainer.recipe.recipe import Recipe
 
 # Bits a weight by which brotli-11 beats the Huffman length on trained weights (442 public runs).
@@ -31,6 +31,8 @@ FLOAT32_BYTES = 3.7
 CONTAINER_BYTES = 61
 HEADER_BYTES = 420
 CHECKSUM_BYTES = 4
+# What a search among percentiles tends to settle on.
+SEARCHED_PERCENTILE = 99.9
 # What an interval reaches below and above the estimate, as shares of it.
 Margins = tuple[float, float]
 KNOWN, UNCALIBRATED, UNKNOWN, FLOORED = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10), (0.40, 0.10)
@@ -68,18 +70,20 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec, bits)) / 8 + FLOAT16_BYTES * rows
 
 
-def levels(quantizer: Rtn, name: str) -> int:
+def levels(quantizer: Grid, name: str) -> int:
     """Largest code of a tensor."""
     return (1 << (value_for(quantizer.bits, name) - 1)) - 1
 
 
-def step_in_deviations(quantizer: Rtn, name: str, columns: int) -> float:
+def step_in_deviations(quantizer: Grid, name: str, columns: int) -> float:
     """The grid step of a Gaussian row, in units of its standard deviation."""
     match quantizer.clip:
         case DeviationClip():
             clip = value_for(quantizer.clip.k, name)
-        case _:
+        case PercentileClip():
             clip = expected_percentile(quantizer.clip.percentile, columns)
+        case SearchedClip():  # at few bits the search gives up the tails of a Gaussian row first
+            clip = expected_percentile(SEARCHED_PERCENTILE, columns)
     return clip / levels(quantizer, name)
 
 

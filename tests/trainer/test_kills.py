@@ -149,6 +149,7 @@ class ForkedTrainers:
 
     @property
     def has_ended(self) -> bool:
+        assert self.process.stdout is not None
         return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def finish(self, run: RunDirectory) -> int:

@@ -1,22 +1,24 @@
 """The averaging slot."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from trainer.recipe.averaging import AveragingRecipe, Ema, NoAveraging
+from trainer.recipe.averaging import AveragingRecipe, Candidates, Ema, NoAveraging, Swa
+
+Weights = dict[str, Tensor]
 
 
 class WeightAverage(Protocol):
     """What training asks of an average."""
 
-    def update(self, step: int) -> None: ...
-    def candidate(self) -> dict[str, Tensor]: ...
-    def state(self) -> dict[str, Tensor]: ...
-    def restore(self, state: dict[str, Tensor]) -> None: ...
+    def update(self, step: int, multiplier: float) -> None: ...
+    def candidates(self) -> dict[str, Weights]: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_average(recipe: AveragingRecipe, parameters: dict[str, Tensor]) -> WeightAverage:
+def make_average(recipe: AveragingRecipe, parameters: Weights) -> WeightAverage:
     """The average that a recipe names."""
     match recipe:
         case NoAveraging():
@@ -26,4 +28,12 @@ def make_average(recipe: AveragingRecipe, parameters: dict[str, Tensor]) -> Weig
         case Ema():
             from trainer.averaging.ema import EmaAverage
 
-            return EmaAverage(recipe, parameters)
+            return EmaAverage(parameters, recipe.decay, recipe.from_initial)
+        case Swa():
+            from trainer.averaging.swa import SwaAverage
+
+            return SwaAverage(parameters, recipe.every_steps, recipe.below_lr)
+        case Candidates():
+            from trainer.averaging.candidates import SeveralAverages
+
+            return SeveralAverages(parameters, recipe)

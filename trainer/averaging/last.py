@@ -1,6 +1,7 @@
 """No averaging."""
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
 
@@ -10,15 +11,15 @@ class LastWeights:
     def __init__(self, parameters: dict[str, Tensor]) -> None:
         self.source = parameters
 
-    def update(self, step: int) -> None:
+    def update(self, step: int, multiplier: float) -> None:
         """Nothing to do."""
 
-    def candidate(self) -> dict[str, Tensor]:
+    def candidates(self) -> dict[str, dict[str, Tensor]]:
         """The weights by name."""
-        return {name: parameter.detach() for name, parameter in self.source.items()}
+        return {"last": {name: parameter.detach() for name, parameter in self.source.items()}}
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, Any]:
         return {}
 
-    def restore(self, state: dict[str, Tensor]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Nothing to do."""

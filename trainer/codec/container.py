@@ -60,6 +60,28 @@ class ModelCard:
 
 def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> dict[str, int]:
     """Bytes of each stream, once `path` holds the artifact."""
+    streams, checksums = compressed_streams(card, model, codec)
+    lengths = LENGTHS.pack(codec_number(codec), *(len(stream) for stream in streams.values()))
+    body = lengths + b"".join(streams.values()) + struct.pack(f"<{len(checksums)}I", *checksums)
+    write_whole(path, ARTIFACT_MAGIC + hashlib.sha256(body).digest() + body)
+    return {name: len(stream) for name, stream in streams.items()} | {"container": container_bytes(checksums)}
+
+
+def encoded_bytes(card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> int:
+    """How many bytes an artifact would have."""
+    streams, checksums = compressed_streams(card, model, codec)
+    return sum(map(len, streams.values())) + container_bytes(checksums)
+
+
+def container_bytes(checksums: list[int]) -> int:
+    """What an artifact holds besides its streams."""
+    return len(ARTIFACT_MAGIC) + DIGEST_BYTES + LENGTHS.size + 4 * len(checksums)
+
+
+def compressed_streams(
+    card: ModelCard, model: QuantizedModel, codec: CodecRecipe
+) -> tuple[dict[str, bytes], list[int]]:
+    """The streams by name, and the checksum of each tensor."""
     pieces: dict[str, list[bytes]] = {stream: [] for stream in STREAMS}
     pieces["header"].append(json.dumps(asdict(card), separators=(",", ":")).encode())
     checksums = []
@@ -74,13 +96,7 @@ def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: C
             pieces["floats"].append(raw_bytes(model.floats[tensor.name]))
             checksums.append(zlib.crc32(pieces["floats"][-1]))
     compressor = make_compressor(codec)
-    streams = {name: compressor.compress(b"".join(parts)) for name, parts in pieces.items()}
-    lengths = LENGTHS.pack(codec_number(codec), *(len(stream) for stream in streams.values()))
-    body = lengths + b"".join(streams.values()) + struct.pack(f"<{len(checksums)}I", *checksums)
-    write_whole(path, ARTIFACT_MAGIC + hashlib.sha256(body).digest() + body)
-    return {name: len(stream) for name, stream in streams.items()} | {
-        "container": len(ARTIFACT_MAGIC) + DIGEST_BYTES + LENGTHS.size + 4 * len(checksums)
-    }
+    return {name: compressor.compress(b"".join(parts)) for name, parts in pieces.items()}, checksums
 
 
 def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:

@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.model.gate import make_gate
+from trainer.model.linear import linear
 from trainer.model.norm import rms_norm
-from trainer.model.rope import Rotary
+from trainer.model.visit import Visit
 from trainer.recipe.model import Gpt
 
 
@@ -24,23 +26,42 @@ class GroupedQueryAttention(nn.Module):
         self.value = nn.Parameter(torch.empty(model.kv_width, model.width))
         self.output = nn.Parameter(torch.zeros(model.width, model.width))
         self.q_gain = nn.Parameter(torch.full((self.heads,), model.attention.q_gain))
+        self.gate, self.gate_heads = make_gate(model)
 
-    def forward(self, x_BTD: Tensor, scale_D: Tensor, rotary: Rotary, mask_B1TT: Tensor | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, scale_D: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
         """What each token gathers from those before it and itself, or from those that the mask allows, each channel
-        scaled. Scaling the rows of the last matrix is the same for far fewer numbers.
+        scaled; and the values of all key/value heads side by side (F).
 
-        Shapes: (B, T, D) -> (B, T, D).
+        Shapes: (B, T, D) -> (B, T, D), (B, T, F).
         """
-        q_BHTE = split_heads(F.linear(x_BTD, self.query), self.heads)
-        k_BKTE = split_heads(F.linear(x_BTD, self.key), self.kv_heads)
-        v_BKTE = split_heads(F.linear(x_BTD, self.value), self.kv_heads)
-        q_BHTE = rotary.rotate(rms_norm(q_BHTE)) * self.q_gain.to(q_BHTE.dtype)[:, None, None]
-        k_BKTE = rotary.rotate(rms_norm(k_BKTE))
-        is_grouped = self.heads != self.kv_heads
+        q_BHTE = split_heads(linear(x_BTD, self.query), self.heads)
+        k_BKTE = split_heads(linear(x_BTD, self.key), self.kv_heads)
+        v_BTF = linear(x_BTD, self.value)
+        if visit.added_value_BTF is not None:
+            v_BTF = v_BTF + visit.added_value_BTF
+        v_BKTE = split_heads(v_BTF, self.kv_heads)
+        q_BHTE = visit.rotary.rotate(rms_norm(q_BHTE)) * self.q_gain.to(q_BHTE.dtype)[:, None, None]
+        k_BKTE = visit.rotary.rotate(rms_norm(k_BKTE))
+        is_grouped, mask_B1TT = self.heads != self.kv_heads, visit.mask_B1TT
         y_BHTE = F.scaled_dot_product_attention(
             q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=is_grouped
         )
-        return F.linear(y_BHTE.transpose(1, 2).flatten(2), scale_D[:, None] * self.output)
+        if visit.execution.exclusive:
+            y_BHTE = exclude_own_value(y_BHTE, v_BKTE)
+        if self.gate is not None:
+            y_BHTE = y_BHTE * self.gate_heads(x_BTD, self.gate)
+        return linear(y_BHTE.transpose(1, 2).flatten(2), self.output, scale_D), v_BTF
+
+
+def exclude_own_value(y_BHTE: Tensor, v_BKTE: Tensor) -> Tensor:
+    """Each head's output without its part along the value of the same token (exclusive self-attention, XSA).
+
+    Query heads are grouped by the key/value head they share. Shapes: (B, H, T, E), (B, K, T, E) -> (B, H, T, E).
+    """
+    direction_BKTE = F.normalize(v_BKTE, dim=-1)
+    y_BKGTE = torch.unflatten(y_BHTE, 1, (v_BKTE.size(1), -1))
+    along_BKGTE = (y_BKGTE * direction_BKTE[:, :, None]).sum(-1, keepdim=True) * direction_BKTE[:, :, None]
+    return torch.flatten(y_BKGTE - along_BKGTE, 1, 2)
 
 
 def split_heads(x_BTD: Tensor, heads: int) -> Tensor:

@@ -1,32 +1,77 @@
-"""A block: attention, then the MLP, each added to the stream."""
+"""A block: attention and an MLP, each added to the stream."""
 
 import torch
 from torch import Tensor, nn
 
 from trainer.model.attention import GroupedQueryAttention
-from trainer.model.mlp import ReluSquaredMlp
+from trainer.model.lanes import Lanes
+from trainer.model.mlp import make_mlp
 from trainer.model.norm import rms_norm
-from trainer.model.rope import Rotary
+from trainer.model.visit import Visit
 from trainer.recipe.model import Gpt
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block whose two branches have learned scales a channel."""
+    """A pre-norm transformer block whose two branches have scales a channel, of its own or of each execution."""
 
-    def __init__(self, model: Gpt) -> None:
+    def __init__(self, model: Gpt, name: str, has_lanes: bool) -> None:
         super().__init__()
         self.attention = GroupedQueryAttention(model)
-        self.mlp = ReluSquaredMlp(model)
-        self.attention_scale = nn.Parameter(torch.ones(model.width))
-        self.mlp_scale = nn.Parameter(torch.ones(model.width))
+        self.mlp = make_mlp(model, model.hidden_width(name))
+        self.attention_scale: nn.Parameter | None = None
+        self.mlp_scale: nn.Parameter | None = None
         self.input_mix: nn.Parameter | None = None
-        if model.topology.input_mix:
-            self.input_mix = nn.Parameter(torch.stack((torch.ones(model.width), torch.zeros(model.width))))
+        if model.topology.scales == "block":
+            self.attention_scale = nn.Parameter(torch.ones(model.width))
+            self.mlp_scale = nn.Parameter(torch.ones(model.width))
+            if model.topology.input_mix:
+                self.input_mix = nn.Parameter(torch.stack((torch.ones(model.width), torch.zeros(model.width))))
+        self.lanes = Lanes() if has_lanes else None
 
-    def forward(self, x_BTD: Tensor, first_BTD: Tensor, rotary: Rotary, mask_B1TT: Tensor | None = None) -> Tensor:
-        """The stream after this block; `first_BTD` is the stream as the embedding left it."""
-        if self.input_mix is not None:
-            x_BTD = self.input_mix[0] * x_BTD + self.input_mix[1] * first_BTD
-        x_BTD = x_BTD + self.attention(rms_norm(x_BTD), self.attention_scale, rotary, mask_B1TT)
-        mlp_BTD: Tensor = self.mlp(rms_norm(x_BTD), self.mlp_scale)
-        return x_BTD + mlp_BTD
+    def initialise(self, how: str) -> None:
+        """Nothing; matrices that read the stream are uniform(-1/sqrt(columns), 1/sqrt(columns)), or orthogonal."""
+        matrices = [self.attention.query, self.attention.key, self.attention.value, *self.mlp.readers()]
+        for matrix in matrices:
+            if how == "orthogonal":
+                nn.init.orthogonal_(matrix)
+            else:
+                bound = matrix.size(1) ** -0.5
+                nn.init.uniform_(matrix, -bound, bound)
+
+    def forward(self, x_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
+        """The stream after this block, and the values that attention has used."""
+        u_BTD = self.mixed(x_BTD, visit)
+        normed_BTD = normed(u_BTD, visit)
+        attended_BTD, v_BTF = self.attend(normed_BTD, visit)
+        if visit.execution.parallel == "sum":
+            return u_BTD + attended_BTD + self.think(normed_BTD, visit), v_BTF
+        x_BTD = u_BTD + attended_BTD
+        return x_BTD + self.think(normed(x_BTD, visit), visit), v_BTF
+
+    def forward_lanes(self, a_BTD: Tensor, b_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor, Tensor]:
+        """Both lanes after this block, of which attention reads the first and the MLP the second, and the values."""
+        assert self.lanes is not None
+        attended_BTD, v_BTF = self.attend(normed(self.mixed(a_BTD, visit), visit), visit)
+        thought_BTD = self.think(normed(b_BTD, visit), visit)
+        return *self.lanes(a_BTD, b_BTD, attended_BTD, thought_BTD), v_BTF
+
+    def mixed(self, x_BTD: Tensor, visit: Visit) -> Tensor:
+        """The stream with a share of the first embedding."""
+        mix_2D = self.input_mix if visit.input_mix_2D is None else visit.input_mix_2D
+        return x_BTD if mix_2D is None else mix_2D[0] * x_BTD + mix_2D[1] * visit.first_BTD
+
+    def attend(self, normed_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
+        scale_D = self.attention_scale if visit.attention_scale_D is None else visit.attention_scale_D
+        attended: tuple[Tensor, Tensor] = self.attention(normed_BTD, scale_D, visit)
+        return attended
+
+    def think(self, normed_BTD: Tensor, visit: Visit) -> Tensor:
+        scale_D = self.mlp_scale if visit.mlp_scale_D is None else visit.mlp_scale_D
+        thought_BTD: Tensor = self.mlp(normed_BTD, scale_D)
+        return thought_BTD
+
+
+def normed(x_BTD: Tensor, visit: Visit) -> Tensor:
+    """What a branch reads."""
+    factor = visit.execution.norm_factor
+    return rms_norm(x_BTD) if factor == 1.0 else factor * rms_norm(x_BTD)

@@ -1,7 +1,8 @@
 """The model: it walks its execution plan and does nothing else.
 
 Shape letters used throughout the trainer:
-B batch, T position, D width, H query head, K key/value head, E head width, V vocabulary, R row, C column, N anything.
+B batch, T position, D width, H query head, K key/value head, E head width, F all key/value heads side by side, M hidden
+unit, V vocabulary, R row, C column, N anything.
 """
 
 import torch
@@ -9,12 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.model.block import Block
-from trainer.model.loss import mean_cross_entropy, softcapped
+from trainer.model.embedding import TokenEmbedding
+from trainer.model.linear import linear
+from trainer.model.loops import LoopInstructions
+from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softcapped
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
+from trainer.model.visit import Visit
 from trainer.recipe.inventory import inventory
 from trainer.recipe.model import Gpt
-from trainer.recipe.plan import Execution, execution_plan, skip_count
+from trainer.recipe.plan import Execution, Plan, execution_plan
 
 
 class GptModel(nn.Module):
@@ -23,37 +28,52 @@ class GptModel(nn.Module):
     Its tensors are those of `inventory`, name by name; the constructor checks it.
     """
 
-    def __init__(self, model: Gpt, vocabulary_size: int, plan: tuple[Execution, ...] | None = None) -> None:
+    def __init__(self, model: Gpt, vocabulary_size: int) -> None:
         super().__init__()
-        self.softcap = model.softcap
-        self.plan = execution_plan(model) if plan is None else plan
-        self.embedding = nn.ParameterDict({"tokens": torch.empty(vocabulary_size, model.width)})
-        self.flat = nn.ModuleList(Block(model) for _ in range(model.topology.layers))
-        self.skip_weights: nn.Parameter | None = None
-        if skips := skip_count(self.plan):
-            self.skip_weights = nn.Parameter(torch.ones(skips, model.width))
-        self.rotary = {
-            execution.rope_dims: Rotary(execution.rope_dims, model.attention.rope.base) for execution in self.plan
-        }
-        self.check_inventory(model, vocabulary_size)
-        self.initialise(model)
+        self.recipe = model
+        self.plan: Plan = execution_plan(model)
+        self.rotaries: dict[object, Rotary] = {}
+        shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
+        self.embedding = TokenEmbedding(model, vocabulary_size)
+        self.blocks = build_blocks(model, self.plan)
+        for family, members in self.blocks.items():
+            self.add_module(family, members)
+        del self.blocks
+        self.execution_scales = nn.ParameterDict(
+            {name: torch.ones(shapes[f"execution_scales.{name}"]) for name in ("attention", "mlp", "input_mix")
+             if f"execution_scales.{name}" in shapes}
+        )  # fmt: skip
+        self.value_residuals = parameter_of(shapes, "value_residuals", 0.0)
+        self.skip_weights = parameter_of(shapes, "skip_weights", 1.0)
+        self.skip_gates = parameter_of(shapes, "skip_gates", 0.0)
+        self.blends = parameter_of(shapes, "blends", getattr(model.topology, "blend", None))
+        self.instructions = LoopInstructions(model) if "instructions.inner" in shapes else None
+        self.head = parameter_of(shapes, "head", 0.0)
+        self.softcaps = parameter_of(shapes, "softcaps", model.softcap)
+        self.check_inventory(shapes)
+        self.initialise()
 
-    def check_inventory(self, model: Gpt, vocabulary_size: int) -> None:
+    def check_inventory(self, counted: dict[str, tuple[int, ...]]) -> None:
         """Nothing, if what was built is what was counted."""
-        counted = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
         built = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
         assert counted == built, f"inventory and model differ: {set(counted.items()) ^ set(built.items())}"
 
-    def initialise(self, model: Gpt) -> None:
-        """Nothing; matrices get PyTorch's uniform(-1/sqrt(columns), 1/sqrt(columns)). Projections back into the
-        stream stay zero.
-        """
-        nn.init.normal_(self.embedding["tokens"], std=model.embedding.deviation)
-        for block in self.flat:
-            assert isinstance(block, Block)
-            for matrix in (block.attention.query, block.attention.key, block.attention.value, block.mlp.up):
-                bound = matrix.size(1) ** -0.5
-                nn.init.uniform_(matrix, -bound, bound)
+    def initialise(self) -> None:
+        """Nothing; every matrix has its first values. Projections back into the stream stay zero."""
+        nn.init.normal_(self.embedding.tokens, std=self.recipe.embedding.deviation)
+        for table in (self.embedding.bigram, self.embedding.value):
+            if table is not None:
+                table.initialise()
+        for block in self.modules():
+            if isinstance(block, Block):
+                block.initialise(self.recipe.initial_matrices)
+        if "input_mix" in self.execution_scales:
+            with torch.no_grad():
+                self.execution_scales["input_mix"][:, 1] = 0.0
+
+    def follow_progress(self, progress: float) -> None:
+        """Nothing; the plan is that of this share of the budget."""
+        self.plan = execution_plan(self.recipe, progress)
 
     def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
         """Logits of the next token at every position, or only at the `last` ones. Where documents are numbered, no
@@ -64,27 +84,132 @@ class GptModel(nn.Module):
         x_BTD = self.features(tokens_BT, documents_BT)
         if last is not None:
             x_BTD = x_BTD[:, -last:]
-        return softcapped(F.linear(rms_norm(x_BTD), self.embedding["tokens"]).float(), self.softcap)
+        z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
+        if self.softcaps is not None:
+            return asymmetric_softcapped(z_BTV, self.softcaps)
+        return softcapped(z_BTV, self.recipe.softcap)
 
     def mean_loss(self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
         """Mean nats of all targets: the cross entropy of `forward`, with less work."""
+        if self.softcaps is not None:
+            logits_BTV = self.forward(tokens_BT, documents_BT=documents_BT)
+            return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
         x_BTD = rms_norm(self.features(tokens_BT, documents_BT))
-        return mean_cross_entropy(x_BTD.flatten(0, 1), self.embedding["tokens"], targets_BT.flatten(), self.softcap)
+        return mean_cross_entropy(x_BTD.flatten(0, 1), self.head_weight, targets_BT.flatten(), self.recipe.softcap)
+
+    @property
+    def head_weight(self) -> Tensor:
+        """What logits are made with: the embedding itself, where it is tied."""
+        return self.head if self.head is not None else self.embedding.tokens
 
     def features(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         """The stream after the last execution of the plan. Shapes: (B, T) -> (B, T, D)."""
-        first_BTD = x_BTD = rms_norm(F.embedding(tokens_BT, self.embedding["tokens"]))
         mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
+        x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
+        first_BTD = x_BTD
+        values_BTF = None if self.embedding.value is None else self.embedding.value(tokens_BT)
+        first_value_BTF: Tensor | None = None
+        second_BTD: Tensor | None = None
         skips: list[Tensor] = []
         for execution in self.plan:
             if execution.pops_skip is not None:
-                assert self.skip_weights is not None
-                x_BTD = x_BTD + self.skip_weights[execution.pops_skip] * skips.pop()
+                x_BTD = self.with_skip(x_BTD, skips.pop(), execution.pops_skip)
+            if execution.instruction is not None and self.instructions is not None:
+                x_BTD = x_BTD + self.instructions(x_BTD, execution.instruction)
+            visit = self.visit(execution, first_BTD, mask_B1TT, values_BTF, first_value_BTF)
             block = self.get_submodule(execution.block)
-            x_BTD = block(x_BTD, first_BTD, self.rotary[execution.rope_dims], mask_B1TT)
+            assert isinstance(block, Block)
+            if execution.parallel == "lanes":
+                second_BTD = x_BTD if second_BTD is None else second_BTD
+                x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, visit)
+            else:
+                after_BTD, v_BTF = block(x_BTD, visit)
+                x_BTD = self.blended(x_BTD, after_BTD, execution.blend)
+            first_value_BTF = v_BTF if first_value_BTF is None else first_value_BTF
             if execution.pushes_skip:
                 skips.append(x_BTD)
-        return x_BTD
+        return x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
+
+    def visit(
+        self,
+        execution: Execution,
+        first_BTD: Tensor,
+        mask_B1TT: Tensor | None,
+        values_BTF: Tensor | None,
+        first_value_BTF: Tensor | None,
+    ) -> Visit:
+        """What an execution brings to its block."""
+        row, scales = execution.scale_row, self.execution_scales
+        return Visit(
+            execution,
+            self.rotary(execution),
+            first_BTD,
+            mask_B1TT,
+            attention_scale_D=None if row is None else scales["attention"][row],
+            mlp_scale_D=None if row is None else scales["mlp"][row],
+            input_mix_2D=scales["input_mix"][row] if row is not None and "input_mix" in scales else None,
+            added_value_BTF=self.added_value(execution, values_BTF, first_value_BTF),
+        )
+
+    def rotary(self, execution: Execution) -> Rotary:
+        """The tables of an execution's rotation, which executions that rotate alike share."""
+        return self.rotaries.setdefault(execution.rope, Rotary(execution.rope))
+
+    def added_value(
+        self, execution: Execution, values_BTF: Tensor | None, first_value_BTF: Tensor | None
+    ) -> Tensor | None:
+        """What an execution adds to its values: the value embedding, the first execution's values, both or nothing."""
+        added_BTF: Tensor | None = None
+        if execution.adds_value is not None:
+            assert self.embedding.value is not None
+            assert self.embedding.value.factors is not None
+            assert values_BTF is not None
+            added_BTF = self.embedding.value.factors[execution.adds_value] * values_BTF
+        if execution.adds_first_value is not None:
+            assert self.value_residuals is not None
+            assert first_value_BTF is not None
+            residual_BTF = torch.sigmoid(self.value_residuals[execution.adds_first_value]) * first_value_BTF
+            added_BTF = residual_BTF if added_BTF is None else added_BTF + residual_BTF
+        return added_BTF
+
+    def with_skip(self, x_BTD: Tensor, skip_BTD: Tensor, row: int) -> Tensor:
+        """The stream with an early output: added, or mixed in by a learned gate."""
+        assert self.skip_weights is not None
+        skip_BTD = self.skip_weights[row] * skip_BTD
+        if self.skip_gates is None:
+            return x_BTD + skip_BTD
+        return torch.lerp(skip_BTD, x_BTD, torch.sigmoid(self.skip_gates[row]))
+
+    def blended(self, x_BTD: Tensor, after_BTD: Tensor, row: int | None) -> Tensor:
+        """The stream with a block's output in its place, or with a learned share of it."""
+        if row is None:
+            return after_BTD
+        assert self.blends is not None
+        return x_BTD + self.blends[row] * (after_BTD - x_BTD)
+
+
+def build_blocks(model: Gpt, plan: Plan) -> dict[str, nn.ModuleList]:
+    """The blocks of a plan by family: `flat.0` is the first of the family `flat`."""
+    lanes = {execution.block for execution in plan if execution.parallel == "lanes"}
+    families: dict[str, nn.ModuleList] = {}
+    for name in sorted({execution.block for execution in plan}, key=block_number):
+        members = families.setdefault(name.partition(".")[0], nn.ModuleList())
+        assert len(members) == block_number(name), f"{name} is not block number {len(members)} of its family"
+        members.append(Block(model, name, name in lanes))
+    return families
+
+
+def block_number(name: str) -> int:
+    """3 of `flat.3`."""
+    return int(name.partition(".")[2])
+
+
+def parameter_of(shapes: dict[str, tuple[int, ...]], name: str, value: float | None) -> nn.Parameter | None:
+    """A parameter filled with one value, where the inventory has it."""
+    if name not in shapes:
+        return None
+    assert value is not None
+    return nn.Parameter(torch.full(shapes[name], value))
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:

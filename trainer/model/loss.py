@@ -50,3 +50,13 @@ def mean_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softc
 def softcapped(logits: Tensor, softcap: float) -> Tensor:
     """softcap tanh(logits / softcap); a softcap of 0 is none. Shapes: any."""
     return softcap * torch.tanh(logits / softcap) if softcap else logits
+
+
+def asymmetric_softcapped(logits: Tensor, softcaps_2: Tensor) -> Tensor:
+    """A softcap of its own for positive and for negative logits (#1923). Shapes: any, (2,)."""
+    positive, negative = softcaps_2[0], softcaps_2[1]
+    return torch.where(logits > 0, softcapped_by(logits, positive), softcapped_by(logits, negative))
+
+
+def softcapped_by(logits: Tensor, softcap: Tensor) -> Tensor:
+    return softcap * torch.tanh(logits / softcap)

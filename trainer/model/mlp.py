@@ -1,20 +1,36 @@
-"""The MLP of a block."""
+"""The MLP slot."""
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.recipe.mlp import LeakyReluSquared, ReluSquared, SwiGlu
 from trainer.recipe.model import Gpt
 
 
-class ReluSquaredMlp(nn.Module):
-    """down(relu(up(x))^2), without biases. Source: Primer, arXiv 2109.08668."""
+class Mlp(nn.Module):
+    """What a block asks of an MLP: its output, each channel scaled. Shapes: (B, T, D), (D,) -> (B, T, D)."""
 
-    def __init__(self, model: Gpt) -> None:
-        super().__init__()
-        self.up = nn.Parameter(torch.empty(model.hidden_width, model.width))
-        self.down = nn.Parameter(torch.zeros(model.width, model.hidden_width))
+    up: nn.Parameter
+
+    def readers(self) -> list[nn.Parameter]:
+        """The matrices that read the stream."""
+        return [self.up]
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
-        """The MLP's output, each channel scaled, as in attention. Shapes: (B, T, D) -> (B, T, D)."""
-        return F.linear(F.relu(F.linear(x_BTD, self.up)).square(), scale_D[:, None] * self.down)
+        raise NotImplementedError
+
+
+def make_mlp(model: Gpt, hidden_width: int) -> Mlp:
+    """The MLP that a recipe names."""
+    match model.mlp:
+        case ReluSquared():
+            from trainer.model.relu_squared import ReluSquaredMlp
+
+            return ReluSquaredMlp(model.width, hidden_width)
+        case LeakyReluSquared():
+            from trainer.model.leaky_relu_squared import LeakyReluSquaredMlp
+
+            return LeakyReluSquaredMlp(model.width, hidden_width, model.mlp)
+        case SwiGlu():
+            from trainer.model.swiglu import SwiGluMlp
+
+            return SwiGluMlp(model.width, hidden_width)

@@ -3,23 +3,34 @@
 import torch
 from torch import Tensor
 
+from trainer.recipe.plan import RopeUse
+
 
 class Rotary:
     """Cosines and sines by position, made once for each sequence length.
 
-    Source: RoFormer, arXiv 2104.09864; halves instead of neighbours are paired, as in the challenge's scripts.
+    Source: RoFormer, arXiv 2104.09864; halves instead of neighbours are paired, as in the challenge's scripts. A base
+    that grows with the sequence (NTK-aware scaling) keeps the slowest wavelength as long in sequences as it was.
     """
 
-    def __init__(self, dims: int, base: float) -> None:
-        self.dims = dims
-        self.frequencies = base ** -(torch.arange(0, dims, 2, dtype=torch.float64) / dims)
+    def __init__(self, use: RopeUse) -> None:
+        self.use = use
+        self.dims = use.dims
         self.tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
+
+    def frequencies(self, length: int) -> Tensor:
+        """Radians a token of each rotated pair. Shapes: (dims / 2,), float64."""
+        use = self.use
+        base = use.base
+        if use.trained_tokens is not None and length > use.trained_tokens and use.dims > 2:
+            base *= (length / use.trained_tokens) ** (use.dims / (use.dims - 2))
+        return base ** -(torch.arange(0, use.dims, 2, dtype=torch.float64) / use.period_dims) / use.divisor
 
     def table(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin of position x frequency. Shapes: (T, dims / 2) each."""
         key = (length, device)
         if key not in self.tables:
-            angle = torch.outer(torch.arange(length, dtype=torch.float64), self.frequencies).float().to(device)
+            angle = torch.outer(torch.arange(length, dtype=torch.float64), self.frequencies(length)).float().to(device)
             self.tables[key] = angle.cos(), angle.sin()
         return self.tables[key]
 

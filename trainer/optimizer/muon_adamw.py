@@ -1,6 +1,6 @@
 """Muon for matrices, AdamW for embeddings and vectors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -8,49 +8,85 @@ from torch import Tensor
 
 from trainer.optimizer.coverage import check_groups
 from trainer.optimizer.muon import Muon
-from trainer.recipe.inventory import TensorSpec
+from trainer.recipe.inventory import MATRIX_GROUPS, Inventory, TensorSpec
 from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.patterns import matches_any, value_for
 
 
 class MuonAdamWOptimizer:
-    """One step of all parameters, each sorted by its group in the inventory."""
+    """One step of all parameters, each sorted by its group in the inventory and by what the recipe says of its name."""
 
-    def __init__(self, recipe: MuonAdamW, tensors: tuple[TensorSpec, ...], parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, recipe: MuonAdamW, tensors: Inventory, parameters: Mapping[str, Tensor]) -> None:
         self.recipe = recipe
         self.parameters = parameters
-        matrices = {t.name: parameters[t.name] for t in tensors if t.group in ("attention", "mlp")}
-        embeddings = {t.name: parameters[t.name] for t in tensors if t.group == "embedding"}
-        scalars = {t.name: parameters[t.name] for t in tensors if t.group == "control"}
-        check_groups(parameters, (matrices, embeddings, scalars))
-        self.muon = Muon(matrices, recipe.momentum, recipe.orthogonalization_steps, recipe.weight_decay)
-        self.learning_rates = (recipe.embedding_lr, recipe.scalar_lr)
+        self.rates = {tensor.name: learning_rate(recipe, tensor) for tensor in tensors}
+        self.frozen = [t.name for t in tensors if matches_any(recipe.frozen, t.name)]
+        moving = [tensor for tensor in tensors if tensor.name not in self.frozen]
+        matrices = [t.name for t in moving if is_orthogonalized(recipe, t)]
+        others = [tensor for tensor in moving if not is_orthogonalized(recipe, tensor)]
+        check_groups(parameters, (self.frozen, matrices, [tensor.name for tensor in others]))
+        self.muon = Muon({name: parameters[name] for name in matrices}, self.rates, recipe)
+        self.adamw_groups = sorted({self.adamw_group(tensor) for tensor in others})
         self.adamw = torch.optim.AdamW(
-            [
-                {"params": list(embeddings.values()), "weight_decay": recipe.weight_decay},
-                {"params": list(scalars.values()), "weight_decay": 0.0},
-            ],
+            [self.members(group, others) for group in self.adamw_groups],
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
             fused=True,
         )
 
+    def adamw_group(self, tensor: TensorSpec) -> tuple[float, float]:
+        """Learning rate and weight decay of a tensor that AdamW moves."""
+        recipe = self.recipe
+        if tensor.group == "control":
+            decay = recipe.scalar_weight_decay
+        elif tensor.group == "embedding" and recipe.embedding_weight_decay is not None:
+            decay = recipe.embedding_weight_decay
+        else:
+            decay = recipe.weight_decay
+        return self.rates[tensor.name], decay
+
+    def members(self, group: tuple[float, float], tensors: Iterable[TensorSpec]) -> dict[str, Any]:
+        """A parameter group as torch wants it."""
+        members = [self.parameters[tensor.name] for tensor in tensors if self.adamw_group(tensor) == group]
+        return {"params": members, "weight_decay": group[1]}
+
+    def moving(self) -> dict[str, Tensor]:
+        """The parameters that steps move."""
+        return {name: parameter for name, parameter in self.parameters.items() if name not in self.frozen}
+
     def step(self, step: int, multiplier: float) -> None:
         """Nothing; parameters have moved and gradients are gone. `multiplier` scales every learning rate."""
         if self.recipe.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.clip_norm)
-        self.muon.step(step, self.recipe.matrix_lr * multiplier)
-        for group, lr in zip(self.adamw.param_groups, self.learning_rates, strict=True):
+            counted = self.parameters if self.recipe.published_stale_gradients else self.moving()
+            torch.nn.utils.clip_grad_norm_(counted.values(), self.recipe.clip_norm)
+        self.muon.step(step, multiplier)
+        for group, (lr, _) in zip(self.adamw.param_groups, self.adamw_groups, strict=True):
             group["lr"] = lr * multiplier
         self.adamw.step()
 
     def forget_gradients(self) -> None:
-        """Nothing; every gradient is None."""
-        for parameter in self.parameters.values():
+        """Nothing; every gradient is None, but for those that a published quirk keeps."""
+        forgotten = self.moving() if self.recipe.published_stale_gradients else self.parameters
+        for parameter in forgotten.values():
             parameter.grad = None
 
     def state(self) -> dict[str, Any]:
-        return {"muon": self.muon.state(), "adamw": self.adamw.state_dict()}
+        stale = {name: self.parameters[name].grad for name in self.frozen if self.parameters[name].grad is not None}
+        return {"muon": self.muon.state(), "adamw": self.adamw.state_dict(), "stale": stale}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.muon.restore(state["muon"])
         self.adamw.load_state_dict(state["adamw"])
+        for name, gradient in state["stale"].items():
+            self.parameters[name].grad = gradient.to(self.parameters[name].device)
+
+
+def is_orthogonalized(recipe: MuonAdamW, tensor: TensorSpec) -> bool:
+    """Whether Muon moves a tensor."""
+    return tensor.group in MATRIX_GROUPS and not matches_any(recipe.adamw, tensor.name)
+
+
+def learning_rate(recipe: MuonAdamW, tensor: TensorSpec) -> float:
+    """The learning rate of a tensor: of its name, else of its group."""
+    group_rates = {"embedding": recipe.embedding_lr, "control": recipe.scalar_lr}
+    return value_for({**recipe.lr, "default": group_rates.get(tensor.group, recipe.matrix_lr)}, tensor.name)

@@ -1,14 +1,15 @@
-"""The quantizer slot: one object for export, loading and (later) training, so that their grids cannot differ."""
+"""The quantizer slot: one grid for training, export and loading, so that they cannot differ."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from trainer.quantizer.matrix import QuantizedMatrix
-from trainer.recipe.inventory import TensorSpec
-from trainer.recipe.quantizer import QuantizerRecipe, Rtn, is_quantized
+from trainer.recipe.inventory import Inventory
+from trainer.recipe.quantizer import Gptq, QuantizerRecipe, Rtn, is_quantized
 
 
 class MatrixQuantizer(Protocol):
@@ -30,25 +31,39 @@ class QuantizedModel:
         return matrices | {name: tensor.float() for name, tensor in self.floats.items()}
 
 
-def make_quantizer(recipe: QuantizerRecipe) -> MatrixQuantizer:
-    """The quantizer that a recipe names."""
+def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> MatrixQuantizer:
+    """The quantizer that a recipe names. `hessians` holds what calibration saw, where the recipe asks for it."""
     match recipe:
         case Rtn():
             from trainer.quantizer.rtn import RoundToNearest
 
             return RoundToNearest(recipe)
+        case Gptq():
+            from trainer.quantizer.gptq import GptqQuantizer
+
+            return GptqQuantizer(recipe, hessians)
 
 
 def quantize_model(
-    recipe: QuantizerRecipe, tensors: tuple[TensorSpec, ...], weights: Mapping[str, Tensor]
+    recipe: QuantizerRecipe, tensors: Inventory, weights: Mapping[str, Tensor], hessians: Mapping[str, Tensor]
 ) -> QuantizedModel:
     """The weights, with every tensor on its grid or in its float type."""
-    quantizer = make_quantizer(recipe)
+    quantizer = make_quantizer(recipe, hessians)
     matrices, floats = {}, {}
     for tensor in tensors:
-        value = weights[tensor.name].detach().cpu()
+        value = weights[tensor.name].detach()
         if is_quantized(recipe, tensor):
-            matrices[tensor.name] = quantizer.quantize(tensor.name, value)
+            matrix = quantizer.quantize(tensor.name, without_smallest(value, recipe.pruned))
+            matrices[tensor.name] = QuantizedMatrix(matrix.codes_RC.cpu(), matrix.steps_R.cpu())
         else:
-            floats[tensor.name] = value.half() if recipe.float_type == "float16" else value.float()
+            floats[tensor.name] = (value.half() if recipe.float_type == "float16" else value.float()).cpu()
     return QuantizedModel(matrices, floats)
+
+
+def without_smallest(w_RC: Tensor, share: float) -> Tensor:
+    """The matrix with that share of its weights, the smallest by magnitude, set to zero. Shapes: (R, C) -> (R, C)."""
+    count = int(share * w_RC.numel())
+    if not count:
+        return w_RC
+    threshold = w_RC.abs().flatten().kthvalue(count).values
+    return torch.where(w_RC.abs() <= threshold, 0.0, w_RC)

@@ -35,6 +35,8 @@ class Embedded:
     kind: Literal["embedded"]
     vocabulary_size: Count = 1024
     """Pieces in the tokenizer that is trained on the corpus's training half."""
+    documents: Count | None = None
+    """Only so many of its documents, for tests of a few seconds; null takes them all."""
 
 
 DataRecipe = Shards | Embedded

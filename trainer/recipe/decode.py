@@ -36,6 +36,9 @@ def decode_value(kind: Any, value: object, path: str) -> Any:
     if origin is dict:
         members = expect(dict, value, path)
         return {key: decode_value(get_args(kind)[1], member, f"{path}.{key}") for key, member in members.items()}
+    if origin is tuple:
+        members = expect(list, value, path)
+        return tuple(decode_value(get_args(kind)[0], member, f"{path}.{n}") for n, member in enumerate(members))
     if is_dataclass(kind):
         return decode_dataclass(kind, value, path)
     return expect(kind, value, path)

@@ -1,37 +1,224 @@
-"""By which protocol the decoded artifact is scored. Every one scores each of the n - 1 targets exactly once."""
+"""By which protocol the decoded artifact is scored. Every one scores each target exactly once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from trainer.recipe.strict import CHECKED, Count, RecipeConflict
+from trainer.recipe.patterns import check_pattern_names
+from trainer.recipe.quantizer import QuantizerRecipe
+from trainer.recipe.strict import CHECKED, Count, NonNegative, OpenFraction, Positive, RecipeConflict, Whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chunked:
-    """Disjoint windows: the first target of a window has no context but its input token."""
+class Reference:
+    """Another way to quantize the same weights."""
 
     __pydantic_config__: ClassVar = CHECKED
-    kind: Literal["chunked"]
-    window: Count
-    """Targets per window."""
+    quantizer: QuantizerRecipe = field(metadata={"discriminator": "kind"})
+    """Float weights to integers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sliding:
+class Protocol:
+    """What every protocol has."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    window: Count = field(metadata={"description": "Tokens per window."})
+    temperature: Positive = field(
+        default=1.0,
+        metadata={"description": "What logits are divided by: a number fixed in the spec, never fitted while scoring."},
+    )
+    tail: Literal["score", "drop"] = field(
+        default="score",
+        metadata={
+            "description": "drop leaves out the targets after the last full window, as published scripts did: a score "
+            "of somewhat less text, which is no headline for a submission."
+        },
+    )
+    references: dict[str, Reference] = field(
+        default_factory=dict,
+        metadata={"description": "Further quantizers by name, scored beside the exported one and never the headline."},
+    )
+
+    def __post_init__(self) -> None:
+        check_names(self.references)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunked(Protocol):
+    """Disjoint windows: the first target of a window has no context but its input token."""
+
+    kind: Literal["chunked"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sliding(Protocol):
     """Overlapping windows: each scores its last `stride` targets, so that most have window - stride tokens of
     context.
     """
 
-    __pydantic_config__: ClassVar = CHECKED
     kind: Literal["sliding"]
-    window: Count
-    """Tokens per window."""
     stride: Count
     """New targets per window."""
 
     def __post_init__(self) -> None:
-        if self.stride > self.window:
-            raise RecipeConflict(f"stride {self.stride} is longer than window {self.window}", "stride")
+        check_names(self.references)
+        check_stride(self.stride, self.window)
 
 
-EvaluationRecipe = Chunked | Sliding
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Documents(Protocol):
+    """Overlapping windows that begin anew with each document: no target sees another document than its own."""
+
+    kind: Literal["document"]
+    stride: Count
+    """New targets per window."""
+
+    def __post_init__(self) -> None:
+        check_names(self.references)
+        check_stride(self.stride, self.window)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sgd:
+    """Stochastic gradient descent."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["sgd"]
+    lr: NonNegative
+    """Learning rate of the first chunk."""
+    momentum: OpenFraction = 0.9
+    """Momentum, which goes on over chunks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdamW:
+    """AdamW."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["adamw"]
+    lr: NonNegative
+    """Learning rate of the first chunk."""
+    beta1: OpenFraction = 0.9
+    """Decay of the mean gradient."""
+    beta2: OpenFraction = 0.999
+    """Decay of the mean squared gradient."""
+    epsilon: Positive = 1e-8
+    """Denominator floor."""
+    weight_decay: NonNegative = 0.0
+    """Decoupled decay."""
+
+
+AdaptationOptimizer = Sgd | AdamW
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreFirstTtt(Protocol):
+    """Sliding windows over a model that learns, chunk by chunk, from what it has already been scored on (score-first
+    test-time training). Plain sliding windows over the artifact are scored as well, and reported apart.
+    """
+
+    kind: Literal["score_first_ttt"]
+    stride: Count
+    """New targets per window."""
+    chunk_tokens: Count = 32_768
+    """Targets that are scored before the model learns from them."""
+    optimizer: AdaptationOptimizer = field(metadata={"discriminator": "kind"})
+    """How it learns; the learning rate falls along a cosine over the chunks."""
+    epochs: Count = 3
+    """How often it goes through a chunk."""
+    batch_sequences: Count = 32
+    """Sequences of one step, each as long as a window."""
+    clip_norm: NonNegative = 1.0
+    """Largest gradient norm; 0 does not clip."""
+    learn: tuple[str, ...] = ("*",)
+    """Patterns of the tensors that learn."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of tensors that do not, though `learn` names them."""
+
+    def __post_init__(self) -> None:
+        check_names(self.references)
+        check_stride(self.stride, self.window)
+        check_pattern_names(self.learn, "learn")
+        check_pattern_names(self.freeze, "freeze")
+        if self.chunk_tokens < self.window:
+            raise RecipeConflict(f"a chunk of {self.chunk_tokens} tokens has no window to learn from", "chunk_tokens")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentLora(Protocol):
+    """Each document by itself, in chunks; after a chunk is scored, low-rank additions to the matrices learn from it,
+    and the next document begins without them (#1530). Plain document windows are scored as well, and reported apart.
+    """
+
+    kind: Literal["document_lora"]
+    chunk_tokens: Count = 48
+    """Targets that are scored before the additions learn from them."""
+    rank: Count = 80
+    """Rank of the additions."""
+    alpha: Positive = 144.0
+    """The additions count alpha / rank times."""
+    learn: tuple[str, ...] = ("*",)
+    """Patterns of the matrices that have additions."""
+    lr: NonNegative = 1e-4
+    """Learning rate of AdamW."""
+    beta1: OpenFraction = 0.0
+    """Decay of the mean gradient."""
+    beta2: OpenFraction = 0.99
+    """Decay of the mean squared gradient."""
+    epsilon: Positive = 1e-10
+    """Denominator floor."""
+    weight_decay: NonNegative = 0.5
+    """Decoupled decay."""
+    shortest: Whole = 0
+    """Documents of fewer targets are scored without learning."""
+
+    def __post_init__(self) -> None:
+        check_names(self.references)
+        check_pattern_names(self.learn, "learn")
+        if self.chunk_tokens > self.window:
+            raise RecipeConflict(f"a chunk of {self.chunk_tokens} tokens is longer than the window", "chunk_tokens")
+
+
+EvaluationRecipe = Chunked | Sliding | Documents | ScoreFirstTtt | DocumentLora
+
+
+def check_names(references: dict[str, Reference]) -> None:
+    """Nothing, if every name can be that of a file.
+
+    Raises: RecipeConflict otherwise.
+    """
+    for name in references:
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise RecipeConflict(f"{name!r} is no name for a reference; take letters, digits, - and _", "references")
+
+
+def check_stride(stride: int, window: int) -> None:
+    """Nothing, if windows overlap or touch.
+
+    Raises: RecipeConflict otherwise.
+    """
+    if stride > window:
+        raise RecipeConflict(f"stride {stride} is longer than window {window}", "stride")
+
+
+def plain_protocol(recipe: EvaluationRecipe) -> Chunked | Sliding | Documents:
+    """The protocol without learning: itself, or the windows that a learning one scores."""
+    match recipe:
+        case ScoreFirstTtt():
+            return Sliding(
+                kind="sliding",
+                window=recipe.window,
+                stride=recipe.stride,
+                temperature=recipe.temperature,
+                tail=recipe.tail,
+            )
+        case DocumentLora():
+            return Documents(
+                kind="document",
+                window=recipe.window,
+                stride=recipe.chunk_tokens,
+                temperature=recipe.temperature,
+                tail=recipe.tail,
+            )
+        case _:
+            return recipe

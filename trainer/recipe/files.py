@@ -72,6 +72,11 @@ class RunFiles:
         return self.artifact / "bytes.json"
 
     @property
+    def references(self) -> Path:
+        """Artifacts of other quantizers, for comparison; no part of what is handed in."""
+        return self.root / "references"
+
+    @property
     def scores(self) -> Path:
         """What the scoring process found; the trainer copies it into the result."""
         return self.root / "scores.json"

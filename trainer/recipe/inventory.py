@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from trainer.recipe.attention import DenseGate, SparseGate
+from trainer.recipe.embedding import ChannelSmear, GatedSmear, UntiedEmbedding
+from trainer.recipe.mlp import LeakyReluSquared, SwiGlu
 from trainer.recipe.model import Gpt
-from trainer.recipe.plan import execution_plan, skip_count
+from trainer.recipe.plan import Plan, execution_plan, skip_rows
+from trainer.recipe.topology import FlatTopology, LoopedTopology
 
-Group = Literal["embedding", "attention", "mlp", "control"]
+Group = Literal["embedding", "projection", "attention", "mlp", "control"]
+# What Muon makes orthogonal, unless a recipe says otherwise.
+MATRIX_GROUPS = ("projection", "attention", "mlp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,41 +28,122 @@ class TensorSpec:
     name: str
     shape: tuple[int, ...]
     group: Group
-    """embedding, attention and mlp are matrices; control is every gain, scale, mix and skip weight."""
+    """embedding is tables with a row a token or bucket, projection what leads from small tables into the stream;
+    control is every gain, scale, mix, gate and skip weight.
+    """
 
     @property
     def size(self) -> int:
         return prod(self.shape)
 
 
-def inventory(model: Gpt, vocabulary_size: int) -> tuple[TensorSpec, ...]:
+Inventory = tuple[TensorSpec, ...]
+
+
+def inventory(model: Gpt, vocabulary_size: int) -> Inventory:
     """Every trainable tensor, in the order in which an artifact stores them."""
     plan = execution_plan(model)
-    tensors = [TensorSpec("embedding.tokens", (vocabulary_size, model.width), "embedding")]
+    tensors = [*embedding_tensors(model, vocabulary_size)]
     for block in dict.fromkeys(execution.block for execution in plan):
-        tensors += block_tensors(model, block)
-    if skips := skip_count(plan):
-        tensors.append(TensorSpec("skip_weights", (skips, model.width), "control"))
+        tensors += block_tensors(model, block, any(e.parallel == "lanes" for e in plan if e.block == block))
+    tensors += execution_tensors(model, plan)
+    if isinstance(model.embedding, UntiedEmbedding):
+        tensors.append(TensorSpec("head", (vocabulary_size, model.width), "embedding"))
+    if model.asymmetric_softcap:
+        tensors.append(TensorSpec("softcaps", (2,), "control"))
     return tuple(tensors)
 
 
-def block_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
+def embedding_tensors(model: Gpt, vocabulary_size: int) -> Iterator[TensorSpec]:
+    """What tokens enter by."""
+    embedding = model.embedding
+    yield TensorSpec("embedding.tokens", (vocabulary_size, model.width), "embedding")
+    if (bigram := embedding.bigram) is not None:
+        yield TensorSpec("embedding.bigram.table", (bigram.buckets, bigram.width), "embedding")
+        yield TensorSpec("embedding.bigram.projection", (model.width, bigram.width), "projection")
+        if bigram.scale is not None:
+            yield TensorSpec("embedding.bigram.scale", (), "control")
+    if (value := embedding.value) is not None:
+        yield TensorSpec("embedding.value.table", (vocabulary_size, value.width), "embedding")
+        yield TensorSpec("embedding.value.projection", (model.kv_width, value.width), "projection")
+        if value.scale is not None:
+            yield TensorSpec("embedding.value.scale", (), "control")
+        if factors := value.last_executions + value.published_unused:
+            yield TensorSpec("embedding.value.factors", (factors,), "control")
+    match embedding.smear:
+        case ChannelSmear():
+            yield TensorSpec("embedding.smear.gate", (model.width,), "control")
+        case GatedSmear():
+            yield TensorSpec("embedding.smear.gate", (embedding.smear.inputs,), "control")
+            yield TensorSpec("embedding.smear.scale", (), "control")
+
+
+def block_tensors(model: Gpt, block: str, has_lanes: bool) -> Iterator[TensorSpec]:
     """The tensors of one block."""
-    width, kv_width, hidden = model.width, model.kv_width, model.hidden_width
+    width, kv_width = model.width, model.kv_width
     yield TensorSpec(f"{block}.attention.query", (width, width), "attention")
     yield TensorSpec(f"{block}.attention.key", (kv_width, width), "attention")
     yield TensorSpec(f"{block}.attention.value", (kv_width, width), "attention")
     yield TensorSpec(f"{block}.attention.output", (width, width), "attention")
     yield TensorSpec(f"{block}.attention.q_gain", (model.attention.heads,), "control")
+    match model.attention.gate:
+        case SparseGate():
+            yield TensorSpec(f"{block}.attention.gate", (model.attention.heads, model.attention.gate.inputs), "control")
+        case DenseGate():
+            yield TensorSpec(f"{block}.attention.gate", (model.attention.heads, width), "control")
+    yield from mlp_tensors(model, block)
+    if model.topology.scales == "block":
+        yield TensorSpec(f"{block}.attention_scale", (width,), "control")
+        yield TensorSpec(f"{block}.mlp_scale", (width,), "control")
+        if model.topology.input_mix:
+            yield TensorSpec(f"{block}.input_mix", (2, width), "control")
+    if has_lanes:
+        yield TensorSpec(f"{block}.lanes.kept", (2,), "control")
+        yield TensorSpec(f"{block}.lanes.shares", (2, 2), "control")
+
+
+def mlp_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
+    """The tensors of a block's MLP."""
+    width, hidden, mlp = model.width, model.hidden_width(block), model.mlp
+    if isinstance(mlp, SwiGlu):
+        yield TensorSpec(f"{block}.mlp.gate", (hidden, width), "mlp")
     yield TensorSpec(f"{block}.mlp.up", (hidden, width), "mlp")
     yield TensorSpec(f"{block}.mlp.down", (width, hidden), "mlp")
-    yield TensorSpec(f"{block}.attention_scale", (width,), "control")
-    yield TensorSpec(f"{block}.mlp_scale", (width,), "control")
-    if model.topology.input_mix:
-        yield TensorSpec(f"{block}.input_mix", (2, width), "control")
+    if isinstance(mlp, LeakyReluSquared) and mlp.affine:
+        yield TensorSpec(f"{block}.mlp.scale", (hidden,), "control")
+        yield TensorSpec(f"{block}.mlp.shift", (hidden,), "control")
 
 
-def parameter_groups(tensors: tuple[TensorSpec, ...]) -> dict[str, int]:
+def execution_tensors(model: Gpt, plan: Plan) -> Iterator[TensorSpec]:
+    """The tensors that belong to executions and to what lies between them."""
+    topology, width = model.topology, model.width
+    if topology.scales == "execution":
+        yield TensorSpec("execution_scales.attention", (len(plan), width), "control")
+        yield TensorSpec("execution_scales.mlp", (len(plan), width), "control")
+        if topology.input_mix:
+            yield TensorSpec("execution_scales.input_mix", (len(plan), 2, width), "control")
+    if model.attention.value_residual and len(plan) > 1:
+        yield TensorSpec("value_residuals", (len(plan) - 1,), "control")
+    if rows := skip_rows(model, plan):
+        yield TensorSpec("skip_weights", (rows, width), "control")
+    if rows and isinstance(topology, FlatTopology) and topology.skips == "gated_unet":
+        yield TensorSpec("skip_gates", (rows, width), "control")
+    if isinstance(topology, LoopedTopology):
+        yield from loop_tensors(topology, width)
+
+
+def loop_tensors(topology: LoopedTopology, width: int) -> Iterator[TensorSpec]:
+    """The tensors that belong to loops."""
+    blends = topology.loops if topology.published_dead_rows else topology.loops - 1
+    if topology.blend is not None and blends:
+        yield TensorSpec("blends", (blends,), "control")
+    if topology.instructions:
+        yield TensorSpec("instructions.inner", (topology.instructions, width), "projection")
+        for loop in range(topology.loops):
+            yield TensorSpec(f"instructions.outer.{loop}", (width, topology.instructions), "projection")
+
+
+def parameter_groups(tensors: Inventory) -> dict[str, int]:
     """Parameters by group, in order of appearance."""
     counts: dict[str, int] = {}
     for tensor in tensors:

@@ -1,6 +1,6 @@
 """Values by tensor name: `{default: 6, "flat.*.attention": 5, embedding: 8}`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
@@ -16,8 +16,21 @@ def check_patterns(values: Mapping[str, object], field_name: str) -> None:
     """
     if "default" not in values:
         raise RecipeConflict(f"{field_name} has no `default` for the tensors that no pattern names", field_name)
-    if any(not segment for pattern in values for segment in pattern.split(".")):
+    check_pattern_names(values, field_name)
+
+
+def check_pattern_names(patterns: Iterable[str], field_name: str) -> None:
+    """Nothing, if each could match a tensor.
+
+    Raises: RecipeConflict when a segment is empty.
+    """
+    if any(not segment for pattern in patterns for segment in pattern.split(".")):
         raise RecipeConflict(f"{field_name} has a pattern with an empty segment", field_name)
+
+
+def matches_any(patterns: Iterable[str], name: str) -> bool:
+    """True if one of the patterns names the tensor or a part it belongs to."""
+    return any(pattern_matches(pattern, name) for pattern in patterns)
 
 
 def pattern_matches(pattern: str, name: str) -> bool:

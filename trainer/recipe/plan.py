@@ -5,9 +5,27 @@ published scripts keep this in module attributes set by loops at construction, w
 to be 5 of 7. Here the topology resolves to a list that people can print, the forward pass walks it and nothing else.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from trainer.recipe.model import FlatTopology, Gpt
+from trainer.recipe.model import Gpt
+from trainer.recipe.patterns import pattern_matches
+from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopology
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RopeUse:
+    """How one execution rotates its heads."""
+
+    dims: int
+    """Rotated dimensions of each head."""
+    period_dims: int
+    """Over how many dimensions the frequencies fall from 1 to 1 / base; `dims`, but for a published quirk."""
+    base: float
+    divisor: float = 1.0
+    """What every frequency is divided by."""
+    trained_tokens: int | None = None
+    """Sequence length beyond which the base is stretched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,44 +36,163 @@ class Execution:
     """Name of the block, which is also the prefix of its tensors."""
     loop: int
     """How many times this block has run before."""
-    rope_dims: int
-    """Rotated dimensions of each head."""
-    pops_skip: int | None
+    rope: RopeUse
+    """Rotation of its heads."""
+    exclusive: bool = False
+    """Whether heads lose what points along their own token's value (XSA)."""
+    adds_value: int | None = None
+    """Which factor scales the value embedding that is added to the values; None adds none."""
+    adds_first_value: int | None = None
+    """Which factor scales the first execution's values, added to these; None adds none."""
+    scale_row: int | None = None
+    """Row of the scales and input mixes that belong to executions; None where they belong to blocks."""
+    norm_factor: float = 1.0
+    """What the normed inputs are multiplied by."""
+    parallel: Literal["none", "sum", "lanes"] = "none"
+    """What attention and MLP read."""
+    instruction: int | None = None
+    """Which learned vector field is added before the block; None adds none."""
+    blend: int | None = None
+    """Which factor blends the output into the stream; None replaces the stream."""
+    pops_skip: int | None = None
     """Row of skip_weights that scales the stream popped from the skip stack before the block; None pops nothing."""
-    pushes_skip: bool
+    pushes_skip: bool = False
     """Whether the output goes on the skip stack."""
 
 
-def execution_plan(model: Gpt) -> tuple[Execution, ...]:
-    """The executions of a model, in order."""
+Plan = tuple[Execution, ...]
+
+
+def execution_plan(model: Gpt, progress: float = 1.0) -> Plan:
+    """The executions of a model, in order, once that share of its budget is spent."""
     match model.topology:
         case FlatTopology():
-            plan = flat_plan(model.topology, model.rope_dims)
+            visits = with_skips(model, flat_visits(model, model.topology, progress))
+        case LoopedTopology():
+            visits = looped_visits(model, model.topology)
+        case RecursiveTopology():
+            visits = with_skips(model, recursive_visits(model, model.topology))
+    plan = tuple(complete(model, visits, position) for position in range(len(visits)))
     check_plan(plan)
     return plan
 
 
-def flat_plan(topology: FlatTopology, rope_dims: int) -> tuple[Execution, ...]:
-    """Every block once. With U-Net skips the first half pushes, the second half pops, last in first out."""
-    first_half = topology.layers // 2 if topology.skips == "unet" else 0
-    return tuple(
-        Execution(
-            block=f"flat.{layer}",
-            loop=0,
-            rope_dims=rope_dims,
-            pops_skip=layer - first_half if first_half <= layer < 2 * first_half else None,
-            pushes_skip=layer < first_half,
-        )
-        for layer in range(topology.layers)
+def progress_of_change(model: Gpt) -> float | None:
+    """Share of the budget after which the plan is another one, or None where it never is."""
+    recurrence = model.topology.recurrence if isinstance(model.topology, FlatTopology) else None
+    return None if recurrence is None else recurrence.from_progress
+
+
+def flat_visits(model: Gpt, topology: FlatTopology, progress: float) -> list[Execution]:
+    """Every block once, but for the recurrent range, which from its share of the budget on runs several times."""
+    order = list(range(topology.layers))
+    recurrence = topology.recurrence
+    if recurrence is not None and progress >= recurrence.from_progress:
+        again = list(range(recurrence.first, recurrence.last + 1))
+        order[recurrence.last + 1 : recurrence.last + 1] = again * (recurrence.loops - 1)
+    visits = []
+    for position, layer in enumerate(order):
+        visit = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=rope_use(model))
+        is_parallel = layer >= topology.parallel_from
+        visits.append(replace(visit, parallel=topology.parallel if is_parallel else "none"))
+    return visits
+
+
+def recursive_visits(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
+    """The shared blocks in turn."""
+    return [
+        Execution(block=f"shared.{position % topology.blocks}", loop=position // topology.blocks, rope=rope_use(model))
+        for position in range(topology.executions)
+    ]
+
+
+def looped_visits(model: Gpt, topology: LoopedTopology) -> list[Execution]:
+    """Flat blocks, the loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
+    before, after = topology.flat_before, topology.flat_after
+    pairs = min(before, after) if topology.skips == "unet" else 0
+    rope = rope_use(model)
+    visits = [
+        Execution(block=f"flat.{layer}", loop=0, rope=rope, pushes_skip=layer >= before - pairs)
+        for layer in range(before)
+    ]
+    for loop in range(topology.loops):
+        visits += [looped_visit(model, topology, loop, block) for block in range(topology.looped)]
+    for layer in range(after):
+        pops = layer if layer < pairs else None
+        visits.append(Execution(block=f"flat.{before + layer}", loop=0, rope=rope, pops_skip=pops))
+    return visits
+
+
+def looped_visit(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
+    """One block in one loop. From the second loop on its output is blended into the stream."""
+    is_blended = topology.blend is not None and loop > 0
+    first_row = 0 if topology.published_dead_rows else 1
+    return Execution(
+        block=f"looped.{block}",
+        loop=loop,
+        rope=rope_use(model, loop),
+        instruction=loop if topology.instructions and block == 0 else None,
+        blend=loop - first_row if is_blended else None,
     )
 
 
-def skip_count(plan: tuple[Execution, ...]) -> int:
-    """Rows of skip_weights: executions that take a skip."""
+def with_skips(model: Gpt, visits: list[Execution]) -> list[Execution]:
+    """The first half of the executions pushes, the second half pops, last in first out."""
+    first_half = len(visits) // 2 if model.topology.skips != "none" else 0
+    return [
+        replace(
+            visit,
+            pops_skip=position - first_half if first_half <= position < 2 * first_half else None,
+            pushes_skip=position < first_half,
+        )
+        for position, visit in enumerate(visits)
+    ]
+
+
+def complete(model: Gpt, visits: list[Execution], position: int) -> Execution:
+    """A visit with what depends on its block and on its place among the others."""
+    visit, attention, value = visits[position], model.attention, model.embedding.value
+    from_end = len(visits) - position
+    adds_value = value.last_executions - from_end if value is not None else -1
+    return replace(
+        visit,
+        exclusive=any(pattern_matches(pattern, visit.block) for pattern in attention.exclusive),
+        adds_value=adds_value if adds_value >= 0 else None,
+        adds_first_value=position - 1 if attention.value_residual and position else None,
+        scale_row=position if model.topology.scales == "execution" else None,
+        norm_factor=(ordinal(model, visit.block) + 1) ** -0.5 if model.topology.depth_scale else 1.0,
+    )
+
+
+def ordinal(model: Gpt, block: str) -> int:
+    """The number of a block among all, from 0; looped blocks come after the flat ones."""
+    family, _, number = block.partition(".")
+    topology = model.topology
+    if family == "looped" and isinstance(topology, LoopedTopology):
+        return topology.flat_before + topology.flat_after + int(number)
+    return int(number)
+
+
+def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
+    """The rotation of an execution; `loop` counts those of a looped block."""
+    rope, head_width = model.attention.rope, model.head_width
+    if rope.published_truncated:
+        return RopeUse(dims=2 * (head_width // 2 // 2), period_dims=head_width, base=rope.base)
+    dims = rope.dims or head_width
+    if loop is not None and rope.loop_divisors:
+        return RopeUse(dims=dims, period_dims=dims, base=rope.base, divisor=rope.loop_divisors[loop])
+    return RopeUse(dims=dims, period_dims=dims, base=rope.base, trained_tokens=rope.trained_tokens)
+
+
+def skip_rows(model: Gpt, plan: Plan) -> int:
+    """Rows of skip_weights: executions that take a skip, and the dead rows of a published quirk."""
+    topology = model.topology
+    if isinstance(topology, LoopedTopology) and topology.published_dead_rows:
+        return topology.flat_before + topology.flat_after
     return sum(execution.pops_skip is not None for execution in plan)
 
 
-def check_plan(plan: tuple[Execution, ...]) -> None:
+def check_plan(plan: Plan) -> None:
     """Nothing, if the parts add up: no pop from an empty stack, nothing left on it, each weight used once.
 
     Raises: AssertionError; a plan is computed, so a wrong one is a bug and not a bad spec.

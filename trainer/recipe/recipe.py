@@ -31,7 +31,7 @@ class Recipe:
     """Batch, sequence length and learning rate over the run."""
     averaging: AveragingRecipe = field(metadata={"discriminator": "kind"})
     """Which average of the weights is exported."""
-    quantizer: QuantizerRecipe
+    quantizer: QuantizerRecipe = field(metadata={"discriminator": "kind"})
     """Float weights to integers."""
     codec: CodecRecipe = field(metadata={"discriminator": "kind"})
     """Integers to bytes."""

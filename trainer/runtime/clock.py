@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-Phase = Literal["prepare", "compile", "train", "calibrate", "quantize", "encode", "decode", "prequant", "evaluate"]
+Phase = Literal[
+    "prepare", "compile", "train", "calibrate", "quantize", "encode", "decode", "prequant", "roundtrip", "evaluate",
+    "references",
+]  # fmt: skip
 
 
 class PhaseClock:

@@ -123,7 +123,7 @@ def real_bytes(recipe: Recipe, file: Path, deviation: float) -> int:
         quantizer=recipe.quantizer,
         evaluation=recipe.evaluation,
     )
-    encode_artifact(file, card, quantize_model(recipe.quantizer, tensors, weights), recipe.codec)
+    encode_artifact(file, card, quantize_model(recipe.quantizer, tensors, weights, {}), recipe.codec)
     return file.stat().st_size
 
 
@@ -157,8 +157,9 @@ def test_tensors_that_stay_float_are_estimated_too(tmp_path: Path, float_type: s
 
 
 def test_a_percentile_clip_is_within_its_wider_interval(tmp_path: Path) -> None:
-    recipe = recipe_of("baseline", "recipe.quantizer.scale_floor=0", overlay="tiny")
-    recipe = replace(recipe, model=replace(recipe.model, topology=replace(recipe.model.topology, layers=1)))
+    recipe = recipe_of(
+        "baseline", "recipe.quantizer.scale_floor={default: 0}", "recipe.model.topology.layers=1", overlay="tiny"
+    )
     estimate = estimate_model_bytes(recipe)
     assert estimate.low <= real_bytes(recipe, tmp_path / "model.bin", 0.05) <= estimate.high
 
@@ -178,7 +179,7 @@ PERCENTILE = "recipe.quantizer.clip={kind: percentile, percentile: 99.9}"
     [
         ((), 0.015, 0.015, "calibrated"),
         (("recipe.codec={kind: zlib}",), 0.05, 0.05, "zlib"),
-        (("recipe.quantizer.scale_floor=0.01",), 0.40, 0.10, "scale floor"),
+        (("recipe.quantizer.scale_floor={default: 0.01}",), 0.40, 0.10, "scale floor"),
         ((PERCENTILE,), 0.10, 0.10, "percentile"),
     ],
 )

@@ -33,7 +33,7 @@ def written(path: Path, **changes: object) -> tuple[ModelCard, dict[str, torch.T
     """The card and the dequantized weights of an artifact on disk, and its stream sizes."""
     recipe = small_recipe(**changes)
     card = card_of(recipe)
-    quantized = quantize_model(recipe.quantizer, card.tensors(), dict(awake_model(recipe).named_parameters()))
+    quantized = quantize_model(recipe.quantizer, card.tensors(), dict(awake_model(recipe).named_parameters()), {})
     sizes = encode_artifact(path, card, quantized, recipe.codec)
     return card, quantized.dequantize(), sizes
 

@@ -18,11 +18,11 @@ def stream(length: int = 203, seed: int = 3) -> "np.ndarray[tuple[int], np.dtype
 
 def scored(tokens: "np.ndarray[tuple[int], np.dtype[np.uint16]]", recipe: EvaluationRecipe) -> ScoreLedger:
     ledger = ScoreLedger(tokens)
-    score_stream(awake_model(small_recipe()), ledger, recipe, ALONE, lambda _: None)
+    score_stream(awake_model(small_recipe()), ledger, recipe, ALONE, 1, lambda _: None)
     return ledger
 
 
-def context_start(recipe: EvaluationRecipe, target: int, targets: int) -> int:
+def context_start(recipe: Chunked | Sliding, target: int, targets: int) -> int:
     """The first input token that the protocol shows for a target."""
     if isinstance(recipe, Chunked):
         return target // recipe.window * recipe.window
@@ -33,7 +33,7 @@ def context_start(recipe: EvaluationRecipe, target: int, targets: int) -> int:
 
 
 @pytest.mark.parametrize("recipe", PROTOCOLS, ids=lambda recipe: recipe.kind)
-def test_each_score_is_that_of_a_full_recomputation_one_target_at_a_time(recipe: EvaluationRecipe) -> None:
+def test_each_score_is_that_of_a_full_recomputation_one_target_at_a_time(recipe: Chunked | Sliding) -> None:
     tokens = stream()
     ledger = scored(tokens, recipe)
     model = awake_model(small_recipe()).double()

@@ -7,6 +7,8 @@ import torch
 from tests.trainer.small import small_recipe
 from trainer.model.attention import GroupedQueryAttention
 from trainer.model.rope import Rotary
+from trainer.model.visit import Visit
+from trainer.recipe.plan import RopeUse, execution_plan
 
 
 def normed(x: torch.Tensor) -> torch.Tensor:
@@ -46,8 +48,9 @@ def test_it_is_grouped_query_attention() -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.3)
-    rotary = Rotary(4, 10_000.0)
+    rotary = Rotary(RopeUse(dims=4, period_dims=4, base=10_000.0))
     x_BTD = torch.randn(1, 5, model.width)
     scale_D = torch.randn(model.width)
+    visit = Visit(execution_plan(model)[0], rotary, x_BTD)
     expected = scale_D.double() * attention_by_loops(module, x_BTD[0].double(), rotary)
-    torch.testing.assert_close(module(x_BTD, scale_D, rotary)[0].double(), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(module(x_BTD, scale_D, visit)[0][0].double(), expected, atol=1e-5, rtol=1e-4)

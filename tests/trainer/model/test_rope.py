@@ -3,10 +3,11 @@
 import torch
 
 from trainer.model.rope import Rotary
+from trainer.recipe.plan import RopeUse
 
 
 def test_products_depend_on_distance_only() -> None:
-    rotary = Rotary(dims=8, base=100.0)
+    rotary = Rotary(RopeUse(dims=8, period_dims=8, base=100.0))
     q, k = torch.randn(8, dtype=torch.float64), torch.randn(8, dtype=torch.float64)
     q_TE, k_TE = (rotary.rotate(vector.expand(1, 1, 6, 8))[0, 0] for vector in (q, k))
     for shift in range(3):
@@ -15,7 +16,7 @@ def test_products_depend_on_distance_only() -> None:
 
 
 def test_rotation_is_by_the_formula() -> None:
-    rotary = Rotary(dims=4, base=10_000.0)
+    rotary = Rotary(RopeUse(dims=4, period_dims=4, base=10_000.0))
     x = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]).expand(1, 1, 3, 5)
     angle = torch.tensor([2.0, 2.0 / 100.0])
     expected = torch.cat(

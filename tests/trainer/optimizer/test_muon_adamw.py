@@ -38,7 +38,7 @@ def test_adamw_takes_its_closed_form_first_step() -> None:
     model = GptModel(recipe.model, recipe.vocabulary_size)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
-    table = model.embedding["tokens"]
+    table = model.embedding.tokens
     before = table.detach().clone()
     model(random_tokens(1, 16)).square().mean().backward()
     assert table.grad is not None

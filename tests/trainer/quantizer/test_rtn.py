@@ -42,7 +42,7 @@ def test_codes_do_not_depend_on_the_scale_of_a_row() -> None:
 
 
 def test_a_floor_is_there_when_the_recipe_names_it() -> None:
-    found = quantizer(scale_floor=0.5).quantize("flat.0.mlp.up", gaussian() * 0.01)
+    found = quantizer(scale_floor="{default: 0.5}").quantize("flat.0.mlp.up", gaussian() * 0.01)
     assert (found.steps_R == 0.5).all()
     assert (found.codes_RC == 0).all()
 

@@ -34,7 +34,7 @@ def test_one_layer_has_no_skip() -> None:
 def test_every_block_runs_once_in_order() -> None:
     plan = execution_plan(load_spec("baseline").spec.recipe.model)
     assert [execution.block for execution in plan] == [f"flat.{layer}" for layer in range(9)]
-    assert {execution.rope_dims for execution in plan} == {64}
+    assert {execution.rope.dims for execution in plan} == {64}
 
 
 def test_a_plan_whose_parts_do_not_add_up_is_a_bug() -> None:

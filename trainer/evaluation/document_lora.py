@@ -1,0 +1,127 @@
+"""Low-rank additions (LoRA) that learn from a document while it is scored, and are forgotten after it.
+
+Each chunk is scored before the additions learn from it; a new document begins with none of what was learned. Additions
+are made where the model multiplies by a matrix, without a word of it in the model.
+Source: LoRA, arXiv 2106.09685; per-document score-first adaptation, openai/parameter-golf #1530.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from trainer.evaluation.scoring import WindowScorer
+from trainer.evaluation.windows import Window, document_spans
+from trainer.model.linear import linear
+from trainer.recipe.evaluation import DocumentLora
+from trainer.recipe.inventory import MATRIX_GROUPS, inventory
+from trainer.recipe.patterns import matches_any
+from trainer.runtime.device import precision
+from trainer.runtime.failure import RunFailure
+
+SEED = 0
+
+
+class Additions(TorchFunctionMode):
+    """While entered, x w^T becomes x w^T + alpha / rank * (x a^T) b^T for each named matrix."""
+
+    def __init__(self, matrices: Mapping[str, Tensor], recipe: DocumentLora) -> None:
+        super().__init__()
+        self.factor = recipe.alpha / recipe.rank
+        generator = torch.Generator().manual_seed(SEED)
+        self.pairs: dict[int, tuple[Tensor, Tensor]] = {}
+        for matrix in matrices.values():
+            rows, columns = matrix.shape
+            first_PC = torch.randn(recipe.rank, columns, generator=generator) / columns**0.5
+            self.pairs[id(matrix)] = (
+                nn.Parameter(first_PC.to(matrix.device)),
+                nn.Parameter(torch.zeros(rows, recipe.rank, device=matrix.device)),
+            )
+        self.beginning = [tensor.detach().clone() for tensor in self.parameters()]
+
+    def parameters(self) -> list[Tensor]:
+        """Both factors of every addition."""
+        return [tensor for pair in self.pairs.values() for tensor in pair]
+
+    @torch.no_grad()
+    def forget(self) -> None:
+        """Nothing; the additions are what they were at first, which is nothing at all."""
+        for tensor, first in zip(self.parameters(), self.beginning, strict=True):
+            tensor.copy_(first)
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if function is not linear or id(args[1]) not in self.pairs:
+            return result
+        first_PC, second_RP = self.pairs[id(args[1])]
+        added = self.factor * F.linear(F.linear(args[0], first_PC), second_RP)
+        return result + (added if args[2] is None else args[2] * added)
+
+
+def score_with_additions(scorer: WindowScorer, recipe: DocumentLora, begins: list[int]) -> None:
+    """Nothing; every target is scored. Processes that share the work all do all of it."""
+    named = dict(scorer.model.named_parameters())
+    tensors = inventory(scorer.model.recipe, len(scorer.model.embedding.tokens))
+    names = [tensor.name for tensor in tensors if tensor.group in MATRIX_GROUPS]
+    names.append("embedding.tokens" if scorer.model.head is None else "head")
+    matrices = {name: named[name] for name in names if matches_any(recipe.learn, name)}
+    if not matrices:
+        raise RunFailure("recipe.evaluation.learn names no matrix")
+    for parameter in scorer.model.parameters():
+        parameter.requires_grad_(False)
+    learner = DocumentLearner(scorer, recipe, Additions(matrices, recipe))
+    for start, stop in document_spans(begins, len(scorer.ledger.nats)):
+        learner.score(start, stop)
+
+
+class DocumentLearner:
+    """Scores a document chunk by chunk, and learns from each chunk but the last."""
+
+    def __init__(self, scorer: WindowScorer, recipe: DocumentLora, additions: Additions) -> None:
+        self.scorer, self.recipe, self.additions = scorer, recipe, additions
+
+    def score(self, start: int, stop: int) -> None:
+        """Nothing; targets start .. stop - 1 are scored, and what was learned from them is forgotten."""
+        recipe, ledger = self.recipe, self.scorer.ledger
+        self.additions.forget()
+        optimizer = torch.optim.AdamW(
+            self.additions.parameters(),
+            lr=recipe.lr,
+            betas=(recipe.beta1, recipe.beta2),
+            eps=recipe.epsilon,
+            weight_decay=recipe.weight_decay,
+        )
+        learns = stop - start >= recipe.shortest
+        for window in chunk_windows(recipe, start, stop):
+            with self.additions, torch.no_grad():
+                ledger.commit(window.first_target, self.scorer.nats([window]))
+            if learns and window.start + window.length < stop:
+                self.learn(window, optimizer)
+        self.scorer.on_progress(ledger.committed)
+
+    def learn(self, window: Window, optimizer: torch.optim.Optimizer) -> None:
+        """Nothing; one step on the targets that a window has scored."""
+        device = self.scorer.world.device
+        tokens = self.scorer.ledger.adaptation_tokens(window.start, window.start + window.length + 1)
+        tokens_1T = torch.from_numpy(tokens.astype(np.int64)).to(device)[None]
+        optimizer.zero_grad()
+        with self.additions, precision(device):
+            logits_1TV = self.scorer.model(tokens_1T[:, :-1], last=window.scored)
+        F.cross_entropy(logits_1TV.flatten(0, 1), tokens_1T[0, -window.scored :]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def chunk_windows(recipe: DocumentLora, start: int, stop: int) -> list[Window]:
+    """Windows that score a document in chunks, each with as much of the document before it as fits."""
+    windows = []
+    for first in range(start, stop, recipe.chunk_tokens):
+        end = min(first + recipe.chunk_tokens, stop)
+        begin = max(start, end - recipe.window)
+        windows.append(Window(begin, end - begin, end - first))
+    return windows

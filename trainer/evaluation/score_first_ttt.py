@@ -1,0 +1,106 @@
+"""Score-first test-time training (TTT): a chunk is scored, and only then learned from.
+
+The scores of a chunk are in the ledger before the first of its tokens reaches the optimizer, and the ledger hands out
+no token that has not been scored. So no target is ever scored by a model that has seen it.
+Source: openai/parameter-golf #549 (SGD), #576 (AdamW).
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from math import cos, pi
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.scoring import WindowScorer
+from trainer.evaluation.windows import Window, sliding_windows
+from trainer.model.gpt import GptModel
+from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
+from trainer.recipe.patterns import matches_any
+from trainer.runtime.device import precision
+from trainer.runtime.failure import RunFailure
+
+
+def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt) -> None:
+    """Nothing; every target is scored, and the model has learned from all chunks but the last.
+
+    A window belongs to the chunk of the first target it scores. Processes that share the work share out the windows;
+    each of them learns from the whole chunk, and so their models stay equal.
+    """
+    targets = len(scorer.ledger.nats)
+    chunks = -(-targets // recipe.chunk_tokens)
+    learner = ChunkLearner(scorer.model, recipe, scorer.world.device)
+    for chunk, of_chunk in windows_by_chunk(recipe, targets):
+        scorer.score(of_chunk)
+        if chunk < chunks - 1:
+            share = (1 + cos(pi * chunk / (chunks - 1))) / 2
+            learner.learn(chunk_sequences(scorer.ledger, recipe, chunk), share)
+
+
+def windows_by_chunk(recipe: ScoreFirstTtt, targets: int) -> Iterator[tuple[int, Iterator[Window]]]:
+    """Each chunk with its windows, in order."""
+    ordered = sliding_windows(recipe.window, recipe.stride, targets)
+    yield from groupby(ordered, key=lambda window: window.first_target // recipe.chunk_tokens)
+
+
+def chunk_sequences(ledger: ScoreLedger, recipe: ScoreFirstTtt, chunk: int) -> Tensor:
+    """The full windows of a chunk, disjoint, each with the target of its last token. Shapes: (N, window + 1), int64.
+
+    Raises: LedgerViolation when one of these tokens has not been scored.
+    """
+    start = chunk * recipe.chunk_tokens
+    count = recipe.chunk_tokens // recipe.window
+    tokens = ledger.adaptation_tokens(start, start + count * recipe.window + 1).astype(np.int64)
+    rows = [tokens[row * recipe.window : (row + 1) * recipe.window + 1] for row in range(count)]
+    return torch.from_numpy(np.stack(rows))
+
+
+class ChunkLearner:
+    """The optimizer that goes over chunk after chunk; its state is never reset."""
+
+    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, device: torch.device) -> None:
+        self.model, self.recipe, self.device = model, recipe, device
+        named = dict(model.named_parameters())
+        learning = [n for n in named if matches_any(recipe.learn, n) and not matches_any(recipe.freeze, n)]
+        if not learning:
+            raise RunFailure("recipe.evaluation: no tensor learns; `learn` and `freeze` leave none")
+        for name, parameter in named.items():
+            parameter.requires_grad_(name in learning)
+        self.parameters = [named[name] for name in learning]
+        self.optimizer = make_optimizer(recipe, self.parameters)
+
+    def learn(self, sequences_NT: Tensor, share: float) -> None:
+        """Nothing; the model has gone through the sequences at a share of the learning rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.optimizer.lr * share
+        for _ in range(self.recipe.epochs):
+            for batch_BT in torch.split(sequences_NT, self.recipe.batch_sequences):
+                self.step(batch_BT.to(self.device))
+
+    def step(self, batch_BT: Tensor) -> None:
+        """Nothing; one step on some sequences."""
+        self.optimizer.zero_grad()
+        with precision(self.device):
+            loss = self.model.mean_loss(batch_BT[:, :-1], batch_BT[:, 1:])
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
+        self.optimizer.step()
+
+
+def make_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimizer that a recipe adapts with."""
+    match recipe.optimizer:
+        case Sgd():
+            return torch.optim.SGD(parameters, lr=recipe.optimizer.lr, momentum=recipe.optimizer.momentum)
+        case AdamW():
+            adamw = recipe.optimizer
+            return torch.optim.AdamW(
+                parameters,
+                lr=adamw.lr,
+                betas=(adamw.beta1, adamw.beta2),
+                eps=adamw.epsilon,
+                weight_decay=adamw.weight_decay,
+            )

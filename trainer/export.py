@@ -1,0 +1,98 @@
+"""From float weights to the bytes of an artifact: calibrate, quantize, encode."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
+from trainer.data.sampling import first_sequences, random_sequences
+from trainer.data.shards import TokenStream
+from trainer.model.gpt import GptModel
+from trainer.quantizer.calibration import calibrate, generated_sequences
+from trainer.quantizer.fitting import fit_to_bytes
+from trainer.quantizer.quantizer import QuantizedModel, quantize_model
+from trainer.recipe.files import write_json
+from trainer.recipe.inventory import inventory
+from trainer.recipe.quantizer import CalibrationRecipe, GeneratedText, QuantizerRecipe, TrainingText
+from trainer.runtime.clock import PhaseClock
+from trainer.runtime.job import TrainingJob
+from trainer.runtime.journal import Journal
+
+
+class Exporter:
+    """A trained model on its way into a file."""
+
+    def __init__(
+        self, job: TrainingJob, model: GptModel, stream: TokenStream, begin: int, clock: PhaseClock, journal: Journal,
+        check: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.job, self.recipe, self.model, self.stream, self.begin = job, job.recipe, model, stream, begin
+        self.clock, self.journal, self.check = clock, journal, check
+        self.tensors = inventory(job.recipe.model, job.recipe.vocabulary_size)
+        self.model.eval()
+
+    def quantized(self, recipe: QuantizerRecipe) -> QuantizedModel:
+        """The model under a quantizer, calibrated as it asks for."""
+        self.journal.report(phase="calibrate")
+        with self.clock.phase("calibrate"):
+            hessians = calibrate(recipe, self.tensors, self.model, self.calibration_text, self.check)
+        self.journal.report(phase="quantize")
+        with self.clock.phase("quantize"):
+            return quantize_model(recipe, self.tensors, self.weights(), hessians)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The float weights by name."""
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+
+    def calibration_text(self, recipe: CalibrationRecipe) -> list[Tensor]:
+        """The sequences that a calibration asks for. Shapes: (1, T) each."""
+        tokens = recipe.tokens or self.recipe.schedule.sequence_tokens
+        device, seed = self.model.embedding.tokens.device, self.job.seed
+        match recipe:
+            case GeneratedText():
+                return generated_sequences(recipe, self.model, self.begin, tokens, seed)
+            case TrainingText():
+                if recipe.published_first:
+                    return list(first_sequences(self.stream, recipe.sequences, tokens, device))
+                return list(random_sequences(self.stream, recipe.sequences, tokens, seed, device))
+
+    def write_references(self) -> None:
+        """Nothing; an artifact stands beside the run for each further quantizer that the recipe wants scored."""
+        for name, reference in self.recipe.evaluation.references.items():
+            self.job.files.references.mkdir(exist_ok=True)
+            model, card = self.quantized(reference.quantizer), self.card(reference.quantizer)
+            encode_artifact(self.job.files.references / f"{name}.bin", card, model, self.recipe.codec)
+
+    def card(self, quantizer: QuantizerRecipe) -> ModelCard:
+        """What an artifact of this model says about itself. Its references are no part of it."""
+        return ModelCard(
+            model=self.recipe.model,
+            vocabulary_size=self.recipe.vocabulary_size,
+            quantizer=quantizer,
+            evaluation=replace(self.recipe.evaluation, references={}),
+        )
+
+    def encode(self, model: QuantizedModel) -> dict[str, int]:
+        """Model, code and total bytes, beside the limit; model.bin is written, if need be with codes set to zero."""
+        recipe = self.recipe
+        self.journal.report(phase="encode")
+        card = self.card(recipe.quantizer)
+        self.job.files.artifact.mkdir(exist_ok=True)
+        with self.clock.phase("encode"):
+            if limit := recipe.quantizer.fit_bytes:
+                model, zeroed = fit_to_bytes(model, limit, lambda m: encoded_bytes(card, m, recipe.codec), self.check)
+                self.journal.say(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
+            streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
+        return count_bytes(self.job, streams)
+
+
+def count_bytes(job: TrainingJob, streams: dict[str, int]) -> dict[str, Any]:
+    """Model, code and total bytes, beside the limit; with the streams they also stand in bytes.json."""
+    model_bytes, code_bytes = job.files.model.stat().st_size, job.run["code_bytes"]
+    assert sum(streams.values()) == model_bytes, f"streams {streams} do not add up to {model_bytes}"
+    artifact = {"model_bytes": model_bytes, "code_bytes": code_bytes, "total_bytes": model_bytes + code_bytes}
+    artifact["limit_bytes"] = job.run["limit_bytes"]
+    write_json(job.files.bytes, artifact | {"streams": streams, "code_basis": job.run["code_basis"]})
+    return artifact

@@ -1,0 +1,30 @@
+"""Gates on the outputs of attention heads."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.recipe.attention import DenseGate, NoGate, SparseGate
+from trainer.recipe.model import Gpt
+
+GateHeads = Callable[[Tensor, Tensor], Tensor]
+
+
+def make_gate(model: Gpt) -> tuple[nn.Parameter | None, GateHeads]:
+    """The weights of a model's gate, and what makes factors of heads from a normed input and them."""
+    gate, heads = model.attention.gate, model.attention.heads
+    match gate:
+        case SparseGate():
+            return nn.Parameter(torch.zeros(heads, gate.inputs)), partial(head_factors, scale=gate.scale)
+        case DenseGate():
+            return nn.Parameter(torch.randn(heads, model.width) * gate.deviation), head_factors
+        case NoGate():
+            return None, head_factors
+
+
+def head_factors(x_BTD: Tensor, w_HC: Tensor, scale: float = 1.0) -> Tensor:
+    """sigmoid(scale * w x[:C]) of each head and token. Shapes: (B, T, D), (H, C) -> (B, H, T, 1)."""
+    return torch.sigmoid(scale * F.linear(x_BTD[..., : w_HC.size(1)], w_HC)).transpose(1, 2)[..., None]

@@ -1,0 +1,61 @@
+"""Embeddings that carry some of the token before."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.model.norm import rms_norm
+from trainer.recipe.embedding import ChannelSmear, GatedSmear, NoSmear, SmearRecipe
+
+
+def make_smear(recipe: SmearRecipe, width: int) -> nn.Module | None:
+    """What norms and mixes embeddings, or None where they are only normed."""
+    match recipe:
+        case ChannelSmear():
+            return ChannelGate(width)
+        case GatedSmear():
+            return DocumentGate(recipe)
+        case NoSmear():
+            return None
+
+
+class ChannelGate(nn.Module):
+    """(1 - g) x_t + g x_(t-1) of the normed embedding, g = sigmoid of a learned vector. Nothing crosses documents where
+    they are numbered.
+
+    Source: SmearGate of openai/parameter-golf #549.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x_BTD: Tensor, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+        x_BTD = rms_norm(x_BTD)
+        before_BTD = shifted(x_BTD)
+        if documents_BT is not None:
+            before_BTD = before_BTD * (documents_BT == F.pad(documents_BT, (1, 0))[:, :-1])[..., None]
+        return torch.lerp(x_BTD, before_BTD, torch.sigmoid(self.gate).to(x_BTD.dtype))
+
+
+class DocumentGate(nn.Module):
+    """norm(e_t + s sigmoid(w e_t[:inputs]) e_(t-1)), but nothing enters the first token of a document.
+
+    Source: SmearGate with a document mask of openai/parameter-golf #1855.
+    """
+
+    def __init__(self, recipe: GatedSmear) -> None:
+        super().__init__()
+        self.document_token = recipe.document_token
+        self.gate = nn.Parameter(torch.zeros(recipe.inputs))
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x_BTD: Tensor, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+        share_BT1 = self.scale * torch.sigmoid(x_BTD[..., : len(self.gate)] @ self.gate)[..., None]
+        continues_BT1 = (tokens_BT != self.document_token)[..., None]
+        return rms_norm(x_BTD + share_BT1 * continues_BT1 * shifted(x_BTD))
+
+
+def shifted(x_BTD: Tensor) -> Tensor:
+    """Each token's row replaced by that of the token before, zero before the first. Shapes: unchanged."""
+    return F.pad(x_BTD, (0, 0, 1, 0))[:, :-1]

@@ -1,0 +1,26 @@
+"""What an execution brings to its block."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from trainer.model.rope import Rotary
+from trainer.recipe.plan import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One step of the plan, with the tensors that belong to it and not to the block."""
+
+    execution: Execution
+    rotary: Rotary
+    first_BTD: Tensor
+    """The stream as the embedding left it."""
+    mask_B1TT: Tensor | None = None
+    """Which earlier tokens may be seen, where not all of them."""
+    attention_scale_D: Tensor | None = None
+    """In place of the block's own scale; the same holds for the two below."""
+    mlp_scale_D: Tensor | None = None
+    input_mix_2D: Tensor | None = None
+    added_value_BTF: Tensor | None = None
+    """What is added to the values of all key/value heads, side by side (F)."""

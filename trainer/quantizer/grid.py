@@ -1,0 +1,51 @@
+"""The grid of each row: what training, export and loading have in common."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.quantizer.clip import clip_rows
+from trainer.recipe.patterns import value_for
+from trainer.recipe.quantizer import Grid
+from trainer.runtime.failure import TrainingFailed
+
+
+@dataclass(frozen=True, slots=True)
+class RowGrid:
+    """Multiples -levels .. levels of a step for each row."""
+
+    steps_R: Tensor
+    """float16, as stored: codes are taken on the very grid that is written. 0 for a row of zeros."""
+    levels: int
+
+    @property
+    def divisors_R1(self) -> Tensor:
+        """The steps, with 1 for rows of zeros. Shapes: (R, 1), float32."""
+        return torch.where(self.steps_R == 0, 1.0, self.steps_R.float())[:, None]
+
+    def codes(self, w_RC: Tensor) -> Tensor:
+        """The nearest codes, in the weights' own type. Shapes: (R, C) -> (R, C)."""
+        return (w_RC / self.divisors_R1.to(w_RC.dtype)).round().clamp(-self.levels, self.levels)
+
+
+def row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
+    """The grid of a matrix, each row's from that row alone. There is no hidden floor under the step.
+
+    Raises: TrainingFailed when a row has no grid (not finite, or a step too small for float16).
+    """
+    if not torch.isfinite(w_RC).all():
+        raise TrainingFailed(f"{name} holds values that are not finite; it cannot be quantized")
+    levels = largest_code(value_for(recipe.bits, name))
+    floor = value_for(recipe.scale_floor, name) if recipe.scale_floor else 0.0
+    steps_R = (clip_rows(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
+    if not torch.isfinite(steps_R).all():
+        raise TrainingFailed(f"{name} has a row of {w_RC.size(1)} weights whose step is not a finite float16")
+    if (w_RC[steps_R == 0] != 0).any():
+        raise TrainingFailed(f"{name} has a row whose step is zero though its weights are not")
+    return RowGrid(steps_R, levels)
+
+
+def largest_code(bits: int) -> int:
+    """The end of a symmetric grid: 31 for 6 bits."""
+    return (1 << (bits - 1)) - 1

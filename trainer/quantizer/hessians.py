@@ -1,0 +1,48 @@
+"""What matrices are fed: the second moments of their inputs."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from trainer.model.gpt import GptModel
+from trainer.model.linear import linear
+from trainer.runtime.device import precision
+
+
+class InputListener(TorchFunctionMode):
+    """Sums x x^T over all inputs x of each named matrix while it is entered."""
+
+    def __init__(self, matrices: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.names = {id(matrix): name for name, matrix in matrices.items()}
+        self.sums: dict[str, Tensor] = {}
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is linear and (name := self.names.get(id(args[1]))):
+            x_NC = args[0].detach().flatten(0, -2).float()
+            product_CC = x_NC.mT @ x_NC
+            self.sums[name] = self.sums[name].add_(product_CC) if name in self.sums else product_CC
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def collect_hessians(
+    model: GptModel, names: Iterable[str], sequences: Iterable[Tensor], check: Callable[[], None]
+) -> dict[str, Tensor]:
+    """Sum of x x^T over the inputs of each matrix, on some sequences. `check` is called between them.
+
+    Shapes: sequences of (1, T); each result (C, C), float32.
+    """
+    parameters = dict(model.named_parameters())
+    listener = InputListener({name: parameters[name] for name in names})
+    with listener:
+        for tokens_1T in sequences:
+            check()
+            with precision(tokens_1T.device):
+                model(tokens_1T)
+    return listener.sums

@@ -1,0 +1,116 @@
+"""Quantization-aware training: forward passes with rounded weights, updates of the float ones.
+
+The rounded weights go into the forward pass as its arguments. There is no flag inside the model that a compiler could
+take for a constant, which is how "late QAT" of several published runs never happened; and when rounding begins, a
+probe checks on real data that the loss changes and that every rounded matrix gets a gradient.
+Source: straight-through estimator, arXiv 1308.3432.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from trainer.model.gpt import GptModel
+from trainer.quantizer.clip import percentile_rows
+from trainer.quantizer.grid import RowGrid, largest_code, row_grid
+from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
+from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
+from trainer.runtime.failure import TrainingFailed
+
+
+class LossModule(nn.Module):
+    """A model whose call is its training loss."""
+
+    def __init__(self, model: GptModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+        return self.model.mean_loss(x_BT, y_BT, documents_BT)
+
+
+class RoundedLoss:
+    """The loss of the rounded weights, once the learning rate is low enough, and of the float weights before.
+
+    Weights do not move within a step, so that they are rounded once for all of its forward passes.
+    """
+
+    def __init__(self, recipe: QuantizerRecipe, training: StraightThrough, tensors: Inventory, model: GptModel) -> None:
+        self.recipe, self.training, self.model = recipe, training, model
+        groups = (*MATRIX_GROUPS, "embedding") if training.tables else MATRIX_GROUPS
+        parameters = dict(model.named_parameters())
+        names = [tensor.name for tensor in tensors if is_quantized(recipe, tensor) and tensor.group in groups]
+        if not names:
+            raise TrainingFailed("no matrix is large enough to be quantized, and so none can be rounded in training")
+        self.parameters = {name: parameters[name] for name in names}
+        self.loss = LossModule(model)
+        self.offsets: dict[str, Tensor] = {}
+
+    def begin_step(self, multiplier: float) -> bool:
+        """Whether rounding begins with this step, whose forward passes see weights rounded as they are now."""
+        was_on = bool(self.offsets)
+        if multiplier > self.training.below_lr:
+            self.offsets = {}
+            return False
+        softness = self.training.softness * multiplier / (self.training.below_lr or 1.0)
+        with torch.no_grad():
+            self.offsets = {
+                name: rounded(parameter, self.grid(name, parameter), softness) - parameter
+                for name, parameter in self.parameters.items()
+            }
+        return not was_on
+
+    def grid(self, name: str, w_RC: Tensor) -> RowGrid:
+        """The grid of the export, or the other one of a published quirk."""
+        published = self.training.published_grid
+        return row_grid(self.recipe, name, w_RC) if published is None else published_grid(published, w_RC)
+
+    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+        """Mean nats of all targets."""
+        if not self.offsets:
+            return self.model.mean_loss(x_BT, y_BT, documents_BT)
+        weights = {f"model.{name}": weight + self.offsets[name] for name, weight in self.parameters.items()}
+        loss: Tensor = functional_call(self.loss, weights, (x_BT, y_BT, documents_BT))
+        return loss
+
+    def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:
+        """What rounding does to the loss of a batch, in words; gradients and weights are as before.
+
+        Raises: TrainingFailed when the loss is the same with and without, or a rounded matrix gets no gradient.
+        """
+        with torch.no_grad():
+            plain = self.model.mean_loss(x_BT, y_BT, documents_BT).item()
+        loss = self.mean_loss(x_BT, y_BT, documents_BT)
+        gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
+        for name, gradient in zip(self.parameters, gradients, strict=True):
+            if gradient is None:
+                raise TrainingFailed(f"{name} is rounded in training but gets no gradient")
+        if loss.item() == plain:
+            raise TrainingFailed(f"rounding {len(gradients)} matrices leaves the loss of a batch at {plain}")
+        losses = f"{plain:.6f} to {loss.item():.6f}"
+        return f"rounding of {len(gradients)} matrices begins: the loss of a batch goes from {losses}"
+
+
+def rounded(w_RC: Tensor, grid: RowGrid, softness: float) -> Tensor:
+    """The point of its row's grid that stands for each weight, or, softly, a point on the way to it."""
+    if not softness:
+        return grid.codes(w_RC) * grid.divisors_R1
+    codes_RC = soft_round(w_RC / grid.divisors_R1, 1.0 / softness).clamp(-grid.levels, grid.levels)
+    return codes_RC * grid.divisors_R1
+
+
+def soft_round(u: Tensor, sharpness: float) -> Tensor:
+    """floor(u) + 1/2 + tanh(a (frac(u) - 1/2)) / (2 tanh(a / 2)): u itself for a -> 0, round(u) for a -> infinity.
+
+    Source: arXiv 2006.09952.
+    """
+    fraction = u - u.floor()
+    ends = torch.tanh(torch.tensor(sharpness / 2, dtype=torch.float64)).item()
+    return u.floor() + 0.5 + torch.tanh(sharpness * (fraction - 0.5)) / (2 * ends)
+
+
+def published_grid(recipe: PublishedTrainingGrid, w_RC: Tensor) -> RowGrid:
+    """A grid by row percentile, whatever the export does (#576, #1579)."""
+    levels = largest_code(recipe.bits)
+    steps_R = (percentile_rows(w_RC.abs(), recipe.percentile) / levels).clamp_min(recipe.scale_floor)
+    return RowGrid(steps_R, levels)

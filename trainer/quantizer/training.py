@@ -1,0 +1,46 @@
+"""The loss of a training step, with or without rounded weights."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+from trainer.model.gpt import GptModel
+from trainer.recipe.inventory import Inventory
+from trainer.recipe.quantizer import FloatTraining, QuantizerRecipe, StraightThrough
+
+
+class TrainingLoss(Protocol):
+    """What a training step asks for."""
+
+    def begin_step(self, multiplier: float) -> bool: ...
+    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor: ...
+    def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str: ...
+
+
+class FloatLoss:
+    """The loss of the float weights."""
+
+    def __init__(self, model: GptModel) -> None:
+        self.model = model
+
+    def begin_step(self, multiplier: float) -> bool:
+        """False: nothing begins that is to be proven."""
+        return False
+
+    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+        """Mean nats of all targets."""
+        return self.model.mean_loss(x_BT, y_BT, documents_BT)
+
+    def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:
+        return "weights are not rounded"
+
+
+def make_training_loss(recipe: QuantizerRecipe, tensors: Inventory, model: GptModel) -> TrainingLoss:
+    """The loss that a recipe trains with."""
+    match recipe.training:
+        case FloatTraining():
+            return FloatLoss(model)
+        case StraightThrough():
+            from trainer.quantizer.straight_through import RoundedLoss
+
+            return RoundedLoss(recipe, recipe.training, tensors, model)
