@@ -14,7 +14,7 @@ from itertools import count, pairwise
 from math import erf, sqrt
 from statistics import NormalDist
 
-from trainer.recipe.codec import Brotli, CodecRecipe
+from trainer.recipe.codec import Brotli, CodecRecipe, Lzma
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import DeviationClip, Grid, PercentileClip, SearchedClip, is_quantized
@@ -25,6 +25,8 @@ BROTLI_GAIN_BITS = 0.0108
 # zlib's 15-bit codes, short blocks and matches cost it more the smaller the alphabet: bits a weight above the Huffman
 # length, by that length, measured on Gaussian codes and linear in between.
 ZLIB_LOSS_BITS = ((4.7, 0.45), (5.0, 0.32), (5.7, 0.14), (6.1, 0.08), (6.9, 0.04))
+# The same for LZMA.
+LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
 # Bytes of a float16 scale or value after compression.
 FLOAT16_BYTES = 1.8
 FLOAT32_BYTES = 3.7
@@ -97,11 +99,12 @@ def codec_bits(codec: CodecRecipe, huffman_bits: float) -> float:
     """Bits a weight above the Huffman length."""
     if isinstance(codec, Brotli):
         return -BROTLI_GAIN_BITS
-    for (length, loss), (next_length, next_loss) in pairwise(ZLIB_LOSS_BITS):
+    table = LZMA_LOSS_BITS if isinstance(codec, Lzma) else ZLIB_LOSS_BITS
+    for (length, loss), (next_length, next_loss) in pairwise(table):
         if huffman_bits <= next_length:
             share = max(0.0, huffman_bits - length) / (next_length - length)
             return loss + share * (next_loss - loss)
-    return ZLIB_LOSS_BITS[-1][1]
+    return table[-1][1]
 
 
 @cache
@@ -139,10 +142,10 @@ def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[
 
 def margins_of_method(recipe: Recipe) -> tuple[Margins, str]:
     """The margins that clip and codec leave open, and why."""
-    if recipe.quantizer.scale_floor:
+    if any(recipe.quantizer.scale_floor.values()):
         return FLOORED, "a scale floor makes rows of small weights cheaper, and how small they are only training tells"
     if not isinstance(recipe.quantizer.clip, DeviationClip):
         return UNKNOWN, "a percentile clip depends on the tails of the trained weights"
     if not isinstance(recipe.codec, Brotli):
-        return UNCALIBRATED, "code lengths of Gaussian rows; zlib is not calibrated on public runs"
+        return UNCALIBRATED, "code lengths of Gaussian rows; zlib and lzma are not calibrated on public runs"
     return KNOWN, "Huffman length of Gaussian rows, calibrated on public runs"

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from trainer.recipe.codec import Brotli, CodecRecipe, Zlib
+from trainer.recipe.codec import Brotli, CodecRecipe, Lzma, Zlib
 
 
 class Compressor(Protocol):
@@ -23,3 +23,7 @@ def make_compressor(recipe: CodecRecipe) -> Compressor:
             from trainer.codec.zlib import ZlibCompressor
 
             return ZlibCompressor(recipe.level)
+        case Lzma():
+            from trainer.codec.lzma import LzmaCompressor
+
+            return LzmaCompressor(recipe.preset)

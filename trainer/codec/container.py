@@ -2,7 +2,7 @@
 
     8   magic "PGOLFv1" and a newline
     32  SHA-256 of everything after it
-    1   codec: 0 zlib, 1 brotli
+    1   codec: 0 zlib, 1 brotli, 2 lzma
     16  compressed lengths of four streams, uint32 little-endian
         header   JSON: the card, from which the inventory of tensors follows
         codes    int8, matrices in the inventory's order, row by row
@@ -29,7 +29,7 @@ from torch import Tensor
 from trainer.codec.compressor import make_compressor
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.quantizer import QuantizedModel
-from trainer.recipe.codec import Brotli, CodecRecipe, Zlib
+from trainer.recipe.codec import Brotli, CodecRecipe, Lzma, Zlib
 from trainer.recipe.decode import RecipeRefused, decode_value
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.files import write_whole
@@ -196,6 +196,8 @@ def codec_number(codec: CodecRecipe) -> int:
             return 0
         case Brotli():
             return 1
+        case Lzma():
+            return 2
 
 
 def codec_of(number: int) -> CodecRecipe:
@@ -208,4 +210,6 @@ def codec_of(number: int) -> CodecRecipe:
             return Zlib(kind="zlib")
         case 1:
             return Brotli(kind="brotli")
+        case 2:
+            return Lzma(kind="lzma")
     raise ArtifactRefused(f"codec {number} is not known to this version")

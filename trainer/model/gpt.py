@@ -107,7 +107,7 @@ class GptModel(nn.Module):
         mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
         first_BTD = x_BTD
-        values_BTF = None if self.embedding.value is None else self.embedding.value(tokens_BT)
+        values_BTF = self.embedding.value(tokens_BT) if any(e.adds_value is not None for e in self.plan) else None
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []

@@ -14,8 +14,13 @@ from trainer.model.gpt import GptModel
 from trainer.quantizer.clip import percentile_rows
 from trainer.quantizer.grid import RowGrid, largest_code, row_grid
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
+from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
 from trainer.runtime.failure import TrainingFailed
+
+
+# In a fresh model all branches end in matrices of zeros, and rounding changes nothing; some steps later it must.
+PROBES = 4
 
 
 class LossModule(nn.Module):
@@ -45,10 +50,10 @@ class RoundedLoss:
         self.parameters = {name: parameters[name] for name in names}
         self.loss = LossModule(model)
         self.offsets: dict[str, Tensor] = {}
+        self.probes_left = PROBES
 
     def begin_step(self, multiplier: float) -> bool:
-        """Whether rounding begins with this step, whose forward passes see weights rounded as they are now."""
-        was_on = bool(self.offsets)
+        """Whether this step, whose forward passes see weights rounded as they are now, has to prove it."""
         if multiplier > self.training.below_lr:
             self.offsets = {}
             return False
@@ -58,12 +63,12 @@ class RoundedLoss:
                 name: rounded(parameter, self.grid(name, parameter), softness) - parameter
                 for name, parameter in self.parameters.items()
             }
-        return not was_on
+        return self.probes_left > 0
 
     def grid(self, name: str, w_RC: Tensor) -> RowGrid:
         """The grid of the export, or the other one of a published quirk."""
         published = self.training.published_grid
-        return row_grid(self.recipe, name, w_RC) if published is None else published_grid(published, w_RC)
+        return row_grid(self.recipe, name, w_RC) if published is None else published_grid(published, name, w_RC)
 
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         """Mean nats of all targets."""
@@ -85,8 +90,12 @@ class RoundedLoss:
         for name, gradient in zip(self.parameters, gradients, strict=True):
             if gradient is None:
                 raise TrainingFailed(f"{name} is rounded in training but gets no gradient")
+        if loss.item() == plain and self.probes_left > 1:
+            self.probes_left -= 1
+            return "rounding leaves the loss of a batch as it is; trying again"
         if loss.item() == plain:
             raise TrainingFailed(f"rounding {len(gradients)} matrices leaves the loss of a batch at {plain}")
+        self.probes_left = 0
         losses = f"{plain:.6f} to {loss.item():.6f}"
         return f"rounding of {len(gradients)} matrices begins: the loss of a batch goes from {losses}"
 
@@ -109,8 +118,8 @@ def soft_round(u: Tensor, sharpness: float) -> Tensor:
     return u.floor() + 0.5 + torch.tanh(sharpness * (fraction - 0.5)) / (2 * ends)
 
 
-def published_grid(recipe: PublishedTrainingGrid, w_RC: Tensor) -> RowGrid:
+def published_grid(recipe: PublishedTrainingGrid, name: str, w_RC: Tensor) -> RowGrid:
     """A grid by row percentile, whatever the export does (#576, #1579)."""
-    levels = largest_code(recipe.bits)
+    levels = largest_code(value_for(recipe.bits, name))
     steps_R = (percentile_rows(w_RC.abs(), recipe.percentile) / levels).clamp_min(recipe.scale_floor)
     return RowGrid(steps_R, levels)

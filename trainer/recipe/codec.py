@@ -26,4 +26,14 @@ class Zlib:
     """0 is fastest, 9 smallest."""
 
 
-CodecRecipe = Brotli | Zlib
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lzma:
+    """LZMA2 in an xz container, as #549 uses it."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["lzma"]
+    preset: Annotated[int, Strict(ge=0, le=9)] = 6
+    """0 is fastest, 9 smallest."""
+
+
+CodecRecipe = Brotli | Zlib | Lzma

@@ -53,12 +53,15 @@ class PublishedTrainingGrid:
     """Quirk of the published scripts: weights are trained on another grid than the one they are exported on."""
 
     __pydantic_config__: ClassVar = CHECKED
-    bits: Bits
-    """Bits a weight, of every matrix."""
+    bits: dict[str, Bits]
+    """Bits a weight, by tensor name pattern; `default` for the rest."""
     percentile: Annotated[float, Strict(gt=0, le=100)] = 100.0
     """Where a row's grid ends; 100 is its largest weight."""
     scale_floor: NonNegative = 0.0
     """Smallest step of a row."""
+
+    def __post_init__(self) -> None:
+        check_patterns(self.bits, "bits")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
