@@ -1,0 +1,147 @@
+"""What calibration sees, and what order is worth on a trained model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from pgolf.rundir import RunDirectory
+from tests.trainer.quantizer.test_gptq import damage
+from tests.trainer.small import awake_model, random_tokens, small_recipe
+from trainer.data.manifest import read_split
+from trainer.data.sampling import first_sequences, random_sequences
+from trainer.data.shards import TokenStream
+from trainer.model.gpt import GptModel
+from trainer.model.norm import rms_norm
+from trainer.quantizer.calibration import calibrate, generated_sequences
+from trainer.quantizer.gptq import GptqQuantizer
+from trainer.quantizer.hessians import collect_hessians
+from trainer.quantizer.quantizer import quantize_model
+from trainer.recipe.files import DataFiles
+from trainer.recipe.inventory import inventory
+from trainer.recipe.quantizer import DeviationClip, GeneratedText, Gptq, TrainingText
+from trainer.recipe.recipe import Recipe
+from trainer.runtime.checkpoint import read_checkpoint
+from trainer.runtime.job import read_job
+
+CPU = torch.device("cpu")
+LOOPED = "{kind: looped, flat_before: 1, looped: 1, loops: 2, flat_after: 1, blend: 0.5}"
+
+
+def gptq(**changes: object) -> Gptq:
+    values: dict[str, object] = {
+        "kind": "gptq",
+        "bits": {"default": 5},
+        "clip": DeviationClip(kind="deviations", k={"default": 6.0}),
+        "calibration": TrainingText(kind="training", sequences=2),
+        "float_up_to": 0,
+    }
+    return Gptq(**values | changes)  # type: ignore[arg-type]
+
+
+def nothing() -> None: ...
+
+
+def test_a_hessian_is_the_second_moment_of_what_the_matrix_is_fed() -> None:
+    model = awake_model(small_recipe())
+    text = [random_tokens(1, 24, seed=seed) for seed in range(3)]
+    with torch.no_grad():
+        found = collect_hessians(model, ["flat.0.attention.query", "embedding.tokens"], text, nothing)
+        block = model.get_submodule("flat.0")
+        entering, leaving = [], []
+        for tokens in text:
+            first = model.embedding(tokens, None)
+            mixed = block.input_mix[0] * first + block.input_mix[1] * first  # type: ignore[index]
+            entering.append(rms_norm(mixed)[0])
+            leaving.append(rms_norm(model.features(tokens, None))[0])
+    for name, inputs in (("flat.0.attention.query", entering), ("embedding.tokens", leaving)):
+        x_NC = torch.cat(inputs).double()
+        torch.testing.assert_close(found[name].double(), x_NC.T @ x_NC, atol=1e-3, rtol=1e-4)
+
+
+def test_every_matrix_is_heard_and_tables_only_where_asked() -> None:
+    recipe = small_recipe(model__embedding="{bigram: {buckets: 64, width: 8}, value: {width: 8, last_executions: 1}}")
+    model = awake_model(recipe)
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    matrices = {tensor.name for tensor in tensors if tensor.group in ("attention", "mlp", "projection")}
+    text = [random_tokens(1, 16)]
+    assert set(calibrate(gptq(), tensors, model, lambda _: text, nothing)) == matrices
+    with_head = calibrate(gptq(tables="head_inputs"), tensors, model, lambda _: text, nothing)
+    assert set(with_head) == matrices | {"embedding.tokens"}
+
+
+def test_loops_are_calibrated_behind_rounded_flat_blocks_and_the_model_is_left_as_it_was() -> None:
+    recipe = small_recipe(model__topology=LOOPED)
+    model = awake_model(recipe)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    text = [random_tokens(1, 32)]
+    once = calibrate(gptq(), tensors, model, lambda _: text, nothing)
+    twice = calibrate(gptq(loop_aware=True), tensors, model, lambda _: text, nothing)
+    for name, hessian in once.items():
+        assert torch.equal(hessian, twice[name]) == name.startswith("flat."), name
+    assert all(torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
+    # the second phase, made by hand
+    rounded = quantize_model(gptq(), tensors, before, once).dequantize()
+    flat = {name: rounded[name] for name in once if name.startswith("flat.")}
+    model.load_state_dict(before | flat)
+    by_hand = collect_hessians(model, ["looped.0.mlp.up"], text, nothing)
+    torch.testing.assert_close(twice["looped.0.mlp.up"], by_hand["looped.0.mlp.up"])
+
+
+@pytest.fixture
+def trained(long_run: RunDirectory) -> tuple[Recipe, GptModel, TokenStream]:
+    """A model that has learned a little, and its training text."""
+    job = read_job(long_run.root)
+    model = GptModel(job.recipe.model, job.recipe.vocabulary_size)
+    model.load_state_dict(read_checkpoint(job.files.prequant))
+    data = DataFiles(Path(long_run.read_run()["data_folder"]))
+    return job.recipe, model, TokenStream(read_split(data, "train", job.recipe.vocabulary_size).shards)
+
+
+def total_damage(order: str, model: GptModel, hessians: dict[str, Tensor]) -> float:
+    recipe = gptq(order=order)
+    named = dict(model.named_parameters())
+    return sum(
+        damage(named[name].detach(), GptqQuantizer(recipe, hessians).quantize(name, named[name].detach()), hessian.double())
+        for name, hessian in hessians.items()
+    )
+
+
+def test_the_strongest_columns_first_lose_a_tenth_less_on_a_trained_model(
+    trained: tuple[Recipe, GptModel, TokenStream],
+) -> None:
+    recipe, model, stream = trained
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    text = list(random_sequences(stream, 32, 64, 0, CPU))
+    hessians = calibrate(gptq(), tensors, model, lambda _: text, nothing)
+    assert total_damage("descending", model, hessians) < 0.9 * total_damage("natural", model, hessians)
+    assert total_damage("natural", model, hessians) < total_damage("ascending", model, hessians)
+
+
+def test_sequences_come_from_the_training_text_by_seed(trained: tuple[Recipe, GptModel, TokenStream]) -> None:
+    _, _, stream = trained
+    first, again, other = (torch.cat(list(random_sequences(stream, 4, 16, seed, CPU))) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    everything = stream.read(0, len(stream)).tolist()
+    for row in first.tolist():
+        assert any(everything[start : start + 16] == row for start in range(len(everything)))
+    front = torch.cat(list(first_sequences(stream, 2, 16, CPU)))
+    assert front.flatten().tolist() == everything[:32]
+
+
+def test_a_model_writes_its_own_calibration_text() -> None:
+    model = awake_model(small_recipe())
+    recipe = GeneratedText(kind="generated", sequences=3, temperature=0.5)
+    text, again = (torch.cat(generated_sequences(recipe, model, 1, 12, seed)) for seed in (7, 7))
+    assert torch.equal(text, again)
+    assert text.shape == (3, 12)
+    assert set(text[:, 0].tolist()) == {1}
+    assert len({tuple(row) for row in text.tolist()}) == 3
+    cold = GeneratedText(kind="generated", sequences=1, temperature=1e-6)
+    (greedy,) = generated_sequences(cold, model, 1, 6, 0)
+    with torch.no_grad():
+        for position in range(1, 6):
+            assert greedy[0, position] == model(greedy[:, :position], last=1).argmax()
