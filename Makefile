@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test check bench format clean
+.PHONY: quickstart test test-all check bench format clean
 
 quickstart: $(VENV)/installed   ## install, run the quickstart experiment, print its row
 	$(BIN)/pgolf run quickstart
 
 test: $(VENV)/installed-dev   ## CPU only, in parallel
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-all: $(VENV)/installed-dev   ## with the slow ones: every published spec at tiny, fifty kills
+	$(BIN)/python -m pytest -n auto --dist worksteal -m ""
 
 check: $(VENV)/installed-dev   ## style, types, direction of imports
 	$(BIN)/ruff check .

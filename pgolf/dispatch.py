@@ -7,6 +7,7 @@ from typing import Any
 
 from pgolf.errors import UsageError
 from pgolf.launching import Handle, Job, JobStatus, Launcher, check_options
+from pgolf.parents import Parent
 from pgolf.preflight.examine import Preflight
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, attempts, new_attempt, read_or_empty, run_folder
@@ -36,6 +37,8 @@ class Dispatch:
     runs_dir: Path
     is_detached: bool = False
     is_fresh: bool = False
+    parent: Parent | None = None
+    """The run whose weights these runs begin with; None where they train."""
     started: list[Handle] = field(default_factory=list)
     """Jobs submitted by this very command."""
 
@@ -47,7 +50,8 @@ class Dispatch:
     def directory(self, seed: int) -> RunDirectory:
         """The run directory of a seed: the latest attempt, or a new one with --fresh."""
         assert self.preflight.identity is not None
-        folder = run_folder(self.runs_dir, self.preflight.spec.name, self.preflight.identity)
+        origin = None if self.parent is None else str(self.parent.as_json()["spec_sha256"])
+        folder = run_folder(self.runs_dir, self.preflight.spec.name, self.preflight.identity, origin)
         earlier = attempts(folder, seed)
         return new_attempt(folder, seed) if self.is_fresh or not earlier else earlier[-1]
 
@@ -60,6 +64,9 @@ class Dispatch:
         spec, document = run_documents(self.preflight, run, seed, self.origin)
         before = run.read_run()
         if not before:
+            if self.parent is not None:
+                self.parent.hand_down(run)
+                document["parent"] = self.parent.as_json()
             run.create(spec, document, self.preflight.as_json())
         else:
             check_same_origin(run, before, document)

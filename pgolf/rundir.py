@@ -174,9 +174,10 @@ def attempts(folder: Path, seed: int) -> list[RunDirectory]:
     return sorted((run for run in found if run.seed == seed), key=lambda run: run.attempt)
 
 
-def run_folder(runs_dir: Path, name: str, spec_sha256: str) -> Path:
-    """The folder of all seeds of one experiment."""
-    return runs_dir / f"{name}-{spec_sha256[:8]}"
+def run_folder(runs_dir: Path, name: str, spec_sha256: str, parent_sha256: str | None = None) -> Path:
+    """The folder of all seeds of one experiment; of one that inherits its weights, beside that of its parent."""
+    origin = "" if parent_sha256 is None else f"-from-{parent_sha256[:8]}"
+    return runs_dir / f"{name}-{spec_sha256[:8]}{origin}"
 
 
 def new_attempt(folder: Path, seed: int) -> RunDirectory:

@@ -42,14 +42,19 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
         environment = pin_environment(job, world)
         read_validation(job.data, recipe.vocabulary_size)  # what cannot be scored is refused before it costs training
         training = Training(job, world, journal, clock)
-        training.resume()
+        if job.parent is None:
+            training.resume()
+        else:
+            training.inherit(job.parent)
 
-    training.run(stop)
+    if job.parent is None:
+        training.run(stop)
     if not world.is_chief:
         return
 
-    with clock.phase("calibrate"):
-        keep_best(training, job, journal)
+    if job.parent is None:
+        with clock.phase("calibrate"):
+            keep_best(training, job, journal)
     exporter = Exporter(job, training.model, training.stream, training.begin, clock, journal, stop.check)
     artifact = exporter.encode(exporter.quantized(recipe.quantizer))
     exporter.write_references()
@@ -121,6 +126,7 @@ def write_result(job: TrainingJob, training: Training, environment: dict[str, An
         identity
         | {
             "ruleset": job.run["ruleset"],
+            "parent": job.run.get("parent"),
             "deterministic": job.recipe.budget.clock != "seconds" and training.world.device.type == "cpu",
             "metrics": scores["metrics"],
             "headline": headline,

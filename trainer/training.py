@@ -1,5 +1,6 @@
 """The training loop: one step after the other until the budget is spent."""
 
+import hashlib
 import time
 from typing import Any
 
@@ -25,7 +26,7 @@ from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import precision
 from trainer.runtime.failure import LaunchRefused, ResumeRefused, TrainingFailed
-from trainer.runtime.job import TrainingJob
+from trainer.runtime.job import Inheritance, TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
@@ -62,6 +63,7 @@ class Training:
         self.bytes_a_token = split.bytes / len(self.stream)
         self.begin = load_tokenizer(job.data.tokenizer, recipe.vocabulary_size).bos_id()
         self.batches = self.make_batches(job.seed)
+        self.files = job.files
         self.checkpoints = CheckpointFolder(job.files.checkpoints)
         self.movement: MovementCheck | None = MovementCheck(self.optimizer.moving())
         self.step = 0
@@ -264,6 +266,21 @@ class Training:
             self.restore(found or read_checkpoint(self.checkpoints.path(step)))
             self.journal.say(f"resumed from step {self.step}")
         self.journal.forget_after(self.step)
+
+    def inherit(self, parent: Inheritance) -> None:
+        """Nothing; the model has the weights that another run kept before it quantized them.
+
+        Raises: ResumeRefused when they are not those weights, or not of this model.
+        """
+        path = self.files.prequant
+        if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != parent.prequant_sha256:
+            raise ResumeRefused(f"{path} is not what the parent run kept before quantization")
+        try:
+            self.model.load_state_dict(read_checkpoint(path))
+        except RuntimeError as error:
+            raise ResumeRefused(f"{path} holds the weights of another model: {error}") from error
+        self.step, self.clock.finished["train"] = parent.steps, parent.train_seconds
+        self.journal.say(f"weights of a run of {parent.steps} steps; nothing is trained")
 
     def newest_whole(self) -> dict[str, Any] | None:
         """The state in the newest checkpoint that is whole, or None when there is no checkpoint.

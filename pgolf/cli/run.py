@@ -7,6 +7,9 @@ import typer
 from pgolf.cli import options
 from pgolf.cli.console import say
 from pgolf.cli.running import Manner, answer, detach, prepare_dispatch, watch
+from pgolf.errors import UsageError
+from pgolf.parents import Parent, load_child
+from pgolf.rundir import find_run
 from pgolf.specs.experiment import ExperimentSpec
 
 
@@ -15,6 +18,12 @@ def run(
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
     on: options.On = None,
+    parent: Annotated[
+        str | None,
+        typer.Option(
+            "--from-checkpoint", metavar="RUN", help="Train nothing: quantize, pack and score this run's weights again."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Default: the spec's first.")] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_detached: options.Detach = False,
@@ -32,8 +41,14 @@ def run(
         is_agreed=is_agreed,
         is_json=is_json,
     )
-    loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
-    dispatches = [(prepare_dispatch(item, manner, runs=1), choose_seed(item.spec, seed)) for item in loaded]
+    if parent is None:
+        loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
+        dispatches = [(prepare_dispatch(item, manner, runs=1), choose_seed(item.spec, seed)) for item in loaded]
+    else:
+        refuse_with_parent(specs, seed)
+        origin = find_run(parent, runs_dir)
+        child = load_child(origin, overlays or [], [*(assignments or []), *([f"launch.on={on}"] if on else [])])
+        dispatches = [(prepare_dispatch(child, manner, runs=1, parent=Parent(origin)), origin.seed)]
     ended, folders = [], []
     for dispatch, chosen in dispatches:
         folder = dispatch.directory(chosen).root
@@ -43,6 +58,15 @@ def run(
         ended += detach(dispatch, [chosen]) if is_detached else watch(dispatch, [chosen], is_quiet=is_json)
         folders.append(folder.parent)
     answer(ended, folders, manner)
+
+
+def refuse_with_parent(specs: list[str] | None, seed: int | None) -> None:
+    """Nothing, if spec and seed are left to the parent run.
+
+    Raises: UsageError otherwise.
+    """
+    if specs or seed is not None:
+        raise UsageError("--from-checkpoint takes spec and seed from the run; change the spec with --set or --with")
 
 
 def choose_seed(spec: ExperimentSpec, seed: int | None) -> int:

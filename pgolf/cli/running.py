@@ -15,6 +15,7 @@ from pgolf.data.references import describe_references
 from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
 from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
 from pgolf.launching import load_launcher
+from pgolf.parents import Parent
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.report.tables import rich_table
@@ -37,7 +38,7 @@ class Manner:
     is_json: bool
 
 
-def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int) -> Dispatch:
+def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int, parent: Parent | None = None) -> Dispatch:
     """The dispatch of a spec that has passed preflight.
 
     Raises: DataError when the data says no, CheckFailed when anything else does.
@@ -51,7 +52,7 @@ def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int) -> Dispatch:
     refuse_failures(preflight)
     if (preflight.usd or 0) > ASK_ABOVE_USD and not manner.is_agreed and not manner.is_dry:
         typer.confirm(f"This will cost about ${preflight.usd:.2f}. Go on?", abort=True, err=True)
-    return Dispatch(preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh)
+    return Dispatch(preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent)
 
 
 def refuse_failures(preflight: Preflight) -> None:

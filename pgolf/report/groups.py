@@ -144,16 +144,18 @@ def runs_below(paths: Iterable[Path]) -> list[RunDirectory]:
 
 
 def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
-    """Groups by spec, code and data, in the order of their first run.
+    """Groups by spec, code, data and the spec that trained the weights, in the order of their first run.
 
     Unfinished runs, damaged results and older attempts become notes; a run that was never whole is left out.
     """
-    groups: dict[tuple[str, str, str], GroupBuilder] = {}
+    groups: dict[tuple[str, ...], GroupBuilder] = {}
     for run in sorted(runs, key=lambda run: (run.root.parent.name, run.seed, run.attempt)):
         document = read_or_empty(run.files.result) or run.read_run()
         try:
-            key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"])
-            builder = groups.setdefault(key, GroupBuilder(document["name"]))
+            parent = (document.get("parent") or {}).get("spec_sha256", "")
+            key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"], parent)
+            name = f"{document['name']} from {parent[:8]}" if parent else document["name"]
+            builder = groups.setdefault(key, GroupBuilder(name))
         except KeyError:
             continue
         builder.add(run)

@@ -14,12 +14,12 @@ COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "s
 SUMMARY = "mean"
 
 
-def seed_cells(row: SeedRow) -> list[str]:
+def seed_cells(group: RunGroup, row: SeedRow) -> list[str]:
     """The cells of one seed."""
     facts = row.as_json()
     verdict = ", ".join(problem["rule"] for problem in facts["problems"]) or "fits"
     return [
-        str(row.result["name"]),
+        group.name,
         str(facts["seed"]),
         f"{facts['val_bpb']:.6f}",
         f"{facts['val_loss']:.6f}",
@@ -57,7 +57,7 @@ def summary_cells(group: RunGroup) -> list[str]:
 def all_rows(groups: Iterable[RunGroup]) -> Iterable[list[str]]:
     """Seeds of each group, then its summary."""
     for group in groups:
-        yield from (seed_cells(row) for row in group.rows)
+        yield from (seed_cells(group, row) for row in group.rows)
         if len(group.rows) > 1:
             yield summary_cells(group)
 

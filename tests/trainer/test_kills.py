@@ -19,7 +19,6 @@ import pytest
 
 from pgolf.rundir import RunDirectory
 
-KILLS = 50
 PHASES = ["none", "prepare", "train", "quantize", "encode", "decode", "evaluate", "finished"]
 # Kill this process when it is about to put a finished temporary file in its place, or in the midst of a line.
 DEADLY = """
@@ -177,11 +176,12 @@ def has_come_to(phase: str, run: RunDirectory, began: int) -> bool:
     return said in PHASES[PHASES.index(phase) :]
 
 
-def test_fifty_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", [12, pytest.param(50, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: Path, wanted: int) -> None:
     chance, trainers = random.Random(50), ForkedTrainers()
     run, kills, finished = begin_again(long_run, tmp_path / "0"), 0, 0
     died_in: set[str] = set()
-    while kills < KILLS:
+    while kills < wanted:
         phase = chance.choice(["none", "prepare", "train", "train", "quantize", "decode", "evaluate"])
         code = trainers.kill_in(phase, chance.choice([0.01, 0.05, 0.1, 0.3]) * chance.random(), run)
         assert code in (0, -signal.SIGKILL), run.files.log.read_text() if run.files.log.exists() else code

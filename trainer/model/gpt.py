@@ -107,7 +107,7 @@ class GptModel(nn.Module):
         mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
         first_BTD = x_BTD
-        values_BTF = self.embedding.value(tokens_BT) if any(e.adds_value is not None for e in self.plan) else None
+        values_BTF = self.value_embedding(tokens_BT)
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
@@ -129,6 +129,13 @@ class GptModel(nn.Module):
             if execution.pushes_skip:
                 skips.append(x_BTD)
         return x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
+
+    def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
+        """What some executions add to their values, where any does. Shapes: (B, T) -> (B, T, F)."""
+        if self.embedding.value is None or all(execution.adds_value is None for execution in self.plan):
+            return None
+        values_BTF: Tensor = self.embedding.value(tokens_BT)
+        return values_BTF
 
     def visit(
         self,

@@ -18,7 +18,6 @@ from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
 from trainer.runtime.failure import TrainingFailed
 
-
 # In a fresh model all branches end in matrices of zeros, and rounding changes nothing; some steps later it must.
 PROBES = 4
 

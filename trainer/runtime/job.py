@@ -10,6 +10,15 @@ from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import ResumeRefused
 
 
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """Weights that another run has trained: prequant.ckpt was there before this one began."""
+
+    steps: int
+    train_seconds: float
+    prequant_sha256: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingJob:
     """A run directory, read."""
@@ -19,6 +28,12 @@ class TrainingJob:
     seed: int
     run: dict[str, Any]
     """run.json: identity, hashes, limits."""
+
+    @property
+    def parent(self) -> Inheritance | None:
+        """What this run was given in place of training; None where it trains itself."""
+        found = self.run.get("parent")
+        return None if found is None else Inheritance(found["steps"], found["train_seconds"], found["prequant_sha256"])
 
     @property
     def data(self) -> DataFiles:

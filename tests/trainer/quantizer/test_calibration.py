@@ -104,7 +104,9 @@ def total_damage(order: str, model: GptModel, hessians: dict[str, Tensor]) -> fl
     recipe = gptq(order=order)
     named = dict(model.named_parameters())
     return sum(
-        damage(named[name].detach(), GptqQuantizer(recipe, hessians).quantize(name, named[name].detach()), hessian.double())
+        damage(
+            named[name].detach(), GptqQuantizer(recipe, hessians).quantize(name, named[name].detach()), hessian.double()
+        )
         for name, hessian in hessians.items()
     )
 

@@ -100,7 +100,9 @@ def test_a_matrix_without_a_hessian_is_rounded_to_nearest() -> None:
 def test_the_published_inverse_loses_more_than_its_cholesky_factor() -> None:
     w_RC, hessian_CC = weights(32, 96), correlated_hessian(96)
     right, published = (
-        damage(w_RC, GptqQuantizer(recipe(published_inverse=quirk), {NAME: hessian_CC}).quantize(NAME, w_RC), hessian_CC)
+        damage(
+            w_RC, GptqQuantizer(recipe(published_inverse=quirk), {NAME: hessian_CC}).quantize(NAME, w_RC), hessian_CC
+        )
         for quirk in (False, True)
     )
     assert right < published

@@ -1,0 +1,81 @@
+"""Runs that begin with the weights of another run: quantized, packed and scored again, and nothing trained."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+from pgolf.errors import MachineError, UsageError
+from pgolf.rundir import RunDirectory
+from pgolf.specs.identity import recipe_json
+from pgolf.specs.loading import LoadedSpec, load_spec_of_run
+from trainer.recipe.files import read_json
+
+# What may differ from the parent: everything that happens after training.
+AFTER_TRAINING = ("quantizer", "codec", "evaluation")
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A run whose float weights are at hand."""
+
+    run: RunDirectory
+
+    def as_json(self) -> dict[str, Any]:
+        """What run.json says of the parent.
+
+        Raises: UsageError when it has not finished training.
+        """
+        if not self.run.files.prequant.exists():
+            raise UsageError(
+                f"{self.run.run_id} has kept no weights before quantization; it has not finished training, or "
+                f"{self.run.files.prequant} was removed"
+            )
+        last = self.run.read_metrics()[-1]
+        return {
+            "run_id": self.run.run_id,
+            "spec_sha256": self.run.read_run()["spec_sha256"],
+            "steps": last["step"],
+            "train_seconds": last["elapsed_seconds"],
+            "prequant_sha256": hashlib.sha256(self.run.files.prequant.read_bytes()).hexdigest(),
+        }
+
+    def hand_down(self, child: RunDirectory) -> None:
+        """Nothing; the child has the weights.
+
+        Raises: MachineError when they cannot be written.
+        """
+        try:
+            child.files.checkpoints.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.run.files.prequant, child.files.prequant)
+            if self.run.files.metrics.exists():
+                shutil.copyfile(self.run.files.metrics, child.files.metrics)
+        except OSError as error:
+            raise MachineError(f"{error.filename or child.root}: {error.strerror}") from error
+
+
+def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]) -> LoadedSpec:
+    """The spec of a run with changes that concern only what comes after training.
+
+    Raises: UsageError naming the first change that concerns training itself.
+    """
+    loaded = load_spec_of_run(parent.files.spec, overlays, assignments)
+    before, after = read_json(parent.files.spec)["recipe"], recipe_json(loaded.spec.recipe)
+    for slot in after:
+        if slot not in AFTER_TRAINING and before.get(slot) != after[slot]:
+            key, old, new = first_difference(f"recipe.{slot}", before.get(slot), after[slot])
+            raise UsageError(
+                f"{key} was {json.dumps(old)} when {parent.run_id} was trained and is now {json.dumps(new)}; with "
+                f"--from-checkpoint only {', '.join(AFTER_TRAINING)} may change"
+            )
+    return loaded
+
+
+def first_difference(path: str, before: Any, after: Any) -> tuple[str, Any, Any]:
+    """The dotted key of the first value that differs, and both values."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key in dict.fromkeys([*before, *after]):
+            if before.get(key) != after.get(key):
+                return first_difference(f"{path}.{key}", before.get(key), after.get(key))
+    return path, before, after
