@@ -1,0 +1,134 @@
+"""No protocol looks ahead: executed over every kind, with cuts inside windows, at chunk edges and at document edges."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
+from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.scoring import score_stream
+from trainer.recipe.evaluation import (
+    AdamW,
+    Chunked,
+    DocumentLora,
+    Documents,
+    EvaluationRecipe,
+    ScoreFirstTtt,
+    Sgd,
+    Sliding,
+)
+
+BEGIN = 1
+LENGTH = 203
+DOCUMENTS = (0, 40, 41, 90, 128, 170)
+PROTOCOLS: dict[str, EvaluationRecipe] = {
+    "chunked": Chunked(kind="chunked", window=32),
+    "sliding": Sliding(kind="sliding", window=32, stride=8),
+    "cold": Sliding(kind="sliding", window=32, stride=8, temperature=0.9),
+    "document": Documents(kind="document", window=32, stride=8),
+    "sgd": ScoreFirstTtt(
+        kind="score_first_ttt", window=32, stride=8, chunk_tokens=64, optimizer=Sgd(kind="sgd", lr=0.05), epochs=2
+    ),
+    "adamw": ScoreFirstTtt(
+        kind="score_first_ttt",
+        window=32,
+        stride=8,
+        chunk_tokens=50,
+        optimizer=AdamW(kind="adamw", lr=0.01),
+        batch_sequences=1,
+    ),
+    "lora": DocumentLora(kind="document_lora", window=32, chunk_tokens=12, rank=4, lr=0.05),
+}
+LEARNING = ("sgd", "adamw", "lora")
+CUTS = [1, 20, 31, 32, 33, 40, 41, 49, 50, 64, 65, 90, 91, 128, 129, 202]
+Tokens = NDArray[np.uint16]
+
+
+def stream(seed: int = 3) -> Tokens:
+    """Random tokens, of which only the first of each document is the token that begins one."""
+    tokens = random_tokens(LENGTH, seed=seed).numpy().astype(np.uint16)
+    tokens[tokens == BEGIN] = BEGIN + 1
+    tokens[list(DOCUMENTS)] = BEGIN
+    return tokens
+
+
+def scored(tokens: Tokens, recipe: EvaluationRecipe) -> tuple[NDArray[np.float32], Tensor]:
+    """The ledger's scores, and the logits that each target was scored by, in order."""
+    model = awake_model(small_recipe())
+    logits: list[Tensor] = []
+
+    def listen(_: object, __: object, output: Tensor) -> None:
+        if not torch.is_grad_enabled():  # scoring, and not learning
+            logits.append(output.flatten(0, 1))
+
+    handle = model.register_forward_hook(listen)
+    ledger = ScoreLedger(tokens)
+    score_stream(model, ledger, recipe, ALONE, BEGIN, lambda _: None)
+    handle.remove()
+    return ledger.nats, torch.cat(logits)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_tokens_from_a_cut_on_leave_all_scores_before_it_identical(name: str, cut: int) -> None:
+    tokens = stream()
+    changed = tokens.copy()
+    changed[cut:] = stream(seed=4)[cut:]
+    before, after = scored(tokens, PROTOCOLS[name])[0], scored(changed, PROTOCOLS[name])[0]
+    assert np.array_equal(before[: cut - 1], after[: cut - 1])
+    assert not np.array_equal(before[cut - 1 :], after[cut - 1 :])
+
+
+@pytest.mark.parametrize("position", [cut for cut in CUTS if cut not in DOCUMENTS])
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_token_does_not_change_the_distribution_that_it_is_scored_by(name: str, position: int) -> None:
+    tokens = stream()
+    changed = tokens.copy()
+    changed[position] = BEGIN + 2 if tokens[position] != BEGIN + 2 else BEGIN + 3
+    (nats, before), (_, after) = scored(tokens, PROTOCOLS[name]), scored(changed, PROTOCOLS[name])
+    assert before.shape[0] == LENGTH - 1
+    assert torch.equal(before[position - 1], after[position - 1])
+    temperature = PROTOCOLS[name].temperature
+    expected = -torch.log_softmax(before[position - 1].double() / temperature, dim=0)[int(tokens[position])]
+    assert nats[position - 1] == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["document", "lora"])
+def test_where_a_later_document_begins_does_not_matter_but_for_rounding(name: str) -> None:
+    tokens = stream()
+    changed = tokens.copy()
+    changed[110], changed[128] = BEGIN, BEGIN + 5
+    before, after = scored(tokens, PROTOCOLS[name])[0], scored(changed, PROTOCOLS[name])[0]
+    np.testing.assert_allclose(before[:109], after[:109], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_learning_changes_scores_after_the_first_chunk_and_none_in_it(name: str) -> None:
+    recipe = PROTOCOLS[name]
+    plain: EvaluationRecipe = Sliding(kind="sliding", window=32, stride=8)
+    first = 64
+    if isinstance(recipe, DocumentLora):
+        plain, first = Documents(kind="document", window=32, stride=12), 12
+    elif isinstance(recipe, ScoreFirstTtt):
+        first = recipe.chunk_tokens
+    learned, still = scored(stream(), recipe)[0], scored(stream(), plain)[0]
+    np.testing.assert_allclose(learned[:first], still[:first], atol=2e-5)
+    assert np.abs(learned[first + 16 : first + 27] - still[first + 16 : first + 27]).max() > 1e-3
+
+
+def test_a_document_is_scored_as_if_it_stood_alone() -> None:
+    tokens = stream()
+    recipe = PROTOCOLS["document"]
+    whole = scored(tokens, recipe)[0]
+    for start, stop in zip(DOCUMENTS, (*DOCUMENTS[1:], LENGTH - 1), strict=True):
+        alone = scored(tokens[start : stop + 1], recipe)[0]
+        np.testing.assert_allclose(whole[start:stop], alone, atol=2e-5)
+
+
+def test_what_was_learned_from_a_document_is_forgotten_after_it() -> None:
+    tokens, recipe = stream(), PROTOCOLS["lora"]
+    whole = scored(tokens, recipe)[0]
+    alone = scored(tokens[128:171], recipe)[0]
+    np.testing.assert_allclose(whole[128:170], alone, atol=2e-5)
