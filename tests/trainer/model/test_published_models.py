@@ -1,0 +1,44 @@
+"""The published models against a second writing of their formulas in float64."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from pgolf.specs.loading import load_spec
+from tests.trainer.model.published_reference import (
+    crawler_logits,
+    gated_unet_logits,
+    instructed_loops_logits,
+    value_residual_logits,
+)
+from tests.trainer.model.reference import Array
+from tests.trainer.small import awake_model, random_tokens
+
+LENGTH = 40  # longer than the 32 tokens beyond which bases are stretched at micro
+Logits = Callable[[dict[str, Array], list[int]], Array]
+MODELS: dict[str, Logits] = {
+    "pr1579_crawler_d736": lambda w, tokens: crawler_logits(w, tokens, heads=2, kv_heads=1),
+    "pr1817_crawler_d832": lambda w, tokens: crawler_logits(w, tokens, heads=2, kv_heads=1),
+    "pr861_int5_qat_unet": lambda w, tokens: gated_unet_logits(w, tokens, heads=2, layers=3, dims=8, last=2),
+    "pr569_value_residual": lambda w, tokens: value_residual_logits(
+        w, tokens, heads=2, kv_heads=1, layers=3, dims=8, trained=32
+    ),
+    "pr1535_crawler_loop_aware": lambda w, tokens: instructed_loops_logits(
+        w, tokens, heads=2, kv_heads=1, dims=8, trained=32
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_model_is_the_published_one_written_a_second_time(name: str) -> None:
+    recipe = load_spec(name, ["micro"]).spec.recipe
+    model = awake_model(recipe).double()
+    weights = {key: parameter.detach().numpy() for key, parameter in model.named_parameters()}
+    tokens = random_tokens(LENGTH, seed=2)
+    with torch.no_grad():
+        found = model(tokens[None])[0].numpy()
+    expected = MODELS[name](weights, tokens.tolist())
+    assert np.abs(expected).max() > 2
+    np.testing.assert_allclose(found, expected, atol=3e-4)
