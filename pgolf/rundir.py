@@ -3,8 +3,9 @@
 import fcntl
 import json
 import re
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -107,13 +108,19 @@ class RunDirectory:
                     break
         return rows
 
-    def create(self, spec: dict[str, Any], run: dict[str, Any], preflight: dict[str, Any]) -> None:
-        """Nothing; the directory holds all that a trainer needs. run.json comes last and makes it whole.
+    def create(
+        self, spec: dict[str, Any], run: dict[str, Any], preflight: dict[str, Any], local: Iterable[Path] = ()
+    ) -> None:
+        """Nothing; the directory holds all that a trainer needs, copies of the user's own code among it. run.json comes
+        last and makes it whole.
 
         Raises: MachineError when it cannot be written.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            for file in local:
+                self.files.local.mkdir(exist_ok=True)
+                shutil.copyfile(file, self.files.local / file.name)
             write_json(self.files.spec, spec)
             write_json(self.preflight, preflight)
             write_once(self.files.run, run)

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, metavar="PORT", help="where process 0 waits for this one")
     parser.add_argument("--lifeline", type=int, metavar="FD", help="a pipe whose end stops the run")
     arguments = parser.parse_args()
+    arguments.run_dir = arguments.run_dir.absolute()
     try:
         dispatch(arguments)
     except Exception as error:  # the one place where any error becomes an exit code and a line in state.json
@@ -43,6 +44,7 @@ def dispatch(arguments: argparse.Namespace) -> None:
     from trainer.runtime.stop import StopRequest
 
     job = read_job(arguments.run_dir)
+    os.chdir(job.files.root)  # the user's own code stands below it
     stop = StopRequest()
     if arguments.rank:
         stop.listen(arguments.lifeline, grace_seconds=0.0)

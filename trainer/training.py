@@ -16,10 +16,11 @@ from trainer.evaluation.byte_counts import load_tokenizer
 from trainer.evaluation.ledger import bits_per_byte
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
-from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
+from trainer.optimizer.optimizer import make_optimizer_of
 from trainer.optimizer.warmdown import warmdown_multiplier
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
+from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.plan import progress_of_change
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
@@ -54,7 +55,7 @@ class Training:
         self.model = GptModel(recipe.model, recipe.vocabulary_size).to(world.device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.tensors = inventory(recipe.model, recipe.vocabulary_size)
-        self.optimizer = MuonAdamWOptimizer(recipe.optimizer, self.tensors, self.parameters)
+        self.optimizer = make_optimizer_of(recipe.optimizer, self.tensors, self.parameters)
         self.loss = make_training_loss(recipe.quantizer, self.tensors, self.model)
         self.plan_changes_at = progress_of_change(recipe.model)
         self.average = make_average(recipe.averaging, self.parameters)
@@ -319,5 +320,6 @@ def check_processes(recipe: Recipe, processes: int) -> None:
             f"{processes} processes cannot share the {recipe.schedule.micro_steps} forward passes of a step equally; "
             "recipe.schedule.micro_batch_tokens says how many there are"
         )
-    if recipe.optimizer.published_stale_gradients and processes > 1:
+    is_stale = isinstance(recipe.optimizer, MuonAdamW) and recipe.optimizer.published_stale_gradients
+    if is_stale and processes > 1:
         raise LaunchRefused("published_stale_gradients adds up gradients of one process; it cannot be shared by more")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer
+from trainer.recipe.local import local_codes
 from trainer.recipe.recipe import Recipe
 
 ROOT = "trainer.__main__"
@@ -34,11 +35,13 @@ def trainer_code(recipe: Recipe) -> TrainerCode:
     """The code that this recipe runs."""
     used = {type(component).__name__ for component in components(recipe)}
     names = tuple(sorted(reachable(ROOT, used)))
-    contents = [module_file(name).read_bytes() for name in names]
+    files = {name: module_file(name) for name in names}
+    files |= {f"local.{Path(code.file).stem}": Path(code.file) for code in local_codes(recipe)}
+    contents = [file.read_bytes() for file in files.values()]
     digest = hashlib.sha256()
-    for name, content in zip(names, contents, strict=True):
+    for name, content in zip(files, contents, strict=True):
         digest.update(f"{name} {len(content)}\n".encode() + content)
-    return TrainerCode(names, digest.hexdigest(), sum(map(len, contents)))
+    return TrainerCode(tuple(files), digest.hexdigest(), sum(map(len, contents)))
 
 
 def components(value: Any) -> Iterator[Any]:

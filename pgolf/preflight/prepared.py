@@ -1,13 +1,30 @@
 """The documents with which a run directory begins."""
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from pgolf.preflight.examine import Preflight
 from pgolf.rundir import RunDirectory
 from pgolf.specs.identity import recipe_json
+from trainer.recipe.files import LOCAL_FOLDER
+from trainer.recipe.local import local_codes
+from trainer.recipe.recipe import Recipe
 
 CODE_BASIS = "raw bytes of the trainer modules that this recipe reaches; there is no bundler yet"
+
+
+def local_files(recipe: Recipe) -> list[Path]:
+    """The files of the user's own that a recipe names; the run directory keeps copies."""
+    return [Path(code.file) for code in local_codes(recipe)]
+
+
+def with_own_copies(value: Any) -> Any:
+    """A recipe as JSON in which each file of the user's own is the run directory's copy."""
+    if not isinstance(value, dict):
+        return value
+    copy = {"file": f"{LOCAL_FOLDER}/{Path(value['file']).name}"} if "class_name" in value else {}
+    return {key: with_own_copies(member) for key, member in value.items()} | copy
 
 
 def run_documents(
@@ -16,7 +33,8 @@ def run_documents(
     """spec.json and run.json of one seed, from a preflight that found the data."""
     assert preflight.located is not None
     spec = preflight.spec
-    resolved = spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe), "seed": seed} | origin
+    recipe = with_own_copies(recipe_json(spec.recipe))
+    resolved = spec.model_dump(mode="json") | {"recipe": recipe, "seed": seed} | origin
     document = {
         "run_id": run.run_id,
         "name": spec.name,

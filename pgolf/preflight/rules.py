@@ -10,6 +10,7 @@ from pgolf.preflight.memory import disk_bytes, training_memory_bytes
 from pgolf.preflight.size import ByteEstimate
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Launch
+from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
@@ -110,7 +111,8 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, is_contest_ha
 
 def schedule_fits(recipe: Recipe) -> Finding:
     """Whether the run has enough steps for its warm-ups to mean anything."""
-    steps, warmup = recipe.planned_steps, recipe.optimizer.momentum.warmup_steps
+    steps = recipe.planned_steps
+    warmup = recipe.optimizer.momentum.warmup_steps if isinstance(recipe.optimizer, MuonAdamW) else 0
     if steps is None:
         return Finding("pass", "schedule", "steps are not known before the run: the budget is in seconds")
     if steps == 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pgolf.errors import RunFailed
 from pgolf.preflight.examine import Preflight
-from pgolf.preflight.prepared import run_documents
+from pgolf.preflight.prepared import local_files, run_documents
 from pgolf.rundir import RunDirectory, read_or_empty
 
 TIMED_STEPS = 5
@@ -21,7 +21,7 @@ def time_steps(preflight: Preflight) -> float:
     with tempfile.TemporaryDirectory(prefix="pgolf-calibrate-") as folder:
         run = RunDirectory(Path(folder) / preflight.spec.name / "seed-0")
         spec, document = run_documents(preflight, run, seed=0, origin={})
-        run.create(spec, document, preflight.as_json())
+        run.create(spec, document, preflight.as_json(), local_files(preflight.spec.recipe))
         command = [sys.executable, "-P", "-m", "trainer", str(run.root), "--time-steps", str(TIMED_STEPS)]
         command += ["--processes", str(preflight.spec.launch.world_size)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)

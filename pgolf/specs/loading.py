@@ -53,7 +53,7 @@ def load_spec_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments:
     document = read_yaml(spec_json)  # JSON is YAML, and so its values have lines as well
     for key in ("seed", "sources"):
         document.value.pop(key, None)
-    return compose(document, spec_json, overlays, assignments)
+    return compose(local_kinds(document, spec_json.parent), spec_json, overlays, assignments)
 
 
 def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> LoadedSpec:
@@ -140,12 +140,39 @@ def absolute_paths(document: Node, folder: Path) -> Node:
             for name, block in overlays.value.items()
         }
         document = replace_member(document, "overlays", replace(overlays, value=blocks))
+    document = local_kinds(document, folder)
     match document.value:
         case {"recipe": Node(value={"data": Node(value={"folder": Node(value=str() as written) as node})})}:
             node = replace(node, value=str((folder / written).resolve()))
             data = replace_member(document.value["recipe"].value["data"], "folder", node)
             return replace_member(document, "recipe", replace_member(document.value["recipe"], "data", data))
     return document
+
+
+def local_kinds(document: Node, folder: Path) -> Node:
+    """The document with each `kind: local:FILE.py:CLASS` as the three keys that it stands for, and whole paths.
+
+    Raises: SpecError when file or class is missing.
+    """
+    if not isinstance(document.value, dict):
+        return document
+    members = {key: local_kinds(member, folder) for key, member in document.value.items()}
+    document = replace(document, value=members)
+    kind = members.get("kind")
+    if kind is None or not isinstance(kind.value, str):
+        return document
+    if kind.value == "local" and isinstance((file := members.get("file", kind)).value, str):
+        return replace_member(document, "file", replace(file, value=str((folder / file.value).resolve())))
+    if not kind.value.startswith("local:"):
+        return document
+    file_name, _, class_name = kind.value.removeprefix("local:").rpartition(":")
+    if not file_name.endswith(".py") or not class_name.isidentifier():
+        raise SpecError(f"{kind.place}: kind: found {kind.value!r}, expected local:FILE.py:CLASS")
+    path = (folder / file_name).resolve()
+    if not path.is_file():
+        raise SpecError(f"{kind.place}: kind: {path} does not exist")
+    named = {"kind": "local", "file": str(path), "class_name": class_name}
+    return replace(document, value=members | {key: replace(kind, value=value) for key, value in named.items()})
 
 
 def replace_member(mapping: Node, key: str, member: Node) -> Node:

@@ -6,6 +6,7 @@ import torch
 
 from pgolf.specs.loading import load_spec
 from trainer.model.gpt import GptModel
+from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.world import World
 
@@ -18,6 +19,13 @@ def small_recipe(**changes: Any) -> Recipe:
     """Quickstart at micro with four layers, and dotted keys (`a__b=1` for `recipe.a.b`) changed."""
     assignments = [f"recipe.{key.replace('__', '.')}={value}" for key, value in changes.items()]
     return load_spec("quickstart", ["micro"], ["recipe.model.topology.layers=4", *assignments]).spec.recipe
+
+
+def small_muon(**changes: Any) -> MuonAdamW:
+    """The optimizer of a small recipe."""
+    optimizer = small_recipe(**changes).optimizer
+    assert isinstance(optimizer, MuonAdamW)
+    return optimizer
 
 
 def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from trainer.model.attention import GroupedQueryAttention
+from trainer.model.attention import make_attention
 from trainer.model.lanes import Lanes
 from trainer.model.mlp import make_mlp
 from trainer.model.norm import rms_norm
@@ -16,7 +16,7 @@ class Block(nn.Module):
 
     def __init__(self, model: Gpt, name: str, has_lanes: bool) -> None:
         super().__init__()
-        self.attention = GroupedQueryAttention(model)
+        self.attention = make_attention(model)
         self.mlp = make_mlp(model, model.hidden_width(name))
         self.attention_scale: nn.Parameter | None = None
         self.mlp_scale: nn.Parameter | None = None
@@ -30,8 +30,7 @@ class Block(nn.Module):
 
     def initialise(self, how: str) -> None:
         """Nothing; matrices that read the stream are uniform(-1/sqrt(columns), 1/sqrt(columns)), or orthogonal."""
-        matrices = [self.attention.query, self.attention.key, self.attention.value, *self.mlp.readers()]
-        for matrix in matrices:
+        for matrix in (*self.attention.readers(), *self.mlp.readers()):
             if how == "orthogonal":
                 nn.init.orthogonal_(matrix)
             else:

@@ -7,20 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.recipe.attention import DenseGate, NoGate, SparseGate
-from trainer.recipe.model import Gpt
+from trainer.recipe.attention import DenseGate, GroupedQuery, NoGate, SparseGate
 
 GateHeads = Callable[[Tensor, Tensor], Tensor]
 
 
-def make_gate(model: Gpt) -> tuple[nn.Parameter | None, GateHeads]:
-    """The weights of a model's gate, and what makes factors of heads from a normed input and them."""
-    gate, heads = model.attention.gate, model.attention.heads
+def make_gate(recipe: GroupedQuery, width: int) -> tuple[nn.Parameter | None, GateHeads]:
+    """The weights of a gate, and what makes factors of heads from a normed input and them."""
+    gate, heads = recipe.gate, recipe.heads
     match gate:
         case SparseGate():
             return nn.Parameter(torch.zeros(heads, gate.inputs)), partial(head_factors, scale=gate.scale)
         case DenseGate():
-            return nn.Parameter(torch.randn(heads, model.width) * gate.deviation), head_factors
+            return nn.Parameter(torch.randn(heads, width) * gate.deviation), head_factors
         case NoGate():
             return None, head_factors
 

@@ -23,6 +23,9 @@ class LeakyReluSquaredMlp(Mlp):
         self.scale = nn.Parameter(torch.ones(hidden_width)) if recipe.affine else None
         self.shift = nn.Parameter(torch.zeros(hidden_width)) if recipe.affine else None
 
+    def readers(self) -> list[nn.Parameter]:
+        return [self.up]
+
     def forward(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
         hidden_BTM = F.leaky_relu(linear(x_BTD, self.up), self.slope).square()
         if self.scale is not None and self.shift is not None:

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from trainer.recipe.local import LocalMlp
 from trainer.recipe.mlp import LeakyReluSquared, ReluSquared, SwiGlu
 from trainer.recipe.model import Gpt
 
@@ -9,11 +10,9 @@ from trainer.recipe.model import Gpt
 class Mlp(nn.Module):
     """What a block asks of an MLP: its output, each channel scaled. Shapes: (B, T, D), (D,) -> (B, T, D)."""
 
-    up: nn.Parameter
-
     def readers(self) -> list[nn.Parameter]:
-        """The matrices that read the stream."""
-        return [self.up]
+        """The matrices that read the stream, which the model initialises."""
+        return []
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
         raise NotImplementedError
@@ -30,6 +29,13 @@ def make_mlp(model: Gpt, hidden_width: int) -> Mlp:
             from trainer.model.leaky_relu_squared import LeakyReluSquaredMlp
 
             return LeakyReluSquaredMlp(model.width, hidden_width, model.mlp)
+        case LocalMlp():
+            from trainer.runtime.local_code import load_local_class
+
+            made: Mlp = load_local_class(model.mlp.file, model.mlp.class_name)(
+                model.width, hidden_width, **model.mlp.options
+            )
+            return made
         case SwiGlu():
             from trainer.model.swiglu import SwiGluMlp
 

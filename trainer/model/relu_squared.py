@@ -16,5 +16,8 @@ class ReluSquaredMlp(Mlp):
         self.up = nn.Parameter(torch.empty(hidden_width, width))
         self.down = nn.Parameter(torch.zeros(width, hidden_width))
 
+    def readers(self) -> list[nn.Parameter]:
+        return [self.up]
+
     def forward(self, x_BTD: Tensor, scale_D: Tensor) -> Tensor:
         return linear(F.relu(linear(x_BTD, self.up)).square(), self.down, scale_D)

@@ -11,7 +11,15 @@ from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.plan import execution_plan
-from trainer.recipe.quantizer import CalibrationRecipe, GeneratedText, Gptq, QuantizerRecipe, Rtn, is_quantized
+from trainer.recipe.quantizer import (
+    CalibrationRecipe,
+    GeneratedText,
+    Gptq,
+    LocalQuantizer,
+    QuantizerRecipe,
+    Rtn,
+    is_quantized,
+)
 
 Sequences = list[Tensor]
 
@@ -25,7 +33,7 @@ def calibrate(
     `check` is called between sequences.
     """
     match recipe:
-        case Rtn():
+        case Rtn() | LocalQuantizer():
             return {}
         case Gptq():
             names = compensated_names(recipe, tensors, model)

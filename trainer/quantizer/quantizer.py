@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.inventory import Inventory
-from trainer.recipe.quantizer import Gptq, QuantizerRecipe, Rtn, is_quantized
+from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
 
 
 class MatrixQuantizer(Protocol):
@@ -38,6 +38,11 @@ def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> M
             from trainer.quantizer.rtn import RoundToNearest
 
             return RoundToNearest(recipe)
+        case LocalQuantizer():
+            from trainer.runtime.local_code import load_local_class
+
+            made: MatrixQuantizer = load_local_class(recipe.file, recipe.class_name)(recipe, **recipe.options)
+            return made
         case Gptq():
             from trainer.quantizer.gptq import GptqQuantizer
 

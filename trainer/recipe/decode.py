@@ -3,6 +3,7 @@
 The trainer runs where pydantic is not installed. A property test holds both readers to the same verdict.
 """
 
+from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -74,11 +75,22 @@ def decode_union(members: tuple[Any, ...], value: object, path: str) -> Any:
     candidates = [member for member in members if member is not NoneType]
     if len(candidates) == 1:
         return decode_value(candidates[0], value, path)
+    if not any(is_dataclass(candidate) for candidate in candidates):
+        return decode_scalar(candidates, value, path)
     tag = expect(dict, value, path).get("kind")
     for candidate in candidates:
         if tag in get_args(candidate.__annotations__["kind"]):
             return decode_value(candidate, value, path)
     raise RecipeRefused(f"{path}.kind: found {tag!r}, expected one of {[kind_of(c) for c in candidates]}")
+
+
+def decode_scalar(candidates: list[Any], value: object, path: str) -> Any:
+    """`value`, which must be exactly of one of several types."""
+    for candidate in candidates:
+        if get_origin(candidate) is Literal or type(value) is (get_args(candidate) or (candidate,))[0]:
+            with suppress(RecipeRefused):
+                return decode_value(candidate, value, path)
+    raise RecipeRefused(f"{path}: found {value!r}, expected {' or '.join(map(str, candidates))}")
 
 
 def kind_of(component: Any) -> str:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Where a run keeps its copies of the user's own code, so that it can be moved.
+LOCAL_FOLDER = "local"
+
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
@@ -22,6 +25,11 @@ class RunFiles:
     def run(self) -> Path:
         """Run id, hashes, launcher, data folder, environment."""
         return self.root / "run.json"
+
+    @property
+    def local(self) -> Path:
+        """The user's own code that the recipe names."""
+        return self.root / LOCAL_FOLDER
 
     @property
     def state(self) -> Path:

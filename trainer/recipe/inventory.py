@@ -11,6 +11,7 @@ from typing import Literal
 
 from trainer.recipe.attention import DenseGate, SparseGate
 from trainer.recipe.embedding import ChannelSmear, GatedSmear, UntiedEmbedding
+from trainer.recipe.local import Dimension, LocalAttention, LocalMlp
 from trainer.recipe.mlp import LeakyReluSquared, SwiGlu
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import Plan, execution_plan, skip_rows
@@ -80,17 +81,8 @@ def embedding_tensors(model: Gpt, vocabulary_size: int) -> Iterator[TensorSpec]:
 
 def block_tensors(model: Gpt, block: str, has_lanes: bool) -> Iterator[TensorSpec]:
     """The tensors of one block."""
-    width, kv_width = model.width, model.kv_width
-    yield TensorSpec(f"{block}.attention.query", (width, width), "attention")
-    yield TensorSpec(f"{block}.attention.key", (kv_width, width), "attention")
-    yield TensorSpec(f"{block}.attention.value", (kv_width, width), "attention")
-    yield TensorSpec(f"{block}.attention.output", (width, width), "attention")
-    yield TensorSpec(f"{block}.attention.q_gain", (model.attention.heads,), "control")
-    match model.attention.gate:
-        case SparseGate():
-            yield TensorSpec(f"{block}.attention.gate", (model.attention.heads, model.attention.gate.inputs), "control")
-        case DenseGate():
-            yield TensorSpec(f"{block}.attention.gate", (model.attention.heads, width), "control")
+    width = model.width
+    yield from attention_tensors(model, block)
     yield from mlp_tensors(model, block)
     if model.topology.scales == "block":
         yield TensorSpec(f"{block}.attention_scale", (width,), "control")
@@ -102,9 +94,46 @@ def block_tensors(model: Gpt, block: str, has_lanes: bool) -> Iterator[TensorSpe
         yield TensorSpec(f"{block}.lanes.shares", (2, 2), "control")
 
 
+def attention_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
+    """The tensors of a block's attention."""
+    width, kv_width, attention = model.width, model.kv_width, model.attention
+    if isinstance(attention, LocalAttention):
+        yield from local_tensors(model, block, "attention", attention.tensors)
+        return
+    yield TensorSpec(f"{block}.attention.query", (width, width), "attention")
+    yield TensorSpec(f"{block}.attention.key", (kv_width, width), "attention")
+    yield TensorSpec(f"{block}.attention.value", (kv_width, width), "attention")
+    yield TensorSpec(f"{block}.attention.output", (width, width), "attention")
+    yield TensorSpec(f"{block}.attention.q_gain", (attention.heads,), "control")
+    match attention.gate:
+        case SparseGate():
+            yield TensorSpec(f"{block}.attention.gate", (attention.heads, attention.gate.inputs), "control")
+        case DenseGate():
+            yield TensorSpec(f"{block}.attention.gate", (attention.heads, width), "control")
+
+
+def local_tensors(
+    model: Gpt, block: str, part: Literal["attention", "mlp"], tensors: dict[str, tuple[Dimension, ...]]
+) -> Iterator[TensorSpec]:
+    """The tensors that a local component is said to have; its matrices are treated as those of its kind are."""
+    sizes = {
+        "width": model.width,
+        "hidden": model.hidden_width(block),
+        "heads": model.attention.heads,
+        "kv_width": model.kv_width,
+        "head_width": model.head_width,
+    }
+    for name, dimensions in tensors.items():
+        shape = tuple(sizes[size] if isinstance(size, str) else size for size in dimensions)
+        yield TensorSpec(f"{block}.{part}.{name}", shape, part if len(shape) == 2 else "control")
+
+
 def mlp_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
     """The tensors of a block's MLP."""
     width, hidden, mlp = model.width, model.hidden_width(block), model.mlp
+    if isinstance(mlp, LocalMlp):
+        yield from local_tensors(model, block, "mlp", mlp.tensors)
+        return
     if isinstance(mlp, SwiGlu):
         yield TensorSpec(f"{block}.mlp.gate", (hidden, width), "mlp")
     yield TensorSpec(f"{block}.mlp.up", (hidden, width), "mlp")

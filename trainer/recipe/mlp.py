@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from trainer.recipe.local import LocalMlp
 from trainer.recipe.strict import CHECKED, Flag, Fraction, Positive
 
 
@@ -40,4 +41,4 @@ class SwiGlu:
     """Hidden units per unit of width."""
 
 
-MlpRecipe = ReluSquared | LeakyReluSquared | SwiGlu
+MlpRecipe = ReluSquared | LeakyReluSquared | SwiGlu | LocalMlp

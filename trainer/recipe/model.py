@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from trainer.recipe.attention import GroupedQuery
 from trainer.recipe.embedding import EmbeddingRecipe
+from trainer.recipe.local import LocalAttention
 from trainer.recipe.mlp import MlpRecipe
 from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, RecipeConflict
 from trainer.recipe.topology import LoopedTopology, TopologyRecipe
@@ -20,7 +21,7 @@ class Gpt:
     """Width of the residual stream."""
     topology: TopologyRecipe = field(metadata={"discriminator": "kind"})
     """Which blocks there are and in which order they run."""
-    attention: GroupedQuery
+    attention: GroupedQuery | LocalAttention = field(metadata={"discriminator": "kind"})
     """How tokens look at one another."""
     mlp: MlpRecipe = field(metadata={"discriminator": "kind"})
     """What happens to each token alone."""

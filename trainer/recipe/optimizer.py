@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from trainer.recipe.local import LocalOptimizer
 from trainer.recipe.patterns import check_pattern_names
 from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, OpenFraction, Positive, Whole
 
@@ -77,4 +78,4 @@ class MuonAdamW:
         check_pattern_names(self.frozen, "frozen")
 
 
-OptimizerRecipe = MuonAdamW
+OptimizerRecipe = MuonAdamW | LocalOptimizer

@@ -5,7 +5,18 @@ from typing import Annotated, ClassVar, Literal
 
 from trainer.recipe.inventory import TensorSpec
 from trainer.recipe.patterns import check_patterns
-from trainer.recipe.strict import CHECKED, Count, Flag, Fraction, NonNegative, OpenFraction, Positive, Strict, Whole
+from trainer.recipe.strict import (
+    CHECKED,
+    Count,
+    Flag,
+    Fraction,
+    NonNegative,
+    OpenFraction,
+    Option,
+    Positive,
+    Strict,
+    Whole,
+)
 
 Bits = Literal[2, 3, 4, 5, 6, 7, 8]
 
@@ -201,7 +212,25 @@ class Gptq(Grid):
         check_grid(self)
 
 
-QuantizerRecipe = Rtn | Gptq
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalQuantizer(Grid):
+    """A quantizer of the user's own, made as CLASS(recipe, **options). In a spec: `kind: local:FILE.py:CLASS`. Codes
+    and one step a row are what is stored.
+    """
+
+    kind: Literal["local"]
+    file: str
+    """The file, relative to the one that names it."""
+    class_name: str
+    """The class in it."""
+    options: dict[str, Option] = field(default_factory=dict)
+    """What the class is given besides, by name."""
+
+    def __post_init__(self) -> None:
+        check_grid(self)
+
+
+QuantizerRecipe = Rtn | Gptq | LocalQuantizer
 
 
 def check_grid(grid: Grid) -> None:

@@ -25,7 +25,7 @@ class Recipe:
     """Training and validation tokens, and the vocabulary."""
     model: Gpt
     """The architecture."""
-    optimizer: OptimizerRecipe
+    optimizer: OptimizerRecipe = field(metadata={"discriminator": "kind"})
     """How gradients become steps."""
     schedule: ScheduleRecipe
     """Batch, sequence length and learning rate over the run."""

@@ -54,6 +54,10 @@ Fraction = Annotated[float, Strict(ge=0, le=1)]
 OpenFraction = Annotated[float, Strict(ge=0, lt=1)]
 
 
+# What a component of the user's own may be given.
+Option = Annotated[bool, Strict()] | Annotated[int, Strict()] | Annotated[float, Strict()] | str
+
+
 class RecipeConflict(ValueError):
     """Two fields that cannot both be meant. `path` leads from the object that noticed to the field to change."""
 

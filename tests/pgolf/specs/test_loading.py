@@ -12,6 +12,7 @@ from pgolf.specs.loading import find_spec, load_spec, load_spec_of_run, shipped_
 from tests.pgolf.specs.builders import WHOLE, load_text, write
 from trainer.recipe.data import Embedded
 from trainer.recipe.files import write_json
+from trainer.recipe.optimizer import MuonAdamW
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
@@ -30,6 +31,7 @@ def test_every_shipped_spec_has_tiny_and_micro_on_the_embedded_corpus(name: str,
 
 def test_the_example_spec_of_the_checkout_loads() -> None:
     spec = load_spec(str(Path(__file__).parents[3] / "spec.yaml")).spec
+    assert isinstance(spec.recipe.optimizer, MuonAdamW)
     assert (spec.name, spec.recipe.optimizer.matrix_lr) == ("my-first", 0.03)
     assert spec.recipe.model == load_spec("quickstart").spec.recipe.model
 

@@ -12,6 +12,7 @@ from pgolf.specs.yaml_documents import parse_yaml
 from tests.pgolf.specs.builders import changed, write
 from trainer.recipe.codec import Brotli, Zlib
 from trainer.recipe.data import Shards
+from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.quantizer import PercentileClip
 
 
@@ -104,12 +105,15 @@ def test_base_then_spec_then_overlays_then_assignments(tmp_path: Path) -> None:
     loaded = load_spec(spec, ["mine", overlay], ["recipe.budget.train=9"]).spec
     recipe = loaded.recipe
     assert (loaded.name, recipe.schedule.batch_tokens, recipe.model.width) == ("top", 1024, 80)
+    assert isinstance(recipe.optimizer, MuonAdamW)
     assert (recipe.optimizer.matrix_lr, recipe.optimizer.scalar_lr, recipe.budget.train) == (0.1, 0.3, 9)
 
 
 def test_the_last_overlay_and_the_last_assignment_win(tmp_path: Path) -> None:
     spec, overlay = three_layers(tmp_path)
-    assert load_spec(spec, [overlay, "mine"]).spec.recipe.optimizer.scalar_lr == 0.2
+    optimizer = load_spec(spec, [overlay, "mine"]).spec.recipe.optimizer
+    assert isinstance(optimizer, MuonAdamW)
+    assert optimizer.scalar_lr == 0.2
     again = load_spec(spec, [], ["recipe.budget.train=1", "recipe.budget.train=2"])
     assert again.spec.recipe.budget.train == 2
 

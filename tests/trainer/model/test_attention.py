@@ -5,9 +5,10 @@ import math
 import torch
 
 from tests.trainer.small import small_recipe
-from trainer.model.attention import GroupedQueryAttention
+from trainer.model.grouped_query import GroupedQueryAttention
 from trainer.model.rope import Rotary
 from trainer.model.visit import Visit
+from trainer.recipe.attention import GroupedQuery
 from trainer.recipe.plan import RopeUse, execution_plan
 
 
@@ -44,7 +45,8 @@ def rotated(vector: torch.Tensor, position: int, rotary: Rotary) -> torch.Tensor
 def test_it_is_grouped_query_attention() -> None:
     model = small_recipe(model__attention="{heads: 4, kv_heads: 2, rope: {dims: 4}}").model
     torch.manual_seed(1)
-    module = GroupedQueryAttention(model)
+    assert isinstance(model.attention, GroupedQuery)
+    module = GroupedQueryAttention(model, model.attention)
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.3)

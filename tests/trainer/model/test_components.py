@@ -8,6 +8,7 @@ from torch import Tensor
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.block import Block
 from trainer.model.gpt import GptModel
+from trainer.model.grouped_query import GroupedQueryAttention
 from trainer.model.norm import rms_norm
 from trainer.model.smear import DocumentGate
 from trainer.model.visit import Visit
@@ -99,6 +100,7 @@ def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, 
     gated = awake_model(small_recipe(model__attention=attention % gate))
     block, visit, x_BTD = first_visit(gated, 0)
     module = block.attention
+    assert isinstance(module, GroupedQueryAttention)
     assert module.gate is not None
     heads_BTHE = torch.randn(2, 12, 4, 8)
     x = rms_norm(x_BTD)

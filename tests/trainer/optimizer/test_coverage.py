@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trainer.small import random_tokens, small_recipe
+from tests.trainer.small import random_tokens, small_muon, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck, check_groups
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
@@ -27,14 +27,14 @@ def test_a_parameter_outside_the_inventory_is_refused_by_the_optimizer() -> None
     model = GptModel(recipe.model, recipe.vocabulary_size)
     parameters = dict(model.named_parameters()) | {"loop.instruction": torch.nn.Parameter(torch.zeros(4))}
     with pytest.raises(TrainingFailed, match=r"loop\.instruction"):
-        MuonAdamWOptimizer(recipe.optimizer, inventory(recipe.model, recipe.vocabulary_size), parameters)
+        MuonAdamWOptimizer(small_muon(), inventory(recipe.model, recipe.vocabulary_size), parameters)
 
 
 def small_model() -> tuple[GptModel, MuonAdamWOptimizer]:
     recipe = small_recipe()
     model = GptModel(recipe.model, recipe.vocabulary_size)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
-    return model, MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    return model, MuonAdamWOptimizer(small_muon(), tensors, dict(model.named_parameters()))
 
 
 def train(model: GptModel, optimizer: MuonAdamWOptimizer, check: MovementCheck, still: str = "") -> None:

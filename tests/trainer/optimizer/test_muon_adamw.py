@@ -6,6 +6,14 @@ from tests.trainer.small import random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 from trainer.recipe.inventory import inventory
+from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.recipe import Recipe
+
+
+def optimizer_of(recipe: Recipe, model: GptModel) -> MuonAdamWOptimizer:
+    assert isinstance(recipe.optimizer, MuonAdamW)
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    return MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
 
 
 def moved(**rates: float) -> set[str]:
@@ -14,7 +22,7 @@ def moved(**rates: float) -> set[str]:
     torch.manual_seed(0)
     model = GptModel(recipe.model, recipe.vocabulary_size)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
-    optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    optimizer = optimizer_of(recipe, model)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for step in range(3):
         model(random_tokens(1, 16)).square().mean().backward()
@@ -36,8 +44,7 @@ def test_adamw_takes_its_closed_form_first_step() -> None:
     recipe = small_recipe(optimizer__weight_decay=0.5, optimizer__embedding_lr=0.1)
     torch.manual_seed(0)
     model = GptModel(recipe.model, recipe.vocabulary_size)
-    tensors = inventory(recipe.model, recipe.vocabulary_size)
-    optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    optimizer = optimizer_of(recipe, model)
     table = model.embedding.tokens
     before = table.detach().clone()
     model(random_tokens(1, 16)).square().mean().backward()
@@ -45,15 +52,14 @@ def test_adamw_takes_its_closed_form_first_step() -> None:
     gradient = table.grad.clone()
     optimizer.step(0, 0.5)
     # After bias correction the first step is lr * g / (|g| + eps), after the decoupled decay.
-    expected = before * (1 - 0.05 * 0.5) - 0.05 * gradient / (gradient.abs() + recipe.optimizer.epsilon)
+    expected = before * (1 - 0.05 * 0.5) - 0.05 * gradient / (gradient.abs() + 1e-8)
     torch.testing.assert_close(table.detach(), expected)
 
 
 def test_the_gradient_norm_is_clipped_over_all_parameters() -> None:
     recipe = small_recipe(optimizer__clip_norm=0.01)
     model = GptModel(recipe.model, recipe.vocabulary_size)
-    tensors = inventory(recipe.model, recipe.vocabulary_size)
-    optimizer = MuonAdamWOptimizer(recipe.optimizer, tensors, dict(model.named_parameters()))
+    optimizer = optimizer_of(recipe, model)
     (100 * model(random_tokens(1, 16)).square().mean()).backward()
     optimizer.step(0, 0.0)
     squares = [parameter.grad.square().sum() for parameter in model.parameters() if parameter.grad is not None]

@@ -1,0 +1,74 @@
+"""Grouped-query attention."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.model.attention import Attention
+from trainer.model.gate import make_gate
+from trainer.model.linear import linear
+from trainer.model.norm import rms_norm
+from trainer.model.visit import Visit
+from trainer.recipe.attention import GroupedQuery
+from trainer.recipe.model import Gpt
+
+
+class GroupedQueryAttention(Attention):
+    """Causal attention in which heads / kv_heads query heads share a key and a value (GQA).
+
+    Queries and keys are RMS-normed, then rotated; a learned gain a head then sets how sharp attention is.
+    Source: GQA, arXiv 2305.13245; QK norm, arXiv 2010.04245.
+    """
+
+    def __init__(self, model: Gpt, recipe: GroupedQuery) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = recipe.heads, recipe.kv_heads
+        self.query = nn.Parameter(torch.empty(model.width, model.width))
+        self.key = nn.Parameter(torch.empty(model.kv_width, model.width))
+        self.value = nn.Parameter(torch.empty(model.kv_width, model.width))
+        self.output = nn.Parameter(torch.zeros(model.width, model.width))
+        self.q_gain = nn.Parameter(torch.full((self.heads,), recipe.q_gain))
+        self.gate, self.gate_heads = make_gate(recipe, model.width)
+
+    def readers(self) -> list[nn.Parameter]:
+        return [self.query, self.key, self.value]
+
+    def forward(self, x_BTD: Tensor, scale_D: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
+        """What each token gathers from those before it and itself, or from those that the mask allows, each channel
+        scaled; and the values of all key/value heads side by side (F).
+
+        Shapes: (B, T, D) -> (B, T, D), (B, T, F).
+        """
+        q_BHTE = split_heads(linear(x_BTD, self.query), self.heads)
+        k_BKTE = split_heads(linear(x_BTD, self.key), self.kv_heads)
+        v_BTF = linear(x_BTD, self.value)
+        if visit.added_value_BTF is not None:
+            v_BTF = v_BTF + visit.added_value_BTF
+        v_BKTE = split_heads(v_BTF, self.kv_heads)
+        q_BHTE = visit.rotary.rotate(rms_norm(q_BHTE)) * self.q_gain.to(q_BHTE.dtype)[:, None, None]
+        k_BKTE = visit.rotary.rotate(rms_norm(k_BKTE))
+        is_grouped, mask_B1TT = self.heads != self.kv_heads, visit.mask_B1TT
+        y_BHTE = F.scaled_dot_product_attention(
+            q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=is_grouped
+        )
+        if visit.execution.exclusive:
+            y_BHTE = exclude_own_value(y_BHTE, v_BKTE)
+        if self.gate is not None:
+            y_BHTE = y_BHTE * self.gate_heads(x_BTD, self.gate)
+        return linear(y_BHTE.transpose(1, 2).flatten(2), self.output, scale_D), v_BTF
+
+
+def exclude_own_value(y_BHTE: Tensor, v_BKTE: Tensor) -> Tensor:
+    """Each head's output without its part along the value of the same token (exclusive self-attention, XSA).
+
+    Query heads are grouped by the key/value head they share. Shapes: (B, H, T, E), (B, K, T, E) -> (B, H, T, E).
+    """
+    direction_BKTE = F.normalize(v_BKTE, dim=-1)
+    y_BKGTE = torch.unflatten(y_BHTE, 1, (v_BKTE.size(1), -1))
+    along_BKGTE = (y_BKGTE * direction_BKTE[:, :, None]).sum(-1, keepdim=True) * direction_BKTE[:, :, None]
+    return torch.flatten(y_BKGTE - along_BKGTE, 1, 2)
+
+
+def split_heads(x_BTD: Tensor, heads: int) -> Tensor:
+    """Shapes: (B, T, heads * E) -> (B, heads, T, E)."""
+    return torch.unflatten(x_BTD, -1, (heads, -1)).transpose(1, 2)

@@ -1,0 +1,30 @@
+"""Classes out of files that are not the project's."""
+
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from trainer.runtime.failure import TrainingFailed
+
+
+def load_local_class(file: str, class_name: str) -> Any:
+    """The class of that name in a file, which is executed. A trainer stands in its run directory, where the copy is.
+
+    Raises: TrainingFailed when there is no such file or class, or the file cannot be executed.
+    """
+    path = Path(file).resolve()
+    name = f"local_{path.stem}"
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise TrainingFailed(f"{path} is not a Python file that can be loaded")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TrainingFailed(f"{path} cannot be executed: {type(error).__name__}: {error}") from error
+    if not hasattr(module, class_name):
+        names = [key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == name]
+        raise TrainingFailed(f"{path} has no class {class_name}; it has {', '.join(names) or 'none'}")
+    return getattr(module, class_name)
