@@ -15,9 +15,9 @@ from math import erf, sqrt
 from statistics import NormalDist
 
 from trainer.recipe.codec import Brotli, CodecRecipe, Lzma
-from trainer.recipe.inventory import TensorSpec, inventory
+from trainer.recipe.inventory import Inventory, TensorSpec, inventory
 from trainer.recipe.patterns import value_for
-from trainer.recipe.quantizer import DeviationClip, Grid, PercentileClip, SearchedClip, is_quantized
+from trainer.recipe.quantizer import DeviationClip, Grid, PercentileClip, QuantizerRecipe, SearchedClip, is_quantized
 from trainer.recipe.recipe import Recipe
 
 # Bits a weight by which brotli-11 beats the Huffman length on trained weights (442 public runs).
@@ -31,7 +31,7 @@ LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
 FLOAT16_BYTES = 1.8
 FLOAT32_BYTES = 3.7
 CONTAINER_BYTES = 61
-HEADER_BYTES = 420
+HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
 # What a search among percentiles tends to settle on.
 SEARCHED_PERCENTILE = 99.9
@@ -58,6 +58,7 @@ def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
     """The size of model.bin. Units: bytes."""
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     total = CONTAINER_BYTES + HEADER_BYTES + sum(tensor_bytes(recipe, tensor) for tensor in tensors)
+    total += residual_bytes(recipe.quantizer, tensors)
     (below, above), basis = margins_and_basis(recipe, tensors)
     return ByteEstimate(round(total), round(total * (1 - below)), round(total * (1 + above)), basis)
 
@@ -70,6 +71,15 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     rows, columns = tensor.shape
     bits = code_bits(step_in_deviations(quantizer, tensor.name, columns), levels(quantizer, tensor.name))
     return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec, bits)) / 8 + FLOAT16_BYTES * rows
+
+
+def residual_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
+    """Bytes of low-rank residuals: the thin factors of the largest matrices, for the largest tend to lose most."""
+    residual = quantizer.residual
+    if residual is None:
+        return 0.0
+    sides = sorted((sum(tensor.shape) for tensor in tensors if is_quantized(quantizer, tensor)), reverse=True)
+    return residual.rank * sum(sides[: residual.tensors]) * residual.bits / 8
 
 
 def levels(quantizer: Grid, name: str) -> int:

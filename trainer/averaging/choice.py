@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainer.averaging.average import Weights
 from trainer.model.gpt import GptModel
 from trainer.runtime.device import precision
 
 
-def choose_candidate(model: GptModel, candidates: Mapping[str, Weights], sequences: list[Tensor]) -> dict[str, float]:
+def choose_candidate(
+    model: GptModel, candidates: Mapping[str, Mapping[str, Tensor]], sequences: list[Tensor]
+) -> dict[str, float]:
     """Mean nats a token of each candidate on some training text, the best first, whose weights the model then holds.
 
     A single candidate is not measured. Shapes: sequences of (1, T + 1).

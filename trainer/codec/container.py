@@ -5,7 +5,7 @@
     1   codec: 0 zlib, 1 brotli, 2 lzma
     16  compressed lengths of four streams, uint32 little-endian
         header   JSON: the card, from which the inventory of tensors follows
-        codes    int8, matrices in the inventory's order, row by row
+        codes    int8, matrices in the inventory's order, row by row, each followed by its residual's two factors
         steps    float16, one a row, in the same order
         floats   float16 or float32, the other tensors, in the inventory's order
     4n  CRC-32 of each tensor as it goes into the streams, uint32 little-endian
@@ -18,7 +18,7 @@ import hashlib
 import json
 import struct
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class ModelCard:
     vocabulary_size: int
     quantizer: QuantizerRecipe
     evaluation: EvaluationRecipe
+    residuals: tuple[str, ...] = ()
+    """The matrices that are stored with what rounding lost of them."""
 
     def tensors(self) -> tuple[TensorSpec, ...]:
         """The inventory of the model."""
@@ -83,12 +85,15 @@ def compressed_streams(
 ) -> tuple[dict[str, bytes], list[int]]:
     """The streams by name, and the checksum of each tensor."""
     pieces: dict[str, list[bytes]] = {stream: [] for stream in STREAMS}
-    pieces["header"].append(json.dumps(asdict(card), separators=(",", ":")).encode())
+    residuals = tuple(name for name, matrix in model.matrices.items() if matrix.residual is not None)
+    header = asdict(replace(card, residuals=residuals))
+    pieces["header"].append(json.dumps(header, separators=(",", ":")).encode())
     checksums = []
     for tensor in card.tensors():
         if is_quantized(card.quantizer, tensor):
-            matrix = model.matrices[tensor.name]
-            codes, steps = raw_bytes(matrix.codes_RC), raw_bytes(matrix.steps_R)
+            parts = model.matrices[tensor.name].parts()
+            codes = b"".join(raw_bytes(part.codes_RC) for part in parts)
+            steps = b"".join(raw_bytes(part.steps_R) for part in parts)
             pieces["codes"].append(codes)
             pieces["steps"].append(steps)
             checksums.append(zlib.crc32(codes + steps))
@@ -115,7 +120,7 @@ def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
     tensors = card.tensors()
     checksums = struct.unpack_from(f"<{len(tensors)}I", body, position)
     model = QuantizedModel({}, {})
-    cursor = StreamCursor(streams)
+    cursor = StreamCursor(streams, card.residuals)
     for tensor, checksum in zip(tensors, checksums, strict=True):
         if cursor.take(card.quantizer, tensor, model) != checksum:
             raise ArtifactRefused(f"{path}: {tensor.name} does not match its checksum")
@@ -152,21 +157,31 @@ def read_card(header: bytes) -> ModelCard:
 class StreamCursor:
     """Takes tensors off the decompressed streams, front to back."""
 
-    def __init__(self, streams: dict[str, bytes]) -> None:
-        self.streams = streams
+    def __init__(self, streams: dict[str, bytes], residuals: tuple[str, ...]) -> None:
+        self.streams, self.residuals = streams, residuals
         self.positions = dict.fromkeys(streams, 0)
         self.positions["header"] = len(streams["header"])
 
     def take(self, quantizer: QuantizerRecipe, tensor: TensorSpec, model: QuantizedModel) -> int:
         """The CRC-32 of the next tensor, which is in `model` afterwards."""
         if is_quantized(quantizer, tensor):
-            codes, codes_raw = self.array("codes", np.dtype("<i1"), tensor.shape)
-            steps, steps_raw = self.array("steps", np.dtype("<f2"), tensor.shape[:1])
-            model.matrices[tensor.name] = QuantizedMatrix(codes, steps)
-            return zlib.crc32(codes_raw + steps_raw)
+            shapes = [tensor.shape, *self.residual_shapes(quantizer, tensor)]
+            codes = [self.array("codes", np.dtype("<i1"), shape) for shape in shapes]
+            steps = [self.array("steps", np.dtype("<f2"), shape[:1]) for shape in shapes]
+            matrix, *factors = (QuantizedMatrix(c, s) for (c, _), (s, _) in zip(codes, steps, strict=True))
+            model.matrices[tensor.name] = replace(matrix, residual=(factors[0], factors[1])) if factors else matrix
+            return zlib.crc32(b"".join(raw for _, raw in (*codes, *steps)))
         kind = np.dtype("<f2" if quantizer.float_type == "float16" else "<f4")
         model.floats[tensor.name], raw = self.array("floats", kind, tensor.shape)
         return zlib.crc32(raw)
+
+    def residual_shapes(self, quantizer: QuantizerRecipe, tensor: TensorSpec) -> list[tuple[int, int]]:
+        """The shapes of the two factors of a tensor's residual, where it has one."""
+        if quantizer.residual is None or tensor.name not in self.residuals:
+            return []
+        rows, columns = tensor.shape
+        rank = min(quantizer.residual.rank, rows, columns)
+        return [(rank, rows), (rank, columns)]
 
     def array(self, stream: str, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> tuple[Tensor, bytes]:
         """The next array of a stream and its raw bytes."""

@@ -1,6 +1,7 @@
 """Codes set to zero until the artifact fits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -56,5 +57,5 @@ def zeroed(model: QuantizedModel, costs_N: Tensor, count: int) -> QuantizedModel
     matrices = {}
     for name, matrix in model.matrices.items():
         is_cheap_RC = (matrix.codes_RC.abs() == 1) & (unit_steps(matrix) <= threshold)
-        matrices[name] = QuantizedMatrix(torch.where(is_cheap_RC, 0, matrix.codes_RC), matrix.steps_R)
+        matrices[name] = replace(matrix, codes_RC=torch.where(is_cheap_RC, 0, matrix.codes_RC))
     return QuantizedModel(matrices, model.floats)

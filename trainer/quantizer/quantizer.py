@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trainer.quantizer.low_rank import with_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
@@ -62,6 +63,8 @@ def quantize_model(
             matrices[tensor.name] = QuantizedMatrix(matrix.codes_RC.cpu(), matrix.steps_R.cpu())
         else:
             floats[tensor.name] = (value.half() if recipe.float_type == "float16" else value.float()).cpu()
+    if recipe.residual is not None:
+        matrices = with_residuals(recipe.residual, weights, matrices)
     return QuantizedModel(matrices, floats)
 
 

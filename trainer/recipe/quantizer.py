@@ -133,6 +133,19 @@ CalibrationRecipe = TrainingText | GeneratedText
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LowRankResidual:
+    """Store what rounding lost of some matrices as the product of two thin ones (LQER)."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    tensors: Count = 3
+    """How many matrices, those of the largest error first."""
+    rank: Count = 4
+    """Rank of the product."""
+    bits: Bits = 4
+    """Bits a value of both thin matrices."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
     """What every quantizer has: a symmetric grid with one float16 step a row."""
 
@@ -167,6 +180,10 @@ class Grid:
             "description": "Set codes of 1 and -1 to zero, those of the smallest steps first, until model.bin has at "
             "most so many bytes; 0 leaves them alone."
         },
+    )
+    residual: LowRankResidual | None = field(
+        default=None,
+        metadata={"description": "What rounding lost of the worst matrices, in low rank; null stores none."},
     )
     training: StraightThrough | FloatTraining = field(
         default=FloatTraining(),

@@ -41,8 +41,11 @@ def test_tags_of_unions_are_no_part_of_a_path(location: tuple[str | int, ...], p
     [
         (("recipe", "codec", "zlib"), {"kind", "level"}),
         (("recipe", "codec", "brotli"), {"kind", "quality"}),
-        (("recipe", "evaluation", "chunked"), {"kind", "window"}),
-        (("recipe", "model", "attention", "rope"), {"dims", "base"}),
+        (("recipe", "evaluation", "chunked"), {"kind", "window", "temperature", "tail", "references"}),
+        (
+            ("recipe", "model", "attention", "grouped_query", "rope"),
+            {"dims", "base", "trained_tokens", "loop_divisors", "published_truncated"},
+        ),
         (("launch",), {"on", "gpu", "processes", "options"}),
         (("recipe", "quantizer", "bits"), set()),
     ],

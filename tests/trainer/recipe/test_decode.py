@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from pgolf.specs.identity import recipe_json
-from pgolf.specs.loading import load_spec
+from pgolf.specs.loading import load_spec, shipped_specs
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe
 
 PYDANTIC = TypeAdapter(Recipe)
-DOCUMENTS = [recipe_json(load_spec(name).spec.recipe) for name in ("quickstart", "baseline")]
+DOCUMENTS = [recipe_json(load_spec(name).spec.recipe) for name in shipped_specs()]
 
 Step = tuple[Any, ...]
 
@@ -25,6 +25,9 @@ def paths(document: Any, prefix: Step = ()) -> list[Step]:
     if isinstance(document, dict):
         for key, value in document.items():
             found += paths(value, (*prefix, key))
+    if isinstance(document, list):
+        for index, value in enumerate(document):
+            found += paths(value, (*prefix, index))
     return found
 
 
@@ -67,6 +70,8 @@ def test_both_readers_agree_on_mutated_documents(data: st.DataObject) -> None:
             target[key] = data.draw(SCALARS)
         elif action == "delete":
             del target[key]
+        elif isinstance(target, list):
+            target.append(data.draw(SCALARS))
         else:
             target["unheard_of"] = data.draw(SCALARS)
         if not paths(document):

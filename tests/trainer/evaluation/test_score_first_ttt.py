@@ -1,0 +1,98 @@
+"""Adaptation against a second writing of it, chunk by chunk, with torch's own optimizers and one target at a time."""
+
+from math import cos, pi
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.trainer.evaluation.test_legality import BEGIN, stream
+from tests.trainer.small import ALONE, awake_model, small_recipe
+from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.scoring import score_stream
+from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
+from trainer.runtime.failure import RunFailure
+
+WINDOW, STRIDE, CHUNK = 32, 8, 64
+
+
+def recipe(**changes: object) -> ScoreFirstTtt:
+    values: dict[str, object] = {
+        "kind": "score_first_ttt",
+        "window": WINDOW,
+        "stride": STRIDE,
+        "chunk_tokens": CHUNK,
+        "optimizer": Sgd(kind="sgd", lr=0.05, momentum=0.9),
+        "epochs": 2,
+        "batch_sequences": 1,
+        "clip_norm": 0.5,
+    }
+    return ScoreFirstTtt(**values | changes)  # type: ignore[arg-type]
+
+
+def by_hand(ttt: ScoreFirstTtt) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """The scores, each target from a forward pass of its own."""
+    tokens = torch.from_numpy(stream().astype(np.int64))
+    model = awake_model(small_recipe())
+    named = dict(model.named_parameters())
+    learning = [named[n] for n in named if not n.startswith("flat.0.")] if ttt.freeze else list(named.values())
+    optimizer: torch.optim.Optimizer
+    if isinstance(ttt.optimizer, Sgd):
+        optimizer = torch.optim.SGD(learning, lr=1.0, momentum=0.9)
+    else:
+        optimizer = torch.optim.AdamW(learning, lr=1.0, betas=(0.9, 0.999), weight_decay=0.0)
+    targets = len(tokens) - 1
+    chunks = -(-targets // CHUNK)
+    nats = np.empty(targets)
+    scored = 0
+    for chunk in range(chunks):
+        end = (chunk + 1) * CHUNK
+        while scored < min(end, targets):
+            stop = min(WINDOW if scored == 0 else scored + STRIDE, targets)
+            with torch.no_grad():
+                logits = model(tokens[max(0, stop - WINDOW) : stop][None])[0]
+            first = max(0, stop - WINDOW)
+            for target in range(scored, stop):
+                nats[target] = F.cross_entropy(logits[target - first], tokens[target + 1]).item()
+            scored = stop
+        if chunk == chunks - 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = ttt.optimizer.lr * 0.5 * (1 + cos(pi * chunk / (chunks - 1)))
+        for _ in range(ttt.epochs):
+            for start in range(chunk * CHUNK, end, WINDOW):
+                optimizer.zero_grad()
+                logits = model(tokens[start : start + WINDOW][None])[0]
+                F.cross_entropy(logits, tokens[start + 1 : start + WINDOW + 1]).backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(learning, ttt.clip_norm)
+                optimizer.step()
+    return nats
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"freeze": ("flat.0",)}, {"optimizer": AdamW(kind="adamw", lr=0.01)}],
+    ids=["sgd", "frozen", "adamw"],
+)
+def test_it_is_the_loop_written_a_second_time(changes: dict[str, object]) -> None:
+    ttt = recipe(**changes)
+    ledger = ScoreLedger(stream())
+    score_stream(awake_model(small_recipe()), ledger, ttt, ALONE, BEGIN, lambda _: None)
+    np.testing.assert_allclose(ledger.nats, by_hand(ttt), atol=2e-4)
+
+
+def test_only_what_learns_moves() -> None:
+    model = awake_model(small_recipe())
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    ttt = recipe(learn=("flat.*.mlp", "embedding"), freeze=("flat.1",))
+    score_stream(model, ScoreLedger(stream()), ttt, ALONE, BEGIN, lambda _: None)
+    moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved == {"embedding.tokens", *(f"flat.{n}.mlp.{part}" for n in (0, 2, 3) for part in ("up", "down"))}
+
+
+def test_nothing_that_learns_is_an_error() -> None:
+    with pytest.raises(RunFailure, match="no tensor learns"):
+        score_stream(
+            awake_model(small_recipe()), ScoreLedger(stream()), recipe(freeze=("*",)), ALONE, BEGIN, lambda _: None
+        )

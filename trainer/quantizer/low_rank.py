@@ -1,0 +1,45 @@
+"""What rounding lost, given back in low rank (LQER).
+
+Of the matrices with the largest errors, the error's leading singular directions are stored as two thin matrices of few
+bits; loading adds their product.
+Source: LQER, arXiv 2402.02446; openai/parameter-golf #1797.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainer.quantizer.grid import largest_code
+from trainer.quantizer.matrix import QuantizedMatrix
+from trainer.recipe.quantizer import LowRankResidual
+
+
+def with_residuals(
+    recipe: LowRankResidual, weights: Mapping[str, Tensor], matrices: Mapping[str, QuantizedMatrix]
+) -> dict[str, QuantizedMatrix]:
+    """The matrices, those of the largest errors with their residuals."""
+    errors = {name: weights[name].cpu().float() - matrix.dequantize() for name, matrix in matrices.items()}
+    worst = sorted(errors, key=lambda name: float(errors[name].norm()), reverse=True)[: recipe.tensors]
+    return {
+        name: replace(matrix, residual=low_rank_factors(errors[name], recipe)) if name in worst else matrix
+        for name, matrix in matrices.items()
+    }
+
+
+def low_rank_factors(error_RC: Tensor, recipe: LowRankResidual) -> tuple[QuantizedMatrix, QuantizedMatrix]:
+    """Two thin matrices whose product, the first one transposed, is near the error. Shapes: (rank, R), (rank, C)."""
+    left_RN, values_N, right_NC = torch.linalg.svd(error_RC.double(), full_matrices=False)
+    rank = min(recipe.rank, len(values_N))
+    roots_P1 = values_N[:rank, None].sqrt()
+    return on_grid(roots_P1 * left_RN.mT[:rank], recipe.bits), on_grid(roots_P1 * right_NC[:rank], recipe.bits)
+
+
+def on_grid(factor_PN: Tensor, bits: int) -> QuantizedMatrix:
+    """A factor rounded to nearest, each row up to its largest value."""
+    levels = largest_code(bits)
+    steps_P = (factor_PN.abs().amax(dim=1) / levels).half()
+    divisors_P1 = torch.where(steps_P == 0, 1.0, steps_P.double())[:, None]
+    codes_PN = (factor_PN / divisors_P1).round().clamp(-levels, levels).to(torch.int8)
+    return QuantizedMatrix(codes_PN, steps_P)
