@@ -130,7 +130,7 @@ def test_what_stands_beside_the_recipe_is_checked_as_well(tmp_path: Path, extra:
         ("{kind: brotli, quality: 9}", "{quality: 9}", "spec.yaml:19: recipe.codec has no `kind`", ["brotli", "zlib"]),
         ("{kind: none}", "{}", "spec.yaml:14: recipe.averaging has no `kind`", ["none", "ema"]),
         ("kind: brotli", "kind: brotlli", "spec.yaml:19: recipe.codec.kind 'brotlli'", ["mean `brotli`"]),
-        ("kind: none", "kind: lion", "spec.yaml:14: recipe.averaging.kind 'lion' is unknown", ["none", "ema"]),
+        ("kind: none", "kind: zzzz", "spec.yaml:14: recipe.averaging.kind 'zzzz' is unknown", ["none", "ema"]),
         ("kind: brotli", "kind: 3", "spec.yaml:19: recipe.codec.kind '3' is unknown", ["brotli", "zlib"]),
         ("kind: brotli", "kind: null", "spec.yaml:19: recipe.codec", ["brotli", "zlib"]),
         ("kind: gpt", "kind: gtp", "spec.yaml:6: recipe.model.kind: found 'gtp'", ["gpt"]),
