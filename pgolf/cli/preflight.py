@@ -13,6 +13,7 @@ from pgolf.dispatch import with_launcher_findings
 from pgolf.errors import CheckFailed, LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import load_launcher
+from pgolf.preflight.duration import planned_tokens
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.preflight.stopwatch import time_steps
 from pgolf.specs.loading import LoadedSpec
@@ -34,8 +35,10 @@ def preflight(
         documents = [found.as_json() for found in examined]
         print_json(documents[0] if len(documents) == 1 else {"specs": documents})
     else:
+        if len(examined) > 1:
+            print_summary(examined)
         for found in examined:
-            print_preflight(found)
+            print_preflight(found, is_brief=len(examined) > 1)
     failed = [finding.rule for found in examined for finding in found.failures]
     if failed:
         raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
@@ -53,9 +56,36 @@ def examine_fully(loaded: LoadedSpec, runs_dir: Path, is_calibrated: bool) -> Pr
         return found.with_findings([Finding("fail", "launcher", str(error), "pgolf launchers lists what there is")])
 
 
-def print_preflight(found: Preflight) -> None:
-    """Nothing; the numbers, then the findings."""
+def print_summary(examined: list[Preflight]) -> None:
+    """Nothing; one line a spec."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("spec", "parameters", "total bytes", "from", "to", "tokens", "train", "says no", "warns"):
+        table.add_column(column, justify="right" if column in ("parameters", "total bytes", "from", "to") else "left")
+    for found in examined:
+        rules = {name: [f.rule for f in found.findings if f.severity == name] for name in ("fail", "warn")}
+        model, code = found.model_bytes, found.code.bytes
+        sizes = [f"{n + code:,}" for n in (model.estimate, model.low, model.high)] if model else ["?", "?", "?"]
+        tokens = planned_tokens(found.spec.recipe)
+        table.add_row(
+            escape(found.spec.name),
+            f"{sum(found.groups.values()):,}",
+            *sizes,
+            "?" if tokens is None else f"{tokens:.3g}",
+            in_time(found.duration.train_seconds if found.duration else None),
+            ", ".join(rules["fail"]) or "-",
+            ", ".join(rules["warn"]) or "-",
+        )
+    answer_console().print(table)
+
+
+def print_preflight(found: Preflight, is_brief: bool) -> None:
+    """Nothing; the numbers, then the findings. In brief: only findings that do not pass."""
     console = answer_console()
+    if is_brief:
+        notable = [finding for finding in found.findings if finding.severity != "pass"]
+        console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
+        console.print(findings_table(notable))
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()

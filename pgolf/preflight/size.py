@@ -16,6 +16,7 @@ from statistics import NormalDist
 
 from trainer.recipe.codec import Brotli, CodecRecipe, Lzma
 from trainer.recipe.inventory import Inventory, TensorSpec, inventory
+from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import DeviationClip, Grid, PercentileClip, QuantizerRecipe, SearchedClip, is_quantized
 from trainer.recipe.recipe import Recipe
@@ -35,9 +36,10 @@ HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
 # What a search among percentiles tends to settle on.
 SEARCHED_PERCENTILE = 99.9
+DEVIATION_TIMES_DECAY, LARGEST_DEVIATION = 0.0068, 0.33
 # What an interval reaches below and above the estimate, as shares of it.
 Margins = tuple[float, float]
-KNOWN, UNCALIBRATED, UNKNOWN, FLOORED = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10), (0.40, 0.10)
+KNOWN, UNCALIBRATED, UNKNOWN, FLOORED = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10), (0.30, 0.20)
 # By how much small models come out below it: rows of rare tokens have barely moved and are less than Gaussian.
 SMALL, BARELY_TRAINED = 0.12, 0.35
 SMALL_MODEL_WEIGHTS, FEW_STEPS = 5_000_000, 400
@@ -60,7 +62,11 @@ def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
     total = CONTAINER_BYTES + HEADER_BYTES + sum(tensor_bytes(recipe, tensor) for tensor in tensors)
     total += residual_bytes(recipe.quantizer, tensors)
     (below, above), basis = margins_and_basis(recipe, tensors)
-    return ByteEstimate(round(total), round(total * (1 - below)), round(total * (1 + above)), basis)
+    low, high = total * (1 - below), total * (1 + above)
+    if limit := recipe.quantizer.fit_bytes:
+        low, total, high = min(low, limit), min(total, limit), min(high, limit)
+        basis += f"; codes are set to zero until it has at most {limit:,}"
+    return ByteEstimate(round(total), round(low), round(high), basis)
 
 
 def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
@@ -69,7 +75,10 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     if not is_quantized(quantizer, tensor):
         return CHECKSUM_BYTES + tensor.size * (FLOAT16_BYTES if quantizer.float_type == "float16" else FLOAT32_BYTES)
     rows, columns = tensor.shape
-    bits = code_bits(step_in_deviations(quantizer, tensor.name, columns), levels(quantizer, tensor.name))
+    step = step_in_deviations(quantizer, tensor.name, columns)
+    if floor := floor_of(quantizer, tensor.name):
+        step = max(step, floor / expected_deviation(recipe.optimizer))
+    bits = code_bits(step, levels(quantizer, tensor.name))
     return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec, bits)) / 8 + FLOAT16_BYTES * rows
 
 
@@ -97,6 +106,21 @@ def step_in_deviations(quantizer: Grid, name: str, columns: int) -> float:
         case SearchedClip():  # at few bits the search gives up the tails of a Gaussian row first
             clip = expected_percentile(SEARCHED_PERCENTILE, columns)
     return clip / levels(quantizer, name)
+
+
+def floor_of(quantizer: Grid, name: str) -> float:
+    """The smallest step that a row of a tensor may have."""
+    return value_for(quantizer.scale_floor, name) if quantizer.scale_floor else 0.0
+
+
+def expected_deviation(optimizer: OptimizerRecipe) -> float:
+    """How large trained weights are, roughly: Muon's updates have one size, and decay pulls against them.
+
+    Source: what the bytes of public runs with a scale floor imply at weight decays of 0.04 (0.17 to 0.23), 0.085 (0.07
+    to 0.08) and 0 (0.3), in openai/parameter-golf.
+    """
+    decay = optimizer.weight_decay if isinstance(optimizer, MuonAdamW) else 0.0
+    return min(LARGEST_DEVIATION, DEVIATION_TIMES_DECAY / decay) if decay else LARGEST_DEVIATION
 
 
 def expected_percentile(percentile: float, columns: int) -> float:
