@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.artifact import measure_artifact
 from benchmarks.measure import Ratio, Timing
+from benchmarks.quantizer import measure_quantizer
 from benchmarks.start import measure_start
 from benchmarks.training import measure_parts, measure_ratios
 from trainer.recipe.files import write_json, write_whole
@@ -38,6 +39,7 @@ def measure_all(shapes: list[str], rounds: int) -> tuple[list[Timing], list[Rati
     """Every timing and every ratio."""
     timings, ratio = measure_start(rounds=9)
     ratios = [ratio]
+    timings += measure_quantizer(rounds)
     for shape in shapes:
         batch_tokens = None if shape == "quickstart" else 16_384  # the baseline's own batch takes minutes on a CPU
         timings += measure_parts(shape, 20 if shape == "quickstart" else rounds, batch_tokens)

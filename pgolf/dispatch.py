@@ -63,6 +63,8 @@ class Dispatch:
         run = self.directory(seed)
         spec, document = run_documents(self.preflight, run, seed, self.origin)
         before = run.read_run()
+        if self.parent is not None:
+            self.parent.check_same_origin(document)
         if not before:
             if self.parent is not None:
                 self.parent.hand_down(run)

@@ -32,7 +32,7 @@ class Parent:
                 f"{self.run.run_id} has kept no weights before quantization; it has not finished training, or "
                 f"{self.run.files.prequant} was removed"
             )
-        last = self.run.read_metrics()[-1]
+        last = (self.run.read_metrics() or [{"step": 0, "elapsed_seconds": 0.0}])[-1]
         return {
             "run_id": self.run.run_id,
             "spec_sha256": self.run.read_run()["spec_sha256"],
@@ -40,6 +40,19 @@ class Parent:
             "train_seconds": last["elapsed_seconds"],
             "prequant_sha256": hashlib.sha256(self.run.files.prequant.read_bytes()).hexdigest(),
         }
+
+    def check_same_origin(self, document: dict[str, Any]) -> None:
+        """Nothing, if a child under run.json `document` has the parent's data and torch.
+
+        Raises: UsageError naming both.
+        """
+        before = self.run.read_run()
+        for key in ("data_sha256", "torch"):
+            if before[key] != document[key]:
+                raise UsageError(
+                    f"{self.run.run_id} was trained with {key} {before[key]}; here it is {document[key]}, and scores "
+                    "of the same weights would not be comparable"
+                )
 
     def hand_down(self, child: RunDirectory) -> None:
         """Nothing; the child has the weights.
@@ -61,15 +74,25 @@ def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]
     Raises: UsageError naming the first change that concerns training itself.
     """
     loaded = load_spec_of_run(parent.files.spec, overlays, assignments)
-    before, after = read_json(parent.files.spec)["recipe"], recipe_json(loaded.spec.recipe)
+    before, after = (
+        trained_part(recipe) for recipe in (read_json(parent.files.spec)["recipe"], recipe_json(loaded.spec.recipe))
+    )
     for slot in after:
-        if slot not in AFTER_TRAINING and before.get(slot) != after[slot]:
+        if before.get(slot) != after[slot]:
             key, old, new = first_difference(f"recipe.{slot}", before.get(slot), after[slot])
             raise UsageError(
                 f"{key} was {json.dumps(old)} when {parent.run_id} was trained and is now {json.dumps(new)}; with "
                 f"--from-checkpoint only {', '.join(AFTER_TRAINING)} may change"
             )
     return loaded
+
+
+def trained_part(recipe: dict[str, Any]) -> dict[str, Any]:
+    """What of a recipe the weights depend on: all slots but the last ones, and the rounding that training has seen."""
+    rounding = recipe["quantizer"].get("training", {"kind": "none"})
+    return {slot: value for slot, value in recipe.items() if slot not in AFTER_TRAINING} | {
+        "quantizer.training": rounding
+    }
 
 
 def first_difference(path: str, before: Any, after: Any) -> tuple[str, Any, Any]:

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -109,7 +109,11 @@ class RunDirectory:
         return rows
 
     def create(
-        self, spec: dict[str, Any], run: dict[str, Any], preflight: dict[str, Any], local: Iterable[Path] = ()
+        self,
+        spec: dict[str, Any],
+        run: dict[str, Any],
+        preflight: dict[str, Any],
+        local: Mapping[str, Path] | None = None,
     ) -> None:
         """Nothing; the directory holds all that a trainer needs, copies of the user's own code among it. run.json comes
         last and makes it whole.
@@ -118,9 +122,9 @@ class RunDirectory:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            for file in local:
+            for name, file in (local or {}).items():
                 self.files.local.mkdir(exist_ok=True)
-                shutil.copyfile(file, self.files.local / file.name)
+                shutil.copyfile(file, self.files.local / name)
             write_json(self.files.spec, spec)
             write_json(self.preflight, preflight)
             write_once(self.files.run, run)

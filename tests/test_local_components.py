@@ -107,9 +107,11 @@ def run_json(pgolf: Pgolf, *arguments: str) -> tuple[RunDirectory, dict[str, obj
 def test_the_worked_example_trains_quantizes_packs_and_scores(pgolf: Pgolf, tmp_path: Path) -> None:
     example(tmp_path)
     run, result = run_json(pgolf, "mine.yaml")
-    assert (run.root / "local" / "my_mlp.py").read_text() == (tmp_path / "my_mlp.py").read_text()
+    (copy,) = (run.root / "local").iterdir()
+    assert copy.name.endswith("_my_mlp.py")
+    assert copy.read_text() == (tmp_path / "my_mlp.py").read_text()
     recipe = json.loads(run.files.spec.read_text())["recipe"]
-    assert recipe["model"]["mlp"]["file"] == "local/my_mlp.py"
+    assert recipe["model"]["mlp"]["file"] == f"local/{copy.name}"
     hidden = 3 * 32
     plain, _ = run_json(pgolf, "quickstart")
     assert result["parameters"] == plain.read_result()["parameters"] + 2 * hidden  # a leak for each unit of two layers
@@ -131,7 +133,30 @@ def test_there_is_a_slot_for_attention_optimizer_and_quantizer(pgolf: Pgolf, tmp
     stages = {metric["stage"]: metric["val_loss"] for metric in result["metrics"]}  # type: ignore[attr-defined]
     assert stages["roundtrip"] != stages["prequant"]
     assert stages["roundtrip"] < 5.9  # ln 384 is 5.95
-    assert sorted(path.name for path in (run.root / "local").iterdir()) == ["others.py"]
+    assert [path.name[9:] for path in (run.root / "local").iterdir()] == ["others.py"]
+
+
+def test_two_files_of_one_name_are_two_files(pgolf: Pgolf, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        example(tmp_path / name)
+    other = tmp_path / "b" / "my_mlp.py"
+    other.write_text(other.read_text() + "\n\n" + OTHERS.split("class Sign", maxsplit=1)[0])
+    spec = tmp_path / "a" / "mine.yaml"
+    attention = ATTENTION.replace("local:others.py", f"local:{tmp_path}/b/my_mlp.py")
+    spec.write_text(spec.read_text().rstrip() + attention)
+    run, _ = run_json(pgolf, str(spec))
+    assert len([*(run.root / "local").iterdir()]) == 2
+
+
+def test_a_reference_may_be_a_quantizer_of_ones_own(pgolf: Pgolf, tmp_path: Path) -> None:
+    example(tmp_path)
+    grid = "bits: {default: 8}, clip: {kind: percentile, percentile: 100}, float_up_to: 0"
+    references = f"{{even: {{quantizer: {{kind: local:others.py:Even, {grid}}}}}}}"
+    before = trainer_code(load_spec("quickstart").spec.recipe).sha256
+    run, result = run_json(pgolf, "quickstart", "--set", f"recipe.evaluation.references={references}")
+    assert [metric["stage"] for metric in result["metrics"]][-1] == "reference"  # type: ignore[attr-defined]
+    assert run.read_run()["code_sha256"] != before
 
 
 def test_a_change_in_the_file_is_another_experiment_and_its_place_is_not(tmp_path: Path) -> None:
@@ -168,6 +193,7 @@ def test_a_missing_file_or_a_misspelt_kind_is_named_with_its_line(tmp_path: Path
         ("class LearnedLeak", "class Other", "has no class LearnedLeak; it has Other"),
         ("import torch\n", "import torch\nraise ValueError('no')\n", "cannot be executed: ValueError: no"),
         ("self.leak = ", "self.slope = ", "inventory and model differ"),
+        ("start: float", "begin: float", "LearnedLeak of"),
     ],
 )
 def test_a_class_that_is_not_what_the_spec_says_is_named(

@@ -153,6 +153,12 @@ def test_the_corrected_crawler_excludes_everywhere_and_rotates_whole_heads() -> 
     assert {e.blend for e in plan if e.blend is not None} == {0}
 
 
+def test_the_other_corrected_specs_exclude_where_their_readmes_say() -> None:
+    assert marked("pr927_recursive_corrected", "exclusive") == [3, 4, 5, 6]  # the last 4 of 7
+    assert marked("pr1535_crawler_loop_aware_corrected", "exclusive") == list(range(5, 16))  # the last 11 of 16
+    assert marked("pr1535_crawler_loop_aware_corrected", "adds_value") == [14, 15]
+
+
 def test_the_recursion_runs_as_its_code_did() -> None:
     name = "pr927_recursive"
     order = ["shared.0/0", "shared.1/0", "shared.2/0", "shared.3/0", "shared.0/1", "shared.1/1", "shared.2/1"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -52,7 +53,7 @@ class Exporter:
         device, seed = self.model.embedding.tokens.device, self.job.seed
         match recipe:
             case GeneratedText():
-                return generated_sequences(recipe, self.model, self.begin, tokens, seed)
+                return generated_sequences(recipe, self.model, self.begin, tokens, seed, self.check)
             case TrainingText():
                 if recipe.published_first:
                     return list(first_sequences(self.stream, recipe.sequences, tokens, device))
@@ -82,7 +83,8 @@ class Exporter:
         self.job.files.artifact.mkdir(exist_ok=True)
         with self.clock.phase("encode"):
             if limit := recipe.quantizer.fit_bytes:
-                model, zeroed = fit_to_bytes(model, limit, lambda m: encoded_bytes(card, m, recipe.codec), self.check)
+                size_of = partial(encoded_bytes, card, codec=recipe.codec)
+                model, zeroed = fit_to_bytes(model, recipe.quantizer, size_of, self.check)
                 self.journal.say(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
             streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
         return count_bytes(self.job, streams)

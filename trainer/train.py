@@ -53,8 +53,10 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
         return
 
     if job.parent is None:
+        training.model.follow_progress(1.0)
         with clock.phase("calibrate"):
             keep_best(training, job, journal)
+    training.model.follow_progress(1.0)
     exporter = Exporter(job, training.model, training.stream, training.begin, clock, journal, stop.check)
     artifact = exporter.encode(exporter.quantized(recipe.quantizer))
     exporter.write_references()

@@ -17,7 +17,6 @@ from trainer.evaluation.ledger import bits_per_byte
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
 from trainer.optimizer.optimizer import make_optimizer_of
-from trainer.optimizer.warmdown import warmdown_multiplier
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
@@ -110,7 +109,7 @@ class Training:
         began, began_at = time.monotonic(), self.step
         with self.clock.phase("train"):
             while self.progress < 1.0:
-                multiplier = warmdown_multiplier(self.recipe.schedule, self.progress)
+                multiplier = self.recipe.schedule.multiplier(self.progress)
                 try:
                     loss = self.train_step(multiplier)
                 except StepAbandoned:

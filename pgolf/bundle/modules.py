@@ -36,7 +36,7 @@ def trainer_code(recipe: Recipe) -> TrainerCode:
     used = {type(component).__name__ for component in components(recipe)}
     names = tuple(sorted(reachable(ROOT, used)))
     files = {name: module_file(name) for name in names}
-    files |= {f"local.{Path(code.file).stem}": Path(code.file) for code in local_codes(recipe)}
+    files |= {f"local.{code.class_name}": Path(code.file) for code in local_codes(recipe)}
     contents = [file.read_bytes() for file in files.values()]
     digest = hashlib.sha256()
     for name, content in zip(files, contents, strict=True):

@@ -1,5 +1,6 @@
 """Seconds, from finished runs where there are any, else from a stated basis."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -7,6 +8,7 @@ from statistics import median
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.inventory import inventory
+from trainer.recipe.plan import execution_plan
 from trainer.recipe.recipe import Recipe
 
 # Sustained training speed assumed where nothing was measured. Units: flop/s.
@@ -46,13 +48,15 @@ def estimate_duration(
 ) -> DurationEstimate:
     """Training and evaluation seconds: measured steps, else finished runs of this spec, else assumed flop/s."""
     speed, hardware = assumed_speed(gpu, cores)
-    weights = sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
+    weights = executed_weights(recipe)
     finished = finished_clocks(runs_dir, spec_sha256, gpu, processes)
     evaluate_seconds = None
     if finished:
         evaluate_seconds = median(clock["evaluate_seconds"] for clock in finished)
     elif validation_tokens is not None:
-        evaluate_seconds = validation_tokens * passes_a_token(recipe) * FORWARD_FLOPS_A_WEIGHT * weights / speed
+        evaluate_seconds = (
+            validation_tokens * passes_a_token(recipe, processes) * FORWARD_FLOPS_A_WEIGHT * weights / speed
+        )
     if recipe.budget.clock == "seconds":
         return DurationEstimate(recipe.budget.train, evaluate_seconds, "the budget is in seconds")
     steps = recipe.planned_steps or 0
@@ -65,16 +69,28 @@ def estimate_duration(
     return DurationEstimate(train_seconds, evaluate_seconds, f"assumed {speed:.1e} flop/s on {hardware}, not measured")
 
 
-def passes_a_token(recipe: Recipe) -> float:
-    """How often the protocol runs each validation token through the model."""
+def executed_weights(recipe: Recipe) -> int:
+    """Weights that a token is multiplied by: those of a block once for each of its executions."""
+    visits = Counter(execution.block for execution in execution_plan(recipe.model))
+    return sum(
+        tensor.size * visits.get(".".join(tensor.name.split(".")[:2]), 1)
+        for tensor in inventory(recipe.model, recipe.vocabulary_size)
+    )
+
+
+def passes_a_token(recipe: Recipe, processes: int) -> float:
+    """How often the protocol runs each validation token through the model, on all processes together.
+
+    Windows are shared among them; what a model learns from, each of them goes through by itself.
+    """
     evaluation = recipe.evaluation
     plain = plain_protocol(evaluation)
     passes = 1.0 if isinstance(plain, Chunked) else plain.window / plain.stride
     match evaluation:
         case ScoreFirstTtt():
-            return passes + BACKWARD_PASSES * evaluation.epochs
+            return passes + BACKWARD_PASSES * evaluation.epochs * processes
         case DocumentLora():
-            return (1 + BACKWARD_PASSES) * passes
+            return (1 + BACKWARD_PASSES) * passes * processes
         case _:
             return passes
 

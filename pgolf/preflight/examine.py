@@ -20,6 +20,7 @@ from pgolf.preflight.size import ByteEstimate, estimate_model_bytes
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.identity import spec_sha256
+from trainer.recipe.data import Shards
 from trainer.recipe.inventory import inventory, parameter_groups
 
 
@@ -115,13 +116,19 @@ def examine_shape(known: Preflight) -> Preflight:
     """With what follows from the recipe alone: parameters, bytes, memory."""
     recipe, ruleset = known.spec.recipe, known.ruleset
     model_bytes = estimate_model_bytes(recipe)
-    available = available_memory() if known.spec.launch.gpu is None else None
+    launch = known.spec.launch
+    memory = (
+        rules.memory(recipe, available_memory(), launch.world_size)
+        if launch.gpu is None
+        else rules.gpu_memory(recipe, launch.gpu)
+    )
     findings = [
         rules.artifact_size(model_bytes, known.code.bytes, ruleset.artifact_limit_bytes),
         rules.schedule_fits(recipe),
-        rules.processes(recipe, known.spec.launch),
+        rules.late_stages(recipe),
+        rules.processes(recipe, launch),
         rules.training_clock(recipe, ruleset),
-        rules.memory(recipe, available, known.spec.launch.world_size),
+        memory,
     ]
     groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
     memory_bytes = training_memory_bytes(recipe)
@@ -152,7 +159,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         gpu=launch.gpu,
         processes=launch.world_size,
         cores=len(os.sched_getaffinity(0)),
-        validation_tokens=known.located.manifest.validation.tokens if known.located else None,
+        validation_tokens=validation_tokens(known),
         step_seconds=step_seconds,
     )
     usd = estimate_usd(launch.on, duration.train_seconds, runs)
@@ -162,6 +169,15 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         rules.spend(usd, known.spec.spend.usd),
     ]
     return replace(known, duration=duration, usd=usd).with_findings(findings)
+
+
+def validation_tokens(known: Preflight) -> int | None:
+    """Validation tokens of the data that is here, else of the ruleset's facts on a folder of that name."""
+    if known.located is not None:
+        return known.located.manifest.validation.tokens
+    data = known.spec.recipe.data
+    facts = known.ruleset.data.get(Path(data.folder).name) if isinstance(data, Shards) else None
+    return None if facts is None else facts.validation_tokens[1]
 
 
 def find_data(spec: ExperimentSpec, on_progress: Callable[[str], None]) -> tuple[LocatedData | None, str | None]:

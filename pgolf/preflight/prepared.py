@@ -1,5 +1,6 @@
 """The documents with which a run directory begins."""
 
+import hashlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,22 @@ from trainer.recipe.recipe import Recipe
 CODE_BASIS = "raw bytes of the trainer modules that this recipe reaches; there is no bundler yet"
 
 
-def local_files(recipe: Recipe) -> list[Path]:
-    """The files of the user's own that a recipe names; the run directory keeps copies."""
-    return [Path(code.file) for code in local_codes(recipe)]
+def local_files(recipe: Recipe) -> dict[str, Path]:
+    """The files of the user's own that a recipe names, by the name of the copy that the run directory keeps."""
+    return {copy_name(Path(code.file)): Path(code.file) for code in local_codes(recipe)}
+
+
+def copy_name(file: Path) -> str:
+    """A name that two files of one name do not share; a copy keeps its own."""
+    mark = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}_"
+    return mark + file.name.removeprefix(mark)
 
 
 def with_own_copies(value: Any) -> Any:
     """A recipe as JSON in which each file of the user's own is the run directory's copy."""
     if not isinstance(value, dict):
         return value
-    copy = {"file": f"{LOCAL_FOLDER}/{Path(value['file']).name}"} if "class_name" in value else {}
+    copy = {"file": f"{LOCAL_FOLDER}/{copy_name(Path(value['file']))}"} if "class_name" in value else {}
     return {key: with_own_copies(member) for key, member in value.items()} | copy
 
 

@@ -10,10 +10,13 @@ from pgolf.preflight.memory import disk_bytes, training_memory_bytes
 from pgolf.preflight.size import ByteEstimate
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Launch
+from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.quantizer import StraightThrough
 from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
+GPU_MEMORY_BYTES = {"A100": 80e9, "H100": 80e9, "H200": 141e9, "B200": 192e9, "L40S": 48e9, "A10G": 24e9, "T4": 16e9}
 RESERVE_DISK_BYTES = 100_000_000
 # The estimate of activations is rough; beyond this factor no error in it helps.
 HOPELESS_MEMORY = 4
@@ -109,6 +112,35 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, is_contest_ha
     return Finding("pass", "evaluation_clock", message)
 
 
+def late_stages(recipe: Recipe) -> Finding:
+    """Whether the learning rate comes down to where rounding and averaging begin."""
+    steps, training = recipe.planned_steps, recipe.quantizer.training
+    if steps is None:
+        return Finding("pass", "late_stages", "not known before the run: the budget is in seconds")
+    rates = [recipe.schedule.multiplier(step / steps) for step in range(steps)]
+    never = []
+    if isinstance(training, StraightThrough) and not any(rate <= training.below_lr for rate in rates):
+        never.append(f"weights are never rounded: the rate stays above {training.below_lr} of its peak")
+    every, below = late_average(recipe.averaging)
+    if every and not any(rate < below and (step + 1) % every == 0 for step, rate in enumerate(rates)):
+        never.append(f"no step enters the mean of late weights: every {every}, below {below} of the peak rate")
+    if never:
+        fix = "a longer schedule.fraction, or a higher below_lr"
+        return Finding("warn", "late_stages", "; ".join(never), fix)
+    return Finding("pass", "late_stages", "everything that waits for a low learning rate will happen")
+
+
+def late_average(averaging: AveragingRecipe) -> tuple[int, float]:
+    """Every how many steps, and below which rate, weights enter a mean; 0 where there is none."""
+    match averaging:
+        case Swa():
+            return averaging.every_steps, averaging.below_lr
+        case Candidates():
+            return averaging.swa_every_steps or 0, averaging.swa_below_lr
+        case _:
+            return 0, 0.0
+
+
 def schedule_fits(recipe: Recipe) -> Finding:
     """Whether the run has enough steps for its warm-ups to mean anything."""
     steps = recipe.planned_steps
@@ -131,6 +163,9 @@ def processes(recipe: Recipe, launch: Launch) -> Finding:
         fix = f"--set launch.processes={launch.devices}"
         message = f"{launch.processes} processes for {launch.devices} GPUs; there is one for each"
         return Finding("fail", "processes", message, fix)
+    if size > 1 and isinstance(recipe.optimizer, MuonAdamW) and recipe.optimizer.published_stale_gradients:
+        message = f"published_stale_gradients adds up the gradients of one process, and there are {size}"
+        return Finding("fail", "processes", message, "--set recipe.optimizer.published_stale_gradients=false")
     if micro_steps % size == 0:
         return Finding("pass", "processes", f"{size}, with {micro_steps // size} forward passes a step each")
     message = f"{size} processes cannot share the {micro_steps} forward passes of a step equally"
@@ -138,6 +173,18 @@ def processes(recipe: Recipe, launch: Launch) -> Finding:
     is_possible = not rest and tokens % recipe.schedule.sequence_tokens == 0
     fix = f"--set recipe.schedule.micro_batch_tokens={tokens}" if is_possible else f"a batch of {size} equal parts"
     return Finding("fail", "processes", message, fix)
+
+
+def gpu_memory(recipe: Recipe, gpu: str) -> Finding:
+    """Whether training fits into the memory of a GPU, one process each."""
+    needed, kind = training_memory_bytes(recipe), gpu.partition(":")[0].rstrip("!")
+    message, size = f"about {needed / 1e9:.1f} GB to train on each {kind}", GPU_MEMORY_BYTES.get(kind)
+    if size is None:
+        return Finding("pass", "memory", f"{message}; how much it has is not known here")
+    message += f", which has {size / 1e9:.0f} GB"
+    if needed > size:
+        return Finding("warn", "memory", message, "--set recipe.schedule.micro_batch_tokens=... to something smaller")
+    return Finding("pass", "memory", message)
 
 
 def memory(recipe: Recipe, available_bytes: int | None, processes: int = 1) -> Finding:

@@ -154,7 +154,9 @@ def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
         try:
             parent = (document.get("parent") or {}).get("spec_sha256", "")
             key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"], parent)
-            name = f"{document['name']} from {parent[:8]}" if parent else document["name"]
+            name = document["name"]
+            if parent:
+                name += f" {document['spec_sha256'][:8]} from {parent[:8]}"
             builder = groups.setdefault(key, GroupBuilder(name))
         except KeyError:
             continue

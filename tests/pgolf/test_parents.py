@@ -39,7 +39,8 @@ def test_the_same_weights_are_quantized_packed_and_scored_again(pgolf: Pgolf, pa
     assert result["headline"]["val_loss"] == pytest.approx(ledger["nll"].mean(dtype=np.float64), abs=1e-9)
     assert not [*child.files.checkpoints.glob("step-*")]
     groups = {group.name: len(group.rows) for group in group_runs([parent, child])}
-    assert groups == {"quickstart": 1, f"quickstart from {before['spec_sha256'][:8]}": 1}
+    own, origin = result["spec_sha256"][:8], before["spec_sha256"][:8]
+    assert groups == {"quickstart": 1, f"quickstart {own} from {origin}": 1}
 
 
 def test_the_same_command_shows_the_finished_child_and_an_unchanged_one_gives_the_parents_score(
@@ -58,6 +59,27 @@ def test_a_change_that_concerns_training_is_named_to_the_key(parent: RunDirector
     with pytest.raises(UsageError, match=r"recipe\.averaging\.decay"):
         load_child(parent, [], ["recipe.averaging.decay=0.5"])
     assert load_child(parent, [], ["recipe.codec={kind: zlib}"]).spec.recipe.codec.kind == "zlib"
+
+
+def test_weights_of_other_data_or_of_none_are_refused_and_untrained_ones_are_not(
+    pgolf: Pgolf, parent: RunDirectory
+) -> None:
+    run = json.loads(parent.files.run.read_text())
+    for key in ("data_sha256", "torch"):
+        parent.files.run.write_text(json.dumps(run | {key: "another"}))
+        ended = pgolf("run", "--from-checkpoint", parent.run_id)
+        assert ended.code == 2
+        assert f"was trained with {key} another" in ended.err
+    parent.files.run.write_text(json.dumps(run))
+    parent.files.metrics.unlink()
+    ended = pgolf("run", "--from-checkpoint", parent.run_id, "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["runs"][0]["result"]["steps"] == 0
+
+
+def test_rounding_in_training_is_the_parents(parent: RunDirectory) -> None:
+    with pytest.raises(UsageError, match=r"recipe\.quantizer\.training\.kind was \"none\" when"):
+        load_child(parent, [], ["recipe.quantizer.training={kind: straight_through}"])
 
 
 def test_spec_and_seed_are_the_parents(pgolf: Pgolf, parent: RunDirectory) -> None:

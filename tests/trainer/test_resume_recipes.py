@@ -9,7 +9,6 @@ from torch import Tensor
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from tests.trainer.small import ALONE
-from trainer.optimizer.warmdown import warmdown_multiplier
 from trainer.recipe.files import RunFiles
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
@@ -25,7 +24,8 @@ RECIPES = {
     "instructions, frozen tensors": ("pr1535_crawler_loop_aware", ()),
     "EMA from the initial weights": ("pr576_int5_gptq", ()),
     "several rates, softly rounded": ("pr861_int5_qat_unet_corrected", ("recipe.quantizer.training.softness=1.0",)),
-    "recurrent from the middle on": ("pr569_value_residual", (RECURRENT,)),
+    "recurrent from the middle on": ("pr549_leaky_ttt", (RECURRENT,)),
+    "value residual": ("pr569_value_residual", ()),
     "row-normalized, Polar Express": (
         "pr549_leaky_ttt",
         ("recipe.optimizer.row_normalized=true", "recipe.optimizer.coefficients=polar_express"),
@@ -60,7 +60,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(
     steady.run(StopRequest())
     cut = training(micro_run, tmp_path / "cut", name, changes)
     for _ in range(stop_at):
-        cut.train_step(warmdown_multiplier(cut.recipe.schedule, cut.progress))
+        cut.train_step(cut.recipe.schedule.multiplier(cut.progress))
     cut.write_checkpoint()
     cut.batches.close()
     again = training(micro_run, tmp_path / "cut", name, changes)

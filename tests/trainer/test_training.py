@@ -12,7 +12,6 @@ from pgolf.cli.status import remaining_seconds
 from pgolf.rundir import RunDirectory
 from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch
-from trainer.optimizer.warmdown import warmdown_multiplier
 from trainer.recipe.files import write_json
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.failure import Stopped, TrainingFailed
@@ -143,7 +142,7 @@ def test_training_goes_on_to_the_same_bits_whatever_the_loader(job: TrainingJob,
     shutil.rmtree(job.files.checkpoints)
     first = training(job, schedule__loader=loader)
     for _ in range(5):
-        first.train_step(warmdown_multiplier(first.recipe.schedule, first.progress))
+        first.train_step(first.recipe.schedule.multiplier(first.progress))
     first.write_checkpoint()
     first.batches.close()
     second = training(job, schedule__loader=loader)

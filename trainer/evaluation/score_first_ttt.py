@@ -37,6 +37,7 @@ def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt) -> None:
         if chunk < chunks - 1:
             share = (1 + cos(pi * chunk / (chunks - 1))) / 2
             learner.learn(chunk_sequences(scorer.ledger, recipe, chunk), share)
+    scorer.world.check_same_weights(scorer.model.parameters(), "after adaptation")
 
 
 def windows_by_chunk(recipe: ScoreFirstTtt, targets: int) -> Iterator[tuple[int, Iterator[Window]]]:

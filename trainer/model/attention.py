@@ -31,7 +31,7 @@ def make_attention(model: Gpt) -> Attention:
 
             return GroupedQueryAttention(model, recipe)
         case LocalAttention():
-            from trainer.runtime.local_code import load_local_class
+            from trainer.runtime.local_code import make_local
 
-            made: Attention = load_local_class(recipe.file, recipe.class_name)(model, **recipe.options)
+            made: Attention = make_local(recipe.file, recipe.class_name, model, **recipe.options)
             return made

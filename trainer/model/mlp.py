@@ -30,11 +30,9 @@ def make_mlp(model: Gpt, hidden_width: int) -> Mlp:
 
             return LeakyReluSquaredMlp(model.width, hidden_width, model.mlp)
         case LocalMlp():
-            from trainer.runtime.local_code import load_local_class
+            from trainer.runtime.local_code import make_local
 
-            made: Mlp = load_local_class(model.mlp.file, model.mlp.class_name)(
-                model.width, hidden_width, **model.mlp.options
-            )
+            made: Mlp = make_local(model.mlp.file, model.mlp.class_name, model.width, hidden_width, **model.mlp.options)
             return made
         case SwiGlu():
             from trainer.model.swiglu import SwiGluMlp

@@ -28,7 +28,7 @@ def make_optimizer_of(recipe: OptimizerRecipe, tensors: Inventory, parameters: M
 
             return MuonAdamWOptimizer(recipe, tensors, parameters)
         case LocalOptimizer():
-            from trainer.runtime.local_code import load_local_class
+            from trainer.runtime.local_code import make_local
 
-            made: Optimizer = load_local_class(recipe.file, recipe.class_name)(tensors, parameters, **recipe.options)
+            made: Optimizer = make_local(recipe.file, recipe.class_name, tensors, parameters, **recipe.options)
             return made

@@ -20,6 +20,7 @@ from trainer.recipe.quantizer import (
     Rtn,
     is_quantized,
 )
+from trainer.runtime.device import precision
 
 Sequences = list[Tensor]
 
@@ -60,7 +61,7 @@ def again_in_loops(
 ) -> dict[str, Tensor]:  # fmt: skip
     """The Hessians, those of blocks that run more than once taken again with every other matrix rounded (#1535)."""
     visits = Counter(execution.block for execution in execution_plan(model.recipe))
-    repeated = tuple(f"{block}." for block, count in visits.items() if count > 1)
+    repeated = ("instructions.", *(f"{block}." for block, count in visits.items() if count > 1))
     weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     rounded = quantize_model(recipe, tensors, weights, hessians).dequantize()
     flat = {name: rounded[name] for name in hessians if not name.startswith(repeated)}
@@ -71,13 +72,21 @@ def again_in_loops(
 
 
 @torch.no_grad()
-def generated_sequences(recipe: GeneratedText, model: GptModel, begin: int, tokens: int, seed: int) -> Sequences:
-    """Sequences that the model writes, each from the token that begins a document. Shapes: (1, T) each."""
+def generated_sequences(
+    recipe: GeneratedText, model: GptModel, begin: int, tokens: int, seed: int, check: Callable[[], None]
+) -> Sequences:
+    """Sequences that the model writes, each from the token that begins a document. `check` is called for each token.
+
+    Shapes: (1, T) each.
+    """
     device = model.embedding.tokens.device
     generator = torch.Generator().manual_seed(seed)
     text_BT = torch.full((recipe.sequences, 1), begin, device=device)
     while text_BT.size(1) < tokens:
-        shares_BV = torch.softmax(model(text_BT, last=1)[:, 0] / recipe.temperature, dim=-1).cpu()
+        check()
+        with precision(device):
+            logits_BV = model(text_BT, last=1)[:, 0]
+        shares_BV = torch.softmax(logits_BV / recipe.temperature, dim=-1).cpu()
         next_B1 = torch.multinomial(shares_BV, 1, generator=generator).to(device)
         text_BT = torch.cat((text_BT, next_B1), dim=1)
     return list(torch.split(text_BT, 1))

@@ -17,6 +17,7 @@ from trainer.quantizer.grid import RowGrid, row_grid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Gptq
+from trainer.runtime.failure import TrainingFailed
 
 
 class GptqQuantizer:
@@ -40,34 +41,47 @@ class GptqQuantizer:
 
 
 def compensated_codes(w_RC: Tensor, hessian_CC: Tensor, grid: RowGrid, recipe: Gptq) -> Tensor:
-    """The codes of a matrix, in float64. Shapes: (R, C), (C, C) -> (R, C)."""
+    """The codes of a matrix, in float64. Shapes: (R, C), (C, C) -> (R, C).
+
+    Works on the transpose, in which a column is one piece of memory.
+    """
     order_C = column_order(hessian_CC.diagonal(), recipe.order)
-    w_RC = w_RC.double()[:, order_C]
+    w_CR = w_RC.double().mT[order_C].contiguous()
     spread_CC = spreading(damped(hessian_CC.double(), recipe.damping)[order_C][:, order_C], recipe)
-    codes_RC = torch.empty_like(w_RC)
-    steps_R1 = grid.divisors_R1.double()
-    for start in range(0, w_RC.size(1), recipe.block):
-        block = slice(start, min(start + recipe.block, w_RC.size(1)))
-        codes_RC[:, block], errors_RB = round_block(w_RC[:, block], spread_CC[block, block], grid, steps_R1)
-        w_RC[:, block.stop :] -= errors_RB @ spread_CC[block, block.stop :]
-    return codes_RC[:, order_C.argsort()]
+    codes_CR = torch.empty_like(w_CR)
+    for start in range(0, len(w_CR), recipe.block):
+        block = slice(start, min(start + recipe.block, len(w_CR)))
+        codes_CR[block], errors_BR = round_block(w_CR[block], spread_CC[block, block], grid)
+        w_CR[block.stop :].addmm_(spread_CC[block, block.stop :].mT, errors_BR, alpha=-1)
+    return codes_CR[order_C.argsort()].mT
 
 
-def round_block(w_RB: Tensor, spread_BB: Tensor, grid: RowGrid, steps_R1: Tensor) -> tuple[Tensor, Tensor]:
+def round_block(w_BR: Tensor, spread_BB: Tensor, grid: RowGrid) -> tuple[Tensor, Tensor]:
     """Codes of some columns, and the error of each that the columns after the block have yet to make up for."""
-    codes_RB, errors_RB = torch.empty_like(w_RB), torch.empty_like(w_RB)
-    for column in range(w_RB.size(1)):
-        now = slice(column, column + 1)
-        codes_RB[:, now] = grid.codes(w_RB[:, now])
-        errors_RB[:, now] = (w_RB[:, now] - codes_RB[:, now] * steps_R1) / spread_BB[column, column]
-        w_RB[:, column + 1 :] -= errors_RB[:, now] * spread_BB[now, column + 1 :]
-    return codes_RB, errors_RB
+    steps_R = grid.divisors_R1.double().squeeze(1)
+    codes_BR, errors_BR = torch.empty_like(w_BR), torch.empty_like(w_BR)
+    for column in range(len(w_BR)):
+        codes_R = (w_BR[column] / steps_R).round_().clamp_(-grid.levels, grid.levels)
+        codes_BR[column] = codes_R
+        errors_BR[column] = (w_BR[column] - codes_R * steps_R) / spread_BB[column, column]
+        w_BR[column + 1 :].addr_(spread_BB[column, column + 1 :], errors_BR[column], alpha=-1)
+    return codes_BR, errors_BR
 
 
 def spreading(hessian_CC: Tensor, recipe: Gptq) -> Tensor:
-    """Row j: how the error of column j, divided by its diagonal, moves the columns after it."""
-    inverse_CC = torch.cholesky_inverse(torch.linalg.cholesky(hessian_CC))
-    return inverse_CC if recipe.published_inverse else torch.linalg.cholesky(inverse_CC, upper=True)
+    """Row j: how the error of column j, divided by its diagonal, moves the columns after it.
+
+    With the order of columns reversed, H = R R^T for an upper triangular R, and so H^-1 = U^T U with U = R^-1.
+    Raises: TrainingFailed when the Hessian is not positive definite.
+    """
+    root_CC, trouble = torch.linalg.cholesky_ex(hessian_CC.flip(0, 1))
+    if trouble:
+        raise TrainingFailed(
+            "the second moments of a matrix's inputs are not positive definite; raise quantizer.damping"
+        )
+    identity_CC = torch.eye(len(hessian_CC), dtype=hessian_CC.dtype, device=hessian_CC.device)
+    factor_CC: Tensor = torch.linalg.solve_triangular(root_CC.flip(0, 1), identity_CC, upper=True)
+    return factor_CC.mT @ factor_CC if recipe.published_inverse else factor_CC
 
 
 def damped(hessian_CC: Tensor, damping: float) -> Tensor:

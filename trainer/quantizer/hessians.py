@@ -25,7 +25,8 @@ class InputListener(TorchFunctionMode):
     ) -> Any:
         if function is linear and (name := self.names.get(id(args[1]))):
             x_NC = args[0].detach().flatten(0, -2).float()
-            product_CC = x_NC.mT @ x_NC
+            with torch.autocast(x_NC.device.type, enabled=False):  # sums of squares of bfloat16 are not definite
+                product_CC = x_NC.mT @ x_NC
             self.sums[name] = self.sums[name].add_(product_CC) if name in self.sums else product_CC
         return function(*args, **(kwargs or {}))
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from trainer.quantizer.low_rank import with_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
+from trainer.quantizer.pruning import without_smallest
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
 
@@ -40,9 +40,9 @@ def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> M
 
             return RoundToNearest(recipe)
         case LocalQuantizer():
-            from trainer.runtime.local_code import load_local_class
+            from trainer.runtime.local_code import make_local
 
-            made: MatrixQuantizer = load_local_class(recipe.file, recipe.class_name)(recipe, **recipe.options)
+            made: MatrixQuantizer = make_local(recipe.file, recipe.class_name, recipe, **recipe.options)
             return made
         case Gptq():
             from trainer.quantizer.gptq import GptqQuantizer
@@ -66,12 +66,3 @@ def quantize_model(
     if recipe.residual is not None:
         matrices = with_residuals(recipe.residual, weights, matrices)
     return QuantizedModel(matrices, floats)
-
-
-def without_smallest(w_RC: Tensor, share: float) -> Tensor:
-    """The matrix with that share of its weights, the smallest by magnitude, set to zero. Shapes: (R, C) -> (R, C)."""
-    count = int(share * w_RC.numel())
-    if not count:
-        return w_RC
-    threshold = w_RC.abs().flatten().kthvalue(count).values
-    return torch.where(w_RC.abs() <= threshold, 0.0, w_RC)

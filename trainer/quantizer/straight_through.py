@@ -13,6 +13,7 @@ from torch.func import functional_call
 from trainer.model.gpt import GptModel
 from trainer.quantizer.clip import percentile_rows
 from trainer.quantizer.grid import RowGrid, largest_code, row_grid
+from trainer.quantizer.pruning import without_smallest
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
@@ -59,15 +60,17 @@ class RoundedLoss:
         softness = self.training.softness * multiplier / (self.training.below_lr or 1.0)
         with torch.no_grad():
             self.offsets = {
-                name: rounded(parameter, self.grid(name, parameter), softness) - parameter
-                for name, parameter in self.parameters.items()
+                name: self.rounded(name, parameter, softness) - parameter for name, parameter in self.parameters.items()
             }
         return self.probes_left > 0
 
-    def grid(self, name: str, w_RC: Tensor) -> RowGrid:
-        """The grid of the export, or the other one of a published quirk."""
+    def rounded(self, name: str, w_RC: Tensor, softness: float) -> Tensor:
+        """A matrix as the export would round it, or as a published quirk does."""
         published = self.training.published_grid
-        return row_grid(self.recipe, name, w_RC) if published is None else published_grid(published, name, w_RC)
+        if published is not None:
+            return rounded(w_RC, published_grid(published, name, w_RC), softness)
+        pruned_RC = without_smallest(w_RC, self.recipe.pruned)
+        return rounded(pruned_RC, row_grid(self.recipe, name, pruned_RC), softness)
 
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         """Mean nats of all targets."""
@@ -87,7 +90,7 @@ class RoundedLoss:
         loss = self.mean_loss(x_BT, y_BT, documents_BT)
         gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         for name, gradient in zip(self.parameters, gradients, strict=True):
-            if gradient is None:
+            if gradient is None or (self.probes_left == 1 and not gradient.any()):
                 raise TrainingFailed(f"{name} is rounded in training but gets no gradient")
         if loss.item() == plain and self.probes_left > 1:
             self.probes_left -= 1

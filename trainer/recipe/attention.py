@@ -79,7 +79,7 @@ class GroupedQuery:
     """Rotary position embedding."""
     exclusive: tuple[str, ...] = ()
     """Patterns of the blocks whose heads lose what points along their own token's value (exclusive self-attention,
-    XSA); ["*"] is all of them.
+    XSA); ["*"] is all of them, `shared.0/1` the second visit to a block.
     """
     value_residual: Flag = False
     """Whether each later execution adds the first one's values, times a learned sigmoid (#569)."""

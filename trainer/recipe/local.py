@@ -64,6 +64,8 @@ class LocalOptimizer(LocalCode):
 
 def local_codes(value: Any) -> list[Any]:
     """Every local component inside a recipe, or in a part of one."""
+    if isinstance(value, dict):
+        return [code for member in value.values() for code in local_codes(member)]
     slots = getattr(value, "__dataclass_fields__", {})
     if "class_name" in slots:
         return [value]

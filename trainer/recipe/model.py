@@ -8,7 +8,7 @@ from trainer.recipe.embedding import EmbeddingRecipe
 from trainer.recipe.local import LocalAttention
 from trainer.recipe.mlp import MlpRecipe
 from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, RecipeConflict
-from trainer.recipe.topology import LoopedTopology, TopologyRecipe
+from trainer.recipe.topology import FlatTopology, LoopedTopology, TopologyRecipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,13 @@ class Gpt:
         self.check_loops()
 
     def check_loops(self) -> None:
-        """Nothing, if what is said by loop is said for each of them."""
+        """Nothing, if what is said by loop is said for each of them, and nothing by execution where these change."""
+        if self.attention.value_residual and isinstance(self.topology, FlatTopology) and self.topology.recurrence:
+            raise RecipeConflict(
+                "a value residual has a factor for each execution; a recurrence changes which is which",
+                "attention",
+                "value_residual",
+            )
         divisors = self.attention.rope.loop_divisors
         loops = self.topology.loops if isinstance(self.topology, LoopedTopology) else 0
         if divisors and len(divisors) != loops:

@@ -156,12 +156,18 @@ def complete(model: Gpt, visits: list[Execution], position: int) -> Execution:
     adds_value = value.last_executions - from_end if value is not None else -1
     return replace(
         visit,
-        exclusive=any(pattern_matches(pattern, visit.block) for pattern in attention.exclusive),
+        exclusive=any(is_meant(pattern, visit) for pattern in attention.exclusive),
         adds_value=adds_value if adds_value >= 0 else None,
         adds_first_value=position - 1 if attention.value_residual and position else None,
         scale_row=position if model.topology.scales == "execution" else None,
         norm_factor=(ordinal(model, visit.block) + 1) ** -0.5 if model.topology.depth_scale else 1.0,
     )
+
+
+def is_meant(pattern: str, visit: Execution) -> bool:
+    """Whether a pattern names an execution: by its block alone, or as BLOCK/LOOP with the loop's number."""
+    block, _, loop = pattern.partition("/")
+    return pattern_matches(block, visit.block) and loop in ("", str(visit.loop))
 
 
 def ordinal(model: Gpt, block: str) -> int:

@@ -181,6 +181,9 @@ class Grid:
             "most so many bytes; 0 leaves them alone."
         },
     )
+    fitted: tuple[str, ...] = field(
+        default=("*",), metadata={"description": "Patterns of the matrices whose codes may be set to zero to fit."}
+    )
     residual: LowRankResidual | None = field(
         default=None,
         metadata={"description": "What rounding lost of the worst matrices, in low rank; null stores none."},

@@ -30,6 +30,13 @@ class Warmdown:
     loader: LoaderRecipe = field(default=Sequential(), metadata={"discriminator": "kind"})
     """In which order tokens are read."""
 
+    def multiplier(self, progress: float) -> float:
+        """Share of the learning rate at `progress` (0 at the start of the budget, 1 at its end)."""
+        if not self.fraction:
+            return 1.0
+        remaining = min(1.0, max(0.0, 1.0 - progress) / self.fraction)
+        return self.floor + (1.0 - self.floor) * remaining
+
     @property
     def micro_tokens(self) -> int:
         """Tokens per forward pass."""

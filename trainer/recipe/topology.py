@@ -83,6 +83,12 @@ class FlatTopology(Wiring):
             )
         if self.parallel != "none" and self.parallel_from >= self.layers:
             raise RecipeConflict(f"layer {self.parallel_from} is not one of {self.layers}, from 0", "parallel_from")
+        if self.recurrence is not None and self.scales == "execution":
+            raise RecipeConflict(
+                "a recurrence changes which execution is which; scales belong to blocks then", "scales"
+            )
+        if self.recurrence is not None and self.recurrence.first < self.parallel_from <= self.recurrence.last:
+            raise RecipeConflict("parallel layers begin inside the recurrent range", "parallel_from")
         if self.parallel == "lanes" and self.scales == "execution":
             raise RecipeConflict("lanes have shares of their own; scales belong to blocks", "scales")
 

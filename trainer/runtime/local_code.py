@@ -8,6 +8,18 @@ from typing import Any
 from trainer.runtime.failure import TrainingFailed
 
 
+def make_local(file: str, class_name: str, *arguments: Any, **options: Any) -> Any:
+    """An instance of a class of the user's own.
+
+    Raises: TrainingFailed naming file and class when it cannot be made.
+    """
+    made = load_local_class(file, class_name)
+    try:
+        return made(*arguments, **options)
+    except Exception as error:
+        raise TrainingFailed(f"{class_name} of {Path(file).resolve()}: {type(error).__name__}: {error}") from error
+
+
 def load_local_class(file: str, class_name: str) -> Any:
     """The class of that name in a file, which is executed. A trainer stands in its run directory, where the copy is.
 

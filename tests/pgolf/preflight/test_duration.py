@@ -6,9 +6,17 @@ from typing import Any
 import pytest
 
 from pgolf.preflight.cost import estimate_usd
-from pgolf.preflight.duration import DurationEstimate, assumed_speed, estimate_duration, passes_a_token, planned_tokens
+from pgolf.preflight.duration import (
+    DurationEstimate,
+    assumed_speed,
+    estimate_duration,
+    executed_weights,
+    passes_a_token,
+    planned_tokens,
+)
 from pgolf.specs.loading import load_spec
 from tests.pgolf.report.builders import result_of, write_run
+from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
 
 SPEC = "a" * 64
@@ -85,9 +93,26 @@ def test_scoring_time_is_unknown_without_validation_data(tmp_path: Path) -> None
 
 def test_a_sliding_window_runs_each_token_window_by_stride_times(tmp_path: Path) -> None:
     sliding, chunked = recipe_of(), recipe_of("recipe.evaluation={kind: chunked, window: 512}")
-    assert (passes_a_token(sliding), passes_a_token(chunked)) == (2.0, 1.0)
+    assert (passes_a_token(sliding, 8), passes_a_token(chunked, 8)) == (2.0, 1.0)
     both = [duration(tmp_path, recipe).evaluate_seconds for recipe in (sliding, chunked)]
     assert both[0] == pytest.approx(2 * (both[1] or 0))
+
+
+def test_what_a_model_learns_from_is_gone_through_by_every_process() -> None:
+    adapting = recipe_of(
+        "recipe.evaluation={kind: score_first_ttt, window: 512, stride: 256, chunk_tokens: 2048, epochs: 3, "
+        "optimizer: {kind: sgd, lr: 0.1}}"
+    )
+    assert passes_a_token(adapting, 1) == 2 + 3 * 3
+    assert passes_a_token(adapting, 8) == 2 + 3 * 3 * 8
+
+
+def test_shared_blocks_are_counted_as_often_as_they_run() -> None:
+    recursive = load_spec("pr927_recursive").spec.recipe
+    tensors = inventory(recursive.model, recursive.vocabulary_size)
+    once = sum(tensor.size for tensor in tensors)
+    blocks = {n: sum(t.size for t in tensors if t.name.startswith(f"shared.{n}.")) for n in range(4)}
+    assert executed_weights(recursive) == once + blocks[0] + blocks[1] + blocks[2]
 
 
 @pytest.mark.parametrize(

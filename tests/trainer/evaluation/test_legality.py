@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pgolf.specs.loading import load_spec, shipped_specs
 from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream
@@ -19,6 +20,7 @@ from trainer.recipe.evaluation import (
     Sgd,
     Sliding,
 )
+from trainer.recipe.recipe import Recipe
 
 BEGIN = 1
 LENGTH = 203
@@ -41,6 +43,7 @@ PROTOCOLS: dict[str, EvaluationRecipe] = {
     ),
     "lora": DocumentLora(kind="document_lora", window=32, chunk_tokens=12, rank=4, lr=0.05),
 }
+PUBLISHED = sorted(name for name, file in shipped_specs().items() if file.parent.name == "published")
 LEARNING = ("sgd", "adamw", "lora")
 CUTS = [1, 20, 31, 32, 33, 40, 41, 49, 50, 64, 65, 90, 91, 128, 129, 202]
 Tokens = NDArray[np.uint16]
@@ -54,9 +57,9 @@ def stream(seed: int = 3) -> Tokens:
     return tokens
 
 
-def scored(tokens: Tokens, recipe: EvaluationRecipe) -> tuple[NDArray[np.float32], Tensor]:
+def scored(tokens: Tokens, recipe: EvaluationRecipe, of: Recipe | None = None) -> tuple[NDArray[np.float32], Tensor]:
     """The ledger's scores, and the logits that each target was scored by, in order."""
-    model = awake_model(small_recipe())
+    model = awake_model(small_recipe() if of is None else of)
     logits: list[Tensor] = []
 
     def listen(_: object, __: object, output: Tensor) -> None:
@@ -116,6 +119,26 @@ def test_learning_changes_scores_after_the_first_chunk_and_none_in_it(name: str)
     learned, still = scored(stream(), recipe)[0], scored(stream(), plain)[0]
     np.testing.assert_allclose(learned[:first], still[:first], atol=2e-5)
     assert np.abs(learned[first + 16 : first + 27] - still[first + 16 : first + 27]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_no_published_model_looks_ahead(name: str) -> None:
+    recipe = load_spec(name, ["micro"]).spec.recipe
+    learning = ScoreFirstTtt(
+        kind="score_first_ttt", window=32, stride=8, chunk_tokens=64, optimizer=Sgd(kind="sgd", lr=0.01), epochs=1
+    )
+    for protocol in (PROTOCOLS["sliding"], learning):
+        for cut in (33, 64, 91, 130):
+            tokens = stream()
+            later, single = tokens.copy(), tokens.copy()
+            later[cut:] = stream(seed=4)[cut:]
+            single[cut] = BEGIN + 2 if tokens[cut] != BEGIN + 2 else BEGIN + 3
+            (before, logits), (after, _), (_, others) = (
+                scored(each, protocol, recipe) for each in (tokens, later, single)
+            )
+            assert np.array_equal(before[: cut - 1], after[: cut - 1])
+            assert not np.array_equal(before[cut - 1 :], after[cut - 1 :])
+            assert torch.equal(logits[cut - 1], others[cut - 1])
 
 
 def test_a_document_is_scored_as_if_it_stood_alone() -> None:

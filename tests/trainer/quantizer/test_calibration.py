@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import trainer.quantizer.hessians as hessians_module
 from pgolf.rundir import RunDirectory
 from tests.trainer.quantizer.test_gptq import damage
 from tests.trainer.small import awake_model, random_tokens, small_recipe
@@ -58,6 +59,19 @@ def test_a_hessian_is_the_second_moment_of_what_the_matrix_is_fed() -> None:
     for name, inputs in (("flat.0.attention.query", entering), ("embedding.tokens", leaving)):
         x_NC = torch.cat(inputs).double()
         torch.testing.assert_close(found[name].double(), x_NC.T @ x_NC, atol=1e-3, rtol=1e-4)
+
+
+def test_second_moments_keep_their_precision_where_products_are_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the forward pass runs under autocast; sums of bfloat16 products are not positive definite."""
+    monkeypatch.setattr(hessians_module, "precision", lambda _: torch.autocast("cpu", dtype=torch.bfloat16))
+    model = awake_model(small_recipe())
+    text = [random_tokens(1, 24, seed=seed) for seed in range(8)]
+    found = collect_hessians(model, ["flat.0.attention.query"], text, nothing)["flat.0.attention.query"]
+    assert found.dtype == torch.float32
+    monkeypatch.undo()
+    exact = collect_hessians(model, ["flat.0.attention.query"], text, nothing)["flat.0.attention.query"]
+    assert (found - exact).norm() < 0.02 * exact.norm()
+    assert torch.linalg.eigvalsh(found.double()).min() > -1e-3 * found.diagonal().mean()
 
 
 def test_every_matrix_is_heard_and_tables_only_where_asked() -> None:
@@ -137,13 +151,13 @@ def test_sequences_come_from_the_training_text_by_seed(trained: tuple[Recipe, Gp
 def test_a_model_writes_its_own_calibration_text() -> None:
     model = awake_model(small_recipe())
     recipe = GeneratedText(kind="generated", sequences=3, temperature=0.5)
-    text, again = (torch.cat(generated_sequences(recipe, model, 1, 12, seed)) for seed in (7, 7))
+    text, again = (torch.cat(generated_sequences(recipe, model, 1, 12, seed, nothing)) for seed in (7, 7))
     assert torch.equal(text, again)
     assert text.shape == (3, 12)
     assert set(text[:, 0].tolist()) == {1}
     assert len({tuple(row) for row in text.tolist()}) == 3
     cold = GeneratedText(kind="generated", sequences=1, temperature=1e-6)
-    (greedy,) = generated_sequences(cold, model, 1, 6, 0)
+    (greedy,) = generated_sequences(cold, model, 1, 6, 0, nothing)
     with torch.no_grad():
         for position in range(1, 6):
             assert greedy[0, position] == model(greedy[:, :position], last=1).argmax()

@@ -1,5 +1,7 @@
 """Weights and codes that are set to zero."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ import torch
 from tests.trainer.small import awake_model, small_recipe
 from trainer.codec.container import ModelCard, encoded_bytes
 from trainer.quantizer.fitting import fit_to_bytes
-from trainer.quantizer.quantizer import QuantizedModel, quantize_model, without_smallest
+from trainer.quantizer.pruning import without_smallest
+from trainer.quantizer.quantizer import QuantizedModel, quantize_model
 from trainer.recipe.inventory import inventory
+from trainer.recipe.quantizer import Grid
 from trainer.runtime.failure import TrainingFailed
 
 
@@ -44,15 +48,35 @@ def zeros(model: QuantizedModel) -> int:
 def nothing() -> None: ...
 
 
+def fitting(limit: int, *patterns: str) -> Grid:
+    names = f"[{', '.join(patterns)}]" if patterns else '["*"]'
+    return small_recipe(quantizer__fit_bytes=limit, quantizer__fitted=names).quantizer
+
+
+def test_where_all_steps_are_one_no_more_codes_go_than_are_needed_and_only_named_ones() -> None:
+    model, _, size_of = quantized()
+    even = {name: replace(m, steps_R=torch.full_like(m.steps_R, 0.03)) for name, m in model.matrices.items()}
+    model = QuantizedModel(even, model.floats)
+    fitted, count = fit_to_bytes(model, fitting(size_of(model) - 200, "flat.1"), size_of, nothing)
+    changed = {
+        name: int((matrix.codes_RC != fitted.matrices[name].codes_RC).sum()) for name, matrix in model.matrices.items()
+    }
+    units = sum(int((matrix.codes_RC.abs() == 1).sum()) for matrix in model.matrices.values())
+    assert sum(changed.values()) == count < units / 10
+    assert {name for name, codes in changed.items() if codes} <= {
+        name for name in changed if name.startswith("flat.1.")
+    }
+
+
 def test_a_model_that_fits_is_left_alone() -> None:
     model, size, size_of = quantized()
-    assert fit_to_bytes(model, size, size_of, nothing) == (model, 0)
+    assert fit_to_bytes(model, fitting(size), size_of, nothing) == (model, 0)
 
 
 def test_codes_of_one_are_zeroed_where_steps_are_smallest_until_it_fits() -> None:
     model, size, size_of = quantized()
     limit = size - 400
-    fitted, count = fit_to_bytes(model, limit, size_of, nothing)
+    fitted, count = fit_to_bytes(model, fitting(limit), size_of, nothing)
     assert size_of(fitted) <= limit
     assert size_of.asked < 25
     changed, kept = [], []
@@ -64,8 +88,8 @@ def test_codes_of_one_are_zeroed_where_steps_are_smallest_until_it_fits() -> Non
         assert not after[is_changed].any()
         changed += steps[is_changed].tolist()
         kept += steps[(np.abs(after) == 1)].tolist()
-    assert len(changed) >= count > 0
-    assert max(changed) < min(kept)
+    assert len(changed) == count > 0
+    assert max(changed) <= min(kept)
     # a hundredth fewer would not have been enough
     assert zeros(fitted) - zeros(model) == len(changed)
 
@@ -73,7 +97,7 @@ def test_codes_of_one_are_zeroed_where_steps_are_smallest_until_it_fits() -> Non
 def test_what_cannot_fit_is_an_error_with_its_numbers() -> None:
     model, _, size_of = quantized()
     with pytest.raises(TrainingFailed, match=r"does not fit into fit_bytes 1,000 even with all [\d,]+ codes"):
-        fit_to_bytes(model, 1_000, size_of, nothing)
+        fit_to_bytes(model, fitting(1_000), size_of, nothing)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.5])

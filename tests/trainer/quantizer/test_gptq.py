@@ -8,6 +8,7 @@ from trainer.quantizer.gptq import GptqQuantizer, column_order, damped
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Bits, DeviationClip, Gptq, TrainingText
+from trainer.runtime.failure import TrainingFailed
 
 NAME = "flat.0.mlp.up"
 
@@ -95,6 +96,11 @@ def test_a_matrix_without_a_hessian_is_rounded_to_nearest() -> None:
     w_RC = weights(8, 12)
     found = GptqQuantizer(recipe(), {}).quantize(NAME, w_RC)
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
+
+
+def test_second_moments_that_are_not_positive_definite_are_named() -> None:
+    with pytest.raises(TrainingFailed, match=r"not positive definite; raise quantizer\.damping"):
+        GptqQuantizer(recipe(), {NAME: correlated_hessian(12) - 300 * torch.eye(12)}).quantize(NAME, weights(4, 12))
 
 
 def test_the_published_inverse_loses_more_than_its_cholesky_factor() -> None:

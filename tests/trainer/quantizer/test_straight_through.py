@@ -19,8 +19,8 @@ X_BT, Y_BT = random_tokens(2, 16), random_tokens(2, 16, seed=9)
 BITS = "{default: 4, embedding: 8}"
 
 
-def rounded_loss(training: StraightThrough) -> tuple[Recipe, GptModel, RoundedLoss]:
-    recipe = small_recipe(quantizer__bits=BITS, quantizer__clip__k="{default: 3.0}")
+def rounded_loss(training: StraightThrough, pruned: float = 0.0) -> tuple[Recipe, GptModel, RoundedLoss]:
+    recipe = small_recipe(quantizer__bits=BITS, quantizer__clip__k="{default: 3.0}", quantizer__pruned=pruned)
     model = awake_model(recipe)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     return recipe, model, RoundedLoss(recipe.quantizer, training, tensors, model)
@@ -31,8 +31,9 @@ def straight(**changes: object) -> StraightThrough:
 
 
 @pytest.mark.parametrize("tables", [False, True])
-def test_training_sees_the_very_weights_that_are_exported(tables: bool) -> None:
-    recipe, model, loss = rounded_loss(straight(tables=tables))
+@pytest.mark.parametrize("pruned", [0.0, 0.15])
+def test_training_sees_the_very_weights_that_are_exported(tables: bool, pruned: float) -> None:
+    recipe, model, loss = rounded_loss(straight(tables=tables), pruned)
     loss.begin_step(1.0)
     found = loss.mean_loss(X_BT, Y_BT, None)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
@@ -89,6 +90,20 @@ def test_a_matrix_that_gets_no_gradient_is_named() -> None:
     loss.loss.forward = lambda *_: model.mean_loss(X_BT, Y_BT) + 0.0 * loss.parameters["flat.0.mlp.up"].sum()  # type: ignore[method-assign]
     with pytest.raises(TrainingFailed, match="stranger is rounded in training but gets no gradient"):
         loss.probe(X_BT, Y_BT, None)
+
+
+def test_a_compiled_forward_pass_sees_rounding_begin() -> None:
+    """The published scripts switched a flag that their compiled graph had taken for a constant."""
+    _, _, loss = rounded_loss(straight(below_lr=0.5))
+    compiled = torch.compile(loss.loss, backend="eager")
+    loss.loss = compiled  # type: ignore[assignment]
+    loss.begin_step(1.0)
+    plain = loss.mean_loss(X_BT, Y_BT, None)
+    loss.begin_step(0.4)
+    rounded = loss.mean_loss(X_BT, Y_BT, None)
+    assert abs(plain.item() - rounded.item()) > 1e-3
+    rounded.backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in loss.parameters.values())
 
 
 def test_soft_rounding_goes_from_the_identity_to_the_nearest_integer() -> None:

@@ -3,21 +3,20 @@
 import pytest
 
 from tests.trainer.small import small_recipe
-from trainer.optimizer.warmdown import warmdown_multiplier
 
 
 @pytest.mark.parametrize(
     ("progress", "expected"), [(0.0, 1.0), (0.6, 1.0), (0.8, 0.5), (0.9, 0.25), (1.0, 0.0), (1.5, 0.0)]
 )
 def test_it_is_flat_then_straight_down(progress: float, expected: float) -> None:
-    assert warmdown_multiplier(small_recipe(schedule__fraction=0.4).schedule, progress) == pytest.approx(expected)
+    assert small_recipe(schedule__fraction=0.4).schedule.multiplier(progress) == pytest.approx(expected)
 
 
 def test_it_ends_at_the_floor() -> None:
     schedule = small_recipe(schedule__fraction=0.5, schedule__floor=0.1).schedule
-    assert warmdown_multiplier(schedule, 0.75) == pytest.approx(0.55)
-    assert warmdown_multiplier(schedule, 1.0) == pytest.approx(0.1)
+    assert schedule.multiplier(0.75) == pytest.approx(0.55)
+    assert schedule.multiplier(1.0) == pytest.approx(0.1)
 
 
 def test_no_fraction_is_no_warmdown() -> None:
-    assert warmdown_multiplier(small_recipe(schedule__fraction=0).schedule, 1.0) == 1.0
+    assert small_recipe(schedule__fraction=0).schedule.multiplier(1.0) == 1.0
