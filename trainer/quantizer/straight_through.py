@@ -90,13 +90,16 @@ class RoundedLoss:
         loss = self.mean_loss(x_BT, y_BT, documents_BT)
         gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         for name, gradient in zip(self.parameters, gradients, strict=True):
-            if gradient is None or (self.probes_left == 1 and not gradient.any()):
-                raise TrainingFailed(f"{name} is rounded in training but gets no gradient")
-        if loss.item() == plain and self.probes_left > 1:
+            if gradient is None:
+                raise TrainingFailed(f"{name} is rounded in training but is no part of the loss")
+        still = [n for n, g in zip(self.parameters, gradients, strict=True) if g is not None and not g.any()]
+        if self.probes_left > 1 and (still or loss.item() == plain):
             self.probes_left -= 1
-            return "rounding leaves the loss of a batch as it is; trying again"
+            return "rounding does not show in the loss and the gradients of a batch yet; trying again"
         if loss.item() == plain:
             raise TrainingFailed(f"rounding {len(gradients)} matrices leaves the loss of a batch at {plain}")
+        if still:
+            raise TrainingFailed(f"{still[0]} is rounded in training but its gradient is zero")
         self.probes_left = 0
         losses = f"{plain:.6f} to {loss.item():.6f}"
         return f"rounding of {len(gradients)} matrices begins: the loss of a batch goes from {losses}"

@@ -9,7 +9,11 @@ LORA = "{kind: document_lora, window: 64, chunk_tokens: 16, learn: [flat.*.mpl]}
 MISSPELT = [
     ("recipe.evaluation.freeze=[flatt.0]", "recipe.evaluation.freeze: 'flatt.0' names nothing", "flat.0"),
     ("recipe.evaluation.learn=[loooped.0]", "recipe.evaluation.learn: 'loooped.0' names nothing", "looped.0"),
-    ("recipe.model.attention.exclusive=[flat.99]", "recipe.model.attention.exclusive: 'flat.99'", "flat.0"),
+    (
+        "recipe.model.attention.exclusive=[flat.99]",
+        "recipe.model.attention.exclusive: 'flat.99'",
+        "did you mean 'flat.",
+    ),
     ("recipe.optimizer.frozen=[blendz]", "recipe.optimizer.frozen: 'blendz' names nothing", "blends"),
     ("recipe.optimizer.adamw=[nonsense]", "recipe.optimizer.adamw: 'nonsense' names nothing", "there is"),
     ("recipe.optimizer.lr={flat.7: 0.1}", "recipe.optimizer.lr: 'flat.7' names nothing", "flat."),
