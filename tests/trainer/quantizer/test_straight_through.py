@@ -93,6 +93,7 @@ def test_a_matrix_that_gets_no_gradient_is_named() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_a_compiled_forward_pass_sees_rounding_begin() -> None:
     """The published scripts switched a flag that their compiled graph had taken for a constant."""
     _, _, loss = rounded_loss(straight(below_lr=0.5))
