@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainer.model.gpt import GptModel
-from trainer.quantizer.clip import percentile_rows
-from trainer.quantizer.grid import RowGrid, largest_code, row_grid
+from trainer.quantizer.grid import RowGrid, row_grid
 from trainer.quantizer.pruning import without_smallest
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
-from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
 from trainer.runtime.failure import TrainingFailed
 
@@ -67,8 +65,11 @@ class RoundedLoss:
     def rounded(self, name: str, w_RC: Tensor, softness: float) -> Tensor:
         """A matrix as the export would round it, or as a published quirk does."""
         published = self.training.published_grid
-        if published is not None:
-            return rounded(w_RC, published_grid(published, name, w_RC), softness)
+        match published:
+            case PublishedTrainingGrid():
+                from trainer.quantizer.published_training_grid import published_training_grid
+
+                return rounded(w_RC, published_training_grid(published, name, w_RC), softness)
         pruned_RC = without_smallest(w_RC, self.recipe.pruned)
         return rounded(pruned_RC, row_grid(self.recipe, name, pruned_RC), softness)
 
@@ -121,10 +122,3 @@ def soft_round(u: Tensor, sharpness: float) -> Tensor:
     fraction = u - u.floor()
     ends = torch.tanh(torch.tensor(sharpness / 2, dtype=torch.float64)).item()
     return u.floor() + 0.5 + torch.tanh(sharpness * (fraction - 0.5)) / (2 * ends)
-
-
-def published_grid(recipe: PublishedTrainingGrid, name: str, w_RC: Tensor) -> RowGrid:
-    """A grid by row percentile, whatever the export does (#576, #1579)."""
-    levels = largest_code(value_for(recipe.bits, name))
-    steps_R = (percentile_rows(w_RC.abs(), recipe.percentile) / levels).clamp_min(recipe.scale_floor)
-    return RowGrid(steps_R, levels)
