@@ -138,6 +138,7 @@ def test_a_folder_that_became_read_only_is_a_machine_error(micro_run: RunDirecto
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_a_machine_error(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = new_run(micro_run, tmp_path / "x" / "seed-1337")
     spec = read_json(run.files.spec)

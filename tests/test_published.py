@@ -7,13 +7,22 @@ from pathlib import Path
 
 import pytest
 
+import trainer.train as train_module
+from pgolf.preflight.examine import examine
+from pgolf.preflight.prepared import run_documents
+from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec, shipped_specs
 from tests.conftest import Pgolf
+from tests.trainer.small import ALONE
 from trainer.recipe.inventory import inventory
 from trainer.recipe.patterns import pattern_matches
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.quantizer import StraightThrough
 from trainer.recipe.recipe import Recipe
+from trainer.runtime.job import read_job
+from trainer.runtime.stop import StopRequest
+from trainer.score import score_artifact
+from trainer.train import run_job
 
 PUBLISHED = sorted(name for name, file in shipped_specs().items() if file.parent.name == "published")
 # Parameters by part, as the logs of the pull requests and the tables made from their code have them.
@@ -212,8 +221,18 @@ def test_adaptation_learns_as_many_parameters_as_the_logs_print() -> None:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_it_trains_quantizes_packs_and_scores_at_micro(pgolf: Pgolf, name: str) -> None:
-    check_run(pgolf, name, "micro")
+def test_it_trains_quantizes_packs_and_scores_at_micro(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None, name: str
+) -> None:
+    """Both processes of a run in this one, for speed; the slow test below goes the whole way."""
+    preflight = examine(load_spec(name, ["micro"]).spec, runs_dir=tmp_path)
+    run = RunDirectory(tmp_path / name / "seed-1337")
+    run.create(*run_documents(preflight, run, 1337, {}), {})
+    monkeypatch.setattr(
+        train_module, "score_elsewhere", lambda job, stop, _: score_artifact(job.files, job.data, ALONE, stop)
+    )
+    run_job(read_job(run.root), StopRequest(), ALONE)
+    check_result(run, recipe_of(name, "micro"))
 
 
 @pytest.mark.slow
@@ -229,18 +248,26 @@ def check_run(pgolf: Pgolf, name: str, overlay: str) -> dict[str, object]:
     assert ended.code == 0, ended.err
     recipe = recipe_of(name, overlay)
     (run,) = ended.json["runs"]
-    result = run["result"]
+    check_result(RunDirectory(Path(run["run_dir"])), recipe)
+    (group,) = json.loads(pgolf("report", "--json").out)["groups"]
+    row: dict[str, object] = group["seeds"][0]
+    return row
+
+
+def check_result(run: RunDirectory, recipe: Recipe) -> None:
+    """Nothing, if the run has gone through every stage of its recipe."""
+    result = run.read_result()
     stages = [metric["stage"] for metric in result["metrics"]]
     adapts = recipe.evaluation.kind == "score_first_ttt"
     assert stages == ["prequant", "roundtrip", *(["ttt"] if adapts else [])]
     assert result["headline"]["stage"] == stages[-1]
     assert len({(metric["tokens"], metric["bytes"], metric["window"]) for metric in result["metrics"]}) == 1
     assert all(metric["val_loss"] < log(recipe.vocabulary_size) - 0.5 for metric in result["metrics"])
-    said = (Path(run["run_dir"]) / "train.log").read_text(encoding="utf-8")
+    said = run.files.log.read_text(encoding="utf-8")
     assert ("matrices begins: the loss" in said) == isinstance(recipe.quantizer.training, StraightThrough)
     assert ("candidates by training loss" in said) == (recipe.averaging.kind == "candidates")
     if recipe.quantizer.kind == "gptq":
         assert result["clock"]["calibrate_seconds"] > 0
-    (group,) = json.loads(pgolf("report", "--json").out)["groups"]
-    row: dict[str, object] = group["seeds"][0]
-    return row
+    if recipe.quantizer.fit_bytes and "pr1535" in run.read_run()["name"]:
+        assert "fit: 0 codes" not in said  # its three seeds were all cut to fit
+        assert result["artifact"]["model_bytes"] <= recipe.quantizer.fit_bytes

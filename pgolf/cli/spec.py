@@ -1,6 +1,7 @@
 """`pgolf spec`: look at a spec before it runs."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import LoadedSpec, shipped_specs
 from pgolf.specs.reference import spec_reference
-from trainer.recipe.plan import execution_plan
+from trainer.recipe.plan import RopeUse, execution_plan
 
 spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, reference, list, new.")
 
@@ -52,16 +53,45 @@ def show(
 def print_plan(spec: ExperimentSpec, is_json: bool) -> None:
     """Nothing; the executions of the model, in order."""
     plan = execution_plan(spec.recipe.model)
-    rows = [{name: getattr(execution, name) for name in execution.__slots__} for execution in plan]
+    rows = [asdict(execution) for execution in plan]
     if is_json:
         print_json({"plan": rows})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("#", *rows[0]):
+    # What no execution has would only hide what some have.
+    columns = [name for name in rows[0] if name in ("block", "loop", "rope") or any(is_set(row[name]) for row in rows)]
+    for column in ("#", *columns):
         table.add_column(column)
-    for index, row in enumerate(rows):
-        table.add_row(str(index), *("-" if value is None else str(value) for value in row.values()))
+    for index, (row, execution) in enumerate(zip(rows, plan, strict=True)):
+        cells = {name: str(row[name]) if is_set(row[name]) else "-" for name in columns}
+        cells |= {"loop": str(execution.loop), "rope": describe_rope(execution.rope)}
+        table.add_row(str(index), *(cells[name] for name in columns))
     answer_console().print(table)
+
+
+def is_set(value: object) -> bool:
+    """Whether a field of an execution says more than that there is nothing."""
+    match value:
+        case bool():
+            return value
+        case None | "none":
+            return False
+        case float():
+            return value != 1.0
+        case _:
+            return True
+
+
+def describe_rope(rope: RopeUse) -> str:
+    """A rotation in few words: dimensions, and what is unusual about it."""
+    words = [f"{rope.dims} dims"]
+    if rope.period_dims != rope.dims:
+        words.append(f"of {rope.period_dims}")
+    if rope.divisor != 1.0:
+        words.append(f"/ {rope.divisor:g}")
+    if rope.trained_tokens is not None:
+        words.append(f"from {rope.trained_tokens:,} tokens on")
+    return " ".join(words)
 
 
 def print_values(loaded: LoadedSpec) -> None:

@@ -48,7 +48,9 @@ def only_run(folder: Path) -> Path:
     return found[0].parent
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=["ctrl-c", "sigterm"]
+)
 def test_a_signal_leaves_a_run_that_the_same_command_finishes(
     long_run: RunDirectory, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_second_run_attaches_to_the_first_and_starts_nothing(tmp_path: Path) -
     assert (run_dir / "train.log").read_text().count("score: roundtrip") == 1
 
 
+@pytest.mark.slow
 def test_two_commands_at_the_same_moment_train_once(tmp_path: Path) -> None:
     with start_long(tmp_path) as first, start_long(tmp_path) as second:
         errors = [process.communicate(timeout=100)[1] for process in (first, second)]

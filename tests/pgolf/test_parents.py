@@ -96,6 +96,7 @@ def test_a_run_that_kept_no_weights_is_refused(pgolf: Pgolf, parent: RunDirector
     assert "has kept no weights before quantization" in ended.err
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_the_parents_are_refused_by_the_trainer(pgolf: Pgolf, parent: RunDirectory) -> None:
     first = pgolf("run", "--from-checkpoint", parent.run_id, "--set", EIGHT_BITS, "--json")
     child = RunDirectory(Path(first.json["runs"][0]["run_dir"]))

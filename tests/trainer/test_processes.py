@@ -122,6 +122,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_its_reason(micro_run: RunDire
     assert "process 1 of 2" in run.read_state()["error"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stuck_is_no_reason_to_hang_when_another_has_died(
     micro_run: RunDirectory, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_no_worker_outlives_its_chief(micro_run: RunDirectory, tmp_path: Path) -
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_stop_reaches_all_processes_and_the_run_goes_on_to_the_same_bits(
     micro_run: RunDirectory, tmp_path: Path
 ) -> None:

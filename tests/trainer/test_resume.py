@@ -55,7 +55,15 @@ def kill_when(run: RunDirectory, phase: str) -> None:
         os.killpg(trainer.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("phases", [("train",), ("train", "evaluate"), ("prepare", "evaluate")], ids="-".join)
+@pytest.mark.parametrize(
+    "phases",
+    [
+        pytest.param(("train",), marks=pytest.mark.slow),
+        ("train", "evaluate"),
+        pytest.param(("prepare", "evaluate"), marks=pytest.mark.slow),
+    ],
+    ids=["train", "train-evaluate", "prepare-evaluate"],
+)
 def test_a_killed_run_ends_with_the_same_bits(
     long_run: RunDirectory, same_run: RunDirectory, phases: tuple[str, ...]
 ) -> None:
@@ -107,6 +115,7 @@ def test_a_finished_run_is_not_run_again(micro_run: RunDirectory, tmp_path: Path
     assert copy.files.log.read_bytes() == micro_run.files.log.read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_killed_trainer_was_writing_is_cleared_away(same_run: RunDirectory) -> None:
     kill_when(same_run, "train")
     leftover = same_run.files.checkpoints / ".step-00000099.ckpt.12345.tmp"

@@ -97,7 +97,7 @@ def test_weights_that_an_update_has_broken_reach_no_checkpoint(
 
 def test_under_a_clock_of_seconds_a_hundred_steps_are_logged_and_not_all(job: TrainingJob) -> None:
     clock = {"schedule__clock": "seconds", "budget__clock": "seconds"}
-    made = training(job, **clock, budget__train=3)
+    made = training(job, **clock, budget__train=6)
     made.run(StopRequest())
     assert made.step > 150
     assert 50 < len(RunDirectory(job.files.root).read_metrics()) <= 102

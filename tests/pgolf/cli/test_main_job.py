@@ -44,7 +44,7 @@ def test_the_headline_is_one_of_the_metrics_and_agrees_with_the_ledger(micro_run
     assert len(ledger["nll"]) == metric["tokens"]
     assert metric["val_loss"] == pytest.approx(nats / metric["tokens"], rel=1e-12)
     assert metric["val_bpb"] == pytest.approx(nats / np.log(2) / ledger["bytes"].sum(dtype=np.int64), rel=1e-12)
-    assert metric["bytes"] > 100_000
+    assert metric["bytes"] > 5_000
 
 
 def test_the_scored_bytes_are_those_of_the_decoded_validation_text(micro_run: RunDirectory, micro_data: Path) -> None:
@@ -222,12 +222,18 @@ def test_the_html_page_stands_alone(pgolf: Pgolf, long_run: RunDirectory, tmp_pa
     assert "<script" not in page and "http" not in page
 
 
+PLAN_ENDS = ("blend", "pops_skip", "pushes_skip")
+
+
 def test_spec_show_names_the_origin_of_each_value(pgolf: Pgolf) -> None:
     shown = pgolf("spec", "show", "quickstart", "--set", "recipe.model.width=64", "--json").json
     assert shown["sources"]["recipe.model.width"].startswith("--set")
     assert shown["sources"]["recipe.codec.kind"].endswith("quickstart.yaml:31")
     plan = pgolf("spec", "show", "baseline", "--plan", "--json").json["plan"]
     assert [row["pops_skip"] for row in plan] == [None, None, None, None, 0, 1, 2, 3, None]
+    table = pgolf("spec", "show", "pr1579_crawler_d736", "--plan").out.splitlines()
+    assert table[0].split() == ["#", "block", "loop", "rope", "exclusive", "adds_value", "scale_row", *PLAN_ENDS]
+    assert table[4].split()[:7] == ["3", "looped.0", "1", "22", "dims", "of", "46"]
 
 
 def test_a_new_spec_can_be_run_as_it_is(pgolf: Pgolf, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ Logits = Callable[[dict[str, Array], list[int]], Array]
 MODELS: dict[str, Logits] = {
     "pr1579_crawler_d736": lambda w, tokens: crawler_logits(w, tokens, heads=2, kv_heads=1),
     "pr1817_crawler_d832": lambda w, tokens: crawler_logits(w, tokens, heads=2, kv_heads=1),
-    "pr861_int5_qat_unet": lambda w, tokens: gated_unet_logits(w, tokens, heads=2, layers=3, dims=8, last=2),
+    "pr861_int5_qat_unet": lambda w, tokens: gated_unet_logits(w, tokens, heads=2, layers=11, dims=8, last=4),
     "pr569_value_residual": lambda w, tokens: value_residual_logits(
         w, tokens, heads=2, kv_heads=1, layers=3, dims=8, trained=32
     ),
