@@ -16,12 +16,16 @@ def choose_candidate(
 
     A single candidate is not measured. Shapes: sequences of (1, T + 1).
     """
+    # The last weights are the model's own, which trying another candidate would overwrite.
+    kept = {
+        name: {key: weight.detach().clone() for key, weight in weights.items()} for name, weights in candidates.items()
+    }
     losses = {}
-    for name, weights in candidates.items():
+    for name, weights in kept.items():
         model.load_state_dict(weights)
-        losses[name] = training_loss(model, sequences) if len(candidates) > 1 else 0.0
+        losses[name] = training_loss(model, sequences) if len(kept) > 1 else 0.0
     ranked = dict(sorted(losses.items(), key=lambda item: item[1]))
-    model.load_state_dict(candidates[next(iter(ranked))])
+    model.load_state_dict(kept[next(iter(ranked))])
     return ranked
 
 

@@ -6,6 +6,7 @@ from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.averaging.candidates import SeveralAverages
 from trainer.averaging.choice import choose_candidate
 from trainer.averaging.ema import EmaAverage
+from trainer.averaging.last import LastWeights
 from trainer.averaging.swa import SwaAverage
 from trainer.recipe.averaging import Candidates
 
@@ -63,6 +64,21 @@ def test_the_candidate_with_the_least_training_loss_is_exported() -> None:
     assert list(ranked) == ["good", "bad"]
     assert ranked["good"] < ranked["bad"]
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), good.parameters(), strict=True))
+
+
+def test_the_last_weights_survive_the_trial_of_the_others() -> None:
+    recipe = small_recipe()
+    model, other = awake_model(recipe, seed=1), awake_model(recipe, seed=2)
+    text = [random_tokens(1, 17, seed=seed) for seed in range(4)]
+    with torch.no_grad():
+        for tokens in text:
+            for position in range(1, 17):
+                tokens[0, position] = model(tokens[:, :position], last=1).argmax()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    own = LastWeights(dict(model.named_parameters())).candidates()  # the very tensors that candidates are tried in
+    ranked = choose_candidate(model, own | {"swa": dict(other.named_parameters())}, text)
+    assert next(iter(ranked)) == "last"
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), before, strict=True))
 
 
 def test_a_single_candidate_is_not_measured() -> None:
