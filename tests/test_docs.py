@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Pgolf
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +36,7 @@ def test_docstrings_of_recipe_fields_reach_the_schema() -> None:
     assert schema["$defs"]["Gpt"]["properties"]["width"]["minimum"] == 1
 
 
+@pytest.mark.slow
 def test_the_diff_that_adds_a_component_is_all_it_takes(tmp_path: Path) -> None:
     (diff,) = re.findall(r"```diff\n(.*?)```", (ROOT / "docs" / "add_a_component.md").read_text(), re.DOTALL)
     for name in ("pgolf", "launchers", "trainer", "experiments", "tests"):

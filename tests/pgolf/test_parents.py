@@ -43,6 +43,7 @@ def test_the_same_weights_are_quantized_packed_and_scored_again(pgolf: Pgolf, pa
     assert groups == {"quickstart": 1, f"quickstart {own} from {origin}": 1}
 
 
+@pytest.mark.slow
 def test_the_same_command_shows_the_finished_child_and_an_unchanged_one_gives_the_parents_score(
     pgolf: Pgolf, parent: RunDirectory
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_change_that_concerns_training_is_named_to_the_key(parent: RunDirector
     assert load_child(parent, [], ["recipe.codec={kind: zlib}"]).spec.recipe.codec.kind == "zlib"
 
 
+@pytest.mark.slow
 def test_weights_of_other_data_or_of_none_are_refused_and_untrained_ones_are_not(
     pgolf: Pgolf, parent: RunDirectory
 ) -> None:

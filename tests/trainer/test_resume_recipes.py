@@ -50,7 +50,10 @@ def everything(made: Training) -> dict[str, Tensor]:
     return found
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 11])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("stop_at", [pytest.param(1, marks=SLOW), 5, pytest.param(11, marks=SLOW)])
 @pytest.mark.parametrize("kind", RECIPES)
 def test_a_run_that_was_cut_goes_on_to_the_same_bits(
     micro_run: RunDirectory, tmp_path: Path, kind: str, stop_at: int

@@ -128,7 +128,7 @@ def test_no_published_model_looks_ahead(name: str) -> None:
         kind="score_first_ttt", window=32, stride=8, chunk_tokens=64, optimizer=Sgd(kind="sgd", lr=0.01), epochs=1
     )
     for protocol in (PROTOCOLS["sliding"], learning):
-        for cut in (33, 64, 91, 130):
+        for cut in (64, 91):  # a chunk's edge, and within a window
             tokens = stream()
             later, single = tokens.copy(), tokens.copy()
             later[cut:] = stream(seed=4)[cut:]
