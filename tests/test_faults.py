@@ -107,6 +107,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_with_its_name_and_room_lets_it_go_on(
     micro_run: RunDirectory, small_disk: Path
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf
         assert time.monotonic() < deadline, "there is always something to stop"
 
 
+@pytest.mark.slow
 def test_a_second_run_attaches_to_the_first_and_starts_nothing(tmp_path: Path) -> None:
     with start_long(tmp_path) as first:
         run_dir = only_run(tmp_path)

@@ -137,6 +137,7 @@ def test_a_worker_that_is_stuck_is_no_reason_to_hang_when_another_has_died(
     assert "process 1 of 2" in run.read_state()["error"]
 
 
+@pytest.mark.slow
 def test_no_worker_outlives_its_chief(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 3_000)
     with start(run, 2) as trainer:
@@ -182,6 +183,7 @@ if "--rank" in sys.orig_argv:
 """
 
 
+@pytest.mark.slow
 def test_a_worker_says_in_its_own_words_why_it_ended(
     job: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_worker_says_in_its_own_words_why_it_ended(
     assert job.read_state()["error"] == "process 1 of 2: the disk of rank 1: No space left on device"
 
 
+@pytest.mark.slow
 def test_the_chief_stops_within_a_long_step_and_the_others_with_it(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 10)
     spec = read_json(run.files.spec)

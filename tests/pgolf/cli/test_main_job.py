@@ -140,6 +140,7 @@ def test_other_code_is_refused_and_fresh_starts_beside_it(pgolf: Pgolf, tmp_path
     assert Path(fresh.json["runs"][0]["run_dir"]).name == "seed-1337.1"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_its_data_has_moved(pgolf: Pgolf, tmp_path: Path, micro_data: Path) -> None:
     def run(folder: str, *more: str) -> Ended:
         data = f"recipe.data={{kind: shards, folder: {folder}}}"
@@ -194,6 +195,7 @@ def test_both_shipped_specs_go_the_same_way_and_differ_in_yaml_only(pgolf: Pgolf
     assert result["artifact"]["model_bytes"] > 10_000
 
 
+@pytest.mark.slow
 def test_your_own_text_becomes_shards_and_trains(pgolf: Pgolf, tmp_path: Path) -> None:
     words = ["golf", "byte", "model", "weight", "score", "token", "small", "train"]
     lines = [json.dumps({"text": " ".join(random.Random(i).choices(words, k=400)) + f" {i}."}) for i in range(60)]
