@@ -50,6 +50,8 @@ class LocalHub:
     asked: list[Asked] = field(default_factory=list)
     address: str = ""
     page_entries: int = 3
+    foreign_page: bytes | None = None
+    """What every request to the API is answered with by a server that is no hub."""
     stalled: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
 
@@ -146,6 +148,9 @@ class HubHandler(BaseHTTPRequestHandler):
         return not status
 
     def send_api(self, repository: str, kind: str | None, folder: str, query: str) -> None:
+        if self.hub.foreign_page is not None:
+            self.send(200, self.hub.foreign_page)
+            return
         content = self.hub.repositories[repository]
         if kind is None:
             answer = {"id": repository, "sha": self.hub.revision(repository), "private": False, "tags": []}

@@ -97,7 +97,7 @@ def fetching(running_hub: LocalHub, published: Published, tmp_path: Path, monkey
     monkeypatch.setattr(downloads, "MARGIN_BYTES", 0)
     running_hub.repositories = {OFFICIAL: published.official(KNOWN)}
     running_hub.faults, running_hub.refusals, running_hub.asked = {}, {}, []
-    running_hub.page_entries = 3
+    running_hub.page_entries, running_hub.foreign_page = 3, None
     return Fetching(running_hub, published, tmp_path / KNOWN, Recorder())
 
 
@@ -339,10 +339,8 @@ def test_no_hub_at_all_is_an_error_without_a_traceback(fetching: Fetching) -> No
 
 
 @pytest.mark.parametrize("page", [b"<html>log in</html>", b"[]", b'{"sha": 3}'])
-def test_a_server_that_is_no_hub_is_recognized(
-    fetching: Fetching, page: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(json, "dumps", lambda _: page.decode())
+def test_a_server_that_is_no_hub_is_recognized(fetching: Fetching, page: bytes) -> None:
+    fetching.hub.foreign_page = page
     with pytest.raises(DataError, match="--endpoint"):
         fetching()
 
@@ -423,11 +421,15 @@ def test_a_disk_too_small_is_told_before_the_first_byte(fetching: Fetching, monk
 
 
 def test_room_is_needed_only_for_what_is_missing(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
-    fetching()
+    first = fetching()
+    sent = len(fetching.sent(""))
     usage = shutil.disk_usage(fetching.out)
     monkeypatch.setattr(downloads, "MARGIN_BYTES", 1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
-    fetching()
+    assert fetching().manifest.sha256 == first.manifest.sha256
+    assert len(fetching.sent("")) == sent
+    with pytest.raises(MachineError, match="the disk has 0"):
+        fetching(shards=3)
 
 
 def test_other_data_in_the_folder_is_left_alone(fetching: Fetching, published: Published) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 import trainer.quantizer.hessians as hessians_module
 from pgolf.rundir import RunDirectory
 from tests.trainer.quantizer.test_gptq import damage
+from tests.trainer.quantizer.test_gptq import recipe as recipe_of_gptq
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.manifest import read_split
 from trainer.data.sampling import first_sequences, random_sequences
@@ -21,7 +22,7 @@ from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
 from trainer.recipe.files import DataFiles
 from trainer.recipe.inventory import inventory
-from trainer.recipe.quantizer import DeviationClip, GeneratedText, Gptq, TrainingText
+from trainer.recipe.quantizer import GeneratedText, Gptq
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.job import read_job
@@ -31,14 +32,7 @@ LOOPED = "{kind: looped, flat_before: 1, looped: 1, loops: 2, flat_after: 1, ble
 
 
 def gptq(**changes: object) -> Gptq:
-    values: dict[str, object] = {
-        "kind": "gptq",
-        "bits": {"default": 5},
-        "clip": DeviationClip(kind="deviations", k={"default": 6.0}),
-        "calibration": TrainingText(kind="training", sequences=2),
-        "float_up_to": 0,
-    }
-    return Gptq(**values | changes)  # type: ignore[arg-type]
+    return recipe_of_gptq(bits={"default": 5}, float_up_to=0, **changes)
 
 
 def nothing() -> None: ...
