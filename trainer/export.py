@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
-from trainer.data.sampling import first_sequences, random_sequences
+from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate, generated_sequences
@@ -56,6 +56,8 @@ class Exporter:
                 return generated_sequences(recipe, self.model, self.begin, tokens, seed, self.check)
             case TrainingText():
                 if recipe.published_first:
+                    from trainer.data.published_first_sequences import first_sequences
+
                     return list(first_sequences(self.stream, recipe.sequences, tokens, device))
                 return list(random_sequences(self.stream, recipe.sequences, tokens, seed, device))
 

@@ -1,7 +1,8 @@
 """Which trainer modules a recipe needs, found in their text; and their hash and bytes.
 
 Every slot resolves its kind in one `match`, whose cases import what they return. A case for a component that the
-recipe does not name is not followed, so brotli's module is no part of a recipe that packs with zlib.
+recipe does not name is not followed, so brotli's module is no part of a recipe that packs with zlib; nor is the body
+of an `if` that asks for a published quirk which the recipe does not name.
 """
 
 import ast
@@ -16,6 +17,7 @@ from trainer.recipe.local import local_codes
 from trainer.recipe.recipe import Recipe
 
 ROOT = "trainer.__main__"
+QUIRK = "published_"
 TRAINER = Path(trainer.__file__).parent
 
 
@@ -33,7 +35,7 @@ class TrainerCode:
 
 def trainer_code(recipe: Recipe) -> TrainerCode:
     """The code that this recipe runs."""
-    used = {type(component).__name__ for component in components(recipe)}
+    used = names_in_use(recipe)
     names = tuple(sorted(reachable(ROOT, used)))
     files = {name: module_file(name) for name in names}
     files |= {f"local.{code.class_name}": Path(code.file) for code in local_codes(recipe)}
@@ -52,6 +54,15 @@ def components(value: Any) -> Iterator[Any]:
             yield from components(getattr(value, field.name))
 
 
+def names_in_use(recipe: Recipe) -> set[str]:
+    """Names of the recipe's components, and of its published quirks."""
+    used = set()
+    for component in components(recipe):
+        used.add(type(component).__name__)
+        used |= {f.name for f in fields(component) if f.name.startswith(QUIRK) and getattr(component, f.name)}
+    return used
+
+
 def reachable(root: str, used: set[str]) -> set[str]:
     """Names of the modules that `root` imports, directly or not, itself included."""
     found: set[str] = set()
@@ -66,17 +77,23 @@ def reachable(root: str, used: set[str]) -> set[str]:
 
 
 def imported_modules(node: ast.AST, used: set[str]) -> Iterator[str]:
-    """Trainer modules imported below a node, without those in cases that this recipe cannot enter."""
+    """Trainer modules imported below a node, without those in branches that this recipe cannot enter."""
     if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainer."):
         yield str(node.module)
-    for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.match_case) and is_excluded(child.pattern, used)):
+    if not is_excluded(node, used):
+        for child in ast.iter_child_nodes(node):
             yield from imported_modules(child, used)
 
 
-def is_excluded(pattern: ast.pattern, used: set[str]) -> bool:
-    """Whether a case is for a recipe component that is not in use."""
-    return isinstance(pattern, ast.MatchClass) and isinstance(pattern.cls, ast.Name) and pattern.cls.id not in used
+def is_excluded(node: ast.AST, used: set[str]) -> bool:
+    """Whether a branch is for a recipe component, or for a published quirk, that is not in use."""
+    match node:
+        case ast.match_case(pattern=ast.MatchClass(cls=ast.Name(id=name))):
+            return name not in used
+        case ast.If(test=test, orelse=[]):
+            quirks = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and n.attr.startswith(QUIRK)}
+            return bool(quirks) and not quirks & used
+    return False
 
 
 def module_file(name: str) -> Path:

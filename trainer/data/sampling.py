@@ -14,9 +14,3 @@ def random_sequences(stream: TokenStream, count: int, tokens: int, seed: int, de
     generator = np.random.default_rng(seed)
     for start in generator.integers(max(1, len(stream) - tokens + 1), size=count):
         yield torch.from_numpy(stream.read(int(start), tokens)).to(device)[None]
-
-
-def first_sequences(stream: TokenStream, count: int, tokens: int, device: torch.device) -> Iterator[Tensor]:
-    """Sequences from the front, one after the other. Shapes: (1, T) each, int64."""
-    for number in range(count):
-        yield torch.from_numpy(stream.read(number * tokens, tokens)).to(device)[None]

@@ -54,31 +54,30 @@ class MuonAdamWOptimizer:
         """The parameters that steps move."""
         return {name: parameter for name, parameter in self.parameters.items() if name not in self.frozen}
 
+    def clipped(self) -> dict[str, Tensor]:
+        """The parameters whose gradients share one norm that is clipped."""
+        return self.moving()
+
     def step(self, step: int, multiplier: float) -> None:
         """Nothing; parameters have moved and gradients are gone. `multiplier` scales every learning rate."""
         if self.recipe.clip_norm:
-            counted = self.parameters if self.recipe.published_stale_gradients else self.moving()
-            torch.nn.utils.clip_grad_norm_(counted.values(), self.recipe.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.clipped().values(), self.recipe.clip_norm)
         self.muon.step(step, multiplier)
         for group, (lr, _) in zip(self.adamw.param_groups, self.adamw_groups, strict=True):
             group["lr"] = lr * multiplier
         self.adamw.step()
 
     def forget_gradients(self) -> None:
-        """Nothing; every gradient is None, but for those that a published quirk keeps."""
-        forgotten = self.moving() if self.recipe.published_stale_gradients else self.parameters
-        for parameter in forgotten.values():
+        """Nothing; every gradient is None."""
+        for parameter in self.parameters.values():
             parameter.grad = None
 
     def state(self) -> dict[str, Any]:
-        stale = {name: self.parameters[name].grad for name in self.frozen if self.parameters[name].grad is not None}
-        return {"muon": self.muon.state(), "adamw": self.adamw.state_dict(), "stale": stale}
+        return {"muon": self.muon.state(), "adamw": self.adamw.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self.muon.restore(state["muon"])
         self.adamw.load_state_dict(state["adamw"])
-        for name, gradient in state["stale"].items():
-            self.parameters[name].grad = gradient.to(self.parameters[name].device)
 
 
 def is_orthogonalized(recipe: MuonAdamW, tensor: TensorSpec) -> bool:

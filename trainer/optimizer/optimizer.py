@@ -24,6 +24,10 @@ def make_optimizer_of(recipe: OptimizerRecipe, tensors: Inventory, parameters: M
     """The optimizer that a recipe names."""
     match recipe:
         case MuonAdamW():
+            if recipe.published_stale_gradients:
+                from trainer.optimizer.published_stale_gradients import StaleGradientsOptimizer
+
+                return StaleGradientsOptimizer(recipe, tensors, parameters)
             from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 
             return MuonAdamWOptimizer(recipe, tensors, parameters)

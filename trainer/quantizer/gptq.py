@@ -81,7 +81,11 @@ def spreading(hessian_CC: Tensor, recipe: Gptq) -> Tensor:
         )
     identity_CC = torch.eye(len(hessian_CC), dtype=hessian_CC.dtype, device=hessian_CC.device)
     factor_CC: Tensor = torch.linalg.solve_triangular(root_CC.flip(0, 1), identity_CC, upper=True)
-    return factor_CC.mT @ factor_CC if recipe.published_inverse else factor_CC
+    if recipe.published_inverse:
+        from trainer.quantizer.published_inverse import published_inverse
+
+        return published_inverse(factor_CC)
+    return factor_CC
 
 
 def damped(hessian_CC: Tensor, damping: float) -> Tensor:

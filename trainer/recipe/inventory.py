@@ -14,7 +14,7 @@ from trainer.recipe.embedding import ChannelSmear, GatedSmear, UntiedEmbedding
 from trainer.recipe.local import Dimension, LocalAttention, LocalMlp
 from trainer.recipe.mlp import LeakyReluSquared, SwiGlu
 from trainer.recipe.model import Gpt
-from trainer.recipe.plan import Plan, execution_plan, skip_rows
+from trainer.recipe.plan import Plan, dead_rows, execution_plan, skip_rows
 from trainer.recipe.topology import FlatTopology, LoopedTopology
 
 Group = Literal["embedding", "projection", "attention", "mlp", "control"]
@@ -163,7 +163,8 @@ def execution_tensors(model: Gpt, plan: Plan) -> Iterator[TensorSpec]:
 
 def loop_tensors(topology: LoopedTopology, width: int) -> Iterator[TensorSpec]:
     """The tensors that belong to loops."""
-    blends = topology.loops if topology.published_dead_rows else topology.loops - 1
+    _, dead_blends = dead_rows(topology)
+    blends = topology.loops - 1 + dead_blends
     if topology.blend is not None and blends:
         yield TensorSpec("blends", (blends,), "control")
     if topology.instructions:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from trainer.recipe.model import Gpt
 from trainer.recipe.patterns import pattern_matches
-from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopology
+from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopology, TopologyRecipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,13 +126,13 @@ def looped_visits(model: Gpt, topology: LoopedTopology) -> list[Execution]:
 def looped_visit(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
     """One block in one loop. From the second loop on its output is blended into the stream."""
     is_blended = topology.blend is not None and loop > 0
-    first_row = 0 if topology.published_dead_rows else 1
+    _, dead_blends = dead_rows(topology)
     return Execution(
         block=f"looped.{block}",
         loop=loop,
         rope=rope_use(model, loop),
         instruction=loop if topology.instructions and block == 0 else None,
-        blend=loop - first_row if is_blended else None,
+        blend=loop - 1 + dead_blends if is_blended else None,
     )
 
 
@@ -183,7 +183,9 @@ def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
     """The rotation of an execution; `loop` counts those of a looped block."""
     rope, head_width = model.attention.rope, model.head_width
     if rope.published_truncated:
-        return RopeUse(dims=2 * (head_width // 2 // 2), period_dims=head_width, base=rope.base)
+        from trainer.recipe.published_rope import truncated_rope
+
+        return truncated_rope(head_width, rope.base)
     dims = rope.dims or head_width
     if loop is not None and rope.loop_divisors:
         return RopeUse(dims=dims, period_dims=dims, base=rope.base, divisor=rope.loop_divisors[loop])
@@ -192,10 +194,18 @@ def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
 
 def skip_rows(model: Gpt, plan: Plan) -> int:
     """Rows of skip_weights: executions that take a skip, and the dead rows of a published quirk."""
-    topology = model.topology
+    used = sum(execution.pops_skip is not None for execution in plan)
+    dead_skips, _ = dead_rows(model.topology, used)
+    return used + dead_skips
+
+
+def dead_rows(topology: TopologyRecipe, used_skips: int = 0) -> tuple[int, int]:
+    """Rows of skip weights, and blends, that exist and are never used: none, but for a published quirk."""
     if isinstance(topology, LoopedTopology) and topology.published_dead_rows:
-        return topology.flat_before + topology.flat_after
-    return sum(execution.pops_skip is not None for execution in plan)
+        from trainer.recipe.published_dead_rows import dead_rows_of
+
+        return dead_rows_of(topology, used_skips)
+    return 0, 0
 
 
 def check_plan(plan: Plan) -> None:

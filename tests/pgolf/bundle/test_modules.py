@@ -124,3 +124,23 @@ def test_a_new_import_is_followed(copy: Path) -> None:
 def test_two_seeds_and_names_have_one_code() -> None:
     other = load_spec("quickstart", ["micro"], ["name=other", "seeds=[7]", "recipe.model.width=64"]).spec.recipe
     assert trainer_code(other) == trainer_code(MICRO)
+
+
+QUIRKS = {
+    "published_stale_gradients": "trainer.optimizer.published_stale_gradients",
+    "published_first": "trainer.data.published_first_sequences",
+    "published_inverse": "trainer.quantizer.published_inverse",
+    "published_grid": "trainer.quantizer.published_training_grid",
+    "published_truncated": "trainer.recipe.published_rope",
+    "published_dead_rows": "trainer.recipe.published_dead_rows",
+}
+
+
+@pytest.mark.parametrize("name", sorted(shipped_specs()))
+def test_a_published_quirk_is_in_the_code_of_those_recipes_only_that_name_it(name: str) -> None:
+    recipe = load_spec(name).spec.recipe
+    text = repr(recipe)
+    named = {module for quirk, module in QUIRKS.items() if re.search(rf"{quirk}=(?!False|None)", text)}
+    assert {m for m in trainer_code(recipe).modules if m.rpartition(".")[2].startswith("published_")} == named
+    if name.startswith("pr1579_crawler_d736"):
+        assert bool(named) == (name == "pr1579_crawler_d736"), "the corrected one has no quirk"

@@ -12,7 +12,8 @@ from tests.trainer.quantizer.test_gptq import damage
 from tests.trainer.quantizer.test_gptq import recipe as recipe_of_gptq
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.manifest import read_split
-from trainer.data.sampling import first_sequences, random_sequences
+from trainer.data.published_first_sequences import first_sequences
+from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.model.norm import rms_norm
