@@ -136,6 +136,7 @@ def test_there_is_a_slot_for_attention_optimizer_and_quantizer(pgolf: Pgolf, tmp
     assert [path.name[9:] for path in (run.root / "local").iterdir()] == ["others.py"]
 
 
+@pytest.mark.slow
 def test_two_files_of_one_name_are_two_files(pgolf: Pgolf, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -149,6 +150,7 @@ def test_two_files_of_one_name_are_two_files(pgolf: Pgolf, tmp_path: Path) -> No
     assert len([*(run.root / "local").iterdir()]) == 2
 
 
+@pytest.mark.slow
 def test_a_reference_may_be_a_quantizer_of_ones_own(pgolf: Pgolf, tmp_path: Path) -> None:
     example(tmp_path)
     grid = "bits: {default: 8}, clip: {kind: percentile, percentile: 100}, float_up_to: 0"

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, findings_table, in_time, print_json, say
+from pgolf.cli.described import print_described
 from pgolf.dispatch import with_launcher_findings
-from pgolf.errors import CheckFailed, LauncherError
+from pgolf.errors import CheckFailed, LauncherError, UsageError
 from pgolf.findings import Finding
 from pgolf.launching import load_launcher
 from pgolf.preflight.duration import planned_tokens
@@ -26,9 +27,18 @@ def preflight(
     on: options.On = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_calibrated: Annotated[bool, typer.Option("--calibrate", help="Time real training steps here.")] = False,
+    described: Annotated[
+        Path | None,
+        typer.Option("--describe", metavar="FILE", help="A JSON object with the hyperparameters of a public run."),
+    ] = None,
     is_json: options.Json = False,
 ) -> None:
     """Say whether a spec will fit and be allowed, and what it will take. Exit code 3 if any check fails."""
+    if described is not None:
+        if specs or overlays or assignments:
+            raise UsageError("--describe takes a file in place of a spec; name one or the other")
+        print_described(described, is_json)
+        return
     loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
     examined = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
     if is_json:

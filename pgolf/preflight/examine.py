@@ -13,10 +13,11 @@ from pgolf.data.prepare import ignore_progress
 from pgolf.errors import DataError
 from pgolf.findings import Finding, failures
 from pgolf.preflight import rules
+from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.cost import estimate_usd
 from pgolf.preflight.duration import DurationEstimate, estimate_duration
 from pgolf.preflight.memory import training_memory_bytes
-from pgolf.preflight.size import ByteEstimate, estimate_model_bytes
+from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.identity import spec_sha256
@@ -77,7 +78,7 @@ class Preflight:
         code, model, limit = self.code.bytes, self.model_bytes, self.ruleset.artifact_limit_bytes
         if model is None:
             return {"basis": None, "model_bytes": None, "code_bytes": code, "total_bytes": None, "limit_bytes": limit}
-        interval = {"estimate": model.estimate, "low": model.low, "high": model.high}
+        interval = model.as_json()
         return {
             "basis": model.basis,
             "model_bytes": interval,

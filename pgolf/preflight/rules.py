@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pgolf.data.manifests import Manifest
 from pgolf.findings import Finding, Severity
+from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, training_memory_bytes
-from pgolf.preflight.size import ByteEstimate
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa

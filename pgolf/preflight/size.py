@@ -7,13 +7,11 @@ Huffman code length.
 Source: fitted on public logs of openai/parameter-golf; see docs/results.md for predictions beside real bytes.
 """
 
-import heapq
-from dataclasses import dataclass
-from functools import cache
-from itertools import count, pairwise
-from math import erf, sqrt
+from itertools import pairwise
 from statistics import NormalDist
 
+from pgolf.preflight.byte_estimate import ByteEstimate
+from pgolf.preflight.code_lengths import huffman_bits, largest_code
 from trainer.recipe.codec import Brotli, CodecRecipe, Lzma
 from trainer.recipe.inventory import Inventory, TensorSpec, inventory
 from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
@@ -45,17 +43,6 @@ SMALL, BARELY_TRAINED = 0.12, 0.35
 SMALL_MODEL_WEIGHTS, FEW_STEPS = 5_000_000, 400
 
 
-@dataclass(frozen=True, slots=True)
-class ByteEstimate:
-    """Model bytes before training."""
-
-    estimate: int
-    low: int
-    high: int
-    basis: str
-    """Where it comes from, and why it is as wide as it is."""
-
-
 def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
     """The size of model.bin. Units: bytes."""
     tensors = inventory(recipe.model, recipe.vocabulary_size)
@@ -78,7 +65,7 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     step = step_in_deviations(quantizer, tensor.name, columns)
     if floor := floor_of(quantizer, tensor.name):
         step = max(step, floor / expected_deviation(recipe.optimizer))
-    bits = code_bits(step, levels(quantizer, tensor.name))
+    bits = huffman_bits(step, levels(quantizer, tensor.name))
     return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec, bits)) / 8 + FLOAT16_BYTES * rows
 
 
@@ -93,7 +80,7 @@ def residual_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
 
 def levels(quantizer: Grid, name: str) -> int:
     """Largest code of a tensor."""
-    return (1 << (value_for(quantizer.bits, name) - 1)) - 1
+    return largest_code(value_for(quantizer.bits, name))
 
 
 def step_in_deviations(quantizer: Grid, name: str, columns: int) -> float:
@@ -139,27 +126,6 @@ def codec_bits(codec: CodecRecipe, huffman_bits: float) -> float:
             share = max(0.0, huffman_bits - length) / (next_length - length)
             return loss + share * (next_loss - loss)
     return table[-1][1]
-
-
-@cache
-def code_bits(step: float, largest: int) -> float:
-    """Mean Huffman length of the codes of a unit Gaussian rounded to multiples of `step` and clamped. Units: bits."""
-    edges = [(code + 0.5) * step for code in range(-largest, largest)]
-    cumulative = [0.0, *(0.5 * (1 + erf(edge / sqrt(2))) for edge in edges), 1.0]
-    return huffman_length([high - low for low, high in pairwise(cumulative)])
-
-
-def huffman_length(probabilities: list[float]) -> float:
-    """Expected length of an optimal prefix code. Units: bits."""
-    order = count()
-    heap = [(probability, next(order)) for probability in probabilities if probability > 0]
-    heapq.heapify(heap)
-    length = 0.0
-    while len(heap) > 1:
-        merged = heapq.heappop(heap)[0] + heapq.heappop(heap)[0]
-        length += merged
-        heapq.heappush(heap, (merged, next(order)))
-    return length
 
 
 def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[Margins, str]:

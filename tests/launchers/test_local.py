@@ -48,9 +48,8 @@ def only_run(folder: Path) -> Path:
     return found[0].parent
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=["ctrl-c", "sigterm"]
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+@pytest.mark.slow
 def test_a_signal_leaves_a_run_that_the_same_command_finishes(
     long_run: RunDirectory, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -127,6 +127,7 @@ def test_the_preflight_estimate_holds_for_the_artifact_that_was_made(long_run: R
     assert estimate["code_bytes"] == real["code_bytes"]
 
 
+@pytest.mark.slow
 def test_other_code_is_refused_and_fresh_starts_beside_it(pgolf: Pgolf, tmp_path: Path) -> None:
     arguments = ("run", "quickstart", "--with", "micro", "--json")
     run_dir = Path(pgolf(*arguments).json["runs"][0]["run_dir"])

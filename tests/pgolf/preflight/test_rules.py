@@ -7,9 +7,9 @@ import pytest
 from pgolf.data.manifests import Manifest, Split, TokenizerEntry
 from pgolf.findings import Finding, failures
 from pgolf.preflight import rules
+from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.memory import training_memory_bytes
-from pgolf.preflight.size import ByteEstimate
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.loading import load_spec
 from trainer.recipe.recipe import Recipe

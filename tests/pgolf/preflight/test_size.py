@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgolf.preflight.size import code_bits, estimate_model_bytes, expected_percentile, huffman_length
+from pgolf.preflight.code_lengths import entropy_bits, huffman_bits, huffman_length
+from pgolf.preflight.size import estimate_model_bytes, expected_percentile
 from pgolf.specs.loading import load_spec
 from trainer.codec.container import ModelCard, encode_artifact
 from trainer.quantizer.quantizer import quantize_model
@@ -77,18 +78,18 @@ STUDY = [
 
 
 @pytest.mark.parametrize(("bits", "k", "entropy", "huffman"), STUDY)
-def test_code_bits_are_those_of_the_study(bits: int, k: float, entropy: float, huffman: float) -> None:
+def test_huffman_bits_are_those_of_the_study(bits: int, k: float, entropy: float, huffman: float) -> None:
     largest = 2 ** (bits - 1) - 1
-    assert code_bits(k / largest, largest) == pytest.approx(huffman, abs=1e-3)
-    assert code_bits(k / largest, largest) > entropy
+    assert huffman_bits(k / largest, largest) == pytest.approx(huffman, abs=1e-3)
+    assert entropy_bits(k / largest, largest) == pytest.approx(entropy, abs=1e-3)
 
 
 @pytest.mark.parametrize(("step", "largest"), [(0.4, 7), (1.3, 15), (0.05, 3)])
-def test_code_bits_are_the_huffman_length_of_scipys_gaussian_cells(step: float, largest: int) -> None:
+def test_huffman_bits_are_the_huffman_length_of_scipys_gaussian_cells(step: float, largest: int) -> None:
     edges = np.concatenate(([-np.inf], (np.arange(-largest, largest) + 0.5) * step, [np.inf]))
     cells = [float(mass) for mass in np.diff(stats.norm.cdf(edges))]
     assert sum(cells) == pytest.approx(1)
-    assert code_bits(step, largest) == pytest.approx(huffman_length(cells))
+    assert huffman_bits(step, largest) == pytest.approx(huffman_length(cells))
 
 
 @pytest.mark.parametrize("percentile", [50.0, 90.0, 99.0])
