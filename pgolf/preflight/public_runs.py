@@ -9,22 +9,26 @@ Source: constants fitted on public logs; docs/results.md has the errors.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pgolf.errors import SpecError
 from pgolf.preflight.byte_estimate import ByteEstimate, between
-from pgolf.preflight.code_lengths import entropy_bits, huffman_bits, largest_code
+from pgolf.preflight.code_lengths import (
+    BROTLI_GAIN_BITS,
+    FLOAT16_BYTES,
+    entropy_bits,
+    huffman_bits,
+    largest_code,
+    with_gptq_spread,
+)
 
-# Bits a weight below the Huffman length (brotli) and below the entropy (ZPAQ over transposed streams), on trained
-# weights; rotated weights are nearer to Gaussian.
-BROTLI_GAIN_BITS, ROTATED_GAIN_BITS, ZPAQ_GAIN_BITS = 0.0124, 0.0084, 0.0345
-# What GPTQ adds to the variance of matrices, in variances of the rounding error.
-GPTQ_SPREAD = 0.25
-# Bytes of a float16 scale or vector entry, of an int8 gate weight, of a float16 projection between two widths.
-FLOAT16_BYTES, GATE_BYTES, PROJECTION_BYTES = 1.8, 1.0, 1.31
+# Bits a weight below the Huffman length where weights were rotated and are nearer to Gaussian, and below the entropy
+# with ZPAQ over transposed streams.
+ROTATED_GAIN_BITS, ZPAQ_GAIN_BITS = 0.0084, 0.0345
+# Bytes of an int8 gate weight, and of a float16 weight of a projection between two widths.
+GATE_BYTES, PROJECTION_BYTES = 1.0, 1.31
 # Bits of an entry of the two factors of a low-rank residual, stored in 2 and 4 bits and then compressed.
 TALL_FACTOR_BITS, WIDE_FACTOR_BITS = 1.2, 3.5
 # Half widths of the interval: 95 of 100 public runs of known kinds lie within 0.3 %.
@@ -199,7 +203,7 @@ def part_bytes(part: Part, shape: Hyperparameters, is_zpaq: bool) -> float:
     """Compressed bytes of some matrices and of their row scales."""
     step, largest, is_matrix = part.step, largest_code(part.bits), part.role != "embedding"
     if is_matrix:
-        step /= sqrt(1 + GPTQ_SPREAD * step * step / 12)
+        step = with_gptq_spread(step)
     gain = ROTATED_GAIN_BITS if shape.spinquant_enabled and is_matrix else BROTLI_GAIN_BITS
     bits = entropy_bits(step, largest) - ZPAQ_GAIN_BITS if is_zpaq else huffman_bits(step, largest) - gain
     return part.weights * bits / 8 + FLOAT16_BYTES * part.rows

@@ -1,33 +1,42 @@
-"""Artifact bytes from the spec alone.
-
-With a clip at k standard deviations every row has the same step in units of its own deviation, D = k / levels. The
-codes of a Gaussian row then have a distribution that depends on D only, and neither on the weights' scale nor on how
-they were trained. Brotli and zlib at their best are Huffman coders on such bytes, so that their output is the mean
-Huffman code length.
-Source: fitted on public logs of openai/parameter-golf; see docs/results.md for predictions beside real bytes.
-"""
+"""Artifact bytes from the spec alone: how long the codes of each tensor are, with scales, vectors and container."""
 
 from itertools import pairwise
 from statistics import NormalDist
 
 from pgolf.preflight.byte_estimate import ByteEstimate
-from pgolf.preflight.code_lengths import huffman_bits, largest_code
-from trainer.recipe.codec import Brotli, CodecRecipe, Lzma
+from pgolf.preflight.code_lengths import (
+    BROTLI_GAIN_BITS,
+    FLOAT16_BYTES,
+    entropy_bits,
+    huffman_bits,
+    largest_code,
+    with_gptq_spread,
+)
+from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
 from trainer.recipe.inventory import Inventory, TensorSpec, inventory
 from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
 from trainer.recipe.patterns import value_for
-from trainer.recipe.quantizer import DeviationClip, Grid, PercentileClip, QuantizerRecipe, SearchedClip, is_quantized
+from trainer.recipe.quantizer import (
+    DeviationClip,
+    Gptq,
+    Grid,
+    PercentileClip,
+    QuantizerRecipe,
+    SearchedClip,
+    is_quantized,
+)
 from trainer.recipe.recipe import Recipe
 
-# Bits a weight by which brotli-11 beats the Huffman length on trained weights (442 public runs).
-BROTLI_GAIN_BITS = 0.0108
+# Bits a weight that the column coder stays below the entropy of Gaussian rows, on weights trained here.
+COLUMN_RANGE_GAIN_BITS = 0.04
+# Bits a weight that zstd at its best takes above the Huffman length.
+ZSTD_LOSS_BITS = 0.01
+LossTable = tuple[tuple[float, float], ...]
 # zlib's 15-bit codes, short blocks and matches cost it more the smaller the alphabet: bits a weight above the Huffman
 # length, by that length, measured on Gaussian codes and linear in between.
 ZLIB_LOSS_BITS = ((4.7, 0.45), (5.0, 0.32), (5.7, 0.14), (6.1, 0.08), (6.9, 0.04))
 # The same for LZMA.
 LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
-# Bytes of a float16 scale or value after compression.
-FLOAT16_BYTES = 1.8
 FLOAT32_BYTES = 3.7
 CONTAINER_BYTES = 61
 HEADER_BYTES = 700
@@ -65,8 +74,10 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     step = step_in_deviations(quantizer, tensor.name, columns)
     if floor := floor_of(quantizer, tensor.name):
         step = max(step, floor / expected_deviation(recipe.optimizer))
-    bits = huffman_bits(step, levels(quantizer, tensor.name))
-    return CHECKSUM_BYTES + tensor.size * (bits + codec_bits(recipe.codec, bits)) / 8 + FLOAT16_BYTES * rows
+    if isinstance(quantizer, Gptq) and tensor.group != "embedding":
+        step = with_gptq_spread(step)
+    bits = coded_bits(recipe.codec, step, levels(quantizer, tensor.name))
+    return CHECKSUM_BYTES + tensor.size * bits / 8 + FLOAT16_BYTES * rows
 
 
 def residual_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
@@ -116,14 +127,27 @@ def expected_percentile(percentile: float, columns: int) -> float:
     return NormalDist().inv_cdf((1 + share) / 2)
 
 
-def codec_bits(codec: CodecRecipe, huffman_bits: float) -> float:
-    """Bits a weight above the Huffman length."""
-    if isinstance(codec, Brotli):
-        return -BROTLI_GAIN_BITS
-    table = LZMA_LOSS_BITS if isinstance(codec, Lzma) else ZLIB_LOSS_BITS
+def coded_bits(codec: CodecRecipe, step: float, largest: int) -> float:
+    """Bits a weight, compressed, of Gaussian rows."""
+    huffman = huffman_bits(step, largest)
+    match codec:
+        case ColumnRange():
+            return entropy_bits(step, largest) - COLUMN_RANGE_GAIN_BITS
+        case Brotli():
+            return huffman - BROTLI_GAIN_BITS
+        case Zstd():
+            return huffman + ZSTD_LOSS_BITS
+        case Lzma():
+            return huffman + loss_bits(LZMA_LOSS_BITS, huffman)
+        case Zlib():
+            return huffman + loss_bits(ZLIB_LOSS_BITS, huffman)
+
+
+def loss_bits(table: LossTable, huffman: float) -> float:
+    """Bits a weight above a Huffman length, linear between the entries of a table."""
     for (length, loss), (next_length, next_loss) in pairwise(table):
-        if huffman_bits <= next_length:
-            share = max(0.0, huffman_bits - length) / (next_length - length)
+        if huffman <= next_length:
+            share = max(0.0, huffman - length) / (next_length - length)
             return loss + share * (next_loss - loss)
     return table[-1][1]
 
@@ -147,5 +171,5 @@ def margins_of_method(recipe: Recipe) -> tuple[Margins, str]:
     if not isinstance(recipe.quantizer.clip, DeviationClip):
         return UNKNOWN, "a percentile clip depends on the tails of the trained weights"
     if not isinstance(recipe.codec, Brotli):
-        return UNCALIBRATED, "code lengths of Gaussian rows; zlib and lzma are not calibrated on public runs"
+        return UNCALIBRATED, f"code lengths of Gaussian rows; {recipe.codec.kind} is not calibrated on public runs"
     return KNOWN, "Huffman length of Gaussian rows, calibrated on public runs"

@@ -19,7 +19,7 @@ def test_top_level_names_are_unique_across_the_trainer() -> None:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names[node.name] += 1
             elif isinstance(node, ast.Assign):
-                names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+                names.update(n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name))
     assert [name for name, count in names.items() if count > 1] == []
 
 

@@ -6,11 +6,18 @@ import brotli
 class BrotliCompressor:
     """RFC 7932 with the largest window."""
 
-    def __init__(self, quality: int) -> None:
+    def __init__(self, quality: int = 11) -> None:
         self.quality = quality
 
     def compress(self, data: bytes) -> bytes:
         return bytes(brotli.compress(data, quality=self.quality, lgwin=24))
 
-    def decompress(self, data: bytes) -> bytes:
-        return bytes(brotli.decompress(data))
+    def decompress(self, data: bytes, at_most: int) -> bytes:
+        decompressor = brotli.Decompressor()
+        try:
+            found = bytes(decompressor.process(data, output_buffer_limit=at_most + 1))
+        except brotli.error as error:
+            raise ValueError(str(error)) from error
+        if not decompressor.is_finished():
+            raise ValueError(f"the stream is cut short, or holds more than {at_most:,} bytes")
+        return found

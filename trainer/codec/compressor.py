@@ -1,24 +1,76 @@
-"""The codec slot: bytes to fewer bytes and back."""
+"""The codec slot: streams to fewer bytes and back, and matrices of codes to bytes and back."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from trainer.recipe.codec import Brotli, CodecRecipe, Lzma, Zlib
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
+
+Codes = NDArray[np.int8]
+Shape = tuple[int, int]
 
 
 class Compressor(Protocol):
-    """What the container asks of a codec."""
+    """A codec of bytes."""
 
     def compress(self, data: bytes) -> bytes: ...
-    def decompress(self, data: bytes) -> bytes: ...
+
+    def decompress(self, data: bytes, at_most: int) -> bytes:
+        """What went in; no more than one byte above `at_most` is ever held.
+
+        Raises: ValueError when the bytes are not what this codec writes.
+        """
+        ...
+
+
+class MatrixCoder(Protocol):
+    """A codec of integer matrices."""
+
+    def encode(self, matrices: Sequence[Codes]) -> bytes: ...
+
+    def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
+        """The matrices, which have these shapes.
+
+        Raises: ValueError when the bytes are not matrices of these shapes.
+        """
+        ...
+
+
+class CompressedRows:
+    """Matrices as one stream of bytes, row by row."""
+
+    def __init__(self, compressor: Compressor) -> None:
+        self.compressor = compressor
+
+    def encode(self, matrices: Sequence[Codes]) -> bytes:
+        return self.compressor.compress(b"".join(codes_RC.tobytes() for codes_RC in matrices))
+
+    def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
+        sizes = [rows * columns for rows, columns in shapes]
+        stream = self.compressor.decompress(data, sum(sizes))
+        if len(stream) != sum(sizes):
+            raise ValueError(f"{len(stream):,} codes, expected {sum(sizes):,}")
+        pieces = np.split(np.frombuffer(stream, dtype=np.int8), np.cumsum(sizes)[:-1])
+        return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
 
 
 def make_compressor(recipe: CodecRecipe) -> Compressor:
-    """The codec that a recipe names."""
+    """The codec of bytes that a recipe names."""
     match recipe:
         case Brotli():
             from trainer.codec.brotli import BrotliCompressor
 
             return BrotliCompressor(recipe.quality)
+        case ColumnRange():
+            from trainer.codec.brotli import BrotliCompressor
+
+            return BrotliCompressor()
+        case Zstd():
+            from trainer.codec.zstd import ZstdCompressor
+
+            return ZstdCompressor(recipe.level)
         case Zlib():
             from trainer.codec.zlib import ZlibCompressor
 
@@ -27,3 +79,13 @@ def make_compressor(recipe: CodecRecipe) -> Compressor:
             from trainer.codec.lzma import LzmaCompressor
 
             return LzmaCompressor(recipe.preset)
+
+
+def make_matrix_coder(recipe: CodecRecipe) -> MatrixCoder:
+    """The codec of matrices that a recipe names."""
+    match recipe:
+        case ColumnRange():
+            from trainer.codec.column_range import ColumnRangeCoder
+
+            return ColumnRangeCoder()
+    return CompressedRows(make_compressor(recipe))

@@ -2,16 +2,17 @@
 
     8   magic "PGOLFv1" and a newline
     32  SHA-256 of everything after it
-    1   codec: 0 zlib, 1 brotli, 2 lzma
+    1   codec: 0 zlib, 1 brotli, 2 lzma, 3 zstd, 4 column_range
     16  compressed lengths of four streams, uint32 little-endian
         header   JSON: the card, from which the inventory of tensors follows
-        codes    int8, matrices in the inventory's order, row by row, each followed by its residual's two factors
+        codes    int8, matrices in the inventory's order, each followed by its residual's two factors: row by row
+                 through the codec, or as docs/artifact.md says of column_range
         steps    float16, one a row, in the same order
         floats   float16 or float32, the other tensors, in the inventory's order
     4n  CRC-32 of each tensor as it goes into the streams, uint32 little-endian
 
 The hash says that the file is the one that was written; the CRCs say that this machine's codec library has read it
-back.
+back. A file that somebody else sealed may say anything: nothing is decompressed beyond what its card calls for.
 """
 
 import hashlib
@@ -26,10 +27,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.codec.compressor import make_compressor
+from trainer.codec.compressor import Codes, Shape, make_compressor, make_matrix_coder
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.quantizer import QuantizedModel
-from trainer.recipe.codec import Brotli, CodecRecipe, Lzma, Zlib
+from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
 from trainer.recipe.decode import RecipeRefused, decode_value
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.files import write_whole
@@ -42,6 +43,8 @@ ARTIFACT_MAGIC = b"PGOLFv1\n"
 STREAMS = ("header", "codes", "steps", "floats")
 LENGTHS = struct.Struct(f"<B{len(STREAMS)}I")
 DIGEST_BYTES = 32
+# No card is longer, and no model that a card describes is larger.
+MOST_HEADER_BYTES, MOST_PARAMETERS = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,24 +87,26 @@ def compressed_streams(
     card: ModelCard, model: QuantizedModel, codec: CodecRecipe
 ) -> tuple[dict[str, bytes], list[int]]:
     """The streams by name, and the checksum of each tensor."""
-    pieces: dict[str, list[bytes]] = {stream: [] for stream in STREAMS}
-    residuals = tuple(name for name, matrix in model.matrices.items() if matrix.residual is not None)
-    header = asdict(replace(card, residuals=residuals))
-    pieces["header"].append(json.dumps(header, separators=(",", ":")).encode())
-    checksums = []
+    matrices: list[Codes] = []
+    steps, floats, checksums = [], [], []
     for tensor in card.tensors():
         if is_quantized(card.quantizer, tensor):
             parts = model.matrices[tensor.name].parts()
-            codes = b"".join(raw_bytes(part.codes_RC) for part in parts)
-            steps = b"".join(raw_bytes(part.steps_R) for part in parts)
-            pieces["codes"].append(codes)
-            pieces["steps"].append(steps)
-            checksums.append(zlib.crc32(codes + steps))
+            matrices += [part.codes_RC.numpy() for part in parts]
+            steps.append(b"".join(raw_bytes(part.steps_R) for part in parts))
+            checksums.append(zlib.crc32(b"".join(raw_bytes(part.codes_RC) for part in parts) + steps[-1]))
         else:
-            pieces["floats"].append(raw_bytes(model.floats[tensor.name]))
-            checksums.append(zlib.crc32(pieces["floats"][-1]))
+            floats.append(raw_bytes(model.floats[tensor.name]))
+            checksums.append(zlib.crc32(floats[-1]))
+    residuals = tuple(name for name, matrix in model.matrices.items() if matrix.residual is not None)
+    header = json.dumps(asdict(replace(card, residuals=residuals)), separators=(",", ":")).encode()
     compressor = make_compressor(codec)
-    return {name: compressor.compress(b"".join(parts)) for name, parts in pieces.items()}, checksums
+    return {
+        "header": compressor.compress(header),
+        "codes": make_matrix_coder(codec).encode(matrices),
+        "steps": compressor.compress(b"".join(steps)),
+        "floats": compressor.compress(b"".join(floats)),
+    }, checksums
 
 
 def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
@@ -109,23 +114,44 @@ def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
 
     Raises: ArtifactRefused when a byte is not what was written.
     """
-    body = unseal(path)
+    card, model = decode_model(path)
+    return card, model.dequantize()
+
+
+def decode_model(path: Path) -> tuple[ModelCard, QuantizedModel]:
+    """The card of an artifact, and its codes, steps and floats.
+
+    Raises: ArtifactRefused when a byte is not what was written.
+    """
+    try:
+        number, streams, rest = split_streams(unseal(path))
+        codec = codec_of(number)
+        compressor = make_compressor(codec)
+        card = read_card(compressor.decompress(streams["header"], MOST_HEADER_BYTES))
+        layout = Layout(card)
+        matrices = make_matrix_coder(codec).decode(streams["codes"], layout.shapes)
+        steps = compressor.decompress(streams["steps"], layout.step_bytes)
+        floats = compressor.decompress(streams["floats"], layout.float_bytes)
+        return card, layout.assembled(matrices, steps, floats, rest)
+    except ValueError as error:
+        raise ArtifactRefused(f"{path}: {error}") from error
+
+
+def split_streams(body: bytes) -> tuple[int, dict[str, bytes], bytes]:
+    """The codec's number, the compressed streams and the checksums.
+
+    Raises: ValueError when there are fewer bytes than announced.
+    """
+    if len(body) < LENGTHS.size:
+        raise ValueError("the file ends before its streams")
     number, *lengths = LENGTHS.unpack_from(body)
-    compressor = make_compressor(codec_of(number))
     streams, position = {}, LENGTHS.size
     for name, length in zip(STREAMS, lengths, strict=True):
-        streams[name] = compressor.decompress(body[position : position + length])
+        streams[name] = body[position : position + length]
         position += length
-    card = read_card(streams["header"])
-    tensors = card.tensors()
-    checksums = struct.unpack_from(f"<{len(tensors)}I", body, position)
-    model = QuantizedModel({}, {})
-    cursor = StreamCursor(streams, card.residuals)
-    for tensor, checksum in zip(tensors, checksums, strict=True):
-        if cursor.take(card.quantizer, tensor, model) != checksum:
-            raise ArtifactRefused(f"{path}: {tensor.name} does not match its checksum")
-    cursor.check_exhausted(path)
-    return card, model.dequantize()
+    if position > len(body):
+        raise ValueError(f"its streams want {position - len(body):,} bytes more than there are")
+    return number, streams, body[position:]
 
 
 def unseal(path: Path) -> bytes:
@@ -146,57 +172,86 @@ def unseal(path: Path) -> bytes:
 
 
 def read_card(header: bytes) -> ModelCard:
-    """The card of a decompressed header."""
+    """The card of a decompressed header.
+
+    Raises: ValueError when it is none, or describes no model that can be built.
+    """
     try:
         card: ModelCard = decode_value(ModelCard, json.loads(header), "header")
-    except (ValueError, RecipeRefused) as error:
-        raise ArtifactRefused(f"the artifact's header is not readable: {error}") from error
+        parameters = sum(tensor.size for tensor in card.tensors())
+    except (ValueError, RecipeRefused, RecursionError, ArithmeticError, LookupError) as error:
+        raise ValueError(f"its header is not readable: {error}") from error
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(f"its header describes {parameters:,} parameters, at most {MOST_PARAMETERS:,} are read")
     return card
 
 
-class StreamCursor:
-    """Takes tensors off the decompressed streams, front to back."""
+class Layout:
+    """Where the parts of each tensor of a card lie in its streams."""
 
-    def __init__(self, streams: dict[str, bytes], residuals: tuple[str, ...]) -> None:
-        self.streams, self.residuals = streams, residuals
-        self.positions = dict.fromkeys(streams, 0)
-        self.positions["header"] = len(streams["header"])
+    def __init__(self, card: ModelCard) -> None:
+        self.quantizer, self.residuals = card.quantizer, card.residuals
+        self.tensors = card.tensors()
+        self.float_kind = np.dtype("<f2" if self.quantizer.float_type == "float16" else "<f4")
+        self.shapes = [shape for tensor in self.tensors for shape in self.shapes_of(tensor)]
+        self.step_bytes = 2 * sum(rows for rows, _ in self.shapes)
+        others = [tensor.size for tensor in self.tensors if not is_quantized(self.quantizer, tensor)]
+        self.float_bytes = self.float_kind.itemsize * sum(others)
 
-    def take(self, quantizer: QuantizerRecipe, tensor: TensorSpec, model: QuantizedModel) -> int:
-        """The CRC-32 of the next tensor, which is in `model` afterwards."""
-        if is_quantized(quantizer, tensor):
-            shapes = [tensor.shape, *self.residual_shapes(quantizer, tensor)]
-            codes = [self.array("codes", np.dtype("<i1"), shape) for shape in shapes]
-            steps = [self.array("steps", np.dtype("<f2"), shape[:1]) for shape in shapes]
-            matrix, *factors = (QuantizedMatrix(c, s) for (c, _), (s, _) in zip(codes, steps, strict=True))
-            model.matrices[tensor.name] = replace(matrix, residual=(factors[0], factors[1])) if factors else matrix
-            return zlib.crc32(b"".join(raw for _, raw in (*codes, *steps)))
-        kind = np.dtype("<f2" if quantizer.float_type == "float16" else "<f4")
-        model.floats[tensor.name], raw = self.array("floats", kind, tensor.shape)
-        return zlib.crc32(raw)
-
-    def residual_shapes(self, quantizer: QuantizerRecipe, tensor: TensorSpec) -> list[tuple[int, int]]:
-        """The shapes of the two factors of a tensor's residual, where it has one."""
-        if quantizer.residual is None or tensor.name not in self.residuals:
+    def shapes_of(self, tensor: TensorSpec) -> list[Shape]:
+        """The shapes of a tensor's matrix of codes and of the two factors of its residual; none of what is float."""
+        if not is_quantized(self.quantizer, tensor):
             return []
         rows, columns = tensor.shape
-        rank = min(quantizer.residual.rank, rows, columns)
-        return [(rank, rows), (rank, columns)]
+        if self.quantizer.residual is None or tensor.name not in self.residuals:
+            return [(rows, columns)]
+        rank = min(self.quantizer.residual.rank, rows, columns)
+        return [(rows, columns), (rank, rows), (rank, columns)]
 
-    def array(self, stream: str, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> tuple[Tensor, bytes]:
-        """The next array of a stream and its raw bytes."""
-        size = int(np.prod(shape)) * kind.itemsize
-        start = self.positions[stream]
-        raw = self.streams[stream][start : start + size]
-        if len(raw) != size:
-            raise ArtifactRefused(f"the {stream} stream ends {size - len(raw):,} bytes early")
-        self.positions[stream] = start + size
-        return torch.from_numpy(np.frombuffer(raw, dtype=kind).reshape(shape).copy()), raw
+    def assembled(self, matrices: list[Codes], steps: bytes, floats: bytes, checksums: bytes) -> QuantizedModel:
+        """The tensors, each as its checksum says.
 
-    def check_exhausted(self, path: Path) -> None:
-        for name, stream in self.streams.items():
-            if self.positions[name] != len(stream):
-                raise ArtifactRefused(f"{path}: {len(stream) - self.positions[name]:,} bytes too many in {name}")
+        Raises: ValueError naming the first one that is not, or the stream that is too short or too long.
+        """
+        expected = {"steps": self.step_bytes, "floats": self.float_bytes, "checksums": 4 * len(self.tensors)}
+        for (name, size), found in zip(expected.items(), (steps, floats, checksums), strict=True):
+            if len(found) != size:
+                raise ValueError(f"{len(found):,} bytes of {name}, expected {size:,}")
+        codes, scales, others = iter(matrices), Cursor(steps), Cursor(floats)
+        model = QuantizedModel({}, {})
+        for tensor, checksum in zip(self.tensors, struct.unpack(f"<{len(self.tensors)}I", checksums), strict=True):
+            parts = [(next(codes), scales.take(np.dtype("<f2"), shape[:1])) for shape in self.shapes_of(tensor)]
+            if parts:
+                raw = b"".join(part.tobytes() for column in zip(*parts, strict=True) for part in column)
+                matrix, *factors = (QuantizedMatrix(own_tensor(c), own_tensor(s)) for c, s in parts)
+                residual = (factors[0], factors[1]) if factors else None
+                model.matrices[tensor.name] = replace(matrix, residual=residual)
+            else:
+                values = others.take(self.float_kind, tensor.shape)
+                raw = values.tobytes()
+                model.floats[tensor.name] = own_tensor(values)
+            if zlib.crc32(raw) != checksum:
+                raise ValueError(f"{tensor.name} does not match its checksum")
+        return model
+
+
+class Cursor:
+    """Takes arrays off a stream, front to back."""
+
+    def __init__(self, stream: bytes) -> None:
+        self.stream, self.position = stream, 0
+
+    def take(self, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
+        """The next array of a stream."""
+        size = int(np.prod(shape))
+        array = np.frombuffer(self.stream, kind, size, self.position).reshape(shape)
+        self.position += array.nbytes
+        return array
+
+
+def own_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
+    """A tensor of its own memory."""
+    return torch.from_numpy(array.copy())
 
 
 def raw_bytes(tensor: Tensor) -> bytes:
@@ -213,12 +268,16 @@ def codec_number(codec: CodecRecipe) -> int:
             return 1
         case Lzma():
             return 2
+        case Zstd():
+            return 3
+        case ColumnRange():
+            return 4
 
 
 def codec_of(number: int) -> CodecRecipe:
     """The codec that a byte names; its effort does not matter for reading.
 
-    Raises: ArtifactRefused for a byte that names none.
+    Raises: ValueError for a byte that names none.
     """
     match number:
         case 0:
@@ -227,4 +286,8 @@ def codec_of(number: int) -> CodecRecipe:
             return Brotli(kind="brotli")
         case 2:
             return Lzma(kind="lzma")
-    raise ArtifactRefused(f"codec {number} is not known to this version")
+        case 3:
+            return Zstd(kind="zstd")
+        case 4:
+            return ColumnRange(kind="column_range")
+    raise ValueError(f"codec {number} is not known to this version")

@@ -4,7 +4,9 @@ import hashlib
 import json
 import random
 import struct
+import tracemalloc
 import zlib
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,11 +15,21 @@ import numpy as np
 import pytest
 import torch
 
+from pgolf.specs.loading import load_spec
 from tests.trainer.small import awake_model, small_recipe
-from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
+from trainer.codec.compressor import make_compressor
+from trainer.codec.container import ModelCard, decode_artifact, encode_artifact, read_card
 from trainer.quantizer.quantizer import quantize_model
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import ArtifactRefused
+
+CODECS = [
+    "{kind: brotli, quality: 5}",
+    "{kind: zlib}",
+    "{kind: lzma}",
+    "{kind: zstd, level: 3}",
+    "{kind: column_range}",
+]
 
 
 def card_of(recipe: Recipe) -> ModelCard:
@@ -38,7 +50,7 @@ def written(path: Path, **changes: object) -> tuple[ModelCard, dict[str, torch.T
     return card, quantized.dequantize(), sizes
 
 
-@pytest.mark.parametrize("codec", ["{kind: brotli, quality: 5}", "{kind: zlib, level: 9}"])
+@pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("float_type", ["float16", "float32"])
 def test_every_tensor_and_the_card_come_back(tmp_path: Path, codec: str, float_type: str) -> None:
     path = tmp_path / "model.bin"
@@ -108,3 +120,66 @@ def test_a_tensor_that_reads_back_otherwise_than_it_was_written_is_named(tmp_pat
     path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(body).digest() + body)
     with pytest.raises(ArtifactRefused, match=r"embedding\.tokens does not match its checksum"):
         decode_artifact(path)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_thousand_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Path, codec: str) -> None:
+    """What a stranger may send: the hash is right, and everything else may be wrong."""
+    path = tmp_path / "model.bin"
+    _, weights, _ = written(path, codec=codec)
+    body, chooser = path.read_bytes()[40:], random.Random(codec)
+    refused = 0
+    for _ in range(1000):
+        mutated = mutation(body, chooser)
+        path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(mutated).digest() + mutated)
+        try:
+            _, weights_back = decode_artifact(path)
+        except ArtifactRefused as refusal:
+            assert str(path) in str(refusal)
+            refused += 1
+        else:
+            assert weights_back.keys() == weights.keys()
+            assert all(torch.equal(weights[name], weights_back[name]) for name in weights), "another score"
+    assert refused > 900
+
+
+def mutation(body: bytes, chooser: random.Random) -> bytes:
+    """A body with some bits flipped, bytes missing, doubled or overwritten, more often near the front."""
+    start = int(len(body) * chooser.random() ** 3)
+    length = chooser.choice([1, 1, 2, 4, 64])
+    match chooser.randrange(4):
+        case 0:
+            changed = bytes([body[start] ^ 1 << chooser.randrange(8)])
+            return body[:start] + changed + body[start + 1 :]
+        case 1:
+            return body[:start] + body[start + length :]
+        case 2:
+            return body[:start] + body[start : start + length] + body[start:]
+        case _:
+            return body[:start] + chooser.randbytes(length) + body[start + length :]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_streams_that_would_fill_memory_are_refused_before_they_do(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "model.bin"
+    written(path, codec=codec)
+    body = bytearray(path.read_bytes()[40:])
+    kind = make_compressor(load_spec("quickstart", [], [f"recipe.codec={codec}"]).spec.recipe.codec)
+    bomb = kind.compress(bytes(50_000_000))
+    number, header, codes, steps, floats = struct.unpack_from("<B4I", body)
+    begin = 17 + header + codes
+    forged = struct.pack("<B4I", number, header, codes, len(bomb), floats)
+    forged += bytes(body[17:begin]) + bomb + bytes(body[begin + steps :])
+    path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(forged).digest() + forged)
+    tracemalloc.start()
+    with pytest.raises(ArtifactRefused, match=r"more than|bytes of steps"):
+        decode_artifact(path)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+def test_a_card_of_a_trillion_parameters_is_refused(tmp_path: Path) -> None:
+    card, _, _ = written(tmp_path / "model.bin")
+    header = json.dumps(asdict(replace(card, vocabulary_size=10**10))).encode()
+    with pytest.raises(ValueError, match="parameters, at most"):
+        read_card(header)

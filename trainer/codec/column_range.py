@@ -1,0 +1,252 @@
+"""Column-adaptive range coding of integer matrices.
+
+Codes of a clip at k standard deviations are close to Gaussian, and a byte coder spends on them what a Huffman code of
+one histogram would. But columns differ: an input that the layer hardly uses has small weights. Here each code is coded
+by a histogram of codes whose columns have so far been as wide as its own. Encoder and decoder learn both, the widths
+and the histograms, from what they have already seen, so that nothing is sent beside the codes.
+
+Contexts are found by integer arithmetic alone, and histograms are counts, so that every machine finds the same ones;
+constriction turns counts into a range coder's intervals.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+
+import brotli
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Symbols = NDArray[np.int32]
+Exchange = Callable[[Symbols, "constriction.stream.model.Categorical"], Symbols]
+
+# Each matrix: how it is coded, its largest code, and the bytes that follow.
+PREFIX = struct.Struct("<BBI")
+COLUMNS, CENTRED_COLUMNS, BROTLI_ROWS, BROTLI_COLUMNS = range(4)
+# A row is coded with what the rows before it have taught; the more of them, the less another one teaches.
+ROWS_TAUGHT_BY, MOST_ROWS = 8, 32
+# Widths are means of |code| in 64ths, drawn towards the matrix's mean as if by so many rows more.
+WIDTH_UNIT, PRIOR_ROWS = 64, 6
+# What a seen code adds to its histogram, beside the 1 that every code starts with; how far counts may grow.
+SEEN, MOST_COUNTS = 32, 1 << 22
+# A new context starts from its nearest neighbour's histogram, weighed as so many codes.
+NEIGHBOURS, INHERITED = 2, 16
+# Brotli at its best is slow; it is tried where its fast level comes this close.
+FAST_QUALITY, WORTH_TRYING = 5, 1.03
+
+
+def width_limits() -> Integers:
+    """Where one context ends and the next begins: steps of a fifth."""
+    limits = [WIDTH_UNIT // 2]
+    while limits[-1] < WIDTH_UNIT * 256:
+        limits.append(limits[-1] * 6 // 5)
+    return np.array(limits)
+
+
+class ColumnWidths:
+    """What the rows so far say of each column."""
+
+    def __init__(self, columns: int, largest: int) -> None:
+        self.rows = 0
+        self.sizes_C = np.zeros(columns, np.int64)
+        self.sums_C = np.zeros(columns, np.int64)
+        self.limits = width_limits()
+        self.expected = WIDTH_UNIT * largest // 16
+
+    def contexts(self) -> Integers:
+        """The context of each column. Shapes: (C,)."""
+        prior = WIDTH_UNIT * int(self.sizes_C.sum()) // (self.rows * len(self.sizes_C)) if self.rows else self.expected
+        width_C = (WIDTH_UNIT * self.sizes_C + PRIOR_ROWS * prior) // (self.rows + PRIOR_ROWS)
+        return np.searchsorted(self.limits, width_C, side="right")
+
+    def centres(self) -> Integers:
+        """The mean code of each column, rounded half up. Shapes: (C,)."""
+        return (2 * self.sums_C + self.rows) // (2 * self.rows) if self.rows else self.sums_C
+
+    def learn(self, codes_RC: Integers, deviations_RC: Integers) -> None:
+        self.rows += len(codes_RC)
+        self.sizes_C += np.abs(deviations_RC).sum(0)
+        self.sums_C += codes_RC.sum(0)
+
+
+class Histograms:
+    """How often each code was seen, by context."""
+
+    def __init__(self, symbols: int) -> None:
+        self.symbols = symbols
+        self.counts: dict[int, Integers] = {}
+
+    def of(self, context: int) -> Integers:
+        if context not in self.counts:
+            near = [known for known in self.counts if abs(known - context) <= NEIGHBOURS]
+            if near:
+                counts_S = self.counts[min(near, key=lambda known: (abs(known - context), known))]
+                inherited_S = counts_S * (INHERITED * SEEN) // int(counts_S.sum())
+                self.counts[context] = np.maximum(1, inherited_S)
+            else:
+                self.counts[context] = np.ones(self.symbols, np.int64)
+        return self.counts[context]
+
+    def learn(self, context: int, symbols: Symbols) -> None:
+        counts_S = self.counts[context] + SEEN * np.bincount(symbols, minlength=self.symbols)
+        self.counts[context] = (counts_S + 1) // 2 if counts_S.sum() > MOST_COUNTS else counts_S
+
+    def copy(self) -> "Histograms":
+        """Histograms that learn without these."""
+        copied = Histograms(self.symbols)
+        copied.counts = dict(self.counts)
+        return copied
+
+
+class ColumnRangeCoder:
+    """Matrices one after the other; those of one largest code share their histograms."""
+
+    def encode(self, matrices: Sequence[NDArray[np.int8]]) -> bytes:
+        """Each matrix in whichever way takes fewest bytes."""
+        learned: dict[tuple[int, int], Histograms] = {}
+        pieces = []
+        for codes_RC in matrices:
+            method, largest, payload = smallest(codes_RC, learned)
+            pieces += [PREFIX.pack(method, largest, len(payload)), payload]
+        return b"".join(pieces)
+
+    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.int8]]:
+        """The matrices.
+
+        Raises: ValueError when the bytes are not matrices of these shapes.
+        """
+        learned: dict[tuple[int, int], Histograms] = {}
+        matrices, position = [], 0
+        for shape in shapes:
+            if position + PREFIX.size > len(data):
+                raise ValueError("the codes end early")
+            method, largest, length = PREFIX.unpack_from(data, position)
+            position += PREFIX.size
+            matrices.append(decoded(data[position : position + length], method, largest, shape, learned))
+            position += length
+        if position != len(data):
+            raise ValueError(f"{len(data) - position:,} bytes of codes too many")
+        return matrices
+
+
+def smallest(
+    codes_RC: NDArray[np.int8], learned: dict[tuple[int, int], Histograms]
+) -> tuple[int, int, bytes]:  # fmt: skip
+    """Method, largest code and bytes of a matrix; its histograms have learned from it."""
+    largest = max(1, int(np.abs(codes_RC.astype(np.int64)).max(initial=0)))
+    tried = {}
+    for method in (COLUMNS, CENTRED_COLUMNS) if is_off_centre(codes_RC) else (COLUMNS,):
+        histograms = histograms_of(learned, method, largest).copy()
+        tried[method] = range_coded(codes_RC, method, largest, histograms), histograms
+    method = min(tried, key=lambda method: len(tried[method][0]))
+    payload, histograms = tried[method]
+    for other, turned_RC in ((BROTLI_ROWS, codes_RC), (BROTLI_COLUMNS, codes_RC.T)):
+        stream = turned_RC.tobytes()
+        if len(brotli.compress(stream, quality=FAST_QUALITY, lgwin=24)) < WORTH_TRYING * len(payload):
+            compressed = bytes(brotli.compress(stream, quality=11, lgwin=24))
+            if len(compressed) < len(payload):
+                method, payload = other, compressed
+    if method in tried:
+        learned[method, largest] = histograms
+    return method, largest, payload
+
+
+def is_off_centre(codes_RC: NDArray[np.int8]) -> bool:
+    """Whether some column's mean is another code than 0, as in embeddings, whose rare rows have all stayed alike."""
+    return bool(len(codes_RC) and (2 * np.abs(codes_RC.sum(0, dtype=np.int64)) >= len(codes_RC)).any())
+
+
+def histograms_of(learned: dict[tuple[int, int], Histograms], method: int, largest: int) -> Histograms:
+    """The histograms of a method and a largest code, new where there are none."""
+    reach = 2 * largest if method == CENTRED_COLUMNS else largest
+    return learned.setdefault((method, largest), Histograms(2 * reach + 1))
+
+
+def range_coded(codes_RC: NDArray[np.int8], method: int, largest: int, histograms: Histograms) -> bytes:
+    """The range coder's bytes."""
+    encoder = constriction.stream.queue.RangeEncoder()
+
+    def put(symbols: Symbols, model: "constriction.stream.model.Categorical") -> Symbols:
+        encoder.encode(symbols, model)
+        return symbols
+
+    walk(codes_RC.astype(np.int64), method, largest, histograms, put)
+    return bytes(encoder.get_compressed().astype("<u4").tobytes())
+
+
+def decoded(
+    payload: bytes, method: int, largest: int, shape: tuple[int, int], learned: dict[tuple[int, int], Histograms]
+) -> NDArray[np.int8]:
+    """A matrix from its bytes.
+
+    Raises: ValueError when they are none.
+    """
+    if method in (BROTLI_ROWS, BROTLI_COLUMNS):
+        return brotli_decoded(payload, shape, method)
+    if method > BROTLI_COLUMNS or not 1 <= largest <= 128 or len(payload) % 4:
+        raise ValueError(f"a matrix coded in way {method} with codes up to {largest} in {len(payload)} bytes")
+    decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
+
+    def take(symbols: Symbols, model: "constriction.stream.model.Categorical") -> Symbols:
+        try:
+            found: Symbols = decoder.decode(model, len(symbols))
+        except AssertionError as error:  # constriction's word for bytes that no encoder writes
+            raise ValueError(str(error)) from error
+        return found
+
+    codes_RC = np.zeros(shape, np.int64)
+    walk(codes_RC, method, largest, histograms_of(learned, method, largest), take)
+    return codes_RC.astype(np.int8)
+
+
+def brotli_decoded(payload: bytes, shape: tuple[int, int], method: int) -> NDArray[np.int8]:
+    """A matrix that brotli coded better."""
+    from trainer.codec.brotli import BrotliCompressor
+
+    stream = BrotliCompressor().decompress(payload, shape[0] * shape[1])
+    if len(stream) != shape[0] * shape[1]:
+        raise ValueError(f"{len(stream):,} codes, expected {shape[0] * shape[1]:,}")
+    codes = np.frombuffer(stream, dtype=np.int8)
+    return codes.reshape(shape) if method == BROTLI_ROWS else codes.reshape(shape[::-1]).T.copy()
+
+
+def walk(codes_RC: Integers, method: int, largest: int, histograms: Histograms, exchange: Exchange) -> None:
+    """Nothing; all codes have gone through `exchange`, which writes those that are there or reads those that are not.
+
+    The one walk serves both directions, so that they cannot disagree.
+    """
+    widths = ColumnWidths(codes_RC.shape[1], largest)
+    reach = (histograms.symbols - 1) // 2
+    for rows in row_blocks(len(codes_RC)):
+        centre_C = widths.centres() if method == CENTRED_COLUMNS else np.zeros(codes_RC.shape[1], np.int64)
+        context_C = widths.contexts()
+        order_C = np.argsort(context_C, kind="stable")
+        deviations_CR = (codes_RC[rows] - centre_C)[:, order_C].T.copy()
+        for context, columns in runs(context_C[order_C]):
+            part_CR = deviations_CR[columns]
+            model = constriction.stream.model.Categorical(histograms.of(context).astype(np.float64), perfect=False)
+            symbols = exchange((part_CR.ravel() + reach).astype(np.int32), model)
+            histograms.learn(context, symbols)
+            deviations_CR[columns] = symbols.reshape(part_CR.shape) - reach
+        deviations_RC = np.empty_like(deviations_CR.T)
+        deviations_RC[:, order_C] = deviations_CR.T
+        codes_RC[rows] = deviations_RC + centre_C
+        widths.learn(codes_RC[rows], deviations_RC)
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """Rows that are coded with one state of knowledge."""
+    start = 0
+    while start < rows:
+        stop = min(rows, start + max(1, min(MOST_ROWS, start // ROWS_TAUGHT_BY)))
+        yield slice(start, stop)
+        start = stop
+
+
+def runs(sorted_C: Integers) -> Iterator[tuple[int, slice]]:
+    """Each value of a sorted array, and where it stands."""
+    edges = [0, *(np.flatnonzero(np.diff(sorted_C)) + 1).tolist(), len(sorted_C)]
+    for start, stop in pairwise(edges):
+        yield int(sorted_C[start]), slice(start, stop)

@@ -1,0 +1,21 @@
+"""Zstandard."""
+
+import zstandard
+
+
+class ZstdCompressor:
+    """RFC 8878."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def compress(self, data: bytes) -> bytes:
+        return zstandard.ZstdCompressor(level=self.level).compress(data)
+
+    def decompress(self, data: bytes, at_most: int) -> bytes:
+        try:
+            if zstandard.frame_content_size(data) > at_most:
+                raise ValueError(f"the stream holds more than {at_most:,} bytes")
+            return zstandard.ZstdDecompressor().decompress(data, max_output_size=at_most + 1)
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
