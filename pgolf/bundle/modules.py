@@ -7,6 +7,7 @@ of an `if` that asks for a published quirk which the recipe does not name.
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -31,19 +32,22 @@ class TrainerCode:
     """Of names and contents."""
     bytes: int
     """Of the source files as they are."""
+    libraries: tuple[str, ...]
+    """Packages beside the standard library that they import, sorted."""
 
 
 def trainer_code(recipe: Recipe) -> TrainerCode:
     """The code that this recipe runs."""
     used = names_in_use(recipe)
-    names = tuple(sorted(reachable(ROOT, used)))
-    files = {name: module_file(name) for name in names}
+    trees = reachable(ROOT, used)
+    files = {name: module_file(name) for name in sorted(trees)}
     files |= {f"local.{code.class_name}": Path(code.file) for code in local_codes(recipe)}
     contents = [file.read_bytes() for file in files.values()]
     digest = hashlib.sha256()
     for name, content in zip(files, contents, strict=True):
         digest.update(f"{name} {len(content)}\n".encode() + content)
-    return TrainerCode(tuple(files), digest.hexdigest(), sum(map(len, contents)))
+    libraries = {library for tree in trees.values() for library in imported_libraries(tree, used)}
+    return TrainerCode(tuple(files), digest.hexdigest(), sum(map(len, contents)), tuple(sorted(libraries)))
 
 
 def components(value: Any) -> Iterator[Any]:
@@ -63,26 +67,35 @@ def names_in_use(recipe: Recipe) -> set[str]:
     return used
 
 
-def reachable(root: str, used: set[str]) -> set[str]:
-    """Names of the modules that `root` imports, directly or not, itself included."""
-    found: set[str] = set()
+def reachable(root: str, used: set[str]) -> dict[str, ast.Module]:
+    """Syntax trees, by name, of the modules that `root` imports, directly or not, itself included."""
+    found: dict[str, ast.Module] = {}
     waiting = [root]
     while waiting:
         name = waiting.pop()
         if name not in found:
-            found.add(name)
-            tree = ast.parse(module_file(name).read_bytes(), name)
-            waiting += imported_modules(tree, used)
+            found[name] = ast.parse(module_file(name).read_bytes(), name)
+            waiting += [module for module in imported(found[name], used) if module.startswith("trainer.")]
     return found
 
 
-def imported_modules(node: ast.AST, used: set[str]) -> Iterator[str]:
-    """Trainer modules imported below a node, without those in branches that this recipe cannot enter."""
-    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("trainer."):
+def imported_libraries(tree: ast.Module, used: set[str]) -> Iterator[str]:
+    """Packages that are neither the trainer nor the standard library."""
+    for module in imported(tree, used):
+        package = module.partition(".")[0]
+        if package != "trainer" and package not in sys.stdlib_module_names:
+            yield package
+
+
+def imported(node: ast.AST, used: set[str]) -> Iterator[str]:
+    """Modules imported below a node, without those in branches that this recipe cannot enter."""
+    if isinstance(node, ast.ImportFrom):
         yield str(node.module)
+    elif isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
     if not is_excluded(node, used):
         for child in ast.iter_child_nodes(node):
-            yield from imported_modules(child, used)
+            yield from imported(child, used)
 
 
 def is_excluded(node: ast.AST, used: set[str]) -> bool:

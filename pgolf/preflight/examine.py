@@ -103,6 +103,7 @@ def examine(
     known = Preflight(
         spec=spec, ruleset=ruleset, located=located, code=trainer_code(spec.recipe), findings=[present]
     )  # fmt: skip
+    known = known.with_findings([rules.libraries(known.code.libraries, spec.launch.on)])
     recipe = resolve_vocabulary(spec.recipe, located, ruleset)
     if recipe is None:
         message = "the vocabulary size is known neither here nor to the rules"

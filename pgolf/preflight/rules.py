@@ -1,6 +1,8 @@
 """The rules of preflight: each looks at numbers and gives one finding."""
 
 import shutil
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from pgolf.data.manifests import Manifest
@@ -20,6 +22,15 @@ GPU_MEMORY_BYTES = {"A100": 80e9, "H100": 80e9, "H200": 141e9, "B200": 192e9, "L
 RESERVE_DISK_BYTES = 100_000_000
 # The estimate of activations is rough; beyond this factor no error in it helps.
 HOPELESS_MEMORY = 4
+
+
+def libraries(names: Sequence[str], launcher: str) -> Finding:
+    """Whether what the trainer imports is installed; elsewhere the launcher says so."""
+    missing = [name for name in names if find_spec(name) is None]
+    if not missing:
+        return Finding("pass", "libraries", f"{', '.join(names)} are installed")
+    message = f"this recipe needs {', '.join(missing)}, not installed here"
+    return Finding("fail" if launcher == "local" else "warn", "libraries", message, f"pip install {' '.join(missing)}")
 
 
 def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Finding:
