@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from trainer.evaluation.scoring import WindowScorer
-from trainer.evaluation.windows import Window, document_spans
+from trainer.evaluation.windows import Window, document_spans, window_from
 from trainer.model.linear import linear
 from trainer.recipe.evaluation import DocumentLora
 from trainer.recipe.inventory import MATRIX_GROUPS, inventory
@@ -97,11 +97,12 @@ class DocumentLearner:
             eps=recipe.epsilon,
             weight_decay=recipe.weight_decay,
         )
-        learns = stop - start >= recipe.shortest
-        for window in chunk_windows(recipe, start, stop):
+        for first in range(start, stop, recipe.chunk_tokens):
+            end = first + recipe.chunk_tokens
+            window = window_from(first, recipe.chunk_tokens, max(start, end - recipe.window), stop, len(ledger.nats))
             with self.additions, torch.no_grad():
                 ledger.commit(window.first_target, self.scorer.nats([window]))
-            if learns and window.start + window.length < stop:
+            if end < stop:
                 self.learn(window, optimizer)
         self.scorer.on_progress(ledger.committed)
 
@@ -115,13 +116,3 @@ class DocumentLearner:
             logits_1TV = self.scorer.model(tokens_1T[:, :-1], last=window.scored)
         F.cross_entropy(logits_1TV.flatten(0, 1), tokens_1T[0, -window.scored :]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-
-
-def chunk_windows(recipe: DocumentLora, start: int, stop: int) -> list[Window]:
-    """Windows that score a document in chunks, each with as much of the document before it as fits."""
-    windows = []
-    for first in range(start, stop, recipe.chunk_tokens):
-        end = min(first + recipe.chunk_tokens, stop)
-        begin = max(start, end - recipe.window)
-        windows.append(Window(begin, end - begin, end - first))
-    return windows

@@ -71,13 +71,13 @@ class WindowScorer:
         batches = same_shape_batches(iter(ordered), PASS_TOKENS[world.device.type])
         while shared := list(islice(batches, world.size)):
             mine = self.nats(shared[min(world.rank, len(shared) - 1)])
-            lengths = [sum(window.scored for window in batch) for batch in shared]
+            lengths = [sum(window.kept for window in batch) for batch in shared]
             for batch, nats in zip(shared, world.gather(mine, lengths), strict=False):
                 ledger.commit(batch[0].first_target, nats)
             self.on_progress(ledger.committed)
 
     def nats(self, batch: list[Window]) -> NDArray[np.float32]:
-        """Nats of the targets that the windows score, in order. Logits are made for these targets only."""
+        """Nats of the targets that count, in order. Logits are made for the targets that the windows score."""
         tokens, device, scored = self.ledger.tokens, self.world.device, batch[0].scored
         x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(device)
         y_BT = torch.stack([as_tensor(tokens, w.first_target + 1, scored) for w in batch]).to(device)
@@ -86,7 +86,8 @@ class WindowScorer:
         if self.temperature != 1.0:
             logits_BTV = logits_BTV / self.temperature
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten(), reduction="none")
-        return np.asarray(nats.float().cpu().numpy(), dtype=np.float32)
+        nats_BT = np.asarray(nats.float().cpu().numpy(), dtype=np.float32).reshape(len(batch), scored)
+        return np.concatenate([row[: window.kept] for row, window in zip(nats_BT, batch, strict=True)])
 
 
 def same_shape_batches(ordered: Iterator[Window], pass_tokens: int) -> Iterator[list[Window]]:

@@ -1,18 +1,21 @@
 """Which window scores which targets."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from trainer.recipe.evaluation import Chunked, Documents, Sliding
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A forward pass over the input tokens start .. start + length - 1, whose last `scored` targets count."""
+    """A forward pass over the input tokens start .. start + length - 1, of whose last `scored` targets the first `kept`
+    count.
+    """
 
     start: int
     length: int
     scored: int
+    kept: int
 
     @property
     def first_target(self) -> int:
@@ -28,13 +31,12 @@ def windows(recipe: Chunked | Sliding | Documents, targets: int, begins: Sequenc
         case Chunked():
             for start in range(0, targets, recipe.window):
                 length = min(recipe.window, targets - start)
-                yield Window(start, length, length)
+                yield Window(start, length, length, length)
         case Sliding():
             yield from sliding_windows(recipe.window, recipe.stride, targets)
         case Documents():
             for start, stop in document_spans(begins, targets):
-                for window in sliding_windows(recipe.window, recipe.stride, stop - start):
-                    yield replace(window, start=start + window.start)
+                yield from document_windows(recipe.window, recipe.stride, start, stop, targets)
 
 
 def document_spans(begins: Sequence[int], targets: int) -> Iterator[tuple[int, int]]:
@@ -51,9 +53,30 @@ def sliding_windows(window: int, stride: int, targets: int) -> Iterator[Window]:
     The last one ends at the last target and scores what is left; the published loops score its targets up to 31 times.
     """
     first = min(window, targets)
-    yield Window(0, first, first)
+    yield Window(0, first, first, first)
     scored = first
     while scored < targets:
         new = min(stride, targets - scored)
         scored += new
-        yield Window(scored - window, window, new)
+        yield Window(scored - window, window, new, new)
+
+
+def document_windows(window: int, stride: int, start: int, stop: int, targets: int) -> Iterator[Window]:
+    """Windows over one document, the targets start .. stop - 1 of a stream: they double until one is full, then each
+    scores `stride` more.
+
+    No window's place or shape depends on where the document ends, for that is known only after what it scores. The
+    last one looks beyond, where no score that counts comes from.
+    """
+    first = start
+    while first < stop:
+        seen = first - start
+        new = min(max(stride, seen), window - seen) if seen < window else stride
+        yield window_from(first, new, max(start, first + new - window), stop, targets)
+        first += new
+
+
+def window_from(first: int, new: int, begin: int, stop: int, targets: int) -> Window:
+    """A window that begins at `begin` and scores `new` targets from the first one on; those before `stop` count."""
+    end = min(first + new, targets)
+    return Window(begin, end - begin, end - first, min(end, stop) - first)

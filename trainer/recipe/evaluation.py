@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from trainer.recipe.patterns import check_pattern_names
 from trainer.recipe.quantizer import QuantizerRecipe
-from trainer.recipe.strict import CHECKED, Count, NonNegative, OpenFraction, Positive, RecipeConflict, Whole
+from trainer.recipe.strict import CHECKED, Count, NonNegative, OpenFraction, Positive, RecipeConflict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,8 +170,6 @@ class DocumentLora(Protocol):
     """Denominator floor."""
     weight_decay: NonNegative = 0.5
     """Decoupled decay."""
-    shortest: Whole = 0
-    """Documents of fewer targets are scored without learning."""
 
     def __post_init__(self) -> None:
         check_names(self.references)

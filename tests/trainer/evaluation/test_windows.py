@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.evaluation.windows import windows
-from trainer.recipe.evaluation import Chunked, Sliding
+from trainer.recipe.evaluation import Chunked, Documents, Sliding
 
 
 @given(st.integers(1, 300), st.integers(1, 40))
@@ -24,5 +24,20 @@ def test_sliding_windows_cover_every_target_once_with_full_context(
     assert all(w.length == window and w.scored <= stride for w in found[1:])
 
 
+@given(st.integers(1, 300), st.integers(1, 40), st.data())
+def test_document_windows_cover_every_target_once_and_see_no_other_document(
+    targets: int, window: int, data: st.DataObject
+) -> None:
+    stride = data.draw(st.integers(1, window))
+    begins = sorted({0, *data.draw(st.lists(st.integers(0, targets)))})
+    found = list(windows(Documents(kind="document", window=window, stride=stride), targets, begins))
+    assert [i for w in found for i in covered(w)] == list(range(targets))
+    for each in found:
+        own = max(begin for begin in begins if begin <= each.first_target)
+        assert own <= each.start and each.length <= window and each.start + each.length <= targets
+        context = each.first_target - each.start
+        assert each.start == own or context >= window - stride, "as much of its document as a window holds"
+
+
 def covered(window) -> range:  # type: ignore[no-untyped-def]
-    return range(window.first_target, window.first_target + window.scored)
+    return range(window.first_target, window.first_target + window.kept)
