@@ -73,10 +73,13 @@ def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]
 
     Raises: UsageError naming the first change that concerns training itself.
     """
+    recipe = read_json(parent.files.spec)["recipe"]
     loaded = load_spec_of_run(parent.files.spec, overlays, assignments)
-    before, after = (
-        trained_part(recipe) for recipe in (read_json(parent.files.spec)["recipe"], recipe_json(loaded.spec.recipe))
-    )
+    if rounding_in_training(recipe_json(loaded.spec.recipe)) == {"kind": "none"}:
+        # Another quantizer says nothing of the rounding that training saw; what it was, it stays.
+        rounding = f"recipe.quantizer.training={json.dumps(rounding_in_training(recipe))}"
+        loaded = load_spec_of_run(parent.files.spec, overlays, [*assignments, rounding])
+    before, after = trained_part(recipe), trained_part(recipe_json(loaded.spec.recipe))
     for slot in after:
         if before.get(slot) != after[slot]:
             key, old, new = first_difference(f"recipe.{slot}", before.get(slot), after[slot])
@@ -89,10 +92,14 @@ def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]
 
 def trained_part(recipe: dict[str, Any]) -> dict[str, Any]:
     """What of a recipe the weights depend on: all slots but the last ones, and the rounding that training has seen."""
-    rounding = recipe["quantizer"].get("training", {"kind": "none"})
-    return {slot: value for slot, value in recipe.items() if slot not in AFTER_TRAINING} | {
-        "quantizer.training": rounding
-    }
+    slots = {slot: value for slot, value in recipe.items() if slot not in AFTER_TRAINING}
+    return slots | {"quantizer.training": rounding_in_training(recipe)}
+
+
+def rounding_in_training(recipe: dict[str, Any]) -> dict[str, Any]:
+    """How weights were rounded while they were trained."""
+    rounding: dict[str, Any] = recipe["quantizer"].get("training", {"kind": "none"})
+    return rounding
 
 
 def first_difference(path: str, before: Any, after: Any) -> tuple[str, Any, Any]:

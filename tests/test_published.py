@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import trainer.train as train_module
+from pgolf.preflight import rules
 from pgolf.preflight.examine import examine
 from pgolf.preflight.prepared import run_documents
+from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec, shipped_specs
 from tests.conftest import Pgolf
@@ -208,6 +210,7 @@ def test_adaptation_learns_as_many_parameters_as_the_logs_print() -> None:
         "pr1817_crawler_d832": 32_204_852,
         "pr927_recursive": 23_134_306,
     }
+    learning["pr861_int5_qat_unet"] = 17_301_504 + 2 * 11 * 512 + 33_792 + 3  # by name, as no log prints it
     for name, expected in learning.items():
         evaluation = recipe_of(name).evaluation
         assert evaluation.kind == "score_first_ttt"
@@ -218,6 +221,51 @@ def test_adaptation_learns_as_many_parameters_as_the_logs_print() -> None:
             and not any(pattern_matches(pattern, tensor) for pattern in evaluation.freeze)
         )
         assert found == expected, name
+
+
+def test_published_scripts_cut_validation_to_full_windows_and_corrected_specs_score_all_of_it() -> None:
+    tails = {name: recipe_of(name).evaluation.tail for name in PUBLISHED}
+    unlike = {"pr1817_crawler_d832": "score"}  # its score comes from another script, which took all 633,560 windows
+    for name, tail in tails.items():
+        expected = "score" if name.endswith("_corrected") else unlike.get(name, "drop")
+        assert tail == expected, name
+
+
+# Model bytes of the longest published run of each, where corrected specs must not be larger by their own estimate.
+LARGEST_LOGGED = {
+    "pr1579_crawler_d736": 14_984_356,
+    "pr1817_crawler_d832": 15_867_420,
+    "pr927_recursive": 15_778_257,
+    "pr1535_crawler_loop_aware": 15_835_609,
+    "pr576_int5_gptq": 15_809_725,
+    "pr861_int5_qat_unet": 16_265_723,
+}
+
+
+@pytest.mark.parametrize("name", LARGEST_LOGGED)
+def test_corrected_specs_take_no_more_bytes_than_the_published_runs(name: str) -> None:
+    assert estimate_model_bytes(recipe_of(f"{name}_corrected")).estimate <= LARGEST_LOGGED[name]
+
+
+OVERLAYS = [
+    ("pr1817_crawler_d832", "thirty_hours"),
+    ("pr1817_crawler_d832_corrected", "hundred_twenty_hours"),
+    ("pr1535_crawler_loop_aware", "int8_flat_small"),
+    ("pr1535_crawler_loop_aware_corrected", "int8_flat_small"),
+]
+
+
+@pytest.mark.parametrize("size", ["tiny", "micro"])
+@pytest.mark.parametrize(("name", "overlay"), OVERLAYS)
+def test_further_overlays_go_with_small_ones(name: str, overlay: str, size: str) -> None:
+    assert rules.quantized_share(recipe_of(name, size, overlay)).severity == "pass"
+    assert recipe_of(name, overlay) != recipe_of(name)
+
+
+def test_an_overlay_that_leaves_nothing_quantized_is_named() -> None:
+    recipe = recipe_of("pr1535_crawler_loop_aware", "micro", "int8_flat")
+    found = rules.quantized_share(recipe)
+    assert (found.severity, found.message[:2]) == ("warn", "0%")
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -130,6 +130,8 @@ def examine_shape(known: Preflight) -> Preflight:
         rules.late_stages(recipe),
         rules.processes(recipe, launch),
         rules.training_clock(recipe, ruleset),
+        rules.calibration_clock(recipe, ruleset),
+        rules.quantized_share(recipe),
         memory,
     ]
     groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))

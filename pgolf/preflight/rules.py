@@ -13,11 +13,13 @@ from pgolf.preflight.memory import disk_bytes, training_memory_bytes
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
+from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
-from trainer.recipe.quantizer import StraightThrough
+from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, is_quantized
 from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
+LITTLE_QUANTIZED = 0.5
 GPU_MEMORY_BYTES = {"A100": 80e9, "H100": 80e9, "H200": 141e9, "B200": 192e9, "L40S": 48e9, "A10G": 24e9, "T4": 16e9}
 RESERVE_DISK_BYTES = 100_000_000
 # The estimate of activations is rough; beyond this factor no error in it helps.
@@ -121,6 +123,36 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, is_contest_ha
         severity: Severity = "fail" if is_contest_hardware else "warn"
         return Finding(severity, "evaluation_clock", message, "a longer stride, or the chunked protocol")
     return Finding("pass", "evaluation_clock", message)
+
+
+def quantized_share(recipe: Recipe) -> Finding:
+    """Whether the quantizer has something to do."""
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    matrices = [tensor for tensor in tensors if tensor.group != "control"]
+    quantized = sum(tensor.size for tensor in matrices if is_quantized(recipe.quantizer, tensor))
+    share = quantized / sum(tensor.size for tensor in matrices)
+    message = f"{share:.0%} of the weights of matrices and tables are quantized"
+    if share < LITTLE_QUANTIZED:
+        largest = recipe.quantizer.float_up_to
+        message += f"; those of up to {largest:,} weights stay float"
+        return Finding("warn", "quantized_share", message, "--set recipe.quantizer.float_up_to=0")
+    return Finding("pass", "quantized_share", message)
+
+
+def calibration_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
+    """Whether reading training text after the last step has time of its own."""
+    quantizer, averaging, budget = recipe.quantizer, recipe.averaging, recipe.budget
+    reads = isinstance(quantizer, Gptq) and isinstance(quantizer.calibration, TrainingText)
+    reads |= isinstance(averaging, Candidates)
+    if not reads:
+        return Finding("pass", "calibration_clock", "no training text is read after the last step")
+    message = "training text is read after the last step, which the rules count as training"
+    if budget.clock == "seconds" and not budget.reserve_seconds:
+        fix = "--set recipe.budget.reserve_seconds=15"
+        return Finding("warn", "calibration_clock", f"{message}, and no time is reserved for it", fix)
+    if budget.clock != "seconds":
+        message += f"; leave room for it within {ruleset.train_seconds:.0f} s, as the budget is in {budget.clock}"
+    return Finding("pass", "calibration_clock", message)
 
 
 def late_stages(recipe: Recipe) -> Finding:

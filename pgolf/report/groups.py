@@ -11,6 +11,9 @@ from pgolf.findings import Finding
 from pgolf.report.statistics import Spread, summarise
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
+# A step may end a little after the clock says stop.
+CLOCK_GRAIN_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class SeedRow:
@@ -42,6 +45,7 @@ class SeedRow:
         if self.is_over_limit:
             over = self.total_bytes - int(self.result["artifact"]["limit_bytes"])
             found.append(Finding("fail", "over_cap", f"{over:,} bytes over the limit"))
+        found += self.over_time()
         references = self.references()
         if references is not None and not is_well_below(self.val_bpb, references):
             message = (
@@ -49,6 +53,16 @@ class SeedRow:
             )
             found.append(Finding("fail", "not_learned", message))
         return found
+
+    def over_time(self) -> list[Finding]:
+        """Whether training, and reading training text after it, took longer than the spec's budget of seconds."""
+        budget = read_or_empty(self.run.files.spec).get("recipe", {}).get("budget", {})
+        clock = self.result["clock"]
+        spent = clock["train_seconds"] + clock.get("calibrate_seconds", 0.0)
+        if budget.get("clock") != "seconds" or spent <= budget["train"] + CLOCK_GRAIN_SECONDS:
+            return []
+        message = f"training and calibration took {spent:.1f} s of {budget['train']:.1f} s; reserve_seconds leaves room"
+        return [Finding("warn", "train_over_time", message)]
 
     def references(self) -> References | None:
         """What old methods make of the same validation bytes."""

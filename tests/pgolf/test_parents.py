@@ -12,6 +12,8 @@ from pgolf.parents import load_child
 from pgolf.report.groups import group_runs
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
+from trainer.recipe.decode import decode_value
+from trainer.recipe.quantizer import StraightThrough
 
 LARGEST = "{kind: percentile, percentile: 100}"
 EIGHT_BITS = f"recipe.quantizer={{kind: rtn, bits: {{default: 8}}, clip: {LARGEST}, float_up_to: 0}}"
@@ -82,6 +84,17 @@ def test_weights_of_other_data_or_of_none_are_refused_and_untrained_ones_are_not
 def test_rounding_in_training_is_the_parents(parent: RunDirectory) -> None:
     with pytest.raises(UsageError, match=r"recipe\.quantizer\.training\.kind was \"none\" when"):
         load_child(parent, [], ["recipe.quantizer.training={kind: straight_through}"])
+
+
+def test_another_quantizer_keeps_the_rounding_that_the_parent_trained_with(parent: RunDirectory) -> None:
+    spec = json.loads(parent.files.spec.read_text())
+    rounding = {"kind": "straight_through", "below_lr": 0.5, "softness": 0.0, "tables": False, "published_grid": None}
+    spec["recipe"]["quantizer"]["training"] = rounding
+    parent.files.spec.write_text(json.dumps(spec))
+    child = load_child(parent, [], [EIGHT_BITS]).spec.recipe.quantizer
+    assert (child.bits["default"], child.training) == (8, decode_value(StraightThrough, rounding, "training"))
+    with pytest.raises(UsageError, match=r"recipe\.quantizer\.training\.below_lr was 0\.5"):
+        load_child(parent, [], ["recipe.quantizer.training.below_lr=0.7"])
 
 
 def test_spec_and_seed_are_the_parents(pgolf: Pgolf, parent: RunDirectory) -> None:

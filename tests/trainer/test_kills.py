@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from pgolf.rundir import RunDirectory
+from tests.conftest import shared_run
 
 PHASES = ["none", "prepare", "train", "quantize", "encode", "decode", "evaluate", "finished"]
 # Kill this process when it is about to put a finished temporary file in its place, or in the midst of a line.
@@ -105,6 +106,32 @@ def test_a_kill_within_each_kind_of_write_loses_nothing(
     if not same_run.is_finished:
         subprocess.run([sys.executable, "-P", "-m", "trainer", str(same_run.root)], check=True, timeout=120)
     check_same_bits(same_run, long_run)
+
+
+# A loop, QAT and SWA; EMA and candidates. Each is killed where checkpoints, averages and kept weights are written.
+PUBLISHED = {
+    "pr1579_crawler_d736": (),
+    "pr576_int5_gptq_corrected": (),
+    "pr549_leaky_ttt": ("--set", "recipe.averaging={kind: ema, decay: 0.9}"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name != "pr1579_crawler_d736" else ()) for name in PUBLISHED]
+)
+def test_a_killed_published_run_ends_with_the_same_bits(
+    session_folder: Path, own_cache: None, tmp_path: Path, name: str
+) -> None:
+    options = ("--with", "micro", *PUBLISHED[name])
+    steady = shared_run(session_folder / f"{name}-micro", *options, spec=name)
+    run = begin_again(steady, tmp_path)
+    for kill in (("step-", "after"), ("prequant.ckpt", "before"), ("model.bin", "within")):
+        command = [sys.executable, "-P", "-c", DEADLY, *kill, str(run.root)]
+        ended = subprocess.run(command, capture_output=True, check=False, timeout=120)
+        assert ended.returncode == -signal.SIGKILL, (kill, ended.stderr)
+    subprocess.run([sys.executable, "-P", "-m", "trainer", str(run.root)], check=True, timeout=120)
+    assert run.read_result()["resumed_from_step"] > 0
+    check_same_bits(run, steady)
 
 
 def kill_the_scorer(run: RunDirectory) -> None:

@@ -26,7 +26,7 @@ class TokenEmbedding(nn.Module):
         """The stream before the first block. Shapes: (B, T) -> (B, T, D)."""
         x_BTD = F.embedding(tokens_BT, self.tokens)
         if self.bigram is not None:
-            x_BTD = x_BTD + self.bigram(tokens_BT)
+            x_BTD = x_BTD + self.bigram(tokens_BT, documents_BT)
         if self.smear is None:
             return rms_norm(x_BTD)
         smeared_BTD: Tensor = self.smear(x_BTD, tokens_BT, documents_BT)
@@ -47,18 +47,24 @@ class BigramTable(nn.Module):
         nn.init.normal_(self.table, std=self.recipe.deviation)
         initialise_projection(self.projection, self.recipe.orthogonal_projection)
 
-    def forward(self, tokens_BT: Tensor) -> Tensor:
+    def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
         """Shapes: (B, T) -> (B, T, D)."""
-        pairs_BTD = linear(F.embedding(bigram_buckets(tokens_BT, self.recipe), self.table), self.projection)
+        buckets_BT = bigram_buckets(tokens_BT, self.recipe, documents_BT)
+        pairs_BTD = linear(F.embedding(buckets_BT, self.table), self.projection)
         return pairs_BTD if self.scale is None else self.scale * pairs_BTD
 
 
-def bigram_buckets(tokens_BT: Tensor, recipe: Bigram) -> Tensor:
-    """The bucket of each token with the one before it, 0 standing before the first. Shapes: (B, T) -> (B, T), int64.
+def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, documents_BT: Tensor | None = None) -> Tensor:
+    """The bucket of each token with the one before it, 0 standing before the first, which is the first of every
+    document where documents are numbered. Shapes: (B, T) -> (B, T), int64.
 
     Source: openai/parameter-golf #927 (multiply), #549 (xor), #861 (prime_sum).
     """
-    before_BT = F.pad(tokens_BT, (1, 0))[:, :-1]
+    is_first_BT = torch.zeros_like(tokens_BT, dtype=torch.bool)
+    is_first_BT[:, 0] = True
+    if documents_BT is not None:
+        is_first_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    before_BT = F.pad(tokens_BT, (1, 0))[:, :-1].masked_fill(is_first_BT, 0)
     match recipe.hash:
         case "multiply":
             return (before_BT * 92_821 + tokens_BT) % recipe.buckets
@@ -66,8 +72,7 @@ def bigram_buckets(tokens_BT: Tensor, recipe: Bigram) -> Tensor:
             return (before_BT * 1_009 + tokens_BT) % recipe.buckets
         case "xor":
             buckets_BT = ((tokens_BT * 36_313) ^ (before_BT * 27_191)) % (recipe.buckets - 1)
-            buckets_BT[:, 0] = recipe.buckets - 1
-            return buckets_BT
+            return buckets_BT.masked_fill(is_first_BT, recipe.buckets - 1)
 
 
 class ValueTable(nn.Module):

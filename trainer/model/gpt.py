@@ -199,7 +199,8 @@ def build_blocks(model: Gpt, plan: Plan) -> dict[str, nn.ModuleList]:
     """The blocks of a plan by family: `flat.0` is the first of the family `flat`."""
     lanes = {execution.block for execution in plan if execution.parallel == "lanes"}
     families: dict[str, nn.ModuleList] = {}
-    for name in sorted({execution.block for execution in plan}, key=block_number):
+    # Not a set: in which order blocks are made, and draw their first weights, must not depend on hashes.
+    for name in sorted(dict.fromkeys(execution.block for execution in plan), key=block_number):
         members = families.setdefault(name.partition(".")[0], nn.ModuleList())
         assert len(members) == block_number(name), f"{name} is not block number {len(members)} of its family"
         members.append(Block(model, name, name in lanes))

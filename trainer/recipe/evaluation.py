@@ -186,9 +186,14 @@ def check_names(references: dict[str, Reference]) -> None:
 
     Raises: RecipeConflict otherwise.
     """
-    for name in references:
+    for name, reference in references.items():
         if not name.replace("-", "").replace("_", "").isalnum():
             raise RecipeConflict(f"{name!r} is no name for a reference; take letters, digits, - and _", "references")
+        if reference.quantizer.fit_bytes:
+            raise RecipeConflict(
+                "a reference is not made to fit: it shows what rounding costs, and is not handed in",
+                *("references", name, "quantizer", "fit_bytes"),
+            )
 
 
 def check_stride(stride: int, window: int) -> None:

@@ -1,5 +1,6 @@
 """Each rule of preflight at its border."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,27 @@ def test_the_spending_cap_holds(usd: float | None, cap: float | None, severity: 
 def test_failures_are_the_findings_that_say_no() -> None:
     findings = [Finding("pass", "a", ""), Finding("fail", "b", ""), Finding("warn", "c", "")]
     assert [finding.rule for finding in failures(findings)] == ["b"]
+
+
+GPTQ = "recipe.quantizer={kind: gptq, bits: {default: 6}, clip: {kind: deviations, k: {default: 9}}, calibration: "
+SECONDS = ("recipe.budget={clock: seconds, train: 590}", "recipe.schedule.clock=seconds")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "severity", "said"),
+    [
+        ((), "pass", "no training text is read after"),
+        ((GPTQ + "{kind: generated}}", *SECONDS), "pass", "no training text is read after"),
+        ((GPTQ + "{kind: training}}",), "pass", "leave room for it within 600 s"),
+        ((GPTQ + "{kind: training}}", *SECONDS), "warn", "no time is reserved"),
+        ((GPTQ + "{kind: training}}", *SECONDS, "recipe.budget.reserve_seconds=10"), "pass", "counts? as training"),
+        (("recipe.averaging={kind: candidates, ema_decay: 0.9}", *SECONDS), "warn", "no time is reserved"),
+    ],
+)
+def test_training_text_after_the_clock_needs_time_of_its_own(
+    assignments: tuple[str, ...], severity: str, said: str
+) -> None:
+    found = rules.calibration_clock(recipe_of(*assignments), RULES)
+    assert found.severity == severity
+    assert re.search(said, found.message)
+    assert (found.fix is None) == (severity == "pass")

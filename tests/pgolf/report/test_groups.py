@@ -83,6 +83,16 @@ def test_one_byte_over_the_limit_is_over(tmp_path: Path, total: int, over: bool)
     assert found == [[], ["1 bytes over the limit"] if over else []]
 
 
+@pytest.mark.parametrize(("calibrate", "late"), [(17.0, False), (19.5, True)])
+def test_calibration_counts_as_training_under_a_clock_of_seconds(tmp_path: Path, calibrate: float, late: bool) -> None:
+    clock = {"train_seconds": 582.0, "calibrate_seconds": calibrate, "evaluate_seconds": 90.0}
+    run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-2", result_of(2, 1.3, clock=clock))
+    for kind, expected in (("seconds", late), ("tokens", False)):
+        run.files.spec.write_text(json.dumps({"recipe": {"budget": {"clock": kind, "train": 600.0}}}))
+        (group,) = groups_of(tmp_path)
+        assert ([f.rule for f in group.rows[0].problems()] == ["train_over_time"]) is expected
+
+
 def test_seeds_over_the_limit_stay_in_the_mean(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.0, 2: 2.0}, artifact=artifact(LIMIT + 5))
     (group,) = groups_of(tmp_path)

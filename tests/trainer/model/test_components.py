@@ -174,3 +174,16 @@ def test_a_channel_smear_does_not_cross_numbered_documents() -> None:
         packed = model(TOKENS_BT[:1], documents_BT=documents)
         alone = torch.cat([model(part) for part in parts], dim=1)
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("hash_form", ["multiply", "prime_sum", "xor"])
+def test_hashed_pairs_do_not_cross_numbered_documents(hash_form: str) -> None:
+    bigram = f"{{buckets: 64, width: 8, hash: {hash_form}, deviation: 1.0, orthogonal_projection: 1.0}}"
+    model = awake_model(small_recipe(model__embedding=f"{{kind: tied, bigram: {bigram}}}"))
+    parts = torch.split(TOKENS_BT[:1], [5, 7], dim=1)
+    with torch.no_grad():
+        packed = model(TOKENS_BT[:1], documents_BT=torch.tensor([[1] * 5 + [2] * 7]))
+        alone = torch.cat([model(part) for part in parts], dim=1)
+        together = model(TOKENS_BT[:1])
+    torch.testing.assert_close(packed, alone, atol=2e-5, rtol=0)
+    assert (packed[:, 5] - together[:, 5]).abs().max() > 1e-3

@@ -1,12 +1,15 @@
 """The published models against a second writing of their formulas in float64."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from pgolf.specs.loading import load_spec
+from pgolf.specs.loading import load_spec, shipped_specs
 from tests.trainer.model.published_reference import (
     crawler_logits,
     gated_unet_logits,
@@ -42,3 +45,25 @@ def test_the_model_is_the_published_one_written_a_second_time(name: str) -> None
     expected = MODELS[name](weights, tokens.tolist())
     assert np.abs(expected).max() > 2
     np.testing.assert_allclose(found, expected, atol=3e-4)
+
+
+FIRST_WEIGHTS = """
+import hashlib, torch
+from pgolf.specs.loading import load_spec, shipped_specs
+from trainer.model.gpt import GptModel
+for name in sorted(shipped_specs()):
+    recipe = load_spec(name, ["micro"]).spec.recipe
+    torch.manual_seed(1)
+    model = GptModel(recipe.model, recipe.data.vocabulary_size)
+    print(name, hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest())
+"""
+
+
+def test_first_weights_follow_from_the_seed_and_not_from_the_hashes_of_strings() -> None:
+    printed = []
+    for hashes in ("0", "1"):
+        environment = os.environ | {"PYTHONHASHSEED": hashes}
+        command = [sys.executable, "-c", FIRST_WEIGHTS]
+        printed.append(subprocess.run(command, capture_output=True, check=True, env=environment).stdout)
+    assert printed[0] == printed[1]
+    assert printed[0].count(b"\n") == len(shipped_specs())
