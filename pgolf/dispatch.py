@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pgolf.bundle.own_code import local_files
 from pgolf.errors import UsageError
 from pgolf.launching import Handle, Job, JobStatus, Launcher, check_options
 from pgolf.parents import Parent
 from pgolf.preflight.examine import Preflight
-from pgolf.preflight.prepared import local_files, run_documents
+from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, attempts, new_attempt, read_or_empty, run_folder
 from pgolf.specs.experiment import Launch
 from trainer.recipe.files import write_json
@@ -69,7 +70,8 @@ class Dispatch:
             if self.parent is not None:
                 self.parent.hand_down(run)
                 document["parent"] = self.parent.as_json()
-            run.create(spec, document, self.preflight.as_json(), local_files(self.preflight.spec.recipe))
+            files = local_files(self.preflight.spec.recipe)
+            run.create(spec, document, self.preflight.as_json(), files, self.preflight.bundle.packed)
         else:
             check_same_origin(run, before, document)
             if before["data_folder"] != document["data_folder"] and not run.is_alive:

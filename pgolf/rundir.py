@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pgolf.errors import MachineError, RunFailed, UsageError
-from trainer.recipe.files import RunFiles, read_json, write_json, write_once
+from trainer.recipe.files import RunFiles, read_json, write_json, write_once, write_whole
 
 State = Literal["prepared", "running", "stopped", "failed", "finished"]
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
@@ -114,6 +114,7 @@ class RunDirectory:
         run: dict[str, Any],
         preflight: dict[str, Any],
         local: Mapping[str, Path] | None = None,
+        program: bytes | None = None,
     ) -> None:
         """Nothing; the directory holds all that a trainer needs, copies of the user's own code among it. run.json comes
         last and makes it whole.
@@ -125,6 +126,9 @@ class RunDirectory:
             for name, file in (local or {}).items():
                 self.files.local.mkdir(exist_ok=True)
                 shutil.copyfile(file, self.files.local / name)
+            if program is not None:
+                self.files.artifact.mkdir(exist_ok=True)
+                write_whole(self.files.program, program)
             write_json(self.files.spec, spec)
             write_json(self.preflight, preflight)
             write_once(self.files.run, run)

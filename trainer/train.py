@@ -5,7 +5,6 @@ Read this file first. Each line below is a folder of this package.
 
 import os
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -22,6 +21,7 @@ from trainer.runtime.device import check_same_environment, describe_environment
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, journal_of
+from trainer.runtime.program import own_command
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
 from trainer.training import Training
@@ -97,7 +97,7 @@ def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None
     Raises: RunFailure with the exit code of that process if it failed.
     """
     receiver, sender = os.pipe()
-    command = [sys.executable, "-P", "-m", "trainer", str(job.files.root), "--score"]
+    command = [*own_command(), str(job.files.root), "--score"]
     command += ["--processes", str(processes), "--lifeline", str(receiver)]
     with subprocess.Popen(command, pass_fds=(receiver,)) as scoring:
         os.close(receiver)

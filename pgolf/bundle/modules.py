@@ -30,8 +30,6 @@ class TrainerCode:
     """Dotted names, sorted."""
     sha256: str
     """Of names and contents."""
-    bytes: int
-    """Of the source files as they are."""
     libraries: tuple[str, ...]
     """Packages beside the standard library that they import, sorted."""
 
@@ -47,7 +45,7 @@ def trainer_code(recipe: Recipe) -> TrainerCode:
     for name, content in zip(files, contents, strict=True):
         digest.update(f"{name} {len(content)}\n".encode() + content)
     libraries = {library for tree in trees.values() for library in imported_libraries(tree, used)}
-    return TrainerCode(tuple(files), digest.hexdigest(), sum(map(len, contents)), tuple(sorted(libraries)))
+    return TrainerCode(tuple(files), digest.hexdigest(), tuple(sorted(libraries)))
 
 
 def components(value: Any) -> Iterator[Any]:

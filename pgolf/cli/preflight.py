@@ -73,7 +73,7 @@ def print_summary(examined: list[Preflight]) -> None:
         table.add_column(column, justify="right" if column in ("parameters", "total bytes", "from", "to") else "left")
     for found in examined:
         rules = {name: [f.rule for f in found.findings if f.severity == name] for name in ("fail", "warn")}
-        model, code = found.model_bytes, found.code.bytes
+        model, code = found.model_bytes, found.code_bytes
         sizes = [f"{n + code:,}" for n in (model.estimate, model.low, model.high)] if model else ["?", "?", "?"]
         tokens = planned_tokens(found.spec.recipe)
         table.add_row(
@@ -113,7 +113,7 @@ def describe(found: Preflight) -> list[tuple[str, str]]:
         parts = ", ".join(f"{name} {size:,}" for name, size in found.groups.items())
         rows.append(("parameters", f"{sum(found.groups.values()):,} ({parts})"))
     if found.model_bytes:
-        model, code = found.model_bytes, found.code.bytes
+        model, code = found.model_bytes, found.code_bytes
         rows.append(("artifact", f"model {model.estimate:,} + code {code:,} = {model.estimate + code:,} bytes"))
     if found.duration:
         rows.append(("train", f"{in_time(found.duration.train_seconds)}; {found.duration.basis}"))

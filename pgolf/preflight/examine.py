@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pgolf.bundle.modules import TrainerCode, trainer_code
+from pgolf.bundle.build import Bundle, bundle_of
+from pgolf.bundle.modules import TrainerCode
 from pgolf.data.locate import LocatedData, locate_data, resolve_vocabulary
 from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import ignore_progress
@@ -33,7 +34,7 @@ class Preflight:
     """With the vocabulary size resolved, where it is known."""
     ruleset: Ruleset
     located: LocatedData | None
-    code: TrainerCode
+    bundle: Bundle
     findings: list[Finding]
     identity: str | None = None
     """spec_sha256, or None without data."""
@@ -44,6 +45,16 @@ class Preflight:
     epochs: float | None = None
     memory_bytes: int | None = None
     usd: float | None = None
+
+    @property
+    def code(self) -> TrainerCode:
+        """The trainer's modules that the recipe reaches."""
+        return self.bundle.code
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of train_gpt.py, exactly, for it has been built."""
+        return len(self.bundle.packed)
 
     @property
     def failures(self) -> list[Finding]:
@@ -75,7 +86,7 @@ class Preflight:
         }
 
     def artifact_json(self) -> dict[str, Any]:
-        code, model, limit = self.code.bytes, self.model_bytes, self.ruleset.artifact_limit_bytes
+        code, model, limit = self.code_bytes, self.model_bytes, self.ruleset.artifact_limit_bytes
         if model is None:
             return {"basis": None, "model_bytes": None, "code_bytes": code, "total_bytes": None, "limit_bytes": limit}
         interval = model.as_json()
@@ -99,16 +110,17 @@ def examine(
     """The preflight of a spec for a number of runs. Starts no torch and never fails on a finding."""
     ruleset = load_ruleset(spec.ruleset)
     located, problem = find_data(spec, on_progress)
-    present = rules.data_present(located.manifest if located else None, problem)
-    known = Preflight(
-        spec=spec, ruleset=ruleset, located=located, code=trainer_code(spec.recipe), findings=[present]
-    )  # fmt: skip
-    known = known.with_findings([rules.libraries(known.code.libraries, spec.launch.on)])
     recipe = resolve_vocabulary(spec.recipe, located, ruleset)
+    if recipe is not None:
+        spec = spec.model_copy(update={"recipe": recipe})
+    present = rules.data_present(located.manifest if located else None, problem)
+    bundle = bundle_of(spec, ruleset)
+    known = Preflight(spec=spec, ruleset=ruleset, located=located, bundle=bundle, findings=[present])
+    known = known.with_findings([rules.libraries(known.code.libraries, spec.launch.on)])
     if recipe is None:
         message = "the vocabulary size is known neither here nor to the rules"
         return known.with_findings([Finding("fail", "vocabulary", message, "recipe.data.vocabulary_size: N")])
-    known = examine_shape(replace(known, spec=spec.model_copy(update={"recipe": recipe})))
+    known = examine_shape(known)
     if located:
         known = examine_data(known, located.manifest, runs_dir)
     return examine_time(known, runs_dir, runs, step_seconds)
@@ -125,7 +137,7 @@ def examine_shape(known: Preflight) -> Preflight:
         else rules.gpu_memory(recipe, launch.gpu)
     )
     findings = [
-        rules.artifact_size(model_bytes, known.code.bytes, ruleset.artifact_limit_bytes),
+        rules.artifact_size(model_bytes, known.code_bytes, ruleset.artifact_limit_bytes),
         rules.schedule_fits(recipe),
         rules.late_stages(recipe),
         rules.processes(recipe, launch),

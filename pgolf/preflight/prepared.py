@@ -1,37 +1,14 @@
 """The documents with which a run directory begins."""
 
-import hashlib
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
+from pgolf.bundle.own_code import with_own_copies
 from pgolf.preflight.examine import Preflight
 from pgolf.rundir import RunDirectory
 from pgolf.specs.identity import recipe_json
-from trainer.recipe.files import LOCAL_FOLDER
-from trainer.recipe.local import local_codes
-from trainer.recipe.recipe import Recipe
 
-CODE_BASIS = "raw bytes of the trainer modules that this recipe reaches; there is no bundler yet"
-
-
-def local_files(recipe: Recipe) -> dict[str, Path]:
-    """The files of the user's own that a recipe names, by the name of the copy that the run directory keeps."""
-    return {copy_name(Path(code.file)): Path(code.file) for code in local_codes(recipe)}
-
-
-def copy_name(file: Path) -> str:
-    """A name that two files of one name do not share; a copy keeps its own."""
-    mark = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}_"
-    return mark + file.name.removeprefix(mark)
-
-
-def with_own_copies(value: Any) -> Any:
-    """A recipe as JSON in which each file of the user's own is the run directory's copy."""
-    if not isinstance(value, dict):
-        return value
-    copy = {"file": f"{LOCAL_FOLDER}/{copy_name(Path(value['file']))}"} if "class_name" in value else {}
-    return {key: with_own_copies(member) for key, member in value.items()} | copy
+CODE_BASIS = "train_gpt.py beside model.bin: the trainer with this recipe, in one file"
 
 
 def run_documents(
@@ -53,7 +30,7 @@ def run_documents(
         "launcher": spec.launch.on,
         "device": "cpu" if spec.launch.gpu is None else "cuda",
         "data_folder": str(preflight.located.folder),
-        "code_bytes": preflight.code.bytes,
+        "code_bytes": len(preflight.bundle.packed),
         "code_basis": CODE_BASIS,
         "limit_bytes": preflight.ruleset.artifact_limit_bytes,
         "torch": version("torch"),

@@ -5,9 +5,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pgolf.bundle.own_code import local_files
 from pgolf.errors import RunFailed
 from pgolf.preflight.examine import Preflight
-from pgolf.preflight.prepared import local_files, run_documents
+from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, read_or_empty
 
 TIMED_STEPS = 5

@@ -21,7 +21,7 @@ import struct
 import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -30,8 +30,8 @@ from torch import Tensor
 from trainer.codec.compressor import Codes, Shape, make_compressor, make_matrix_coder
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.quantizer import QuantizedModel
-from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
-from trainer.recipe.decode import RecipeRefused, decode_value
+from trainer.recipe.codec import CodecRecipe
+from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.files import write_whole
 from trainer.recipe.inventory import TensorSpec, inventory
@@ -66,7 +66,7 @@ class ModelCard:
 def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> dict[str, int]:
     """Bytes of each stream, once `path` holds the artifact."""
     streams, checksums = compressed_streams(card, model, codec)
-    lengths = LENGTHS.pack(codec_number(codec), *(len(stream) for stream in streams.values()))
+    lengths = LENGTHS.pack(codec.number, *(len(stream) for stream in streams.values()))
     body = lengths + b"".join(streams.values()) + struct.pack(f"<{len(checksums)}I", *checksums)
     write_whole(path, ARTIFACT_MAGIC + hashlib.sha256(body).digest() + body)
     return {name: len(stream) for name, stream in streams.items()} | {"container": container_bytes(checksums)}
@@ -259,35 +259,13 @@ def raw_bytes(tensor: Tensor) -> bytes:
     return bytes(tensor.contiguous().numpy().tobytes())
 
 
-def codec_number(codec: CodecRecipe) -> int:
-    """The byte that names a codec."""
-    match codec:
-        case Zlib():
-            return 0
-        case Brotli():
-            return 1
-        case Lzma():
-            return 2
-        case Zstd():
-            return 3
-        case ColumnRange():
-            return 4
-
-
 def codec_of(number: int) -> CodecRecipe:
     """The codec that a byte names; its effort does not matter for reading.
 
     Raises: ValueError for a byte that names none.
     """
-    match number:
-        case 0:
-            return Zlib(kind="zlib")
-        case 1:
-            return Brotli(kind="brotli")
-        case 2:
-            return Lzma(kind="lzma")
-        case 3:
-            return Zstd(kind="zstd")
-        case 4:
-            return ColumnRange(kind="column_range")
+    for member in get_args(CodecRecipe) or (CodecRecipe,):
+        if member.number == number:
+            codec: CodecRecipe = member(kind=kind_of(member))
+            return codec
     raise ValueError(f"codec {number} is not known to this version")

@@ -1,4 +1,4 @@
-"""How quantized weights become bytes."""
+"""How quantized weights become bytes. The number of a codec is what an artifact calls it."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -14,6 +14,7 @@ class ColumnRange:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["column_range"]
+    number: ClassVar[int] = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,7 @@ class Brotli:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["brotli"]
+    number: ClassVar[int] = 1
     quality: Annotated[int, Strict(ge=0, le=11)] = 11
     """0 is fastest, 11 smallest."""
 
@@ -32,6 +34,7 @@ class Zstd:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["zstd"]
+    number: ClassVar[int] = 3
     level: Annotated[int, Strict(ge=1, le=22)] = 22
     """1 is fastest, 22 smallest."""
 
@@ -42,6 +45,7 @@ class Zlib:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["zlib"]
+    number: ClassVar[int] = 0
     level: Annotated[int, Strict(ge=0, le=9)] = 9
     """0 is fastest, 9 smallest."""
 
@@ -52,6 +56,7 @@ class Lzma:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["lzma"]
+    number: ClassVar[int] = 2
     preset: Annotated[int, Strict(ge=0, le=9)] = 6
     """0 is fastest, 9 smallest."""
 

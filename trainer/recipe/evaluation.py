@@ -18,7 +18,7 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Protocol:
+class ScoringProtocol:
     """What every protocol has."""
 
     __pydantic_config__: ClassVar = CHECKED
@@ -44,14 +44,14 @@ class Protocol:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chunked(Protocol):
+class Chunked(ScoringProtocol):
     """Disjoint windows: the first target of a window has no context but its input token."""
 
     kind: Literal["chunked"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sliding(Protocol):
+class Sliding(ScoringProtocol):
     """Overlapping windows: each scores its last `stride` targets, so that most have window - stride tokens of
     context.
     """
@@ -66,7 +66,7 @@ class Sliding(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Documents(Protocol):
+class Documents(ScoringProtocol):
     """Overlapping windows that begin anew with each document: no target sees another document than its own."""
 
     kind: Literal["document"]
@@ -112,7 +112,7 @@ AdaptationOptimizer = Sgd | AdamW
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ScoreFirstTtt(Protocol):
+class ScoreFirstTtt(ScoringProtocol):
     """Sliding windows over a model that learns, chunk by chunk, from what it has already been scored on (score-first
     test-time training). Plain sliding windows over the artifact are scored as well, and reported apart.
     """
@@ -145,7 +145,7 @@ class ScoreFirstTtt(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DocumentLora(Protocol):
+class DocumentLora(ScoringProtocol):
     """Each document by itself, in chunks; after a chunk is scored, low-rank additions to the matrices learn from it,
     and the next document begins without them (#1530). Plain document windows are scored as well, and reported apart.
     Documents are adapted to one after the other, on each process: for studies, not for 40 million tokens in 600 s.

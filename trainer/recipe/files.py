@@ -75,6 +75,11 @@ class RunFiles:
         return self.artifact / "model.bin"
 
     @property
+    def program(self) -> Path:
+        """The trainer and the recipe in one file; with the model, what counts against the limit."""
+        return self.artifact / "train_gpt.py"
+
+    @property
     def bytes(self) -> Path:
         """What the artifact's bytes are made of."""
         return self.artifact / "bytes.json"

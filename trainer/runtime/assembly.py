@@ -14,6 +14,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from trainer.recipe.files import RunFiles
 from trainer.runtime.device import choose_device
 from trainer.runtime.failure import RunFailure
+from trainer.runtime.program import own_command
 from trainer.runtime.workers import Workers
 from trainer.runtime.world import World
 
@@ -64,7 +65,7 @@ def lead(
     """The world as its chief sees it, once; the workers are there before and gone after."""
     store = TCPStore(LOCALHOST, 0, world.size, is_master=True, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
     workers = Workers(files, on_death)
-    common = [sys.executable, "-P", "-m", "trainer", *arguments, "--processes", str(world.size)]
+    common = [*own_command(), *arguments, "--processes", str(world.size)]
     workers.start([[*common, "--port", str(store.port), "--rank", str(rank)] for rank in range(1, world.size)])
     try:
         join(world, store)

@@ -47,7 +47,7 @@ def test_every_reached_module_is_a_file_and_the_start_is_among_them(name: str) -
     code = trainer_code(load_spec(name).spec.recipe)
     assert {"trainer.__main__", "trainer.train", "trainer.score", "trainer.recipe.decode"} <= set(code.modules)
     assert list(code.modules) == sorted(set(code.modules))
-    assert code.bytes == sum(module_file(module).stat().st_size for module in code.modules)
+    assert all(module_file(module).is_file() for module in code.modules)
 
 
 def imported_by_a_run(root: Path) -> set[str]:
@@ -110,7 +110,6 @@ def test_the_hash_changes_with_a_reached_module_and_only_then(copy: Path) -> Non
         file.write("# changed\n")
     after, after_zlib = trainer_code(MICRO), trainer_code(replace(MICRO, codec=Zlib(kind="zlib")))
     assert after.sha256 != before.sha256
-    assert after.bytes == before.bytes + len("# changed\n")
     assert after_zlib == before_zlib
 
 

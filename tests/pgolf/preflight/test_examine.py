@@ -20,7 +20,7 @@ def test_preflight_and_run_agree_on_identity_code_and_parameters(micro_run: RunD
     result = micro_run.read_result()
     assert found.identity == result["spec_sha256"]
     assert found.code.sha256 == result["code_sha256"]
-    assert found.code.bytes == result["artifact"]["code_bytes"]
+    assert found.code_bytes == result["artifact"]["code_bytes"]
     assert sum(found.groups.values()) == result["parameters"]
     assert found.epochs == pytest.approx(result["epochs"])
 

@@ -1,0 +1,145 @@
+"""One file that trains and scores one recipe: the modules it needs, flattened, pruned, minified and compressed."""
+
+import ast
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from pgolf.bundle.flatten import flattened
+from pgolf.bundle.modules import TrainerCode, names_in_use, reachable, trainer_code
+from pgolf.bundle.own_code import local_files, with_own_copies
+from pgolf.bundle.specialise import Specialiser, component_names, constructed
+from pgolf.bundle.stub import self_extracting
+from pgolf.bundle.unreachable import reachable_statements, without_annotations
+from pgolf.rulesets.ruleset import Ruleset
+from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.identity import recipe_json
+from trainer.recipe.files import write_whole
+from trainer.recipe.recipe import Recipe
+
+ROOT, MAIN = "trainer.standalone", "standalone_main"
+PROGRAM = "train_gpt.py"
+# Bytes of a program that depend on this package and no module of the trainer: a change here must not meet old caches.
+BUNDLER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A program and what it was made of."""
+
+    recipe: Recipe
+    code: TrainerCode
+    embedded: str
+    """JSON: the recipe, and what a run directory begins with."""
+
+    @cached_property
+    def packed(self) -> bytes:
+        """train_gpt.py, as it counts against the limit. The same for the same recipe, code and libraries."""
+        return cached(f"{self.minified_key}{self.embedded}", lambda: self_extracting(self.program, self.has_brotli))
+
+    @cached_property
+    def readable(self) -> str:
+        """The same program with its own names and docstrings, and not compressed."""
+        return with_recipe(ast.unparse(program_tree(self.recipe)), self.embedded)
+
+    @property
+    def program(self) -> str:
+        """The minified program."""
+        minified = cached(self.minified_key, lambda: minified_program(self.recipe).encode()).decode()
+        return with_recipe(minified, self.embedded)
+
+    @property
+    def minified_key(self) -> str:
+        """What the minified program follows from."""
+        parts = (BUNDLER_VERSION, version("python_minifier"), self.code.sha256, sorted(names_in_use(self.recipe)))
+        return json.dumps(parts)
+
+    @property
+    def has_brotli(self) -> bool:
+        return "brotli" in self.code.libraries
+
+    @property
+    def requirements(self) -> str:
+        """requirements.txt: the libraries that the program imports, as they are here."""
+        return "".join(f"{name}=={version(name)}\n" for name in self.code.libraries)
+
+
+def bundle_of(spec: ExperimentSpec, ruleset: Ruleset) -> Bundle:
+    """The bundle of a spec's recipe."""
+    document = {
+        "name": spec.name,
+        "seeds": list(spec.seeds),
+        "device": "cpu" if spec.launch.gpu is None else "cuda",
+        "recipe": anywhere(with_own_copies(recipe_json(spec.recipe))),
+        "local": {name: file.read_text(encoding="utf-8") for name, file in local_files(spec.recipe).items()},
+        "run": {"ruleset": ruleset.label, "limit_bytes": ruleset.artifact_limit_bytes},
+    }
+    return Bundle(spec.recipe, trainer_code(spec.recipe), json.dumps(document, separators=(",", ":"), sort_keys=True))
+
+
+def anywhere(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe without the folder in which its data happen to be here."""
+    data = recipe["data"]
+    return recipe | {"data": data | {"folder": "data"}} if "folder" in data else recipe
+
+
+def program_tree(recipe: Recipe) -> ast.Module:
+    """The program of a recipe as one module, with docstrings."""
+    components, used = component_names(), names_in_use(recipe)
+    while True:
+        trees = {n: Specialiser(components, used).visit(tree) for n, tree in reachable(ROOT, used).items()}
+        made = constructed(trees.values(), components)
+        if made <= used:
+            break
+        used |= made
+    imports, body = flattened(trees, ROOT)
+    body = reachable_statements(without_annotations(body), {MAIN})
+    start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}(EMBEDDED))").body
+    return ast.fix_missing_locations(ast.Module([*imports, *body, *start], []))
+
+
+def minified_program(recipe: Recipe) -> str:
+    """The program of a recipe in few characters."""
+    import python_minifier
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the minifier's own parsing
+        source = ast.unparse(program_tree(recipe))
+        return str(
+            python_minifier.minify(
+                source,
+                remove_literal_statements=True,
+                rename_globals=True,
+                hoist_literals=False,
+                preserve_globals=["EMBEDDED"],
+            )
+        )
+
+
+def with_recipe(program: str, embedded: str) -> str:
+    """A program that knows its recipe."""
+    return f"EMBEDDED={embedded!r}\n{program}\n"
+
+
+def cached(key: str, make: "Any") -> bytes:
+    """What was made for a key before, on this machine, or is made now. A cache that cannot be written is none."""
+    folder = Path(platformdirs.user_cache_dir("pgolf")) / "bundles"
+    path = folder / hashlib.sha256(key.encode()).hexdigest()
+    try:
+        return path.read_bytes()
+    except OSError:
+        pass
+    made: bytes = make()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, made)
+    except OSError:
+        pass
+    return made

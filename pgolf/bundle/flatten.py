@@ -1,0 +1,115 @@
+"""Modules as one module: imports at the top, each definition once, in an order in which it can run."""
+
+import ast
+from collections.abc import Iterator
+
+from pgolf.errors import PgolfError
+
+TRAINER_PREFIX = "trainer."
+
+
+class FlattenError(PgolfError):
+    """Two modules that cannot be one: a name means two things."""
+
+
+def load_order(trees: dict[str, ast.Module], root: str) -> list[str]:
+    """Modules such that each comes after those that it imports as it is imported itself."""
+    ordered: list[str] = []
+    waiting = [root]
+    while waiting:
+        append_with_imports(trees, waiting.pop(), ordered)
+        lazily = (name for done in ordered for name in trainer_imports(ast.walk(trees[done])))
+        waiting = [next(name for name in lazily if name not in ordered)] if any_missing(trees, ordered) else []
+    return ordered
+
+
+def any_missing(trees: dict[str, ast.Module], ordered: list[str]) -> bool:
+    return any(name not in ordered for done in ordered for name in trainer_imports(ast.walk(trees[done])))
+
+
+def append_with_imports(trees: dict[str, ast.Module], name: str, ordered: list[str]) -> None:
+    """Nothing; a module stands in the list after what it imports at its top level."""
+    if name in ordered:
+        return
+    for imported in trainer_imports(trees[name].body):
+        append_with_imports(trees, imported, ordered)
+    ordered.append(name)
+
+
+def trainer_imports(nodes: "Iterator[ast.AST] | list[ast.stmt]") -> Iterator[str]:
+    """Modules of the trainer that import statements among the nodes name."""
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(TRAINER_PREFIX):
+            yield str(node.module)
+
+
+def flattened(trees: dict[str, ast.Module], root: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
+    """The imports of other packages, and all other top-level statements in load order.
+
+    Raises: FlattenError when a top-level name is defined twice, or is imported as well.
+    """
+    imports: dict[str, ast.stmt] = {}
+    body: list[ast.stmt] = []
+    for name in load_order(trees, root):
+        for statement in trees[name].body:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                for bound, single in foreign_imports(statement):
+                    if ast.dump(imports.setdefault(bound, single)) != ast.dump(single):
+                        raise FlattenError(f"{name} imports {bound} as something else than a module before it")
+            elif not is_main_guard(statement) and not is_docstring(statement):
+                body.append(TrainerImports().visit(statement))
+    check_names(imports, body)
+    return [imports[bound] for bound in sorted(imports)], body
+
+
+def foreign_imports(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, ast.stmt]]:
+    """Each imported name with a statement that imports it alone; nothing of the trainer's own."""
+    for alias in statement.names:
+        bound = alias.asname or alias.name.partition(".")[0]
+        if isinstance(statement, ast.Import):
+            yield bound, ast.Import([alias])
+        elif not (statement.module or "").startswith(TRAINER_PREFIX):
+            yield bound, ast.ImportFrom(statement.module, [alias], 0)
+
+
+class TrainerImports(ast.NodeTransformer):
+    """Takes the trainer's imports out of functions: what they name is already there."""
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if (node.module or "").startswith(TRAINER_PREFIX) else node
+
+
+def is_main_guard(statement: ast.stmt) -> bool:
+    """Whether this is `if __name__ == "__main__"` or `if TYPE_CHECKING`."""
+    if not isinstance(statement, ast.If):
+        return False
+    names = {node.id for node in ast.walk(statement.test) if isinstance(node, ast.Name)}
+    return bool(names & {"__name__", "TYPE_CHECKING"})
+
+
+def is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def defined_names(statement: ast.stmt) -> set[str]:
+    """The names that a top-level statement binds."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Assign):
+        return {n.id for target in statement.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return {statement.target.id}
+    return set()
+
+
+def check_names(imports: dict[str, ast.stmt], body: list[ast.stmt]) -> None:
+    """Nothing, if every name means one thing.
+
+    Raises: FlattenError naming it otherwise.
+    """
+    seen = set(imports)
+    for statement in body:
+        names = defined_names(statement)
+        if twice := names & seen:
+            raise FlattenError(f"{sorted(twice)[0]} would mean two things in one file")
+        seen |= names

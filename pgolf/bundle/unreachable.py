@@ -1,0 +1,122 @@
+"""Definitions that nothing uses, taken out.
+
+A definition is in use if code in use names it; a method, if code in use has its name after a dot, or as a string. Names
+are all that is looked at, so that too much may stay, and never too little.
+"""
+
+import ast
+from collections.abc import Iterable
+
+from pgolf.bundle.flatten import defined_names
+
+# Methods that others call: torch's modules, and whatever begins and ends with two underscores.
+CALLED_BY_OTHERS = frozenset({"forward"})
+
+
+def without_annotations(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Statements whose functions have no annotations, which nothing asks for at run time. Fields keep theirs."""
+    return [Unannotated().visit(statement) for statement in body]
+
+
+class Unannotated(ast.NodeTransformer):
+    """Takes annotations off functions and their local names, and out of dataclasses what only pydantic reads."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        arguments = node.args
+        for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
+            if each is not None:
+                each.annotation = None
+        self.generic_visit(node)
+        node.body = [plain_assignment(statement) for statement in node.body if not is_bare_annotation(statement)]
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.body = [part for part in node.body if not is_for_pydantic(part)]
+        self.generic_visit(node)
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if isinstance(node.func, ast.Name) and node.func.id == "field":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "metadata"]
+        self.generic_visit(node)
+        return node
+
+
+def is_bare_annotation(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.AnnAssign) and statement.value is None
+
+
+def plain_assignment(statement: ast.stmt) -> ast.stmt:
+    if isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        return ast.copy_location(ast.Assign([statement.target], statement.value), statement)
+    return statement
+
+
+def is_for_pydantic(statement: ast.stmt) -> bool:
+    """Whether a statement of a class body speaks to pydantic alone."""
+    names = defined_names(statement)
+    is_schema = isinstance(statement, ast.FunctionDef) and statement.name == "__get_pydantic_core_schema__"
+    return is_schema or "__pydantic_config__" in names
+
+
+def reachable_statements(body: list[ast.stmt], roots: Iterable[str]) -> list[ast.stmt]:
+    """The statements that code in use needs, their classes without methods that nothing calls."""
+    while True:
+        kept = named_from(body, set(roots))
+        if not drop_methods(kept) and len(kept) == len(body):
+            return kept
+        body = kept
+
+
+def named_from(body: list[ast.stmt], roots: set[str]) -> list[ast.stmt]:
+    """The statements that define a root, or a name that such a statement uses, and so on."""
+    defining = {name: statement for statement in body for name in defined_names(statement)}
+    found: set[int] = {id(statement) for statement in body if not defined_names(statement)}
+    waiting = [defining[name] for name in roots] + [s for s in body if id(s) in found]
+    while waiting:
+        statement = waiting.pop()
+        found.add(id(statement))
+        for name in names_read(statement):
+            needed = defining.get(name)
+            if needed is not None and id(needed) not in found:
+                found.add(id(needed))
+                waiting.append(needed)
+    return [statement for statement in body if id(statement) in found]
+
+
+def names_read(node: ast.AST) -> set[str]:
+    """Names in a statement."""
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def drop_methods(body: list[ast.stmt]) -> bool:
+    """Whether some method, or property, was called nowhere and is gone."""
+    called = {n.attr for s in body for n in ast.walk(s) if isinstance(n, ast.Attribute)}
+    called |= {n.value for s in body for n in ast.walk(s) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    own = {statement.name for statement in body if isinstance(statement, ast.ClassDef)}
+    dropped = False
+    for statement in body:
+        if isinstance(statement, ast.ClassDef) and all(is_own(base, own) for base in statement.bases):
+            kept = [part for part in statement.body if not is_uncalled(part, called)]
+            dropped |= len(kept) < len(statement.body)
+            statement.body = kept or [ast.Pass()]
+    return dropped
+
+
+def is_own(base: ast.expr, own: set[str]) -> bool:
+    """Whether nobody else calls methods by the name that a base gives them."""
+    text = ast.unparse(base)
+    return text in own or text in ("nn.Module", "Protocol", "Exception", "ValueError")
+
+
+def is_uncalled(part: ast.stmt, called: set[str]) -> bool:
+    if not isinstance(part, ast.FunctionDef) or part.name in CALLED_BY_OTHERS:
+        return False
+    return not (part.name.startswith("__") and part.name.endswith("__")) and part.name not in called

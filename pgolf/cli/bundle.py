@@ -1,0 +1,68 @@
+"""`pgolf bundle`: the trainer and one recipe as one file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
+from pgolf.cli import options
+from pgolf.cli.console import answer_console, print_json
+from pgolf.errors import MachineError, UsageError
+from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.rundir import find_run
+from pgolf.specs.loading import LoadedSpec, load_spec_of_run
+
+READABLE, REQUIREMENTS = "train_gpt.readable.py", "requirements.txt"
+
+
+def bundle(
+    reference: Annotated[
+        str | None, typer.Argument(metavar="SPEC|RUN", help=f"A spec, or a run. {options.SPEC_DEFAULT}")
+    ] = None,
+    assignments: options.Assignments = None,
+    overlays: options.Overlays = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("bundle"),
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_json: options.Json = False,
+) -> None:
+    """Write train_gpt.py, which trains and scores with no pgolf installed, and its readable twin."""
+    spec = select(reference, runs_dir, overlays, assignments).spec
+    built = bundle_of(spec, load_ruleset(spec.ruleset))
+    write(built, out)
+    files = {name: (out / name).stat().st_size for name in (PROGRAM, READABLE, REQUIREMENTS)}
+    if is_json:
+        print_json({"spec": spec.name, "out": str(out), "code_bytes": files[PROGRAM], "files": files})
+        return
+    console = answer_console()
+    for name, size in files.items():
+        console.print(f"{size:>9,}  {out / name}", highlight=False)
+    console.print(f"python {out / PROGRAM} --data FOLDER --out RUN_DIR", style="dim", highlight=False)
+
+
+def select(
+    reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None
+) -> LoadedSpec:
+    """The spec that a reference means: of a run where it names one."""
+    if reference is not None and not reference.endswith((".yaml", ".yml")):
+        try:
+            run = find_run(reference, runs_dir)
+        except UsageError:
+            pass
+        else:
+            return load_spec_of_run(run.files.spec, overlays or [], assignments or [])
+    return options.select_spec(reference, runs_dir, overlays, assignments)
+
+
+def write(built: Bundle, out: Path) -> None:
+    """Nothing; the files are in a folder.
+
+    Raises: MachineError when they cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / PROGRAM).write_bytes(built.packed)
+        (out / READABLE).write_text(built.readable, encoding="utf-8")
+        (out / REQUIREMENTS).write_text(built.requirements, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"{error.filename or out}: {error.strerror}") from error

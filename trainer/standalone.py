@@ -1,0 +1,82 @@
+"""The trainer with one recipe in it: what a bundle does when it is given data instead of a run directory.
+
+`train_gpt.py --data FOLDER --out RUN_DIR` makes the run directory and goes on as the trainer in it. Given a run
+directory, it is the trainer.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer.__main__ import main
+from trainer.recipe.files import LOCAL_FOLDER, DataFiles, RunFiles, read_json, write_json
+
+NOT_ITS_RECIPE, NOT_A_DATA_FOLDER, NOT_A_RUN_FOLDER = 2, 5, 6
+
+
+def standalone_main(embedded: str) -> int:
+    """The exit code of a run. `embedded` is the JSON of a recipe and of what belongs to it."""
+    document = json.loads(embedded)
+    if "--data" not in sys.argv[1:]:
+        return main() if is_own_run(document["recipe"]) else NOT_ITS_RECIPE
+    parser = argparse.ArgumentParser(description=f"Train, quantize, pack and score {document['name']}.")
+    parser.add_argument("--data", type=Path, required=True, help="a folder of shards with manifest.json")
+    parser.add_argument("--out", type=Path, default=Path("run"), help="the run directory; run")
+    parser.add_argument("--seed", type=int, default=document["seeds"][0], help=f"{document['seeds'][0]}")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=document["device"], help=document["device"])
+    parser.add_argument("--processes", type=int, default=1, help="processes that share the work; 1")
+    arguments = parser.parse_args()
+    try:
+        prepare(arguments, embedded)
+    except (OSError, ValueError) as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return NOT_A_RUN_FOLDER if isinstance(error, PermissionError) else NOT_A_DATA_FOLDER
+    sys.argv[1:] = [str(arguments.out), "--processes", str(arguments.processes)]
+    return main()
+
+
+def is_own_run(recipe: dict[str, Any]) -> bool:
+    """Whether the run directory on the command line, if it is one, wants this very recipe; only where data lie may
+    differ. Whatever another recipe needs may be missing here.
+    """
+    for argument in sys.argv[1:]:
+        spec = RunFiles(Path(argument)).spec
+        if spec.is_file() and any(
+            read_json(spec)["recipe"].get(slot) != recipe[slot] for slot in recipe if slot != "data"
+        ):
+            print(f"trainer: {spec} is of another recipe than this file", file=sys.stderr)
+            return False
+    return True
+
+
+def prepare(arguments: argparse.Namespace, embedded: str) -> None:
+    """Nothing; the run directory holds all that a trainer needs. One that is there already stays as it is."""
+    document = json.loads(embedded)
+    files = RunFiles(arguments.out.resolve())
+    if files.run.exists():
+        return
+    manifest = read_json(DataFiles(arguments.data).manifest)
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    files.root.mkdir(parents=True, exist_ok=True)
+    for name, text in document["local"].items():
+        (files.root / LOCAL_FOLDER).mkdir(exist_ok=True)
+        (files.root / LOCAL_FOLDER / name).write_text(text, encoding="utf-8")
+    write_json(files.spec, {"name": document["name"], "seed": arguments.seed, "recipe": document["recipe"]})
+    run = {
+        "run_id": f"{document['name']}/seed-{arguments.seed}",
+        "name": document["name"],
+        "seed": arguments.seed,
+        "spec_sha256": hashlib.sha256(embedded.encode()).hexdigest(),
+        "code_sha256": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+        "data_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+        "data_folder": str(arguments.data.resolve()),
+        "device": arguments.device,
+        "launcher": "standalone",
+        "code_bytes": Path(__file__).stat().st_size,
+        "code_basis": "this file",
+        "environment": None,
+    }
+    write_json(files.run, document["run"] | run)
