@@ -1,12 +1,13 @@
 """The trainer with one recipe in it: what a bundle does when it is given data instead of a run directory.
 
-`train_gpt.py --data FOLDER --out RUN_DIR` makes the run directory and goes on as the trainer in it. Given a run
-directory, it is the trainer.
+`train_gpt.py --data FOLDER --out RUN_DIR` makes the run directory and goes on as the trainer in it; with --model FILE
+it only scores that artifact. Given a run directory, it is the trainer.
 """
 
 import argparse
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def standalone_main(embedded: str) -> int:
     parser = argparse.ArgumentParser(description=f"Train, quantize, pack and score {document['name']}.")
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards with manifest.json")
     parser.add_argument("--out", type=Path, default=Path("run"), help="the run directory; run")
+    parser.add_argument("--model", type=Path, help="only score this artifact")
     parser.add_argument("--seed", type=int, default=document["seeds"][0], help=f"{document['seeds'][0]}")
     parser.add_argument("--device", choices=("cpu", "cuda"), default=document["device"], help=document["device"])
     parser.add_argument("--processes", type=int, default=1, help="processes that share the work; 1")
@@ -34,7 +36,8 @@ def standalone_main(embedded: str) -> int:
     except (OSError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return NOT_A_RUN_FOLDER if isinstance(error, PermissionError) else NOT_A_DATA_FOLDER
-    sys.argv[1:] = [str(arguments.out), "--processes", str(arguments.processes)]
+    mode = [] if arguments.model is None else ["--score"]
+    sys.argv[1:] = [str(arguments.out), "--processes", str(arguments.processes), *mode]
     return main()
 
 
@@ -79,4 +82,7 @@ def prepare(arguments: argparse.Namespace, embedded: str) -> None:
         "code_basis": "this file",
         "environment": None,
     }
+    if arguments.model is not None:
+        files.artifact.mkdir(exist_ok=True)
+        shutil.copyfile(arguments.model, files.model)
     write_json(files.run, document["run"] | run)

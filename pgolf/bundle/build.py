@@ -81,7 +81,12 @@ def bundle_of(spec: ExperimentSpec, ruleset: Ruleset) -> Bundle:
         "local": {name: file.read_text(encoding="utf-8") for name, file in local_files(spec.recipe).items()},
         "run": {"ruleset": ruleset.label, "limit_bytes": ruleset.artifact_limit_bytes},
     }
-    return Bundle(spec.recipe, trainer_code(spec.recipe), json.dumps(document, separators=(",", ":"), sort_keys=True))
+    return Bundle(spec.recipe, trainer_code(spec.recipe), embedded_json(document))
+
+
+def embedded_json(document: dict[str, Any]) -> str:
+    """The one way in which a document is written into a program."""
+    return json.dumps(document, separators=(",", ":"), sort_keys=True)
 
 
 def anywhere(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,8 @@ COMMANDS = {
     "seeds": CommandEntry("seeds", "seeds", "Run the missing seeds of a spec, then show all of them."),
     "preflight": CommandEntry("preflight", "preflight", "Say whether a spec will fit, is allowed, and what it takes."),
     "bundle": CommandEntry("bundle", "bundle", "Write trainer and recipe as one file, train_gpt.py."),
+    "submission": CommandEntry("submission", "submission", "Write a records folder from finished runs."),
+    "verify": CommandEntry("submission", "verify", "Check a submission folder: claims, bytes and score."),
     "report": CommandEntry("report", "report", "Show every seed, mean, deviation, interval and verdict."),
     "status": CommandEntry("status", "status", "Show where every run here stands: step, ETA, bpb."),
     "logs": CommandEntry("status", "logs", "Print the log of a run."),

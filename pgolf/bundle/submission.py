@@ -1,0 +1,244 @@
+"""The folder that a contest's records are made of: every number in it comes from result.json.
+
+submission.json speaks the dialect that most accepted submissions use (per-seed results in `seed_results`) with the
+older keys beside it; what belongs to pgolf stands under `pgolf`.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
+from pgolf.errors import CheckFailed, MachineError, UsageError
+from pgolf.rulesets.ruleset import Ruleset
+from pgolf.rundir import RunDirectory
+from pgolf.specs.experiment import ExperimentSpec
+from trainer.recipe.files import read_json, write_json, write_whole
+
+SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
+# What all seeds of one submission have in common.
+SHARED = ("spec_sha256", "code_sha256", "data_sha256", "ruleset")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Author:
+    """What no result knows."""
+
+    author: str
+    github_id: str
+    name: str
+    blurb: str
+    track: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """A finished run."""
+
+    run: RunDirectory
+    result: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        return int(self.result["seed"])
+
+    @property
+    def model_name(self) -> str:
+        return f"model_seed{self.seed}.bin"
+
+    def metric(self, stage: str) -> dict[str, Any] | None:
+        """The metric of a stage, if it was scored."""
+        return next((m for m in self.result["metrics"] if m["stage"] == stage), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The seed's entry in seed_results."""
+        headline, artifact, clock = self.result["headline"], self.result["artifact"], self.result["clock"]
+        return {
+            "val_bpb": headline["val_bpb"],
+            "val_loss": headline["val_loss"],
+            "artifact_bytes": artifact["total_bytes"],
+            "model_bytes": artifact["model_bytes"],
+            "model_sha256": hashlib.sha256(self.run.files.model.read_bytes()).hexdigest(),
+            "steps": self.result["steps"],
+            "train_time_s": clock["train_seconds"],
+            "eval_time_s": clock["evaluate_seconds"],
+        }
+
+
+def collect(runs: list[RunDirectory]) -> list[SeedResult]:
+    """The finished runs of one experiment, by seed.
+
+    Raises: UsageError when they are not of one experiment or of one seed twice; CheckFailed when one is over the limit.
+    """
+    rows = []
+    for run in runs:
+        if not run.is_finished:
+            raise UsageError(f"{run.run_id} has no result; `pgolf run` finishes it")
+        rows.append(SeedResult(run, run.read_result()))
+    for key in SHARED:
+        found = {str(row.result.get(key)) for row in rows}
+        if len(found) > 1:
+            raise UsageError(f"the runs differ in {key}: {', '.join(sorted(found))}; a submission is one experiment")
+    seeds = [row.seed for row in rows]
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"seeds {sorted(seeds)}: one of them is there twice")
+    for row in rows:
+        total, limit = row.result["artifact"]["total_bytes"], row.result["artifact"]["limit_bytes"]
+        if total > limit:
+            raise CheckFailed(f"{row.run.run_id} has {total:,} bytes, {total - limit:,} over the limit")
+    return sorted(rows, key=lambda row: row.seed)
+
+
+def write_submission(rows: list[SeedResult], spec: ExperimentSpec, ruleset: Ruleset, author: Author, out: Path) -> None:
+    """Nothing; the folder holds a submission.
+
+    Raises: UsageError when it is not empty, MachineError when it cannot be written.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty; a submission gets a folder of its own")
+    bundle = bundle_of(spec, ruleset)
+    if rows[0].run.files.program.read_bytes() != bundle.packed:
+        raise UsageError(f"{rows[0].run.run_id} ran another code than is installed here; go back to it, or run again")
+    document = submission_json(rows, bundle, author)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            shutil.copyfile(row.run.files.model, out / row.model_name)
+            write_whole(out / f"train_seed{row.seed}.log", "\n".join(log_lines(row)).encode() + b"\n")
+        shutil.copyfile(rows[0].run.files.program, out / PROGRAM)
+        write_whole(out / REQUIREMENTS, bundle.requirements.encode())
+        write_whole(out / README, readme(rows, spec, author, document).encode())
+        write_json(out / SUBMISSION, document)
+    except OSError as error:
+        raise MachineError(f"{error.filename or out}: {error.strerror}") from error
+
+
+def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> dict[str, Any]:
+    """submission.json."""
+    scores = [row.result["headline"]["val_bpb"] for row in rows]
+    losses = [row.result["headline"]["val_loss"] for row in rows]
+    first = rows[0].result
+    headline = rows[0].metric(first["headline"]["stage"]) or {}
+    prequant = [found["val_bpb"] for row in rows if (found := row.metric("prequant"))]
+    return {
+        "author": author.author,
+        "github_id": author.github_id,
+        "name": author.name,
+        "blurb": author.blurb,
+        "date": author.day.isoformat(),
+        "track": author.track,
+        "val_bpb": fmean(scores),
+        "val_bpb_std": stdev(scores) if len(scores) > 1 else None,
+        "val_bpb_std_ddof": 1,
+        "val_loss": fmean(losses),
+        "pre_quant_val_bpb": fmean(prequant) if len(prequant) == len(rows) else None,
+        "seeds": [row.seed for row in rows],
+        "seed_results": {str(row.seed): row.as_json() for row in rows},
+        "bytes_total": max(row.result["artifact"]["total_bytes"] for row in rows),
+        "bytes_code": first["artifact"]["code_bytes"],
+        "hardware": hardware(first["environment"]),
+        "pytorch_version": first["environment"]["torch"],
+        "pgolf": {
+            "format": 1,
+            "experiment": first["name"],
+            **{key: first[key] for key in SHARED},
+            "train_gpt_sha256": hashlib.sha256(rows[0].run.files.program.read_bytes()).hexdigest(),
+            "limit_bytes": first["artifact"]["limit_bytes"],
+            "deterministic": first["deterministic"],
+            "metric": {key: value for key, value in headline.items() if key not in ("val_loss", "val_bpb", "seconds")},
+            "embedded": json.loads(bundle.embedded),
+        },
+    }
+
+
+def hardware(environment: dict[str, Any]) -> str:
+    """What the runs ran on."""
+    name = environment.get("gpu") or environment.get("processor") or environment["device"]
+    return f"{environment.get('processes', 1)}x {name}"
+
+
+def log_lines(row: SeedResult) -> Iterator[str]:
+    """A run in the lines of the challenge's baseline."""
+    result, artifact, clock = row.result, row.result["artifact"], row.result["clock"]
+    codec = read_json(row.run.files.spec)["recipe"]["codec"]["kind"]
+    steps = result["steps"]
+    yield f"model_params:{result['parameters']}"
+    yield f"world_size:{result['environment'].get('processes', 1)}"
+    yield f"seed:{row.seed}"
+    for logged in row.run.read_metrics():
+        elapsed = 1000 * logged["elapsed_seconds"]
+        average = elapsed / max(1, logged["step"])
+        yield (
+            f"step:{logged['step']}/{steps} train_loss:{logged['train_loss']:.4f} "
+            f"train_time:{elapsed:.0f}ms step_avg:{average:.2f}ms"
+        )
+    if (prequant := row.metric("prequant")) is not None:
+        yield (
+            f"step:{steps}/{steps} val_loss:{prequant['val_loss']:.4f} val_bpb:{prequant['val_bpb']:.4f} "
+            f"train_time:{1000 * clock['train_seconds']:.0f}ms"
+        )
+    yield f"Code size: {artifact['code_bytes']} bytes"
+    yield f"Serialized model quantized+{codec}: {artifact['model_bytes']} bytes"
+    yield f"Total submission size quantized+{codec}: {artifact['total_bytes']} bytes"
+    for metric in result["metrics"]:
+        if metric["stage"] in ("roundtrip", "ttt"):
+            name = {"roundtrip": f"quantized_{metric['protocol']}", "ttt": "legal_ttt"}[metric["stage"]]
+            yield (
+                f"{name}_exact val_loss:{metric['val_loss']:.8f} val_bpb:{metric['val_bpb']:.8f} "
+                f"eval_time:{1000 * metric['seconds']:.0f}ms"
+            )
+
+
+def readme(rows: list[SeedResult], spec: ExperimentSpec, author: Author, document: dict[str, Any]) -> str:
+    """README.md."""
+    spread = document["val_bpb_std"]
+    deviation = "one seed" if spread is None else f"{len(rows)} seeds, sample std {spread:.6f}"
+    metric = document["pgolf"]["metric"]
+    lines = [
+        f"# {author.name}: val_bpb {document['val_bpb']:.6f}",
+        "",
+        f"**val_bpb {document['val_bpb']:.6f} ({deviation}), largest artifact {document['bytes_total']:,} bytes, "
+        f"{document['hardware']}**",
+        "",
+        author.blurb or (spec.question or ""),
+        "",
+        "## Results",
+        "",
+        "| seed | steps | train s | val_bpb | val_loss | eval s | artifact bytes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for seed, entry in document["seed_results"].items():
+        lines.append(
+            f"| {seed} | {entry['steps']:,} | {entry['train_time_s']:.1f} | {entry['val_bpb']:.8f} | "
+            f"{entry['val_loss']:.8f} | {entry['eval_time_s']:.1f} | {entry['artifact_bytes']:,} |"
+        )
+    lines += [
+        "",
+        f"Scored from the packed artifact, stage {metric.get('stage')}, protocol {metric.get('protocol')}, "
+        f"{metric.get('tokens'):,} targets of {metric.get('bytes'):,} bytes, each once.",
+        "",
+        "## Reproduction",
+        "",
+        "```",
+        f"pip install -r {REQUIREMENTS}",
+        f"python {PROGRAM} --data FOLDER --out run --seed {rows[0].seed}          # trains and scores",
+        f"python {PROGRAM} --data FOLDER --out check --model {rows[0].model_name}  # only scores",
+        "```",
+        "",
+        "FOLDER holds the shards and tokenizer whose manifest has SHA-256 "
+        f"{document['pgolf']['data_sha256']}. `pgolf verify` does the second for every seed and compares.",
+        "",
+        "## Recipe",
+        "",
+        "```json",
+        json.dumps(document["pgolf"]["embedded"]["recipe"], indent=1),
+        "```",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,175 @@
+"""From finished runs to a records folder, and back: every number from a result, every lie found."""
+
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import pytest
+
+from pgolf.rundir import RunDirectory
+from tests.conftest import Ended, Pgolf, run_pgolf, shared_run
+
+
+@pytest.fixture(scope="session")
+def folder(session_folder: Path, own_cache: None, micro_run: RunDirectory) -> Path:
+    """A submission of two seeds. Read it, do not change it."""
+    other = shared_run(session_folder / "micro-42", "--with", "micro", "--seed", "42")
+    out = session_folder / "submission"
+    if not out.exists():
+        ended = run_pgolf(
+            session_folder, "submission", micro_run.root, other.root, "--out", out, "--author", "A", "--github-id", "a"
+        )
+        assert ended.code == 0, ended.err
+    return out
+
+
+@pytest.fixture
+def copy(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def claims(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "submission.json").read_text())
+    return found
+
+
+def said(ended: Ended) -> dict[str, list[str]]:
+    """The rules that failed, with their messages."""
+    failed: dict[str, list[str]] = {}
+    for check in ended.json["checks"]:
+        if check["status"] == "fail":
+            failed.setdefault(check["rule"], []).append(check["message"])
+    return failed
+
+
+def test_every_number_is_that_of_the_results(folder: Path, micro_run: RunDirectory) -> None:
+    document, result = claims(folder), micro_run.read_result()
+    scores = [entry["val_bpb"] for entry in document["seed_results"].values()]
+    assert document["val_bpb"] == fmean(scores)
+    assert document["val_bpb_std"] == stdev(scores)
+    assert document["seeds"] == [42, 1337]
+    mine = document["seed_results"]["1337"]
+    assert (mine["val_bpb"], mine["val_loss"]) == (result["headline"]["val_bpb"], result["headline"]["val_loss"])
+    assert mine["artifact_bytes"] == result["artifact"]["total_bytes"]
+    assert (folder / "model_seed1337.bin").read_bytes() == micro_run.files.model.read_bytes()
+    assert document["bytes_code"] == (folder / "train_gpt.py").stat().st_size
+    total = max((folder / f"model_seed{s}.bin").stat().st_size for s in (42, 1337)) + document["bytes_code"]
+    assert document["bytes_total"] == total
+    log = (folder / "train_seed1337.log").read_text()
+    headline = result["headline"]
+    assert f"val_loss:{headline['val_loss']:.8f} val_bpb:{headline['val_bpb']:.8f}" in log
+    assert f"Total submission size quantized+brotli: {mine['artifact_bytes']} bytes" in log
+    assert f"{headline['val_bpb']:.8f}" in (folder / "README.md").read_text()
+    texts = [path.read_text() for path in folder.iterdir() if path.suffix in (".md", ".json", ".log")]
+    assert not any(str(Path.home()) in text for text in texts)
+
+
+def test_what_was_handed_in_is_verified(folder: Path, micro_run: RunDirectory) -> None:
+    ended = run_pgolf(folder.parent, "verify", folder, "--json")
+    assert ended.code == 0, ended.err
+    rules = [(check["rule"], check["status"]) for check in ended.json["checks"]]
+    assert rules.count(("score", "pass")) == 2
+    assert {status for rule, status in rules if rule != "seeds"} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("lie", "rule"),
+    [
+        (lambda c: c | {"val_bpb": min(e["val_bpb"] for e in c["seed_results"].values())}, "mean"),
+        (lambda c: c | {"val_bpb_std": c["val_bpb_std"] / 2**0.5}, "std"),  # of the population
+        (lambda c: c | {"bytes_code": c["bytes_code"] - 1000}, "code_bytes"),
+        (lambda c: c | {"pgolf": c["pgolf"] | {"limit_bytes": 30_000}}, "limit"),
+    ],
+)
+def test_a_claim_that_the_folder_does_not_bear_is_named(copy: Path, lie: Any, rule: str) -> None:
+    (copy / "submission.json").write_text(json.dumps(lie(claims(copy))))
+    ended = run_pgolf(copy.parent, "verify", copy, "--json")
+    assert ended.code == 3
+    assert list(said(ended)) == [rule]
+
+
+def test_a_better_score_than_the_artifact_has_is_found(copy: Path) -> None:
+    document = claims(copy)
+    entry = document["seed_results"]["42"]
+    entry["val_bpb"] -= 0.001
+    document["val_bpb"] = fmean(e["val_bpb"] for e in document["seed_results"].values())
+    document["val_bpb_std"] = stdev(e["val_bpb"] for e in document["seed_results"].values())
+    (copy / "submission.json").write_text(json.dumps(document))
+    ended = run_pgolf(copy.parent, "verify", copy, "--json")
+    assert ended.code == 3
+    (message,) = said(ended)["score"]
+    assert f"{entry['val_bpb']:.8f} claimed" in message
+
+
+def test_another_artifact_and_another_program_are_not_run(copy: Path) -> None:
+    shutil.copy(copy / "model_seed42.bin", copy / "model_seed1337.bin")
+    ended = run_pgolf(copy.parent, "verify", copy, "--json")
+    assert set(said(ended)) == {"artifact_bytes", "score"}
+    assert "is not the artifact of the claims" in said(ended)["score"][0]
+    (copy / "train_gpt.py").write_text("open('ran', 'w')")
+    ended = run_pgolf(copy.parent, "verify", copy, "--json")
+    assert "was not run" in said(ended)["score"][0]
+    assert not [*copy.parent.rglob("ran")]
+
+
+def test_a_public_folder_is_checked_as_far_as_it_goes(pgolf: Pgolf, tmp_path: Path) -> None:
+    (tmp_path / "public").mkdir()
+    public = {
+        "val_bpb": 1.08,
+        "bytes_total": 16_000_001,
+        "seed_results": {"1": {"val_bpb": 1.1}, "2": {"val_bpb": 1.2}},
+    }
+    (tmp_path / "public" / "submission.json").write_text(json.dumps(public))
+    (tmp_path / "public" / "train_gpt.py").write_text("print('hello')")
+    ended = pgolf("verify", "public", "--json")
+    assert ended.code == 3
+    assert set(said(ended)) == {"mean", "limit"}
+    (tmp_path / "public" / "submission.json").write_text("{")
+    assert pgolf("verify", "public").code == 2
+
+
+def test_runs_that_are_not_one_experiment_are_refused(
+    pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path, folder: Path
+) -> None:
+    other = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / "other-00000000" / "seed-7")))
+    result = other.read_result()
+    for changes, complaint in (
+        ({"seed": 7, "code_sha256": "0"}, "differ in code_sha256"),
+        ({}, "one of them is there twice"),
+    ):
+        other.files.result.write_text(json.dumps(result | changes))
+        ended = pgolf("submission", micro_run.root, other.root, "--out", "out")
+        assert ended.code == 2
+        assert complaint in ended.err
+    over = result | {"seed": 7, "artifact": result["artifact"] | {"total_bytes": 16_000_001}}
+    other.files.result.write_text(json.dumps(over))
+    ended = pgolf("submission", other.root, "--out", "out")
+    assert (ended.code, "1 over the limit" in ended.err) == (3, True)
+    assert not (tmp_path / "out").exists()
+    assert pgolf("submission", micro_run.root, "--out", folder).code == 2  # not empty
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_without_pgolf_scores_the_folder(
+    folder: Path, micro_run: RunDirectory, tmp_path: Path
+) -> None:
+    """Only what requirements.txt names is there: the installed libraries, seen from an environment of their own."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    site = next((tmp_path / "venv").glob("lib/python*/site-packages"))
+    here = next(Path(path) for path in sys.path if path.endswith("site-packages"))
+    for path in here.iterdir():
+        if "pgolf" not in path.name:
+            (site / path.name).symlink_to(path)
+    assert subprocess.run([python, "-P", "-c", "import pgolf"], capture_output=True, check=False).returncode
+    data, out = micro_run.read_run()["data_folder"], tmp_path / "out"
+    command = [python, "-P", folder / "train_gpt.py", "--data", data, "--out", out]
+    command += ["--model", folder / "model_seed1337.bin"]
+    subprocess.run(command, check=True, capture_output=True)
+    found = json.loads((out / "scores.json").read_text())["headline"]["val_bpb"]
+    assert found == claims(folder)["seed_results"]["1337"]["val_bpb"]
