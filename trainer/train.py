@@ -58,7 +58,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
             keep_best(training, job, journal)
     training.model.follow_progress(1.0)
     exporter = Exporter(job, training.model, training.stream, training.begin, clock, journal, stop.check)
-    artifact = exporter.encode(exporter.quantized(recipe.quantizer))
+    artifact = exporter.export()
     exporter.write_references()
 
     score_elsewhere(job, stop, world.size)

@@ -25,6 +25,7 @@ COMMANDS = {
     "run": CommandEntry("run", "run", "Train, pack and score one seed of a spec."),
     "seeds": CommandEntry("seeds", "seeds", "Run the missing seeds of a spec, then show all of them."),
     "preflight": CommandEntry("preflight", "preflight", "Say whether a spec will fit, is allowed, and what it takes."),
+    "fit": CommandEntry("fit", "fit", "Choose clips so that the artifact lands under the limit."),
     "bundle": CommandEntry("bundle", "bundle", "Write trainer and recipe as one file, train_gpt.py."),
     "submission": CommandEntry("submission", "submission", "Write a records folder from finished runs."),
     "verify": CommandEntry("submission", "verify", "Check a submission folder: claims, bytes and score."),

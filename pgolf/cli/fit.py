@@ -1,0 +1,69 @@
+"""`pgolf fit`: clips under which an artifact has as many bytes as it may have."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pgolf.cli import options
+from pgolf.cli.console import answer_console, print_json
+from pgolf.errors import MachineError, UsageError
+from pgolf.preflight.examine import examine
+from pgolf.preflight.fit import FittedClips, fit_clips
+from trainer.recipe.quantizer import DeviationClip
+
+
+def fit(
+    spec: options.SpecArgument = None,
+    total_bytes: Annotated[
+        int | None, typer.Option("--bytes", min=1, help="Code and model together; the limit of the rules if left out.")
+    ] = None,
+    assignments: options.Assignments = None,
+    overlays: options.Overlays = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Overlay to write; NAME.fit.yaml if left out.")] = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_json: options.Json = False,
+) -> None:
+    """Choose the quantizer's clips so that the artifact lands under a number of bytes; write them as an overlay."""
+    loaded = options.select_spec(spec, runs_dir, overlays, assignments)
+    examined = examine(loaded.spec, runs_dir=runs_dir)
+    recipe, code = examined.spec.recipe, examined.code_bytes
+    limit = total_bytes or examined.ruleset.artifact_limit_bytes
+    if examined.model_bytes is None:
+        raise UsageError("the vocabulary size is not known; recipe.data.vocabulary_size: N")
+    if code >= limit:
+        raise UsageError(f"train_gpt.py alone has {code:,} bytes of {limit:,}")
+    found = fit_clips(recipe, limit - code)
+    path = out or Path(f"{loaded.spec.name}.fit.yaml")
+    write_overlay(path, found, f"pgolf fit {loaded.spec.name} --bytes {limit}")
+    if is_json:
+        document = {"k": found.clips, "times": found.times, "model_bytes": found.after.as_json(), "code_bytes": code}
+        print_json(document | {"limit_bytes": limit, "expected_bpb": found.expected_bpb, "overlay": str(path)})
+        return
+    assert isinstance(recipe.quantizer.clip, DeviationClip)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("clip of", "k", "fitted k"):
+        table.add_column(column, justify="left" if column == "clip of" else "right")
+    for name, k in recipe.quantizer.clip.k.items():
+        table.add_row(name, f"{k:g}", f"{found.clips[name]:g}")
+    console = answer_console()
+    console.print(table)
+    for word, sizes in (("before", found.before), ("after", found.after)):
+        total, low, high = sizes.estimate + code, sizes.low + code, sizes.high + code
+        console.print(f"{word:<7} {total:,} bytes ({low:,} to {high:,}) of {limit:,}", highlight=False)
+    console.print(f"about {found.expected_bpb:+.4f} bpb by the rule of thumb of 0.0015 for 280,000 bytes", style="dim")
+    console.print(f"pgolf run {loaded.spec.name} --with {path}", style="dim", highlight=False)
+
+
+def write_overlay(path: Path, found: FittedClips, command: str) -> None:
+    """Nothing; the overlay is in the file. JSON flow mappings are YAML.
+
+    Raises: MachineError when it cannot be written.
+    """
+    text = f"# {command}\nrecipe: {{quantizer: {{clip: {{k: {json.dumps(found.clips)}}}}}}}\n"
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"{path}: {error.strerror}") from error
