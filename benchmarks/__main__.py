@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.artifact import measure_artifact
+from benchmarks.codecs import measure_codecs
 from benchmarks.measure import Ratio, Timing
 from benchmarks.quantizer import measure_quantizer
 from benchmarks.start import measure_start
@@ -40,6 +41,7 @@ def measure_all(shapes: list[str], rounds: int) -> tuple[list[Timing], list[Rati
     timings, ratio = measure_start(rounds=9)
     ratios = [ratio]
     timings += measure_quantizer(rounds)
+    timings += measure_codecs(rounds)
     for shape in shapes:
         batch_tokens = None if shape == "quickstart" else 16_384  # the baseline's own batch takes minutes on a CPU
         timings += measure_parts(shape, 20 if shape == "quickstart" else rounds, batch_tokens)

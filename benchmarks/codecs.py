@@ -1,0 +1,123 @@
+"""Codec against codec: `python -m benchmarks.codecs model.bin...` on trained artifacts, without one on made-up codes.
+
+Made-up codes are Gaussian at a clip of 12.85 deviations and six bits, with columns as unlike as trained ones: standard
+deviations spread log-normally by 0.2.
+"""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import Timing, repeat
+from trainer.codec.compressor import Codes, make_matrix_coder
+from trainer.codec.container import decode_model
+from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
+
+SPREAD, CLIP, LEVELS = 0.2, 12.85, 31
+CODECS: dict[str, CodecRecipe] = {
+    "brotli-11": Brotli(kind="brotli"),
+    "zstd-22": Zstd(kind="zstd"),
+    "lzma-9": Lzma(kind="lzma", preset=9),
+    "zlib-9": Zlib(kind="zlib"),
+    "column_range": ColumnRange(kind="column_range"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What a codec makes of some matrices."""
+
+    codec: str
+    size: int
+    encode_seconds: float
+    decode_seconds: float
+
+
+def made_up(shapes: list[tuple[int, int]]) -> list[Codes]:
+    """Codes as of trained weights."""
+    rng = np.random.default_rng(0)
+    matrices = []
+    for rows, columns in shapes:
+        width_C = np.exp(rng.normal(0, SPREAD, columns))
+        weights_RC = rng.standard_normal((rows, columns)) * width_C / np.sqrt((width_C**2).mean())
+        matrices.append(np.clip(np.rint(weights_RC * LEVELS / CLIP), -LEVELS, LEVELS).astype(np.int8))
+    return matrices
+
+
+def codes_of(artifact: Path) -> list[Codes]:
+    """The matrices of a packed model."""
+    _, model = decode_model(artifact)
+    return [part.codes_RC.numpy() for matrix in model.matrices.values() for part in matrix.parts()]
+
+
+def compare(matrices: list[Codes], transposed: bool = True) -> list[Packed]:
+    """Every codec on the same matrices; brotli also column by column."""
+    found = [measure(name, recipe, matrices) for name, recipe in CODECS.items()]
+    if transposed:
+        columns = [np.ascontiguousarray(matrix.T) for matrix in matrices]
+        found.append(measure("brotli-11, transposed", CODECS["brotli-11"], columns))
+    return found
+
+
+def measure(name: str, recipe: CodecRecipe, matrices: list[Codes]) -> Packed:
+    """One codec, with the round trip checked."""
+    coder = make_matrix_coder(recipe)
+    began = time.perf_counter()
+    data = coder.encode(matrices)
+    encoded = time.perf_counter()
+    back = coder.decode(data, [(matrix.shape[0], matrix.shape[1]) for matrix in matrices])
+    decoded = time.perf_counter()
+    assert all(np.array_equal(one, other) for one, other in zip(matrices, back, strict=True))
+    return Packed(name, len(data), encoded - began, decoded - encoded)
+
+
+def entropy_bytes(matrices: list[Codes]) -> float:
+    """What a coder needs that knows each matrix's histogram and nothing else."""
+    total = 0.0
+    for matrix in matrices:
+        counts = np.unique(matrix, return_counts=True)[1]
+        total -= float((counts * np.log2(counts / matrix.size)).sum()) / 8
+    return total
+
+
+def table(matrices: list[Codes]) -> str:
+    """The comparison in Markdown."""
+    weights, floor = sum(matrix.size for matrix in matrices), entropy_bytes(matrices)
+    rows = [f"{weights:,} codes, {floor:,.0f} bytes by the entropy of each matrix's histogram", ""]
+    rows += ["| codec | bytes | bits a code | over entropy | encode | decode |", "|---|---|---|---|---|---|"]
+    for packed in sorted(compare(matrices), key=lambda packed: packed.size):
+        rows.append(
+            f"| {packed.codec} | {packed.size:,} | {8 * packed.size / weights:.4f} | {packed.size / floor - 1:+.2%} | "
+            f"{packed.encode_seconds:.2f} s | {packed.decode_seconds:.2f} s |"
+        )
+    return "\n".join(rows)
+
+
+def measure_codecs(times: int) -> list[Timing]:
+    """Encoding and decoding of a million codes by the column coder, and encoding by brotli."""
+    matrices = made_up([(2048, 512)])
+    shapes = [(2048, 512)]
+    coder, plain = make_matrix_coder(CODECS["column_range"]), make_matrix_coder(CODECS["brotli-11"])
+    data = coder.encode(matrices)
+    weights = matrices[0].size
+    name = f"encode column_range ({len(data) / len(plain.encode(matrices)):.4f} of brotli)"
+    return [
+        Timing(
+            f"encode column_range ({ratio:.4f} of brotli)",
+            repeat(lambda: coder.encode(matrices), times),
+            weights,
+            "codes",
+        ),
+        Timing("decode column_range", repeat(lambda: coder.decode(data, shapes), times), weights, "codes"),
+        Timing("encode brotli-11", repeat(lambda: plain.encode(matrices), times), weights, "codes"),
+    ]
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(f"{argument}: {table(codes_of(Path(argument)))}\n")
+    if not sys.argv[1:]:
+        print(table(made_up([(2048, 512), (512, 2048), (512, 512), (512, 512)])))
