@@ -105,12 +105,7 @@ def measure_codecs(times: int) -> list[Timing]:
     weights = matrices[0].size
     name = f"encode column_range ({len(data) / len(plain.encode(matrices)):.4f} of brotli)"
     return [
-        Timing(
-            f"encode column_range ({ratio:.4f} of brotli)",
-            repeat(lambda: coder.encode(matrices), times),
-            weights,
-            "codes",
-        ),
+        Timing(name, repeat(lambda: coder.encode(matrices), times), weights, "codes"),
         Timing("decode column_range", repeat(lambda: coder.decode(data, shapes), times), weights, "codes"),
         Timing("encode brotli-11", repeat(lambda: plain.encode(matrices), times), weights, "codes"),
     ]
