@@ -10,8 +10,10 @@ from rich.table import Table
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, print_json
 from pgolf.errors import MachineError, UsageError
+from pgolf.preflight.calibrated import correction_from
 from pgolf.preflight.examine import examine
 from pgolf.preflight.fit import FittedClips, fit_clips
+from pgolf.preflight.size import estimate_model_bytes
 from trainer.recipe.quantizer import DeviationClip
 
 
@@ -35,7 +37,11 @@ def fit(
         raise UsageError("the vocabulary size is not known; recipe.data.vocabulary_size: N")
     if code >= limit:
         raise UsageError(f"train_gpt.py alone has {code:,} bytes of {limit:,}")
-    found = fit_clips(recipe, limit - code)
+    correction = correction_from(recipe, runs_dir)
+    if correction is None:
+        found = fit_clips(recipe, limit - code)
+    else:
+        found = fit_clips(recipe, limit - code, lambda fitted: correction.of(estimate_model_bytes(fitted)))
     path = out or Path(f"{loaded.spec.name}.fit.yaml")
     write_overlay(path, found, f"pgolf fit {loaded.spec.name} --bytes {limit}")
     if is_json:

@@ -15,6 +15,7 @@ from pgolf.errors import DataError
 from pgolf.findings import Finding, failures
 from pgolf.preflight import rules
 from pgolf.preflight.byte_estimate import ByteEstimate
+from pgolf.preflight.calibrated import calibrated
 from pgolf.preflight.cost import estimate_usd
 from pgolf.preflight.duration import DurationEstimate, estimate_duration
 from pgolf.preflight.memory import training_memory_bytes
@@ -120,16 +121,16 @@ def examine(
     if recipe is None:
         message = "the vocabulary size is known neither here nor to the rules"
         return known.with_findings([Finding("fail", "vocabulary", message, "recipe.data.vocabulary_size: N")])
-    known = examine_shape(known)
+    known = examine_shape(known, runs_dir)
     if located:
         known = examine_data(known, located.manifest, runs_dir)
     return examine_time(known, runs_dir, runs, step_seconds)
 
 
-def examine_shape(known: Preflight) -> Preflight:
+def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
     """With what follows from the recipe alone: parameters, bytes, memory."""
     recipe, ruleset = known.spec.recipe, known.ruleset
-    model_bytes = estimate_model_bytes(recipe)
+    model_bytes = calibrated(estimate_model_bytes(recipe), recipe, runs_dir)
     launch = known.spec.launch
     memory = (
         rules.memory(recipe, available_memory(), launch.world_size)

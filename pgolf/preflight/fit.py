@@ -4,6 +4,7 @@ All clips are moved by one factor: where codes take about as many bits as their 
 bit a weight less everywhere, so that the ratios between groups that were right before are right after.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pgolf.errors import UsageError
@@ -33,7 +34,9 @@ class FittedClips:
         return (self.before.estimate - self.after.estimate) * BPB_PER_BYTE
 
 
-def fit_clips(recipe: Recipe, model_bytes: int) -> FittedClips:
+def fit_clips(
+    recipe: Recipe, model_bytes: int, estimate: Callable[[Recipe], ByteEstimate] = estimate_model_bytes
+) -> FittedClips:
     """The narrowest clips whose artifact has at most so many bytes by the upper end of its estimate.
 
     Raises: UsageError when the quantizer has no such clips, or none of them fits.
@@ -45,21 +48,21 @@ def fit_clips(recipe: Recipe, model_bytes: int) -> FittedClips:
             "fitted before training"
         )
     recipe = replace(recipe, quantizer=replace(quantizer, fit_bytes=0))  # what fits is not pruned to fit
-    before = estimate_model_bytes(recipe)
+    before = estimate(recipe)
     low, high = NARROWEST, WIDEST
-    if estimate_model_bytes(scaled(recipe, high)).high > model_bytes:
+    if estimate(scaled(recipe, high)).high > model_bytes:
         raise UsageError(
             f"even clips {WIDEST:.0f} times as wide do not fit into {model_bytes:,} bytes; take fewer weights"
         )
     while high / low > 1 + 1e-5:
         middle = (low * high) ** 0.5
-        if estimate_model_bytes(scaled(recipe, middle)).high > model_bytes:
+        if estimate(scaled(recipe, middle)).high > model_bytes:
             low = middle
         else:
             high = middle
     fitted = scaled(recipe, high)
     assert isinstance(fitted.quantizer.clip, DeviationClip)
-    return FittedClips(fitted.quantizer.clip.k, high, before, estimate_model_bytes(fitted))
+    return FittedClips(fitted.quantizer.clip.k, high, before, estimate(fitted))
 
 
 def scaled(recipe: Recipe, times: float) -> Recipe:
