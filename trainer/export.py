@@ -14,7 +14,7 @@ from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate, generated_sequences
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
-from trainer.quantizer.repacking import MOST_ATTEMPTS, coarser, times_for
+from trainer.quantizer.repacking import MOST_ATTEMPTS, MOST_TIMES, coarser, times_for
 from trainer.recipe.files import write_json
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
@@ -54,18 +54,24 @@ class Exporter:
         hessians = self.calibrated(quantizer)
         artifact = self.encode(quantizer, self.rounded(quantizer, hessians))
         over, times, attempt = artifact["total_bytes"] - artifact["limit_bytes"], 1.0, 0
+        weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
         if over <= 0 or not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
+            return artifact
+        if times_for(over, max(1, weights)) > MOST_TIMES:
+            self.journal.say(
+                f"{over:,} bytes over the limit, more than a wider grid can mend; the artifact stays as it is"
+            )
             return artifact
         self.job.files.references.mkdir(exist_ok=True)
         self.job.files.model.replace(self.job.files.references / OVER_LIMIT)
-        weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
         repacked = {"bytes_before": artifact["total_bytes"]}
         while over > 0 and attempt < MOST_ATTEMPTS:
-            times, attempt = times * times_for(over, weights), attempt + 1
+            times, attempt = min(MOST_TIMES, times * times_for(over, weights)), attempt + 1
             wider = coarser(quantizer, times)
             artifact = self.encode(wider, self.rounded(wider, hessians))
             over = artifact["total_bytes"] - artifact["limit_bytes"]
-        self.journal.say(f"over the limit: packed again with clips {times:.4f} times as wide")
+        fits = "fits" if over <= 0 else f"is still {over:,} bytes over"
+        self.journal.say(f"over the limit: packed again with clips {times:.4f} times as wide, and {fits}")
         return artifact | {"repacked": repacked | {"clip_times": times}}
 
     def quantized(self, recipe: QuantizerRecipe) -> QuantizedModel:

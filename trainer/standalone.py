@@ -21,7 +21,7 @@ NOT_ITS_RECIPE, NOT_A_DATA_FOLDER, NOT_A_RUN_FOLDER = 2, 5, 6
 def standalone_main(embedded: str) -> int:
     """The exit code of a run. `embedded` is the JSON of a recipe and of what belongs to it."""
     document = json.loads(embedded)
-    if "--data" not in sys.argv[1:]:
+    if not any(argument.split("=")[0] == "--data" for argument in sys.argv[1:]):
         return main() if is_own_run(document["recipe"]) else NOT_ITS_RECIPE
     parser = argparse.ArgumentParser(description=f"Train, quantize, pack and score {document['name']}.")
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards with manifest.json")
@@ -33,12 +33,19 @@ def standalone_main(embedded: str) -> int:
     arguments = parser.parse_args()
     try:
         prepare(arguments, embedded)
+    except OtherRun as error:
+        print(f"trainer: {error}", file=sys.stderr)
+        return NOT_ITS_RECIPE
     except (OSError, ValueError) as error:
         print(f"trainer: {error}", file=sys.stderr)
         return NOT_A_RUN_FOLDER if isinstance(error, PermissionError) else NOT_A_DATA_FOLDER
     mode = [] if arguments.model is None else ["--score"]
     sys.argv[1:] = [str(arguments.out), "--processes", str(arguments.processes), *mode]
     return main()
+
+
+class OtherRun(Exception):
+    """The run directory is not the one that is asked for."""
 
 
 def is_own_run(recipe: dict[str, Any]) -> bool:
@@ -56,25 +63,36 @@ def is_own_run(recipe: dict[str, Any]) -> bool:
 
 
 def prepare(arguments: argparse.Namespace, embedded: str) -> None:
-    """Nothing; the run directory holds all that a trainer needs. One that is there already stays as it is."""
+    """Nothing; the run directory holds all that a trainer needs. One that is there already stays as it is.
+
+    Raises: OtherRun when that one is of another seed, other data or another artifact.
+    """
     document = json.loads(embedded)
     files = RunFiles(arguments.out.resolve())
-    if files.run.exists():
-        return
     manifest = read_json(DataFiles(arguments.data).manifest)
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    asked = {"seed": arguments.seed, "data_sha256": hashlib.sha256(canonical.encode()).hexdigest()}
+    if files.run.exists():
+        found = read_json(files.run)
+        for key, value in asked.items():
+            if found.get(key) != value:
+                raise OtherRun(f"{files.root} is a run with {key} {found.get(key)}, asked for is {value}")
+        if arguments.model is not None and files.model.read_bytes() != arguments.model.read_bytes():
+            raise OtherRun(f"{files.root} holds another artifact than {arguments.model}")
+        return
     files.root.mkdir(parents=True, exist_ok=True)
     for name, text in document["local"].items():
+        if Path(name).name != name:
+            raise OtherRun(f"{name!r} is no name of a file beside the run")
         (files.root / LOCAL_FOLDER).mkdir(exist_ok=True)
         (files.root / LOCAL_FOLDER / name).write_text(text, encoding="utf-8")
     write_json(files.spec, {"name": document["name"], "seed": arguments.seed, "recipe": document["recipe"]})
     run = {
         "run_id": f"{document['name']}/seed-{arguments.seed}",
         "name": document["name"],
-        "seed": arguments.seed,
+        **asked,
         "spec_sha256": hashlib.sha256(embedded.encode()).hexdigest(),
         "code_sha256": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
-        "data_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
         "data_folder": str(arguments.data.resolve()),
         "device": arguments.device,
         "launcher": "standalone",

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,8 +27,6 @@ from trainer.recipe.recipe import Recipe
 
 ROOT, MAIN = "trainer.standalone", "standalone_main"
 PROGRAM = "train_gpt.py"
-# Bytes of a program that depend on this package and no module of the trainer: a change here must not meet old caches.
-BUNDLER_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,10 @@ class Bundle:
     @cached_property
     def packed(self) -> bytes:
         """train_gpt.py, as it counts against the limit. The same for the same recipe, code and libraries."""
-        return cached(f"{self.minified_key}{self.embedded}", lambda: self_extracting(self.program, self.has_brotli))
+        return cached(
+            f"{self.minified_key}{self.embedded}{self.has_brotli}",
+            lambda: self_extracting(self.program, self.has_brotli),
+        )
 
     @cached_property
     def readable(self) -> str:
@@ -55,11 +57,13 @@ class Bundle:
         minified = cached(self.minified_key, lambda: minified_program(self.recipe).encode()).decode()
         return with_recipe(minified, self.embedded)
 
-    @property
+    @cached_property
     def minified_key(self) -> str:
         """What the minified program follows from."""
-        parts = (BUNDLER_VERSION, version("python_minifier"), self.code.sha256, sorted(names_in_use(self.recipe)))
-        return json.dumps(parts)
+        bundler = [file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]
+        tools = (sys.version, version("python_minifier"), version("brotli"))
+        code = trainer_code(self.recipe, ROOT).sha256
+        return json.dumps((*tools, bundler, code, sorted(names_in_use(self.recipe))))
 
     @property
     def has_brotli(self) -> bool:
@@ -86,7 +90,7 @@ def bundle_of(spec: ExperimentSpec, ruleset: Ruleset) -> Bundle:
 
 def embedded_json(document: dict[str, Any]) -> str:
     """The one way in which a document is written into a program."""
-    return json.dumps(document, separators=(",", ":"), sort_keys=True)
+    return json.dumps(document, separators=(",", ":"))
 
 
 def anywhere(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -34,10 +34,10 @@ class TrainerCode:
     """Packages beside the standard library that they import, sorted."""
 
 
-def trainer_code(recipe: Recipe) -> TrainerCode:
-    """The code that this recipe runs."""
+def trainer_code(recipe: Recipe, root: str = ROOT) -> TrainerCode:
+    """The code that this recipe runs, begun at a module."""
     used = names_in_use(recipe)
-    trees = reachable(ROOT, used)
+    trees = reachable(root, used)
     files = {name: module_file(name) for name in sorted(trees)}
     files |= {f"local.{code.class_name}": Path(code.file) for code in local_codes(recipe)}
     contents = [file.read_bytes() for file in files.values()]
@@ -54,6 +54,9 @@ def components(value: Any) -> Iterator[Any]:
         yield value
         for field in fields(value):
             yield from components(getattr(value, field.name))
+    elif isinstance(value, dict | tuple):
+        for member in value.values() if isinstance(value, dict) else value:
+            yield from components(member)
 
 
 def names_in_use(recipe: Recipe) -> set[str]:

@@ -40,9 +40,14 @@ def findings_table(findings: list[Finding]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     for finding in findings:
-        text = escape(finding.message) + (f"\n[dim]fix: {escape(finding.fix)}[/dim]" if finding.fix else "")
+        text = escape(printable(finding.message)) + (f"\n[dim]fix: {escape(finding.fix)}[/dim]" if finding.fix else "")
         table.add_row(f"[{STYLES[finding.severity]}]{finding.severity}[/]", finding.rule, text)
     return table
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which a stranger's file may hold."""
+    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def in_time(seconds: float | None) -> str:

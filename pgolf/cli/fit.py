@@ -12,9 +12,12 @@ from pgolf.cli.console import answer_console, print_json
 from pgolf.errors import MachineError, UsageError
 from pgolf.preflight.calibrated import correction_from
 from pgolf.preflight.examine import examine
-from pgolf.preflight.fit import FittedClips, fit_clips
+from pgolf.preflight.fit import LEAST_CLIP, FittedClips, fit_clips
 from pgolf.preflight.size import estimate_model_bytes
 from trainer.recipe.quantizer import DeviationClip
+
+# A share of the limit that is worth a word when it stays free.
+ROOM = 0.01
 
 
 def fit(
@@ -59,8 +62,15 @@ def fit(
     for word, sizes in (("before", found.before), ("after", found.after)):
         total, low, high = sizes.estimate + code, sizes.low + code, sizes.high + code
         console.print(f"{word:<7} {total:,} bytes ({low:,} to {high:,}) of {limit:,}", highlight=False)
+    console.print(f"margin  {limit - found.after.estimate - code:,} bytes, the width of the interval", highlight=False)
     console.print(f"about {found.expected_bpb:+.4f} bpb by the rule of thumb of 0.0015 for 280,000 bytes", style="dim")
-    console.print(f"pgolf run {loaded.spec.name} --with {path}", style="dim", highlight=False)
+    if found.after.high + code < limit * (1 - ROOM):
+        console.print(
+            f"there is room: no clip is taken below {LEAST_CLIP:g} deviations, where weights would be cut off"
+        )
+    options_again = [*(f"--with {name}" for name in overlays or []), *(f"--set '{each}'" for each in assignments or [])]
+    command = " ".join(["pgolf run", spec or loaded.spec.name, *options_again, f"--with {path}"])
+    console.print(command, style="dim", highlight=False, markup=False)
 
 
 def write_overlay(path: Path, found: FittedClips, command: str) -> None:

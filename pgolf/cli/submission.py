@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from platformdirs import user_cache_path
 
-from pgolf.audit.verify import check_claims, check_scores, find_data, is_built_here, read_claims
+from pgolf.audit.verify import Claims, check_claims, check_scores, find_data, is_built_here, read_claims
 from pgolf.bundle.submission import Author, collect, write_submission
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, findings_table, print_json, say
@@ -16,6 +16,8 @@ from pgolf.findings import Finding, failures
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run
 from pgolf.specs.loading import load_spec_of_run
+
+RULESET = "parameter_golf"
 
 
 def submission(
@@ -48,9 +50,10 @@ def verify(
     is_json: options.Json = False,
 ) -> None:
     """Check a submission folder: claims, bytes, and the score, taken anew. Exit code 3 if a check fails."""
-    claims = read_claims(folder)
-    findings = check_claims(folder, claims)
-    findings += score_findings(folder, claims, data, runs_code)
+    claims, findings = read_claims(folder)
+    if claims is not None:
+        findings += check_claims(folder, claims, load_ruleset(RULESET))
+        findings += score_findings(folder, claims, data, runs_code)
     if is_json:
         print_json({"folder": str(folder), "checks": [finding.as_json() for finding in findings]})
     else:
@@ -59,17 +62,16 @@ def verify(
         raise CheckFailed(f"verify says no: {', '.join(dict.fromkeys(failed))}")
 
 
-def score_findings(folder: Path, claims: dict[str, object], data: Path | None, runs_code: bool) -> list[Finding]:
+def score_findings(folder: Path, claims: Claims, data: Path | None, runs_code: bool) -> list[Finding]:
     """The artifacts scored anew, or why they are not."""
-    facts = claims.get("pgolf")
-    if not isinstance(facts, dict):
+    facts = claims.pgolf
+    if facts is None:
         return [Finding("warn", "score", "not a folder of pgolf: its score is not taken anew")]
-    if not runs_code and not is_built_here(folder, claims):
+    if not runs_code and not is_built_here(folder, facts):
         fix = "read train_gpt.py, then --run-code"
         return [Finding("fail", "score", "train_gpt.py is not what this installation builds, and was not run", fix)]
-    wanted = str(facts.get("data_sha256"))
-    found = data or find_data(wanted, (Path("data"), Path(), user_cache_path("pgolf")))
+    found = data or find_data(facts.data_sha256, (Path("data"), Path(), user_cache_path("pgolf")))
     if found is None:
-        return [Finding("fail", "score", f"no data with manifest {wanted[:12]}", "--data FOLDER")]
+        return [Finding("fail", "score", f"no data with manifest {facts.data_sha256[:12]}", "--data FOLDER")]
     say(f"scoring on {found}")
     return list(check_scores(folder, claims, found))

@@ -15,7 +15,9 @@ from trainer.recipe.recipe import Recipe
 
 # What a byte is worth at the margin: 0.0015 bpb for 280 kB, from public runs (openai/parameter-golf #1914).
 BPB_PER_BYTE = 0.0015 / 280_000
-NARROWEST, WIDEST = 1 / 8, 8.0
+WIDEST = 8.0
+# Deviations below which a clip cuts off weights that matter: there, narrower is no finer.
+LEAST_CLIP = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ def fit_clips(
         )
     recipe = replace(recipe, quantizer=replace(quantizer, fit_bytes=0))  # what fits is not pruned to fit
     before = estimate(recipe)
-    low, high = NARROWEST, WIDEST
+    low, high = min(1.0, LEAST_CLIP / min(quantizer.clip.k.values())), WIDEST
+    if estimate(scaled(recipe, low)).high <= model_bytes:
+        high = low
     if estimate(scaled(recipe, high)).high > model_bytes:
         raise UsageError(
             f"even clips {WIDEST:.0f} times as wide do not fit into {model_bytes:,} bytes; take fewer weights"

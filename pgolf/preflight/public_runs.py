@@ -9,9 +9,9 @@ Source: constants fitted on public logs; docs/results.md has the errors.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pgolf.errors import SpecError
 from pgolf.preflight.byte_estimate import ByteEstimate, between
@@ -42,32 +42,36 @@ TENSORS = {
     "embedding": ("tok_emb",),
 }
 
+Size = Annotated[int, Field(ge=1, le=1 << 20)]
+Bits = Annotated[int, Field(ge=2, le=8)]
+Clip = Annotated[float, Field(gt=0, le=1000)]
+
 
 class Hyperparameters(BaseModel):
     """What a public log says of shape and rounding, under the names of the scripts."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    num_layers: int
-    model_dim: int
-    num_heads: int
-    num_kv_heads: int
-    mlp_mult: float
-    vocab_size: int
-    matrix_bits: int
-    embed_bits: int
-    matrix_clip_sigmas: float
-    embed_clip_sigmas: float
-    attn_clip_sigmas: float | None = None
-    mlp_clip_sigmas: float | None = None
-    embedding_dim: int | None = None
+    num_layers: Size
+    model_dim: Size
+    num_heads: Size
+    num_kv_heads: Size
+    mlp_mult: Annotated[float, Field(gt=0, le=64)]
+    vocab_size: Size
+    matrix_bits: Bits
+    embed_bits: Bits
+    matrix_clip_sigmas: Clip
+    embed_clip_sigmas: Clip
+    attn_clip_sigmas: Annotated[float, Field(ge=0, le=1000)] | None = None
+    mlp_clip_sigmas: Annotated[float, Field(ge=0, le=1000)] | None = None
+    embedding_dim: Annotated[int, Field(ge=0, le=1 << 20)] | None = None
     gated_attn_enabled: bool = False
     gated_attn_quant_gate: bool = False
     spinquant_enabled: bool = False
     lqer_enabled: bool = False
-    lqer_rank: int = 0
-    lqer_top_k: int = 0
-    lqer_asym_group: int = 64
+    lqer_rank: Annotated[int, Field(ge=0, le=4096)] = 0
+    lqer_top_k: Annotated[int, Field(ge=0, le=4096)] = 0
+    lqer_asym_group: Size = 64
     awq_lite_enabled: bool = False
     awq_lite_bits: int = 8
     awq_lite_group_size: int = 64
@@ -102,7 +106,7 @@ class PublicRun(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    model_params: int
+    model_params: Annotated[int, Field(ge=1, le=1 << 40)]
     compressor: str = ""
     config: dict[str, Any] = {}
     config_extra: dict[str, Any] | None = None

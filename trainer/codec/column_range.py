@@ -135,6 +135,8 @@ def smallest(
     codes_RC: NDArray[np.int8], learned: dict[tuple[int, int], Histograms]
 ) -> tuple[int, int, bytes]:  # fmt: skip
     """Method, largest code and bytes of a matrix; its histograms have learned from it."""
+    if not codes_RC.size:
+        return COLUMNS, 1, b""
     largest = max(1, int(np.abs(codes_RC.astype(np.int64)).max(initial=0)))
     tried = {}
     for method in (COLUMNS, CENTRED_COLUMNS) if is_off_centre(codes_RC) else (COLUMNS,):
@@ -183,6 +185,8 @@ def decoded(
 
     Raises: ValueError when they are none.
     """
+    if 0 in shape:
+        return np.zeros(shape, np.int8)
     if method in (BROTLI_ROWS, BROTLI_COLUMNS):
         return brotli_decoded(payload, shape, method)
     if method > BROTLI_COLUMNS or not 1 <= largest <= 128 or len(payload) % 4:

@@ -52,8 +52,9 @@ class CompressedRows:
         stream = self.compressor.decompress(data, sum(sizes))
         if len(stream) != sum(sizes):
             raise ValueError(f"{len(stream):,} codes, expected {sum(sizes):,}")
-        pieces = np.split(np.frombuffer(stream, dtype=np.int8), np.cumsum(sizes)[:-1])
-        return [piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+        ends = np.cumsum(sizes)
+        codes = np.frombuffer(stream, dtype=np.int8)
+        return [codes[end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
 
 
 def make_compressor(recipe: CodecRecipe) -> Compressor:

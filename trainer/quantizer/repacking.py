@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
 
-# How far below the limit the next attempt aims, and how many there are.
-MARGIN_BYTES, MOST_ATTEMPTS = 2_000, 6
+# By how much more than it is over the next attempt shrinks an artifact, and how many attempts there are.
+MORE, MARGIN_BYTES, MOST_ATTEMPTS = 1.1, 64, 6
+# A grid so much wider is no longer the model that was trained; better to say that it does not fit.
+MOST_TIMES = 1.5
 
 
 def coarser(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
@@ -16,4 +18,4 @@ def coarser(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
 
 def times_for(over_bytes: int, weights: int) -> float:
     """How many times wider steps must be for so many bytes less: twice as wide is one bit a weight less."""
-    return float(2.0 ** (8 * (over_bytes + MARGIN_BYTES) / weights))
+    return float(2.0 ** min(8 * (MORE * over_bytes + MARGIN_BYTES) / weights, 8.0))

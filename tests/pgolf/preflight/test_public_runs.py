@@ -119,7 +119,19 @@ def test_what_is_not_known_widens_the_interval_and_is_named(run: dict[str, Any],
     assert found.low < found.estimate < found.high
 
 
-@pytest.mark.parametrize("run", [{}, {"model_params": "many"}, {"model_params": 5, "config": 7}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_heads": 0}, {"matrix_bits": 40}, {"embed_bits": 0}, {"matrix_clip_sigmas": 0}, {"mlp_mult": float("inf")},
+     {"lqer_top_k": 10**9}, {"lqer_asym_group": 0}, {"num_layers": -3}, {"embed_clip_sigmas": float("nan")}],
+)  # fmt: skip
+def test_a_shape_that_cannot_be_is_no_shape(changes: dict[str, Any]) -> None:
+    assert "usual bits a parameter" in estimate_public_run(with_config(**changes)).basis
+
+
+@pytest.mark.parametrize(
+    "run",
+    [{}, {"model_params": "many"}, {"model_params": 5, "config": 7}, {"model_params": 10**400}, {"model_params": -1}],
+)
 def test_a_description_that_says_too_little_is_refused_with_the_key(run: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=r"model_params|config"):
         estimate_public_run(run)

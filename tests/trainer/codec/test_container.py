@@ -183,3 +183,11 @@ def test_a_card_of_a_trillion_parameters_is_refused(tmp_path: Path) -> None:
     header = json.dumps(asdict(replace(card, vocabulary_size=10**10))).encode()
     with pytest.raises(ValueError, match="parameters, at most"):
         read_card(header)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_model_of_which_nothing_is_quantized_comes_back_too(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "model.bin"
+    _, weights, _ = written(path, codec=codec, quantizer__float_up_to=10_000_000)
+    _, weights_back = decode_artifact(path)
+    assert all(torch.equal(weights[name], weights_back[name]) for name in weights)
