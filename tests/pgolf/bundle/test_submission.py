@@ -130,7 +130,7 @@ def test_a_better_score_than_the_artifact_has_is_found(copy: Path) -> None:
 def test_another_artifact_and_another_program_are_not_run(copy: Path) -> None:
     shutil.copy(copy / "model_seed42.bin", copy / "model_seed1337.bin")
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
-    assert set(said(ended)) == {"artifact_bytes", "score"}
+    assert {"artifact_bytes", "score"} <= set(said(ended))
     assert "is not the artifact of the claims" in said(ended)["score"][0]
     (copy / "train_gpt.py").write_text("open('ran', 'w')")
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
