@@ -14,7 +14,7 @@ from typing import Any
 import platformdirs
 
 from pgolf.bundle.flatten import flattened
-from pgolf.bundle.modules import TrainerCode, names_in_use, reachable, trainer_code
+from pgolf.bundle.modules import TrainerCode, module_file, names_in_use, reachable, trainer_code
 from pgolf.bundle.own_code import local_files, with_own_copies
 from pgolf.bundle.specialise import Specialiser, component_names, constructed
 from pgolf.bundle.stub import self_extracting
@@ -62,8 +62,8 @@ class Bundle:
         """What the minified program follows from."""
         bundler = [file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]
         tools = (sys.version, version("python_minifier"), version("brotli"))
-        code = trainer_code(self.recipe, ROOT).sha256
-        return json.dumps((*tools, bundler, code, sorted(names_in_use(self.recipe))))
+        root = module_file(ROOT).read_text()  # the only module that the package's own start does not reach
+        return json.dumps((*tools, bundler, root, self.code.sha256, sorted(names_in_use(self.recipe))))
 
     @property
     def has_brotli(self) -> bool:

@@ -34,10 +34,10 @@ class TrainerCode:
     """Packages beside the standard library that they import, sorted."""
 
 
-def trainer_code(recipe: Recipe, root: str = ROOT) -> TrainerCode:
-    """The code that this recipe runs, begun at a module."""
+def trainer_code(recipe: Recipe) -> TrainerCode:
+    """The code that this recipe runs."""
     used = names_in_use(recipe)
-    trees = reachable(root, used)
+    trees = reachable(ROOT, used)
     files = {name: module_file(name) for name in sorted(trees)}
     files |= {f"local.{code.class_name}": Path(code.file) for code in local_codes(recipe)}
     contents = [file.read_bytes() for file in files.values()]

@@ -91,7 +91,7 @@ def check_same_bits(run: RunDirectory, steady: RunDirectory) -> None:
     assert not [*run.root.rglob(".*.tmp")]
 
 
-@pytest.mark.parametrize("writes", [WRITES[1::4], pytest.param(WRITES, marks=pytest.mark.slow)], ids=["some", "all"])
+@pytest.mark.parametrize("writes", [WRITES[1::6], pytest.param(WRITES, marks=pytest.mark.slow)], ids=["some", "all"])
 def test_a_kill_within_each_kind_of_write_loses_nothing(
     long_run: RunDirectory, same_run: RunDirectory, writes: list[tuple[str, str]]
 ) -> None:

@@ -102,6 +102,7 @@ def test_data_that_are_not_there_are_named(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_existing_run_of_another_seed_or_artifact_is_not_passed_off(micro_run: RunDirectory, tmp_path: Path) -> None:
     program = tmp_path / "train_gpt.py"
     program.write_bytes(built("quickstart", "micro").packed)

@@ -88,6 +88,7 @@ def test_a_run_over_the_limit_is_packed_again_and_says_what_it_cost(micro_run: R
     assert result["headline"]["val_loss"] == metrics["roundtrip"]["val_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [20_000, 28_000])
 def test_what_no_grid_can_mend_is_left_as_it_is_and_said(micro_run: RunDirectory, tmp_path: Path, limit: int) -> None:
     run = RunDirectory(tmp_path / micro_run.root.parent.name / micro_run.root.name)

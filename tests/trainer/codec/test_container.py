@@ -123,13 +123,13 @@ def test_a_tensor_that_reads_back_otherwise_than_it_was_written_is_named(tmp_pat
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_thousand_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Path, codec: str) -> None:
+def test_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Path, codec: str) -> None:
     """What a stranger may send: the hash is right, and everything else may be wrong."""
     path = tmp_path / "model.bin"
     _, weights, _ = written(path, codec=codec)
     body, chooser = path.read_bytes()[40:], random.Random(codec)
     refused = 0
-    for _ in range(1000):
+    for _ in range(600):
         mutated = mutation(body, chooser)
         path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(mutated).digest() + mutated)
         try:
@@ -140,7 +140,7 @@ def test_a_thousand_mutations_under_a_fresh_seal_are_refused_or_change_nothing(t
         else:
             assert weights_back.keys() == weights.keys()
             assert all(torch.equal(weights[name], weights_back[name]) for name in weights), "another score"
-    assert refused > 900
+    assert refused > 540
 
 
 def mutation(body: bytes, chooser: random.Random) -> bytes:
