@@ -173,6 +173,7 @@ from trainer.__main__ main
 """.replace("from trainer.__main__ main", "from trainer.__main__ import main\nsys.exit(main())")
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_by_a_day_changes_nothing(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = new_run(micro_run, tmp_path / "x" / "seed-1337")
     began = time.monotonic()
@@ -184,6 +185,7 @@ def test_a_clock_that_jumps_by_a_day_changes_nothing(micro_run: RunDirectory, tm
     assert 0 < sum(result["clock"].values()) <= seconds
 
 
+@pytest.mark.slow
 def test_a_stop_within_a_long_step_leaves_the_state_of_the_step_before(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = new_run(micro_run, tmp_path / "x" / "seed-1337")
     spec = read_json(run.files.spec)

@@ -32,6 +32,7 @@ def test_references_are_scored_by_name_and_are_never_the_headline(pgolf: Pgolf, 
     assert sorted(path.name for path in (Path(run["run_dir"]) / "references").iterdir()) == ["coarse.bin", "fine.bin"]
 
 
+@pytest.mark.slow
 def test_a_dropped_tail_is_said_and_counted(pgolf: Pgolf, micro_run: RunDirectory, parent: tuple[str, ...]) -> None:
     ended = pgolf(*parent, "--set", "recipe.evaluation={kind: chunked, window: 256, tail: drop}")
     assert ended.code == 0, ended.err
@@ -44,6 +45,7 @@ def test_a_dropped_tail_is_said_and_counted(pgolf: Pgolf, micro_run: RunDirector
     assert np.array_equal(ledger["nll"], all_of_it["nll"][: metric["tokens"]])
 
 
+@pytest.mark.slow
 def test_a_temperature_stands_in_the_metric(pgolf: Pgolf, parent: tuple[str, ...]) -> None:
     ended = pgolf(*parent, "--set", "recipe.evaluation.temperature=2.0")
     assert ended.code == 0, ended.err

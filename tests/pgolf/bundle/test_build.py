@@ -65,7 +65,14 @@ def test_quickstart_as_one_file_trains_and_scores_to_the_same_bits(
     assert alone.read_result()["artifact"]["code_bytes"] == program.stat().st_size
 
 
-@pytest.mark.parametrize("name", [CRAWLER, pytest.param("pr576_int5_gptq_corrected", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pr927_recursive",
+        pytest.param(CRAWLER, marks=pytest.mark.slow),
+        pytest.param("pr576_int5_gptq_corrected", marks=pytest.mark.slow),
+    ],
+)
 def test_a_published_recipe_as_one_file_is_bit_identical(
     session_folder: Path, own_cache: None, tmp_path: Path, name: str
 ) -> None:
