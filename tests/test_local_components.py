@@ -193,11 +193,14 @@ def test_a_missing_file_or_a_misspelt_kind_is_named_with_its_line(tmp_path: Path
     ("old", "new", "said"),
     [
         ("class LearnedLeak", "class Other", "has no class LearnedLeak; it has Other"),
-        ("import torch\n", "import torch\nraise ValueError('no')\n", "cannot be executed: ValueError: no"),
-        ("self.leak = ", "self.slope = ", "inventory and model differ"),
-        ("start: float", "begin: float", "LearnedLeak of"),
+        pytest.param(
+            "import torch\n", "import torch\nraise ValueError('no')\n", "cannot be executed: ValueError: no",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("self.leak = ", "self.slope = ", "inventory and model differ", marks=pytest.mark.slow),
+        pytest.param("start: float", "begin: float", "LearnedLeak of", marks=pytest.mark.slow),
     ],
-)
+)  # fmt: skip
 def test_a_class_that_is_not_what_the_spec_says_is_named(
     pgolf: Pgolf, tmp_path: Path, old: str, new: str, said: str
 ) -> None:

@@ -92,6 +92,7 @@ def test_sigterm_leaves_a_checkpoint_and_says_so(same_run: RunDirectory) -> None
     assert same_run.state == "stopped"
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
     long_run: RunDirectory, same_run: RunDirectory
 ) -> None:

@@ -68,7 +68,7 @@ def test_quickstart_as_one_file_trains_and_scores_to_the_same_bits(
 @pytest.mark.parametrize(
     "name",
     [
-        "pr927_recursive",
+        pytest.param("pr927_recursive", marks=pytest.mark.slow),
         pytest.param(CRAWLER, marks=pytest.mark.slow),
         pytest.param("pr576_int5_gptq_corrected", marks=pytest.mark.slow),
     ],
@@ -149,6 +149,7 @@ def test_the_crawlers_file_is_small() -> None:
     assert len(built(CRAWLER).packed) <= CRAWLER_BYTES
 
 
+@pytest.mark.slow
 def test_the_same_recipe_gives_the_same_bytes_whatever_the_hashes_of_strings(tmp_path: Path) -> None:
     written = []
     for hashes in ("0", "1"):

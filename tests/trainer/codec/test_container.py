@@ -129,7 +129,7 @@ def test_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Pa
     _, weights, _ = written(path, codec=codec)
     body, chooser = path.read_bytes()[40:], random.Random(codec)
     refused = 0
-    for _ in range(600):
+    for _ in range(200):
         mutated = mutation(body, chooser)
         path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(mutated).digest() + mutated)
         try:
@@ -140,7 +140,7 @@ def test_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Pa
         else:
             assert weights_back.keys() == weights.keys()
             assert all(torch.equal(weights[name], weights_back[name]) for name in weights), "another score"
-    assert refused > 540
+    assert refused > 180
 
 
 def mutation(body: bytes, chooser: random.Random) -> bytes:
