@@ -45,6 +45,7 @@ class SeedRow:
         if self.is_over_limit:
             over = self.total_bytes - int(self.result["artifact"]["limit_bytes"])
             found.append(Finding("fail", "over_cap", f"{over:,} bytes over the limit"))
+        found += self.repacked()
         found += self.over_time()
         references = self.references()
         if references is not None and not is_well_below(self.val_bpb, references):
@@ -53,6 +54,18 @@ class SeedRow:
             )
             found.append(Finding("fail", "not_learned", message))
         return found
+
+    def repacked(self) -> list[Finding]:
+        """Whether the artifact was packed again on a wider grid to fit, and what that cost."""
+        again = self.result["artifact"].get("repacked")
+        if again is None:
+            return []
+        scores = {m.get("quantizer", m["stage"]): m["val_bpb"] for m in self.result["metrics"]}
+        cost = scores["roundtrip"] - scores["over_limit"]
+        message = (
+            f"packed again with clips {again['clip_times']:.4f} times as wide, from {again['bytes_before']:,} bytes"
+        )
+        return [Finding("warn", "repacked", f"{message}; that cost {cost:+.6f} bpb before adaptation")]
 
     def over_time(self) -> list[Finding]:
         """Whether training, and reading training text after it, took longer than the spec's budget of seconds."""

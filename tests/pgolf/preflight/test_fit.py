@@ -12,6 +12,7 @@ import yaml
 from pgolf.errors import UsageError
 from pgolf.preflight.fit import fit_clips
 from pgolf.preflight.size import estimate_model_bytes
+from pgolf.report.groups import group_runs
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from tests.conftest import Pgolf
@@ -68,14 +69,20 @@ def test_the_command_writes_an_overlay_that_fits(pgolf: Pgolf, tmp_path: Path) -
     assert (small.code, "train_gpt.py alone has" in small.err) == (2, True)
 
 
+def trained_under(limit: int, like: RunDirectory, folder: Path) -> RunDirectory:
+    """The same run once more, under another limit."""
+    run = RunDirectory(folder / like.root.parent.name / like.root.name)
+    run.root.mkdir(parents=True)
+    shutil.copy(like.files.spec, run.files.spec)
+    write_json(run.files.run, like.read_run() | {"limit_bytes": limit})
+    subprocess.run([sys.executable, "-P", "-m", "trainer", str(run.root)], check=True)
+    return run
+
+
 def test_a_run_over_the_limit_is_packed_again_and_says_what_it_cost(micro_run: RunDirectory, tmp_path: Path) -> None:
     before = micro_run.read_result()
     limit = before["artifact"]["total_bytes"] - 700
-    run = RunDirectory(tmp_path / micro_run.root.parent.name / micro_run.root.name)
-    run.root.mkdir(parents=True)
-    shutil.copy(micro_run.files.spec, run.files.spec)
-    write_json(run.files.run, micro_run.read_run() | {"limit_bytes": limit})
-    subprocess.run([sys.executable, "-P", "-m", "trainer", str(run.root)], check=True)
+    run = trained_under(limit, micro_run, tmp_path)
     result = run.read_result()
     artifact, metrics = result["artifact"], {metric["stage"]: metric for metric in result["metrics"]}
     assert limit - 500 < artifact["total_bytes"] <= limit
@@ -86,16 +93,16 @@ def test_a_run_over_the_limit_is_packed_again_and_says_what_it_cost(micro_run: R
     assert metrics["reference"]["val_loss"] == before["headline"]["val_loss"]  # what it would have been
     assert metrics["roundtrip"]["val_loss"] != metrics["reference"]["val_loss"]
     assert result["headline"]["val_loss"] == metrics["roundtrip"]["val_loss"]
+    (group,) = group_runs([run])
+    cost = metrics["roundtrip"]["val_bpb"] - metrics["reference"]["val_bpb"]
+    (said,) = [finding.message for finding in group.rows[0].problems() if finding.rule == "repacked"]
+    assert f"cost {cost:+.6f} bpb" in said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [20_000, 28_000])
 def test_what_no_grid_can_mend_is_left_as_it_is_and_said(micro_run: RunDirectory, tmp_path: Path, limit: int) -> None:
-    run = RunDirectory(tmp_path / micro_run.root.parent.name / micro_run.root.name)
-    run.root.mkdir(parents=True)
-    shutil.copy(micro_run.files.spec, run.files.spec)
-    write_json(run.files.run, micro_run.read_run() | {"limit_bytes": limit})
-    subprocess.run([sys.executable, "-P", "-m", "trainer", str(run.root)], check=True)
+    run = trained_under(limit, micro_run, tmp_path)
     result = run.read_result()
     assert "repacked" not in result["artifact"]
     assert result["headline"]["val_loss"] == micro_run.read_result()["headline"]["val_loss"]
