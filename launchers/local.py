@@ -29,6 +29,7 @@ class LocalLauncher:
 
     name: ClassVar[str] = "local"
     summary: ClassVar[str] = "this machine: its CPU, or one CUDA device a process"
+    is_remote: ClassVar[bool] = False
 
     class Options(BaseModel):
         """This launcher has no options."""

@@ -9,10 +9,11 @@ from pgolf.bundle.own_code import local_files
 from pgolf.errors import UsageError
 from pgolf.launching import Handle, Job, JobStatus, Launcher, check_options
 from pgolf.parents import Parent
+from pgolf.preflight.cost import seconds_for
 from pgolf.preflight.examine import Preflight
+from pgolf.preflight.memory import disk_bytes
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, attempts, new_attempt, read_or_empty, run_folder
-from pgolf.specs.experiment import Launch
 from trainer.recipe.files import write_json
 
 # The trainer's way of saying that another one is at work in the same directory.
@@ -40,13 +41,14 @@ class Dispatch:
     is_fresh: bool = False
     parent: Parent | None = None
     """The run whose weights these runs begin with; None where they train."""
+    runs: int = 1
+    """How many runs share the spending cap."""
     started: list[Handle] = field(default_factory=list)
     """Jobs submitted by this very command."""
 
     def job(self, run: RunDirectory) -> Job:
         """The launcher's view of a run."""
-        launch = self.preflight.spec.launch
-        return job_of(run, launch, self.is_detached)
+        return job_of(run, self.preflight, self.runs, self.is_detached)
 
     def directory(self, seed: int) -> RunDirectory:
         """The run directory of a seed: the latest attempt, or a new one with --fresh."""
@@ -63,6 +65,8 @@ class Dispatch:
         """
         run = self.directory(seed)
         spec, document = run_documents(self.preflight, run, seed, self.origin)
+        if self.launcher.is_remote:
+            document["torch"] = None  # that of the machine it runs on stands in the environment
         before = run.read_run()
         if self.parent is not None:
             self.parent.check_same_origin(document)
@@ -88,13 +92,16 @@ class Dispatch:
         self.started.append(handle)
         return handle
 
-    def carry_out(self, seeds: list[int], on_start: Callable[[RunDirectory], None]) -> Iterator[Outcome | None]:
+    def carry_out(
+        self, seeds: list[int], on_start: Callable[[RunDirectory], None], on_trouble: Callable[[str], None]
+    ) -> Iterator[Outcome | None]:
         """How each run ended, and None at every look in between; as many at a time as the launcher takes.
 
         Finished runs are given back at once and not run again.
         """
         waiting = [self.prepare(seed) for seed in seeds]
         working: dict[str, tuple[RunDirectory, Handle]] = {}
+        troubled: set[str] = set()
         while waiting or working:
             while waiting and (waiting[0].is_finished or len(working) < self.launcher.capacity(self.job(waiting[0]))):
                 run = waiting.pop(0)
@@ -106,6 +113,9 @@ class Dispatch:
                 working[run.run_id] = run, handle
             for run_id, (run, handle) in list(working.items()):
                 status = self.launcher.status(handle)
+                if status.state == "unreachable" and run_id not in troubled:
+                    on_trouble(f"{run_id}: {status.message}; it may go on there, asking again")
+                troubled = troubled | {run_id} if status.state == "unreachable" else troubled - {run_id}
                 if status.state == "ended" and not (status.exit_code == ALREADY_RUNNING and run.is_alive):
                     del working[run_id]
                     self.launcher.fetch(handle, run)
@@ -138,20 +148,31 @@ class Dispatch:
         return [handle for handle in self.started if self.launcher.status(handle).state != "ended"]
 
 
-def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path) -> Preflight:
+def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path, runs: int) -> Preflight:
     """The preflight with what the launcher has to say about it.
 
     Raises: LauncherError when the launcher does not understand its options.
     """
-    launch = preflight.spec.launch
-    check_options(launcher, launch.options)
+    check_options(launcher, preflight.spec.launch.options)
     run = RunDirectory(runs_dir / preflight.spec.name / "seed-0")  # stands for any of them; nothing is written
-    return preflight.with_findings(launcher.check(job_of(run, launch, is_detached=False)))
+    return preflight.with_findings(launcher.check(job_of(run, preflight, runs, is_detached=False)))
 
 
-def job_of(run: RunDirectory, launch: Launch, is_detached: bool) -> Job:
+def job_of(run: RunDirectory, preflight: Preflight, runs: int, is_detached: bool) -> Job:
     """A run as a launcher sees it."""
-    return Job(run=run, gpu=launch.gpu, processes=launch.world_size, options=launch.options, is_detached=is_detached)
+    spec, located = preflight.spec, preflight.located
+    return Job(
+        run=run,
+        gpu=spec.launch.gpu,
+        processes=spec.launch.world_size,
+        options=spec.launch.options,
+        is_detached=is_detached,
+        libraries=preflight.code.libraries,
+        data_bytes=0 if located is None else sum(file.stat().st_size for file in located.folder.iterdir()),
+        disk_bytes=0 if located is None else disk_bytes(spec.recipe, located.manifest.validation.tokens),
+        planned_seconds=preflight.planned_seconds,
+        limit_seconds=seconds_for(spec.spend.usd, spec.launch, runs),
+    )
 
 
 def check_same_origin(run: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:

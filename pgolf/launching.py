@@ -35,17 +35,28 @@ class Job:
     """Validated by the launcher's Options."""
     is_detached: bool
     """Whether the job outlives the process that submitted it."""
+    libraries: tuple[str, ...] = ()
+    """What the recipe's code imports besides the standard library."""
+    data_bytes: int = 0
+    """Size of the shards."""
+    disk_bytes: int = 0
+    """What the run directory grows to."""
+    planned_seconds: float | None = None
+    """Training and scoring as preflight expects them."""
+    limit_seconds: float | None = None
+    """What the spending cap buys; the place itself ends the job then. None sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
     """Where a job stands."""
 
-    state: Literal["queued", "running", "ended"]
+    state: Literal["queued", "running", "unreachable", "ended"]
+    """Of an unreachable job nobody knows whether it goes on; it is not started again."""
     exit_code: int | None = None
     """Of an ended job, where the launcher knows it."""
     message: str = ""
-    """Why it ended, in one line."""
+    """Why it ended, or why it cannot be asked, in one line."""
 
 
 class Launcher(Protocol):
@@ -54,6 +65,10 @@ class Launcher(Protocol):
     name: ClassVar[str]
     summary: ClassVar[str]
     """One line for `pgolf launchers`."""
+    is_remote: ClassVar[bool]
+    """Whether jobs run on another machine, under another Python and torch. Their handles hold `state`, "queued" or
+    "running" until the job was seen to have ended.
+    """
     Options: ClassVar[type[BaseModel]]
     """Drives validation, help and docs of launch.options."""
 

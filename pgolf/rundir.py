@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pgolf.errors import MachineError, RunFailed, UsageError
 from trainer.recipe.files import RunFiles, read_json, write_json, write_once, write_whole
 
-State = Literal["prepared", "running", "stopped", "failed", "finished"]
+State = Literal["prepared", "queued", "running", "stopped", "failed", "finished"]
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
 
 
@@ -74,10 +74,18 @@ class RunDirectory:
             return "finished"
         if self.is_alive:
             return "running"
+        if (elsewhere := self.state_elsewhere) is not None:
+            return elsewhere
         said = self.read_state().get("phase")
         if said == "failed":
             return "failed"
         return "prepared" if said is None else "stopped"
+
+    @property
+    def state_elsewhere(self) -> Literal["queued", "running"] | None:
+        """What was last heard of a job on another machine that was not over then; None of all others."""
+        state = read_or_empty(self.handle).get("state")
+        return state if state in ("queued", "running") else None
 
     def read_state(self) -> dict[str, Any]:
         """state.json, empty before the trainer's first word."""

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import venv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,25 @@ def long_run(session_folder: Path, own_cache: None) -> RunDirectory:
 def micro_data(micro_run: RunDirectory) -> Path:
     """The shards behind `micro_run`."""
     return Path(micro_run.read_run()["data_folder"])
+
+
+@pytest.fixture(scope="session")
+def bare_python(session_folder: Path) -> Path:
+    """A Python with the libraries that are installed here, and nothing of pgolf."""
+    folder = session_folder / "bare"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            venv.create(folder, with_pip=False)
+            site = next(folder.glob("lib/python*/site-packages"))
+            here = next(Path(path) for path in sys.path if path.endswith("site-packages"))
+            for path in here.iterdir():
+                if "pgolf" not in path.name:
+                    (site / path.name).symlink_to(path)
+    python = folder / "bin" / "python"
+    for package in ("pgolf", "trainer", "launchers"):
+        ended = subprocess.run([python, "-P", "-c", f"import {package}"], capture_output=True, check=False)
+        assert ended.returncode, f"{package} can be imported"
+    return python
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ def run_json(pgolf: Pgolf, *arguments: str) -> tuple[RunDirectory, dict[str, obj
     return RunDirectory(Path(run["run_dir"])), run["result"]
 
 
+@pytest.mark.slow
 def test_the_worked_example_trains_quantizes_packs_and_scores(pgolf: Pgolf, tmp_path: Path) -> None:
     example(tmp_path)
     run, result = run_json(pgolf, "mine.yaml")

@@ -61,7 +61,7 @@ def examine_fully(loaded: LoadedSpec, runs_dir: Path, is_calibrated: bool) -> Pr
         seconds = time_steps(found)
         found = examine(loaded.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
     try:
-        return with_launcher_findings(found, load_launcher(loaded.spec.launch.on), runs_dir)
+        return with_launcher_findings(found, load_launcher(loaded.spec.launch.on), runs_dir, runs=1)
     except LauncherError as error:
         return found.with_findings([Finding("fail", "launcher", str(error), "pgolf launchers lists what there is")])
 

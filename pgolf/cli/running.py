@@ -45,14 +45,16 @@ def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int, parent: Pare
     """
     launcher = load_launcher(loaded.spec.launch.on)
     preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=runs, on_progress=say)
-    preflight = with_launcher_findings(preflight, launcher, manner.runs_dir)
+    preflight = with_launcher_findings(preflight, launcher, manner.runs_dir, runs)
     notable = [finding for finding in preflight.findings if finding.severity != "pass"]
     if notable:
         progress_console().print(findings_table(notable))
     refuse_failures(preflight)
     if (preflight.usd or 0) > ASK_ABOVE_USD and not manner.is_agreed and not manner.is_dry:
         typer.confirm(f"This will cost about ${preflight.usd:.2f}. Go on?", abort=True, err=True)
-    return Dispatch(preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent)
+    return Dispatch(
+        preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent, runs
+    )
 
 
 def refuse_failures(preflight: Preflight) -> None:
@@ -76,7 +78,7 @@ def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[Outcome]
     outcomes = []
     with run_display(is_quiet) as display:
         try:
-            for outcome in dispatch.carry_out(seeds, lambda run: announce(run, display)):
+            for outcome in dispatch.carry_out(seeds, lambda run: announce(run, display), say):
                 display.look()
                 if outcome is None:
                     pause()

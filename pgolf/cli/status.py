@@ -1,7 +1,9 @@
-"""`pgolf status`, `logs`, `cancel`: what files say about runs, and the one thing to tell them."""
+"""`pgolf status`: where every run stands, here and elsewhere."""
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +15,11 @@ from rich.table import Table
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, in_time, print_json, say
 from pgolf.errors import LauncherError, UsageError
-from pgolf.launching import Handle, load_launcher
-from pgolf.rundir import RunDirectory, find_run, find_runs, follow_file, read_or_empty
+from pgolf.launching import Launcher, load_launcher
+from pgolf.rundir import RunDirectory, find_runs, read_or_empty
 
 REFRESH_SECONDS = 1.0
+ASKED_AT_ONCE = 16
 SAID = (
     "phase", "stage", "step", "scored", "total", "progress", "train_loss", "train_bpb", "elapsed_seconds", "error",
 )  # fmt: skip
@@ -25,35 +28,67 @@ SAID = (
 def status(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_watched: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
+    is_offline: Annotated[bool, typer.Option("--offline", help="Ask no other machine how its runs go.")] = False,
     is_json: options.Json = False,
 ) -> None:
-    """Show every run here: where it stands, its step, its loss or score."""
+    """Show every run: where it stands, its step, its loss or score."""
     if is_json and is_watched:
         raise UsageError("--watch is for people, --json for programs; ask for one of them")
     if is_json:
-        print_json({"runs": [status_json(run) for run in find_runs(runs_dir)]})
+        print_json({"runs": [status_json(run) for run in look(runs_dir, is_offline)]})
     elif not is_watched:
-        answer_console().print(status_table(find_runs(runs_dir)))
+        answer_console().print(status_table(look(runs_dir, is_offline)))
     elif (console := answer_console()).is_terminal:
         with Live(status_table(find_runs(runs_dir)), console=console, auto_refresh=False) as live:
-            for runs in looks(runs_dir):
+            for runs in looks(runs_dir, is_offline):
                 live.update(status_table(runs), refresh=True)
     else:
-        for runs in looks(runs_dir):
+        for runs in looks(runs_dir, is_offline):
             console.print(status_table(runs))
 
 
-def looks(runs_dir: Path) -> Iterator[list[RunDirectory]]:
-    """The runs here, again and again."""
+def looks(runs_dir: Path, is_offline: bool) -> Iterator[list[RunDirectory]]:
+    """The runs, again and again."""
     while True:
-        yield find_runs(runs_dir)
+        yield look(runs_dir, is_offline)
         time.sleep(REFRESH_SECONDS)
+
+
+def look(runs_dir: Path, is_offline: bool) -> list[RunDirectory]:
+    """The runs; those at work on other machines have been asked after, all at once, unless that is unwanted."""
+    runs = find_runs(runs_dir)
+    elsewhere = [] if is_offline else [run for run in runs if run.state_elsewhere]
+    if elsewhere:
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
+            for trouble in pool.map(ask_after, elsewhere):
+                if trouble:
+                    say(trouble)
+    return runs
+
+
+def ask_after(run: RunDirectory) -> str:
+    """Why a run could not be asked after, or nothing; what it has said since lies in its directory."""
+    handle = read_or_empty(run.handle)
+    try:
+        status = launcher_of(handle["launcher"]).status(handle)
+    except LauncherError as error:
+        return f"{run.run_id}: {error}"
+    return f"{run.run_id}: {status.message}" if status.state == "unreachable" else ""
+
+
+@cache
+def launcher_of(name: str) -> Launcher:
+    """One launcher a name, which remembers when it last asked."""
+    return load_launcher(name)
 
 
 def status_json(run: RunDirectory) -> dict[str, Any]:
     """A run as its files describe it at this moment."""
     said = run.read_state()
-    facts: dict[str, Any] = {"run_id": run.run_id, "run_dir": str(run.root), "state": run.state}
+    launcher = read_or_empty(run.handle).get("launcher")
+    facts: dict[str, Any] = {
+        "run_id": run.run_id, "run_dir": str(run.root), "launcher": launcher, "state": run.state
+    }  # fmt: skip
     facts |= {key: said.get(key) for key in SAID}
     facts["eta_seconds"] = remaining_seconds(said) if facts["state"] == "running" else None
     facts["val_bpb"] = read_or_empty(run.files.result).get("headline", {}).get("val_bpb")
@@ -75,7 +110,19 @@ def remaining_seconds(said: dict[str, Any]) -> float | None:
 def status_table(runs: list[RunDirectory]) -> Table:
     """One line a run."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("run", "state", "phase", "step", "train loss", "train bpb", "trained", "eta", "val_bpb", "error"):
+    for column in (
+        "run",
+        "on",
+        "state",
+        "phase",
+        "step",
+        "train loss",
+        "train bpb",
+        "trained",
+        "eta",
+        "val_bpb",
+        "error",
+    ):
         table.add_column(column)
     for run in runs:
         facts = status_json(run)
@@ -87,7 +134,15 @@ def status_table(runs: list[RunDirectory]) -> Table:
             in_words(facts["val_bpb"], ".6f"),
         )
         phase = " ".join(word for word in (facts["phase"], facts["stage"]) if word)
-        cells = (facts["run_id"], facts["state"], phase, in_steps(facts), *numbers, facts["error"] or "")
+        cells = (
+            facts["run_id"],
+            facts["launcher"] or "",
+            facts["state"],
+            phase,
+            in_steps(facts),
+            *numbers,
+            facts["error"] or "",
+        )
         table.add_row(*map(escape, cells))
     return table
 
@@ -101,38 +156,3 @@ def in_steps(facts: dict[str, Any]) -> str:
 def in_words(number: float | None, form: str) -> str:
     """A number for people; nothing where there is none."""
     return "" if number is None else f"{number:{form}}"
-
-
-def logs(
-    run: options.RunArgument,
-    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
-    is_followed: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
-) -> None:
-    """Print the log of a run."""
-    found = find_run(run, runs_dir)
-    handle = read_or_empty(found.handle)
-    if handle:
-        lines = load_launcher(handle["launcher"]).logs(handle, is_followed)
-    else:
-        lines = follow_file(found.files.log, iter([False]))
-    for line in lines:
-        typer.echo(line)
-
-
-def cancel(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR) -> None:
-    """Ask a run to stop. It leaves a checkpoint; `pgolf run` goes on from there."""
-    found = find_run(run, runs_dir)
-    handle = live_handle(found)
-    load_launcher(handle["launcher"]).cancel(handle)
-    say(f"{found.run_id} has been asked to stop")
-
-
-def live_handle(run: RunDirectory) -> Handle:
-    """The handle of a job that is not over.
-
-    Raises: LauncherError when there is none.
-    """
-    handle = read_or_empty(run.handle)
-    if not handle or load_launcher(handle["launcher"]).status(handle).state == "ended":
-        raise LauncherError(f"{run.run_id} is {run.state}; there is nothing to stop")
-    return handle

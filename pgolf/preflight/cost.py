@@ -1,12 +1,102 @@
-"""Dollars."""
+"""Dollars: a small table of prices with a date, which the user may correct."""
 
-# By launcher. Launchers that rent machines bring their prices.
-USD_AN_HOUR = {"local": 0.0}
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from platformdirs import user_config_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pgolf.errors import UsageError
+from pgolf.preflight.duration import DurationEstimate
+from pgolf.specs.experiment import Launch
+
+PRICES = Path(__file__).with_name("prices.yaml")
+OWN_PRICES = "prices.yaml"
+# Of a rented machine: the container, imports, reading the data, packing.
+OVERHEAD_SECONDS = 120.0
+CORES_A_GPU = 4
+
+Price = Annotated[float, Field(ge=0)]
 
 
-def estimate_usd(launcher: str, seconds: float | None, runs: int) -> float | None:
-    """Dollars of `runs` runs, or None where no price is known. This machine costs nothing."""
-    hourly = USD_AN_HOUR.get(launcher)
-    if hourly is None or seconds is None:
+class ProviderPrices(BaseModel):
+    """What a provider asks for an hour."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: str
+    """When they were read, and where."""
+    gpu_hour: dict[str, Price]
+    """Dollars an hour for one GPU, by its name without `!`."""
+    core_hour: Price = 0.0
+    """Dollars an hour for a physical core."""
+    gib_hour: Price = 0.0
+    """Dollars an hour for a GiB of memory."""
+
+
+class Prices(BaseModel):
+    """Prices by launcher."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    providers: dict[str, ProviderPrices]
+
+
+@cache
+def read_prices() -> Prices:
+    """The prices that come along, with the user's own over them, provider by provider.
+
+    Raises: UsageError when the user's own file is not a table of prices.
+    """
+    document = yaml.safe_load(PRICES.read_text(encoding="utf-8"))
+    own = user_config_path("pgolf") / OWN_PRICES
+    if own.exists():
+        try:
+            document["providers"] |= Prices.model_validate(
+                yaml.safe_load(own.read_text(encoding="utf-8"))
+            ).model_dump()["providers"]
+        except (yaml.YAMLError, ValidationError) as error:
+            raise UsageError(f"{own} is not a table of prices like {PRICES}: {error}") from None
+    return Prices.model_validate(document)
+
+
+def usd_an_hour(launch: Launch) -> float | None:
+    """Dollars an hour of one run, or None where no price is known. This machine costs nothing."""
+    if launch.on == "local":
+        return 0.0
+    stated = launch.options.get("usd_per_hour")
+    if isinstance(stated, int | float):
+        return float(stated)
+    provider = read_prices().providers.get(launch.on)
+    if provider is None:
+        return 0.0 if launch.on == "ssh" else None
+    cores = launch.options.get("cores")
+    memory = launch.options.get("memory_gib")
+    if launch.gpu is None:
+        gpus = 0.0
+    else:
+        price = provider.gpu_hour.get(launch.gpu.partition(":")[0].rstrip("!"))
+        if price is None:
+            return None
+        gpus = price * launch.devices
+    default_cores = CORES_A_GPU * launch.devices if launch.gpu else launch.processes
+    core_hours = float(cores) if isinstance(cores, int | float) else float(default_cores)
+    return (
+        gpus + core_hours * provider.core_hour + (memory if isinstance(memory, int | float) else 0) * provider.gib_hour
+    )
+
+
+def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float | None:
+    """Dollars of `runs` runs, or None where no price, or no duration, is known."""
+    hourly, seconds = usd_an_hour(launch), duration.total_seconds
+    if hourly is None or seconds is None or hourly == 0:
         return hourly
-    return runs * hourly * seconds / 3600
+    return runs * hourly * (seconds + OVERHEAD_SECONDS) / 3600
+
+
+def seconds_for(usd: float | None, launch: Launch, runs: int) -> float | None:
+    """Seconds that each of `runs` runs may last before they cost more than `usd` together; None sets no limit."""
+    hourly = usd_an_hour(launch)
+    return None if usd is None or not hourly else 3600 * usd / (hourly * runs)

@@ -28,6 +28,11 @@ class DurationEstimate:
     evaluate_seconds: float | None
     basis: str
 
+    @property
+    def total_seconds(self) -> float | None:
+        """Both together, where the training is known."""
+        return None if self.train_seconds is None else self.train_seconds + (self.evaluate_seconds or 0.0)
+
 
 def planned_tokens(recipe: Recipe) -> float | None:
     """Tokens that the budget pays for, or None under a clock of seconds."""

@@ -58,6 +58,11 @@ class Preflight:
         return len(self.bundle.packed)
 
     @property
+    def planned_seconds(self) -> float | None:
+        """Seconds of training and scoring together, where both are known."""
+        return None if self.duration is None else self.duration.total_seconds
+
+    @property
     def failures(self) -> list[Finding]:
         return failures(self.findings)
 
@@ -179,7 +184,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         validation_tokens=validation_tokens(known),
         step_seconds=step_seconds,
     )
-    usd = estimate_usd(launch.on, duration.train_seconds, runs)
+    usd = estimate_usd(launch, duration, runs)
     is_contest_hardware = (launch.gpu or "").replace("!", "") == "H100:8"
     findings = [
         rules.evaluation_clock(duration, known.ruleset, is_contest_hardware),

@@ -91,11 +91,9 @@ def check_same_bits(run: RunDirectory, steady: RunDirectory) -> None:
     assert not [*run.root.rglob(".*.tmp")]
 
 
-@pytest.mark.parametrize("writes", [WRITES[1::6], pytest.param(WRITES, marks=pytest.mark.slow)], ids=["some", "all"])
-def test_a_kill_within_each_kind_of_write_loses_nothing(
-    long_run: RunDirectory, same_run: RunDirectory, writes: list[tuple[str, str]]
-) -> None:
-    for name, moment in writes:
+@pytest.mark.slow
+def test_a_kill_within_each_kind_of_write_loses_nothing(long_run: RunDirectory, same_run: RunDirectory) -> None:
+    for name, moment in WRITES:
         command = [sys.executable, "-P", "-c", DEADLY, name, moment, str(same_run.root)]
         ended = subprocess.run(command, capture_output=True, check=False, timeout=120)
         assert ended.returncode == -signal.SIGKILL, (name, moment, ended.stderr)
@@ -116,9 +114,8 @@ PUBLISHED = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name != "pr1579_crawler_d736" else ()) for name in PUBLISHED]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_a_killed_published_run_ends_with_the_same_bits(
     session_folder: Path, own_cache: None, tmp_path: Path, name: str
 ) -> None:

@@ -59,7 +59,7 @@ def kill_when(run: RunDirectory, phase: str) -> None:
     "phases",
     [
         pytest.param(("train",), marks=pytest.mark.slow),
-        ("train", "evaluate"),
+        pytest.param(("train", "evaluate"), marks=pytest.mark.slow),
         pytest.param(("prepare", "evaluate"), marks=pytest.mark.slow),
     ],
     ids=["train", "train-evaluate", "prepare-evaluate"],

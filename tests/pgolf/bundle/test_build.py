@@ -135,7 +135,12 @@ def test_a_reference_of_another_kind_is_in_the_file_too() -> None:
     assert "class PercentileClip" in readable
 
 
-@pytest.mark.parametrize("name", sorted(shipped_specs()))
+FEW = ("baseline", "pr1579_crawler_d736", "pr861_int5_qat_unet")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in sorted(shipped_specs())]
+)
 def test_every_shipped_spec_becomes_one_file_without_the_trainer(name: str) -> None:
     bundle = built(name)
     source = bundle.program

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from pgolf.preflight.cost import estimate_usd
 from pgolf.preflight.duration import (
     DurationEstimate,
     assumed_speed,
@@ -130,17 +129,3 @@ def test_tokens_are_whole_batches(budget: str, tokens: int) -> None:
 )
 def test_a_machine_is_its_kind_times_its_number(gpu: str | None, speed: float) -> None:
     assert assumed_speed(gpu, 3)[0] == pytest.approx(speed)
-
-
-@pytest.mark.parametrize(
-    ("launcher", "seconds", "expected"), [("local", 3600.0, 0.0), ("local", None, 0.0), ("elsewhere", 3600.0, None)]
-)
-def test_this_machine_is_free_and_an_unknown_one_has_no_price(
-    launcher: str, seconds: float | None, expected: float | None
-) -> None:
-    assert estimate_usd(launcher, seconds, 3) == expected
-
-
-def test_rented_hours_are_paid_for_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pgolf.preflight.cost.USD_AN_HOUR", {"rented": 24.0})
-    assert estimate_usd("rented", 600.0, 3) == pytest.approx(12.0)

@@ -1,0 +1,264 @@
+"""Any machine one can log into: a rented pod, the lab's box.
+
+The trainer, the shards and the run directory go there, each once and by its hash; a supervisor starts the trainer and
+outlives every connection. Asking how it goes brings the log, the metrics and the state along, so that the run
+directory here reads like that of a run here.
+"""
+
+import hashlib
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from launchers.shipping import add_news, known_text, run_archive, shard_hashes, take_in, trainer_archive
+from launchers.ssh_transport import Machine, RemoteAgent, Unreachable
+from pgolf.errors import LauncherError, MachineError
+from pgolf.findings import Finding
+from pgolf.launching import Handle, Job, JobStatus, write_handle
+from pgolf.rundir import RunDirectory, follow_file, read_or_empty
+from trainer.recipe.endings import describe_end
+
+OLDEST_PYTHON = (3, 11)
+AT_ONCE = 1000  # the machine has them wait for their turn
+CHECKPOINT_ROOM_BYTES = 5_000_000_000
+
+
+class SshLauncher:
+    """Runs jobs on another machine."""
+
+    name: ClassVar[str] = "ssh"
+    summary: ClassVar[str] = "any machine one can log into with ssh"
+    is_remote: ClassVar[bool] = True
+
+    class Options(BaseModel):
+        """launch.options of this launcher."""
+
+        model_config = ConfigDict(extra="forbid")
+
+        host: str
+        """As in `ssh HOST`: a name, user@name, or an alias of ~/.ssh/config."""
+        port: Annotated[int, Field(ge=1, le=65535)] | None = None
+        """Where sshd listens; null leaves it to ssh."""
+        identity_file: str | None = None
+        """The private key; null leaves it to ssh."""
+        config_file: str | None = None
+        """In place of ~/.ssh/config."""
+        python: str = "python3"
+        """The Python there that has torch."""
+        folder: str = "pgolf"
+        """Where code, data and runs are kept there; relative to the home folder."""
+        usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
+        """What the machine costs while it works."""
+        ledger: bool = False
+        """Whether fetch brings ledger.npz, four bytes a validation token and more."""
+        poll_seconds: Annotated[float, Field(gt=0)] = 5.0
+        """How often a watched run is asked after."""
+        connect_seconds: Annotated[int, Field(ge=1)] = 10
+        """How long a connection may take to come about."""
+
+    def __init__(self) -> None:
+        self.looked: dict[str, tuple[float, JobStatus]] = {}
+
+    def check(self, job: Job) -> list[Finding]:
+        options = self.Options.model_validate(job.options)
+        try:
+            found = agent_of(options).ask("probe", root=options.folder, libraries=libraries_of(job))
+        except LauncherError as error:
+            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without a question")]
+        return [
+            check_python(found, options),
+            check_libraries(found, options),
+            check_disk(found, options, job),
+            check_devices(found, job),
+        ]
+
+    def capacity(self, job: Job) -> int:
+        return AT_ONCE
+
+    def submit(self, job: Job) -> Handle:
+        options = self.Options.model_validate(job.options)
+        agent, run = agent_of(options), job.run
+        root = agent.ask("probe", root=options.folder, libraries=[])["root"]
+        handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
+        handle |= {"remote_dir": f"{root}/runs/{run.run_id}", "state": "queued"}
+        write_handle(run, handle)
+        archive = trainer_archive()
+        code = f"{root}/code/{hashlib.sha256(archive).hexdigest()[:16]}"
+        agent.ask("unpack", archive, folder=code)
+        data = send_data(agent, root, run)
+        agent.ask("unpack", run_archive(run, data), folder=handle["remote_dir"])
+        started = agent.ask(
+            "start",
+            run=handle["remote_dir"],
+            code=code,
+            python=options.python,
+            root=root,
+            devices=0 if job.gpu is None else job.processes,
+            processes=job.processes,
+            limit_seconds=job.limit_seconds,
+        )
+        handle |= {"pid": started["pid"], "state": "running"}
+        write_handle(run, handle)
+        self.looked.pop(handle["run_dir"], None)  # an earlier job of this run may have been seen to end
+        return handle
+
+    def status(self, handle: Handle) -> JobStatus:
+        run_dir, options = handle["run_dir"], self.Options.model_validate(handle["options"])
+        looked_at, status = self.looked.get(run_dir, (float("-inf"), JobStatus("queued")))
+        if status.state == "ended" or time.monotonic() - looked_at < options.poll_seconds:
+            return status
+        status = self.look(handle, options)
+        self.looked[run_dir] = time.monotonic(), status
+        return status
+
+    def look(self, handle: Handle, options: "SshLauncher.Options") -> JobStatus:
+        """The status there and now; what the run has said since is here."""
+        run = RunDirectory(Path(handle["run_dir"]))
+        followed = (run.files.log, run.files.metrics, run.files.state)
+        known = {path.name: known_text(path) for path in followed}
+        try:
+            found = agent_of(options).ask("poll", run=handle["remote_dir"], known=known)
+        except Unreachable as error:
+            return JobStatus("unreachable", message=str(error))
+        if found["exists"]:
+            for path in followed:
+                add_news(path, found["files"][path.name])
+        status = status_of(found, run)
+        before = read_or_empty(run.handle)
+        if before.get("state") != status.state:
+            write_handle(run, before | {"state": status.state})
+        return status
+
+    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
+        run = RunDirectory(Path(handle["run_dir"]))
+        self.status(handle)
+        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
+
+    def growth(self, handle: Handle) -> Iterator[bool]:
+        """True for as long as the job may write."""
+        while self.status(handle).state != "ended":
+            yield True
+        yield False
+
+    def fetch(self, handle: Handle, run: RunDirectory) -> None:
+        options = self.Options.model_validate(handle["options"])
+        agent = agent_of(options)
+        hashes = agent.ask("listing", run=handle["remote_dir"], ledger=options.ledger)["files"]
+        try:
+            with tempfile.TemporaryDirectory(prefix=".fetched-", dir=run.root) as folder:
+                receive_files(agent, handle["remote_dir"], hashes, Path(folder))
+                take_in(run, Path(folder))
+        except OSError as error:
+            raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
+
+    def cancel(self, handle: Handle) -> None:
+        agent_of(self.Options.model_validate(handle["options"])).ask("cancel", run=handle["remote_dir"])
+        self.looked.pop(handle["run_dir"], None)
+
+
+def agent_of(options: SshLauncher.Options) -> RemoteAgent:
+    """The agent on the machine of these options."""
+    machine = Machine(options.host, options.port, options.identity_file, options.config_file, options.connect_seconds)
+    return RemoteAgent(machine, options.python, options.folder)
+
+
+def libraries_of(job: Job) -> list[str]:
+    """What the trainer imports there."""
+    return ["torch", "numpy", "sentencepiece", *job.libraries]
+
+
+def check_python(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
+    """Whether Python there is new enough."""
+    version = tuple(int(part) for part in found["python"].split(".")[:2])
+    if version < OLDEST_PYTHON:
+        wanted = ".".join(map(str, OLDEST_PYTHON))
+        message = f"{options.host} has Python {found['python']} as {options.python}, {wanted} or newer is needed"
+        return Finding("fail", "machine", message, "launch.options.python: another one there")
+    return Finding("pass", "machine", f"{options.host}: Python {found['python']}, torch {found['torch']}")
+
+
+def check_libraries(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
+    """Whether what the trainer imports is installed there."""
+    if not found["missing"]:
+        return Finding("pass", "libraries_there", "what the trainer imports is installed there")
+    missing = " ".join(found["missing"])
+    fix = f"ssh {options.host} {options.python} -m pip install {missing}"
+    return Finding("fail", "libraries_there", f"{options.host} has no {missing} in {options.python}", fix)
+
+
+def check_disk(found: dict[str, Any], options: SshLauncher.Options, job: Job) -> Finding:
+    """Whether there is room for data and checkpoints."""
+    free, needed = found["free_bytes"], job.data_bytes + min(CHECKPOINT_ROOM_BYTES, job.disk_bytes)
+    place = f"{options.host}:{found['root']}"
+    if not found["is_writable"]:
+        return Finding("fail", "disk_there", f"{place} is not writable", "launch.options.folder: another one")
+    if free < needed:
+        message = f"{place} has {free:,} bytes free, {needed:,} are needed"
+        return Finding("fail", "disk_there", message, "make room, or launch.options.folder on another disk")
+    return Finding("pass", "disk_there", f"{place} has {free:,} bytes free")
+
+
+def check_devices(found: dict[str, Any], job: Job) -> Finding:
+    """Whether the devices are there."""
+    devices = found["devices"]
+    if job.gpu is None:
+        return Finding("pass", "device", f"CPU with {found['cores']} cores")
+    wanted = job.gpu.partition(":")[0].rstrip("!")
+    if len(devices) < job.processes:
+        message = f"{job.gpu} is asked for, nvidia-smi there finds {len(devices) or 'no'} GPU"
+        return Finding("fail", "device", message, "--set launch.gpu=null for the CPU, or another machine")
+    if not all(wanted in name for name in devices):
+        return Finding("warn", "device", f"{wanted} is asked for, there is {', '.join(devices)}; times will differ")
+    return Finding("pass", "device", f"{len(devices)} x {devices[0]}")
+
+
+def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
+    """The folder there that holds the run's shards; only what was missing has been sent."""
+    here = Path(run.read_run()["data_folder"])
+    there = f"{root}/data/{run.read_run()['data_sha256']}"
+    hashes = shard_hashes(here)
+    sizes = {name: (here / name).stat().st_size for name in hashes}
+    for name in agent.ask("absent", folder=there, files=sizes)["absent"]:
+        with (here / name).open("rb") as file:
+            agent.ask("receive", file, path=f"{there}/{name}", sha256=hashes[name])
+    return there
+
+
+def status_of(found: dict[str, Any], run: RunDirectory) -> JobStatus:
+    """What a poll says of a job."""
+    if found["is_running"]:
+        return JobStatus("queued" if found["is_waiting"] else "running")
+    if not found["exists"]:
+        return JobStatus("ended", None, "its run directory there is gone; the same command begins anew")
+    code = 0 if found["is_finished"] else found["exit_code"]
+    if code is not None and code < 0:
+        return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
+    message = found["message"] or run.read_state().get("error") or ""
+    if code is None:
+        message = "its supervisor there is gone: killed, or the machine was restarted"
+    return JobStatus("ended", code, message)
+
+
+def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], folder: Path) -> None:
+    """Nothing; the files lie in `folder`, byte for byte.
+
+    Raises: LauncherError when they came cut short or changed; nothing else is touched then.
+    """
+    ended = agent.machine.run(agent.words("send", run=remote_dir, files=list(hashes)))
+    archive = folder / ".archive.tar"
+    archive.write_bytes(ended.stdout)
+    try:
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+    except tarfile.TarError as error:
+        raise LauncherError(f"{agent.machine.host}: what came back is cut short ({error}); pgolf fetch again") from None
+    archive.unlink()
+    for name, sha256 in hashes.items():
+        path = folder / PurePosixPath(name)
+        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise LauncherError(f"{agent.machine.host}: {name} came back changed; pgolf fetch again")

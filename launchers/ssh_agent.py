@@ -1,0 +1,342 @@
+"""The far side of the ssh launcher: one file that is copied to the machine and asked to do one thing at a time.
+
+`python agent.py COMMAND JSON` answers with one JSON object on stdout. It needs nothing but Python, so that it can also
+say that everything else is missing there.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+GRACE_SECONDS = 30.0
+LOOK_SECONDS = 0.1
+TIMED_OUT, STOPPED = 124, 130
+# What stays on the machine: checkpoints that only a resumed run needs, and the ledger unless somebody asks for it.
+LEFT_BEHIND = ("run.lock", "job.json", "exit.json", "seat.json", "start.lock")
+
+
+def probe(asked: dict[str, Any]) -> dict[str, Any]:
+    """What there is: Python, libraries, CUDA devices, free disk."""
+    root = Path(asked["root"]).expanduser()
+    existing = next(path for path in (root, *root.parents) if path.exists())
+    missing = [name for name in asked["libraries"] if importlib.util.find_spec(name) is None]
+    return {
+        "python": platform.python_version(),
+        "missing": missing,
+        "torch": None if "torch" in missing else distribution_version("torch"),
+        "devices": cuda_devices(),
+        "free_bytes": shutil.disk_usage(existing).free,
+        "is_writable": os.access(existing, os.W_OK),
+        "cores": os.cpu_count(),
+        "root": str(root.absolute()),
+    }
+
+
+def distribution_version(name: str) -> "str | None":
+    """The version of an installed distribution, without importing it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def cuda_devices() -> list[str]:
+    """Names of the CUDA devices."""
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=True,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listing.decode().splitlines() if line.strip()]
+
+
+def absent(asked: dict[str, Any]) -> dict[str, Any]:
+    """Which files are not there with their size, and whether the folder of code and the run are."""
+    folder = Path(asked["folder"])
+    sizes = {name: (folder / name).stat().st_size for name in asked["files"] if (folder / name).is_file()}
+    return {"absent": [name for name, size in asked["files"].items() if sizes.get(name) != size]}
+
+
+def receive(asked: dict[str, Any]) -> dict[str, Any]:
+    """Nothing; a file is what came over stdin, whole or not at all.
+
+    Raises: ValueError when it came cut short or changed.
+    """
+    path = Path(asked["path"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            found = copy_hashed(sys.stdin.buffer, file)
+        if found != asked["sha256"]:
+            raise ValueError(f"{path} arrived with SHA-256 {found[:12]}, sent was {asked['sha256'][:12]}")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {}
+
+
+def copy_hashed(source: BinaryIO, target: BinaryIO) -> str:
+    """SHA-256 of what was copied."""
+    digest = hashlib.sha256()
+    while block := source.read(1 << 20):
+        digest.update(block)
+        target.write(block)
+    return digest.hexdigest()
+
+
+def unpack(asked: dict[str, Any]) -> dict[str, Any]:
+    """Nothing; a folder holds the archive that came over stdin. One that is there already stays as it is."""
+    folder = Path(asked["folder"])
+    if folder.exists():
+        return {}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as archive:
+            archive.extractall(draft)
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():  # another submit at the same moment was faster
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return {}
+
+
+def start(asked: dict[str, Any]) -> dict[str, Any]:
+    """The process of a run: the one that is at work on it already, else a new one. A finished run has none."""
+    root = Path(asked["run"])
+    with exclusively(root / "start.lock"):
+        if (root / "result.json").exists():
+            return {"pid": None}
+        job = read_or_empty(root / "job.json")
+        if is_running(job):
+            return job
+        for name in ("exit.json", "seat.json"):
+            (root / name).unlink(missing_ok=True)
+        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps(asked)]
+        with (root / "train.log").open("ab") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=str(root), start_new_session=True
+            )
+        job = {"pid": child.pid, "started": process_start(child.pid)}
+        write_json(root / "job.json", job)
+        return job
+
+
+def supervise(asked: dict[str, Any]) -> None:
+    """Nothing; exit.json says how the trainer ended. It waits for devices, then has its time and no more; asked
+    to stop, this passes it on.
+    """
+    root = Path(asked["run"])
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with seat(Path(asked["root"]), asked["devices"]) as devices:
+            write_json(root / "seat.json", {"devices": devices})
+            code, message = run_trainer(root, asked, devices)
+    except KeyboardInterrupt:
+        code, message = STOPPED, "stopped while it waited for its turn"
+    write_json(root / "exit.json", {"exit_code": code, "message": message})
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> "tuple[int, str]":
+    """The trainer's exit code, and why it was stopped if it was."""
+    receiver, sender = os.pipe()  # the trainer ends with this process, whatever ends it
+    command = [asked["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
+    environment = {**os.environ, "PYTHONPATH": asked["code"], "PYTHONDONTWRITEBYTECODE": "1"}
+    if asked["devices"]:
+        environment.update(CUDA_VISIBLE_DEVICES=",".join(devices), CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    trainer = subprocess.Popen(
+        [*command, "--processes", str(asked["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
+    )
+    os.close(receiver)
+    signal.signal(signal.SIGTERM, lambda *_: trainer.send_signal(signal.SIGTERM))
+    try:
+        return trainer.wait(asked["limit_seconds"]), ""
+    except subprocess.TimeoutExpired:
+        end(trainer)
+        return TIMED_OUT, f"stopped after {asked['limit_seconds']:.0f} s, which is what it was allowed to cost"
+    finally:
+        os.close(sender)
+
+
+@contextmanager
+def seat(root: Path, count: int) -> Iterator[list[str]]:
+    """A context with `count` CUDA devices that no other run of pgolf here is on; with none, one with the CPU.
+
+    It waits until they are free. The kernel holds the locks, so they end with this process.
+    """
+    names = [f"gpu-{index}" for index in visible_devices()] if count else ["cpu"]
+    if len(names) < count:
+        raise ValueError(f"{count} CUDA devices are needed, nvidia-smi finds {len(names)} here")
+    while True:
+        with ExitStack() as locks:
+            taken = []
+            for name in names:
+                file = locks.enter_context((root / f"{name}.lock").open("a"))
+                with suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    taken.append(name.partition("-")[2])
+                if len(taken) == max(1, count):
+                    yield taken
+                    return
+        time.sleep(random.uniform(0.5, 1.5) * LOOK_SECONDS)  # two that wait for several must not keep in step
+
+
+def visible_devices() -> list[str]:
+    """Indices of the CUDA devices, of those only that CUDA_VISIBLE_DEVICES leaves."""
+    indices = [str(index) for index, _ in enumerate(cuda_devices())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return indices if visible is None else [index for index in visible.split(",") if index in indices]
+
+
+def end(trainer: "subprocess.Popen[bytes]") -> int:
+    """The exit code of a trainer that has been asked to stop, and made to after a while."""
+    trainer.terminate()
+    try:
+        return trainer.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        trainer.kill()
+        return trainer.wait()
+
+
+def poll(asked: dict[str, Any]) -> dict[str, Any]:
+    """Where a run stands, and what its files hold beyond what the asker has."""
+    root = Path(asked["run"])
+    job = read_or_empty(root / "job.json")
+    running = is_running(job)  # asked first: what is written after it is seen at the next poll
+    ended = read_or_empty(root / "exit.json")
+    return {
+        "exists": (root / "run.json").exists(),
+        "is_running": running,
+        "is_waiting": not (root / "seat.json").exists(),
+        "is_finished": (root / "result.json").exists(),
+        "exit_code": ended.get("exit_code"),
+        "message": ended.get("message", ""),
+        "files": {name: news(root / name, size, digest) for name, (size, digest) in asked["known"].items()},
+    }
+
+
+def news(path: Path, size: int, digest: str) -> "dict[str, Any] | None":
+    """What a text file holds after its first `size` bytes, if these are the known ones; else all of it."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    is_continued = hashlib.sha256(content[:size]).hexdigest() == digest
+    begin = size if is_continued else 0
+    return {"begin": begin, "text": content[begin:].decode("utf-8", "surrogateescape")}
+
+
+def cancel(asked: dict[str, Any]) -> dict[str, Any]:
+    """Whether there was a run to stop; its supervisor has been told."""
+    job = read_or_empty(Path(asked["run"]) / "job.json")
+    if not is_running(job):
+        return {"was_running": False}
+    os.kill(job["pid"], signal.SIGTERM)
+    return {"was_running": True}
+
+
+def listing(asked: dict[str, Any]) -> dict[str, Any]:
+    """SHA-256 of every file that is to come back."""
+    root = Path(asked["run"])
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and comes_back(path, root, asked["ledger"])]
+    return {"files": {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
+
+
+def comes_back(path: Path, root: Path, with_ledger: bool) -> bool:
+    """Whether a file of a run is wanted where it was asked for."""
+    if path.name.startswith(".") or path.name in LEFT_BEHIND or (path.name == "ledger.npz" and not with_ledger):
+        return False
+    return path.parent != root / "checkpoints" or path.name == "prequant.ckpt"
+
+
+def send(asked: dict[str, Any]) -> None:
+    """Nothing; the named files are on stdout as an archive."""
+    root = Path(asked["run"])
+    with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
+        for name in asked["files"]:
+            archive.add(str(root / name), name)
+
+
+@contextmanager
+def exclusively(path: Path) -> Iterator[None]:
+    """A context that one process at a time is in."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def process_start(pid: int) -> "str | None":
+    """When a process began, in the kernel's ticks; None for a dead one."""
+    try:
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return None if state in "ZX" else facts[18]
+
+
+def is_running(job: dict[str, Any]) -> bool:
+    """Whether the very process of a job lives."""
+    return bool(job) and job["started"] is not None and process_start(job["pid"]) == job["started"]
+
+
+def read_or_empty(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_json(path: Path, document: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(document))
+    temporary.replace(path)
+
+
+COMMANDS = {
+    "probe": probe, "absent": absent, "receive": receive, "unpack": unpack, "start": start, "poll": poll,
+    "cancel": cancel, "listing": listing,
+}  # fmt: skip
+SILENT_COMMANDS = {"supervise": supervise, "send": send}
+
+
+def main() -> int:
+    """The exit code of one command; an error is one line of JSON as well."""
+    command, asked = sys.argv[1], json.loads(sys.argv[2])
+    try:
+        if command in SILENT_COMMANDS:
+            SILENT_COMMANDS[command](asked)
+            return 0
+        print(json.dumps(COMMANDS[command](asked)))
+    except (OSError, ValueError, tarfile.TarError) as error:
+        print(json.dumps({"error": str(error)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

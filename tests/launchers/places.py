@@ -1,0 +1,161 @@
+"""Places where jobs run, brought up for the tests: each with real processes, and the ways in which it fails."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from launchers.ssh_agent import process_start
+from pgolf.rundir import RunDirectory
+
+
+class Place(Protocol):
+    """A launcher with what it runs on."""
+
+    name: str
+    reruns_by_itself: bool
+    """Whether an interrupted job is started again by the place."""
+    has_own_data: bool
+    """Whether the shards are copied there."""
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        """The launch part of a spec."""
+        ...
+
+    def interrupt(self, run: RunDirectory) -> None:
+        """Nothing; the job has been stopped as this place does it to make room for others."""
+        ...
+
+    def crash(self, run: RunDirectory) -> None:
+        """Nothing; the trainer is dead."""
+        ...
+
+    def damage_data(self, run: RunDirectory) -> None:
+        """Nothing; a shard is gone where the run reads it."""
+        ...
+
+
+class LocalPlace:
+    """This machine."""
+
+    name = "local"
+    reruns_by_itself = False
+    has_own_data = False
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        return {"on": "local"}
+
+    def interrupt(self, run: RunDirectory) -> None:
+        os.kill(run.read_state()["pid"], signal.SIGTERM)
+
+    def crash(self, run: RunDirectory) -> None:
+        os.kill(run.read_state()["pid"], signal.SIGKILL)
+
+    def damage_data(self, run: RunDirectory) -> None:
+        remove_shard(Path(run.read_run()["data_folder"]))
+
+
+class SshPlace:
+    """This machine, as seen by its own sshd: another home, a Python without pgolf."""
+
+    name = "ssh"
+    reruns_by_itself = False
+    has_own_data = True
+
+    def __init__(self, root: Path, python: Path, port: int) -> None:
+        self.root, self.python, self.port = root, python, port
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        options = {"host": "lab", "config_file": str(self.config), "python": str(self.python)}
+        return {"on": "ssh", "options": options | {"folder": str(self.root / "there"), "poll_seconds": 0.3}}
+
+    def there(self, run: RunDirectory) -> RunDirectory:
+        """The run directory on the other side."""
+        return RunDirectory(self.root / "there" / "runs" / run.run_id)
+
+    def interrupt(self, run: RunDirectory) -> None:
+        os.kill(json.loads((self.there(run).root / "job.json").read_text())["pid"], signal.SIGTERM)
+
+    def crash(self, run: RunDirectory) -> None:
+        os.kill(self.there(run).read_state()["pid"], signal.SIGKILL)
+
+    def damage_data(self, run: RunDirectory) -> None:
+        remove_shard(Path(self.there(run).read_run()["data_folder"]))
+
+
+def remove_shard(folder: Path) -> None:
+    """Nothing; the first training shard is gone."""
+    next(folder.glob("*_train_*.bin")).unlink()
+
+
+@contextmanager
+def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
+    """A place behind an sshd of its own, on a free port of the loopback, with fresh keys."""
+    server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if server is None or shutil.which("ssh") is None:
+        pytest.skip("OpenSSH is not installed here (Debian: openssh-server, openssh-client)")
+    if os.geteuid() != 0:
+        pytest.skip("sshd needs root here")
+    root.mkdir(parents=True)
+    for key in ("host", "identity", "stranger"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / key)], check=True)
+    Path("/run/sshd").mkdir(exist_ok=True)
+    port = free_port()
+    place = SshPlace(root, python, port)
+    (root / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {root}/host\nAuthorizedKeysFile {root}/identity.pub\n"
+        "StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
+    )
+    place.config.write_text(
+        f"Host lab\n HostName 127.0.0.1\n Port {port}\n User root\n IdentityFile {root}/identity\n"
+        f" IdentitiesOnly yes\n UserKnownHostsFile {root}/known\n StrictHostKeyChecking accept-new\n"
+    )
+    daemon = subprocess.Popen([server, "-D", "-f", str(root / "sshd_config"), "-E", str(root / "sshd.log")])
+    try:
+        wait_for_port(port)
+        yield place
+    finally:
+        daemon.terminate()
+        daemon.wait()
+        end_supervisors(root / "there")
+
+
+def end_supervisors(there: Path) -> None:
+    """Nothing; no job of a test outlives it."""
+    for job in there.glob("runs/*/*/job.json"):
+        found = json.loads(job.read_text())
+        if process_start(found["pid"]) == found["started"]:
+            os.kill(found["pid"], signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int) -> None:
+    """Until something listens."""
+    deadline = time.monotonic() + 10
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < deadline, f"nothing listens on {port}"
+        time.sleep(0.05)

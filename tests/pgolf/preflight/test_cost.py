@@ -1,0 +1,63 @@
+"""Dollars by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from pgolf.errors import UsageError
+from pgolf.preflight.cost import OVERHEAD_SECONDS, estimate_usd, read_prices, seconds_for, usd_an_hour
+from pgolf.preflight.duration import DurationEstimate
+from pgolf.specs.experiment import Launch
+
+TEN_MINUTES_EACH = DurationEstimate(600.0, 600.0, "stated")
+
+
+def test_eight_h100_cost_what_the_table_says_and_their_cores() -> None:
+    assert usd_an_hour(Launch(on="modal", gpu="H100!:8")) == pytest.approx(8 * 3.9492 + 32 * 0.04716)
+
+
+def test_a_group_costs_its_runs_with_scoring_and_overhead() -> None:
+    hourly = 8 * 3.9492 + 32 * 0.04716
+    expected = 3 * hourly * (1200 + OVERHEAD_SECONDS) / 3600
+    assert estimate_usd(Launch(on="modal", gpu="H100!:8"), TEN_MINUTES_EACH, 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("launch", "expected"),
+    [
+        (Launch(), 0.0),
+        (Launch(on="elsewhere"), None),
+        (Launch(on="modal", gpu="H9000:8"), None),
+        (Launch(on="ssh", options={"host": "box"}), 0.0),
+        (Launch(on="ssh", options={"host": "pod", "usd_per_hour": 2.5}), 2.5),
+        (Launch(on="modal", options={"cores": 2, "memory_gib": 10}), 2 * 0.04716 + 10 * 0.008),
+    ],
+)
+def test_hourly_prices(launch: Launch, expected: float | None) -> None:
+    assert usd_an_hour(launch) == (expected if expected is None else pytest.approx(expected))
+
+
+def test_what_has_no_price_or_no_duration_is_not_estimated() -> None:
+    assert estimate_usd(Launch(on="elsewhere"), TEN_MINUTES_EACH, 1) is None
+    assert estimate_usd(Launch(on="modal", gpu="H100"), DurationEstimate(None, None, "?"), 1) is None
+
+
+def test_a_cap_buys_seconds_that_all_runs_share() -> None:
+    launch = Launch(on="ssh", options={"host": "pod", "usd_per_hour": 36.0})
+    assert seconds_for(6.0, launch, 3) == pytest.approx(200.0)
+    assert seconds_for(None, launch, 3) is None
+    assert seconds_for(6.0, Launch(), 3) is None
+
+
+def test_own_prices_take_the_place_of_a_providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgolf.preflight.cost.user_config_path", lambda _: tmp_path)
+    (tmp_path / "prices.yaml").write_text("providers: {modal: {as_of: today, gpu_hour: {H100: 2}}}")
+    read_prices.cache_clear()
+    try:
+        assert usd_an_hour(Launch(on="modal", gpu="H100:8")) == 16.0
+        (tmp_path / "prices.yaml").write_text("providers: {modal: {as_of: today, gpu_hours: {H100: 2}}}")
+        read_prices.cache_clear()
+        with pytest.raises(UsageError, match=r"prices\.yaml is not a table of prices.*(?s:.)*gpu_hours"):
+            usd_an_hour(Launch(on="modal", gpu="H100:8"))
+    finally:
+        read_prices.cache_clear()
