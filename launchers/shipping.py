@@ -83,6 +83,12 @@ def known_text(path: Path) -> tuple[int, str]:
     return len(content), hashlib.sha256(content).hexdigest()
 
 
+def news_of(content: bytes, size: int, digest: str) -> dict[str, Any]:
+    """What a text holds after its first `size` bytes, if these are the known ones; else all of it."""
+    begin = size if hashlib.sha256(content[:size]).hexdigest() == digest else 0
+    return {"begin": begin, "text": content[begin:].decode("utf-8", "surrogateescape")}
+
+
 def add_news(path: Path, news: dict[str, Any] | None) -> None:
     """Nothing; the file holds what it holds elsewhere."""
     if news is None or (news["begin"] and not news["text"]):

@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from launchers.shipping import add_news, known_text, run_archive, shard_hashes, take_in, trainer_archive
-from launchers.ssh_transport import Machine, RemoteAgent, Unreachable
-from pgolf.errors import LauncherError, MachineError
+from launchers.ssh_transport import Machine, RemoteAgent
+from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
 from pgolf.rundir import RunDirectory, follow_file, read_or_empty

@@ -10,14 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from pgolf.errors import LauncherError
+from pgolf.errors import LauncherError, Unreachable
 
 AGENT = Path(__file__).with_name("ssh_agent.py")
 CONNECTION_FAILED, NO_SUCH_COMMAND, NO_SUCH_FILE = 255, 127, 2
-
-
-class Unreachable(LauncherError):
-    """The machine does not answer; what runs there may go on."""
 
 
 @dataclass(frozen=True, slots=True)

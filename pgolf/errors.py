@@ -6,6 +6,7 @@ PgolfError
 │   └── SpecError      2    a spec is wrong, at a file and a line
 ├── CheckFailed        3    preflight, audit or verify says no
 ├── LauncherError      4    the place to run on said no
+│   └── Unreachable    4    it does not answer; what runs there may go on
 ├── DataError          5    tokens, tokenizer or manifest are missing or wrong
 ├── MachineError       6    no disk, no memory, not writable
 └── Interrupted      130    stopped from the keyboard or by a signal; resumable
@@ -42,6 +43,10 @@ class LauncherError(PgolfError):
     """The place to run on said no."""
 
     exit_code = 4
+
+
+class Unreachable(LauncherError):
+    """The place to run on does not answer; what runs there may go on."""
 
 
 class DataError(PgolfError):

@@ -14,7 +14,7 @@ from pgolf.specs.experiment import Launch
 
 PRICES = Path(__file__).with_name("prices.yaml")
 OWN_PRICES = "prices.yaml"
-# Of a rented machine: the container, imports, reading the data, packing.
+# Of a container that is rented for one run: starting it, imports, reading the data, packing.
 OVERHEAD_SECONDS = 120.0
 CORES_A_GPU = 4
 
@@ -91,9 +91,10 @@ def usd_an_hour(launch: Launch) -> float | None:
 def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float | None:
     """Dollars of `runs` runs, or None where no price, or no duration, is known."""
     hourly, seconds = usd_an_hour(launch), duration.total_seconds
-    if hourly is None or seconds is None or hourly == 0:
+    if not hourly:
         return hourly
-    return runs * hourly * (seconds + OVERHEAD_SECONDS) / 3600
+    overhead = OVERHEAD_SECONDS if launch.on in read_prices().providers else 0.0
+    return None if seconds is None else runs * hourly * (seconds + overhead) / 3600
 
 
 def seconds_for(usd: float | None, launch: Launch, runs: int) -> float | None:

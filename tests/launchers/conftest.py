@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.launchers.places import LocalPlace, Place, sshd
+from tests.launchers.places import LocalPlace, Place, modal_server, sshd
 
 
-@pytest.fixture(params=["local", "ssh"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, bare_python: Path) -> Iterator[Place]:
+@pytest.fixture(params=["local", "ssh", "modal"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, bare_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     """Each place where a job can run; one whose tools are not installed is skipped by its name."""
     match request.param:
         case "local":
@@ -17,3 +19,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, bare_python: Path) -> 
         case "ssh":
             with sshd(tmp_path / "ssh", bare_python) as found:
                 yield found
+        case "modal":
+            with modal_server(tmp_path / "modal", bare_python, monkeypatch) as cloud:
+                yield cloud

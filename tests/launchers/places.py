@@ -6,7 +6,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +100,87 @@ class SshPlace:
 
     def damage_data(self, run: RunDirectory) -> None:
         remove_shard(Path(self.there(run).read_run()["data_folder"]))
+
+
+class ModalPlace:
+    """A server that speaks Modal's protocol and runs containers here, with a Python without pgolf."""
+
+    name = "modal"
+    reruns_by_itself = True
+    has_own_data = True
+
+    def __init__(self, root: Path, control: str) -> None:
+        self.root, self.control = root, control
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        return {"on": "modal", "options": {"poll_seconds": 0.3, "commit_seconds": 0.5, "cores": 1}}
+
+    def interrupt(self, run: RunDirectory) -> None:
+        self.tell("preempt", call=call_id(run), grace="30")
+
+    def crash(self, run: RunDirectory) -> None:
+        """Nothing; the trainer is dead. It is found by the folder that it works in."""
+        processes = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+        trainers = [pid for pid in processes if is_trainer_of(pid, run)]
+        assert trainers, "no trainer is at work"
+        for pid in trainers:
+            os.kill(pid, signal.SIGKILL)
+
+    def damage_data(self, run: RunDirectory) -> None:
+        remove_shard(self.root / "volumes" / self.volume("pgolf-data") / run.read_run()["data_sha256"])
+
+    def volume(self, name: str) -> str:
+        """The folder behind a Volume."""
+        return str(self.state()["volumes"][name])
+
+    def state(self) -> Any:
+        """All that was asked of the server."""
+        with urllib.request.urlopen(f"{self.control}/state") as answer:
+            return json.load(answer)
+
+    def tell(self, what: str, **query: str) -> None:
+        """Nothing; the server has been told to fail."""
+        request = urllib.request.Request(f"{self.control}/{what}?{urllib.parse.urlencode(query)}", method="POST")
+        urllib.request.urlopen(request).close()
+
+
+def call_id(run: RunDirectory) -> str:
+    return str(json.loads(run.handle.read_text())["call_id"])
+
+
+def is_trainer_of(pid: int, run: RunDirectory) -> bool:
+    """Whether a process is the trainer of a run, wherever its folder is."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return False
+    return "trainer" in words and any(word.endswith(f"/tmp/pgolf/{run.run_id}") for word in words)
+
+
+@contextmanager
+def modal_server(root: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModalPlace]:
+    """A place behind a Modal stand-in of its own, with this process's environment pointing there."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("the stand-in for Modal needs root and unshare, for its containers")
+    root.mkdir(parents=True)
+    with (root / "log").open("w") as log:
+        command = [sys.executable, "-m", "tests.standin.modal_server"]
+        command += ["--state", str(root), "--container-python", str(python)]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert server.stdout is not None
+    try:
+        word, url, control = server.stdout.readline().split()
+        assert word == "READY"
+        settings = {"SERVER_URL": url, "TOKEN_ID": "ak-fake", "TOKEN_SECRET": "as-fake", "ENVIRONMENT": "main"}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"MODAL_{name}", value)
+        monkeypatch.setenv("MODAL_CONFIG_PATH", str(root / "no-such-file"))
+        yield ModalPlace(root, control)
+    finally:
+        server.terminate()
+        server.wait()
+        server.stdout.close()
 
 
 def remove_shard(folder: Path) -> None:

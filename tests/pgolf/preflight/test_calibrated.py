@@ -53,6 +53,12 @@ def test_another_grid_on_such_weights_is_corrected_alike_with_a_wider_interval(t
     assert (found.high - found.estimate) / found.estimate == pytest.approx(0.015, abs=1e-5)
 
 
+def test_other_bits_are_as_uncertain_as_the_correction_is_large(tmp_path: Path) -> None:
+    finished(tmp_path, 1, recipe_of(), 0.9)
+    _, found = corrected(tmp_path, recipe_of("recipe.quantizer.bits={default: 4}"))
+    assert (found.high - found.estimate) / found.estimate == pytest.approx(0.1, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "assignment", ["recipe.model.width=64", "recipe.codec={kind: zlib}", "recipe.optimizer.weight_decay=0.3"]
 )

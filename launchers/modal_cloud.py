@@ -1,0 +1,345 @@
+"""Modal: each run is one detached call of one function, in a container of its own, with its data and files on Volumes.
+
+The call goes on when this computer is switched off, is made again after a preemption, and finds its checkpoint by the
+run's id. The container ends by itself when the spending cap is used up.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from launchers import modal_storage as storage
+from launchers.shipping import add_news, known_text, news_of, take_in
+from pgolf.errors import LauncherError, MachineError, Unreachable
+from pgolf.findings import Finding
+from pgolf.launching import Handle, Job, JobStatus, write_handle
+from pgolf.rundir import RunDirectory, follow_file, read_or_empty
+from trainer.recipe.endings import describe_end
+
+KINDS = (
+    "T4", "L4", "A10", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000",
+    "H100", "H100!", "H200", "B200", "B200+",
+)  # fmt: skip
+MOST_GPUS, MOST_A10 = 8, 4
+LONGEST_SECONDS = 86_400
+# Without a cap a run may last this many times what was planned, and half an hour more.
+PLANNED_TIMES, BEYOND_PLAN_SECONDS = 3, 1800
+AT_ONCE = 100
+CORES_A_GPU = 4
+TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
+TIMED_OUT, ALREADY_RUNNING, CANCELLED = 124, 75, 130
+
+
+class ModalLauncher:
+    """Runs jobs in Modal's containers."""
+
+    name: ClassVar[str] = "modal"
+    summary: ClassVar[str] = "Modal's rented GPUs, by the second"
+    is_remote: ClassVar[bool] = True
+
+    class Options(BaseModel):
+        """launch.options of this launcher."""
+
+        model_config = ConfigDict(extra="forbid")
+
+        data_volume: str = "pgolf-data"
+        """The Volume of shards; made if it is not there."""
+        runs_volume: str = "pgolf-runs"
+        """The Volume of run directories; made if it is not there."""
+        environment: str | None = None
+        """Modal's environment; null is the profile's."""
+        secrets: list[str] = []
+        """Names of Modal secrets that the container is to have."""
+        packages: list[str] = []
+        """Further packages of the image, or addresses of wheels; nothing is built."""
+        cores: Annotated[int, Field(ge=1, le=64)] | None = None
+        """Physical cores; null is 4 a GPU, or one a process on CPUs."""
+        memory_gib: Annotated[int, Field(ge=1, le=1024)] | None = None
+        """Memory that is asked for; null leaves it to Modal."""
+        region: str | None = None
+        """Where; null is anywhere, which is cheapest."""
+        retries: Annotated[int, Field(ge=0, le=10)] = 3
+        """How often a container that crashed is replaced. Preemptions do not count."""
+        ledger: bool = False
+        """Whether fetch brings ledger.npz, four bytes a validation token and more."""
+        commit_seconds: Annotated[float, Field(gt=0)] = 10.0
+        """How often the container commits what it wrote: what a crash can lose, and how live the log is."""
+        poll_seconds: Annotated[float, Field(gt=0)] = 5.0
+        """How often a watched run is asked after."""
+
+    def __init__(self) -> None:
+        self.looked: dict[str, tuple[float, JobStatus]] = {}
+
+    def check(self, job: Job) -> list[Finding]:
+        options = self.Options.model_validate(job.options)
+        findings = [check_gpu(job.gpu), check_limit(job)]
+        try:
+            with named_errors():
+                check_secrets(options)
+        except LauncherError as error:
+            return [*findings, Finding("fail", "credentials", str(error))]
+        return [*findings, Finding("pass", "credentials", "Modal answers, and knows the secrets")]
+
+    def capacity(self, job: Job) -> int:
+        return AT_ONCE
+
+    def submit(self, job: Job) -> Handle:
+        options, run = self.Options.model_validate(job.options), job.run
+        handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
+        handle |= {"volume": options.runs_volume, "path": run.run_id, "state": "queued", "call_id": None}
+        write_handle(run, handle)
+        with named_errors():
+            runs, data = runs_volume(options), volume_of(options.data_volume, options)
+            storage.send_run(runs, run, storage.send_data(data, run))
+            storage.withdraw_stop(runs, run.run_id)
+            living = [call for call in storage.calls_of(runs, run.run_id) if not has_ended(call)]
+            handle |= {"call_id": living[0]} if living else spawn(job, options, runs, data)
+        write_handle(run, handle)
+        self.looked.pop(handle["run_dir"], None)
+        return handle
+
+    def status(self, handle: Handle) -> JobStatus:
+        looked_at, status = self.looked.get(handle["run_dir"], (float("-inf"), JobStatus("queued")))
+        options = self.Options.model_validate(handle["options"])
+        if status.state == "ended" or time.monotonic() - looked_at < options.poll_seconds:
+            return status
+        status = self.look(handle, options)
+        self.looked[handle["run_dir"]] = time.monotonic(), status
+        return status
+
+    def look(self, handle: Handle, options: "ModalLauncher.Options") -> JobStatus:
+        """The status there and now; what the run had said at its last commit is here."""
+        run = RunDirectory(Path(handle["run_dir"]))
+        try:
+            with named_errors():
+                status = status_of_call(handle["call_id"], run)
+                mirror(run, runs_volume(options))
+        except Unreachable as error:
+            return JobStatus("unreachable", message=str(error))
+        if status.state == "ended" and status.message.startswith("call fc-"):
+            # Of two commands at the same moment, the other one's call is at work.
+            handle["call_id"] = status.message.split()[1]
+            write_handle(run, handle)
+            return JobStatus("running")
+        if status.state == "running" and not run.files.state.exists():
+            status = JobStatus("queued")
+        before = read_or_empty(run.handle)
+        if before and before.get("state") != status.state:
+            write_handle(run, before | {"state": status.state})
+        return status
+
+    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
+        run = RunDirectory(Path(handle["run_dir"]))
+        self.status(handle)
+        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
+
+    def growth(self, handle: Handle) -> Iterator[bool]:
+        """True for as long as the job may write."""
+        while self.status(handle).state != "ended":
+            yield True
+        yield False
+
+    def fetch(self, handle: Handle, run: RunDirectory) -> None:
+        options = self.Options.model_validate(handle["options"])
+        try:
+            with tempfile.TemporaryDirectory(prefix=".fetched-", dir=run.root) as folder, named_errors():
+                volume, hashes = runs_volume(options), hashes_of_call(handle["call_id"])
+                storage.receive_run(volume, run.run_id, Path(folder), options.ledger, hashes)
+                take_in(run, Path(folder))
+        except OSError as error:
+            raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
+
+    def cancel(self, handle: Handle) -> None:
+        """Nothing; the container leaves a checkpoint and ends. Asked a second time, Modal ends it at once."""
+        import modal
+
+        options = self.Options.model_validate(handle["options"])
+        with named_errors():
+            if not storage.ask_to_stop(runs_volume(options), handle["path"]):
+                modal.FunctionCall.from_id(handle["call_id"]).cancel(terminate_containers=True)
+        self.looked.pop(handle["run_dir"], None)
+
+
+def check_gpu(gpu: str | None) -> Finding:
+    """Whether Modal has such GPUs, and that no other kind comes in their place."""
+    if gpu is None:
+        return Finding("pass", "device", "a container without GPU")
+    kind, _, number = gpu.partition(":")
+    if kind not in KINDS:
+        return Finding("fail", "device", f"Modal has no GPU {kind!r}; it has {', '.join(KINDS)}", "launch.gpu")
+    most = MOST_A10 if kind == "A10" else MOST_GPUS
+    if int(number or 1) > most:
+        return Finding("fail", "device", f"{gpu}: Modal gives {most} {kind} to a container at most", "launch.gpu")
+    if kind == "H100":
+        exact = f'--set launch.gpu="{gpu.replace("H100", "H100!")}"'
+        return Finding("warn", "device", f"for {gpu} Modal may give H200s, whose times do not compare", exact)
+    return Finding("pass", "device", f"{gpu} in one container")
+
+
+def check_limit(job: Job) -> Finding:
+    """How long the container may last."""
+    cap = "what spend.usd buys" if job.limit_seconds is not None else f"{PLANNED_TIMES} times the plan, set spend.usd"
+    return Finding("pass", "time_limit", f"Modal ends a run after {limit_of(job):,} s: {cap}")
+
+
+def limit_of(job: Job) -> int:
+    """Seconds that a container may last."""
+    if job.limit_seconds is not None:
+        return max(1, min(LONGEST_SECONDS, int(job.limit_seconds)))
+    if job.planned_seconds is None:
+        return LONGEST_SECONDS
+    return min(LONGEST_SECONDS, int(PLANNED_TIMES * job.planned_seconds + BEYOND_PLAN_SECONDS))
+
+
+def check_secrets(options: ModalLauncher.Options) -> None:
+    """Nothing, if Modal lets us in and has every secret.
+
+    Raises: LauncherError naming what is missing.
+    """
+    import modal
+    from modal.exception import NotFoundError
+
+    modal.App.lookup("pgolf", create_if_missing=True, environment_name=options.environment)
+    for name in options.secrets:
+        try:
+            modal.Secret.from_name(name, environment_name=options.environment).hydrate()
+        except NotFoundError:
+            raise LauncherError(
+                f"Modal has no secret {name!r}; `modal secret create {name} KEY=VALUE` makes it, or leave it out of "
+                "launch.options.secrets"
+            ) from None
+
+
+def volume_of(name: str, options: ModalLauncher.Options) -> Any:
+    """A Volume by name, made if it is not there."""
+    import modal
+
+    return modal.Volume.from_name(name, create_if_missing=True, environment_name=options.environment)
+
+
+def runs_volume(options: ModalLauncher.Options) -> Any:
+    return volume_of(options.runs_volume, options)
+
+
+def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dict[str, Any]:
+    """What the handle says of a new call: its id, its app, where it can be looked at.
+
+    Each call has an app of its own: of a detached app whose client has left Modal keeps the last call only.
+    """
+    import modal
+
+    from launchers import modal_worker
+    from launchers.modal_image import CODE, image_of
+
+    cores = options.cores or (job.processes if job.gpu is None else CORES_A_GPU * job.processes)
+    limit = limit_of(job)
+    app = modal.App(f"pgolf-{job.run.run_id.replace('/', '-')}"[:64])
+    function = app.function(
+        image=image_of(job.libraries, options.packages),
+        gpu=job.gpu,
+        cpu=float(cores),
+        memory=None if options.memory_gib is None else 1024 * options.memory_gib,
+        region=options.region,
+        secrets=[modal.Secret.from_name(name, environment_name=options.environment) for name in options.secrets],
+        volumes={str(modal_worker.RUNS): runs, str(modal_worker.DATA): data},
+        timeout=limit,
+        retries=modal.Retries(max_retries=options.retries, initial_delay=1.0, backoff_coefficient=2.0),
+        single_use_containers=True,
+    )(modal_worker.work)
+    order = {
+        "run_id": job.run.run_id,
+        "runs_volume": options.runs_volume,
+        "code": CODE,
+        "processes": job.processes,
+        "cores": cores if job.gpu is None else None,
+        "limit_seconds": limit,
+        "commit_seconds": options.commit_seconds,
+    }
+    with app.run(detach=True, environment_name=options.environment):
+        call = function.spawn(order)
+        return {"call_id": call.object_id, "app_id": app.app_id, "dashboard": app.get_dashboard_url()}
+
+
+def has_ended(call_id: str) -> bool:
+    """Whether a call is over, however."""
+    import modal
+
+    try:
+        modal.FunctionCall.from_id(call_id).get(timeout=0)
+    except TimeoutError:
+        return False
+    except Exception:  # how it ended is asked elsewhere
+        return True
+    return True
+
+
+def status_of_call(call_id: str | None, run: RunDirectory) -> JobStatus:
+    """Where a call stands."""
+    import modal
+    from modal import exception as errors
+
+    if call_id is None:
+        return JobStatus("ended", None, "it was never submitted; the same command does it")
+    try:
+        returned = modal.FunctionCall.from_id(call_id).get(timeout=0)
+    except TimeoutError:
+        return JobStatus("running")
+    except errors.FunctionTimeoutError:
+        return JobStatus("ended", TIMED_OUT, "Modal stopped it at its time limit; the same command goes on")
+    except errors.RemoteError as error:
+        return JobStatus("ended", CANCELLED, f"Modal cancelled it: {error}")
+    except errors.InternalFailure as error:
+        return JobStatus("ended", 1, f"its container died, again and again: {error}")
+    except (errors.NotFoundError, errors.OutputExpiredError) as error:
+        return JobStatus("ended", None, f"Modal has forgotten call {call_id}: {error}")
+    except (errors.AuthError, errors.ConnectionError):
+        raise
+    except Exception as error:  # what the worker raised
+        return JobStatus("ended", 1, f"{type(error).__name__} in the container: {error}")
+    code, message = returned["exit_code"], returned["message"]
+    if code < 0:
+        return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
+    return JobStatus("ended", code, message or run.read_state().get("error") or "")
+
+
+def hashes_of_call(call_id: str | None) -> dict[str, str]:
+    """SHA-256 of each file as the container wrote it; empty while it works."""
+    import modal
+
+    try:
+        returned = modal.FunctionCall.from_id(call_id or "").get(timeout=0)
+    except Exception:  # then there is nothing to compare with
+        return {}
+    hashes: dict[str, str] = returned.get("files", {})
+    return hashes
+
+
+def mirror(run: RunDirectory, volume: Any) -> None:
+    """Nothing; log, metrics and state are as they were last committed."""
+    for path in (run.files.log, run.files.metrics, run.files.state):
+        content = storage.read_text(volume, run.run_id, path.name)
+        if content is not None:
+            add_news(path, news_of(content, *known_text(path)))
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """A context in which Modal's errors become ours, with what to do.
+
+    Raises: Unreachable, LauncherError.
+    """
+    from modal import exception as errors
+
+    try:
+        yield
+    except errors.AuthError as error:
+        raise LauncherError(f"Modal lets nobody in: {error}. {TOKEN_FIX}") from None
+    except errors.ConnectionError as error:
+        raise Unreachable(f"Modal does not answer: {error}") from None
+    except errors.Error as error:
+        raise LauncherError(f"Modal says no: {error}") from None

@@ -1,0 +1,33 @@
+"""The image of a Modal container: pinned wheels and the trainer's source, and nothing built when a run starts."""
+
+from typing import Any
+
+from launchers.shipping import TRAINER
+
+PYTHON = "3.11"
+# Versions that run there. A test holds them to constraints.txt.
+LOCK = {
+    "torch": "2.13.0",
+    "numpy": "2.4.6",
+    "sentencepiece": "0.2.3",
+    "brotli": "1.2.1",
+    "constriction": "0.5.0",
+    "zstandard": "0.25.0",
+}
+# Where the container finds the trainer.
+CODE = "/pgolf/code"
+
+
+def image_of(libraries: tuple[str, ...], packages: list[str]) -> Any:
+    """The image for a recipe that imports `libraries`; `packages` are the user's further ones, wheels by address too.
+
+    torch brings its own CUDA; gcc is there for torch.compile. A package without a wheel is an error, for an hour of
+    eight GPUs is no place to build one.
+    """
+    import modal
+
+    names = dict.fromkeys(["torch", "numpy", "sentencepiece", *libraries])
+    pinned = [f"{name}=={LOCK[name]}" if name in LOCK else name for name in names]
+    image = modal.Image.debian_slim(python_version=PYTHON).apt_install("gcc", "libc6-dev")
+    image = image.uv_pip_install(*pinned, *packages, extra_options="--only-binary :all:")
+    return image.add_local_dir(TRAINER, f"{CODE}/trainer", ignore=["**/__pycache__/**", "**/*.pyc"])

@@ -1,0 +1,110 @@
+"""Modal's Volumes, seen from here: shards by their hash, runs by their id."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from launchers.modal_worker import CALLS, DATA, STOP
+from launchers.shipping import run_archive, shard_hashes
+from launchers.ssh_agent import comes_back
+from pgolf.errors import LauncherError
+from pgolf.rundir import RunDirectory
+
+MANIFEST = "manifest.json"
+
+
+def sizes_on(volume: Any, folder: str) -> dict[str, int]:
+    """Sizes of the files below a folder of a Volume, by their path in it; empty where there is none."""
+    from modal.exception import NotFoundError
+
+    try:
+        entries = volume.listdir(f"/{folder}", recursive=True)
+    except (NotFoundError, FileNotFoundError):
+        return {}
+    files = (entry for entry in entries if entry.type.name == "FILE")
+    return {str(PurePosixPath("/", e.path).relative_to(PurePosixPath("/", folder))): e.size for e in files}
+
+
+def send_data(volume: Any, run: RunDirectory) -> str:
+    """The folder in a container that holds the run's shards; only what was missing has been sent.
+
+    The manifest goes last and alone, so that where it is, everything is.
+    """
+    here, identity = Path(run.read_run()["data_folder"]), run.read_run()["data_sha256"]
+    there = sizes_on(volume, identity)
+    missing = [name for name in shard_hashes(here) if there.get(name) != (here / name).stat().st_size]
+    for names in ([name for name in missing if name != MANIFEST], [MANIFEST] if missing else []):
+        if names:
+            with volume.batch_upload(force=True) as batch:
+                for name in names:
+                    batch.put_file(here / name, f"/{identity}/{name}")
+    return f"{DATA}/{identity}"
+
+
+def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
+    """Nothing; the run directory is there, as it begins. One that is there already stays as it is."""
+    if "run.json" in sizes_on(volume, run.run_id):
+        return
+    with (
+        tarfile.open(fileobj=io.BytesIO(run_archive(run, data_folder))) as archive,
+        volume.batch_upload(force=True) as batch,
+    ):
+        for entry in archive:
+            content = archive.extractfile(entry)
+            assert content is not None, f"{entry.name} is a file"
+            batch.put_file(io.BytesIO(content.read()), f"/{run.run_id}/{entry.name}")
+
+
+def calls_of(volume: Any, run_id: str) -> list[str]:
+    """Ids of the calls that ever began to work on a run."""
+    return [PurePosixPath(name).name for name in sizes_on(volume, f"{run_id}/{CALLS}")]
+
+
+def ask_to_stop(volume: Any, run_id: str) -> bool:
+    """Whether nobody had asked before; the worker sees the file at its next commit."""
+    if STOP in sizes_on(volume, run_id):
+        return False
+    with volume.batch_upload() as batch:
+        batch.put_file(io.BytesIO(b"stop"), f"/{run_id}/{STOP}")
+    return True
+
+
+def withdraw_stop(volume: Any, run_id: str) -> None:
+    """Nothing; the next job of this run may work."""
+    if STOP in sizes_on(volume, run_id):
+        volume.remove_file(f"/{run_id}/{STOP}")
+
+
+def read_text(volume: Any, run_id: str, name: str) -> bytes | None:
+    """A file of a run as it was last committed, or None where it is not there yet."""
+    from modal.exception import NotFoundError
+
+    try:
+        return b"".join(volume.read_file(f"{run_id}/{name}"))
+    except (FileNotFoundError, NotFoundError):
+        return None
+
+
+def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashes: dict[str, str]) -> None:
+    """Nothing; the files of a run lie in `folder`.
+
+    Raises: LauncherError when one of them came back otherwise than the container wrote it.
+    """
+    root = Path("/")
+    for name in wanted(sizes_on(volume, run_id), root, with_ledger):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            volume.read_file_into_fileobj(f"{run_id}/{name}", file)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if hashes.get(name, found) != found:
+            raise LauncherError(f"{run_id}: {name} came back changed; pgolf fetch again")
+
+
+def wanted(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
+    """The files that are to come back."""
+    own = (name for name in names if not name.startswith(f"{CALLS}/") and name != STOP)
+    return [name for name in own if comes_back(root / name, root, with_ledger)]

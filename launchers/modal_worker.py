@@ -1,0 +1,190 @@
+"""What a Modal container does for one run. It knows the standard library and modal, and starts the trainer, which has
+been sent along; nothing of pgolf is there.
+
+The trainer works in a folder of the container. What it writes is copied to the Volume and committed every few seconds,
+so that a container that is taken away loses no more, and a Volume never has an open file on it. Another container goes
+on from there: after a preemption, a crash, or the same command given again.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import modal
+
+RUNS, DATA, SCRATCH = Path("/runs"), Path("/data"), Path("/tmp/pgolf")
+# Of a job: who works on it, and what its asker wants; never part of a run directory.
+CALLS, STOP = "calls", "stop"
+LOOK_SECONDS = 0.2
+# What a preempted container is given; its trainer has most of it for a checkpoint.
+GRACE_SECONDS = 30.0
+TRAINER_GRACE_SECONDS = 20.0
+# Two calls for one run that begin together see each other after this long.
+SETTLING_SECONDS = 2.0
+TIMED_OUT, ALREADY_RUNNING = 124, 75
+
+
+def work(order: dict[str, Any]) -> dict[str, Any]:
+    """How the trainer ended: exit code, and why if it was stopped. Everything it wrote is on the Volume."""
+    volume = modal.Volume.from_name(order["runs_volume"])
+    volume.reload()
+    kept = RUNS / order["run_id"]
+    if (kept / "result.json").exists():
+        return {"exit_code": 0, "message": ""}
+    if other := earlier_call(kept / CALLS, volume):
+        return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run"}
+    scratch = Mirror(SCRATCH / order["run_id"], kept)
+    scratch.restore()
+    deadline = time.monotonic() + order["limit_seconds"] - GRACE_SECONDS
+    trainer = start_trainer(scratch.folder, order)
+    try:
+        message = watch(trainer, scratch, volume, order, deadline)
+    except BaseException:  # taken away, or cancelled: the next container goes on from what is kept now
+        end(trainer)
+        scratch.keep()
+        volume.commit()
+        raise
+    scratch.keep()
+    volume.commit()
+    hashes = {str(path.relative_to(scratch.folder)): sha256_of(path) for path in scratch.files()}
+    return {"exit_code": TIMED_OUT if message else trainer.returncode, "message": message, "files": hashes}
+
+
+def sha256_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def earlier_call(folder: Path, volume: Any) -> str | None:
+    """The call that came to this run before this one, and lives; None where this one may begin."""
+    own = modal.current_function_call_id() or "none"
+    claim = folder / own
+    folder.mkdir(parents=True, exist_ok=True)
+    if not claim.exists():
+        claim.write_text(repr(time.time()))
+    volume.commit()
+    for _ in range(2):
+        claims = {path.name: float(path.read_text()) for path in folder.iterdir()}
+        rank = (claims[own], own)
+        earlier = [name for name, at in claims.items() if (at, name) < rank and lives(name)]
+        if earlier or len(claims) == 1:
+            return earlier[0] if earlier else None
+        time.sleep(SETTLING_SECONDS)
+        volume.reload()
+    return None
+
+
+def lives(call_id: str) -> bool:
+    """Whether a call has not ended."""
+    try:
+        modal.FunctionCall.from_id(call_id).get(timeout=0)
+    except TimeoutError:
+        return True
+    except Exception:  # whatever it ended with
+        return False
+    return False
+
+
+class Mirror:
+    """A folder of this container and its copy on a Volume."""
+
+    def __init__(self, folder: Path, kept: Path) -> None:
+        self.folder, self.kept = folder, kept
+        self.copied: dict[Path, tuple[int, int]] = {}
+
+    def restore(self) -> None:
+        """Nothing; the folder is as it was kept."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.kept, self.folder, ignore=lambda _, names: {CALLS, STOP} & {*names})
+        for path in self.files():
+            self.copied[path] = fingerprint(path)
+
+    def files(self) -> list[Path]:
+        """What is worth keeping, the result last: where it is, everything is."""
+        files = [path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        return sorted(files, key=lambda path: path.name == "result.json")
+
+    def keep(self) -> None:
+        """Nothing; what has changed is copied, each file whole or not at all; what is gone here is gone there."""
+        files = self.files()
+        for path in files:
+            try:
+                found = fingerprint(path)
+                if self.copied.get(path) == found:
+                    continue
+                target = self.kept / path.relative_to(self.folder)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                draft = target.with_name(f".{target.name}.tmp")
+                shutil.copyfile(path, draft)
+                draft.replace(target)
+            except FileNotFoundError:
+                continue  # replaced by the trainer in between; the next time finds it
+            self.copied[path] = found
+        for path in self.copied.keys() - {*files}:
+            (self.kept / path.relative_to(self.folder)).unlink(missing_ok=True)
+            del self.copied[path]
+
+
+def fingerprint(path: Path) -> tuple[int, int]:
+    """What changes when a file is written."""
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def start_trainer(folder: Path, order: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    """The trainer at work in a folder; what it says goes to the log there and to Modal's."""
+    if order["cores"] is not None:
+        # A container sees all cores of its machine; the trainer starts a thread for each that it may use.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: order["cores"]])
+    command = [sys.executable, "-P", "-m", "trainer", str(folder), "--processes", str(order["processes"])]
+    environment = {**os.environ, "PYTHONPATH": order["code"]}
+    with (folder / "train.log").open("ab") as log:
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def watch(
+    trainer: "subprocess.Popen[bytes]", scratch: Mirror, volume: Any, order: dict[str, Any], deadline: float
+) -> str:
+    """Why the trainer was stopped; nothing where it ended by itself, or was asked to from elsewhere."""
+    position = (scratch.folder / "train.log").stat().st_size
+    committed = time.monotonic()
+    while trainer.poll() is None:
+        time.sleep(LOOK_SECONDS)
+        position = echo(scratch.folder / "train.log", position)
+        if time.monotonic() > deadline:
+            end(trainer)
+            return f"stopped after {order['limit_seconds']:.0f} s, its limit"
+        if time.monotonic() - committed > order["commit_seconds"]:
+            scratch.keep()
+            volume.commit()
+            volume.reload()
+            if (scratch.kept / STOP).exists():
+                trainer.send_signal(signal.SIGTERM)
+            committed = time.monotonic()
+    echo(scratch.folder / "train.log", position)
+    return ""
+
+
+def echo(log: Path, position: int) -> int:
+    """Where the log ends now; what is new in it has been printed."""
+    with log.open("rb") as file:
+        file.seek(position)
+        complete, newline, _ = file.read().rpartition(b"\n")
+    if newline:
+        print(complete.decode(errors="replace"), flush=True)
+    return position + len(complete) + len(newline)
+
+
+def end(trainer: "subprocess.Popen[bytes]") -> None:
+    """Nothing; the trainer has had its time to leave a checkpoint, and is gone."""
+    trainer.terminate()
+    try:
+        trainer.wait(TRAINER_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        trainer.kill()
+        trainer.wait()
