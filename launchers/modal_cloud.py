@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from launchers import modal_storage as storage
-from launchers.shipping import add_news, known_text, news_of, take_in
+from launchers.shipping import add_news, known_text, news_of, present_rule, take_in
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
@@ -259,6 +259,7 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         "cores": cores if job.gpu is None else None,
         "limit_seconds": limit,
         "commit_seconds": options.commit_seconds,
+        "rule": present_rule(job.run),
     }
     with app.run(detach=True, environment_name=options.environment):
         call = function.spawn(order)

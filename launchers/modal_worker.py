@@ -7,6 +7,7 @@ on from there: after a preemption, a crash, or the same command given again.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ import modal
 RUNS, DATA, SCRATCH = Path("/runs"), Path("/data"), Path("/tmp/pgolf")
 # Of a job: who works on it, and what its asker wants; never part of a run directory.
 CALLS, STOP = "calls", "stop"
+ATTEMPTS = "attempts.jsonl"
 LOOK_SECONDS = 0.2
 # What a preempted container is given; its trainer has most of it for a checkpoint.
 GRACE_SECONDS = 30.0
@@ -41,19 +43,36 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
         return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run"}
     scratch = Mirror(SCRATCH / order["run_id"], kept)
     scratch.restore()
-    deadline = time.monotonic() + order["limit_seconds"] - GRACE_SECONDS
+    document = scratch.folder / "run.json"
+    document.write_text(json.dumps({**json.loads(document.read_text()), **order["rule"]}))
+    began = time.monotonic()
     trainer = start_trainer(scratch.folder, order)
     try:
-        message = watch(trainer, scratch, volume, order, deadline)
-    except BaseException:  # taken away, or cancelled: the next container goes on from what is kept now
+        message = watch(trainer, scratch, volume, order, began + allowed_seconds(scratch.folder, order))
+    finally:  # also where it is taken away, or cancelled: the next container goes on from what is kept now
         end(trainer)
+        note_attempt(scratch.folder, time.monotonic() - began)
         scratch.keep()
         volume.commit()
-        raise
-    scratch.keep()
-    volume.commit()
     hashes = {str(path.relative_to(scratch.folder)): sha256_of(path) for path in scratch.files()}
     return {"exit_code": TIMED_OUT if message else trainer.returncode, "message": message, "files": hashes}
+
+
+def allowed_seconds(folder: Path, order: dict[str, Any]) -> float:
+    """What is left of the limit after earlier containers of this call, less the time for a last checkpoint."""
+    path = folder / ATTEMPTS
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+    spent: float = sum(row["seconds"] for row in rows if row["call"] == modal.current_function_call_id())
+    limit: float = order["limit_seconds"]
+    return limit - spent - min(GRACE_SECONDS, limit / 10)
+
+
+def note_attempt(folder: Path, seconds: float) -> None:
+    """Nothing; a line says how long this container worked, for the cap and for the report."""
+    with (folder / ATTEMPTS).open("a") as attempts:
+        attempts.write(json.dumps({"call": modal.current_function_call_id(), "seconds": seconds}) + "\n")
 
 
 def sha256_of(path: Path) -> str:
@@ -181,7 +200,7 @@ def echo(log: Path, position: int) -> int:
 
 
 def end(trainer: "subprocess.Popen[bytes]") -> None:
-    """Nothing; the trainer has had its time to leave a checkpoint, and is gone."""
+    """Nothing; the trainer is gone, and if it was at work it has had its time to leave a checkpoint."""
     trainer.terminate()
     try:
         trainer.wait(TRAINER_GRACE_SECONDS)

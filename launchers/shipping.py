@@ -39,6 +39,12 @@ def run_archive(run: RunDirectory, data_folder: str) -> bytes:
     return buffer.getvalue()
 
 
+def present_rule(run: RunDirectory) -> dict[str, Any]:
+    """What of run.json may be another at each attempt: the stop rule, and the plan it compares with."""
+    document = run.read_run()
+    return {key: document.get(key) for key in ("stop", "plan")}
+
+
 def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     """Nothing; the archive holds a file without owner and date."""
     entry = tarfile.TarInfo(name)

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from launchers.shipping import add_news, known_text, run_archive, shard_hashes, take_in, trainer_archive
+from launchers.shipping import add_news, known_text, present_rule, run_archive, shard_hashes, take_in, trainer_archive
 from launchers.ssh_transport import Machine, RemoteAgent
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
@@ -101,6 +101,7 @@ class SshLauncher:
             devices=0 if job.gpu is None else job.processes,
             processes=job.processes,
             limit_seconds=job.limit_seconds,
+            rule=present_rule(run),
         )
         handle |= {"pid": started["pid"], "state": "running"}
         write_handle(run, handle)

@@ -133,7 +133,8 @@ def start(asked: dict[str, Any]) -> dict[str, Any]:
             return job
         for name in ("exit.json", "seat.json"):
             (root / name).unlink(missing_ok=True)
-        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps(asked)]
+        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **asked["rule"]})
+        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps({**asked, "rule": None})]
         with (root / "train.log").open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=str(root), start_new_session=True
@@ -149,12 +150,16 @@ def supervise(asked: dict[str, Any]) -> None:
     """
     root = Path(asked["run"])
     signal.signal(signal.SIGTERM, interrupt)
+    began = time.monotonic()
     try:
         with seat(Path(asked["root"]), asked["devices"]) as devices:
             write_json(root / "seat.json", {"devices": devices})
+            began = time.monotonic()
             code, message = run_trainer(root, asked, devices)
     except KeyboardInterrupt:
         code, message = STOPPED, "stopped while it waited for its turn"
+    with (root / "attempts.jsonl").open("a") as attempts:
+        attempts.write(json.dumps({"seconds": time.monotonic() - began}) + "\n")
     write_json(root / "exit.json", {"exit_code": code, "message": message})
 
 

@@ -18,6 +18,9 @@ from trainer.recipe.files import write_json
 
 # The trainer's way of saying that another one is at work in the same directory.
 ALREADY_RUNNING = 75
+# What may change from one attempt to the next: the place of the same data, the stop rule and what it compares with, the
+# price.
+NOT_IDENTITY = ("data_folder", "stop", "plan", "usd_per_hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,9 @@ class Dispatch:
             run.create(spec, document, self.preflight.as_json(), files, self.preflight.bundle.packed)
         else:
             check_same_origin(run, before, document)
-            if before["data_folder"] != document["data_folder"] and not run.is_alive:
-                # The same data in another place: the manifest hash is the identity, the folder is not.
-                write_json(run.files.run, before | {"data_folder": document["data_folder"]})
+            now = {key: document[key] for key in NOT_IDENTITY}
+            if any(before.get(key) != value for key, value in now.items()) and not run.is_alive:
+                write_json(run.files.run, before | now)
         return run
 
     def submit(self, run: RunDirectory) -> Handle:

@@ -116,6 +116,13 @@ class RunDirectory:
                     break
         return rows
 
+    def read_attempts(self) -> list[float]:
+        """Seconds of each attempt on a rented machine; empty for runs here."""
+        if not self.files.attempts.exists():
+            return []
+        rows = (json.loads(line) for line in self.files.attempts.read_text(encoding="utf-8").splitlines())
+        return [float(row["seconds"]) for row in rows]
+
     def create(
         self,
         spec: dict[str, Any],

@@ -17,7 +17,7 @@ from trainer.recipe.endings import describe_end
 from trainer.recipe.files import read_json, write_json
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.device import check_same_environment, describe_environment
+from trainer.runtime.device import check_same_environment, describe_environment, describe_hardware
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, journal_of
@@ -140,5 +140,7 @@ def write_result(job: TrainingJob, training: Training, environment: dict[str, An
             "epochs": training.tokens_seen / len(training.stream),
             "resumed_from_step": training.resumed_from_step,
             "environment": environment,
+            "hardware": describe_hardware(training.world.device),
+            "step_seconds": {"planned": training.guard.plan.get("step_seconds"), "first": training.guard.step_seconds},
         },
     )

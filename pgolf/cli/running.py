@@ -142,6 +142,8 @@ def print_groups(groups: list[RunGroup], console: Console) -> None:
         if references is not None and group.spread is not None:
             own = f"{group.name} {group.spread.mean:.4f} bpb"
             console.print(f"the same validation bytes: {describe_references(references)}, {own}")
+        if group.usd:
+            console.print(f"cost: ${group.usd:.2f} for {len(group.rows)} runs of {group.name}")
         for finding in group.problems():
             console.print(f"{finding.rule}: {finding.message}", style="yellow" if finding.severity == "warn" else "red")
 

@@ -27,6 +27,8 @@ class DurationEstimate:
     train_seconds: float | None
     evaluate_seconds: float | None
     basis: str
+    is_measured: bool = False
+    """Whether training seconds come from steps on such a machine, and are not assumed."""
 
     @property
     def total_seconds(self) -> float | None:
@@ -66,10 +68,12 @@ def estimate_duration(
         return DurationEstimate(recipe.budget.train, evaluate_seconds, "the budget is in seconds")
     steps = recipe.planned_steps or 0
     if step_seconds is not None:
-        return DurationEstimate(steps * step_seconds, evaluate_seconds, f"measured {1000 * step_seconds:.0f} ms a step")
+        return DurationEstimate(
+            steps * step_seconds, evaluate_seconds, f"measured {1000 * step_seconds:.0f} ms a step", True
+        )
     if finished:
         train_seconds = median(clock["train_seconds"] for clock in finished)
-        return DurationEstimate(train_seconds, evaluate_seconds, f"{len(finished)} finished runs of this spec")
+        return DurationEstimate(train_seconds, evaluate_seconds, f"{len(finished)} finished runs of this spec", True)
     train_seconds = steps * recipe.schedule.batch_tokens * TRAIN_FLOPS_A_WEIGHT * weights / speed
     return DurationEstimate(train_seconds, evaluate_seconds, f"assumed {speed:.1e} flop/s on {hardware}, not measured")
 

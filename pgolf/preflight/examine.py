@@ -20,6 +20,7 @@ from pgolf.preflight.cost import estimate_usd
 from pgolf.preflight.duration import DurationEstimate, estimate_duration
 from pgolf.preflight.memory import training_memory_bytes
 from pgolf.preflight.size import estimate_model_bytes
+from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.identity import spec_sha256
@@ -189,6 +190,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
     findings = [
         rules.evaluation_clock(duration, known.ruleset, is_contest_hardware),
         rules.spend(usd, known.spec.spend.usd),
+        *([] if (stop := stop_rule(known.spec, duration, runs_dir)) is None else [stop]),
     ]
     return replace(known, duration=duration, usd=usd).with_findings(findings)
 

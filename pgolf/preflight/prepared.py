@@ -4,7 +4,9 @@ from importlib.metadata import version
 from typing import Any
 
 from pgolf.bundle.own_code import with_own_copies
+from pgolf.preflight.cost import usd_an_hour
 from pgolf.preflight.examine import Preflight
+from pgolf.preflight.stopping import plan_json, stop_json
 from pgolf.rundir import RunDirectory
 from pgolf.specs.identity import recipe_json
 
@@ -35,5 +37,9 @@ def run_documents(
         "limit_bytes": preflight.ruleset.artifact_limit_bytes,
         "torch": version("torch"),
         "environment": None,
+        "gpu": spec.launch.gpu,
+        "usd_per_hour": usd_an_hour(spec.launch),
+        "plan": plan_json(spec, preflight.duration),
+        "stop": stop_json(spec.stop, run.root.parent.parent),
     }
     return resolved, document

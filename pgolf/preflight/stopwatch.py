@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from pgolf.bundle.own_code import local_files
@@ -10,6 +11,7 @@ from pgolf.errors import RunFailed
 from pgolf.preflight.examine import Preflight
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, read_or_empty
+from pgolf.specs.experiment import Stop
 
 TIMED_STEPS = 5
 
@@ -21,7 +23,8 @@ def time_steps(preflight: Preflight) -> float:
     """
     with tempfile.TemporaryDirectory(prefix="pgolf-calibrate-") as folder:
         run = RunDirectory(Path(folder) / preflight.spec.name / "seed-0")
-        spec, document = run_documents(preflight, run, seed=0, origin={})
+        unruled = replace(preflight, spec=preflight.spec.model_copy(update={"stop": Stop()}))
+        spec, document = run_documents(unruled, run, seed=0, origin={})
         run.create(spec, document, preflight.as_json(), local_files(preflight.spec.recipe))
         command = [sys.executable, "-P", "-m", "trainer", str(run.root), "--time-steps", str(TIMED_STEPS)]
         command += ["--processes", str(preflight.spec.launch.world_size)]

@@ -13,6 +13,7 @@ from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
 # A step may end a little after the clock says stop.
 CLOCK_GRAIN_SECONDS = 1.0
+SLOW_TIMES = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,19 @@ class SeedRow:
     def is_over_limit(self) -> bool:
         return self.total_bytes > int(self.result["artifact"]["limit_bytes"])
 
+    @property
+    def usd(self) -> float | None:
+        """Dollars that the run cost: all its attempts at the price it began with. None without a price."""
+        hourly = self.run.read_run().get("usd_per_hour")
+        if hourly is None:
+            return None
+        attempts = self.run.read_attempts()
+        seconds = sum(attempts) if attempts else sum(self.result["clock"].values())
+        return float(hourly) * seconds / 3600
+
     def problems(self) -> list[Finding]:
         """What is wrong with this run."""
-        found = []
+        found = [*self.other_device(), *self.slower_than_planned()]
         if self.is_over_limit:
             over = self.total_bytes - int(self.result["artifact"]["limit_bytes"])
             found.append(Finding("fail", "over_cap", f"{over:,} bytes over the limit"))
@@ -77,6 +88,27 @@ class SeedRow:
         message = f"training and calibration took {spent:.1f} s of {budget['train']:.1f} s; reserve_seconds leaves room"
         return [Finding("warn", "train_over_time", message)]
 
+    def other_device(self) -> list[Finding]:
+        """Whether the GPUs that came are those that were asked for."""
+        asked, devices = self.run.read_run().get("gpu"), self.result.get("hardware", {}).get("devices", [])
+        if asked is None:
+            return []
+        kind, _, number = asked.partition(":")
+        kind = kind.rstrip("!").partition("-")[0]
+        if devices and all(kind in name for name in devices) and len(devices) >= int(number or 1):
+            return []
+        message = f"{asked} was asked for, {', '.join(devices) or 'no GPU'} came; its times do not compare"
+        return [Finding("warn", "other_device", message)]
+
+    def slower_than_planned(self) -> list[Finding]:
+        """Whether the first steps took much longer than runs before this one."""
+        speed = self.result.get("step_seconds", {})
+        planned, found = speed.get("planned"), speed.get("first")
+        if not planned or not found or found <= SLOW_TIMES * planned:
+            return []
+        message = f"its first steps took {1000 * found:.1f} ms each, planned were {1000 * planned:.1f} ms"
+        return [Finding("warn", "slower_than_planned", message)]
+
     def references(self) -> References | None:
         """What old methods make of the same validation bytes."""
         folder = self.run.read_run().get("data_folder")
@@ -91,6 +123,7 @@ class SeedRow:
             "train_seconds": clock["train_seconds"],
             "evaluate_seconds": clock["evaluate_seconds"],
             **{key: artifact[key] for key in ("model_bytes", "code_bytes", "total_bytes")},
+            "usd": self.usd,
             "problems": [problem_json(finding) for finding in self.problems()],
         }
 
@@ -112,6 +145,12 @@ class RunGroup:
     @property
     def max_total_bytes(self) -> int | None:
         return max((row.total_bytes for row in self.rows), default=None)
+
+    @property
+    def usd(self) -> float | None:
+        """Dollars of all seeds together; None where no price is known for one of them."""
+        costs = [row.usd for row in self.rows]
+        return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     @property
     def is_over_limit(self) -> bool:
@@ -145,6 +184,7 @@ class RunGroup:
             "max_total_bytes": self.max_total_bytes,
             "limit_bytes": first["artifact"]["limit_bytes"] if first else None,
             "over_limit": self.is_over_limit,
+            "usd": self.usd,
             "problems": [problem_json(finding) for finding in self.problems()],
             "versus": None,
         }

@@ -54,6 +54,24 @@ class Spend(SpecPart):
     """Dollars for one command; null sets no cap."""
 
 
+class WorseThan(SpecPart):
+    """A run to compare with while training."""
+
+    run: str
+    """A run id, a part of one, or a run folder. A path is relative to the current folder."""
+    by_bpb: Annotated[float, Field(gt=0)]
+    """How far training may lie above it at the same tokens, averaged over ten logged steps."""
+
+
+class Stop(SpecPart):
+    """When a run is not worth going on with. No part of its identity."""
+
+    slower_than: Annotated[float, Field(gt=1)] | None = None
+    """Times the planned seconds a step, over steps 11 to 50; null lets it be slow. The plan must have been measured."""
+    worse_than: WorseThan | None = None
+    """Another run's curve; null compares with none."""
+
+
 class ExperimentSpec(SpecPart):
     """A typed experiment."""
 
@@ -73,3 +91,5 @@ class ExperimentSpec(SpecPart):
     """Where it runs."""
     spend: Spend = Spend()
     """What it may cost."""
+    stop: Stop = Stop()
+    """When it ends early."""

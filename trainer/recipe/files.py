@@ -56,6 +56,11 @@ class RunFiles:
         return self.root / "train.log"
 
     @property
+    def attempts(self) -> Path:
+        """On rented machines: one JSON object an attempt, with the seconds that it lasted."""
+        return self.root / "attempts.jsonl"
+
+    @property
     def checkpoints(self) -> Path:
         """The newest two, and the weights as they were before quantization."""
         return self.root / "checkpoints"

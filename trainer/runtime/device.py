@@ -2,12 +2,16 @@
 
 import os
 import platform
+import subprocess
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from trainer.runtime.failure import MachineRefused, ResumeRefused
+
+# What of an environment a GPU's numbers do not depend on.
+OF_THE_HOST = ("processor", "threads")
 
 
 def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
@@ -45,13 +49,30 @@ def describe_environment(device: torch.device, processes: int) -> dict[str, Any]
     }
 
 
+def describe_hardware(device: torch.device) -> dict[str, Any]:
+    """What computed, for whoever compares times: devices with their clocks in MHz, driver, CUDA."""
+    if device.type != "cuda":
+        return {"devices": [], "cores": len(os.sched_getaffinity(0))}
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.max.sm", "--format=csv,noheader,nounits"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        listing = ""  # some containers have CUDA without nvidia-smi
+    rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines()]
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    clocks = [row[2:] for row in rows if len(row) == 4]
+    driver = rows[0][1] if clocks else None
+    return {"devices": names, "driver": driver, "cuda": torch.version.cuda, "clocks_now_and_most": clocks}
+
+
 def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> None:
     """Nothing, if a run that began under `pinned` may go on under `found`.
 
     Raises: ResumeRefused naming the first setting that differs.
     """
+    is_exact = found["device"] == "cpu"  # on a GPU nobody promises bits, and another host may have other cores
     for key, before in (pinned or {}).items():
-        if found.get(key) != before:
+        if found.get(key) != before and (is_exact or key not in OF_THE_HOST):
             raise ResumeRefused(
                 f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes its "
                 "bits; resume it where it began, or start another attempt with --fresh"

@@ -11,6 +11,10 @@ class TrainingFailed(RunFailure):
     """The recipe did not train: a loss that is not a number, a parameter that never moves."""
 
 
+class Hopeless(RunFailure):
+    """Ended by its own stop rule."""
+
+
 class ArtifactRefused(RunFailure):
     """model.bin is damaged, or is not what it says."""
 
