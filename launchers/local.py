@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
@@ -62,6 +63,11 @@ class LocalLauncher:
             found = ", ".join(names.values())
             return Finding("warn", "device", f"{wanted} is asked for, here is {found}; times will differ")
         return Finding("pass", "device", f"{len(names)} x {next(iter(names.values()))}")
+
+    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+        command = [sys.executable, *checkup_arguments(str(Path.cwd()), gpu)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        return findings_of(ended.stdout, ended.stderr.strip())
 
     @cached_property
     def cuda(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from launchers import modal_storage as storage
+from launchers.examination import checkup_arguments, findings_of
 from launchers.shipping import add_news, known_text, news_of, present_rule, take_in
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
@@ -32,6 +33,7 @@ PLANNED_TIMES, BEYOND_PLAN_SECONDS = 3, 1800
 AT_ONCE = 100
 CORES_A_GPU = 4
 TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
+EXAMINATION_SECONDS = 600
 TIMED_OUT, ALREADY_RUNNING, CANCELLED = 124, 75, 130
 
 
@@ -84,6 +86,26 @@ class ModalLauncher:
         except LauncherError as error:
             return [*findings, Finding("fail", "credentials", str(error))]
         return [*findings, Finding("pass", "credentials", "Modal answers, and knows the secrets")]
+
+    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+        import modal
+
+        from launchers import modal_worker
+        from launchers.modal_image import CODE, LOCK, image_of
+
+        known = self.Options.model_validate(options)
+        first = check_gpu(gpu)
+        if first.severity == "fail":
+            return [first]
+        with named_errors():
+            check_secrets(known)
+            app = modal.App("pgolf-doctor")
+            function = app.function(
+                image=image_of(tuple(LOCK), known.packages), gpu=gpu, timeout=EXAMINATION_SECONDS, retries=0
+            )(modal_worker.examine)
+            with app.run(environment_name=known.environment):
+                said, complaint = function.remote(CODE, checkup_arguments(str(modal_worker.SCRATCH), gpu))
+        return [first, *findings_of(said, complaint)]
 
     def capacity(self, job: Job) -> int:
         return AT_ONCE

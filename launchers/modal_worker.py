@@ -79,6 +79,13 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def examine(code: str, arguments: list[str]) -> tuple[str, str]:
+    """What the trainer's checkup says in this container, and what it complains of."""
+    environment = {**os.environ, "PYTHONPATH": code}
+    ended = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    return ended.stdout, ended.stderr.strip()
+
+
 def earlier_call(folder: Path, volume: Any) -> str | None:
     """The call that came to this run before this one, and lives; None where this one may begin."""
     own = modal.current_function_call_id() or "none"

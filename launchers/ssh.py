@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from launchers.examination import checkup_arguments, findings_of
 from launchers.shipping import add_news, known_text, present_rule, run_archive, shard_hashes, take_in, trainer_archive
 from launchers.ssh_transport import Machine, RemoteAgent
 from pgolf.errors import LauncherError, MachineError, Unreachable
@@ -77,6 +78,15 @@ class SshLauncher:
             check_devices(found, job),
         ]
 
+    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+        known = self.Options.model_validate(options)
+        agent = agent_of(known)
+        found = agent.ask("probe", root=known.folder, libraries=[])
+        code = send_code(agent, found["root"])
+        command = [known.python, *checkup_arguments(found["root"], gpu)]
+        ended = agent.machine.run(["env", f"PYTHONPATH={code}", *command])
+        return findings_of(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
+
     def capacity(self, job: Job) -> int:
         return AT_ONCE
 
@@ -87,9 +97,7 @@ class SshLauncher:
         handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
         handle |= {"remote_dir": f"{root}/runs/{run.run_id}", "state": "queued"}
         write_handle(run, handle)
-        archive = trainer_archive()
-        code = f"{root}/code/{hashlib.sha256(archive).hexdigest()[:16]}"
-        agent.ask("unpack", archive, folder=code)
+        code = send_code(agent, root)
         data = send_data(agent, root, run)
         agent.ask("unpack", run_archive(run, data), folder=handle["remote_dir"])
         started = agent.ask(
@@ -170,7 +178,7 @@ def agent_of(options: SshLauncher.Options) -> RemoteAgent:
 
 def libraries_of(job: Job) -> list[str]:
     """What the trainer imports there."""
-    return ["torch", "numpy", "sentencepiece", *job.libraries]
+    return [*dict.fromkeys(["torch", "numpy", "sentencepiece", *job.libraries])]
 
 
 def check_python(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
@@ -216,6 +224,14 @@ def check_devices(found: dict[str, Any], job: Job) -> Finding:
     if not all(wanted in name for name in devices):
         return Finding("warn", "device", f"{wanted} is asked for, there is {', '.join(devices)}; times will differ")
     return Finding("pass", "device", f"{len(devices)} x {devices[0]}")
+
+
+def send_code(agent: RemoteAgent, root: str) -> str:
+    """The folder there that holds this trainer."""
+    archive = trainer_archive()
+    folder = f"{root}/code/{hashlib.sha256(archive).hexdigest()[:16]}"
+    agent.ask("unpack", archive, folder=folder)
+    return folder
 
 
 def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:

@@ -76,6 +76,13 @@ class Launcher(Protocol):
         """What stands in the way of this job, found without starting it."""
         ...
 
+    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+        """What a run would find there: versions, devices, kernels, disk, credentials. It may take minutes and cents.
+
+        Raises: LauncherError when nothing can be asked there.
+        """
+        ...
+
     def capacity(self, job: Job) -> int:
         """How many jobs like this one may run at the same time."""
         ...

@@ -36,6 +36,7 @@ COMMANDS = {
     "cancel": CommandEntry("jobs", "cancel", "Ask a run to stop; it leaves a checkpoint."),
     "fetch": CommandEntry("jobs", "fetch", "Bring what a run has written elsewhere here."),
     "launchers": CommandEntry("launchers", "launchers", "List installed launchers and their options."),
+    "doctor": CommandEntry("doctor", "doctor", "Say what a run would find here, or on a rented machine."),
     "spec": CommandEntry("spec", "spec_app", "Look at specs: show, diff, schema, reference, list, new."),
     "data": CommandEntry("data", "data_app", "Prepare, fetch and verify token shards."),
 }

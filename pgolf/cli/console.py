@@ -1,12 +1,14 @@
 """The two streams: stdout carries the answer, stderr everything else."""
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pgolf.errors import UsageError
 from pgolf.findings import Finding
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
@@ -26,6 +28,19 @@ def progress_console() -> Console:
 def say(line: str) -> None:
     """Nothing; a line on stderr."""
     progress_console().print(escape(line))
+
+
+def agree_to_pay(usd: float) -> None:
+    """Nothing, if whoever sits here agrees.
+
+    Raises: UsageError when nobody does, or nobody can be asked.
+    """
+    import typer
+
+    if not sys.stdin.isatty():
+        raise UsageError(f"this will cost about ${usd:.2f}, and nobody is here to be asked; --yes agrees")
+    if not typer.confirm(f"This will cost about ${usd:.2f}. Go on?", err=True):
+        raise UsageError("not agreed to; nothing was started")
 
 
 def print_json(document: Any) -> None:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 
-from pgolf.cli.console import answer_console, findings_table, print_json, progress_console, say
+from pgolf.cli.console import agree_to_pay, answer_console, findings_table, print_json, progress_console, say
 from pgolf.cli.progress import Display, pause, run_display
 from pgolf.data.references import describe_references
 from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
@@ -51,7 +50,7 @@ def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int, parent: Pare
         progress_console().print(findings_table(notable))
     refuse_failures(preflight)
     if (preflight.usd or 0) > ASK_ABOVE_USD and not manner.is_agreed and not manner.is_dry:
-        typer.confirm(f"This will cost about ${preflight.usd:.2f}. Go on?", abort=True, err=True)
+        agree_to_pay(preflight.usd or 0.0)
     return Dispatch(
         preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent, runs
     )

@@ -1,0 +1,74 @@
+"""`pgolf doctor`: what a run would find, here or on the machine that it is meant for, before it costs anything."""
+
+import os
+
+from platformdirs import user_cache_path, user_config_path
+
+from pgolf.cli import options
+from pgolf.cli.console import agree_to_pay, answer_console, findings_table, print_json, say
+from pgolf.errors import CheckFailed, PgolfError
+from pgolf.findings import Finding, failures
+from pgolf.launching import check_options, load_launcher
+from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_an_hour
+from pgolf.preflight.examine import find_data
+from pgolf.preflight.rules import data_present
+from pgolf.specs.experiment import Launch
+
+USUAL_SECONDS = 60
+
+
+def doctor(
+    spec: options.SpecArgument = None,
+    assignments: options.Assignments = None,
+    overlays: options.Overlays = None,
+    on: options.On = None,
+    is_json: options.Json = False,
+    is_agreed: options.Yes = False,
+) -> None:
+    """Check python, torch, devices, kernels, compiler, disk, credentials and clock, each with its fix."""
+    launch, found = Launch(on=on or "local"), []
+    if spec is not None or assignments or overlays:
+        chosen = options.select_spec(spec or options.DEFAULT_SPEC, options.DEFAULT_RUNS_DIR, overlays, assignments, on)
+        launch = chosen.spec.launch
+        located, problem = find_data(chosen.spec, say)
+        found.append(data_present(located.manifest if located else None, problem))
+    launcher = load_launcher(launch.on)
+    check_options(launcher, launch.options)
+    ask_for_cents(launch, is_agreed)
+    if launch.on == "local":
+        found += examine_here()
+    try:
+        found += launcher.examine(launch.gpu, launch.options)
+    except PgolfError as error:
+        found.append(Finding("fail", launch.on, str(error)))
+    if is_json:
+        print_json({"on": launch.on, "gpu": launch.gpu, "checks": [finding.as_json() for finding in found]})
+    else:
+        answer_console().print(findings_table(found))
+    if failed := failures(found):
+        raise CheckFailed(f"{launch.on}: {', '.join(finding.rule for finding in failed)}")
+
+
+def ask_for_cents(launch: Launch, is_agreed: bool) -> None:
+    """Nothing, if it costs nothing or the user agrees."""
+    hourly = usd_an_hour(launch)
+    if not hourly:
+        return
+    say(f"{launch.on} {launch.gpu or 'without GPU'}: ${hourly:.2f} an hour, for about {USUAL_SECONDS} s")
+    if not is_agreed:
+        agree_to_pay(hourly * USUAL_SECONDS / 3600)
+
+
+def examine_here() -> list[Finding]:
+    """What concerns pgolf itself: its cache, and its prices."""
+    cache, own = user_cache_path("pgolf"), user_config_path("pgolf") / OWN_PRICES
+    existing = next(path for path in (cache, *cache.parents) if path.exists())
+    is_writable = os.access(existing, os.W_OK)
+    data = Finding(
+        "pass" if is_writable else "fail",
+        "cache",
+        f"{cache} {'is' if is_writable else 'is not'} writable; prepared data lie there",
+        None if is_writable else "XDG_CACHE_HOME: another folder",
+    )
+    dates = "; ".join(f"{name} {prices.as_of}" for name, prices in read_prices().providers.items())
+    return [data, Finding("pass", "prices", f"{dates}; corrections go to {own}")]

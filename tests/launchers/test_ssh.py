@@ -1,0 +1,181 @@
+"""The ssh launcher where something is wrong: keys, host, Python, connection, time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launchers.shipping import add_news, known_text, news_of
+from launchers.ssh import SshLauncher, check_devices, check_disk, check_python
+from launchers.ssh_agent import comes_back
+from pgolf.launching import Job
+from pgolf.rundir import RunDirectory
+from tests.conftest import LONG
+from tests.launchers.places import SshPlace, sshd
+from tests.launchers.test_conformance import PATIENCE_SECONDS, SHORT, Desk
+
+
+@pytest.fixture
+def place(tmp_path: Path, bare_python: Path) -> Iterator[SshPlace]:
+    with sshd(tmp_path / "ssh", bare_python) as found:
+        yield found
+
+
+@pytest.fixture
+def desk(tmp_path: Path, place: SshPlace) -> Desk:
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    return Desk(folder, place)
+
+
+def with_option(desk: Desk, **options: Any) -> None:
+    """Nothing; the desk's place.yaml has other options."""
+    launch = desk.place.launch
+    launch["options"] |= options
+    (desk.folder / "place.yaml").write_text(json.dumps({"launch": launch}))
+
+
+def test_what_keeps_us_out_is_named_with_the_fix(desk: Desk, place: SshPlace, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger.conf"
+    stranger.write_text(place.config.read_text().replace("/identity\n", "/stranger\n"))
+    bare = tmp_path / "empty" / "bin"
+    bare.mkdir(parents=True)
+    (bare / "python").symlink_to(Path(sys.executable).resolve())
+    for options, words in (
+        ({"config_file": str(stranger)}, ("lets nobody in", "Permission denied", "ssh-copy-id lab")),
+        ({"host": "nowhere.invalid"}, ("Could not resolve", "as in `ssh HOST`")),
+        ({"port": 1}, ("lab does not answer", "Connection refused")),
+        ({"python": "python9"}, ("lab has no python9", "launch.options.python")),
+        ({"python": str(bare / "python")}, ("lab has no torch", "-m pip install torch")),
+        ({"folder": "/dev/null/pgolf"}, ("lab: ", "Not a directory")),
+    ):
+        with_option(desk, **options)
+        ended = desk("run", "quickstart", *SHORT, "--with", "place.yaml")
+        said = " ".join(ended.err.split())
+        assert ended.code == 3, said
+        for word in words:
+            assert word in said, (options, said)
+    assert not (place.root / "there" / "runs").exists()
+
+
+def test_options_that_do_not_exist_are_named(desk: Desk) -> None:
+    with_option(desk, hots="typo")
+    ended = desk.run(*SHORT)
+    assert ended.code == 4
+    assert "launch.options.hots" in ended.err
+    assert "identity_file" in ended.err
+
+
+@pytest.mark.slow
+def test_a_dropped_connection_is_said_and_survived(desk: Desk, place: SshPlace, long_run: RunDirectory) -> None:
+    run = desk.start(*LONG)
+    desk.wait_for_step(run, 10)
+    good = place.config.read_text()
+    place.config.write_text(good.replace(f"Port {place.port}", "Port 1"))
+    (row,) = desk("status", "--json").json["runs"]
+    assert row["state"] == "running"
+    attached = subprocess.Popen(
+        [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "place.yaml"],
+        cwd=desk.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    place.config.write_text(good)
+    _, err = attached.communicate(timeout=PATIENCE_SECONDS)
+    assert attached.returncode in (0, 3), err  # 3: preflight came while nothing answered
+    assert desk.run(*LONG).code == 0
+    assert run.read_result()["headline"] == long_run.read_result()["headline"]
+    assert not run.read_result()["resumed_from_step"]
+
+
+def test_a_run_ends_when_its_dollars_are_spent(desk: Desk, place: SshPlace) -> None:
+    """At a dollar a second; the plan is cheaper than that, the machine is slower than planned."""
+    with_option(desk, usd_per_hour=3600.0)
+    endless = ("--with", "micro", "--set", "recipe.budget.train=3000", "--set", "spend.usd=6")
+    unasked = desk.run(*endless)
+    assert (unasked.code, "cost about $" in unasked.err, "--yes agrees" in unasked.err) == (2, True, True)
+    ended = desk.run(*endless, "--yes")
+    run = RunDirectory(next(desk.folder.glob("runs/*/seed-*")))
+    assert ended.code == 1, ended.err
+    assert "stopped after 6 s, which is what it was allowed to cost" in ended.err
+    assert [*place.there(run).files.checkpoints.glob("step-*.ckpt")]
+    (seconds,) = run.read_attempts()
+    assert 6 <= seconds < 6 + 15
+    refused = desk.run("--with", "micro", "--set", "recipe.budget.train=300000000", "--set", "spend.usd=6", "--yes")
+    assert (refused.code, "spend" in refused.err) == (3, True)
+
+
+def test_seeds_wait_for_their_turn_there(desk: Desk, place: SshPlace) -> None:
+    ended = desk("seeds", "quickstart", *SHORT, "--n", "2", "--with", "place.yaml", "--detach", "--json")
+    assert ended.code == 0, ended.err
+    attended = desk("seeds", "quickstart", *SHORT, "--n", "2", "--with", "place.yaml", "--json")
+    assert attended.code == 0, attended.err
+    first, second = (run["result"] for run in attended.json["runs"])
+    assert first["seed"] != second["seed"]
+    logs = [RunDirectory(Path(run["run_dir"])).files.log.read_text() for run in attended.json["runs"]]
+    assert all(log.count("score: roundtrip") == 1 for log in logs)
+
+
+@pytest.mark.slow
+def test_doctor_examines_the_machine_itself(desk: Desk, place: SshPlace, bare_python: Path) -> None:
+    ended = desk("doctor", "quickstart", *SHORT, "--with", "place.yaml", "--json")
+    assert ended.code == 0, ended.err
+    found = {check["rule"]: check for check in ended.json["checks"]}
+    assert str(bare_python) in found["python"]["message"]
+    assert found["attention"]["status"] == "pass"
+    assert {"data", "torch", "compile", "disk", "clock", "temporary_folder", "flash_attn"} <= {*found}
+
+
+def test_what_comes_back_and_what_stays() -> None:
+    root = Path("/run")
+    for name, expected in (
+        ("result.json", True), ("artifact/model.bin", True), ("checkpoints/prequant.ckpt", True),
+        ("checkpoints/step-12.ckpt", False), ("ledger.npz", False), (".result.json.7.tmp", False), ("job.json", False),
+    ):  # fmt: skip
+        assert comes_back(root / name, root, with_ledger=False) == expected, name
+    assert comes_back(root / "ledger.npz", root, with_ledger=True)
+
+
+def test_a_text_is_followed_also_where_it_was_cut_and_written_again(tmp_path: Path) -> None:
+    here = tmp_path / "metrics.jsonl"
+    for there in (b"", b"one\n", b"one\ntwo\n", b"one\n", b"one\nthree\nfour\n", b"f\xff\n"):
+        add_news(here, news_of(there, *known_text(here)))
+        assert (here.read_bytes() if here.exists() else b"") == there
+
+
+def job(tmp_path: Path, gpu: str | None) -> Job:
+    return Job(
+        run=RunDirectory(tmp_path), gpu=gpu, processes=2, options={}, is_detached=False,
+        data_bytes=10**9, disk_bytes=10**9,
+    )  # fmt: skip
+
+
+def test_findings_of_a_machine(tmp_path: Path) -> None:
+    options = SshLauncher.Options(host="pod")
+    found = {"python": "3.9.18", "torch": "2.9", "free_bytes": 10**9, "is_writable": True, "root": "/r", "cores": 8}
+    assert check_python(found, options).severity == "fail"
+    assert check_python(found | {"python": "3.12.1"}, options).severity == "pass"
+    assert (
+        "1,000,000,000 bytes free, 2,000,000,000 are needed" in check_disk(found, options, job(tmp_path, None)).message
+    )
+    assert check_disk(found | {"free_bytes": 10**10}, options, job(tmp_path, None)).severity == "pass"
+    for devices, expected in (
+        ([], "fail"),
+        (["H100"], "fail"),
+        (["NVIDIA H100"] * 2, "pass"),
+        (["NVIDIA A100"] * 2, "warn"),
+    ):
+        assert check_devices(found | {"devices": devices}, job(tmp_path, "H100!:2")).severity == expected
+
+
+def test_a_supervisor_that_is_gone_is_told_from_a_trainer_that_ended(desk: Desk, place: SshPlace) -> None:
+    run = desk.start(*LONG)
+    desk.wait_for_step(run, 1)
+    os.kill(json.loads((place.there(run).root / "job.json").read_text())["pid"], signal.SIGKILL)
+    ended = desk.run(*LONG)
+    assert ended.code == 0, ended.err  # it went on: the trainer had left a checkpoint when its supervisor was gone
+    assert run.is_finished
