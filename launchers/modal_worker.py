@@ -34,6 +34,7 @@ TIMED_OUT, ALREADY_RUNNING = 124, 75
 
 def work(order: dict[str, Any]) -> dict[str, Any]:
     """How the trainer ended: exit code, and why if it was stopped. Everything it wrote is on the Volume."""
+    began = time.monotonic()
     volume = modal.Volume.from_name(order["runs_volume"])
     volume.reload()
     kept = RUNS / order["run_id"]
@@ -43,36 +44,52 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
         return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run"}
     scratch = Mirror(SCRATCH / order["run_id"], kept)
     scratch.restore()
+    attempt = Attempt(scratch.folder, began, order["limit_seconds"])
+    if attempt.is_over():
+        return {"exit_code": TIMED_OUT, "message": attempt.words}
     document = scratch.folder / "run.json"
     document.write_text(json.dumps({**json.loads(document.read_text()), **order["rule"]}))
-    began = time.monotonic()
     trainer = start_trainer(scratch.folder, order)
     try:
-        message = watch(trainer, scratch, volume, order, began + allowed_seconds(scratch.folder, order))
+        watch(trainer, scratch, volume, attempt, order["commit_seconds"])
     finally:  # also where it is taken away, or cancelled: the next container goes on from what is kept now
         end(trainer)
-        note_attempt(scratch.folder, time.monotonic() - began)
+        attempt.note()
         scratch.keep()
         volume.commit()
     hashes = {str(path.relative_to(scratch.folder)): sha256_of(path) for path in scratch.files()}
-    return {"exit_code": TIMED_OUT if message else trainer.returncode, "message": message, "files": hashes}
+    if attempt.is_over() and trainer.returncode:
+        return {"exit_code": TIMED_OUT, "message": attempt.words, "files": hashes}
+    return {"exit_code": trainer.returncode, "message": "", "files": hashes}
 
 
-def allowed_seconds(folder: Path, order: dict[str, Any]) -> float:
-    """What is left of the limit after earlier containers of this call, less the time for a last checkpoint."""
-    path = folder / ATTEMPTS
-    rows: list[dict[str, Any]] = []
-    if path.exists():
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-    spent: float = sum(row["seconds"] for row in rows if row["call"] == modal.current_function_call_id())
-    limit: float = order["limit_seconds"]
-    return limit - spent - min(GRACE_SECONDS, limit / 10)
+class Attempt:
+    """The time of this container, in a line of a file that the cap and the report go by.
 
+    The line is brought up to date whenever files are kept, so that a container that is killed has counted as well.
+    """
 
-def note_attempt(folder: Path, seconds: float) -> None:
-    """Nothing; a line says how long this container worked, for the cap and for the report."""
-    with (folder / ATTEMPTS).open("a") as attempts:
-        attempts.write(json.dumps({"call": modal.current_function_call_id(), "seconds": seconds}) + "\n")
+    def __init__(self, folder: Path, began: float, limit_seconds: float) -> None:
+        self.path, self.began, self.limit_seconds = folder / ATTEMPTS, began, limit_seconds
+        self.call = modal.current_function_call_id()
+        text = self.path.read_text() if self.path.exists() else ""
+        self.earlier: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
+        # The last of it is for a checkpoint.
+        spent: float = sum(row["seconds"] for row in self.earlier if row["call"] == self.call)
+        self.deadline = began + limit_seconds - spent - min(GRACE_SECONDS, limit_seconds / 10)
+
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() > self.deadline
+
+    @property
+    def words(self) -> str:
+        return f"stopped after {self.limit_seconds:.0f} s, its limit"
+
+    def note(self) -> None:
+        """Nothing; the file says how long this container has worked."""
+        rows = [*self.earlier, {"call": self.call, "seconds": time.monotonic() - self.began}]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def sha256_of(path: Path) -> str:
@@ -174,18 +191,16 @@ def start_trainer(folder: Path, order: dict[str, Any]) -> "subprocess.Popen[byte
 
 
 def watch(
-    trainer: "subprocess.Popen[bytes]", scratch: Mirror, volume: Any, order: dict[str, Any], deadline: float
-) -> str:
-    """Why the trainer was stopped; nothing where it ended by itself, or was asked to from elsewhere."""
+    trainer: "subprocess.Popen[bytes]", scratch: Mirror, volume: Any, attempt: Attempt, commit_seconds: float
+) -> None:
+    """Nothing; the trainer has ended, its time is over, or it has been asked to stop from elsewhere and has."""
     position = (scratch.folder / "train.log").stat().st_size
     committed = time.monotonic()
-    while trainer.poll() is None:
+    while trainer.poll() is None and not attempt.is_over():
         time.sleep(LOOK_SECONDS)
         position = echo(scratch.folder / "train.log", position)
-        if time.monotonic() > deadline:
-            end(trainer)
-            return f"stopped after {order['limit_seconds']:.0f} s, its limit"
-        if time.monotonic() - committed > order["commit_seconds"]:
+        if time.monotonic() - committed > commit_seconds:
+            attempt.note()
             scratch.keep()
             volume.commit()
             volume.reload()
@@ -193,7 +208,6 @@ def watch(
                 trainer.send_signal(signal.SIGTERM)
             committed = time.monotonic()
     echo(scratch.folder / "train.log", position)
-    return ""
 
 
 def echo(log: Path, position: int) -> int:

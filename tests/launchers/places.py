@@ -159,20 +159,22 @@ def is_trainer_of(pid: int, run: RunDirectory) -> bool:
 
 
 @contextmanager
-def modal_server(root: Path, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModalPlace]:
+def modal_server(
+    root: Path, python: Path, monkeypatch: pytest.MonkeyPatch, token: str = "as-fake"
+) -> Iterator[ModalPlace]:
     """A place behind a Modal stand-in of its own, with this process's environment pointing there."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("the stand-in for Modal needs root and unshare, for its containers")
     root.mkdir(parents=True)
     with (root / "log").open("w") as log:
         command = [sys.executable, "-m", "tests.standin.modal_server"]
-        command += ["--state", str(root), "--container-python", str(python)]
+        command += ["--state", str(root), "--container-python", str(python), "--token-secret", token]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert server.stdout is not None
     try:
         word, url, control = server.stdout.readline().split()
         assert word == "READY"
-        settings = {"SERVER_URL": url, "TOKEN_ID": "ak-fake", "TOKEN_SECRET": "as-fake", "ENVIRONMENT": "main"}
+        settings = {"SERVER_URL": url, "TOKEN_ID": "ak-fake", "TOKEN_SECRET": token, "ENVIRONMENT": "main"}
         for name, value in settings.items():
             monkeypatch.setenv(f"MODAL_{name}", value)
         monkeypatch.setenv("MODAL_CONFIG_PATH", str(root / "no-such-file"))
