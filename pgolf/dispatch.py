@@ -7,7 +7,7 @@ from typing import Any
 
 from pgolf.bundle.own_code import local_files
 from pgolf.errors import UsageError
-from pgolf.launching import Handle, Job, JobStatus, Launcher, check_options
+from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options
 from pgolf.parents import Parent
 from pgolf.preflight.cost import seconds_for
 from pgolf.preflight.examine import Preflight
@@ -86,14 +86,22 @@ class Dispatch:
                 write_json(run.files.run, before | now)
         return run
 
-    def submit(self, run: RunDirectory) -> Handle:
-        """The handle of a run: of the job that is already there when it lives, else of a new one."""
-        handle = read_or_empty(run.handle)
-        if handle and self.launcher.status(handle).state != "ended":
-            return handle
-        handle = self.launcher.submit(self.job(run))
-        self.started.append(handle)
-        return handle
+    def submit(self, runs: list[RunDirectory]) -> list[Handle]:
+        """The handle of each run: of the job that is already there when it lives, else of a new one."""
+        handles = {run.run_id: read_or_empty(run.handle) for run in runs}
+        living = {key for key, handle in handles.items() if handle and self.launcher.status(handle).state != "ended"}
+        for run, handle in self.submit_new([run for run in runs if run.run_id not in living]):
+            self.started.append(handle)
+            handles[run.run_id] = handle
+        return [handles[run.run_id] for run in runs]
+
+    def submit_new(self, runs: list[RunDirectory]) -> Iterator[tuple[RunDirectory, Handle]]:
+        """Runs with the handles of their new jobs, each as soon as it has been submitted."""
+        jobs = [self.job(run) for run in runs]
+        if len(jobs) > 1 and isinstance(self.launcher, GroupLauncher):
+            yield from zip(runs, self.launcher.submit_all(jobs), strict=True)
+        else:
+            yield from ((run, self.launcher.submit(job)) for run, job in zip(runs, jobs, strict=True))
 
     def carry_out(
         self, seeds: list[int], on_start: Callable[[RunDirectory], None], on_trouble: Callable[[str], None]
@@ -106,12 +114,12 @@ class Dispatch:
         working: dict[str, tuple[RunDirectory, Handle]] = {}
         troubled: set[str] = set()
         while waiting or working:
-            while waiting and (waiting[0].is_finished or len(working) < self.launcher.capacity(self.job(waiting[0]))):
-                run = waiting.pop(0)
-                if run.is_finished:
-                    yield Outcome(run, JobStatus("ended", 0))
-                    continue
-                handle = self.submit(run)
+            for run in [run for run in waiting if run.is_finished]:
+                waiting.remove(run)
+                yield Outcome(run, JobStatus("ended", 0))
+            free = self.launcher.capacity(self.job(waiting[0])) - len(working) if waiting else 0
+            batch, waiting = waiting[: max(0, free)], waiting[max(0, free) :]
+            for run, handle in zip(batch, self.submit(batch), strict=True):
                 on_start(run)
                 working[run.run_id] = run, handle
             for run_id, (run, handle) in list(working.items()):
@@ -137,8 +145,7 @@ class Dispatch:
                 f"--detach would start {len(waiting)} runs at once, {self.launcher.name} takes {capacity} here; "
                 "leave out --detach, or start them one after the other"
             )
-        for run in waiting:
-            self.submit(run)
+        self.submit(waiting)
         return [Outcome(run, JobStatus("ended", 0) if run.is_finished else JobStatus("running")) for run in runs]
 
     def cancel_started(self) -> None:

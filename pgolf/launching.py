@@ -5,10 +5,10 @@ going in and a run directory coming out; a handle is plain JSON, written beside 
 finds the job again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -106,6 +106,18 @@ class Launcher(Protocol):
 
     def cancel(self, handle: Handle) -> None:
         """Nothing; the job has been asked to stop and to leave a checkpoint."""
+        ...
+
+
+@runtime_checkable
+class GroupLauncher(Protocol):
+    """A launcher that would rather hear of several jobs at once, as a scheduler with job arrays does."""
+
+    def submit_all(self, jobs: Sequence[Job]) -> list[Handle]:
+        """The handles of jobs that differ in their run directories alone, in their order.
+
+        Raises: LauncherError when they could not be started.
+        """
         ...
 
 

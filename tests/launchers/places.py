@@ -20,6 +20,8 @@ import pytest
 from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
 
+SYSTEM_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
 
 class Place(Protocol):
     """A launcher with what it runs on."""
@@ -185,6 +187,122 @@ def modal_server(
         server.stdout.close()
 
 
+class SlurmPlace:
+    """A real one-node Slurm without accounting."""
+
+    name = "slurm"
+    reruns_by_itself = True
+    has_own_data = False
+
+    @property
+    def launch(self) -> dict[str, Any]:
+        return {"on": "slurm"}
+
+    def interrupt(self, run: RunDirectory) -> None:
+        """Nothing; the job has been put back into the queue. It may begin again after a while only; here, at once."""
+        number = json.loads(run.handle.read_text())["job"]
+        subprocess.run(["scontrol", "requeue", number], check=True)
+        deadline = time.monotonic() + 60
+        while b"JobState=PENDING" not in subprocess.check_output(["scontrol", "show", "job", number]):
+            assert time.monotonic() < deadline, "the job was not requeued"
+            time.sleep(0.1)
+        subprocess.run(["scontrol", "update", f"JobId={number}", "StartTime=now"], check=True)
+
+    def crash(self, run: RunDirectory) -> None:
+        os.kill(run.read_state()["pid"], signal.SIGKILL)
+
+    def damage_data(self, run: RunDirectory) -> None:
+        remove_shard(Path(run.read_run()["data_folder"]))
+
+
+SLURM_CONF = """\
+ClusterName=lab
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={root}/munge.socket
+CredType=cred/munge
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+StateSaveLocation={root}/state
+SlurmdSpoolDir={root}/spool
+SlurmctldPidFile={root}/slurmctld.pid
+SlurmdPidFile={root}/slurmd.pid
+SlurmctldLogFile={root}/slurmctld.log
+SlurmdLogFile={root}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
+MpiDefault=none
+SwitchType=switch/none
+ReturnToService=2
+JobRequeue=1
+KillWait=20
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} Gres=gpu:fake:2 State=UNKNOWN
+PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE:4
+"""
+
+
+@contextmanager
+def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmPlace]:
+    """A place behind Slurm's own daemons, on free ports, with the plugin where pgolf finds it."""
+    missing = [
+        name for name in ("munged", "slurmctld", "slurmd", "sbatch") if shutil.which(name, path=SYSTEM_PATH) is None
+    ]
+    if missing or os.geteuid() != 0:
+        pytest.skip(
+            f"Slurm's daemons are not here: {', '.join(missing) or 'not root'} (Debian: slurmctld slurmd munge)"
+        )
+    scancel = str(shutil.which("scancel", path=SYSTEM_PATH))
+    for name in ("state", "spool"):
+        (root / name).mkdir(parents=True)
+    (root / "munge.key").write_bytes(os.urandom(1024))
+    (root / "munge.key").chmod(0o400)
+    host = socket.gethostname().partition(".")[0]
+    conf = root / "slurm.conf"
+    ports = {"controller_port": free_port(), "node_port": free_port()}
+    conf.write_text(SLURM_CONF.format(root=root, host=host, cores=len(os.sched_getaffinity(0)), **ports))
+    for index in range(2):
+        subprocess.run(["mknod", root / f"gpu{index}", "c", "1", "3"], check=True)
+    (root / "gres.conf").write_text(f"Name=gpu Type=fake File={root}/gpu[0-1]\n")
+    (root / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
+    monkeypatch.setenv("PATH", SYSTEM_PATH)
+    monkeypatch.setenv("SLURM_CONF", str(conf))
+    monkeypatch.setenv("PYTHONPATH", str(plugin))
+    munge = ["munged", "-F", "--force", f"--socket={root}/munge.socket", f"--key-file={root}/munge.key"]
+    munge += [f"--pid-file={root}/munge.pid", f"--log-file={root}/munge.log", f"--seed-file={root}/munge.seed"]
+    commands = [munge, ["slurmctld", "-D", "-c", "-f", str(conf)], ["slurmd", "-D", "-f", str(conf)]]
+    with (root / "daemons.log").open("w") as log:
+        daemons = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
+    try:
+        wait_for_node(root)
+        yield SlurmPlace()
+    finally:
+        subprocess.run([scancel, "--me"], check=False, capture_output=True)
+        time.sleep(0.5)
+        for daemon in reversed(daemons):
+            daemon.terminate()
+            daemon.wait()
+
+
+def wait_for_node(root: Path) -> None:
+    """Until the node takes jobs."""
+    deadline = time.monotonic() + 60
+    while True:
+        ended = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False)
+        if ended.stdout.strip() in ("idle", "mixed"):
+            return
+        said = (root / "daemons.log").read_text()[-2000:]
+        assert time.monotonic() < deadline, f"{ended.stdout}{ended.stderr}{said}"
+        time.sleep(0.2)
+
+
 def remove_shard(folder: Path) -> None:
     """Nothing; the first training shard is gone."""
     next(folder.glob("*_train_*.bin")).unlink()
@@ -193,7 +311,7 @@ def remove_shard(folder: Path) -> None:
 @contextmanager
 def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
     """A place behind an sshd of its own, on a free port of the loopback, with fresh keys."""
-    server = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    server = shutil.which("sshd", path=SYSTEM_PATH)
     if server is None or shutil.which("ssh") is None:
         pytest.skip("OpenSSH is not installed here (Debian: openssh-server, openssh-client)")
     if os.geteuid() != 0:
