@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from launchers.devices import HeldDevices, cuda_devices, hold_devices
 from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
-from pgolf.rundir import RunDirectory, find_runs, follow_file, read_or_empty
+from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.endings import describe_end
 
 
@@ -40,7 +41,6 @@ class LocalLauncher:
     def __init__(self) -> None:
         self.children: dict[str, subprocess.Popen[bytes]] = {}
         self.lifelines: dict[str, int] = {}
-        self.devices: dict[str, list[str]] = {}
 
     def check(self, job: Job) -> list[Finding]:
         return [self.check_device(job)]
@@ -81,24 +81,29 @@ class LocalLauncher:
         run = job.run
         root = str(run.root.resolve())
         handle: Handle = {"launcher": self.name, "run_dir": root, "pid": None, "detached": job.is_detached}
-        environment = dict(os.environ)
-        if job.gpu is not None:
-            handle["devices"] = self.devices[run.run_id] = self.free_devices(run.root.parent.parent, job.processes)
-            environment["CUDA_VISIBLE_DEVICES"] = ",".join(handle["devices"])
-            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
-        write_handle(run, handle)
-        child = self.children[run.run_id] = self.spawn(job, environment)
+        held = hold_devices([*self.cuda], 0 if job.gpu is None else job.processes)
+        try:
+            if held.indices:
+                handle["devices"] = held.indices
+            write_handle(run, handle)
+            child = self.children[run.run_id] = self.spawn(job, held)
+        finally:
+            held.release()  # the trainer has inherited them
         handle |= {"pid": child.pid, "started": process_start(child.pid)}
         write_handle(run, handle)
         return handle
 
-    def spawn(self, job: Job, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":
         """The trainer's process, its words in the run's log, its life tied to ours unless it is detached.
 
         Raises: LauncherError when it cannot be started.
         """
         command = [sys.executable, "-P", "-m", "trainer", str(job.run.root.resolve())]
         command += ["--processes", str(job.processes)]
+        environment = dict(os.environ)
+        if job.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(held.indices)
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
         receiver, sender = os.pipe()
         if not job.is_detached:
             command += ["--lifeline", str(receiver)]
@@ -110,7 +115,7 @@ class LocalLauncher:
                     stdout=log,
                     stderr=log,
                     env=environment,
-                    pass_fds=() if job.is_detached else (receiver,),
+                    pass_fds=(*held.descriptors, *(() if job.is_detached else (receiver,))),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -157,22 +162,8 @@ class LocalLauncher:
             # Of two commands that started this run at the same moment, the other one's trainer got the lock.
             os.kill(pid, signal.SIGTERM)
 
-    def free_devices(self, runs_dir: Path, count: int) -> list[str]:
-        """The first CUDA devices that no run of ours, of this command or another, is on.
-
-        Raises: LauncherError when there are not so many.
-        """
-        handles = [read_or_empty(run.handle) for run in find_runs(runs_dir)]
-        lists = [*self.devices.values(), *(handle.get("devices") or [] for handle in handles if is_running(handle))]
-        taken = {device for devices in lists for device in devices}
-        free = [index for index in self.cuda if index not in taken]
-        if len(free) < count:
-            raise LauncherError(f"{count} CUDA devices are needed, {len(free)} here have no run of ours")
-        return free[:count]
-
     def release(self, run_id: str) -> None:
-        """Nothing; the device and the pipe of an ended job are free."""
-        self.devices.pop(run_id, None)
+        """Nothing; the pipe of an ended job is closed."""
         lifeline = self.lifelines.pop(run_id, None)
         if lifeline is not None:
             os.close(lifeline)
@@ -184,24 +175,6 @@ def ended(run: RunDirectory, code: int | None) -> JobStatus:
         return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
     state = run.read_state()
     return JobStatus("ended", code, (state.get("error") or "") if state.get("exit_code") == code else "")
-
-
-def cuda_devices() -> dict[str, str]:
-    """Names of the CUDA devices that a child of ours may use, by index; CUDA_VISIBLE_DEVICES is respected."""
-    query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
-    try:
-        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    rows = [[part.strip() for part in line.split(",", 2)] for line in listing.splitlines() if line.count(",") >= 2]
-    names = {index: name for index, _, name in rows}
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return names
-    wanted = [word.strip() for word in visible.split(",")]
-    # By number, or as schedulers write it by identifier, which may be cut short.
-    chosen = [index for word in wanted for index, uuid, _ in rows if word and (word == index or uuid.startswith(word))]
-    return {index: names[index] for index in chosen}
 
 
 def process_start(pid: int) -> str | None:

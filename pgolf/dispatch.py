@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.bundle.own_code import local_files
-from pgolf.errors import UsageError
+from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
 from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options
 from pgolf.parents import Parent
 from pgolf.preflight.cost import seconds_for
@@ -108,29 +108,12 @@ class Dispatch:
     ) -> Iterator[Outcome | None]:
         """How each run ended, and None at every look in between; as many at a time as the launcher takes.
 
-        Finished runs are given back at once and not run again.
+        Finished runs are given back at once and not run again. One that fails takes no other along.
         """
-        waiting = [self.prepare(seed) for seed in seeds]
-        working: dict[str, tuple[RunDirectory, Handle]] = {}
-        troubled: set[str] = set()
-        while waiting or working:
-            for run in [run for run in waiting if run.is_finished]:
-                waiting.remove(run)
-                yield Outcome(run, JobStatus("ended", 0))
-            free = self.launcher.capacity(self.job(waiting[0])) - len(working) if waiting else 0
-            batch, waiting = waiting[: max(0, free)], waiting[max(0, free) :]
-            for run, handle in zip(batch, self.submit(batch), strict=True):
-                on_start(run)
-                working[run.run_id] = run, handle
-            for run_id, (run, handle) in list(working.items()):
-                status = self.launcher.status(handle)
-                if status.state == "unreachable" and run_id not in troubled:
-                    on_trouble(f"{run_id}: {status.message}; it may go on there, asking again")
-                troubled = troubled | {run_id} if status.state == "unreachable" else troubled - {run_id}
-                if status.state == "ended" and not (status.exit_code == ALREADY_RUNNING and run.is_alive):
-                    del working[run_id]
-                    self.launcher.fetch(handle, run)
-                    yield Outcome(run, status)
+        queue = RunQueue(self, [self.prepare(seed) for seed in seeds], on_start, on_trouble)
+        while not queue.is_empty:
+            yield from queue.start_some()
+            yield from queue.look()
             yield None
 
     def detach(self, seeds: list[int]) -> list[Outcome]:
@@ -156,6 +139,75 @@ class Dispatch:
     def living(self) -> list[Handle]:
         """Handles of the runs started here that are not over."""
         return [handle for handle in self.started if self.launcher.status(handle).state != "ended"]
+
+
+class RunQueue:
+    """Runs that wait, and runs that are at work."""
+
+    def __init__(
+        self, dispatch: Dispatch, runs: list[RunDirectory], on_start: Callable[[RunDirectory], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.dispatch, self.launcher, self.waiting = dispatch, dispatch.launcher, runs
+        self.on_start, self.on_trouble = on_start, on_trouble
+        self.working: dict[str, tuple[RunDirectory, Handle]] = {}
+        self.said: dict[str, str] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.waiting and not self.working
+
+    def start_some(self) -> Iterator[Outcome]:
+        """Runs that need no start, or could not be started; those there is room for are at work."""
+        for run in [run for run in self.waiting if run.is_finished]:
+            self.waiting.remove(run)
+            yield Outcome(run, JobStatus("ended", 0))
+        batch = self.next_batch()
+        try:
+            handles = self.dispatch.submit(batch)
+        except Busy as error:  # runs of another command have what these need
+            self.say_once(batch[0], f"waiting: {error}")
+            return
+        except LauncherError as error:
+            for run in batch:
+                self.waiting.remove(run)
+                yield Outcome(run, JobStatus("ended", error.exit_code, str(error)))
+            return
+        for run, handle in zip(batch, handles, strict=True):
+            self.waiting.remove(run)
+            self.on_start(run)
+            self.working[run.run_id] = run, handle
+
+    def next_batch(self) -> list[RunDirectory]:
+        """The runs to submit next: all that there is room for where the launcher takes groups, else one."""
+        if not self.waiting:
+            return []
+        room = max(0, self.launcher.capacity(self.dispatch.job(self.waiting[0])) - len(self.working))
+        return self.waiting[:room] if isinstance(self.launcher, GroupLauncher) else self.waiting[: min(1, room)]
+
+    def look(self) -> Iterator[Outcome]:
+        """Runs that have ended, with what they wrote."""
+        for run_id, (run, handle) in list(self.working.items()):
+            status = self.launcher.status(handle)
+            if status.state == "unreachable":
+                self.say_once(run, f"{status.message}; it may go on there, asking again")
+            if status.state != "ended" or (status.exit_code == ALREADY_RUNNING and run.is_alive):
+                continue
+            try:
+                self.launcher.fetch(handle, run)
+            except Unreachable as error:
+                self.say_once(run, f"{error}; it has ended there, asking again")
+                continue
+            except LauncherError as error:
+                status = JobStatus("ended", error.exit_code, str(error))
+            del self.working[run_id]
+            yield Outcome(run, status)
+
+    def say_once(self, run: RunDirectory, trouble: str) -> None:
+        """Nothing; the same words about the same run are said once."""
+        if self.said.get(run.run_id) != trouble:
+            self.said[run.run_id] = trouble
+            self.on_trouble(f"{run.run_id}: {trouble}")
 
 
 def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path, runs: int) -> Preflight:

@@ -6,7 +6,8 @@ PgolfError
 │   └── SpecError      2    a spec is wrong, at a file and a line
 ├── CheckFailed        3    preflight, audit or verify says no
 ├── LauncherError      4    the place to run on said no
-│   └── Unreachable    4    it does not answer; what runs there may go on
+│   ├── Unreachable    4    it does not answer; what runs there may go on
+│   └── Busy           4    it has no room at this moment
 ├── DataError          5    tokens, tokenizer or manifest are missing or wrong
 ├── MachineError       6    no disk, no memory, not writable
 └── Interrupted      130    stopped from the keyboard or by a signal; resumable
@@ -47,6 +48,10 @@ class LauncherError(PgolfError):
 
 class Unreachable(LauncherError):
     """The place to run on does not answer; what runs there may go on."""
+
+
+class Busy(LauncherError):
+    """The place to run on has no room at this moment."""
 
 
 class DataError(PgolfError):

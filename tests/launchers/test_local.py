@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from launchers.local import LocalLauncher, cuda_devices, ended
-from pgolf.errors import LauncherError
+from launchers.devices import cuda_devices, hold_devices
+from launchers.local import LocalLauncher, ended
+from pgolf.errors import Busy
 from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf, run_pgolf
@@ -164,11 +165,19 @@ def test_devices_are_those_that_are_visible(
     (finding,) = launcher.check(job)
     assert finding.severity == ("pass" if len(expected) == 2 else "fail")
     if len(expected) == 2:
-        assert launcher.free_devices(tmp_path, 2) == expected
-        launcher.devices["another"] = ["0"]
-        assert launcher.free_devices(tmp_path, 1) == ["1"]
-        with pytest.raises(LauncherError, match="2 CUDA devices are needed, 1 here"):
-            launcher.free_devices(tmp_path, 2)
+        held = hold_devices(expected, 1)
+        assert held.indices == expected[:1]
+        assert hold_devices_elsewhere(expected, 1) == expected[1:]
+        with pytest.raises(Busy, match="2 CUDA devices are needed, 1 here"):
+            hold_devices(expected, 2)
+        held.release()
+        assert hold_devices_elsewhere(expected, 2) == expected
+
+
+def hold_devices_elsewhere(candidates: list[str], count: int) -> list[str]:
+    """What another process gets."""
+    program = f"from launchers.devices import hold_devices\nprint(*hold_devices({candidates!r}, {count}).indices)"
+    return subprocess.check_output([sys.executable, "-c", program], text=True).split()
 
 
 def test_more_processes_than_cores_is_a_warning(tmp_path: Path) -> None:
