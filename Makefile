@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-all check bench format clean
+.PHONY: quickstart test test-all tools check bench format clean
 
 quickstart: $(VENV)/installed   ## install, run the quickstart experiment, print its row
 	$(BIN)/pgolf run quickstart
@@ -12,6 +12,12 @@ test: $(VENV)/installed-dev   ## CPU only, in parallel
 
 test-all: $(VENV)/installed-dev   ## with the slow ones: every published spec at tiny, fifty kills
 	$(BIN)/python -m pytest -n auto --dist worksteal -m ""
+
+tools:   ## what some tests of launchers run against, where root and apt are: OpenSSH's server, Slurm
+	@missing=""; for pair in sshd:openssh-server slurmctld:slurmctld slurmd:slurmd munged:munge sbatch:slurm-client; do \
+	  PATH="$$PATH:/usr/sbin:/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	test -z "$$missing" || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	  --no-install-recommends $$missing >/dev/null; } || echo "not installed:$$missing; their tests are skipped"
 
 check: $(VENV)/installed-dev   ## style, types, direction of imports
 	$(BIN)/ruff check .

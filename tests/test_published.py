@@ -268,7 +268,16 @@ def test_an_overlay_that_leaves_nothing_quantized_is_named() -> None:
     assert (found.severity, found.message[:2]) == ("warn", "0%")
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+# One of each pair by default; `make test-all` runs both.
+TWINS = (
+    "pr1535_crawler_loop_aware", "pr1579_crawler_d736_corrected", "pr1817_crawler_d832_corrected", "pr576_int5_gptq",
+    "pr861_int5_qat_unet_corrected", "pr927_recursive",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in PUBLISHED]
+)
 def test_it_trains_quantizes_packs_and_scores_at_micro(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None, name: str
 ) -> None:

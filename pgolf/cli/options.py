@@ -1,13 +1,15 @@
 """Options that several commands share, and what they select."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pgolf.cli.console import say
 from pgolf.rundir import newest_run
-from pgolf.specs.loading import LoadedSpec, load_spec, load_spec_of_run
+
+if TYPE_CHECKING:
+    from pgolf.specs.loading import LoadedSpec
 
 SPEC_DEFAULT = "Default: that of the newest run, else quickstart."
 SpecArgument = Annotated[
@@ -43,11 +45,14 @@ def select_spec(
     overlays: list[str] | None,
     assignments: list[str] | None,
     on: str | None = None,
-) -> LoadedSpec:
+) -> "LoadedSpec":
     """The spec that the arguments mean. Says which, where the user did not.
 
     Raises: SpecError with file:line.
     """
+    # Imported here: commands that only look at runs need nothing of what it takes to read a spec.
+    from pgolf.specs.loading import load_spec, load_spec_of_run
+
     extra = [*(assignments or []), *([f"launch.on={on}"] if on else [])]
     if reference is not None:
         return load_spec(reference, overlays or [], extra)
@@ -65,7 +70,7 @@ def select_specs(
     overlays: list[str] | None,
     assignments: list[str] | None,
     on: str | None = None,
-) -> list[LoadedSpec]:
+) -> "list[LoadedSpec]":
     """The specs that the arguments mean; one where the user named none.
 
     Raises: SpecError with file:line.

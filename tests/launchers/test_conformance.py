@@ -92,6 +92,7 @@ def test_a_cancelled_run_goes_on_from_its_checkpoint_to_the_same_score(desk: Des
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_score(desk: Desk, long_run: RunDirectory) -> None:
     run = desk.start(*LONG)
     desk.wait_for_step(run, 30)

@@ -78,6 +78,7 @@ def test_the_trainer_does_not_outlive_a_launcher_that_was_killed(tmp_path: Path)
     assert [*(run_dir / "checkpoints").glob("step-*.ckpt")]
 
 
+@pytest.mark.slow
 def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf: Pgolf, tmp_path: Path) -> None:
     long = ("--set", "recipe.budget.train=100000", "--with", "micro")
     started = pgolf("run", "quickstart", *long, "--detach", "--json")

@@ -196,6 +196,7 @@ def test_a_time_limit_ends_it_with_a_checkpoint_and_the_reason(desk: Desk, place
     assert 36 <= sum(run.read_attempts()[1:]) < 60
 
 
+@pytest.mark.slow
 def test_a_server_that_fails_for_a_moment_is_asked_again(desk: Desk, place: ModalPlace) -> None:
     place.tell("fail_rpc", name="VolumeGetFile2", status="UNAVAILABLE", count="2")
     place.tell("fail_rpc", name="FunctionGetOutputs", status="UNAVAILABLE", count="1")
@@ -203,6 +204,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(desk: Desk, place: Moda
     assert ended.code == 0, ended.err
 
 
+@pytest.mark.slow
 def test_weights_trained_there_are_packed_again_there(desk: Desk, place: ModalPlace) -> None:
     """Training on many GPUs, then quantizing and scoring on one: the kept weights are sent along."""
     assert desk.run(*SHORT).code == 0

@@ -109,6 +109,7 @@ def test_a_run_ends_when_its_dollars_are_spent(desk: Desk, place: SshPlace) -> N
     assert (refused.code, "spend" in refused.err) == (3, True)
 
 
+@pytest.mark.slow
 def test_seeds_wait_for_their_turn_there(desk: Desk, place: SshPlace) -> None:
     ended = desk("seeds", "quickstart", *SHORT, "--n", "2", "--with", "place.yaml", "--detach", "--json")
     assert ended.code == 0, ended.err
@@ -172,6 +173,7 @@ def test_findings_of_a_machine(tmp_path: Path) -> None:
         assert check_devices(found | {"devices": devices}, job(tmp_path, "H100!:2")).severity == expected
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_is_gone_is_told_from_a_trainer_that_ended(desk: Desk, place: SshPlace) -> None:
     run = desk.start(*LONG)
     desk.wait_for_step(run, 1)
