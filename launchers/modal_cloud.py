@@ -105,7 +105,7 @@ class ModalLauncher:
             )(modal_worker.examine)
             with app.run(environment_name=known.environment):
                 said, complaint = function.remote(CODE, checkup_arguments(str(modal_worker.SCRATCH), gpu))
-        return [first, *findings_of(said, complaint)]
+        return [first, rates(), *findings_of(said, complaint)]
 
     def capacity(self, job: Job) -> int:
         return AT_ONCE
@@ -235,6 +235,19 @@ def check_secrets(options: ModalLauncher.Options) -> None:
                 f"Modal has no secret {name!r}; `modal secret create {name} KEY=VALUE` makes it, or leave it out of "
                 "launch.options.secrets"
             ) from None
+
+
+def rates() -> Finding:
+    """What Modal asks today, in its own words, to hold against the table that plans go by."""
+    import modal
+    from modal.exception import Error
+
+    try:
+        said = " ".join(str(modal.Workspace.from_context().billing.rates()).split())
+    except Error as error:
+        message = f"Modal did not say what it asks today ({error}); plans go by pgolf's table and its date"
+        return Finding("warn", "prices", message, "compare with modal.com/pricing")
+    return Finding("pass", "prices", f"Modal asks: {said}")
 
 
 def volume_of(name: str, options: ModalLauncher.Options) -> Any:

@@ -121,5 +121,7 @@ def describe(found: Preflight) -> list[tuple[str, str]]:
     if found.epochs is not None:
         rows.append(("epochs", f"{found.epochs:.2f}"))
     if found.usd is not None:
-        rows.append(("cost", f"${found.usd:.2f}"))
+        seeds = len(found.spec.seeds)
+        all_seeds = f" a seed, ${seeds * found.usd:.2f} for the spec's {seeds}" if found.usd and seeds > 1 else ""
+        rows.append(("cost", f"${found.usd:.2f}{all_seeds}"))
     return rows

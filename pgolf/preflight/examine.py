@@ -47,6 +47,8 @@ class Preflight:
     epochs: float | None = None
     memory_bytes: int | None = None
     usd: float | None = None
+    """Dollars of `runs` runs."""
+    runs: int = 1
 
     @property
     def code(self) -> TrainerCode:
@@ -88,7 +90,11 @@ class Preflight:
             },
             "epochs": self.epochs,
             "memory_bytes": self.memory_bytes,
-            "cost_usd": {"estimate": self.usd, "cap": self.spec.spend.usd},
+            "cost_usd": {
+                "estimate": self.usd,
+                "all_seeds": None if self.usd is None else self.usd / self.runs * len(self.spec.seeds),
+                "cap": self.spec.spend.usd,
+            },
             "checks": [finding.as_json() for finding in self.findings],
         }
 
@@ -192,7 +198,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         rules.spend(usd, known.spec.spend.usd),
         *([] if (stop := stop_rule(known.spec, duration, runs_dir)) is None else [stop]),
     ]
-    return replace(known, duration=duration, usd=usd).with_findings(findings)
+    return replace(known, duration=duration, usd=usd, runs=runs).with_findings(findings)
 
 
 def validation_tokens(known: Preflight) -> int | None:
