@@ -141,6 +141,6 @@ def write_result(job: TrainingJob, training: Training, environment: dict[str, An
             "resumed_from_step": training.resumed_from_step,
             "environment": environment,
             "hardware": describe_hardware(training.world.device),
-            "step_seconds": {"planned": training.guard.plan.get("step_seconds"), "first": training.guard.step_seconds},
+            "step_seconds": training.guard.as_json() if training.guard else None,
         },
     )

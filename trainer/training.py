@@ -26,7 +26,7 @@ from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import precision
 from trainer.runtime.failure import LaunchRefused, ResumeRefused, TrainingFailed
-from trainer.runtime.guard import Guard
+from trainer.runtime.guard import guard_of
 from trainer.runtime.job import Inheritance, TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.stop import StopRequest
@@ -67,7 +67,7 @@ class Training:
         self.files = job.files
         self.checkpoints = CheckpointFolder(job.files.checkpoints)
         self.movement: MovementCheck | None = MovementCheck(self.optimizer.moving())
-        self.guard = Guard(job.run, journal)
+        self.guard = guard_of(job.run, journal)
         self.step = 0
         self.resumed_from_step = 0
         self.spent_seconds = 0.0
@@ -117,7 +117,8 @@ class Training:
                 except StepAbandoned:
                     self.write_checkpoint()
                     stop.obey()
-                self.guard.after_step()
+                if self.guard:
+                    self.guard.after_step()
                 self.follow(loss, multiplier, (time.monotonic() - began) / (self.step - began_at))
                 if self.checkpoints.is_due:
                     self.write_checkpoint()
@@ -208,7 +209,8 @@ class Training:
         row |= {"tokens": self.tokens_seen, "train_loss": value, "lr_multiplier": multiplier}
         row["train_bpb"] = train_bpb = bits_per_byte(value, self.bytes_a_token)
         self.journal.record(row)
-        self.guard.after_row(self.tokens_seen, train_bpb)
+        if self.guard:
+            self.guard.after_row(self.tokens_seen, train_bpb)
         speed = f"{1000 * step_seconds:.0f} ms/step"
         losses = f"train_loss {value:.4f} train_bpb {train_bpb:.4f}"
         self.journal.say(f"step {self.step}/{planned or '?'} {losses} lr x{multiplier:.3f} {speed}")

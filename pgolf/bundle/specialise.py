@@ -14,6 +14,9 @@ from typing import Any
 from pgolf.bundle.modules import QUIRK
 from trainer.recipe.recipe import Recipe
 
+# What only a run that pgolf launched has use for: its stop rule, and the hardware to hold against what was asked for.
+LAUNCHED_ONLY = {"guard_of", "describe_hardware"}
+
 
 def component_names() -> frozenset[str]:
     """Names of all dataclasses that a recipe may be made of."""
@@ -71,6 +74,8 @@ class Specialiser(ast.NodeTransformer):
                 names = {part.id for part in ast.walk(kinds) if isinstance(part, ast.Name)}
                 if names and names <= self.unused:
                     return ast.copy_location(ast.Constant(False), node)
+            case ast.Call(func=ast.Name(id=name)) if name in LAUNCHED_ONLY:
+                return ast.copy_location(ast.Constant(None), node)
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFai
 from pgolf.launching import load_launcher
 from pgolf.parents import Parent
 from pgolf.preflight.examine import Preflight, examine
-from pgolf.report.groups import RunGroup, group_runs
+from pgolf.report.groups import group_runs
+from pgolf.report.rows import Group
 from pgolf.report.tables import rich_table
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import LoadedSpec
@@ -133,7 +135,7 @@ def answer(outcomes: list[Outcome], group_folders: list[Path], manner: Manner) -
         raise failure_of(failed[0], len(failed), len(outcomes))
 
 
-def print_groups(groups: list[RunGroup], console: Console) -> None:
+def print_groups(groups: Sequence[Group], console: Console) -> None:
     """Nothing; the table, what it is to be compared with, and every problem."""
     console.print(rich_table(groups))
     for group in groups:

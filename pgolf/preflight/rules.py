@@ -21,6 +21,7 @@ from trainer.recipe.recipe import Recipe
 MANY_EPOCHS = 10.0
 LITTLE_QUANTIZED = 0.5
 GPU_MEMORY_BYTES = {"A100": 80e9, "H100": 80e9, "H200": 141e9, "B200": 192e9, "L40S": 48e9, "A10G": 24e9, "T4": 16e9}
+LATE_STEPS = 100_000
 RESERVE_DISK_BYTES = 100_000_000
 # The estimate of activations is rough; beyond this factor no error in it helps.
 HOPELESS_MEMORY = 4
@@ -160,12 +161,14 @@ def late_stages(recipe: Recipe) -> Finding:
     steps, training = recipe.planned_steps, recipe.quantizer.training
     if steps is None:
         return Finding("pass", "late_stages", "not known before the run: the budget is in seconds")
-    rates = [recipe.schedule.multiplier(step / steps) for step in range(steps)]
+    # The rate is lowest at the end; a budget of more steps than that need not be walked through.
+    late = range(max(0, steps - LATE_STEPS), steps)
+    rates = [(step, recipe.schedule.multiplier(step / steps)) for step in late]
     never = []
-    if isinstance(training, StraightThrough) and not any(rate <= training.below_lr for rate in rates):
+    if isinstance(training, StraightThrough) and not any(rate <= training.below_lr for _, rate in rates):
         never.append(f"weights are never rounded: the rate stays above {training.below_lr} of its peak")
     every, below = late_average(recipe.averaging)
-    if every and not any(rate < below and (step + 1) % every == 0 for step, rate in enumerate(rates)):
+    if every and not any(rate < below and (step + 1) % every == 0 for step, rate in rates):
         never.append(f"no step enters the mean of late weights: every {every}, below {below} of the peak rate")
     if never:
         fix = "a longer schedule.fraction, or a higher below_lr"

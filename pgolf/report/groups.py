@@ -33,6 +33,14 @@ class SeedRow:
         return float(self.result["headline"]["val_bpb"])
 
     @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def val_loss(self) -> float:
+        return float(self.result["headline"]["val_loss"])
+
+    @property
     def total_bytes(self) -> int:
         return int(self.result["artifact"]["total_bytes"])
 
@@ -90,7 +98,7 @@ class SeedRow:
 
     def other_device(self) -> list[Finding]:
         """Whether the GPUs that came are those that were asked for."""
-        asked, devices = self.run.read_run().get("gpu"), self.result.get("hardware", {}).get("devices", [])
+        asked, devices = self.run.read_run().get("gpu"), (self.result.get("hardware") or {}).get("devices", [])
         if asked is None:
             return []
         kind, _, number = asked.partition(":")
@@ -102,7 +110,7 @@ class SeedRow:
 
     def slower_than_planned(self) -> list[Finding]:
         """Whether the first steps took much longer than runs before this one."""
-        speed = self.result.get("step_seconds", {})
+        speed = self.result.get("step_seconds") or {}
         planned, found = speed.get("planned"), speed.get("first")
         if not planned or not found or found <= SLOW_TIMES * planned:
             return []
@@ -113,6 +121,14 @@ class SeedRow:
         """What old methods make of the same validation bytes."""
         folder = self.run.read_run().get("data_folder")
         return read_references(Path(folder)) if folder else None
+
+    def curve(self) -> list[tuple[float, float]]:
+        """Training loss against tokens."""
+        return [(row["tokens"], row["train_loss"]) for row in self.run.read_metrics()]
+
+    def explain(self) -> dict[str, str | None]:
+        """Every number of a run stands in its result."""
+        return dict.fromkeys(("val_bpb", "total_bytes", "seed"), str(self.run.files.result))
 
     def as_json(self) -> dict[str, Any]:
         headline, artifact, clock = self.result["headline"], self.result["artifact"], self.result["clock"]

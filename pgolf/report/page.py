@@ -1,9 +1,9 @@
 """The report as one self-contained HTML page: the table, and the learning curves of all seeds."""
 
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
-from pgolf.report.groups import RunGroup
+from pgolf.report.rows import Group
 from pgolf.report.tables import COLUMNS, SUMMARY, all_rows
 
 WIDTH, HEIGHT, MARGIN = 860, 320, 46
@@ -23,7 +23,7 @@ svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
 """
 
 
-def html_page(groups: list[RunGroup]) -> str:
+def html_page(groups: Sequence[Group]) -> str:
     """The page. No script, no network; every name from a spec is escaped."""
     curves = "\n".join(f"<h2>{escape(group.name)}</h2>\n{problem_list(group)}\n{curve_plot(group)}" for group in groups)
     return (
@@ -32,7 +32,7 @@ def html_page(groups: list[RunGroup]) -> str:
     )
 
 
-def table(groups: list[RunGroup]) -> str:
+def table(groups: Sequence[Group]) -> str:
     """The rows of the terminal's table."""
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
     return f"<table><tr>{head}</tr>\n{''.join(table_row(cells) for cells in all_rows(groups))}</table>"
@@ -44,31 +44,31 @@ def table_row(cells: list[str]) -> str:
     return f"<tr class='{classes}'>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>\n"
 
 
-def problem_list(group: RunGroup) -> str:
+def problem_list(group: Group) -> str:
     """What a reader of the mean must know."""
     items = (f"<li>{escape(finding.rule)}: {escape(finding.message)}</li>" for finding in group.problems())
     return f"<ul>{''.join(items)}</ul>"
 
 
-def curve_plot(group: RunGroup) -> str:
-    """Training loss against tokens, one line a seed, as SVG."""
-    curves = {row.run.seed: row.run.read_metrics() for row in group.rows}
+def curve_plot(group: Group) -> str:
+    """Training loss against tokens, or steps, one line a seed, as SVG."""
+    curves = {row.seed: row.curve() for row in group.rows}
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return "<p>no metrics were kept</p>"
     frame = Frame(points)
     lines = [frame.line(curve, COLOURS[index % len(COLOURS)]) for index, curve in enumerate(curves.values())]
     legend = [frame.legend(index, seed) for index, seed in enumerate(curves)]
-    title = f"<title>training loss of {escape(group.name)}, nats a token, against tokens</title>"
+    title = f"<title>training loss of {escape(group.name)}, nats a token</title>"
     return f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'>{title}{frame.axes()}{''.join(lines + legend)}</svg>"
 
 
 class Frame:
     """The plot's coordinates."""
 
-    def __init__(self, points: list[dict[str, Any]]) -> None:
-        losses = [point["train_loss"] for point in points]
-        self.last_token: int = max(point["tokens"] for point in points)
+    def __init__(self, points: list[tuple[float, float]]) -> None:
+        losses = [loss for _, loss in points]
+        self.last_token = max(at for at, _ in points)
         self.low: float = min(losses)
         self.high: float = max(losses)
 
@@ -95,8 +95,8 @@ class Frame:
         parts.append(f"<text x='{WIDTH / 2}' y='{HEIGHT - 4}' text-anchor='middle'>tokens</text>")
         return "".join(parts)
 
-    def line(self, curve: list[dict[str, Any]], colour: str) -> str:
-        points = " ".join(f"{self.x(point['tokens']):.1f},{self.y(point['train_loss']):.1f}" for point in curve)
+    def line(self, curve: list[tuple[float, float]], colour: str) -> str:
+        points = " ".join(f"{self.x(at):.1f},{self.y(loss):.1f}" for at, loss in curve)
         return f"<polyline fill='none' stroke='{colour}' stroke-width='1.5' points='{points}'/>"
 
     def legend(self, index: int, seed: int) -> str:

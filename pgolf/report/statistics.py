@@ -16,6 +16,11 @@ class Spread:
     ci95: tuple[float, float] | None
     """95 % confidence interval of the mean by Student's t; None for one value."""
 
+    @property
+    def population_std(self) -> float | None:
+        """The deviation with n in place of n - 1: what some call the deviation; None for one value."""
+        return None if self.std is None else self.std * sqrt((self.n - 1) / self.n)
+
 
 def summarise(values: list[float]) -> Spread:
     """The spread of at least one value."""

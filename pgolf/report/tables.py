@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from pgolf.report.groups import RunGroup, SeedRow
+from pgolf.report.rows import Group, Row
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,7 +14,7 @@ COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "s
 SUMMARY = "mean"
 
 
-def seed_cells(group: RunGroup, row: SeedRow) -> list[str]:
+def seed_cells(group: Group, row: Row) -> list[str]:
     """The cells of one seed."""
     facts = row.as_json()
     verdict = ", ".join(problem["rule"] for problem in facts["problems"]) or "fits"
@@ -24,15 +24,20 @@ def seed_cells(group: RunGroup, row: SeedRow) -> list[str]:
         f"{facts['val_bpb']:.6f}",
         f"{facts['val_loss']:.6f}",
         f"{facts['stage']} {facts['protocol']}",
-        f"{facts['steps']:,}",
-        f"{facts['train_seconds']:.1f}",
-        f"{facts['evaluate_seconds']:.1f}",
-        f"{facts['total_bytes']:,}",
+        in_form(facts["steps"], ","),
+        in_form(facts["train_seconds"], ".1f"),
+        in_form(facts["evaluate_seconds"], ".1f"),
+        in_form(facts["total_bytes"], ","),
         verdict,
     ]
 
 
-def summary_cells(group: RunGroup) -> list[str]:
+def in_form(number: float | None, form: str) -> str:
+    """A number in a form; a dash where it is not known."""
+    return "-" if number is None else f"{number:{form}}"
+
+
+def summary_cells(group: Group) -> list[str]:
     """The cells of a group: mean, spread, largest artifact, verdict against the cap."""
     spread = group.spread
     assert spread is not None
@@ -49,12 +54,12 @@ def summary_cells(group: RunGroup) -> list[str]:
         "",
         "",
         "",
-        f"{group.max_total_bytes:,}",
+        in_form(group.max_total_bytes, ","),
         verdict,
     ]
 
 
-def all_rows(groups: Iterable[RunGroup]) -> Iterable[list[str]]:
+def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
     """Seeds of each group, then its summary."""
     for group in groups:
         yield from (seed_cells(group, row) for row in group.rows)
@@ -62,7 +67,7 @@ def all_rows(groups: Iterable[RunGroup]) -> Iterable[list[str]]:
             yield summary_cells(group)
 
 
-def markdown_table(groups: list[RunGroup]) -> str:
+def markdown_table(groups: Sequence[Group]) -> str:
     """The table for a README, problems below it."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(cells)} |" for cells in all_rows(groups)]
@@ -73,7 +78,7 @@ def markdown_table(groups: list[RunGroup]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def csv_table(groups: list[RunGroup]) -> str:
+def csv_table(groups: Sequence[Group]) -> str:
     """One line a seed, numbers unrounded."""
     text = io.StringIO()
     facts = [{"name": group.name, **row.as_json()} for group in groups for row in group.rows]
@@ -84,7 +89,7 @@ def csv_table(groups: list[RunGroup]) -> str:
     return text.getvalue()
 
 
-def rich_table(groups: list[RunGroup]) -> "Table":
+def rich_table(groups: Sequence[Group]) -> "Table":
     """The table for a terminal."""
     from rich.table import Table
 

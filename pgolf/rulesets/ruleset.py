@@ -55,6 +55,17 @@ class BaselineRow(RulesetPart):
     source: str
 
 
+class Significance(RulesetPart):
+    """When a mean counts as better."""
+
+    margin_nats: float
+    """By which the strict rule wants the mean to be better, nats a token."""
+    strict_p: float
+    """One-sided, against the baseline shifted by the margin."""
+    practice_p: float
+    """One-sided, without the margin: what organisers went by."""
+
+
 class Ruleset(RulesetPart):
     """Limits of a contest; versioned, and named in every result."""
 
@@ -69,6 +80,7 @@ class Ruleset(RulesetPart):
     seeds: list[int]
     """Used, in order, when more seeds are asked for than a spec lists."""
     validation_bytes: int
+    significance: Significance
     data: dict[str, DataFacts]
     """By the name of the data folder."""
     refused_exports: list[RefusedExport]

@@ -29,6 +29,10 @@ class Guard:
         self.step_seconds: float | None = None
         self.rows: deque[tuple[int, float]] = deque(maxlen=AVERAGED_ROWS)
 
+    def as_json(self) -> dict[str, Any]:
+        """Seconds a step as planned, and as they were at first."""
+        return {"planned": self.plan.get("step_seconds"), "first": self.step_seconds}
+
     def after_step(self) -> None:
         """Nothing; the speed of the first steps is known once they are over.
 
@@ -70,3 +74,8 @@ class Guard:
                 f"stopped by stop.worse_than: {mine:.4f} bpb in training up to token {tokens:,}, where "
                 f"{other['run']} had {theirs:.4f}; {other['by_bpb']} more are allowed"
             )
+
+
+def guard_of(run: dict[str, Any], journal: Journal) -> Guard | None:
+    """The guard of a run that came with a plan or a rule. A program on its own has neither."""
+    return Guard(run, journal) if run.get("plan") or run.get("stop") else None

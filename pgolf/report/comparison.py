@@ -1,0 +1,135 @@
+"""Is one group better than another? One-sided, by Welch's test, with the contest's margin and without."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log, sqrt
+from statistics import fmean, stdev, variance
+from typing import Any
+
+from pgolf.errors import UsageError
+from pgolf.report.rows import Group
+from pgolf.rulesets.ruleset import Significance
+
+# More seeds than anybody would pay for decide nothing.
+MOST_SEEDS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A one-sided test of mean(new) < mean(old) - margin."""
+
+    t: float
+    df: float
+    p: float
+
+
+def welch(new: Sequence[float], old: Sequence[float], margin: float = 0.0) -> Test:
+    """Welch's test for unequal variances. Both samples have at least two values.
+
+    Without any spread the difference decides: p is 0 or 1.
+    """
+    parts = variance(new) / len(new), variance(old) / len(old)
+    return of_parts(fmean(new) - (fmean(old) - margin), parts, (len(new), len(old)))
+
+
+def of_parts(difference: float, parts: tuple[float, float], sizes: tuple[int, int]) -> Test:
+    """The test of a difference of means, from the squared standard errors of both."""
+    from scipy.special import stdtr
+
+    error = sum(parts)
+    if error == 0:
+        return Test(float("-inf") if difference < 0 else float("inf"), float(sum(sizes) - 2), float(difference >= 0))
+    df = error**2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    t = difference / sqrt(error)
+    return Test(t, df, float(stdtr(df, t)))
+
+
+def paired(new: dict[int, float], old: dict[int, float]) -> tuple[int, Test] | None:
+    """How many seeds both groups have, and the one-sided paired test over them; None for fewer than two."""
+    from scipy.special import stdtr
+
+    differences = [new[seed] - old[seed] for seed in new if seed in old]
+    if len(differences) < 2:
+        return None
+    n, spread = len(differences), stdev(differences)
+    if spread == 0:
+        return n, Test(0.0, n - 1.0, float(fmean(differences) >= 0))
+    t = fmean(differences) / (spread / sqrt(n))
+    return n, Test(t, n - 1.0, float(stdtr(n - 1, t)))
+
+
+def seeds_to_decide(new: Sequence[float], old: Sequence[float], margin: float, threshold: float) -> int | None:
+    """How many more new seeds, at this mean and spread, would bring p below a threshold; None if no number does."""
+    part_new, part_old = variance(new), variance(old) / len(old)
+    difference = fmean(new) - (fmean(old) - margin)
+    for n in range(len(new), MOST_SEEDS + 1):
+        if of_parts(difference, (part_new / n, part_old), (n, len(old))).p < threshold:
+            return n - len(new)
+    return None
+
+
+def compare(group: Group, baseline: Group, significance: Significance) -> dict[str, Any]:
+    """The object `versus` of a group.
+
+    Raises: UsageError where one of them has fewer than two seeds.
+    """
+    if min(len(group.rows), len(baseline.rows)) < 2:
+        raise UsageError(f"{group.name} and {baseline.name} cannot be compared: each needs two seeds or more")
+    new, old = [row.val_bpb for row in group.rows], [row.val_bpb for row in baseline.rows]
+    new_nats, old_nats = [row.val_loss for row in group.rows], [row.val_loss for row in baseline.rows]
+    nats_a_bpb = fmean(loss / bpb for loss, bpb in zip(new_nats, new, strict=True))
+    margin = significance.margin_nats / nats_a_bpb
+    plain, with_margin = welch(new, old), welch(new, old, margin)
+    shared = paired({row.seed: row.val_bpb for row in group.rows}, {row.seed: row.val_bpb for row in baseline.rows})
+    return {
+        "baseline": baseline.name,
+        "delta_bpb": fmean(new) - fmean(old),
+        "delta_nats": fmean(new_nats) - fmean(old_nats),
+        "bytes_per_token": nats_a_bpb / log(2),
+        "margin_bpb": margin,
+        "welch_t": plain.t,
+        "df": plain.df,
+        "p_one_sided": plain.p,
+        "p_with_margin": with_margin.p,
+        "nats": {
+            "welch_t": (in_nats := welch(new_nats, old_nats)).t,
+            "df": in_nats.df,
+            "p_one_sided": in_nats.p,
+            "p_with_margin": welch(new_nats, old_nats, significance.margin_nats).p,
+        },
+        "strict": with_margin.p < significance.strict_p,
+        "practice": plain.p < significance.practice_p,
+        "more_seeds_for_strict": seeds_to_decide(new, old, margin, significance.strict_p),
+        "more_seeds_for_practice": seeds_to_decide(new, old, 0.0, significance.practice_p),
+        "paired": None
+        if shared is None
+        else {"n": shared[0], "t": shared[1].t, "df": shared[1].df, "p_one_sided": shared[1].p},
+    }
+
+
+def versus_lines(name: str, facts: dict[str, Any]) -> list[str]:
+    """A comparison for people."""
+    better = "better" if facts["delta_bpb"] < 0 else "worse"
+    bpb, nats, margin = abs(facts["delta_bpb"]), abs(facts["delta_nats"]), facts["margin_bpb"]
+    strict = verdict(facts["strict"], facts["more_seeds_for_strict"])
+    practice = verdict(facts["practice"], facts["more_seeds_for_practice"])
+    lines = [
+        f"{name} against {facts['baseline']}: {bpb:.6f} bpb ({nats:.6f} nats) {better}",
+        f"Welch t {facts['welch_t']:.3f}, df {facts['df']:.2f}, one-sided p {facts['p_one_sided']:.4g}; "
+        f"with the margin of {margin:.5f} bpb p {facts['p_with_margin']:.4g}",
+        f"strict rule: {strict}; practice: {practice}",
+    ]
+    if (shared := facts["paired"]) is not None:
+        lines.append(
+            f"paired over {shared['n']} shared seeds: t {shared['t']:.3f}, one-sided p {shared['p_one_sided']:.4g}"
+        )
+    return lines
+
+
+def verdict(is_met: bool, more: int | None) -> str:
+    """A verdict, and what would change it."""
+    if is_met:
+        return "met"
+    if more is None:
+        return "not met, and no number of seeds at this mean and spread would"
+    return f"not met; {more} more seeds at this spread would"

@@ -1,0 +1,56 @@
+"""Groups of seeds at paths, be they of runs or of public records."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pgolf.errors import UsageError
+from pgolf.report.groups import group_runs, runs_below
+from pgolf.report.records.folder import is_record
+from pgolf.report.records.groups import record_groups
+from pgolf.report.rows import Group
+from pgolf.rulesets.ruleset import Ruleset
+
+# Folders of records are nested like records/track_10min_16mb/DATE_NAME.
+DEEPEST = 3
+
+
+def groups_at(paths: Iterable[Path], ruleset: Ruleset) -> list[Group]:
+    """The groups of run directories, submission folders, and folders of either.
+
+    Raises: UsageError for a path that does not exist.
+    """
+    groups: list[Group] = []
+    own: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                f"{path}: no such folder; expected a run, a group of seeds, a runs folder or a public record"
+            )
+        records = [path] if is_record(path) else [] if runs_below([path]) else records_below(path)
+        groups += [group for record in records for group in record_groups(record, ruleset)]
+        own += [] if records else [path]
+    return [*group_runs(runs_below(own)), *groups]
+
+
+def records_below(path: Path) -> list[Path]:
+    """Submission folders in a folder, by name."""
+    found: list[Path] = []
+    level = [path]
+    for _ in range(DEEPEST):
+        below = [
+            child for folder in level for child in sorted(folder.iterdir()) if child.is_dir() and not child.is_symlink()
+        ]
+        found += [folder for folder in below if is_record(folder)]
+        level = [folder for folder in below if not is_record(folder)]
+    return found
+
+
+def baseline_at(path: Path, ruleset: Ruleset) -> Group:
+    """The one group to compare with: of a record the one with most seeds.
+
+    Raises: UsageError where there is none.
+    """
+    groups: Sequence[Group] = groups_at([path], ruleset)
+    if not groups:
+        raise UsageError(f"{path} holds no finished run and no record to compare with")
+    return max(groups, key=lambda group: len(group.rows))

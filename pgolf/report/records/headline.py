@@ -1,0 +1,69 @@
+"""Which of the scores in a log is the one that counts, and whether all seeds have it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pgolf.report.records.lines import Score
+from pgolf.report.records.logs import LoggedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation, which a log may print on several lines, with more or fewer decimals or under an old label."""
+
+    scores: tuple[Score, ...]
+
+    @property
+    def best(self) -> Score:
+        """The line with the most decimals; of several the first, for a later one is an alias."""
+        return max(self.scores, key=precision)
+
+
+def precision(score: Score) -> tuple[int, bool]:
+    """How good a line is as a source: its decimals, then whether it is a result and no line of progress."""
+    return score.decimals, not score.label.endswith(":done")
+
+
+def evaluations(run: LoggedRun) -> list[Evaluation]:
+    """The evaluations of the packed model, in order."""
+    found: list[list[Score]] = []
+    for score in run.scores:
+        if score.stage == "prequant":
+            continue
+        if found and is_same(found[-1][-1], score):
+            found[-1].append(score)
+        else:
+            found.append([score])
+    return [Evaluation(tuple(scores)) for scores in found]
+
+
+def is_same(one: Score, other: Score) -> bool:
+    """Whether two lines give the same number, as far as the shorter one goes."""
+    return abs(one.val_bpb - other.val_bpb) <= 0.5000001 * 10.0 ** -min(one.decimals, other.decimals)
+
+
+def headline_label(runs: Sequence[LoggedRun]) -> str | None:
+    """The label of the last evaluation that all runs have; of its lines the one with the most decimals.
+
+    Never of one evaluation for some seeds and of another for the rest.
+    """
+    ranks: list[dict[str, tuple[int, tuple[int, bool], int]]] = []
+    for run in runs:
+        rank: dict[str, tuple[int, tuple[int, bool], int]] = {}
+        for position, evaluation in enumerate(evaluations(run)):
+            for order, score in enumerate(evaluation.scores):
+                rank.setdefault(score.label, (position - len(evaluations(run)), precision(score), -order))
+        ranks.append(rank)
+    common = set.intersection(*(set(rank) for rank in ranks)) if ranks else set()
+    return max(common, key=lambda label: min(rank[label] for rank in ranks), default=None)
+
+
+def headline_of(run: LoggedRun, label: str | None) -> Score | None:
+    """The score of a run under a label, or its last one where there is no common label."""
+    found = [score for score in run.scores if score.label == label and score.stage != "prequant"]
+    if found:
+        return found[0]
+    own = evaluations(run)
+    if own:
+        return own[-1].best
+    return run.scores[-1] if run.scores else None

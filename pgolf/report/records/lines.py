@@ -1,0 +1,131 @@
+"""What single lines of public logs say, in all their dialects."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+NUMBER = r"(\d+(?:\.\d+)?)"
+SCORE = re.compile(rf"^(.*?)\s*\bval_loss\s*[:=]\s*{NUMBER}\s+val_bpb\s*[:=]\s*{NUMBER}(.*)$")
+STEP = re.compile(r"^(?:step\s*:?)?\s*(\d+)/(\d+)\b[:\s|]")
+STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
+SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
+TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
+STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d+)ms step:\s*(\d+)/(\d+)")
+STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d+)")
+TRAINED_IN_WORDS = re.compile(rf"^Training complete in {NUMBER}s")
+TOTAL = re.compile(r"^Total submission size\b([^:]*):\s*([\d,]+)")
+MODEL = re.compile(r"^Serialized model\b([^:]*):\s*([\d,]+)")
+CODE = re.compile(r"^Code size\b([^:]*):\s*([\d,]+)")
+OWN_TOTAL = re.compile(r"^(\S+):\s*([\d,]+) bytes \| code: ([\d,]+) \| total: ([\d,]+)")
+ARTIFACT = re.compile(
+    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*([\d,]+) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
+)
+PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*([\d,]+)")
+WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d+)")
+WALL = re.compile(rf"(?:max_wallclock_seconds\s*:|\bwall:|wallclock=)\s*{NUMBER}")
+TOKENS = re.compile(r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*([\d,]+)")
+BANNER = re.compile(r"^=+ SEED (\d+) =+$")
+SEED = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
+GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
+SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
+HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
+
+BEFORE_PACKING = re.compile(
+    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|float|best_averaging", re.IGNORECASE
+)
+ADAPTED = re.compile(r"ttt|lora|adapt", re.IGNORECASE)
+MEBI = 2**20
+
+Stage = Literal["prequant", "roundtrip", "ttt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A loss and its bits per byte, as one line prints them."""
+
+    label: str
+    val_loss: float
+    val_bpb: float
+    decimals: int
+    """Of val_bpb, as printed."""
+    seconds: float | None
+    line: int
+    """From 1."""
+    text: str
+
+    @property
+    def stage(self) -> Stage:
+        """What was scored, as far as the label says."""
+        if BEFORE_PACKING.search(self.label):
+            return "prequant"
+        return "ttt" if ADAPTED.search(self.label) else "roundtrip"
+
+    @property
+    def protocol(self) -> str:
+        """How, as far as the line says."""
+        words = f"{self.label} {self.text}"
+        return "sliding" if re.search(r"sliding|stride", words) else "document" if "phased" in words else "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes of what would be handed in, as one line prints them."""
+
+    kind: Literal["total", "own", "artifact"]
+    """The baseline's line, a line with model, code and total, or an artifact's size without code."""
+    label: str
+    total: int
+    model: int | None
+    code: int | None
+    line: int
+    is_mebi: bool = False
+    """Whether the line gives the same number in MiB and calls it MB."""
+
+
+def integer(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def in_seconds(number: str, unit: str) -> float:
+    return float(number) * {"ms": 0.001, "s": 1.0, "m": 60.0}[unit]
+
+
+def score_of(line: str, number: int) -> Score | None:
+    """The score that a line gives, other than of a training step."""
+    if STEP.match(line) or (found := SCORE.match(line)) is None:
+        return None
+    label, loss, bpb, rest = found.groups()
+    time = SECONDS.search(rest)
+    decimals = len(bpb.partition(".")[2])
+    seconds = in_seconds(*time.groups()) if time else None
+    return Score(
+        label.strip().rstrip(":") if not label.endswith(":done") else label,
+        float(loss),
+        float(bpb),
+        decimals,
+        seconds,
+        number,
+        line,
+    )
+
+
+def size_of(line: str, number: int) -> Size | None:
+    """The size that a line gives."""
+    if found := TOTAL.match(line):
+        return Size("total", found[1].strip(), integer(found[2]), None, None, number)
+    if found := OWN_TOTAL.match(line):
+        return Size("own", found[1], integer(found[4]), integer(found[2]), integer(found[3]), number)
+    if found := ARTIFACT.match(line):
+        total = integer(found[2])
+        return Size(
+            "artifact", found[1].strip(" :"), total, None, None, number, is_mebi_called_mb(total, found[3], found[4])
+        )
+    return None
+
+
+def is_mebi_called_mb(total: int, printed: str | None, unit: str | None) -> bool:
+    """Whether a printed number of MB is one of MiB."""
+    if printed is None or unit != "MB":
+        return False
+    places = len(printed.partition(".")[2])
+    return round(total / MEBI, places) == float(printed) != round(total / 1e6, places)

@@ -1,0 +1,321 @@
+"""What is wrong with a record, each by the name that reviewers use for it."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from math import log
+
+from pgolf.findings import Finding
+from pgolf.report.records.folder import MAIN, Record
+from pgolf.report.records.groups import RecordGroup
+from pgolf.report.records.headline import evaluations
+from pgolf.report.records.lines import Score
+from pgolf.report.records.logs import LoggedRun
+from pgolf.rulesets.ruleset import Ruleset
+
+# Runs in whole windows, or a window more, count as the whole validation set.
+FEW_TOKENS = 0.9
+BYTES_TOLERANCE = 0.005
+# Committed code that differs from the counted one by less is a later edit.
+SMALL_EDIT = 0.02
+SMALL_RECOUNT = 1e-4
+# A dump of settings has dozens; a few stray lines are none.
+LEAST_SETTINGS = 20
+# Accepted rows stop this late; the clock is asked after a step.
+LATE_SECONDS = 0.25
+
+
+def warn(rule: str, message: str) -> Finding:
+    return Finding("warn", rule, message)
+
+
+def fail(rule: str, message: str) -> Finding:
+    return Finding("fail", rule, message)
+
+
+def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> list[Finding]:
+    """What is wrong with one run."""
+    return [*size_problems(run, ruleset), *time_problems(run, score, ruleset), *byte_problems(run, score, ruleset)]
+
+
+def size_problems(run: LoggedRun, ruleset: Ruleset) -> Iterator[Finding]:
+    size = run.size
+    if size is None:
+        yield warn("no_size_in_log", f"{run.file} prints no artifact size")
+        return
+    if size.total > ruleset.artifact_limit_bytes:
+        over = size.total - ruleset.artifact_limit_bytes
+        yield fail("over_cap", f"{size.total:,} bytes, {over:,} over the limit ({run.file}:{size.line})")
+    if any(each.is_mebi for each in run.sizes):
+        yield warn("mib_called_mb", f"{size.total:,} bytes are printed as MB of 2^20 ({run.file}:{size.line})")
+    if size.kind == "artifact":
+        yield warn("total_without_code", f"the {size.total:,} bytes of {run.file}:{size.line} have no code in them")
+
+
+def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Finding]:
+    """Whether the contest's clock was kept. On other hardware it does not apply."""
+    if is_other_hardware(run):
+        return
+    is_short = run.wallclock_limit is None or run.wallclock_limit <= ruleset.train_seconds
+    if is_short and (run.train_seconds or 0) > ruleset.train_seconds + LATE_SECONDS:
+        yield fail("over_time", f"{run.file}: trained for {run.train_seconds:.1f} s of {ruleset.train_seconds}")
+    seconds = run.total_eval_seconds or score.seconds
+    if seconds is not None and seconds > ruleset.evaluate_seconds:
+        yield fail("eval_over_time", f"{run.file}: scored for {seconds:.1f} s of {ruleset.evaluate_seconds}")
+
+
+def is_other_hardware(run: LoggedRun) -> bool:
+    """Whether the log shows that this was no machine with eight H100."""
+    return (run.world_size or 8) != 8 or bool(run.gpus and not any("H100" in gpu for gpu in run.gpus))
+
+
+def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Finding]:
+    """Whether loss, bits per byte and tokens give the bytes that the validation text has."""
+    tokens = run.validation_tokens
+    if tokens is None or not score.val_bpb:
+        return
+    counts = [facts.validation_tokens for facts in ruleset.data.values()]
+    if tokens < FEW_TOKENS * min(low for low, _ in counts):
+        yield fail("validation_subset", f"{run.file}: only {tokens:,} validation tokens were scored")
+        return
+    a_token = score.val_loss / log(2) / score.val_bpb
+    implied = tokens * a_token
+    if abs(implied / ruleset.validation_bytes - 1) > BYTES_TOLERANCE:
+        message = f"{run.file}: {tokens:,} tokens of {a_token:.3f} bytes are {implied / 1e6:.2f} MB of text"
+        expected = f"the validation text has {ruleset.validation_bytes / 1e6:.2f} MB"
+        yield fail("bytes_per_token_implausible", f"{message}; {expected}")
+
+
+def folder_problems(record: Record, parts: list[list[LoggedRun]]) -> list[Finding]:
+    """What is wrong with the files of a folder."""
+    return [*file_problems(record), *part_problems(parts), *complaint(record)]
+
+
+def complaint(record: Record) -> Iterator[Finding]:
+    if record.claims.complaint:
+        yield warn("broken_submission_json", record.claims.complaint)
+    if not record.runs:
+        yield fail("no_log", "no log here prints a final score")
+
+
+def file_problems(record: Record) -> Iterator[Finding]:
+    for name, why in record.unread.items():
+        yield warn("unreadable_log", f"{name}: {why}")
+    for name in record.utf16:
+        yield warn("utf16_log", f"{name} is UTF-16")
+    for name, seeds in record.several.items():
+        yield warn("multi_seed_in_one_log", f"{name} prints seeds {', '.join(map(str, seeds))}")
+    for name, twins in record.copies.items():
+        rule = "duplicate_runs_in_second_log" if len(twins) > 1 else "duplicate_log"
+        yield warn(rule, f"{name} prints what {', '.join(twins)} print as well; counted once")
+    twice = [run.file for run in record.runs if run.copies > 1]
+    if twice:
+        yield warn("run_printed_twice_in_one_log", f"{', '.join(twice)}; counted once")
+    for run in record.runs:
+        if (
+            run.named_seed is not None
+            and run.seed_line
+            and run.named_seed != run.seed
+            and run.file not in record.several
+        ):
+            yield warn(
+                "seed_in_name_differs_from_log", f"{run.file} is a run of seed {run.seed} (line {run.seed_line})"
+            )
+    if any(run.has_minutes for run in record.runs):
+        yield warn("minutes_format", "training times are printed in tenths of minutes")
+
+
+def part_problems(parts: list[list[LoggedRun]]) -> Iterator[Finding]:
+    """Why not all runs are in one group."""
+    first = [part[0] for part in parts]
+    if len({run.parameters for run in first}) > 1:
+        sizes = ", ".join(f"{run.parameters or 0:,}" for run in first)
+        yield warn("two_models_in_one_folder", f"models of {sizes} parameters; they are not averaged together")
+    if len({run.wallclock_limit for run in first}) > 1:
+        lengths = ", ".join(f"{run.wallclock_limit or 0:,.0f} s" for run in first)
+        yield warn("two_run_lengths_in_one_folder", f"runs of {lengths}; they are not averaged together")
+    keys = [(run.parameters, run.wallclock_limit, run.validation_tokens) for run in first]
+    if len(set(keys)) < len(keys):
+        yield warn("two_log_sets_same_seeds", f"{', '.join(run.file for run in first)}; they are not averaged together")
+
+
+def group_problems(group: RecordGroup, is_first: bool) -> list[Finding]:
+    """What a reader of the mean must know. Claims are about the first group of a folder."""
+    found = [*unique(finding for row in group.rows for finding in row.problems())]
+    found += [*count_problems(group), *bytes_problems(group), *sameness_problems(group)]
+    return [*found, *claim_problems(group)] if is_first and group.rows else found
+
+
+def unique(findings: Iterator[Finding]) -> list[Finding]:
+    """The first finding of each rule; the rest stand with their rows."""
+    by_rule: dict[str, Finding] = {}
+    for finding in findings:
+        by_rule.setdefault(finding.rule, finding)
+    return list(by_rule.values())
+
+
+def count_problems(group: RecordGroup) -> Iterator[Finding]:
+    runs = [row.run for row in group.rows]
+    if len(runs) == 1:
+        yield warn("single_seed", "one seed has no spread")
+    elif len(runs) == 2:
+        yield warn("fewer_than_three_seeds", "two seeds; records need three")
+    other = [run for run in runs if is_other_hardware(run)]
+    if other:
+        machine = ", ".join(sorted(other[0].gpus)) or f"{other[0].world_size} processes"
+        yield warn("hardware_not_8xH100", f"{other[0].file} ran on {machine}")
+
+
+def bytes_problems(group: RecordGroup) -> Iterator[Finding]:
+    """Whether the printed totals are what was handed in, and count the code that was."""
+    for row in group.rows:
+        sizes, size = row.run.sizes, row.run.size
+        if size is None:
+            continue
+        where = f"{row.run.file}:{size.line}"
+        if labelled := [s for s in sizes if s.kind == "total" and s.label and s.total != size.total]:
+            words = f"{labelled[0].label} {labelled[0].total:,} is not what was packed last, {size.total:,} ({where})"
+            yield warn("labelled_total_is_not_the_artifact", words)
+        if raw := [s for s in sizes if s.kind == "total" and not s.label and s.total != size.total]:
+            yield warn(
+                "raw_unlabelled_total", f"{raw[0].total:,} ({row.run.file}:{raw[0].line}) is the model before packing"
+            )
+        labels = {s.label for s in sizes if s.kind == "total" and s.label and s.total == size.total}
+        if len(labels) > 1:
+            yield warn("total_label_reused", f"{size.total:,} is printed as {' and as '.join(sorted(labels))}")
+        if size.kind == "own" and not any(s.kind == "total" for s in sizes):
+            yield warn("own_size_line_dialect", f"the total is in {row.run.file}:{size.line} only, {size.label}")
+        break  # a folder's logs come from one script
+    yield from code_problems(group)
+
+
+def code_problems(group: RecordGroup) -> Iterator[Finding]:
+    """Whether the code that was counted is the code that was committed."""
+    counted = sorted({row.code_bytes for row in group.rows if row.code_bytes is not None})
+    limit, committed = group.rows[0].ruleset.artifact_limit_bytes if group.rows else 0, group.record.code.get(MAIN)
+    if len(counted) > 1:
+        yield warn(
+            "code_differs_between_seeds", f"the logs count {', '.join(f'{size:,}' for size in counted)} bytes of code"
+        )
+    if not counted or committed is None:
+        return
+    is_compressed = any(row.run.is_code_compressed for row in group.rows)
+    if is_compressed and committed > max(counted):
+        yield warn(
+            "code_counted_compressed", f"counted are {max(counted):,} bytes of compressed code, committed {committed:,}"
+        )
+    elif all(abs(committed / size - 1) > SMALL_EDIT for size in counted):
+        yield warn("code_counted_differently", f"counted are {max(counted):,} bytes of code, committed {committed:,}")
+    with_main, with_all = (
+        max((getattr(row, name) or 0 for row in group.rows), default=0) for name in ("with_main", "with_all_python")
+    )
+    if with_main > limit and not group.is_over_limit:
+        yield warn("over_cap_with_committed_code", f"with train_gpt.py as committed the largest is {with_main:,} bytes")
+    elif with_all > limit and not group.is_over_limit:
+        others = ", ".join(name for name in group.record.code if name != MAIN)
+        yield warn("code_files_outside_total", f"with {others} the largest is {with_all:,} bytes, over the limit")
+
+
+def sameness_problems(group: RecordGroup) -> Iterator[Finding]:
+    """Whether the seeds differ in more than their seed."""
+    lasts = {found[-1].best.label for row in group.rows if (found := evaluations(row.run))}
+    if len(lasts) > 1:
+        yield warn(
+            "mixed_metrics_on_last_line", f"the logs end with {', '.join(sorted(lasts))}; all have {group.label}"
+        )
+    for one, other in pairwise(group.rows):
+        if keys := differing(one.run.settings, other.run.settings):
+            message = f"{one.run.file} and {other.run.file} differ in {', '.join(keys[:3])}"
+            yield warn("configuration_differs_between_seeds", message)
+            break
+
+
+def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
+    """Settings that two dumps do not share; where one has no dump, none."""
+    if min(len(one), len(other)) < LEAST_SETTINGS:
+        return []
+    return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+
+
+def claim_problems(group: RecordGroup) -> list[Finding]:
+    """Where the claims are not what the logs say."""
+    return [*seed_claims(group), *score_claims(group), *deviation_claims(group), *size_claims(group)]
+
+
+def seed_claims(group: RecordGroup) -> Iterator[Finding]:
+    claimed, logged = group.record.claims.seeds, [row.seed for row in group.rows]
+    missing = [seed for seed in claimed if seed not in {run.seed for run in group.record.runs}]
+    if missing:
+        yield fail("missing_seed_log", f"no log is of seed {', '.join(map(str, missing))}")
+    if claimed and (more := [seed for seed in logged if seed not in claimed]) and not missing:
+        yield warn("seeds_claimed_incomplete", f"the logs also have seed {', '.join(map(str, more))}")
+
+
+def score_claims(group: RecordGroup) -> Iterator[Finding]:
+    """Whether the claimed scores are in the logs, and the headline is their mean."""
+    claims, spread = group.record.claims, group.spread
+    assert spread is not None
+    foreign = [(seed, bpb) for seed, bpb in claims.bpb_of.items() if not is_logged(group, seed, bpb)]
+    if foreign:
+        words = ", ".join(f"{bpb} of seed {seed}" for seed, bpb in foreign)
+        yield fail("claim_not_in_logs", f"no line of the logs says {words}")
+    headline, values = claims.headline, [row.val_bpb for row in group.rows]
+    is_missing = any(seed not in {run.seed for run in group.record.runs} for seed in claims.seeds)
+    if headline is None or is_missing or agrees(headline, spread.mean):
+        return  # of seeds without logs nobody knows the mean
+    if len(values) > 1 and agrees(headline, min(values)):
+        yield fail("best_seed_headline", f"the headline {headline} is the best seed; the mean is {spread.mean:.8f}")
+    elif claims.bpb_of and agrees(headline, sum(claims.bpb_of.values()) / len(claims.bpb_of)):
+        if not foreign:
+            yield warn(
+                "claim_not_in_logs",
+                f"the headline {headline} is the mean of the claims, the logs' is {spread.mean:.8f}",
+            )
+    elif is_logged(group, None, headline):
+        yield warn("wrong_mean", f"the headline {headline} is in a log, but the mean is {spread.mean:.8f}")
+    else:
+        yield fail("wrong_mean", f"the headline is {headline}, the mean of the logs {spread.mean:.8f}")
+
+
+def is_logged(group: RecordGroup, seed: int | None, bpb: float) -> bool:
+    """Whether some log of a seed has a score, as far as the claim is printed. One without a log is another problem."""
+    runs = [run for run in group.record.runs if seed is None or run.seed == seed or run.named_seed == seed]
+    return not runs or any(agrees(bpb, score.val_bpb) for run in runs for score in run.scores)
+
+
+def agrees(claim: float, found: float) -> bool:
+    """Whether a claim is what was found, rounded as the claim is; a unit in its last digit is forgiven."""
+    places = len(repr(claim).partition(".")[2])
+    return abs(claim - found) <= 1.0000001 * 10.0**-places * (0.5 if places >= 6 else 0.51) + 1e-12
+
+
+def deviation_claims(group: RecordGroup) -> Iterator[Finding]:
+    """Whether a claimed deviation is that of a sample."""
+    spread = group.spread
+    if spread is None or spread.std is None or spread.population_std is None:
+        return
+    claims = list(group.record.claims.stds.values())
+    if not claims:
+        return
+    claim = max(claims, key=lambda value: len(repr(value)))
+    is_sample, is_population = agrees(claim, spread.std), agrees(claim, spread.population_std)
+    if is_sample and is_population:
+        yield warn("std_ambiguous_at_printed_precision", f"{claim} may be the sample's or the population's deviation")
+    elif is_population:
+        yield warn("population_std", f"{claim} is the population's deviation; the sample's is {spread.std:.8f}")
+    elif not is_sample:
+        yield warn("wrong_std", f"{claim} is claimed, the logs' sample deviation is {spread.std:.8f}")
+
+
+def size_claims(group: RecordGroup) -> Iterator[Finding]:
+    """Whether the claimed bytes are printed somewhere."""
+    claims = group.record.claims
+    stated = [*claims.bytes_of.values(), *([claims.bytes_total] if claims.bytes_total else [])]
+    printed = [size.total for run in group.record.runs for size in run.sizes]
+    foreign = [
+        size for size in stated if printed and min(abs(size - total) for total in printed) > size * SMALL_RECOUNT
+    ]
+    if foreign:
+        yield warn(
+            "claimed_bytes_not_in_logs",
+            f"{', '.join(f'{size:,}' for size in foreign)} bytes are claimed, no log says so",
+        )
