@@ -21,7 +21,7 @@ from launchers.devices import HeldDevices, cuda_devices, hold_devices
 from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, write_handle
+from pgolf.launching import Handle, Job, JobStatus, is_device, write_handle
 from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.endings import describe_end
 
@@ -58,10 +58,9 @@ class LocalLauncher:
             fix = "--set launch.gpu=null for the CPU, or another launcher with --on"
             found = f"nvidia-smi finds {len(names) or 'no'} GPU here"
             return Finding("fail", "device", f"{job.gpu} is asked for, one a process; {found}", fix)
-        wanted = job.gpu.partition(":")[0].rstrip("!")
-        if not any(wanted in name for name in names.values()):
+        if not any(is_device(job.gpu, name) for name in names.values()):
             found = ", ".join(names.values())
-            return Finding("warn", "device", f"{wanted} is asked for, here is {found}; times will differ")
+            return Finding("warn", "device", f"{job.gpu} is asked for, here is {found}; times will differ")
         return Finding("pass", "device", f"{len(names)} x {next(iter(names.values()))}")
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
@@ -155,12 +154,13 @@ class LocalLauncher:
         """Nothing; the trainer wrote into the run directory itself."""
 
     def cancel(self, handle: Handle) -> None:
+        """Nothing; the trainer leaves a checkpoint and ends. Asked a second time, it is killed."""
         run = RunDirectory(Path(handle["run_dir"]))
-        if is_running(handle):
-            os.kill(handle["pid"], signal.SIGTERM)
-        elif run.is_alive and (pid := run.read_state().get("pid")):
-            # Of two commands that started this run at the same moment, the other one's trainer got the lock.
-            os.kill(pid, signal.SIGTERM)
+        # Of two commands that started this run at the same moment, the other one's trainer may have got the lock.
+        pid = handle["pid"] if is_running(handle) else run.read_state().get("pid") if run.is_alive else None
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL if handle.get("was_asked_to_stop") else signal.SIGTERM)
+            write_handle(run, handle | {"was_asked_to_stop": True})
 
     def release(self, run_id: str) -> None:
         """Nothing; the pipe of an ended job is closed."""

@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from launchers import modal_storage as storage
 from launchers.examination import checkup_arguments, findings_of
-from launchers.shipping import add_news, known_text, news_of, present_rule, take_in
+from launchers.shipping import add_news, known_text, news_of, present_rule, shard_hashes, take_in
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, write_handle
-from pgolf.rundir import RunDirectory, follow_file, read_or_empty
+from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
+from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.endings import describe_end
 
 KINDS = (
@@ -33,7 +33,7 @@ PLANNED_TIMES, BEYOND_PLAN_SECONDS = 3, 1800
 AT_ONCE = 100
 CORES_A_GPU = 4
 TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
-EXAMINATION_SECONDS = 600
+EXAMINATION_SECONDS, PATIENCE_SECONDS = 600, 60.0
 TIMED_OUT, ALREADY_RUNNING, CANCELLED = 124, 75, 130
 
 
@@ -113,13 +113,13 @@ class ModalLauncher:
     def submit(self, job: Job) -> Handle:
         options, run = self.Options.model_validate(job.options), job.run
         handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
-        handle |= {"volume": options.runs_volume, "path": run.run_id, "state": "queued", "call_id": None}
+        handle |= {"volume": options.runs_volume, "path": run.remote_id, "state": "queued", "call_id": None}
         write_handle(run, handle)
         with named_errors():
             runs, data = runs_volume(options), volume_of(options.data_volume, options)
             storage.send_run(runs, run, storage.send_data(data, run))
-            storage.withdraw_stop(runs, run.run_id)
-            living = [call for call in storage.calls_of(runs, run.run_id) if not has_ended(call)]
+            storage.withdraw_stop(runs, run.remote_id)
+            living = [call for call in storage.calls_of(runs, run.remote_id) if not has_ended(call)]
             handle |= {"call_id": living[0]} if living else spawn(job, options, runs, data)
         write_handle(run, handle)
         self.looked.pop(handle["run_dir"], None)
@@ -139,7 +139,7 @@ class ModalLauncher:
         run = RunDirectory(Path(handle["run_dir"]))
         try:
             with named_errors():
-                status = status_of_call(handle["call_id"], run)
+                status = status_of(handle["call_id"])
                 mirror(run, runs_volume(options))
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
@@ -148,9 +148,11 @@ class ModalLauncher:
             handle["call_id"] = status.message.split()[1]
             write_handle(run, handle)
             return JobStatus("running")
+        if status.state == "ended" and not status.message:
+            status = JobStatus("ended", status.exit_code, run.read_state().get("error") or "")
         if status.state == "running" and not run.files.state.exists():
             status = JobStatus("queued")
-        before = read_or_empty(run.handle)
+        before = read_handle(run)
         if before and before.get("state") != status.state:
             write_handle(run, before | {"state": status.state})
         return status
@@ -161,8 +163,16 @@ class ModalLauncher:
         return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
 
     def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write."""
-        while self.status(handle).state != "ended":
+        """True for as long as the job may write.
+
+        Raises: Unreachable when Modal has not answered for a while.
+        """
+        answered = time.monotonic()
+        while (status := self.status(handle)).state != "ended":
+            if status.state != "unreachable":
+                answered = time.monotonic()
+            elif time.monotonic() - answered > PATIENCE_SECONDS:
+                raise Unreachable(f"{status.message}; the run may go on there, ask again later")
             yield True
         yield False
 
@@ -171,18 +181,20 @@ class ModalLauncher:
         try:
             with tempfile.TemporaryDirectory(prefix=".fetched-", dir=run.root) as folder, named_errors():
                 volume, hashes = runs_volume(options), hashes_of_call(handle["call_id"])
-                storage.receive_run(volume, run.run_id, Path(folder), options.ledger, hashes)
+                storage.receive_run(volume, run.remote_id, Path(folder), options.ledger, hashes)
                 take_in(run, Path(folder))
         except OSError as error:
             raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
 
     def cancel(self, handle: Handle) -> None:
-        """Nothing; the container leaves a checkpoint and ends. Asked a second time, Modal ends it at once."""
+        """Nothing; the container leaves a checkpoint and ends. One that waits, or is asked again, ends at once."""
         import modal
 
         options = self.Options.model_validate(handle["options"])
         with named_errors():
-            if not storage.ask_to_stop(runs_volume(options), handle["path"]):
+            volume = runs_volume(options)
+            has_begun = handle["call_id"] in storage.calls_of(volume, handle["path"])
+            if not storage.ask_to_stop(volume, handle["path"]) or not has_begun:
                 modal.FunctionCall.from_id(handle["call_id"]).cancel(terminate_containers=True)
         self.looked.pop(handle["run_dir"], None)
 
@@ -273,7 +285,7 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
 
     cores = options.cores or (job.processes if job.gpu is None else CORES_A_GPU * job.processes)
     limit = limit_of(job)
-    app = modal.App(f"pgolf-{job.run.run_id.replace('/', '-')}"[:64])
+    app = modal.App(f"pgolf-{job.run.remote_id.replace('/', '-')}"[-64:])
     function = app.function(
         image=image_of(job.libraries, options.packages),
         gpu=job.gpu,
@@ -287,13 +299,16 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         single_use_containers=True,
     )(modal_worker.work)
     order = {
-        "run_id": job.run.run_id,
+        "run_id": job.run.remote_id,
         "runs_volume": options.runs_volume,
         "code": CODE,
         "processes": job.processes,
         "cores": cores if job.gpu is None else None,
         "limit_seconds": limit,
         "commit_seconds": options.commit_seconds,
+        "data_volume": options.data_volume,
+        "data_sha256": job.run.read_run()["data_sha256"],
+        "shards": shard_hashes(Path(job.run.read_run()["data_folder"])),
         "rule": present_rule(job.run),
     }
     with app.run(detach=True, environment_name=options.environment):
@@ -302,20 +317,12 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
 
 
 def has_ended(call_id: str) -> bool:
-    """Whether a call is over, however."""
-    import modal
-
-    try:
-        modal.FunctionCall.from_id(call_id).get(timeout=0)
-    except TimeoutError:
-        return False
-    except Exception:  # how it ended is asked elsewhere
-        return True
-    return True
+    """Whether a call is certainly over, however."""
+    return status_of(call_id).state == "ended"
 
 
-def status_of_call(call_id: str | None, run: RunDirectory) -> JobStatus:
-    """Where a call stands."""
+def status_of(call_id: str | None) -> JobStatus:
+    """Where a call stands. Only what Modal says of the call itself is an end of it; the worker raises nothing."""
     import modal
     from modal import exception as errors
 
@@ -333,14 +340,14 @@ def status_of_call(call_id: str | None, run: RunDirectory) -> JobStatus:
         return JobStatus("ended", 1, f"its container died, again and again: {error}")
     except (errors.NotFoundError, errors.OutputExpiredError) as error:
         return JobStatus("ended", None, f"Modal has forgotten call {call_id}: {error}")
-    except (errors.AuthError, errors.ConnectionError):
+    except errors.AuthError:
         raise
-    except Exception as error:  # what the worker raised
-        return JobStatus("ended", 1, f"{type(error).__name__} in the container: {error}")
+    except Exception as error:  # a network, a server that is busy: nothing is known of the call
+        return JobStatus("unreachable", message=f"Modal does not say how {call_id} goes: {error!r}")
     code, message = returned["exit_code"], returned["message"]
     if code < 0:
-        return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
-    return JobStatus("ended", code, message or run.read_state().get("error") or "")
+        message = f"the trainer was {describe_end(code)}"
+    return JobStatus("ended", code, message)
 
 
 def hashes_of_call(call_id: str | None) -> dict[str, str]:
@@ -358,7 +365,7 @@ def hashes_of_call(call_id: str | None) -> dict[str, str]:
 def mirror(run: RunDirectory, volume: Any) -> None:
     """Nothing; log, metrics and state are as they were last committed."""
     for path in (run.files.log, run.files.metrics, run.files.state):
-        content = storage.read_text(volume, run.run_id, path.name)
+        content = storage.read_text(volume, run.remote_id, path.name)
         if content is not None:
             add_news(path, news_of(content, *known_text(path)))
 

@@ -28,6 +28,6 @@ def image_of(libraries: tuple[str, ...], packages: list[str]) -> Any:
 
     names = dict.fromkeys(["torch", "numpy", "sentencepiece", *libraries])
     pinned = [f"{name}=={LOCK[name]}" if name in LOCK else name for name in names]
-    image = modal.Image.debian_slim(python_version=PYTHON).apt_install("gcc", "libc6-dev")
+    image = modal.Image.debian_slim(python_version=PYTHON).apt_install("g++", "libc6-dev")
     image = image.uv_pip_install(*pinned, *packages, extra_options="--only-binary :all:")
     return image.add_local_dir(TRAINER, f"{CODE}/trainer", ignore=["**/__pycache__/**", "**/*.pyc"])

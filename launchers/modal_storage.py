@@ -46,7 +46,7 @@ def send_data(volume: Any, run: RunDirectory) -> str:
 
 def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
     """Nothing; the run directory is there, as it begins. One that is there already stays as it is."""
-    if "run.json" in sizes_on(volume, run.run_id):
+    if "run.json" in sizes_on(volume, run.remote_id):
         return
     with (
         tarfile.open(fileobj=io.BytesIO(run_archive(run, data_folder))) as archive,
@@ -55,7 +55,7 @@ def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
         for entry in archive:
             content = archive.extractfile(entry)
             assert content is not None, f"{entry.name} is a file"
-            batch.put_file(io.BytesIO(content.read()), f"/{run.run_id}/{entry.name}")
+            batch.put_file(io.BytesIO(content.read()), f"/{run.remote_id}/{entry.name}")
 
 
 def calls_of(volume: Any, run_id: str) -> list[str]:

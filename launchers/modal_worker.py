@@ -6,11 +6,9 @@ so that a container that is taken away loses no more, and a Volume never has an 
 on from there: after a preemption, a crash, or the same command given again.
 """
 
-import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import modal
+
+from launchers.ssh_agent import damaged, sha256_of
 
 RUNS, DATA, SCRATCH = Path("/runs"), Path("/data"), Path("/tmp/pgolf")
 # Of a job: who works on it, and what its asker wants; never part of a run directory.
@@ -29,17 +29,29 @@ GRACE_SECONDS = 30.0
 TRAINER_GRACE_SECONDS = 20.0
 # Two calls for one run that begin together see each other after this long.
 SETTLING_SECONDS = 2.0
-TIMED_OUT, ALREADY_RUNNING = 124, 75
+BAD_DATA, TIMED_OUT, ALREADY_RUNNING, STOPPED = 5, 124, 75, 130
 
 
 def work(order: dict[str, Any]) -> dict[str, Any]:
-    """How the trainer ended: exit code, and why if it was stopped. Everything it wrote is on the Volume."""
+    """How the trainer ended: exit code, and why if it was stopped. Everything it wrote is on the Volume.
+
+    It raises nothing of its own, so that whoever asks can tell its failure from one of the network.
+    """
+    try:
+        return work_on(order)
+    except Exception as error:
+        return {"exit_code": 1, "message": f"in the container: {type(error).__name__}: {error}"}
+
+
+def work_on(order: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
     volume = modal.Volume.from_name(order["runs_volume"])
     volume.reload()
     kept = RUNS / order["run_id"]
     if (kept / "result.json").exists():
         return {"exit_code": 0, "message": ""}
+    if (kept / STOP).exists():
+        return {"exit_code": STOPPED, "message": "cancelled before it began"}
     if other := earlier_call(kept / CALLS, volume):
         return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run"}
     scratch = Mirror(SCRATCH / order["run_id"], kept)
@@ -49,6 +61,9 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
         return {"exit_code": TIMED_OUT, "message": attempt.words}
     document = scratch.folder / "run.json"
     document.write_text(json.dumps({**json.loads(document.read_text()), **order["rule"]}))
+    if wrong := spoiled_shards(order):
+        words = "on the Volume was not what its hash says, and is gone; the same command sends it again"
+        return {"exit_code": BAD_DATA, "message": f"{', '.join(wrong)} {words}"}
     trainer = start_trainer(scratch.folder, order)
     try:
         watch(trainer, scratch, volume, attempt, order["commit_seconds"])
@@ -61,6 +76,16 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
     if attempt.is_over() and trainer.returncode:
         return {"exit_code": TIMED_OUT, "message": attempt.words, "files": hashes}
     return {"exit_code": trainer.returncode, "message": "", "files": hashes}
+
+
+def spoiled_shards(order: dict[str, Any]) -> list[str]:
+    """Shards that are not what their SHA-256 says; they have been removed."""
+    folder = DATA / order["data_sha256"]
+    wrong = damaged(folder, order["shards"])
+    for name in wrong:
+        (folder / name).unlink(missing_ok=True)
+    modal.Volume.from_name(order["data_volume"]).commit()  # also what has been hashed, so that it is not hashed again
+    return wrong
 
 
 class Attempt:
@@ -92,10 +117,6 @@ class Attempt:
         self.path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def examine(code: str, arguments: list[str]) -> tuple[str, str]:
     """What the trainer's checkup says in this container, and what it complains of."""
     environment = {**os.environ, "PYTHONPATH": code}
@@ -123,13 +144,16 @@ def earlier_call(folder: Path, volume: Any) -> str | None:
 
 
 def lives(call_id: str) -> bool:
-    """Whether a call has not ended."""
+    """Whether a call may not have ended: of one that cannot be asked after, it is taken for granted."""
+    ended = modal.exception
     try:
         modal.FunctionCall.from_id(call_id).get(timeout=0)
-    except TimeoutError:
-        return True
-    except Exception:  # whatever it ended with
+    except (ended.FunctionTimeoutError, ended.RemoteError, ended.InternalFailure, ended.NotFoundError):
         return False
+    except ended.OutputExpiredError:
+        return False
+    except Exception:
+        return True
     return False
 
 
@@ -205,7 +229,7 @@ def watch(
             volume.commit()
             volume.reload()
             if (scratch.kept / STOP).exists():
-                trainer.send_signal(signal.SIGTERM)
+                end(trainer)
             committed = time.monotonic()
     echo(scratch.folder / "train.log", position)
 

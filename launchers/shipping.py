@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer.recipe.files
+from pgolf.errors import LauncherError
 from pgolf.rundir import RunDirectory
 from trainer.recipe.files import DataFiles, read_json, write_json, write_whole
 
@@ -66,6 +67,7 @@ def take_in(run: RunDirectory, draft: Path) -> None:
     """Nothing; what a job wrote elsewhere and lies in `draft` is in the run directory. The result comes last, for where
     it is, everything is.
     """
+    check_same_run(run, draft)
     for path in in_order(draft):
         target = run.root / path.relative_to(draft)
         if path == draft / run.files.spec.name:
@@ -75,6 +77,23 @@ def take_in(run: RunDirectory, draft: Path) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)
+
+
+def check_same_run(run: RunDirectory, draft: Path) -> None:
+    """Nothing, if a result that came back is that of this run.
+
+    Raises: LauncherError naming what differs; nothing has been taken in then.
+    """
+    result = draft / run.files.result.name
+    if not result.exists():
+        return
+    found, here = read_json(result), run.read_run()
+    for key in ("run_id", "spec_sha256", "code_sha256", "data_sha256"):
+        if found.get(key) != here.get(key):
+            raise LauncherError(
+                f"what came back for {run.run_id} has {key} {found.get(key)}, this run has {here.get(key)}; it was "
+                "left there. --fresh starts another attempt"
+            )
 
 
 def in_order(draft: Path) -> Iterator[Path]:

@@ -13,20 +13,27 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from launchers.examination import checkup_arguments, findings_of
 from launchers.shipping import add_news, known_text, present_rule, run_archive, shard_hashes, take_in, trainer_archive
 from launchers.ssh_transport import Machine, RemoteAgent
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, write_handle
-from pgolf.rundir import RunDirectory, follow_file, read_or_empty
+from pgolf.launching import Handle, Job, JobStatus, is_device, read_handle, write_handle
+from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.endings import describe_end
 
 OLDEST_PYTHON = (3, 11)
+PATIENCE_SECONDS = 60.0
 AT_ONCE = 1000  # the machine has them wait for their turn
+FULL_DISK_BYTES = 10_000_000
 CHECKPOINT_ROOM_BYTES = 5_000_000_000
+
+
+def below_home(folder: str) -> str:
+    """A folder without the tilde, which only a shell would understand."""
+    return folder.removeprefix("~/")
 
 
 class SshLauncher:
@@ -51,10 +58,10 @@ class SshLauncher:
         """In place of ~/.ssh/config."""
         python: str = "python3"
         """The Python there that has torch."""
-        folder: str = "pgolf"
+        folder: Annotated[str, Field(min_length=1), AfterValidator(below_home)] = "pgolf"
         """Where code, data and runs are kept there; relative to the home folder."""
-        usd_per_hour: Annotated[float, Field(ge=0)] = 0.0
-        """What the machine costs while it works."""
+        usd_per_hour: Annotated[float, Field(ge=0)] | None = None
+        """What the machine costs while it works; without it spend.usd cannot be kept."""
         ledger: bool = False
         """Whether fetch brings ledger.npz, four bytes a validation token and more."""
         poll_seconds: Annotated[float, Field(gt=0)] = 5.0
@@ -95,7 +102,7 @@ class SshLauncher:
         agent, run = agent_of(options), job.run
         root = agent.ask("probe", root=options.folder, libraries=[])["root"]
         handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
-        handle |= {"remote_dir": f"{root}/runs/{run.run_id}", "state": "queued"}
+        handle |= {"remote_dir": f"{root}/runs/{run.remote_id}", "state": "queued"}
         write_handle(run, handle)
         code = send_code(agent, root)
         data = send_data(agent, root, run)
@@ -138,7 +145,7 @@ class SshLauncher:
             for path in followed:
                 add_news(path, found["files"][path.name])
         status = status_of(found, run)
-        before = read_or_empty(run.handle)
+        before = read_handle(run)
         if before.get("state") != status.state:
             write_handle(run, before | {"state": status.state})
         return status
@@ -149,8 +156,16 @@ class SshLauncher:
         return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
 
     def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write."""
-        while self.status(handle).state != "ended":
+        """True for as long as the job may write.
+
+        Raises: Unreachable when the machine has not answered for a while.
+        """
+        answered = time.monotonic()
+        while (status := self.status(handle)).state != "ended":
+            if status.state != "unreachable":
+                answered = time.monotonic()
+            elif time.monotonic() - answered > PATIENCE_SECONDS:
+                raise Unreachable(f"{status.message}; the run may go on there, ask again later")
             yield True
         yield False
 
@@ -217,12 +232,11 @@ def check_devices(found: dict[str, Any], job: Job) -> Finding:
     devices = found["devices"]
     if job.gpu is None:
         return Finding("pass", "device", f"CPU with {found['cores']} cores")
-    wanted = job.gpu.partition(":")[0].rstrip("!")
     if len(devices) < job.processes:
         message = f"{job.gpu} is asked for, nvidia-smi there finds {len(devices) or 'no'} GPU"
         return Finding("fail", "device", message, "--set launch.gpu=null for the CPU, or another machine")
-    if not all(wanted in name for name in devices):
-        return Finding("warn", "device", f"{wanted} is asked for, there is {', '.join(devices)}; times will differ")
+    if not all(is_device(job.gpu, name) for name in devices):
+        return Finding("warn", "device", f"{job.gpu} is asked for, there is {', '.join(devices)}; times will differ")
     return Finding("pass", "device", f"{len(devices)} x {devices[0]}")
 
 
@@ -239,8 +253,7 @@ def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
     here = Path(run.read_run()["data_folder"])
     there = f"{root}/data/{run.read_run()['data_sha256']}"
     hashes = shard_hashes(here)
-    sizes = {name: (here / name).stat().st_size for name in hashes}
-    for name in agent.ask("absent", folder=there, files=sizes)["absent"]:
+    for name in agent.ask("absent", folder=there, files=hashes)["absent"]:
         with (here / name).open("rb") as file:
             agent.ask("receive", file, path=f"{there}/{name}", sha256=hashes[name])
     return there
@@ -258,6 +271,8 @@ def status_of(found: dict[str, Any], run: RunDirectory) -> JobStatus:
     message = found["message"] or run.read_state().get("error") or ""
     if code is None:
         message = "its supervisor there is gone: killed, or the machine was restarted"
+        if found["free_bytes"] < FULL_DISK_BYTES:
+            message = f"the disk there is full ({found['free_bytes']:,} bytes are free)"
     return JobStatus("ended", code, message)
 
 

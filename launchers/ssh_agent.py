@@ -4,6 +4,8 @@
 say that everything else is missing there.
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import importlib.util
@@ -16,13 +18,16 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 GRACE_SECONDS = 30.0
+HASHED = ".hashed.json"
 LOOK_SECONDS = 0.1
 TIMED_OUT, STOPPED = 124, 130
 # What stays on the machine: checkpoints that only a resumed run needs, and the ledger unless somebody asks for it.
@@ -46,7 +51,7 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def distribution_version(name: str) -> "str | None":
+def distribution_version(name: str) -> str | None:
     """The version of an installed distribution, without importing it."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -69,10 +74,36 @@ def cuda_devices() -> list[str]:
 
 
 def absent(asked: dict[str, Any]) -> dict[str, Any]:
-    """Which files are not there with their size, and whether the folder of code and the run are."""
-    folder = Path(asked["folder"])
-    sizes = {name: (folder / name).stat().st_size for name in asked["files"] if (folder / name).is_file()}
-    return {"absent": [name for name, size in asked["files"].items() if sizes.get(name) != size]}
+    """Which files are not there, or are not what their SHA-256 says."""
+    return {"absent": damaged(Path(asked["folder"]), asked["files"])}
+
+
+def damaged(folder: Path, hashes: dict[str, str]) -> list[str]:
+    """Files of a folder that are missing, or have another SHA-256. What is untouched is not hashed again."""
+    cache = folder / HASHED
+    known, seen = read_or_empty(cache), {}
+    wrong = []
+    for name, sha256 in hashes.items():
+        try:
+            facts = (folder / name).stat()
+            stamp = f"{facts.st_size} {facts.st_mtime_ns}"
+            found = known[name][1] if known.get(name, [None])[0] == stamp else sha256_of(folder / name)
+        except OSError:
+            wrong.append(name)
+            continue
+        seen[name] = [stamp, found]
+        if found != sha256:
+            wrong.append(name)
+    if seen != known:
+        with suppress(OSError):
+            write_json(cache, seen)
+    return wrong
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, however large."""
+    with path.open("rb") as file:
+        return copy_hashed(file, None)
 
 
 def receive(asked: dict[str, Any]) -> dict[str, Any]:
@@ -94,12 +125,13 @@ def receive(asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def copy_hashed(source: BinaryIO, target: BinaryIO) -> str:
-    """SHA-256 of what was copied."""
+def copy_hashed(source: BinaryIO, target: BinaryIO | None) -> str:
+    """SHA-256 of what was read, and copied where there is a target."""
     digest = hashlib.sha256()
-    while block := source.read(1 << 20):
+    for block in iter(lambda: source.read(1 << 20), b""):
         digest.update(block)
-        target.write(block)
+        if target is not None:
+            target.write(block)
     return digest.hexdigest()
 
 
@@ -158,16 +190,18 @@ def supervise(asked: dict[str, Any]) -> None:
             code, message = run_trainer(root, asked, devices)
     except KeyboardInterrupt:
         code, message = STOPPED, "stopped while it waited for its turn"
-    with (root / "attempts.jsonl").open("a") as attempts:
-        attempts.write(json.dumps({"seconds": time.monotonic() - began}) + "\n")
-    write_json(root / "exit.json", {"exit_code": code, "message": message})
+    line = json.dumps({"seconds": time.monotonic() - began}) + "\n"
+    with suppress(OSError), (root / "attempts.jsonl").open("a") as attempts:
+        attempts.write(line)
+    with suppress(OSError):  # on a full disk poll says so in its place
+        write_json(root / "exit.json", {"exit_code": code, "message": message})
 
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> "tuple[int, str]":
+def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> tuple[int, str]:
     """The trainer's exit code, and why it was stopped if it was."""
     receiver, sender = os.pipe()  # the trainer ends with this process, whatever ends it
     command = [asked["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
@@ -178,7 +212,7 @@ def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> "tuple
         [*command, "--processes", str(asked["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
     )
     os.close(receiver)
-    signal.signal(signal.SIGTERM, lambda *_: trainer.send_signal(signal.SIGTERM))
+    signal.signal(signal.SIGTERM, partial(stop_or_kill, trainer, []))
     try:
         return trainer.wait(asked["limit_seconds"]), ""
     except subprocess.TimeoutExpired:
@@ -186,6 +220,18 @@ def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> "tuple
         return TIMED_OUT, f"stopped after {asked['limit_seconds']:.0f} s, which is what it was allowed to cost"
     finally:
         os.close(sender)
+
+
+def stop_or_kill(trainer: subprocess.Popen[bytes], asked: list[float], *_: object) -> None:
+    """Nothing; the trainer has been asked to stop. One that is asked again, or has had its time, is killed."""
+    if asked:
+        trainer.kill()
+        return
+    asked.append(time.monotonic())
+    trainer.terminate()
+    killer = threading.Timer(GRACE_SECONDS, trainer.kill)
+    killer.daemon = True
+    killer.start()
 
 
 @contextmanager
@@ -218,7 +264,7 @@ def visible_devices() -> list[str]:
     return indices if visible is None else [index for index in visible.split(",") if index in indices]
 
 
-def end(trainer: "subprocess.Popen[bytes]") -> int:
+def end(trainer: subprocess.Popen[bytes]) -> int:
     """The exit code of a trainer that has been asked to stop, and made to after a while."""
     trainer.terminate()
     try:
@@ -240,12 +286,13 @@ def poll(asked: dict[str, Any]) -> dict[str, Any]:
         "is_waiting": not (root / "seat.json").exists(),
         "is_finished": (root / "result.json").exists(),
         "exit_code": ended.get("exit_code"),
+        "free_bytes": shutil.disk_usage(root if root.exists() else Path.home()).free,
         "message": ended.get("message", ""),
         "files": {name: news(root / name, size, digest) for name, (size, digest) in asked["known"].items()},
     }
 
 
-def news(path: Path, size: int, digest: str) -> "dict[str, Any] | None":
+def news(path: Path, size: int, digest: str) -> dict[str, Any] | None:
     """What a text file holds after its first `size` bytes, if these are the known ones; else all of it."""
     try:
         content = path.read_bytes()
@@ -269,7 +316,7 @@ def listing(asked: dict[str, Any]) -> dict[str, Any]:
     """SHA-256 of every file that is to come back."""
     root = Path(asked["run"])
     files = [path for path in sorted(root.rglob("*")) if path.is_file() and comes_back(path, root, asked["ledger"])]
-    return {"files": {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}}
+    return {"files": {str(path.relative_to(root)): sha256_of(path) for path in files}}
 
 
 def comes_back(path: Path, root: Path, with_ledger: bool) -> bool:
@@ -295,7 +342,7 @@ def exclusively(path: Path) -> Iterator[None]:
         yield
 
 
-def process_start(pid: int) -> "str | None":
+def process_start(pid: int) -> str | None:
     """When a process began, in the kernel's ticks; None for a dead one."""
     try:
         state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

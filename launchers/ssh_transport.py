@@ -75,7 +75,7 @@ class Machine:
                 f"{self.host} is not known here, or has another key; `ssh {self.host}` once says which"
             )
         if "resolve hostname" in said:
-            return LauncherError(f"{last}; launch.options.host should be as in `ssh HOST`")
+            return Unreachable(f"{last}; launch.options.host should be as in `ssh HOST`")
         return Unreachable(f"{self.host} does not answer: {last}")
 
 
@@ -109,6 +109,12 @@ class RemoteAgent:
             raise LauncherError(
                 f"{self.machine.host} has no {self.python}; set launch.options.python to one with torch, such as "
                 "/opt/conda/bin/python"
+            )
+        if b"SyntaxError" in ended.stderr or b"TypeError" in ended.stderr:
+            version = self.machine.run([self.python, "--version"])
+            found = (version.stdout + version.stderr).decode(errors="replace").strip()
+            raise LauncherError(
+                f"{self.machine.host} has {found} as {self.python}, 3.11 or newer is needed; set launch.options.python"
             )
         try:
             answer: dict[str, Any] = json.loads(ended.stdout)

@@ -1,5 +1,6 @@
 """From an examined spec to a run on a launcher: create, submit once, attach to what already runs, never start twice."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,13 +8,13 @@ from typing import Any
 
 from pgolf.bundle.own_code import local_files
 from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
-from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options
+from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options, read_handle
 from pgolf.parents import Parent
 from pgolf.preflight.cost import seconds_for
 from pgolf.preflight.examine import Preflight
 from pgolf.preflight.memory import disk_bytes
 from pgolf.preflight.prepared import run_documents
-from pgolf.rundir import RunDirectory, attempts, new_attempt, read_or_empty, run_folder
+from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
 from trainer.recipe.files import write_json
 
 # The trainer's way of saying that another one is at work in the same directory.
@@ -77,6 +78,7 @@ class Dispatch:
             if self.parent is not None:
                 self.parent.hand_down(run)
                 document["parent"] = self.parent.as_json()
+            document["token"] = secrets.token_hex(4)  # of two commands at once, one writes run.json
             files = local_files(self.preflight.spec.recipe)
             run.create(spec, document, self.preflight.as_json(), files, self.preflight.bundle.packed)
         else:
@@ -86,9 +88,20 @@ class Dispatch:
                 write_json(run.files.run, before | now)
         return run
 
+    def is_done(self, run: RunDirectory) -> bool:
+        """Whether a run needs no start: it is finished here, or it was elsewhere and has now been brought home."""
+        if not run.is_finished and run.state == "unfetched":
+            self.launcher.fetch(read_handle(run), run)
+        return run.is_finished
+
+    def to_start(self, seeds: list[int]) -> list[int]:
+        """The seeds for which a job has to be started: neither finished, here or elsewhere, nor at work."""
+        idle = ("prepared", "stopped", "failed")
+        return [seed for seed in seeds if self.directory(seed).state in idle]
+
     def submit(self, runs: list[RunDirectory]) -> list[Handle]:
         """The handle of each run: of the job that is already there when it lives, else of a new one."""
-        handles = {run.run_id: read_or_empty(run.handle) for run in runs}
+        handles = {run.run_id: read_handle(run) for run in runs}
         living = {key for key, handle in handles.items() if handle and self.launcher.status(handle).state != "ended"}
         for run, handle in self.submit_new([run for run in runs if run.run_id not in living]):
             self.started.append(handle)
@@ -122,7 +135,7 @@ class Dispatch:
         Raises: UsageError when the launcher does not take so many at once.
         """
         runs = [self.prepare(seed) for seed in seeds]
-        waiting = [run for run in runs if not run.is_finished]
+        waiting = [run for run in runs if not self.is_done(run)]
         if waiting and len(waiting) > (capacity := self.launcher.capacity(self.job(waiting[0]))):
             raise UsageError(
                 f"--detach would start {len(waiting)} runs at once, {self.launcher.name} takes {capacity} here; "
@@ -159,13 +172,13 @@ class RunQueue:
 
     def start_some(self) -> Iterator[Outcome]:
         """Runs that need no start, or could not be started; those there is room for are at work."""
-        for run in [run for run in self.waiting if run.is_finished]:
+        for run in [run for run in self.waiting if self.dispatch.is_done(run)]:
             self.waiting.remove(run)
             yield Outcome(run, JobStatus("ended", 0))
         batch = self.next_batch()
         try:
             handles = self.dispatch.submit(batch)
-        except Busy as error:  # runs of another command have what these need
+        except (Busy, Unreachable) as error:  # another command's runs have what these need, or nobody answers
             self.say_once(batch[0], f"waiting: {error}")
             return
         except LauncherError as error:
@@ -188,7 +201,10 @@ class RunQueue:
     def look(self) -> Iterator[Outcome]:
         """Runs that have ended, with what they wrote."""
         for run_id, (run, handle) in list(self.working.items()):
-            status = self.launcher.status(handle)
+            try:
+                status = self.launcher.status(handle)
+            except LauncherError as error:  # trouble with one run is no end of it, nor of the others
+                status = JobStatus("unreachable", message=str(error))
             if status.state == "unreachable":
                 self.say_once(run, f"{status.message}; it may go on there, asking again")
             if status.state != "ended" or (status.exit_code == ALREADY_RUNNING and run.is_alive):

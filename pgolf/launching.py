@@ -5,6 +5,7 @@ going in and a run directory coming out; a handle is plain JSON, written beside 
 finds the job again.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
-from pgolf.rundir import RunDirectory
+from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.files import write_json
 
 GROUP = "pgolf.launchers"
@@ -121,6 +122,13 @@ class GroupLauncher(Protocol):
         ...
 
 
+def is_device(asked: str, name: str) -> bool:
+    """Whether a device's name is that of the kind asked for: "A100-80GB:2" and "NVIDIA A100-SXM4-80GB", not "A10"."""
+    wanted = asked.partition(":")[0].rstrip("!+").upper().replace("-", " ").split()
+    words = re.findall(r"[A-Z0-9]+", name.upper())
+    return asked.partition(":")[0].endswith("+") or all(word in words for word in wanted)
+
+
 def launcher_entries() -> dict[str, EntryPoint]:
     """Installed launchers by name, none of them imported yet."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
@@ -153,6 +161,16 @@ def check_options(launcher: Launcher, options: dict[str, Any]) -> None:
         known = ", ".join(launcher.Options.model_fields) or "none"
         path = ".".join(("launch.options", *map(str, first["loc"])))
         raise LauncherError(f"{path}: {first['msg']}; {launcher.name} has the options: {known}") from None
+
+
+def read_handle(run: RunDirectory) -> Handle:
+    """The handle of a run, empty where it was never launched. Where the run lies is no part of what was written: runs
+    folders are moved and copied.
+    """
+    handle = read_or_empty(run.handle)
+    if not isinstance(handle.get("launcher"), str):
+        return {}
+    return handle | {"run_dir": str(run.root.resolve())}
 
 
 def write_handle(run: RunDirectory, handle: Handle) -> None:

@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from pgolf.errors import MachineError, RunFailed, UsageError
 from trainer.recipe.files import RunFiles, read_json, write_json, write_once, write_whole
 
-State = Literal["prepared", "queued", "running", "stopped", "failed", "finished"]
+State = Literal["prepared", "queued", "running", "unfetched", "stopped", "failed", "finished"]
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
 
 
@@ -31,6 +32,12 @@ class RunDirectory:
     def run_id(self) -> str:
         """Folder name of the experiment and of the seed; fixed before anything starts."""
         return f"{self.root.parent.name}/{self.root.name}"
+
+    @property
+    def remote_id(self) -> str:
+        """Its name on other machines: the run id with what tells this directory from every other of that id."""
+        token = self.read_run().get("token")
+        return self.run_id if token is None else f"{self.run_id}-{token}"
 
     @property
     def handle(self) -> Path:
@@ -69,7 +76,7 @@ class RunDirectory:
 
     @property
     def state(self) -> State:
-        """What the files say."""
+        """What the files say. "unfetched" is finished on another machine, its files still there."""
         if self.is_finished:
             return "finished"
         if self.is_alive:
@@ -79,6 +86,8 @@ class RunDirectory:
         said = self.read_state().get("phase")
         if said == "failed":
             return "failed"
+        if said == "finished":
+            return "unfetched"  # elsewhere; result.json is not here
         return "prepared" if said is None else "stopped"
 
     @property
@@ -120,8 +129,11 @@ class RunDirectory:
         """Seconds of each attempt on a rented machine; empty for runs here."""
         if not self.files.attempts.exists():
             return []
-        rows = (json.loads(line) for line in self.files.attempts.read_text(encoding="utf-8").splitlines())
-        return [float(row["seconds"]) for row in rows]
+        found = []
+        for line in self.files.attempts.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # a line that was cut short when its writer was killed
+                found.append(float(json.loads(line)["seconds"]))
+        return found
 
     def create(
         self,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, write_handle
+from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
 from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.endings import describe_end
 
@@ -109,10 +109,8 @@ class SlurmLauncher:
         """The numbers of jobs that have been submitted, in one call that happens whole or not at all."""
         first = jobs[0]
         roots = [str(job.run.root.resolve()) for job in jobs]
-        words = ["--parsable", "--requeue", "--open-mode=append", f"--signal=B:TERM@{WARNING_SECONDS}"]
+        words = ["--parsable", "--open-mode=append", *time_words(first, options_of(first))]
         words += [f"--comment={';'.join(roots)}", *self.resources(first.gpu, first.processes, options_of(first))]
-        if first.limit_seconds is not None and options_of(first).minutes is None:
-            words.append(f"--time={max(1, math.floor(first.limit_seconds / 60))}")
         if len(jobs) == 1:
             words += [f"--job-name={first.run.run_id}", f"--output={first.run.files.log.resolve()}"]
         else:
@@ -129,24 +127,18 @@ class SlurmLauncher:
         words += [] if options.partition is None else [f"--partition={options.partition}"]
         words += [] if options.account is None else [f"--account={options.account}"]
         words += [] if options.memory is None else [f"--mem={options.memory}"]
-        words += [] if options.minutes is None else [f"--time={options.minutes}"]
         return [*words, *options.extra]
 
     def status(self, handle: Handle) -> JobStatus:
         run = RunDirectory(Path(handle["run_dir"]))
-        facts = show_job(handle["job"])
-        state = facts.get("JobState", "")
-        if state in QUEUED:
-            return JobStatus("queued", message=facts.get("Reason", ""))
-        if state in RUNNING or (not state and run.is_alive):
-            return JobStatus("running")
-        if run.is_finished:
-            return JobStatus("ended", 0)
-        code, killer = map(int, facts.get("ExitCode", "1:0").split(":"))
-        if killer:
-            return JobStatus("ended", -killer, f"the trainer was {describe_end(-killer)}; Slurm says {state}")
-        said = str(run.read_state().get("error") or "")
-        return JobStatus("ended", code, said or f"Slurm says {state or 'nothing'}")
+        try:
+            status = status_of(show_job(handle["job"]), run)
+        except LauncherError as error:
+            return JobStatus("unreachable", message=str(error))
+        before = read_handle(run)
+        if before.get("state") != status.state:
+            write_handle(run, before | {"state": status.state})
+        return status
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
         run = RunDirectory(Path(handle["run_dir"]))
@@ -162,10 +154,39 @@ class SlurmLauncher:
         """Nothing; the disk is shared."""
 
     def cancel(self, handle: Handle) -> None:
-        if self.status(handle).state == "queued":
+        """Nothing; the job leaves a checkpoint and ends. Asked a second time, it is killed."""
+        is_first = not handle.get("was_asked_to_stop")
+        write_handle(RunDirectory(Path(handle["run_dir"])), handle | {"was_asked_to_stop": True})
+        if self.status(handle).state == "queued" or not is_first:
             ask("scancel", handle["job"])
         else:
-            ask("scancel", "--batch", "--signal=TERM", handle["job"])  # a checkpoint, and no hurry as scancel alone has
+            ask("scancel", "--batch", "--signal=TERM", handle["job"])  # without the hurry that scancel has
+
+
+def status_of(facts: dict[str, str], run: RunDirectory) -> JobStatus:
+    """What Slurm's words about a job mean."""
+    state = facts.get("JobState", "")
+    if state in QUEUED:
+        return JobStatus("queued", message=facts.get("Reason", ""))
+    if state in RUNNING or (not state and run.is_alive):
+        return JobStatus("running")
+    if run.is_finished:
+        return JobStatus("ended", 0)
+    code, killer = map(int, facts.get("ExitCode", "1:0").split(":"))
+    if killer:
+        return JobStatus("ended", -killer, f"the trainer was {describe_end(-killer)}; Slurm says {state}")
+    said = str(run.read_state().get("error") or "")
+    return JobStatus("ended", code, said or f"Slurm says {state or 'nothing'}")
+
+
+def time_words(job: Job, options: SlurmLauncher.Options) -> list[str]:
+    """How long a job may last, for sbatch. Under a cap it is not requeued, for that would begin its time anew."""
+    limits = [] if options.minutes is None else [60 * options.minutes]
+    limits += [] if job.limit_seconds is None else [max(60, math.floor(job.limit_seconds))]
+    words = ["--requeue" if job.limit_seconds is None else "--no-requeue"]
+    if limits:
+        words.append(f"--time={max(1, min(limits) // 60)}")
+    return [*words, f"--signal=B:TERM@{min([WARNING_SECONDS, *(limit // 3 for limit in limits)])}"]
 
 
 def options_of(job: Job) -> SlurmLauncher.Options:
@@ -184,11 +205,16 @@ def script_of(roots: list[str], processes: int) -> str:
 
 
 def show_job(number: str) -> dict[str, str]:
-    """What scontrol knows of a job or a member of an array; empty when it has forgotten it."""
+    """What scontrol knows of a job or a member of an array; empty when it has forgotten it.
+
+    Raises: LauncherError when the controller does not answer.
+    """
     try:
         lines = ask("scontrol", "--oneliner", "show", "job", number).splitlines()
-    except LauncherError:
-        return {}
+    except LauncherError as error:
+        if "Invalid job id" in str(error):
+            return {}
+        raise
     rows = [dict(word.partition("=")[::2] for word in line.split()) for line in lines]
     wanted = number.partition("_")[2]
     return next((row for row in rows if not wanted or row.get("ArrayTaskId") == wanted), {})

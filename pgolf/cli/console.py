@@ -30,16 +30,17 @@ def say(line: str) -> None:
     progress_console().print(escape(line))
 
 
-def agree_to_pay(usd: float) -> None:
+def agree_to_pay(usd: float | None) -> None:
     """Nothing, if whoever sits here agrees.
 
     Raises: UsageError when nobody does, or nobody can be asked.
     """
     import typer
 
+    words = "cost nobody knows how much" if usd is None else f"cost about ${usd:.2f}"
     if not sys.stdin.isatty():
-        raise UsageError(f"this will cost about ${usd:.2f}, and nobody is here to be asked; --yes agrees")
-    if not typer.confirm(f"This will cost about ${usd:.2f}. Go on?", err=True):
+        raise UsageError(f"this will {words}, and nobody is here to be asked; --yes agrees")
+    if not typer.confirm(f"This will {words}. Go on?", err=True):
         raise UsageError("not agreed to; nothing was started")
 
 

@@ -8,8 +8,8 @@ from pgolf.cli import options
 from pgolf.cli.console import say
 from pgolf.cli.progress import pause, run_display
 from pgolf.errors import LauncherError, RunFailed
-from pgolf.launching import Handle, load_launcher
-from pgolf.rundir import RunDirectory, find_run, follow_file, read_or_empty
+from pgolf.launching import Handle, load_launcher, read_handle
+from pgolf.rundir import RunDirectory, find_run, follow_file
 
 
 def logs(
@@ -19,7 +19,7 @@ def logs(
 ) -> None:
     """Print the log of a run."""
     found = find_run(run, runs_dir)
-    handle = read_or_empty(found.handle)
+    handle = read_handle(found)
     if handle:
         lines = load_launcher(handle["launcher"]).logs(handle, is_followed)
     else:
@@ -35,7 +35,11 @@ def attach(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT
     launcher = load_launcher(handle["launcher"])
     with run_display(is_quiet=False) as display:
         display.start(found)
+        said = ""
         while (status := launcher.status(handle)).state != "ended":
+            if status.state == "unreachable" and status.message != said:
+                said = status.message
+                say(f"{found.run_id}: {said}; it may go on there, asking again. Ctrl-C leaves it alone")
             display.look()
             pause()
         launcher.fetch(handle, found)
@@ -71,7 +75,7 @@ def known_handle(run: RunDirectory) -> Handle:
 
     Raises: LauncherError when it was not.
     """
-    handle = read_or_empty(run.handle)
+    handle = read_handle(run)
     if not handle:
         raise LauncherError(f"{run.run_id} was never launched; `pgolf run` starts it")
     return handle

@@ -43,12 +43,13 @@ def run(
     )
     if parent is None:
         loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
-        dispatches = [(prepare_dispatch(item, manner, runs=1), choose_seed(item.spec, seed)) for item in loaded]
+        chosen_seeds = [(item, choose_seed(item.spec, seed)) for item in loaded]
+        dispatches = [(prepare_dispatch(item, manner, [each], len(loaded)), each) for item, each in chosen_seeds]
     else:
         refuse_with_parent(specs, seed)
         origin = find_run(parent, runs_dir)
         child = load_child(origin, overlays or [], [*(assignments or []), *([f"launch.on={on}"] if on else [])])
-        dispatches = [(prepare_dispatch(child, manner, runs=1, parent=Parent(origin)), origin.seed)]
+        dispatches = [(prepare_dispatch(child, manner, [origin.seed], parent=Parent(origin)), origin.seed)]
     ended, folders = [], []
     for dispatch, chosen in dispatches:
         folder = dispatch.directory(chosen).root

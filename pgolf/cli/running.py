@@ -16,7 +16,8 @@ from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
 from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
 from pgolf.launching import load_launcher
 from pgolf.parents import Parent
-from pgolf.preflight.examine import Preflight, examine
+from pgolf.preflight.cost import is_rented
+from pgolf.preflight.examine import Preflight, examine, priced
 from pgolf.report.groups import group_runs
 from pgolf.report.rows import Group
 from pgolf.report.tables import rich_table
@@ -39,23 +40,32 @@ class Manner:
     is_json: bool
 
 
-def prepare_dispatch(loaded: LoadedSpec, manner: Manner, runs: int, parent: Parent | None = None) -> Dispatch:
-    """The dispatch of a spec that has passed preflight.
+def prepare_dispatch(
+    loaded: LoadedSpec, manner: Manner, seeds: list[int], sharing: int = 1, parent: Parent | None = None
+) -> Dispatch:
+    """The dispatch of a spec that has passed preflight. What is checked, priced and asked for is what will start.
+
+    `sharing` specs divide the spending cap.
 
     Raises: DataError when the data says no, CheckFailed when anything else does.
     """
     launcher = load_launcher(loaded.spec.launch.on)
-    preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=runs, on_progress=say)
-    preflight = with_launcher_findings(preflight, launcher, manner.runs_dir, runs)
+    preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=len(seeds), on_progress=say)
+    settings = (loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent)
+    if preflight.identity is not None:
+        starting = Dispatch(preflight, *settings).to_start(seeds)
+        if not starting:
+            return Dispatch(preflight, *settings)
+        preflight = priced(preflight, len(starting) * sharing)
+    preflight = with_launcher_findings(preflight, launcher, manner.runs_dir, preflight.runs)
     notable = [finding for finding in preflight.findings if finding.severity != "pass"]
     if notable:
         progress_console().print(findings_table(notable))
     refuse_failures(preflight)
-    if (preflight.usd or 0) > ASK_ABOVE_USD and not manner.is_agreed and not manner.is_dry:
-        agree_to_pay(preflight.usd or 0.0)
-    return Dispatch(
-        preflight, loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent, runs
-    )
+    is_costly = is_rented(loaded.spec.launch) if preflight.usd is None else preflight.usd > ASK_ABOVE_USD
+    if is_costly and not manner.is_agreed and not manner.is_dry:
+        agree_to_pay(preflight.usd)
+    return Dispatch(preflight, *settings, runs=preflight.runs)
 
 
 def refuse_failures(preflight: Preflight) -> None:

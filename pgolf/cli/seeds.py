@@ -29,7 +29,7 @@ def seeds(
     )  # fmt: skip
     loaded = options.select_spec(spec, runs_dir, overlays, assignments, on)
     chosen = choose_seeds(loaded.spec, n)
-    dispatch = prepare_dispatch(loaded, manner, runs=n)
+    dispatch = prepare_dispatch(loaded, manner, chosen)
     directories = [dispatch.directory(seed) for seed in chosen]
     if is_dry:
         for directory in directories:

@@ -15,7 +15,7 @@ from rich.table import Table
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, in_time, print_json, say
 from pgolf.errors import LauncherError, UsageError
-from pgolf.launching import Launcher, load_launcher
+from pgolf.launching import Launcher, load_launcher, read_handle
 from pgolf.rundir import RunDirectory, find_runs, read_or_empty
 
 REFRESH_SECONDS = 1.0
@@ -68,7 +68,7 @@ def look(runs_dir: Path, is_offline: bool) -> list[RunDirectory]:
 
 def ask_after(run: RunDirectory) -> str:
     """Why a run could not be asked after, or nothing; what it has said since lies in its directory."""
-    handle = read_or_empty(run.handle)
+    handle = read_handle(run)
     try:
         status = launcher_of(handle["launcher"]).status(handle)
     except LauncherError as error:
@@ -83,15 +83,25 @@ def launcher_of(name: str) -> Launcher:
 
 
 def status_json(run: RunDirectory) -> dict[str, Any]:
-    """A run as its files describe it at this moment."""
-    said = run.read_state()
-    launcher = read_or_empty(run.handle).get("launcher")
-    facts: dict[str, Any] = {
-        "run_id": run.run_id, "run_dir": str(run.root), "launcher": launcher, "state": run.state
-    }  # fmt: skip
+    """A run as its files describe it at this moment. Damaged files are no reason to say nothing of it, or of others."""
+    nothing = dict.fromkeys((*SAID, "eta_seconds", "val_bpb", "launcher"))
+    facts: dict[str, Any] = {"run_id": run.run_id, "run_dir": str(run.root), **nothing}
+    try:
+        return facts | described(run)
+    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+        return facts | {"state": "damaged", "error": f"its files cannot be read: {error!r}"}
+
+
+def described(run: RunDirectory) -> dict[str, Any]:
+    """What the files of a run say."""
+    said, state = run.read_state(), run.state
+    facts: dict[str, Any] = {"launcher": read_handle(run).get("launcher"), "state": state}
     facts |= {key: said.get(key) for key in SAID}
-    facts["eta_seconds"] = remaining_seconds(said) if facts["state"] == "running" else None
-    facts["val_bpb"] = read_or_empty(run.files.result).get("headline", {}).get("val_bpb")
+    for key in ("step", "scored", "total", "progress", "train_loss", "train_bpb", "elapsed_seconds"):
+        if not isinstance(facts[key], int | float | None):
+            raise ValueError(f"{key} is {facts[key]!r}")
+    facts["eta_seconds"] = remaining_seconds(said) if state == "running" else None
+    facts["val_bpb"] = (read_or_empty(run.files.result).get("headline") or {}).get("val_bpb")
     return facts
 
 

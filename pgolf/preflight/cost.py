@@ -34,6 +34,8 @@ class ProviderPrices(BaseModel):
     """Dollars an hour for a physical core."""
     gib_hour: Price = 0.0
     """Dollars an hour for a GiB of memory."""
+    region_times: Annotated[float, Field(ge=1)] = 1.0
+    """What all of it costs at most where launch.options.region is set, in times."""
 
 
 class Prices(BaseModel):
@@ -62,6 +64,11 @@ def read_prices() -> Prices:
     return Prices.model_validate(document)
 
 
+def is_rented(launch: Launch) -> bool:
+    """Whether the launcher is a provider's, whose machines always cost something."""
+    return launch.on in read_prices().providers
+
+
 def usd_an_hour(launch: Launch) -> float | None:
     """Dollars an hour of one run, or None where no price is known. This machine costs nothing."""
     if launch.on == "local":
@@ -70,22 +77,23 @@ def usd_an_hour(launch: Launch) -> float | None:
     if isinstance(stated, int | float):
         return float(stated)
     provider = read_prices().providers.get(launch.on)
-    if provider is None:
-        return 0.0 if launch.on == "ssh" else None
-    cores = launch.options.get("cores")
-    memory = launch.options.get("memory_gib")
-    if launch.gpu is None:
-        gpus = 0.0
-    else:
-        price = provider.gpu_hour.get(launch.gpu.partition(":")[0].rstrip("!"))
-        if price is None:
-            return None
-        gpus = price * launch.devices
-    default_cores = CORES_A_GPU * launch.devices if launch.gpu else launch.processes
-    core_hours = float(cores) if isinstance(cores, int | float) else float(default_cores)
-    return (
-        gpus + core_hours * provider.core_hour + (memory if isinstance(memory, int | float) else 0) * provider.gib_hour
-    )
+    return None if provider is None else provider_usd_an_hour(provider, launch)
+
+
+def provider_usd_an_hour(provider: ProviderPrices, launch: Launch) -> float | None:
+    """What a provider's table comes to, or None where the GPU is not in it."""
+    kind = None if launch.gpu is None else launch.gpu.partition(":")[0].rstrip("!+")
+    if kind is not None and kind not in provider.gpu_hour:
+        return None
+    gpus = 0.0 if kind is None else provider.gpu_hour[kind] * launch.devices
+    cores = number_or(launch.options.get("cores"), CORES_A_GPU * launch.devices if launch.gpu else launch.processes)
+    hourly = gpus + cores * provider.core_hour + number_or(launch.options.get("memory_gib"), 0) * provider.gib_hour
+    return hourly * (provider.region_times if launch.options.get("region") else 1.0)
+
+
+def number_or(value: object, default: float) -> float:
+    """A number of the options, or the launcher's default."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float(default)
 
 
 def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float | None:
@@ -93,7 +101,7 @@ def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float
     hourly, seconds = usd_an_hour(launch), duration.total_seconds
     if not hourly:
         return hourly
-    overhead = OVERHEAD_SECONDS if launch.on in read_prices().providers else 0.0
+    overhead = OVERHEAD_SECONDS if is_rented(launch) else 0.0
     return None if seconds is None else runs * hourly * (seconds + overhead) / 3600
 
 

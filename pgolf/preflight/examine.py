@@ -16,7 +16,7 @@ from pgolf.findings import Finding, failures
 from pgolf.preflight import rules
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.calibrated import calibrated
-from pgolf.preflight.cost import estimate_usd
+from pgolf.preflight.cost import estimate_usd, is_rented, usd_an_hour
 from pgolf.preflight.duration import DurationEstimate, estimate_duration
 from pgolf.preflight.memory import training_memory_bytes
 from pgolf.preflight.size import estimate_model_bytes
@@ -191,14 +191,22 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         validation_tokens=validation_tokens(known),
         step_seconds=step_seconds,
     )
-    usd = estimate_usd(launch, duration, runs)
     is_contest_hardware = (launch.gpu or "").replace("!", "") == "H100:8"
     findings = [
         rules.evaluation_clock(duration, known.ruleset, is_contest_hardware),
-        rules.spend(usd, known.spec.spend.usd),
         *([] if (stop := stop_rule(known.spec, duration, runs_dir)) is None else [stop]),
     ]
-    return replace(known, duration=duration, usd=usd, runs=runs).with_findings(findings)
+    return priced(replace(known, duration=duration).with_findings(findings), runs)
+
+
+def priced(known: Preflight, runs: int) -> Preflight:
+    """With the dollars of so many runs, in place of those of another number."""
+    assert known.duration is not None, "what has no duration has no price"
+    launch, cap = known.spec.launch, known.spec.spend.usd
+    usd = estimate_usd(launch, known.duration, runs)
+    others = [finding for finding in known.findings if finding.rule != "spend"]
+    spend = rules.spend(usd, cap, has_price=usd_an_hour(launch) is not None, is_own=not is_rented(launch))
+    return replace(known, usd=usd, runs=runs, findings=[*others, spend])
 
 
 def validation_tokens(known: Preflight) -> int | None:

@@ -258,10 +258,14 @@ def disk(recipe: Recipe, manifest: Manifest, runs_dir: Path) -> Finding:
     return Finding("pass", "disk", message)
 
 
-def spend(usd: float | None, cap: float | None) -> Finding:
-    """Whether the plan stays under the spending cap."""
+def spend(usd: float | None, cap: float | None, has_price: bool = True, is_own: bool = False) -> Finding:
+    """Whether the plan stays under the spending cap, which needs a price to be kept."""
+    fix = "launch.options.usd_per_hour, or prices.yaml (`pgolf doctor` says where)"
+    if not has_price:
+        message = "no price is known for this launch" + ("" if cap is None else f"; a cap of ${cap:.2f} cannot be kept")
+        return Finding("fail" if cap is not None else "pass" if is_own else "warn", "spend", message, fix)
     if usd is None:
-        return Finding("warn" if cap is None else "fail", "spend", "no price is known for this launcher")
+        return Finding("warn", "spend", "how long it takes is not known, and so not what it costs")
     message = f"${usd:.2f}" + ("" if cap is None else f" of ${cap:.2f}")
     if cap is not None and usd > cap:
         return Finding("fail", "spend", message, "fewer seeds, a smaller budget, or a higher spend.usd")

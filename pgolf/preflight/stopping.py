@@ -32,7 +32,7 @@ def stop_json(stop: Stop, runs_dir: Path) -> dict[str, Any] | None:
 def curve_of(worse_than: WorseThan, runs_dir: Path) -> dict[str, Any]:
     """Tokens and training bits per byte of a run."""
     run = find_run(worse_than.run, runs_dir)
-    curve = [[row["tokens"], row["train_bpb"]] for row in run.read_metrics()]
+    curve = [[row["tokens"], row["train_bpb"]] for row in run.read_metrics() if {"tokens", "train_bpb"} <= {*row}]
     if not curve:
         raise UsageError(f"stop.worse_than.run: {run.run_id} has logged no step")
     return {"run": run.run_id, "by_bpb": worse_than.by_bpb, "curve": curve}
@@ -47,5 +47,10 @@ def stop_rule(spec: ExperimentSpec, duration: DurationEstimate, runs_dir: Path) 
             return Finding("fail", "stop_rule", str(error), "`pgolf status` lists the runs here")
     if spec.stop.slower_than is not None and plan_json(spec, duration) is None:
         message = f"stop.slower_than has no measured plan to compare with ({duration.basis}) and will not act"
-        return Finding("warn", "stop_rule", message, "a finished run of this spec on such a machine, or --calibrate")
+        return Finding(
+            "warn",
+            "stop_rule",
+            message,
+            "finish a run of this spec on such a machine first, with a budget in steps or tokens",
+        )
     return None if spec.stop == Stop() else Finding("pass", "stop_rule", "the run ends itself when its rule says so")

@@ -8,6 +8,7 @@ from typing import Any
 from pgolf.data.references import References, is_well_below, read_references
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
+from pgolf.launching import is_device
 from pgolf.report.statistics import Spread, summarise
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
@@ -101,9 +102,8 @@ class SeedRow:
         asked, devices = self.run.read_run().get("gpu"), (self.result.get("hardware") or {}).get("devices", [])
         if asked is None:
             return []
-        kind, _, number = asked.partition(":")
-        kind = kind.rstrip("!").partition("-")[0]
-        if devices and all(kind in name for name in devices) and len(devices) >= int(number or 1):
+        number = int(asked.partition(":")[2] or 1)
+        if len(devices) >= number and all(is_device(asked, name) for name in devices):
             return []
         message = f"{asked} was asked for, {', '.join(devices) or 'no GPU'} came; its times do not compare"
         return [Finding("warn", "other_device", message)]

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from trainer.recipe.recipe import Recipe
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
-GPU_PATTERN = r"^[A-Za-z0-9-]+!?(:[1-9][0-9]?)?$"
+GPU_PATTERN = r"^[A-Za-z0-9-]+[!+]?(:[1-9][0-9]?)?$"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 

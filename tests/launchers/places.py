@@ -45,8 +45,12 @@ class Place(Protocol):
         """Nothing; the trainer is dead."""
         ...
 
-    def damage_data(self, run: RunDirectory) -> None:
-        """Nothing; a shard is gone where the run reads it."""
+    def trainers(self, run: RunDirectory) -> list[int]:
+        """Processes of the run's trainer."""
+        ...
+
+    def data_folder(self, run: RunDirectory) -> Path:
+        """Where the run reads its shards."""
         ...
 
 
@@ -67,8 +71,11 @@ class LocalPlace:
     def crash(self, run: RunDirectory) -> None:
         os.kill(run.read_state()["pid"], signal.SIGKILL)
 
-    def damage_data(self, run: RunDirectory) -> None:
-        remove_shard(Path(run.read_run()["data_folder"]))
+    def trainers(self, run: RunDirectory) -> list[int]:
+        return trainers_in(str(run.root.resolve()))
+
+    def data_folder(self, run: RunDirectory) -> Path:
+        return Path(run.read_run()["data_folder"])
 
 
 class SshPlace:
@@ -92,7 +99,7 @@ class SshPlace:
 
     def there(self, run: RunDirectory) -> RunDirectory:
         """The run directory on the other side."""
-        return RunDirectory(self.root / "there" / "runs" / run.run_id)
+        return RunDirectory(self.root / "there" / "runs" / run.remote_id)
 
     def interrupt(self, run: RunDirectory) -> None:
         os.kill(json.loads((self.there(run).root / "job.json").read_text())["pid"], signal.SIGTERM)
@@ -100,8 +107,11 @@ class SshPlace:
     def crash(self, run: RunDirectory) -> None:
         os.kill(self.there(run).read_state()["pid"], signal.SIGKILL)
 
-    def damage_data(self, run: RunDirectory) -> None:
-        remove_shard(Path(self.there(run).read_run()["data_folder"]))
+    def trainers(self, run: RunDirectory) -> list[int]:
+        return trainers_in(str(self.there(run).root))
+
+    def data_folder(self, run: RunDirectory) -> Path:
+        return Path(self.there(run).read_run()["data_folder"])
 
 
 class ModalPlace:
@@ -122,15 +132,16 @@ class ModalPlace:
         self.tell("preempt", call=call_id(run), grace="30")
 
     def crash(self, run: RunDirectory) -> None:
-        """Nothing; the trainer is dead. It is found by the folder that it works in."""
-        processes = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-        trainers = [pid for pid in processes if is_trainer_of(pid, run)]
+        trainers = self.trainers(run)
         assert trainers, "no trainer is at work"
         for pid in trainers:
             os.kill(pid, signal.SIGKILL)
 
-    def damage_data(self, run: RunDirectory) -> None:
-        remove_shard(self.root / "volumes" / self.volume("pgolf-data") / run.read_run()["data_sha256"])
+    def trainers(self, run: RunDirectory) -> list[int]:
+        return trainers_in(f"/tmp/pgolf/{run.remote_id}")
+
+    def data_folder(self, run: RunDirectory) -> Path:
+        return self.root / "volumes" / self.volume("pgolf-data") / str(run.read_run()["data_sha256"])
 
     def volume(self, name: str) -> str:
         """The folder behind a Volume."""
@@ -151,13 +162,18 @@ def call_id(run: RunDirectory) -> str:
     return str(json.loads(run.handle.read_text())["call_id"])
 
 
-def is_trainer_of(pid: int, run: RunDirectory) -> bool:
-    """Whether a process is the trainer of a run, wherever its folder is."""
+def trainers_in(folder: str) -> list[int]:
+    """Living trainers whose command names a folder, wherever that is."""
+    processes = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    return [pid for pid in processes if process_start(pid) is not None and is_trainer(pid, folder)]
+
+
+def is_trainer(pid: int, folder: str) -> bool:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
     except OSError:
         return False
-    return "trainer" in words and any(word.endswith(f"/tmp/pgolf/{run.run_id}") for word in words)
+    return "trainer" in words and folder in words and "--score" not in words
 
 
 @contextmanager
@@ -211,8 +227,11 @@ class SlurmPlace:
     def crash(self, run: RunDirectory) -> None:
         os.kill(run.read_state()["pid"], signal.SIGKILL)
 
-    def damage_data(self, run: RunDirectory) -> None:
-        remove_shard(Path(run.read_run()["data_folder"]))
+    def trainers(self, run: RunDirectory) -> list[int]:
+        return trainers_in(str(run.root.resolve()))
+
+    def data_folder(self, run: RunDirectory) -> Path:
+        return Path(run.read_run()["data_folder"])
 
 
 SLURM_CONF = """\
@@ -301,11 +320,6 @@ def wait_for_node(root: Path) -> None:
         said = (root / "daemons.log").read_text()[-2000:]
         assert time.monotonic() < deadline, f"{ended.stdout}{ended.stderr}{said}"
         time.sleep(0.2)
-
-
-def remove_shard(folder: Path) -> None:
-    """Nothing; the first training shard is gone."""
-    next(folder.glob("*_train_*.bin")).unlink()
 
 
 @contextmanager

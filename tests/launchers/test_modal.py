@@ -57,7 +57,7 @@ def test_the_worker_needs_nothing_but_modal_and_the_standard_library(tmp_path: P
         "for name in ('pgolf', 'torch', 'numpy', 'pydantic', 'rich', 'typer', 'yaml'): sys.modules[name] = None\n"
         "import launchers.modal_worker\n"
         "own = sorted(name for name in sys.modules if name.partition('.')[0] in ('launchers', 'trainer'))\n"
-        "assert own == ['launchers', 'launchers.modal_worker'], own\n"
+        "assert own == ['launchers', 'launchers.modal_worker', 'launchers.ssh_agent'], own\n"
     )
     # rich and typer are blocked only where modal itself does not import them.
     program = program.replace("'pydantic', 'rich', 'typer', 'yaml'", "'pydantic', 'yaml'")
@@ -194,6 +194,29 @@ def test_a_time_limit_ends_it_with_a_checkpoint_and_the_reason(desk: Desk, place
     kept = place.root / "volumes" / place.volume("pgolf-runs") / run.run_id / "checkpoints"
     assert max(int(path.stem.partition("-")[2]) for path in kept.glob("step-*.ckpt")) > before
     assert 36 <= sum(run.read_attempts()[1:]) < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL"])
+def test_a_server_that_cannot_say_is_not_taken_for_the_end(desk: Desk, place: ModalPlace, status: str) -> None:
+    run = desk.start(*LONG)
+    desk.wait_for_step(run, 1)
+    place.tell("fail_rpc", name="FunctionGetOutputs", status=status, count="30")
+    (row,) = desk("status", "--json").json["runs"]
+    assert row["state"] in ("queued", "running")
+    place.tell("fail_rpc", name="FunctionGetOutputs", status=status, count="0")
+    ended = desk.run(*LONG)
+    assert ended.code == 0, ended.err
+    assert len(place.state()["calls"]) == 1
+
+
+@pytest.mark.slow
+def test_a_call_that_waits_is_cancelled_before_it_begins(desk: Desk, place: ModalPlace) -> None:
+    run = desk.start(*LONG)
+    assert desk("cancel", run.run_id).code == 0
+    desk.wait_for_end(run)
+    assert run.read_state().get("step", 0) < 300
+    assert not run.is_finished
 
 
 @pytest.mark.slow

@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from launchers.shipping import add_news, known_text, news_of
 from launchers.ssh import SshLauncher, check_devices, check_disk, check_python
 from launchers.ssh_agent import comes_back
-from pgolf.launching import Job
+from pgolf.launching import Job, is_device
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
 from tests.launchers.places import SshPlace, sshd
@@ -73,23 +74,39 @@ def test_options_that_do_not_exist_are_named(desk: Desk) -> None:
 
 
 @pytest.mark.slow
-def test_a_dropped_connection_is_said_and_survived(desk: Desk, place: SshPlace, long_run: RunDirectory) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 10)
+@pytest.mark.parametrize(
+    "broken",
+    [("Port {port}", "Port 1"), ("HostName 127.0.0.1", "HostName nowhere.invalid")],
+    ids=["refused", "no-name"],
+)
+def test_a_dropped_connection_is_said_and_survived(
+    desk: Desk, place: SshPlace, long_run: RunDirectory, broken: tuple[str, str], tmp_path: Path
+) -> None:
     good = place.config.read_text()
-    place.config.write_text(good.replace(f"Port {place.port}", "Port 1"))
-    (row,) = desk("status", "--json").json["runs"]
-    assert row["state"] == "running"
-    attached = subprocess.Popen(
-        [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "place.yaml"],
-        cwd=desk.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    place.config.write_text(good)
-    _, err = attached.communicate(timeout=PATIENCE_SECONDS)
-    assert attached.returncode in (0, 3), err  # 3: preflight came while nothing answered
-    assert desk.run(*LONG).code == 0
+    before, after = broken[0].format(port=place.port), broken[1]
+    errors = tmp_path / "errors"
+    with errors.open("w") as stream:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "place.yaml"],
+            cwd=desk.folder, stdout=subprocess.DEVNULL, stderr=stream,
+        )  # fmt: skip
+        wait_until(lambda: "step 30/300" in errors.read_text())
+        place.config.write_text(good.replace(before, after))
+        wait_until(lambda: "it may go on there, asking again" in errors.read_text())
+        assert desk("status", "--json").json["runs"][0]["state"] == "running"
+        assert watching.poll() is None
+        place.config.write_text(good)
+        assert watching.wait(PATIENCE_SECONDS) == 0, errors.read_text()
+    run = RunDirectory(next(desk.folder.glob("runs/*/seed-*")))
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
     assert not run.read_result()["resumed_from_step"]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_run_ends_when_its_dollars_are_spent(desk: Desk, place: SshPlace) -> None:
@@ -153,6 +170,26 @@ def job(tmp_path: Path, gpu: str | None) -> Job:
         run=RunDirectory(tmp_path), gpu=gpu, processes=2, options={}, is_detached=False,
         data_bytes=10**9, disk_bytes=10**9,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "expected"),
+    [
+        ("H100!:8", "NVIDIA H100 80GB HBM3", True),
+        ("H100", "NVIDIA H200", False),
+        ("H200", "NVIDIA GH200 480GB", False),
+        ("A10", "NVIDIA A100-SXM4-80GB", False),
+        ("L4", "NVIDIA L40S", False),
+        ("A100-80GB:4", "NVIDIA A100-SXM4-80GB", True),
+        ("A100-80GB", "NVIDIA A100-SXM4-40GB", False),
+        ("A100", "NVIDIA A100-SXM4-40GB", True),
+        ("RTX-PRO-6000", "NVIDIA RTX PRO 6000 Blackwell Server Edition", True),
+        ("RTX-PRO-6000", "NVIDIA RTX A6000", False),
+        ("B200+", "NVIDIA B300", True),
+    ],
+)
+def test_which_device_is_which(asked: str, name: str, expected: bool) -> None:
+    assert is_device(asked, name) == expected
 
 
 def test_findings_of_a_machine(tmp_path: Path) -> None:

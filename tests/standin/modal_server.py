@@ -3,7 +3,7 @@
 It speaks the gRPC protocol of the installed `modal` SDK, whose messages come with the SDK, so that an unmodified client
 can be pointed at it. Functions run in real `modal._container_entrypoint` processes, each in a mount namespace with a
 copy-on-write root; Volumes are bind mounts. Images are recorded and not built: the interpreter is --container-python.
-GPUs are recorded and not provided. A write to a Volume is seen at once, where Modal needs commit and reload.
+GPUs are recorded and not provided. Each container has its own view of a Volume until it commits or reloads.
 
     python -m tests.standin.modal_server --state DIR [--container-python PYTHON]     READY on stdout, DIR/env.sh
 
@@ -62,6 +62,46 @@ def log(*a):
     print(f"{time.strftime('%H:%M:%S')}", *a, file=sys.stderr, flush=True)
 
 
+class View:
+    """What one container sees of a Volume: what was there when it began or reloaded, and what it wrote itself."""
+
+    def __init__(self, own: Path, shared: Path):
+        self.own, self.shared = own, shared
+        self.known: dict[str, tuple[int, int]] = {}
+        own.mkdir(parents=True)
+
+    @staticmethod
+    def files(root: Path) -> dict[str, tuple[int, int]]:
+        found = {}
+        for path in root.rglob("*"):
+            try:
+                facts = path.stat()
+            except FileNotFoundError:
+                continue
+            if path.is_file():
+                found[path.relative_to(root).as_posix()] = facts.st_size, facts.st_mtime_ns
+        return found
+
+    def copy(self, source: Path, target: Path, names) -> None:
+        for name in names:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, target / name)
+
+    def commit(self) -> None:
+        now = self.files(self.own)
+        self.copy(self.own, self.shared, [name for name in now if self.known.get(name) != now[name]])
+        for name in self.known.keys() - now.keys():
+            (self.shared / name).unlink(missing_ok=True)
+        self.known = now
+
+    def reload(self) -> None:
+        there = self.files(self.shared)
+        self.copy(self.shared, self.own, [name for name in there if self.files(self.own).get(name) != there[name]])
+        for name in self.known.keys() - there.keys():
+            (self.own / name).unlink(missing_ok=True)
+        self.known = self.files(self.own)
+
+
 class World:
     """All the state, shared by the two gRPC services and the HTTP server."""
 
@@ -72,6 +112,7 @@ class World:
             (self.dir / d).mkdir(parents=True, exist_ok=True)
         self.n = collections.Counter()
         self.rpcs = collections.Counter()
+        self.views: dict[tuple[str, str], View] = {}
         self.fail_rpc: dict[str, list] = {}
         self.apps: dict[str, dict] = {}
         self.deployed: dict[str, str] = {}
@@ -165,8 +206,11 @@ class World:
         for h in self.a.hide:
             sh.append(f"mount -t tmpfs tmpfs {q(str(m) + h)}")
         for v in volume_mounts:
-            src = self.vol_path(v.volume_id, v.sub_path or "")
-            src.mkdir(parents=True, exist_ok=True)
+            shared = self.vol_path(v.volume_id, v.sub_path or "")
+            shared.mkdir(parents=True, exist_ok=True)
+            src = t / "volumes" / v.volume_id
+            self.views[task_id, v.volume_id] = view = View(src, shared)
+            view.reload()
             sh += [f"mkdir -p {q(str(m) + v.mount_path)}", f"mount --bind {q(src)} {q(str(m) + v.mount_path)}"]
             if v.read_only:
                 sh.append(f"mount -o remount,bind,ro {q(str(m) + v.mount_path)}")
@@ -848,10 +892,14 @@ class Control(api_grpc.ModalClientBase):
 
     @rpc
     async def VolumeCommit(self, r):
+        if view := self.w.views.get((self.task_id, r.volume_id)):
+            view.commit()
         return pb.VolumeCommitResponse(skip_reload=False)
 
     @rpc
     async def VolumeReload(self, r):
+        if view := self.w.views.get((self.task_id, r.volume_id)):
+            view.reload()
         return Empty()
 
     @rpc

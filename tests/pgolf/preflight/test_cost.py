@@ -7,6 +7,7 @@ import pytest
 from pgolf.errors import UsageError
 from pgolf.preflight.cost import OVERHEAD_SECONDS, estimate_usd, read_prices, seconds_for, usd_an_hour
 from pgolf.preflight.duration import DurationEstimate
+from pgolf.preflight.rules import spend
 from pgolf.specs.experiment import Launch
 
 TEN_MINUTES_EACH = DurationEstimate(600.0, 600.0, "stated")
@@ -28,9 +29,10 @@ def test_a_group_costs_its_runs_with_scoring_and_overhead() -> None:
         (Launch(), 0.0),
         (Launch(on="elsewhere"), None),
         (Launch(on="modal", gpu="H9000:8"), None),
-        (Launch(on="ssh", options={"host": "box"}), 0.0),
+        (Launch(on="ssh", options={"host": "box"}), None),
         (Launch(on="ssh", options={"host": "pod", "usd_per_hour": 2.5}), 2.5),
         (Launch(on="modal", options={"cores": 2, "memory_gib": 10}), 2 * 0.04716 + 10 * 0.008),
+        (Launch(on="modal", options={"cores": 2, "region": "us-east"}), 1.75 * 2 * 0.04716),
     ],
 )
 def test_hourly_prices(launch: Launch, expected: float | None) -> None:
@@ -61,3 +63,17 @@ def test_own_prices_take_the_place_of_a_providers(tmp_path: Path, monkeypatch: p
             usd_an_hour(Launch(on="modal", gpu="H100:8"))
     finally:
         read_prices.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("usd", "cap", "has_price", "is_own", "expected"),
+    [
+        (5.0, None, True, False, "pass"), (5.0, 6.0, True, False, "pass"), (5.0, 4.0, True, False, "fail"),
+        (None, None, False, True, "pass"), (None, 4.0, False, True, "fail"), (None, None, False, False, "warn"),
+        (None, 4.0, True, False, "warn"),
+    ],
+)  # fmt: skip
+def test_a_cap_needs_a_price(
+    usd: float | None, cap: float | None, has_price: bool, is_own: bool, expected: str
+) -> None:
+    assert spend(usd, cap, has_price, is_own).severity == expected
