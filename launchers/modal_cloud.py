@@ -143,6 +143,8 @@ class ModalLauncher:
                 mirror(run, runs_volume(options))
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
+        if status.state == "unreachable":
+            return status
         if status.state == "ended" and status.message.startswith("call fc-"):
             # Of two commands at the same moment, the other one's call is at work.
             handle["call_id"] = status.message.split()[1]

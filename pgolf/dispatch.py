@@ -102,11 +102,16 @@ class Dispatch:
     def submit(self, runs: list[RunDirectory]) -> list[Handle]:
         """The handle of each run: of the job that is already there when it lives, else of a new one."""
         handles = {run.run_id: read_handle(run) for run in runs}
-        living = {key for key, handle in handles.items() if handle and self.launcher.status(handle).state != "ended"}
-        for run, handle in self.submit_new([run for run in runs if run.run_id not in living]):
+        settled = {key for key, handle in handles.items() if handle and self.needs_no_start(handle)}
+        for run, handle in self.submit_new([run for run in runs if run.run_id not in settled]):
             self.started.append(handle)
             handles[run.run_id] = handle
         return [handles[run.run_id] for run in runs]
+
+    def needs_no_start(self, handle: Handle) -> bool:
+        """Whether a job lives, or has ended so well that its files have only to be brought home."""
+        status = self.launcher.status(handle)
+        return status.state != "ended" or status.exit_code == 0
 
     def submit_new(self, runs: list[RunDirectory]) -> Iterator[tuple[RunDirectory, Handle]]:
         """Runs with the handles of their new jobs, each as soon as it has been submitted."""

@@ -191,7 +191,7 @@ def test_a_time_limit_ends_it_with_a_checkpoint_and_the_reason(desk: Desk, place
     ended = desk("attach", run.run_id)
     assert ended.code == 1
     assert "stopped after 40 s, its limit" in ended.err
-    kept = place.root / "volumes" / place.volume("pgolf-runs") / run.run_id / "checkpoints"
+    kept = place.root / "volumes" / place.volume("pgolf-runs") / run.remote_id / "checkpoints"
     assert max(int(path.stem.partition("-")[2]) for path in kept.glob("step-*.ckpt")) > before
     assert 36 <= sum(run.read_attempts()[1:]) < 60
 
