@@ -198,6 +198,7 @@ class RunGroup:
             "std": spread.std if spread else None,
             "ci95": list(spread.ci95) if spread and spread.ci95 else None,
             "max_total_bytes": self.max_total_bytes,
+            "ruleset": first.get("ruleset"),
             "limit_bytes": first["artifact"]["limit_bytes"] if first else None,
             "over_limit": self.is_over_limit,
             "usd": self.usd,

@@ -94,16 +94,19 @@ class Ruleset(RulesetPart):
 
 @cache
 def load_ruleset(name: str) -> Ruleset:
-    """The ruleset of a name.
+    """The ruleset of a name, or of a YAML file of one's own: a path with a `/` or `.yaml`.
 
-    Raises: SpecError naming those there are.
+    Raises: SpecError naming those there are, or what is wrong with the file.
     """
     folder = Path(__file__).parent
-    file = folder / f"{name}.yaml"
-    if file.parent != folder or not file.is_file():
+    is_own = "/" in name or name.endswith(".yaml")
+    file = Path(name) if is_own else folder / f"{name}.yaml"
+    if not file.is_file() or (not is_own and file.parent != folder):
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise SpecError(f"ruleset {name!r} is unknown; there is {known}")
+        raise SpecError(
+            f"ruleset {name!r} is unknown; there is {known}, or give a YAML file like {folder}/{known}.yaml"
+        )
     try:
         return Ruleset.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
+    except (ValidationError, yaml.YAMLError, OSError) as error:
         raise SpecError(f"{file}: {error}") from error

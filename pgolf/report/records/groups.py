@@ -175,6 +175,7 @@ class RecordGroup:
                 "model_and_train_gpt": largest(row.with_main for row in self.rows),
                 "model_and_all_python": largest(row.with_all_python for row in self.rows),
             },
+            "ruleset": self.rows[0].ruleset.label if self.rows else None,
             "limit_bytes": self.rows[0].ruleset.artifact_limit_bytes if self.rows else None,
             "over_limit": self.is_over_limit,
             "usd": None,
