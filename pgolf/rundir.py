@@ -86,8 +86,8 @@ class RunDirectory:
         said = self.read_state().get("phase")
         if said == "failed":
             return "failed"
-        if said == "finished":
-            return "unfetched"  # elsewhere; result.json is not here
+        if said == "finished" and read_or_empty(self.handle).get("state") == "ended":
+            return "unfetched"
         return "prepared" if said is None else "stopped"
 
     @property

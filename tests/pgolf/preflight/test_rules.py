@@ -150,7 +150,7 @@ def test_a_full_disk_fails_even_where_the_runs_folder_is_not_there_yet(
     [(0.0, None, "pass"), (5.0, 5.0, "pass"), (5.01, 5.0, "fail"), (None, None, "warn"), (None, 5.0, "fail")],
 )
 def test_the_spending_cap_holds(usd: float | None, cap: float | None, severity: str) -> None:
-    assert rules.spend(usd, cap).severity == severity
+    assert rules.spend(usd, cap, has_price=usd is not None).severity == severity
 
 
 def test_failures_are_the_findings_that_say_no() -> None:
