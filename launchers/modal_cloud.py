@@ -5,7 +5,6 @@ run's id. The container ends by itself when the spending cap is used up.
 """
 
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from launchers import modal_storage as storage
 from launchers.examination import checkup_arguments, findings_of
+from launchers.following import FollowedJobs
 from launchers.shipping import add_news, known_text, news_of, present_rule, shard_hashes, take_in
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
-from pgolf.rundir import RunDirectory, follow_file
+from pgolf.rundir import RunDirectory
 from trainer.recipe.endings import describe_end
 
 KINDS = (
@@ -33,7 +33,7 @@ PLANNED_TIMES, BEYOND_PLAN_SECONDS = 3, 1800
 AT_ONCE = 100
 CORES_A_GPU = 4
 TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
-EXAMINATION_SECONDS, PATIENCE_SECONDS = 600, 60.0
+EXAMINATION_SECONDS = 600
 TIMED_OUT, ALREADY_RUNNING, CANCELLED = 124, 75, 130
 
 
@@ -75,7 +75,7 @@ class ModalLauncher:
         """How often a watched run is asked after."""
 
     def __init__(self) -> None:
-        self.looked: dict[str, tuple[float, JobStatus]] = {}
+        self.jobs = FollowedJobs(self.look)
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
@@ -122,21 +122,15 @@ class ModalLauncher:
             living = [call for call in storage.calls_of(runs, run.remote_id) if not has_ended(call)]
             handle |= {"call_id": living[0]} if living else spawn(job, options, runs, data)
         write_handle(run, handle)
-        self.looked.pop(handle["run_dir"], None)
+        self.jobs.forget(handle)
         return handle
 
     def status(self, handle: Handle) -> JobStatus:
-        looked_at, status = self.looked.get(handle["run_dir"], (float("-inf"), JobStatus("queued")))
-        options = self.Options.model_validate(handle["options"])
-        if status.state == "ended" or time.monotonic() - looked_at < options.poll_seconds:
-            return status
-        status = self.look(handle, options)
-        self.looked[handle["run_dir"]] = time.monotonic(), status
-        return status
+        return self.jobs.status(handle)
 
-    def look(self, handle: Handle, options: "ModalLauncher.Options") -> JobStatus:
+    def look(self, handle: Handle) -> JobStatus:
         """The status there and now; what the run had said at its last commit is here."""
-        run = RunDirectory(Path(handle["run_dir"]))
+        run, options = RunDirectory(Path(handle["run_dir"])), self.Options.model_validate(handle["options"])
         try:
             with named_errors():
                 status = status_of(handle["call_id"])
@@ -160,23 +154,7 @@ class ModalLauncher:
         return status
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        run = RunDirectory(Path(handle["run_dir"]))
-        self.status(handle)
-        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
-
-    def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write.
-
-        Raises: Unreachable when Modal has not answered for a while.
-        """
-        answered = time.monotonic()
-        while (status := self.status(handle)).state != "ended":
-            if status.state != "unreachable":
-                answered = time.monotonic()
-            elif time.monotonic() - answered > PATIENCE_SECONDS:
-                raise Unreachable(f"{status.message}; the run may go on there, ask again later")
-            yield True
-        yield False
+        return self.jobs.logs(handle, follow)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
@@ -198,7 +176,7 @@ class ModalLauncher:
             has_begun = handle["call_id"] in storage.calls_of(volume, handle["path"])
             if not storage.ask_to_stop(volume, handle["path"]) or not has_begun:
                 modal.FunctionCall.from_id(handle["call_id"]).cancel(terminate_containers=True)
-        self.looked.pop(handle["run_dir"], None)
+        self.jobs.forget(handle)
 
 
 def check_gpu(gpu: str | None) -> Finding:

@@ -8,7 +8,6 @@ directory here reads like that of a run here.
 import hashlib
 import tarfile
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
@@ -16,16 +15,16 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from launchers.examination import checkup_arguments, findings_of
+from launchers.following import FollowedJobs
 from launchers.shipping import add_news, known_text, present_rule, run_archive, shard_hashes, take_in, trainer_archive
 from launchers.ssh_transport import Machine, RemoteAgent
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, is_device, read_handle, write_handle
-from pgolf.rundir import RunDirectory, follow_file
+from pgolf.rundir import RunDirectory
 from trainer.recipe.endings import describe_end
 
 OLDEST_PYTHON = (3, 11)
-PATIENCE_SECONDS = 60.0
 AT_ONCE = 1000  # the machine has them wait for their turn
 FULL_DISK_BYTES = 10_000_000
 CHECKPOINT_ROOM_BYTES = 5_000_000_000
@@ -70,7 +69,7 @@ class SshLauncher:
         """How long a connection may take to come about."""
 
     def __init__(self) -> None:
-        self.looked: dict[str, tuple[float, JobStatus]] = {}
+        self.jobs = FollowedJobs(self.look)
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
@@ -120,21 +119,15 @@ class SshLauncher:
         )
         handle |= {"pid": started["pid"], "state": "running"}
         write_handle(run, handle)
-        self.looked.pop(handle["run_dir"], None)  # an earlier job of this run may have been seen to end
+        self.jobs.forget(handle)  # an earlier job of this run may have been seen to end
         return handle
 
     def status(self, handle: Handle) -> JobStatus:
-        run_dir, options = handle["run_dir"], self.Options.model_validate(handle["options"])
-        looked_at, status = self.looked.get(run_dir, (float("-inf"), JobStatus("queued")))
-        if status.state == "ended" or time.monotonic() - looked_at < options.poll_seconds:
-            return status
-        status = self.look(handle, options)
-        self.looked[run_dir] = time.monotonic(), status
-        return status
+        return self.jobs.status(handle)
 
-    def look(self, handle: Handle, options: "SshLauncher.Options") -> JobStatus:
+    def look(self, handle: Handle) -> JobStatus:
         """The status there and now; what the run has said since is here."""
-        run = RunDirectory(Path(handle["run_dir"]))
+        run, options = RunDirectory(Path(handle["run_dir"])), self.Options.model_validate(handle["options"])
         followed = (run.files.log, run.files.metrics, run.files.state)
         known = {path.name: known_text(path) for path in followed}
         try:
@@ -151,23 +144,7 @@ class SshLauncher:
         return status
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        run = RunDirectory(Path(handle["run_dir"]))
-        self.status(handle)
-        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
-
-    def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write.
-
-        Raises: Unreachable when the machine has not answered for a while.
-        """
-        answered = time.monotonic()
-        while (status := self.status(handle)).state != "ended":
-            if status.state != "unreachable":
-                answered = time.monotonic()
-            elif time.monotonic() - answered > PATIENCE_SECONDS:
-                raise Unreachable(f"{status.message}; the run may go on there, ask again later")
-            yield True
-        yield False
+        return self.jobs.logs(handle, follow)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
@@ -182,7 +159,7 @@ class SshLauncher:
 
     def cancel(self, handle: Handle) -> None:
         agent_of(self.Options.model_validate(handle["options"])).ask("cancel", run=handle["remote_dir"])
-        self.looked.pop(handle["run_dir"], None)
+        self.jobs.forget(handle)
 
 
 def agent_of(options: SshLauncher.Options) -> RemoteAgent:
