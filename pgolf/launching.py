@@ -8,6 +8,7 @@ finds the job again.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -157,10 +158,17 @@ def check_options(launcher: Launcher, options: dict[str, Any]) -> None:
     try:
         launcher.Options.model_validate(options)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        known = ", ".join(launcher.Options.model_fields) or "none"
+        found = error.errors(include_url=False)
+        first = next(
+            (each for each in found if each["type"] == "extra_forbidden"), found[0]
+        )  # a typo explains the rest
         path = ".".join(("launch.options", *map(str, first["loc"])))
-        raise LauncherError(f"{path}: {first['msg']}; {launcher.name} has the options: {known}") from None
+        near = get_close_matches(str(first["loc"][0]), launcher.Options.model_fields, n=1)
+        is_unknown = first["type"] == "extra_forbidden"
+        guess = f"; did you mean `{near[0]}`?" if near and is_unknown else ""
+        complaint = "is no option" if is_unknown else first["msg"]
+        known = ", ".join(launcher.Options.model_fields) or "none"
+        raise LauncherError(f"{path}: {complaint}{guess}; {launcher.name} has the options: {known}") from None
 
 
 def read_handle(run: RunDirectory) -> Handle:

@@ -14,7 +14,7 @@ from pgolf.cli.progress import Display, pause, run_display
 from pgolf.data.references import describe_references
 from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
 from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
-from pgolf.launching import load_launcher
+from pgolf.launching import check_options, load_launcher
 from pgolf.parents import Parent
 from pgolf.preflight.cost import is_rented
 from pgolf.preflight.examine import Preflight, examine, priced
@@ -50,6 +50,7 @@ def prepare_dispatch(
     Raises: DataError when the data says no, CheckFailed when anything else does.
     """
     launcher = load_launcher(loaded.spec.launch.on)
+    check_options(launcher, loaded.spec.launch.options)
     preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=len(seeds), on_progress=say)
     settings = (loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent)
     if preflight.identity is not None:

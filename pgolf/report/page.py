@@ -56,11 +56,11 @@ def curve_plot(group: Group) -> str:
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return "<p>no metrics were kept</p>"
-    frame = Frame(points)
+    frame, unit = Frame(points), "steps" if group.as_json()["source"] == "record" else "tokens"
     lines = [frame.line(curve, COLOURS[index % len(COLOURS)]) for index, curve in enumerate(curves.values())]
     legend = [frame.legend(index, seed) for index, seed in enumerate(curves)]
     title = f"<title>training loss of {escape(group.name)}, nats a token</title>"
-    return f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'>{title}{frame.axes()}{''.join(lines + legend)}</svg>"
+    return f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'>{title}{frame.axes(unit)}{''.join(lines + legend)}</svg>"
 
 
 class Frame:
@@ -80,8 +80,8 @@ class Frame:
         """Up: nats a token."""
         return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (loss - self.low) / max(self.high - self.low, 1e-9)
 
-    def axes(self) -> str:
-        """Horizontal lines with their losses, and tokens below."""
+    def axes(self, unit: str) -> str:
+        """Horizontal lines with their losses, and below them tokens, or steps of a log that has no tokens."""
         parts = []
         for tick in range(TICKS):
             loss = self.low + (self.high - self.low) * tick / (TICKS - 1)
@@ -92,7 +92,7 @@ class Frame:
             parts.append(f"<text x='4' y='{height + 4:.1f}'>{loss:.2f}</text>")
             parts.append(f"<text x='{self.x(tokens):.1f}' y='{HEIGHT - 20}' text-anchor='middle'>{tokens:,.0f}</text>")
         parts.append(f"<text x='4' y='{MARGIN - 24}'>training loss, nats a token</text>")
-        parts.append(f"<text x='{WIDTH / 2}' y='{HEIGHT - 4}' text-anchor='middle'>tokens</text>")
+        parts.append(f"<text x='{WIDTH / 2}' y='{HEIGHT - 4}' text-anchor='middle'>{unit}</text>")
         return "".join(parts)
 
     def line(self, curve: list[tuple[float, float]], colour: str) -> str:

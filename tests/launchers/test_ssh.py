@@ -69,7 +69,7 @@ def test_options_that_do_not_exist_are_named(desk: Desk) -> None:
     with_option(desk, hots="typo")
     ended = desk.run(*SHORT)
     assert ended.code == 4
-    assert "launch.options.hots" in ended.err
+    assert "launch.options.hots: is no option; did you mean `host`?" in " ".join(ended.err.split())
     assert "identity_file" in ended.err
 
 

@@ -1,5 +1,6 @@
 """Stop rules: by hand, and in a run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,29 @@ def test_a_run_that_lags_behind_the_other_at_the_same_tokens_ends() -> None:
             guard.after_row(int(tokens), bpb + 0.021)
 
 
-def test_a_run_that_keeps_up_goes_on_and_one_lucky_row_changes_nothing() -> None:
+def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]) -> int | None:
+    """After how many rows a run that lies so far above a curve is ended; None where it never is."""
     guard = Guard(rule(CURVE), SilentJournal())
-    for number, (tokens, bpb) in enumerate(CURVE):
-        guard.after_row(int(tokens), bpb + (0.1 if number % AVERAGED_ROWS == 0 else 0.0))
+    for number, (tokens, bpb) in enumerate(curve):
+        try:
+            guard.after_row(int(tokens), bpb + excess(number))
+        except Hopeless:
+            return number + 1
+    return None
+
+
+@pytest.mark.parametrize(("unlucky", "expected"), [(0.19, None), (0.21, AVERAGED_ROWS)])
+def test_ten_rows_are_averaged_so_that_an_unlucky_one_alone_decides_nothing(
+    unlucky: float, expected: int | None
+) -> None:
+    """One row in ten: 0.19 bpb are 0.019 in the mean, of which 0.02 are allowed."""
+    assert rows_until_hopeless(CURVE, lambda number: 0.0 if number % AVERAGED_ROWS else unlucky) == expected
 
 
 def test_where_the_other_run_has_no_curve_nothing_is_compared() -> None:
-    guard = Guard(rule(CURVE), SilentJournal())
-    for step in range(200, 260):
-        guard.after_row(1000 * step, 9.0)
+    beyond = [[tokens + 200_000, bpb] for tokens, bpb in CURVE]
+    assert rows_until_hopeless(beyond, lambda _: 6.0) is None
+    assert rows_until_hopeless(CURVE, lambda _: 6.0) == AVERAGED_ROWS
 
 
 def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDirectory) -> None:
