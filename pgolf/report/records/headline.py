@@ -1,7 +1,7 @@
 """Which of the scores in a log is the one that counts, and whether all seeds have it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgolf.report.records.lines import Score
 from pgolf.report.records.logs import LoggedRun
@@ -62,8 +62,15 @@ def headline_of(run: LoggedRun, label: str | None) -> Score | None:
     """The score of a run under a label, or its last one where there is no common label."""
     found = [score for score in run.scores if score.label == label and score.stage != "prequant"]
     if found:
-        return found[0]
+        return timed(found[0], run)
     own = evaluations(run)
     if own:
-        return own[-1].best
+        return timed(own[-1].best, run)
     return run.scores[-1] if run.scores else None
+
+
+def timed(score: Score, run: LoggedRun) -> Score:
+    """The score with its seconds, which another line about the same evaluation may have."""
+    lines = next((each.scores for each in evaluations(run) if score in each.scores), (score,))
+    seconds = next((line.seconds for line in (score, *lines) if line.seconds is not None), None)
+    return replace(score, seconds=seconds)

@@ -99,6 +99,12 @@ def test_each_dialect_gives_its_numbers(
     }
 
 
+def test_seconds_may_stand_on_another_line_of_the_same_evaluation(tmp_path: Path) -> None:
+    """The baseline's exact line has none; the line with four decimals before it has."""
+    (group,) = record_groups(write(tmp_path, "baseline", {1: 1.21, 2: 1.22}), RULES)
+    assert [row.evaluate_seconds for row in group.rows] == [1.401, 1.401]
+
+
 def test_encodings_compression_and_terminal_escapes_change_nothing(tmp_path: Path) -> None:
     text = log_of("baseline", 42, 1.2)
     (tmp_path / "a.log").write_bytes(text.encode("utf-16"))
