@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["pass", "warn", "fail"]
+Severity = Literal["pass", "warn", "fail", "unknown"]
+"""`unknown`: what there is to look at does not show it."""
 
 
 @dataclass(frozen=True, slots=True)

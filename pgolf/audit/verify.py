@@ -8,10 +8,7 @@ chose to run with --run-code can do what the user can.
 """
 
 import hashlib
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from math import isclose
@@ -21,6 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pgolf.audit.alone import run_alone
 from pgolf.bundle.build import PROGRAM, Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
 from pgolf.bundle.submission import SUBMISSION
@@ -35,12 +33,6 @@ from trainer.recipe.local import local_codes
 # Scores of one artifact on two machines differ by the rounding of their kernels; public claims are rounded.
 SCORE_TOLERANCE, ROUNDED, EXACT = 1e-6, 5e-5, 1e-12
 SCORING_HOURS = 6
-OFFLINE = """
-import socket
-def refused(*_, **__):
-    raise OSError("verify scores without a network")
-socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refused
-"""
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 Seed = Annotated[str, Field(pattern=r"^\d{1,19}$")]
@@ -199,7 +191,8 @@ def rescored(model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, alone: P
     if not model.is_file() or hashlib.sha256(model.read_bytes()).hexdigest() != claim.model_sha256:
         return Finding("fail", "score", f"seed {seed}: {model.name} is not the artifact of the claims")
     out = alone / f"seed-{seed}"
-    ended = run_alone(alone, ["--data", "data", "--out", out.name, "--model", str(model.resolve()), "--seed", seed])
+    arguments = ["--data", "data", "--out", out.name, "--model", str(model.resolve()), "--seed", seed]
+    ended = run_alone([PROGRAM, *arguments, "--device", "cpu"], alone, SCORING_HOURS * 3600)
     if ended is None:
         return Finding("fail", "score", f"seed {seed}: not scored within {SCORING_HOURS} hours")
     if ended.returncode:
@@ -216,22 +209,6 @@ def rescored(model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, alone: P
 
 
 UNCLAIMED = ("val_bpb", "val_loss", "seconds")
-
-
-def run_alone(alone: Path, arguments: list[str]) -> "subprocess.CompletedProcess[str] | None":
-    """The program on the CPU, from its own folder; None if it takes too long."""
-    blocker = alone / "offline"
-    blocker.mkdir(exist_ok=True)
-    (blocker / "sitecustomize.py").write_text(OFFLINE)
-    command = [sys.executable, "-P", PROGRAM, *arguments, "--device", "cpu"]
-    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(blocker)}
-    try:
-        return subprocess.run(
-            command, cwd=alone, env=environment, capture_output=True, text=True, check=False,
-            timeout=SCORING_HOURS * 3600,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return None
 
 
 def check_validation(data: Path, manifest: Manifest) -> None:

@@ -29,6 +29,7 @@ COMMANDS = {
     "bundle": CommandEntry("bundle", "bundle", "Write trainer and recipe as one file, train_gpt.py."),
     "submission": CommandEntry("submission", "submission", "Write a records folder from finished runs."),
     "verify": CommandEntry("submission", "verify", "Check a submission folder: claims, bytes and score."),
+    "audit": CommandEntry("audit", "audit", "Check a submission folder, a run or a spec against the rules."),
     "report": CommandEntry("report", "report", "Show every seed, mean, deviation, interval and verdict."),
     "status": CommandEntry("status", "status", "Show where every run here stands: step, ETA, bpb."),
     "logs": CommandEntry("jobs", "logs", "Print the log of a run."),

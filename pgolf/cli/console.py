@@ -11,7 +11,7 @@ from rich.table import Table
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 
-STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
 
 
 def answer_console() -> Console:

@@ -87,6 +87,11 @@ class Ruleset(RulesetPart):
     baselines: dict[str, BaselineRow]
 
     @property
+    def best_accepted_bpb(self) -> float | None:
+        """The lowest score among the published results that stood."""
+        return min((row.val_bpb for row in self.baselines.values()), default=None)
+
+    @property
     def label(self) -> str:
         """Name and version, as they stand in results and identities."""
         return f"{self.name}-{self.version}"

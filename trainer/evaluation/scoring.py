@@ -28,12 +28,13 @@ def score_stream(
     world: World,
     begin: int,
     on_progress: Progress,
+    make_scorer: "Callable[..., WindowScorer] | None" = None,
 ) -> None:
     """Nothing; the ledger holds the score of every target. `begin` is the token that begins a document; `on_progress`
     hears how many scores there are. A protocol that learns changes the model.
     """
     model.eval()
-    scorer = WindowScorer(model, ledger, recipe.temperature, world, on_progress)
+    scorer = (make_scorer or WindowScorer)(model, ledger, recipe.temperature, world, on_progress)
     match recipe:
         case ScoreFirstTtt():
             from trainer.evaluation.score_first_ttt import score_and_learn

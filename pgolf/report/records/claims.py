@@ -26,6 +26,8 @@ class Claims:
     bpb_of: dict[int, float] = field(default_factory=dict)
     bytes_of: dict[int, int] = field(default_factory=dict)
     bytes_total: int | None = None
+    seconds_of: dict[int, float] = field(default_factory=dict)
+    """Of evaluation."""
     hardware: str = ""
     track: str = ""
     name: str = ""
@@ -133,6 +135,8 @@ def take_per_seed(found: Claims, results: dict[str, Any]) -> None:
             found.seeds.append(seed)
         if (bpb := number_of(facts.get("val_bpb"))) is not None:
             found.bpb_of[seed] = bpb
+        if (seconds := number_of(facts.get("eval_time_s", facts.get("ttt_eval_time_s")))) is not None:
+            found.seconds_of[seed] = seconds
         sizes = (integer_of(facts.get(name)) for name in ("bytes", *TOTALS))
         if (size := next((size for size in sizes if size is not None), None)) is not None:
             found.bytes_of[seed] = size

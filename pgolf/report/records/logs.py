@@ -27,6 +27,7 @@ class LoggedRun:
     gpus: set[str] = field(default_factory=set)
     wallclock_limit: float | None = None
     validation_tokens: int | None = None
+    train_shards: int | None = None
     settings: dict[str, str] = field(default_factory=dict)
     step: int | None = None
     train_seconds: float | None = None
@@ -179,6 +180,8 @@ def note_setting(run: LoggedRun, line: str, number: int) -> None:
         run.wallclock_limit = float(found[1])
     if found := say.TOKENS.search(line):
         run.validation_tokens = say.integer(found[1])
+    if found := say.TRAIN_SHARDS.search(line):
+        run.train_shards = int(found[1])
     if found := say.GPU.search(line):
         run.gpus.add(found[1].strip())
     if (found := say.SETTING.match(line)) and not PRIVATE.search(found[1]):

@@ -1,0 +1,32 @@
+"""The rules that audits answer: what each asks, how grave it is, who said so, and what would settle it."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+Gravity = Literal["fatal", "major", "minor"]
+
+
+class Rule(BaseModel):
+    """One rule of a contest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    gravity: Gravity
+    authority: Literal["organizer", "community", "measured"]
+    sources: tuple[str, ...]
+    """Threads of openai/parameter-golf, or its README."""
+    asks: str
+    """What holds where the rule is kept."""
+    settles: str
+    """What would answer it where the evidence at hand does not."""
+
+
+@cache
+def load_catalogue() -> dict[str, Rule]:
+    """The rules by their ids, in the order in which they are shown."""
+    document = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {name: Rule.model_validate(rule) for name, rule in document.items()}

@@ -1,0 +1,276 @@
+"""A program as functions that call each other, and which of them a run reaches."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pgolf.audit.code.settings import UNKNOWN, Settings
+from pgolf.audit.code.source import SourceFile
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Loop = ast.For | ast.While | ast.AsyncFor
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Whether a run comes by a place."""
+
+    state: Literal["on", "off", "dead"]
+    why: str = ""
+    """The condition that is false by default."""
+
+    def __str__(self) -> str:
+        match self.state:
+            case "on":
+                return "reached"
+            case "off":
+                return f"not reached while `{self.why}` is false"
+            case _:
+                return "never called"
+
+
+@dataclass(eq=False, slots=True)
+class Scope:
+    """A function, or a module's top level."""
+
+    name: str
+    node: Function | ast.Module
+    file: SourceFile
+    owner: str | None = None
+    """The class it is a method of."""
+
+    @property
+    def body(self) -> list[ast.stmt]:
+        return self.node.body
+
+    @property
+    def parameters(self) -> list[str]:
+        """Names of its parameters, without self."""
+        if isinstance(self.node, ast.Module):
+            return []
+        arguments = self.node.args
+        names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+        return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+    def own_nodes(self) -> Iterator[ast.AST]:
+        """Its nodes without those of functions inside it, in the order of the text."""
+        stack: list[ast.AST] = list(reversed(self.body))
+        while stack:
+            node = stack.pop()
+            yield node
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                stack.extend(reversed(list(ast.iter_child_nodes(node))))
+
+
+@dataclass(slots=True)
+class Program:
+    """All files of a folder that its main file comes to, read as one."""
+
+    files: list[SourceFile]
+    settings: Settings
+    scopes: list[Scope] = field(default_factory=list)
+    by_name: dict[str, list[Scope]] = field(default_factory=lambda: defaultdict(list))
+    classes: dict[str, list[Scope]] = field(default_factory=lambda: defaultdict(list))
+    on: set[int] = field(default_factory=set)
+    """ids of statements that a run reaches by default."""
+    off: dict[int, str] = field(default_factory=dict)
+    """ids of statements behind a condition that is false by default."""
+    parents: dict[int, ast.AST] = field(default_factory=dict)
+    scope_at: dict[int, Scope] = field(default_factory=dict)
+    """Scopes by the id of their node."""
+    calls: dict[str, list[ast.Call]] = field(default_factory=lambda: defaultdict(list))
+    """Calls by the last name of what is called."""
+
+    def __post_init__(self) -> None:
+        for file in self.files:
+            self.scopes.append(Scope("", file.tree, file))
+            self.collect(file.tree, file, None)
+        self.scope_at = {id(scope.node): scope for scope in self.scopes}
+        for file in self.files:
+            for node in ast.walk(file.tree):
+                self.parents.update((id(child), node) for child in ast.iter_child_nodes(node))
+                if isinstance(node, ast.Call):
+                    self.calls[call_name(node)].append(node)
+        self.follow()
+
+    def collect(self, node: ast.AST, file: SourceFile, owner: str | None) -> None:
+        """Nothing; functions below a node are known by their names."""
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, Function):
+                scope = Scope(child.name, child, file, owner)
+                self.scopes.append(scope)
+                self.by_name[child.name].append(scope)
+                if owner is not None:
+                    self.classes[owner].append(scope)
+                self.collect(child, file, None)
+            else:
+                self.collect(child, file, child.name if isinstance(child, ast.ClassDef) else owner)
+
+    def called(self, node: ast.Call) -> list[Scope]:
+        """The functions that a call may mean: by name, whatever the object."""
+        name = call_name(node)
+        return self.by_name.get(name, []) if name not in self.classes else self.classes[name]
+
+    def follow(self) -> None:
+        """Nothing; what a run reaches is known, and what it would reach behind each closed door."""
+        roots = [scope for scope in self.scopes if isinstance(scope.node, ast.Module) and self.is_loaded(scope.file)]
+        Walk(self, self.on, self.off).run(roots)
+        nodes = {id(node): node for scope in self.scopes for node in scope.own_nodes()}
+        doors = dict(self.off)
+        while doors:
+            door, why = doors.popitem()
+            reached: set[int] = set()
+            further: dict[int, str] = {}
+            walk = Walk(self, reached, further, skipped=(self.on | self.off.keys()) - {door})
+            walk.child(nodes[door])
+            walk.run([])
+            new = {each: reason for each, reason in further.items() if each not in self.off and each not in self.on}
+            doors |= new
+            self.off |= new
+            self.off |= {each: why for each in reached if each not in self.off}
+
+    def is_loaded(self, file: SourceFile) -> bool:
+        """Whether a file is run, or imported by one that is."""
+        if file.is_main:
+            return True
+        return any(imports(other.tree, file.module) for other in self.files if other is not file)
+
+    def reach(self, node: ast.AST) -> Reach:
+        """Whether a run comes by a node."""
+        inside: ast.AST | None = node
+        while inside is not None:
+            if id(inside) in self.on:
+                return Reach("on")
+            if id(inside) in self.off:
+                return Reach("off", self.off[id(inside)])
+            if isinstance(inside, ast.stmt) and not isinstance(inside, Function | ast.ClassDef):
+                break
+            inside = self.parents.get(id(inside))
+        return Reach("dead")
+
+    def enclosing(self, node: ast.AST) -> Iterator[ast.AST]:
+        """What a node stands in, innermost first, up to its function."""
+        inside = self.parents.get(id(node))
+        while inside is not None and not isinstance(inside, Function | ast.Module):
+            yield inside
+            inside = self.parents.get(id(inside))
+
+    def scope_of(self, node: ast.AST) -> Scope:
+        """The function, or the top level, that a node stands in."""
+        inside = self.parents[id(node)]
+        while id(inside) not in self.scope_at:
+            inside = self.parents[id(inside)]
+        return self.scope_at[id(inside)]
+
+    def calls_of(self, scope: Scope) -> list[ast.Call]:
+        """Where a function may be called."""
+        if isinstance(scope.node, ast.Module):
+            return []
+        name = scope.owner if scope.owner is not None and scope.name == "__init__" else scope.name
+        return self.calls.get(name, [])
+
+
+@dataclass(slots=True)
+class Walk:
+    """A walk along all that runs, from some statements on."""
+
+    program: Program
+    on: set[int]
+    off: dict[int, str]
+    skipped: set[int] = field(default_factory=set)
+    todo: list[Scope] = field(default_factory=list)
+    visited: set[int] = field(default_factory=set)
+
+    def run(self, scopes: list[Scope]) -> None:
+        """Nothing; everything that some scopes lead to is walked."""
+        self.todo += scopes
+        while self.todo:
+            scope = self.todo.pop()
+            if id(scope) not in self.visited:
+                self.visited.add(id(scope))
+                self.statements(scope.body)
+
+    def statements(self, body: list[ast.stmt]) -> None:
+        """Nothing; statements are walked until one that always leaves."""
+        closed = ""
+        for statement in body:
+            if closed:
+                self.off.setdefault(id(statement), closed)
+                continue
+            self.statement(statement)
+            if isinstance(statement, ast.Return | ast.Raise):
+                closed = "after a return"
+            elif isinstance(statement, ast.If) and self.always_leaves(statement):
+                closed = f"not ({ast.unparse(statement.test)})"
+
+    def always_leaves(self, statement: ast.If) -> bool:
+        """Whether an if without else is true by default and ends in a return."""
+        value = self.program.settings.value(statement.test)
+        return value is not UNKNOWN and bool(value) and isinstance(statement.body[-1], ast.Return | ast.Raise)
+
+    def statement(self, statement: ast.stmt) -> None:
+        """Nothing; a statement and what is in it are walked, doors that are closed by default left out."""
+        if id(statement) in self.skipped:
+            return
+        self.on.add(id(statement))
+        match statement:
+            case ast.If():
+                self.expression(statement.test)
+                value = self.program.settings.value(statement.test)
+                test = ast.unparse(statement.test)[:80]
+                self.branch(statement.body, value is UNKNOWN or bool(value), test)
+                self.branch(statement.orelse, value is UNKNOWN or not value, f"not ({test})")
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                for decorator in statement.decorator_list:
+                    self.expression(decorator)
+            case _:
+                for child in ast.iter_child_nodes(statement):
+                    self.child(child)
+
+    def child(self, child: ast.AST) -> None:
+        if isinstance(child, ast.stmt):
+            self.statement(child)
+        elif isinstance(child, ast.ExceptHandler | ast.match_case):
+            for inner in ast.iter_child_nodes(child):
+                self.child(inner)
+        else:
+            self.expression(child)
+
+    def branch(self, body: list[ast.stmt], is_open: bool, why: str) -> None:
+        if is_open:
+            self.statements(body)
+            return
+        for statement in body:
+            self.off.setdefault(id(statement), why)
+
+    def expression(self, node: ast.AST) -> None:
+        """Nothing; functions that an expression names may run."""
+        for part in ast.walk(node):
+            if isinstance(part, ast.Call):
+                self.todo += self.program.called(part)
+            if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
+                self.todo += [s for s in self.program.by_name.get(part.id, []) if s.owner is None]
+                self.todo += self.program.classes.get(part.id, []) if part.id in self.program.classes else []
+            elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Load):
+                self.todo += self.program.by_name.get(part.attr, [])
+
+
+def call_name(node: ast.Call) -> str:
+    """The last name of what is called."""
+    if isinstance(node.func, ast.Name):
+        return node.func.id
+    return node.func.attr if isinstance(node.func, ast.Attribute) else ""
+
+
+def imports(tree: ast.Module, module: str) -> bool:
+    """Whether a file imports a module of its folder."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(alias.name.split(".")[-1] == module for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (
+            (node.module or "").split(".")[-1] == module or any(alias.name == module for alias in node.names)
+        ):
+            return True
+    return False

@@ -1,0 +1,213 @@
+"""What a script's switches are by default: environment variables read in it, and what logs and README set them to."""
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+
+class Unknown:
+    """The value of what cannot be computed from the text."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown()
+ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,60}")
+RUN_COMMAND = re.compile(r"(?:^|[\s`])([A-Z][A-Z0-9_]{2,60})=([\w.+-]{1,40})(?=[\s`\\]|$)")
+CASTS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str, "bool": bool}
+COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Is: operator.is_,
+    ast.IsNot: operator.is_not,
+    ast.In: lambda one, other: one in other,
+    ast.NotIn: lambda one, other: one not in other,
+}
+
+
+class Settings:
+    """Values of names and attributes that are set once, from constants or the environment."""
+
+    def __init__(self, trees: list[ast.Module], environment: Mapping[str, str], logged: Mapping[str, str]) -> None:
+        self.environment, self.logged = dict(environment), logged
+        self.assigned: dict[str, list[ast.expr | None]] = {"__name__": [ast.Constant("__main__")]}
+        self.depth = 0
+        for tree in trees:
+            for node in ast.walk(tree):
+                self.take(node)
+
+    def take(self, node: ast.AST) -> None:
+        """Nothing; what a node assigns is noted, with None for what is not plain."""
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    self.assign(target, value)
+            case ast.AnnAssign(target=target, value=value):
+                self.assign(target, value)
+            case ast.AugAssign(target=target) | ast.NamedExpr(target=target):
+                self.assign(target, None)
+            case ast.For(target=target) | ast.comprehension(target=target):
+                self.assign(target, None)
+            case ast.withitem(optional_vars=ast.expr() as target):
+                self.assign(target, None)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                arguments = node.args
+                for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+                    self.assigned.setdefault(each.arg, []).append(None)
+            case ast.Call():
+                self.take_parser_default(node)
+                self.take_variable(node)
+
+    def take_parser_default(self, node: ast.Call) -> None:
+        """Nothing; defaults of argparse are values of attributes."""
+        if not (isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument" and node.args):
+            return
+        flag = node.args[-1]
+        default = next((each.value for each in node.keywords if each.arg == "default"), None)
+        action = next((each.value for each in node.keywords if each.arg == "action"), None)
+        if isinstance(action, ast.Constant) and action.value == "store_true":
+            default = ast.Constant(False)
+        if isinstance(flag, ast.Constant) and isinstance(flag.value, str):
+            self.assigned.setdefault(flag.value.lstrip("-").replace("-", "_"), []).append(default)
+
+    def take_variable(self, node: ast.Call) -> None:
+        """Nothing; a variable that the script sets for itself is known."""
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault" and len(node.args) == 2:
+            name, value = node.args
+            if (
+                isinstance(name, ast.Constant)
+                and isinstance(value, ast.Constant)
+                and "environ" in ast.unparse(node.func)
+            ):
+                self.environment.setdefault(str(name.value), str(value.value))
+
+    def assign(self, target: ast.expr, value: ast.expr | None) -> None:
+        if isinstance(target, ast.Name):
+            self.assigned.setdefault(target.id, []).append(value)
+        elif isinstance(target, ast.Attribute):
+            self.assigned.setdefault(target.attr, []).append(value)
+        elif isinstance(target, ast.Subscript) and "environ" in ast.unparse(target.value):
+            if isinstance(target.slice, ast.Constant) and isinstance(value, ast.Constant):
+                self.environment[str(target.slice.value)] = str(value.value)
+        elif isinstance(target, ast.Tuple | ast.List):
+            for each in target.elts:
+                self.assign(each, None)
+
+    def value(self, node: ast.expr) -> Any:
+        """What an expression is by default, or UNKNOWN."""
+        self.depth += 1
+        try:
+            return UNKNOWN if self.depth > 40 else self.compute(node)
+        except (ValueError, TypeError, KeyError, ZeroDivisionError, OverflowError):
+            return UNKNOWN
+        finally:
+            self.depth -= 1
+
+    def compute(self, node: ast.expr) -> Any:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                return self.named(name)
+            case ast.UnaryOp(op=ast.Not()):
+                inner = self.value(node.operand)
+                return UNKNOWN if inner is UNKNOWN else not inner
+            case ast.UnaryOp(op=ast.USub()):
+                inner = self.value(node.operand)
+                return UNKNOWN if inner is UNKNOWN else -inner
+            case ast.BinOp(op=ast.Add()):
+                left, right = self.value(node.left), self.value(node.right)
+                return UNKNOWN if left is UNKNOWN or right is UNKNOWN else left + right
+            case ast.BoolOp():
+                return self.together(isinstance(node.op, ast.And), [self.value(each) for each in node.values])
+            case ast.Compare():
+                return self.compare(node)
+            case ast.Tuple() | ast.List() | ast.Set():
+                values = [self.value(each) for each in node.elts]
+                return UNKNOWN if any(value is UNKNOWN for value in values) else values
+            case ast.Call() | ast.Subscript():
+                return self.read(node)
+            case ast.IfExp():
+                test = self.value(node.test)
+                return UNKNOWN if test is UNKNOWN else self.value(node.body if test else node.orelse)
+        return UNKNOWN
+
+    def named(self, name: str) -> Any:
+        """The value of a name that everybody sets alike."""
+        if name in self.logged:
+            return literal(self.logged[name])
+        found = self.assigned.get(name, [])
+        if not found or any(value is None for value in found):
+            return UNKNOWN
+        values = [self.value(value) for value in found if value is not None and not is_itself(value, name)]
+        return values[0] if values and all(value is not UNKNOWN and value == values[0] for value in values) else UNKNOWN
+
+    def together(self, is_and: bool, values: list[Any]) -> Any:
+        """and, or over values of which some are not known."""
+        known = [bool(value) for value in values if value is not UNKNOWN]
+        if (not is_and) in known:
+            return not is_and
+        return UNKNOWN if len(known) < len(values) else is_and
+
+    def compare(self, node: ast.Compare) -> Any:
+        left, right = self.value(node.left), self.value(node.comparators[0])
+        if left is UNKNOWN or right is UNKNOWN or len(node.ops) > 1:
+            return UNKNOWN
+        return COMPARISONS[type(node.ops[0])](left, right)
+
+    def read(self, node: ast.Call | ast.Subscript) -> Any:
+        """The value of a cast, or of a variable of the environment."""
+        if isinstance(node, ast.Subscript):
+            name = node.slice.value if isinstance(node.slice, ast.Constant) else None
+            return self.environment.get(str(name), UNKNOWN) if "environ" in ast.unparse(node.value)[:40] else UNKNOWN
+        if isinstance(node.func, ast.Name) and node.func.id in CASTS and len(node.args) == 1:
+            inner = self.value(node.args[0])
+            return UNKNOWN if inner is UNKNOWN else CASTS[node.func.id](inner)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("lower", "strip") and not node.args:
+            inner = self.value(node.func.value)
+            return inner.lower().strip() if isinstance(inner, str) else UNKNOWN
+        return self.variable(node)
+
+    def variable(self, node: ast.Call) -> Any:
+        """A variable of the environment, read by os.environ.get, getenv, or a helper of the script's own."""
+        if not node.args or not isinstance(node.args[0], ast.Constant) or not isinstance(node.args[0].value, str):
+            return UNKNOWN
+        name = node.args[0].value
+        if not ENVIRONMENT_NAME.fullmatch(name):
+            return UNKNOWN
+        default = (
+            node.args[1] if len(node.args) > 1 else next((k.value for k in node.keywords if k.arg == "default"), None)
+        )
+        value = UNKNOWN if default is None else self.value(default)
+        if name in self.environment:
+            return literal(self.environment[name]) if isinstance(value, int | float) else self.environment[name]
+        if default is None and "environ" in ast.unparse(node.func):
+            return None
+        return value
+
+
+def literal(text: str) -> Any:
+    """A number, truth value or None in a text; else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return text
+
+
+def is_itself(value: ast.expr, name: str) -> bool:
+    """Whether an assignment hands a value on under its own name: `x=x`, `self.x = args.x`."""
+    return (isinstance(value, ast.Name) and value.id == name) or (
+        isinstance(value, ast.Attribute) and value.attr == name
+    )
+
+
+def commanded(readme: str) -> dict[str, str]:
+    """Variables that the commands in a README set."""
+    return {found[1]: found[2] for found in RUN_COMMAND.finditer(readme)}

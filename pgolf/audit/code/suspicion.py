@@ -1,0 +1,25 @@
+"""Suspicion: a line of a program that a reviewer should read, and why."""
+
+import ast
+from dataclasses import dataclass
+
+from pgolf.audit.code.program import Program, Reach, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A pattern that breaks a rule if the line does what it looks like."""
+
+    rule: str
+    message: str
+    place: str
+    reach: Reach
+    is_mild: bool = False
+    """Whether reviewers are of two minds about the pattern."""
+
+
+def suspect(
+    program: Program, scope: Scope, node: ast.AST, rule: str, message: str, *, is_mild: bool = False
+) -> Suspicion:
+    """A suspicion about a node of a function."""
+    return Suspicion(rule, message, scope.file.place(node), program.reach(node), is_mild)

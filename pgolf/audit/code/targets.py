@@ -1,0 +1,114 @@
+"""Which names of a function hold the tokens that are to be predicted."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from pgolf.audit.code.flow import names_in
+from pgolf.audit.code.program import Scope, call_name
+
+TARGET = re.compile(
+    r"(^|_)(tgt|tgts|target|targets|label|labels|gold|answer|actual|next_tok(en)?s?|nxt|true_tok(en)?s?|y|ys|yb|y_?np|want|truth)"
+    r"(_|$|\d|np)"
+)
+PROBABILITY = re.compile(r"(^|_)(p|q|prob|probs|lp|logp)(_|$|\d)|prob|ngram_p|p_ng|p_nn|p_lm")
+MODULES = ("np", "torch", "F", "numpy")
+
+
+def target_names(scope: Scope) -> set[str]:
+    """Names that hold the tokens to be predicted: by their name, or cut one token later than the inputs."""
+    found = {name for name in scope.parameters if TARGET.search(name)}
+    for _ in range(3):
+        for target, value in assignments(scope):
+            is_derived = bool(carried(value) & found) and not is_computed(value)
+            found |= {name for name in names_in(target) if TARGET.search(name) or is_shifted(value) or is_derived}
+        for node in scope.own_nodes():
+            if (
+                isinstance(node, ast.For | ast.comprehension)
+                and isinstance(node.target, ast.Name)
+                and carried(node.iter) & found
+            ):
+                found.add(node.target.id)
+    return found
+
+
+def assignments(scope: Scope) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Targets with their values; of two tuples part by part."""
+    for node in scope.own_nodes():
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            value = node.value  # type: ignore[attr-defined]
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+                yield from zip(target.elts, value.elts, strict=True)
+            else:
+                yield target, value
+
+
+def later_places(scope: Scope) -> set[str]:
+    """Names of positions that begin one later than the inputs: `range(start + 1, ...)`, and parts of them."""
+    found: set[str] = set()
+    for target, value in assignments(scope):
+        is_part = isinstance(value, ast.Subscript) and bool(names_in(value.value) & found)
+        if begins_later(value) or is_part:
+            found |= names_in(target)
+    for node in scope.own_nodes():
+        if isinstance(node, ast.For | ast.comprehension) and begins_later(node.iter):
+            found |= names_in(node.target)
+    return found
+
+
+def begins_later(node: ast.expr) -> bool:
+    """Whether an expression holds `range(start + 1, ...)` or `arange(start + 1, ...)`."""
+    return any(
+        isinstance(part, ast.Call)
+        and call_name(part) in ("range", "arange")
+        and len(part.args) > 1
+        and is_one_more(part.args[0])
+        for part in ast.walk(node)
+    )
+
+
+def reads_target(node: ast.AST, targets: set[str], places: set[str]) -> bool:
+    """Whether a node holds the target: by name, or read at a later place."""
+    return bool(names_in(node) & targets) or any(
+        isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Name) and part.slice.id in places
+        for part in ast.walk(node)
+    )
+
+
+def carried(node: ast.expr) -> set[str]:
+    """Names whose tokens an expression hands on: casts, slices and copies of them."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return {name}
+        case ast.Subscript():
+            return carried(node.value)
+        case ast.Call(func=ast.Attribute(value=holder, attr=method), args=arguments) if not PROBABILITY.search(method):
+            is_module = isinstance(holder, ast.Name) and holder.id in MODULES
+            return carried(arguments[0]) if is_module and arguments else set() if is_module else carried(holder)
+        case ast.Call(args=[only]):
+            return carried(only)
+    return set()
+
+
+def is_shifted(node: ast.expr) -> bool:
+    """Whether an expression is `tokens[start + 1 : ...]` or `x[..., 1:]`."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Subscript):
+            slices = part.slice.elts if isinstance(part.slice, ast.Tuple) else [part.slice]
+            if any(
+                isinstance(each, ast.Slice) and each.lower is not None and is_one_more(each.lower) for each in slices
+            ):
+                return True
+    return False
+
+
+def is_one_more(node: ast.expr) -> bool:
+    """Whether an expression is 1, or something plus 1."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return any(isinstance(side, ast.Constant) and side.value == 1 for side in (node.left, node.right))
+    return isinstance(node, ast.Constant) and node.value == 1
+
+
+def is_computed(node: ast.expr) -> bool:
+    """Whether an expression computes with what it holds."""
+    return any(isinstance(part, ast.BinOp) for part in ast.walk(node))

@@ -1,0 +1,62 @@
+"""The audit of a public submission folder: its numbers, its files and its code. Nothing of it is executed."""
+
+from pathlib import Path
+
+from pgolf.audit.facts import Facts, facts_of_group
+from pgolf.audit.gates.clock import clock_verdicts
+from pgolf.audit.gates.data import data_verdicts
+from pgolf.audit.gates.metric import metric_verdicts
+from pgolf.audit.gates.seeds import form_verdicts, seed_verdicts
+from pgolf.audit.gates.size import size_verdicts
+from pgolf.audit.static import code_verdicts
+from pgolf.audit.verdicts import Verdict, in_order
+from pgolf.report.records.groups import record_groups
+from pgolf.rulesets.ruleset import Ruleset
+
+UNSEEN = ("C1-CAUSAL", "C1-SELF", "C3-SCORE-FIRST", "C4-SINGLE-PASS", "NO-PREQUANT-TTT", "SLOT", "NGRAM-TARGET-KEY", "NGRAM-TARGET-GATE",
+          "LOSSLESS")  # fmt: skip
+"""Rules about what a program does, of which numbers show nothing."""
+
+
+def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -> list[Verdict]:
+    """Every rule's verdict on a submission folder, of its group with the most seeds."""
+    group = record_groups(folder, ruleset)[0]
+    facts = facts_of_group(group)
+    present = {path.name for path in folder.iterdir()} | set(facts.committed)
+    verdicts = [*number_verdicts(facts, ruleset), *form_verdicts(facts, present)]
+    if is_code_read:
+        logged = group.rows[0].run.settings if group.rows else {}
+        verdicts += code_verdicts(folder, logged)
+    return in_order(merged(verdicts))
+
+
+def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:
+    """What numbers alone say. Of rules that they cannot answer, that they cannot."""
+    verdicts = [
+        *metric_verdicts(facts, ruleset),
+        *size_verdicts(facts, ruleset),
+        *clock_verdicts(facts, ruleset),
+        *data_verdicts(facts, ruleset),
+        *seed_verdicts(facts),
+    ]
+    named = {verdict.rule for verdict in verdicts}
+    words = "numbers of logs and claims do not show what the program does"
+    unseen = [Verdict("unknown", rule, words, None, "numbers") for rule in UNSEEN if rule not in named]
+    return [*verdicts, *unseen]
+
+
+def merged(verdicts: list[Verdict]) -> list[Verdict]:
+    """One verdict a rule and a basis, where numbers that know nothing give way to what code or files show."""
+    better = {
+        verdict.rule
+        for verdict in verdicts
+        if verdict.severity in ("fail", "warn") or verdict.basis in ("executed", "construction")
+    }
+    kept: list[Verdict] = []
+    for verdict in verdicts:
+        is_silent = verdict.severity == "unknown" and verdict.basis == "numbers" and verdict.rule in better
+        is_empty = verdict.basis == "code" and verdict.severity == "pass"
+        has_other = any(other.rule == verdict.rule and other.basis != "code" for other in verdicts)
+        if not is_silent and not (is_empty and has_other):
+            kept.append(verdict)
+    return kept

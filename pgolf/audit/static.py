@@ -1,0 +1,72 @@
+"""What a folder's code looks like, as verdicts: hypotheses with the line to read, never proof."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pgolf.audit.catalogue import load_catalogue
+from pgolf.audit.code.reading import CHECKED
+from pgolf.audit.confined import read_confined
+from pgolf.audit.verdicts import Verdict, settled
+
+
+def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
+    """A verdict for every rule that has a signature; where there is no code, none."""
+    if not any(folder.rglob("*.py")):
+        return []
+    found = read_confined(folder, logged)
+    if isinstance(found, str):
+        return [settled("RUNS-IN-FOLDER", "unknown", found, "code")]
+    verdicts = [*broken_files(found), *suspicious(found)]
+    verdicts += clean(found, {verdict.rule for verdict in verdicts})
+    return verdicts
+
+
+def broken_files(found: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Files that are no Python, or hide too much."""
+    for name, why in found["broken"].items():
+        if "unpacks to" in why:
+            yield settled("SELF-CONTAINED", "unknown", f"{name} {why}; it was not read", "code", name)
+        else:
+            words = f"{name} does not compile here ({why}); records must on Python 3.10 to 3.12"
+            yield settled("RUNS-IN-FOLDER", "warn", words, "code", name)
+    for name in found["opaque"]:
+        words = f"{name} runs what could not be unpacked without running it; what it does is not known"
+        yield settled("SELF-CONTAINED", "unknown", words, "code", name)
+
+
+def suspicious(found: Mapping[str, Any]) -> Iterator[Verdict]:
+    """One verdict a rule: what a run comes by first, then what it does not by default."""
+    by_rule: dict[str, list[Mapping[str, Any]]] = {}
+    for each in found["suspicions"]:
+        by_rule.setdefault(each["rule"], []).append(each)
+    for rule, all_of in by_rule.items():
+        for state in ("on", "off", "dead"):
+            if of_state := [each for each in all_of if each["state"] == state]:
+                yield suspected(rule, of_state)
+                break
+
+
+def suspected(rule: str, found: list[Mapping[str, Any]]) -> Verdict:
+    """The verdict of a rule from places of one reach."""
+    places = tuple(each["place"] for each in found)
+    words = found[0]["message"] + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+    if all(each["mild"] for each in found):
+        words += "; reviewers are of two minds about it"
+    match found[0]["state"]:
+        case "on":
+            return settled(rule, "warn", f"{words} ({places[0]})", "code", *places)
+        case "off":
+            words = f"{words} ({places[0]}), but only if `{found[0]['why']}`, which is false by default"
+            return settled(rule, "unknown", words, "code", *places)
+        case _:
+            return settled(rule, "pass", f"{words} ({places[0]}), but nothing calls it", "code", *places)
+
+
+def clean(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
+    """What no signature matched. That is no proof of innocence, and is not called one."""
+    if not found["files"] or found["broken"] or found["opaque"]:
+        return
+    for rule in load_catalogue():
+        if rule in CHECKED and rule not in named:
+            yield settled(rule, "pass", "no known signature in the code, which proves nothing", "code")

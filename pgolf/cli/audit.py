@@ -1,0 +1,194 @@
+"""`pgolf audit`: is it what it says it is? Gates over a submission folder, a run, or a spec."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pgolf.cli import options
+from pgolf.cli.console import answer_console, findings_table, print_json, printable, say
+from pgolf.errors import CheckFailed, UsageError
+from pgolf.findings import Finding, failures
+from pgolf.rulesets.ruleset import Ruleset, load_ruleset
+from pgolf.rundir import RunDirectory, find_run
+
+if TYPE_CHECKING:
+    from pgolf.audit.cases import Confusion
+    from pgolf.audit.verdicts import Verdict
+
+
+def audit(
+    subject: Annotated[
+        str | None, typer.Argument(metavar="[FOLDER|RUN|SPEC]", help="A submission folder, a finished run, or a spec.")
+    ] = None,
+    adapter: Annotated[
+        Path | None,
+        typer.Option("--adapter", help="Run this file's score() and distributions() on tampered tokens. Needs --data."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Shards for the adapter's tokens.")] = None,
+    is_metadata_only: Annotated[
+        bool, typer.Option("--metadata-only", help="Numbers of logs and claims alone: read no code, run nothing.")
+    ] = False,
+    cases: Annotated[
+        Path | None, typer.Option("--cases", help="Labelled cases, one JSON object a line: print a confusion table.")
+    ] = None,
+    code: Annotated[
+        Path | None, typer.Option("--code", help="With --cases: a folder with each case's folder of code.")
+    ] = None,
+    rules: Annotated[str, typer.Option("--ruleset", help="The contest whose rules apply.")] = "parameter_golf",
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_json: options.Json = False,
+) -> None:
+    """Check every rule that a program can look at. Exit code 3 if one is broken for certain.
+
+    What rests on code alone is a hypothesis with the line to read; what cannot be seen is unknown. Nothing of a folder
+    is executed unless --adapter names it.
+    """
+    ruleset = load_ruleset(rules)
+    if cases is not None:
+        print_confusion(cases, code, ruleset, is_json)
+        return
+    if subject is None:
+        raise UsageError("nothing to audit; name a submission folder, a run or a spec, or give --cases")
+    kind, verdicts = verdicts_on(subject, ruleset, runs_dir, is_metadata_only)
+    if adapter is not None:
+        verdicts = with_probes(verdicts, adapter, data)
+    if is_json:
+        print_json(audit_json(subject, kind, verdicts, ruleset))
+    else:
+        show(subject, kind, verdicts)
+    if failed := [verdict.rule for verdict in failures(verdicts)]:
+        raise CheckFailed(f"audit says no: {', '.join(dict.fromkeys(failed))}")
+
+
+def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only: bool) -> "tuple[str, list[Verdict]]":
+    """What the subject is, and what an audit of such a thing says.
+
+    Raises: UsageError where it is none, SpecError for a spec that is wrong.
+    """
+    path = Path(subject)
+    if (path / "run.json").is_file() or (not path.exists() and is_run_named(subject, runs_dir)):
+        from pgolf.audit.runs import audit_run
+
+        run = find_run(subject, runs_dir)
+        say(f"auditing {run.run_id}; its protocol is probed on tampered text")
+        return "run", audit_run(finished(run), ruleset, is_executed=not is_metadata_only)
+    if path.is_dir():
+        from pgolf.audit.folder import audit_folder
+
+        return "record", audit_folder(path, ruleset, is_code_read=not is_metadata_only)
+    from pgolf.audit.specs import audit_spec
+    from pgolf.preflight.examine import examine
+
+    spec = options.select_spec(subject, runs_dir, None, None).spec
+    return "spec", audit_spec(examine(spec, runs_dir=runs_dir, on_progress=say))
+
+
+def is_run_named(reference: str, runs_dir: Path) -> bool:
+    """Whether one run goes by this name."""
+    try:
+        find_run(reference, runs_dir)
+    except UsageError:
+        return False
+    return True
+
+
+def finished(run: RunDirectory) -> RunDirectory:
+    """The run, if it has a result.
+
+    Raises: UsageError.
+    """
+    if not run.is_finished:
+        raise UsageError(f"{run.run_id} is {run.state}; only a finished run can be audited")
+    return run
+
+
+def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path | None) -> "list[Verdict]":
+    """The verdicts, those that an adapter's answers settle in place of those that could not know.
+
+    Raises: UsageError without data to probe with.
+    """
+    from pgolf.audit.probes import adapter_of, probe_tokens, probed, questions_about
+    from pgolf.audit.verdicts import in_order
+
+    if data is None:
+        raise UsageError("--adapter needs --data: a folder of shards whose validation text is tampered with")
+    tokens, begin = probe_tokens(data)
+    found = probed(questions_about(tokens, begin, []), adapter_of(adapter))
+    settled = {verdict.rule for verdict in found}
+    others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
+    return in_order([*others, *found])
+
+
+def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Ruleset) -> dict[str, Any]:
+    """The object of --json."""
+    from pgolf.audit.verdicts import overall
+
+    return {
+        "subject": subject,
+        "kind": kind,
+        "ruleset": ruleset.label,
+        "verdict": overall(verdicts),
+        "findings": [verdict.as_json() for verdict in verdicts],
+    }
+
+
+def show(subject: str, kind: str, verdicts: "list[Verdict]") -> None:
+    """Nothing; the verdicts as a table, what cannot be known gathered by its reason."""
+    gathered: dict[str, list[str]] = {}
+    shown: list[Finding] = []
+    for verdict in verdicts:
+        if verdict.severity == "unknown":
+            gathered.setdefault(verdict.message, []).append(verdict.rule)
+        else:
+            shown.append(Finding(verdict.severity, f"{verdict.rule} ({verdict.basis})", verdict.message, verdict.fix))
+    console = answer_console()
+    console.print(findings_table(shown))
+    for reason, of_reason in gathered.items():
+        console.print(f"[dim]unknown[/dim]  {', '.join(of_reason)}: ", end="")
+        console.print(printable(reason), markup=False)
+    counts = {word: sum(v.severity == word for v in verdicts) for word in ("fail", "warn", "unknown", "pass")}
+    words = ", ".join(f"{count} {word}" for word, count in counts.items())
+    console.print(printable(f"{subject} ({kind}): {words}"), markup=False)
+
+
+def print_confusion(cases: Path, code: Path | None, ruleset: Ruleset, is_json: bool) -> None:
+    """Nothing; what reviewers ruled beside what an audit says: from numbers, and apart from it from code."""
+    from pgolf.audit.cases import confusion, false_alarms, from_code, from_numbers, read_cases
+
+    labelled = read_cases(cases)
+    numbers = list(from_numbers((case for case in labelled if case.document.get("metadata")), ruleset))
+    static = [] if code is None else list(from_code(labelled, code))
+    parts = {"metadata": numbers, "code": static}
+    alarms = false_alarms(numbers)
+    if is_json:
+        tables = {name: {rule: row.as_json() for rule, row in confusion(part).items()} for name, part in parts.items()}
+        alarm_rows = [{"case": case, "rule": v.rule, "message": v.message} for case, v in alarms]
+        print_json({"cases": len(labelled), **tables, "false_alarms": alarm_rows})
+        return
+    for name, part in parts.items():
+        say(f"from {name}: {len(part)} of {len(labelled)} cases have what it takes")
+        if part:
+            print_table(name, confusion(part))
+    for case, verdict in alarms:
+        say(f"accepted, yet {verdict.rule} says no: {case}: {verdict.message}")
+
+
+def print_table(name: str, table: "dict[str, Confusion]") -> None:
+    """Nothing; one row a rule, and their sum."""
+    from rich.table import Table
+
+    from pgolf.audit.cases import COLUMNS
+
+    shown = Table(title=f"from {name}", box=None, header_style="bold", title_justify="left")
+    shown.add_column("rule")
+    for ruling in ("guilty", "innocent", "unruled"):
+        for column in COLUMNS:
+            shown.add_column(f"{ruling[:8]}\n{column}", justify="right")
+    sums = [0] * 12
+    for rule, row in table.items():
+        cells = [row.as_json()[ruling][column] for ruling in ("guilty", "innocent", "unruled") for column in COLUMNS]
+        sums = [total + cell for total, cell in zip(sums, cells, strict=True)]
+        shown.add_row(rule, *(str(cell) if cell else "" for cell in cells))
+    shown.add_row("all", *map(str, sums), style="bold")
+    answer_console().print(shown)

@@ -1,0 +1,92 @@
+"""`python -P -m trainer.probe MODEL FOLDER`: a packed model's scores of some token streams, with whole distributions.
+
+For audits: the same protocol that scored the headline, asked what it makes of streams that somebody has tampered with.
+FOLDER holds questions.npz and gets answers.npz; both are described in docs/audit.md.
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainer.codec.container import ModelCard, decode_artifact
+from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.scoring import WindowScorer, score_stream
+from trainer.evaluation.windows import Window
+from trainer.model.gpt import GptModel
+from trainer.recipe.files import ANSWERS, QUESTIONS
+from trainer.runtime.device import choose_device
+from trainer.runtime.world import World
+
+
+def probe_main() -> int:
+    """0, with answers.npz in the folder."""
+    parser = argparse.ArgumentParser(prog="trainer.probe")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    card, weights = decode_artifact(arguments.model)
+    world = World(choose_device("cpu"))
+    with np.load(arguments.folder / QUESTIONS) as questions:
+        streams, asked, begin = questions["streams"], questions["asked"], int(questions["begin"])
+    nats, rows = [], []
+    for number, tokens in enumerate(streams):
+        positions = [int(position) for stream, position in asked if stream == number]
+        scores, distributions = probe_stream(card, weights, tokens, positions, begin, world)
+        nats.append(scores)
+        rows += distributions
+    answers = {"nats": np.stack(nats), "log_probabilities": np.stack(rows)}
+    np.savez(arguments.folder / ANSWERS, **answers)  # type: ignore[arg-type]
+    return 0
+
+
+def probe_stream(
+    card: ModelCard,
+    weights: dict[str, Tensor],
+    tokens: NDArray[np.uint16],
+    positions: list[int],
+    begin: int,
+    world: World,
+) -> tuple[NDArray[np.float32], list[NDArray[np.float64]]]:
+    """Scores of all targets of a stream, and the log probabilities of the whole vocabulary at some of its positions.
+
+    Shapes: nats (T - 1,), each distribution (V,), in float64.
+    """
+    model = GptModel(card.model, card.vocabulary_size)
+    model.load_state_dict(weights)
+    model.to(world.device)
+    ledger = ScoreLedger(tokens)
+    heard: dict[int, Tensor] = {}
+    score_stream(model, ledger, card.evaluation, world, begin, lambda _: None, partial(ListeningScorer, heard))
+    temperature = card.evaluation.temperature
+    logits_PV = [heard[position - 1].double() / temperature for position in positions]
+    return ledger.nats, [torch.log_softmax(logits_V, 0).numpy() for logits_V in logits_PV]
+
+
+class ListeningScorer(WindowScorer):
+    """Scores, and keeps the logits that each target was scored by."""
+
+    def __init__(self, heard: dict[int, Tensor], *settings: Any) -> None:
+        super().__init__(*settings)
+        self.heard = heard
+
+    def nats(self, batch: list[Window]) -> NDArray[np.float32]:
+        def listen(_: object, __: object, logits_BTV: Tensor) -> None:
+            for logits_TV, window in zip(logits_BTV, batch, strict=True):
+                self.heard.update(enumerate(logits_TV[: window.kept].float().cpu(), start=window.first_target))
+
+        handle = self.model.register_forward_hook(listen)
+        try:
+            return super().nats(batch)
+        finally:
+            handle.remove()
+
+
+if __name__ == "__main__":
+    sys.exit(probe_main())
