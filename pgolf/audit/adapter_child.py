@@ -1,8 +1,8 @@
 """`python -P adapter_child.py ADAPTER FOLDER`: a stranger's scoring functions, asked about some token streams.
 
-The adapter is a Python file with two functions. `score(tokens)` gives the nats of every token but the first, by the whole
-protocol behind the headline, adaptation included. `distributions(tokens, positions)` gives, for each of some positions,
-the log probabilities of the whole vocabulary that the token there is scored by, within the same stream.
+The adapter is a Python file with two functions. `score(tokens)` gives the nats of every token but the first, by the
+whole protocol behind the headline, adaptation included. `distributions(tokens, positions)` gives, for each of some
+positions, the log probabilities of the whole vocabulary that the token there is scored by, within the same stream.
 """
 
 import importlib.util
@@ -43,9 +43,8 @@ def main() -> None:
         if positions:
             found = np.asarray(adapter.distributions(tokens.copy(), positions), dtype=np.float64)
             if found.ndim != 2 or len(found) != len(positions):
-                sys.exit(
-                    f"distributions gives shape {found.shape} for {len(positions)} positions; expected (positions, vocabulary)"
-                )
+                words = f"distributions gives shape {found.shape} for {len(positions)} positions"
+                sys.exit(f"{words}; expected (positions, vocabulary)")
             rows.append(found)
     np.savez(folder / "answers.npz", nats=np.stack(nats), log_probabilities=np.concatenate(rows))
 

@@ -23,7 +23,7 @@ SHOWN_BY: dict[str, tuple[str, ...]] = {
     "NGRAM-TARGET-KEY": ("C2-NORMALISED",),
 }
 """Rules that are seen broken by another rule's numbers."""
-COLUMNS = ("fail", "warn", "unknown", "pass")
+COLUMNS: tuple[Severity, ...] = ("fail", "warn", "unknown", "pass")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from pgolf.audit.verdicts import Verdict, in_order
 from pgolf.report.records.groups import record_groups
 from pgolf.rulesets.ruleset import Ruleset
 
-UNSEEN = ("C1-CAUSAL", "C1-SELF", "C3-SCORE-FIRST", "C4-SINGLE-PASS", "NO-PREQUANT-TTT", "SLOT", "NGRAM-TARGET-KEY", "NGRAM-TARGET-GATE",
-          "LOSSLESS")  # fmt: skip
+UNSEEN = (
+    "C1-CAUSAL", "C1-SELF", "C3-SCORE-FIRST", "C4-SINGLE-PASS", "NO-PREQUANT-TTT", "SLOT", "NGRAM-TARGET-KEY",
+    "NGRAM-TARGET-GATE", "LOSSLESS",
+)  # fmt: skip
 """Rules about what a program does, of which numbers show nothing."""
 
 
@@ -47,14 +49,10 @@ def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:
 
 def merged(verdicts: list[Verdict]) -> list[Verdict]:
     """One verdict a rule and a basis, where numbers that know nothing give way to what code or files show."""
-    better = {
-        verdict.rule
-        for verdict in verdicts
-        if verdict.severity in ("fail", "warn") or verdict.basis in ("executed", "construction")
-    }
+    is_better = {v.rule for v in verdicts if v.severity in ("fail", "warn") or v.basis in ("executed", "construction")}
     kept: list[Verdict] = []
     for verdict in verdicts:
-        is_silent = verdict.severity == "unknown" and verdict.basis == "numbers" and verdict.rule in better
+        is_silent = verdict.severity == "unknown" and verdict.basis == "numbers" and verdict.rule in is_better
         is_empty = verdict.basis == "code" and verdict.severity == "pass"
         has_other = any(other.rule == verdict.rule and other.basis != "code" for other in verdicts)
         if not is_silent and not (is_empty and has_other):

@@ -48,7 +48,7 @@ class Questions:
 
     @property
     def asked(self) -> list[tuple[int, int]]:
-        """Stream and position of every distribution: of the base at all flips, then of each flipped stream at its own."""
+        """Stream and position of every distribution: the base at all flips, then each flipped stream at its own."""
         of_base = [(0, place) for place in self.flips]
         return of_base + [(2 + len(self.cuts) + number, place) for number, place in enumerate(self.flips)]
 
@@ -162,7 +162,7 @@ def target(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
         if abs(score - read) > SAME_SCORE * max(1.0, abs(read)):
             words = f"token {place} is scored {score:.4f} nats where its distribution says {read:.4f}"
             return settled("C1-SELF", "fail", words, "executed", f"token {place}")
-    words = f"{len(questions.flips)} tokens changed: each distribution is the same, bit for bit, and scores are read from it"
+    words = f"{len(questions.flips)} tokens changed: each distribution is the same, bit for bit, and is what scores"
     return settled("C1-SELF", "pass", words, "executed", f"tokens {questions.flips}")
 
 

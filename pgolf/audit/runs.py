@@ -133,7 +133,8 @@ def ledger_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdi
     total, text = float(nats.sum(dtype=np.float64)), int(counts.sum(dtype=np.int64))
     bpb, implied = total / log(2) / text, len(nats) * headline["val_loss"] / log(2) / headline["val_bpb"]
     is_same = abs(bpb - headline["val_bpb"]) <= SAME * bpb and abs(implied - text) <= SAME * text
-    words = f"{len(nats):,} targets of {total:,.1f} nats over {text:,} bytes are {bpb:.9f} bpb, {headline['val_bpb']:.9f} is claimed"
+    words = f"{len(nats):,} targets of {total:,.1f} nats over {text:,} bytes are {bpb:.9f} bpb"
+    words += f", {headline['val_bpb']:.9f} is claimed"
     yield settled("BPB-IDENTITY", "pass" if is_same else "fail", words, "files", "ledger.npz")
 
 

@@ -1,4 +1,4 @@
-"""The audit of a spec, before anything runs: what preflight finds, by the rules' names, and what the trainer cannot do."""
+"""The audit of a spec, before anything runs: what preflight finds, by the rules' names, and how the trainer is made."""
 
 from collections.abc import Iterator
 

@@ -61,7 +61,7 @@ def judged(program: Program, flow: Flow, site: Site) -> Iterator[Suspicion]:
             yield suspect(program, again.scope, again.node, "C4-SINGLE-PASS", words)
             return
     if guilty:
-        yield accused(program, flow, site, min(guilty, key=lambda path: rank(program, path)))
+        yield accused(program, site, min(guilty, key=lambda path: rank(program, path)))
 
 
 def rank(program: Program, path: list[Site]) -> int:
@@ -155,7 +155,7 @@ def keeps_score(node: ast.AST) -> bool:
 
 def is_result(node: ast.AST, scope: Scope) -> bool:
     """Whether a detached sum is what a function returns in the end."""
-    if not isinstance(node, ast.AugAssign) or "detach" not in ast.unparse(node.value):
+    if not isinstance(node, ast.AugAssign) or not re.search(r"detach|item\(\)", ast.unparse(node.value)):
         return False
     kept = names_in(node.target)
     return any(isinstance(each, ast.Return) and names_in(each) & kept for each in scope.own_nodes())
@@ -183,7 +183,7 @@ def is_scorer(program: Program, scope: Scope) -> bool:
     return False
 
 
-def accused(program: Program, flow: Flow, site: Site, path: list[Site]) -> Suspicion:
+def accused(program: Program, site: Site, path: list[Site]) -> Suspicion:
     """The rule that a way of learning without scoring first looks like."""
     names = " ".join(each.scope.name for each in path).lower()
     through = " from ".join(each.scope.name for each in path if each.scope.name)
@@ -231,7 +231,7 @@ def is_packing(node: ast.Call) -> bool:
 
 
 def fresh_tensors(program: Program, site: Site) -> set[str]:
-    """Tensors that are made near a learning place and handed to its optimizer: additions, not the model's own weights."""
+    """Tensors that are made near a learning place and handed to its optimizer: additions, not the model's weights."""
     scopes = [site.inner]
     if not isinstance(site.inner.node, ast.Module):
         scopes.append(program.scope_of(site.inner.node))
@@ -288,18 +288,24 @@ def closed_form_additions(program: Program) -> Iterator[Suspicion]:
         for node in scope.own_nodes():
             if isinstance(node, ast.Assign):
                 names = {name for target in node.targets for name in names_in(target)}
-                if any(
-                    isinstance(part, ast.Call) and call_name(part) in ("zeros", "zeros_like", "new_zeros")
-                    for part in ast.walk(node.value)
-                ):
-                    if any(isinstance(each, Loop) for each in program.enclosing(node)):
-                        made |= names
+                if is_zeros(node.value) and any(isinstance(each, Loop) for each in program.enclosing(node)):
+                    made |= names
                 elif names_in(node.value) & derived:
                     derived |= names
-            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id in made:
-                if names_in(node.value) & (derived - made) and "softmax" in ast.unparse(node.value):
-                    words = f"{node.target.id} moves towards the targets that it is then added for"
-                    yield suspect(program, scope, node, "SLOT", words)
+            elif (
+                isinstance(node, ast.AugAssign)
+                and names_in(node.target) & made
+                and names_in(node.value) & (derived - made)
+                and "softmax" in ast.unparse(node.value)
+            ):
+                words = f"{ast.unparse(node.target)} moves towards the targets that it is then added for"
+                yield suspect(program, scope, node, "SLOT", words)
+
+
+def is_zeros(node: ast.expr) -> bool:
+    """Whether an expression makes a tensor of zeros."""
+    calls = (part for part in ast.walk(node) if isinstance(part, ast.Call))
+    return any(call_name(call) in ("zeros", "zeros_like", "new_zeros") for call in calls)
 
 
 def is_context_only(site: Site) -> bool:

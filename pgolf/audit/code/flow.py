@@ -6,12 +6,15 @@ This follows names, not values. It is meant to say which lines to read.
 import ast
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from pgolf.audit.code.program import Program, Scope, call_name
 
 Kind = Literal["validation", "training"]
-TEXT = r"(tok|tokens?|data|dataset|stream|ids|seqs?|sequences?|toks|shards?|files?|loader|iter|paths?|glob|pattern|text|docs?|np|corpus|batch|chunk)"
+TEXT = (
+    r"(tok|tokens?|data|dataset|stream|ids|seqs?|sequences?|toks|shards?|files?|loader|iter|paths?|glob|pattern|text|docs?"
+    r"|np|corpus|batch|chunk)"
+)
 END = r"(_(np|cpu|gpu|all|full|local|flat|i64|t|tensor|u16|dev|list))?\d*$"
 SOURCES: dict[Kind, re.Pattern[str]] = {
     "validation": re.compile(
@@ -27,6 +30,8 @@ STRINGS: dict[Kind, re.Pattern[str]] = {
     "validation": re.compile(r"fineweb_val|_val_\*|val_\*\.bin|/val[_/*]"),
     "training": re.compile(r"fineweb_train|_train_\*|train_\*\.bin|/train[_/*]"),
 }
+WORDS: dict[Kind, set[str]] = {"validation": {"val", "valid", "validation"}, "training": {"train", "training"}}
+"""A split by its name, as it is given to what opens it."""
 # Calls whose result is a number about the text, or something else than the text.
 NUMBERS = {
     "float",
@@ -55,7 +60,7 @@ class Flow:
     """Names that hold text of a kind, by the function in which they do."""
 
     def __init__(self, program: Program, kind: Kind) -> None:
-        self.program, self.source, self.string = program, SOURCES[kind], STRINGS[kind]
+        self.program, self.source, self.string, self.words = program, SOURCES[kind], STRINGS[kind], WORDS[kind]
         self.names: dict[int, set[str]] = {id(scope): set() for scope in program.scopes}
         self.given: dict[int, set[str]] = {id(scope): set() for scope in program.scopes}
         """Those of them that hold it because some call gives it: another call may give something else."""
@@ -76,24 +81,30 @@ class Flow:
 
     def follow(self, scope: Scope) -> None:
         """Nothing; what a function assigns and hands on is known."""
-        for node in scope.own_nodes():
-            match node:
-                case ast.Assign(targets=targets, value=value):
-                    for target in targets:
-                        self.assign(target, value, scope)
-                case (
-                    ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value)
-                ):
-                    self.assign(target, value, scope)
-                case ast.For(target=target, iter=source) | ast.comprehension(target=target, iter=source):
-                    self.assign(target, source, scope)
-                case ast.Call():
-                    self.hand_on(node, scope)
-                case ast.Return(value=ast.expr() as value) | ast.Yield(value=ast.expr() as value):
-                    if self.holds(value, scope) and not self.is_given(value, scope) and not is_score(value):
-                        self.returns.add(id(scope))
+        nodes = list(scope.own_nodes())
+        for node in nodes:
+            if isinstance(node, ast.comprehension):  # what it makes stands before its `for`
+                self.assign(node.target, node.iter, scope, self.program.parents[id(node)])
+        for node in nodes:
+            self.follow_node(node, scope)
 
-    def assign(self, target: ast.expr, value: ast.expr, scope: Scope) -> None:
+    def follow_node(self, node: ast.AST, scope: Scope) -> None:
+        """Nothing; what one node assigns or hands on is known."""
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    self.assign(target, value, scope)
+            case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value):
+                self.assign(target, value, scope)
+            case ast.For(target=target, iter=source):
+                self.assign(target, source, scope)
+            case ast.Call():
+                self.hand_on(node, scope)
+            case ast.Return(value=ast.expr() as value) | ast.Yield(value=ast.expr() as value):
+                if self.holds(value, scope) and not self.is_given(value, scope) and not is_score(value):
+                    self.returns.add(id(scope))
+
+    def assign(self, target: ast.expr, value: ast.expr, scope: Scope, since: ast.AST | None = None) -> None:
         """Nothing; a target holds the text from here on, or does no longer. Of two tuples each part gets its own."""
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             for each, of in zip(target.elts, value.elts, strict=True):
@@ -102,7 +113,10 @@ class Flow:
         is_held = self.holds(value, scope)
         for part in ast.walk(target):
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                self.places.setdefault((id(scope), part.id), {})[part.lineno, part.col_offset] = is_held
+                begin: Any = since or part
+                self.places.setdefault((id(scope), part.id), {})[begin.lineno, begin.col_offset] = is_held
+            elif is_held and isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name):
+                self.places.setdefault((id(scope), part.value.id), {})[part.lineno, part.col_offset] = True
         if is_held:
             self.mark(target, scope, self.is_given(value, scope))
 
@@ -168,7 +182,7 @@ class Flow:
             case ast.Attribute(attr=name):
                 return name in self.attributes or bool(self.source.search(name))
             case ast.Constant(value=str() as text):
-                return bool(self.string.search(text))
+                return text in self.words or bool(self.string.search(text))
             case ast.Call():
                 return any(id(callee) in self.returns for callee in self.program.called(part))
         return False

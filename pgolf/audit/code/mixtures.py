@@ -7,20 +7,19 @@ from collections.abc import Iterator
 from pgolf.audit.code.flow import names_in
 from pgolf.audit.code.program import Program, Scope, call_name
 from pgolf.audit.code.suspicion import Suspicion, suspect
-from pgolf.audit.code.targets import PROBABILITY, target_names
+from pgolf.audit.code.targets import PROBABILITY, assignments, target_names
 
 CLASSES = re.compile(r"bound|start|lead|space|is_new|word|class|kind|digit|punct")
-WEIGHTS = re.compile(r"hint|lam|alpha|weight|gate|mix|conf|boost|tilt|eta|blend|emit|use_")
+WEIGHTS = re.compile(r"hint|lam|alpha|beta|weight|gate|mix|conf|boost|tilt|eta|blend|emit|use_|^w$")
+GATHERING = {"gather", "take_along_dim", "take_along_axis"}
 
 
 def target_gates(program: Program) -> Iterator[Suspicion]:
     """Weights and choices of a mixture that look at the target."""
     for scope in program.scopes:
         targets = target_names(scope)
-        if not targets:
-            continue
-        of_target = target_probabilities(scope, targets)
-        hits = hit_names(scope, targets)
+        of_target = target_probabilities(scope, targets) | read_at_one_place(scope)
+        hits = hit_names(scope, targets) | class_names(scope, targets)
         for node in scope.own_nodes():
             if (words := gate(node, targets, of_target, hits)) is not None:
                 yield suspect(program, scope, node, "NGRAM-TARGET-GATE", words)
@@ -49,6 +48,16 @@ def hit_names(scope: Scope, targets: set[str]) -> set[str]:
     return found
 
 
+def class_names(scope: Scope, targets: set[str]) -> set[str]:
+    """Names that hold a property of the target."""
+    return {
+        name
+        for target, value in assignments(scope)
+        if reads_class_of_target(value, targets) and not isinstance(value, ast.Call)
+        for name in names_in(target)
+    }
+
+
 def is_hit(node: ast.AST, targets: set[str]) -> bool:
     """Whether a node asks if something is the target."""
     match node:
@@ -62,24 +71,37 @@ def is_hit(node: ast.AST, targets: set[str]) -> bool:
 def gate(node: ast.AST, targets: set[str], of_target: set[str], hits: set[str]) -> str | None:
     """Why a node is a gate that looks at the target, or None."""
     match node:
-        case ast.Call() if call_name(node) in ("maximum", "fmax", "max") and len(node.args) == 2:
-            if all(names_in(each) & of_target for each in node.args):
+        case ast.Call(args=[one, other]) if call_name(node) in ("maximum", "fmax", "max"):
+            if names_in(one) & of_target and names_in(other) & of_target:
                 return f"`{ast.unparse(node)[:80]}` takes the better of two probabilities of the target"
-        case ast.Call() if call_name(node) == "where" and len(node.args) == 3:
-            test = node.args[0]
-            if is_comparison_of_probabilities(test, of_target):
-                return f"`{ast.unparse(test)[:80]}` chooses by how probable the target is"
-        case ast.If() | ast.IfExp():
-            if is_comparison_of_probabilities(node.test, of_target):
-                return f"`{ast.unparse(node.test)[:80]}` chooses by how probable the target is"
-        case ast.Assign(targets=assigned, value=value):
-            made = {name for target in assigned for name in names_in(target)}
-            if any(WEIGHTS.search(name) for name in made) and (seen := reads_class_of_target(value, targets)):
-                return f"`{ast.unparse(node)[:80]}` depends on {seen} of the target"
-            if any(WEIGHTS.search(name) for name in made) and names_in(value) & hits and not made & hits:
-                return f"`{ast.unparse(node)[:80]}` depends on whether a guess is the target"
-            if any(WEIGHTS.search(name) for name in made) and is_comparison_of_probabilities(value, of_target):
-                return f"`{ast.unparse(node)[:80]}` depends on how probable the target is"
+        case ast.Call(args=[test, _, _]) if call_name(node) == "where":
+            return choice(test, of_target)
+        case ast.If(test=test) | ast.IfExp(test=test):
+            return choice(test, of_target)
+        case ast.Assign():
+            return weight(node, targets, of_target, hits)
+    return None
+
+
+def choice(test: ast.expr, of_target: set[str]) -> str | None:
+    """Why a test chooses by the target, or None."""
+    if is_comparison_of_probabilities(test, of_target):
+        return f"`{ast.unparse(test)[:80]}` chooses by how probable the target is"
+    return None
+
+
+def weight(node: ast.Assign, targets: set[str], of_target: set[str], hits: set[str]) -> str | None:
+    """Why a weight depends on the target, or None."""
+    made = {name for target in node.targets for name in names_in(target)}
+    if not any(WEIGHTS.search(name) for name in made):
+        return None
+    words = f"`{ast.unparse(node)[:80]}` depends on"
+    if seen := reads_class_of_target(node.value, targets):
+        return f"{words} {seen} of the target"
+    if names_in(node.value) & hits and not made & hits:
+        return f"{words} what the target is"
+    if is_comparison_of_probabilities(node.value, of_target):
+        return f"{words} how probable the target is"
     return None
 
 
@@ -91,6 +113,16 @@ def is_comparison_of_probabilities(node: ast.AST, of_target: set[str]) -> bool:
             if all(names_in(side) & of_target for side in sides):
                 return True
     return False
+
+
+def read_at_one_place(scope: Scope) -> set[str]:
+    """Names of values that are gathered at the same tokens: two probabilities of one target."""
+    by_index: dict[str, set[str]] = {}
+    for target, value in assignments(scope):
+        for part in ast.walk(value):
+            if isinstance(part, ast.Call) and call_name(part) in GATHERING and part.args:
+                by_index.setdefault(ast.unparse(part.args[-1]), set()).update(names_in(target))
+    return {name for names in by_index.values() if len(names) > 1 for name in names}
 
 
 def reads_class_of_target(node: ast.expr, targets: set[str]) -> str | None:

@@ -20,8 +20,9 @@ CASTS = {"np", "torch", "astype", "uint64", "int64", "long", "to"}
 def target_keys(program: Program) -> Iterator[Suspicion]:
     """Lookups under a key that the target is part of."""
     hashers = hashing_functions(program)
+    makers = {scope.name for scope in program.scopes if scope.name and returns_key(scope, hashers)}
     for scope in program.scopes:
-        keys = TargetKeys(scope, hashers)
+        keys = TargetKeys(scope, hashers, makers)
         for node in scope.own_nodes() if keys.is_needed else ():
             index = looked_up(program, node)
             if index is not None and (names_in(index) & keys.names or keys.is_key(index)):
@@ -35,23 +36,27 @@ def hashing_functions(program: Program) -> set[str]:
     found: set[str] = set()
     for scope in program.scopes:
         for node in scope.own_nodes():
-            if (
-                isinstance(node, ast.Return)
-                and node.value is not None
-                and len(names_in(node.value) & {*scope.parameters}) > 1
-            ):
-                if any(
-                    isinstance(part, ast.BinOp) and isinstance(part.op, ast.BitXor) for part in ast.walk(node.value)
-                ):
-                    found.add(scope.name)
+            value = node.value if isinstance(node, ast.Return) else None
+            if value is None or len(names_in(value) & {*scope.parameters}) < 2:
+                continue
+            if any(isinstance(part, ast.BinOp) and isinstance(part.op, ast.BitXor) for part in ast.walk(value)):
+                found.add(scope.name)
     return found
+
+
+def returns_key(scope: Scope, hashers: set[str]) -> bool:
+    """Whether a function gives back a hash that the target went into."""
+    keys = TargetKeys(scope, hashers, set())
+    returned = [node.value for node in scope.own_nodes() if isinstance(node, ast.Return) and node.value is not None]
+    parts = [part for value in returned for part in (value.elts if isinstance(value, ast.Tuple) else [value])]
+    return keys.is_needed and any(names_in(part) & keys.names for part in parts)
 
 
 class TargetKeys:
     """Names of a function that hold a hash of the target together with something else."""
 
-    def __init__(self, scope: Scope, hashers: set[str]) -> None:
-        self.hashers = hashers
+    def __init__(self, scope: Scope, hashers: set[str], makers: set[str]) -> None:
+        self.hashers, self.makers = hashers, makers
         self.targets, self.places = target_names(scope), later_places(scope)
         self.names: set[str] = set()
         for _ in range(3 if self.is_needed else 0):
@@ -64,8 +69,8 @@ class TargetKeys:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the function has targets at all."""
-        return bool(self.targets or self.places)
+        """Whether the function has targets at all, or is given keys."""
+        return bool(self.targets or self.places or self.makers)
 
     def is_mixed_in(self, node: ast.AugAssign) -> bool:
         """Whether the target goes into a hash: `h ^= target * prime`."""
@@ -76,12 +81,14 @@ class TargetKeys:
         """Whether an expression hashes the target with its context, or hands such a hash on."""
         if WHOLE_VOCABULARY.search(" ".join(names_in(node))):
             return False
+        if isinstance(node, ast.Call) and call_name(node) in self.makers:
+            return True
         return bool(carried(node) & self.names) or any(map(self.is_hash, ast.walk(node)))
 
     def is_hash(self, node: ast.AST) -> bool:
         """Whether a node makes one number of the target and something else."""
         match node:
-            case ast.BinOp(op=ast.BitXor() | ast.Mod() | ast.BitAnd() | ast.LShift() | ast.BitOr()):
+            case ast.BinOp(op=ast.BitXor() | ast.Mod() | ast.BitAnd() | ast.LShift() | ast.RShift() | ast.BitOr()):
                 return bool(names_in(node) & self.names) or self.holds_both(node)
             case ast.Call(func=ast.Attribute(attr="remainder" | "bitwise_xor" | "bitwise_and" | "fmod")):
                 is_computed = any(isinstance(part, ast.BinOp) for part in ast.walk(node))

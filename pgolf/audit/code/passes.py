@@ -18,10 +18,31 @@ CONSTANT = re.compile(
     r"^(g|ratio|clip|scale|gain|t|T|temp\w*|tau|alpha|lam|lambda_?|w|weight|bias|blend|mix|gamma|beta)$|temp",
     re.IGNORECASE,
 )
-CALIBRATION = re.compile(r"hessian|calib(?!rate_temp)|gptq|awq|act_stats|collect_(act|stat|input)", re.IGNORECASE)
+HOOKS = {"register_forward_hook", "register_forward_pre_hook"}
+READERS = {
+    "to",
+    "cat",
+    "stack",
+    "zip",
+    "enumerate",
+    "range",
+    "from_numpy",
+    "append",
+    "len",
+    "print",
+    "view",
+    "long",
+    "next",
+    "iter",
+}
+LEAST = {"min", "argmin", "sorted", "sort"}
+CALIBRATION = re.compile(
+    r"hessian|calib(?!rate_temp)|gptq|awq|act_stats|activation|(fold|input)_scales|collect_(act|stat|input)",
+    re.IGNORECASE,
+)
 
 
-def second_passes(program: Program, flow: Flow) -> Iterator[Suspicion]:
+def second_passes(program: Program) -> Iterator[Suspicion]:
     """The better of two scores, and functions that say they score again."""
     for scope in program.scopes:
         scores = {
@@ -42,7 +63,7 @@ def second_passes(program: Program, flow: Flow) -> Iterator[Suspicion]:
                 yield suspect(program, scope, node, "C4-SINGLE-PASS", words)
 
 
-def rewritten_scores(program: Program, flow: Flow) -> Iterator[Suspicion]:
+def rewritten_scores(program: Program) -> Iterator[Suspicion]:
     """Scores that are collected, and then written again."""
     for scope in program.scopes:
         kept = {
@@ -138,12 +159,24 @@ def is_search(loop: ast.For, scope: Scope, flow: Flow) -> bool:
     if not any(CONSTANT.search(name) for name in names_in(loop.target)):
         return False
     calls = [node for node in ast.walk(loop) if isinstance(node, ast.Call)]
-    if not any(call_name(call) in ("min", "argmin", "sorted", "sort") for call in calls) and not any(
-        map(is_better, ast.walk(loop))
-    ):
+    if not any(map(is_better, ast.walk(loop))) and not is_chosen_from(loop, scope):
         return False
-    scored = any(flow.holds(argument, scope) for call in calls for argument in call.args)
-    return scored
+    return any(flow.holds(argument, scope) for call in calls for argument in call.args)
+
+
+def is_chosen_from(loop: ast.For, scope: Scope) -> bool:
+    """Whether the least of what a loop writes is taken: in it, or after it."""
+    written: set[str] = set()
+    for node in ast.walk(loop):
+        match node:
+            case ast.AugAssign(target=target):
+                written |= names_in(target)
+            case ast.Assign(targets=targets):
+                written |= {name for target in targets for name in names_in(target)}
+            case ast.Call(func=ast.Attribute(attr="append", value=kept)):
+                written |= names_in(kept)
+    calls = (node for node in scope.own_nodes() if isinstance(node, ast.Call))
+    return any(call_name(call) in LEAST and names_in(call) & written for call in calls)
 
 
 def is_chosen(node: ast.Assign, scope: Scope, flow: Flow) -> bool:
@@ -174,9 +207,17 @@ def is_better(node: ast.AST) -> bool:
 def calibrations(program: Program, flow: Flow) -> Iterator[Suspicion]:
     """Quantizers that look at validation text."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
-            if not isinstance(node, ast.Call) or not CALIBRATION.search(call_name(node)) or "eval" in call_name(node):
-                continue
-            if any(flow.holds(each, scope) for each in (*node.args, *(keyword.value for keyword in node.keywords))):
-                words = f"{call_name(node)} is given validation text"
-                yield suspect(program, scope, node, "NO-VAL-CALIBRATION", words)
+        calls = [node for node in scope.own_nodes() if isinstance(node, ast.Call)]
+        is_watched = any(call_name(call) in HOOKS for call in calls)
+        for call in calls:
+            name = call_name(call)
+            is_model = is_watched and (MODEL.search(name) or not program.called(call)) and name not in READERS | HOOKS
+            if (is_model or (CALIBRATION.search(name) and "eval" not in name)) and gives_text(flow, call, scope):
+                words = f"`{ast.unparse(call)[:80]}` is given validation text"
+                yield suspect(program, scope, call, "NO-VAL-CALIBRATION", words)
+                break
+
+
+def gives_text(flow: Flow, node: ast.Call, scope: Scope) -> bool:
+    """Whether a call is given the text."""
+    return any(flow.holds(each, scope) for each in (*node.args, *(keyword.value for keyword in node.keywords)))

@@ -80,6 +80,8 @@ class Program:
     parents: dict[int, ast.AST] = field(default_factory=dict)
     scope_at: dict[int, Scope] = field(default_factory=dict)
     """Scopes by the id of their node."""
+    aliases: dict[str, list[Scope]] = field(default_factory=dict)
+    """Functions by the names that were given them when they were made."""
     calls: dict[str, list[ast.Call]] = field(default_factory=lambda: defaultdict(list))
     """Calls by the last name of what is called."""
 
@@ -93,6 +95,7 @@ class Program:
                 self.parents.update((id(child), node) for child in ast.iter_child_nodes(node))
                 if isinstance(node, ast.Call):
                     self.calls[call_name(node)].append(node)
+        self.take_aliases()
         self.follow()
 
     def collect(self, node: ast.AST, file: SourceFile, owner: str | None) -> None:
@@ -109,9 +112,37 @@ class Program:
                 self.collect(child, file, child.name if isinstance(child, ast.ClassDef) else owner)
 
     def called(self, node: ast.Call) -> list[Scope]:
-        """The functions that a call may mean: by name, whatever the object."""
+        """The functions that a call may mean: by name, whatever the object; of a made function, that one."""
+        if isinstance(node.func, ast.Call):
+            return [made for maker in self.called(node.func) for made in self.made_by(maker)]
         name = call_name(node)
-        return self.by_name.get(name, []) if name not in self.classes else self.classes[name]
+        if name == "get" and node.args and isinstance(node.args[0], ast.Constant):
+            return []  # of a dictionary, or of the environment
+        if name in self.classes:
+            return self.classes[name]
+        return self.by_name.get(name, []) or self.aliases.get(name, [])
+
+    def made_by(self, maker: Scope) -> list[Scope]:
+        """The functions inside a function that it returns by name."""
+        returned = {
+            part.id
+            for node in maker.own_nodes()
+            if isinstance(node, ast.Return) and node.value is not None
+            for part in (node.value.elts if isinstance(node.value, ast.Tuple) else [node.value])
+            if isinstance(part, ast.Name)
+        }
+        inner = {id(node) for node in maker.own_nodes() if isinstance(node, Function)}
+        return [scope for name in returned for scope in self.by_name.get(name, []) if id(scope.node) in inner]
+
+    def take_aliases(self) -> None:
+        """Nothing; names that are given a made function mean that function."""
+        for scope in self.scopes:
+            for node in scope.own_nodes():
+                if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+                    made = [each for maker in self.called(node.value) for each in self.made_by(maker)]
+                    for part in (part for target in node.targets for part in ast.walk(target) if made):
+                        if isinstance(part, ast.Name):
+                            self.aliases[part.id] = made
 
     def follow(self) -> None:
         """Nothing; what a run reaches is known, and what it would reach behind each closed door."""
@@ -169,7 +200,9 @@ class Program:
         if isinstance(scope.node, ast.Module):
             return []
         name = scope.owner if scope.owner is not None and scope.name == "__init__" else scope.name
-        return self.calls.get(name, [])
+        named = [alias for alias, made in self.aliases.items() if scope in made]
+        direct = [call for call in self.calls.get("", []) if scope in self.called(call)]
+        return [call for each in (name, *named) for call in self.calls.get(each, [])] + direct
 
 
 @dataclass(slots=True)

@@ -14,9 +14,9 @@ from pgolf.audit.code.suspicion import Suspicion
 
 MOST_README = 1_000_000
 CHECKED = (
-    "NGRAM-TARGET-KEY", "NGRAM-TARGET-GATE", "BYTE-PPM", "NO-PREQUANT-TTT", "C3-SCORE-FIRST", "C4-SINGLE-PASS", "SLOT", "NO-VAL-WARMUP",
-    "NO-RESCORING-CALIBRATION", "NO-VAL-CALIBRATION", "NO-VAL-IN-ARTIFACT", "NO-TRAIN-DATA-AT-EVAL", "SPACE-ONCE", "SELF-CONTAINED",
-    "RUNS-IN-FOLDER", "TRAIN-600", "TRAIN-VAL-DISJOINT",
+    "NGRAM-TARGET-KEY", "NGRAM-TARGET-GATE", "BYTE-PPM", "NO-PREQUANT-TTT", "C3-SCORE-FIRST", "C4-SINGLE-PASS", "SLOT",
+    "NO-VAL-WARMUP", "NO-RESCORING-CALIBRATION", "NO-VAL-CALIBRATION", "NO-VAL-IN-ARTIFACT", "NO-TRAIN-DATA-AT-EVAL",
+    "SPACE-ONCE", "SELF-CONTAINED", "RUNS-IN-FOLDER", "TRAIN-600", "TRAIN-VAL-DISJOINT",
 )  # fmt: skip
 """Rules that have a signature."""
 
@@ -30,11 +30,8 @@ def read_code(folder: Path, logged: Mapping[str, str]) -> dict[str, Any]:
         "wrapped": sources.wrapped,
         "broken": sources.broken,
         "opaque": sources.opaque,
-        "suspicions": [
-            {"rule": each.rule, "message": each.message, "place": each.place, "state": each.reach.state, "why": each.reach.why, "mild": each.is_mild}
-            for each in found
-        ],
-    }  # fmt: skip
+        "suspicions": [each.as_json() for each in found],
+    }
 
 
 def suspicions(folder: Path, sources: Sources, logged: Mapping[str, str]) -> Iterator[Suspicion]:
@@ -47,8 +44,8 @@ def suspicions(folder: Path, sources: Sources, logged: Mapping[str, str]) -> Ite
     for each in chain(
         adaptation.adaptations(program, validation),
         adaptation.closed_form_additions(program),
-        passes.second_passes(program, validation),
-        passes.rewritten_scores(program, validation),
+        passes.second_passes(program),
+        passes.rewritten_scores(program),
         passes.adapted_and_scored_again(program, validation),
         passes.fitted_constants(program, validation),
         passes.calibrations(program, validation),
@@ -57,8 +54,9 @@ def suspicions(folder: Path, sources: Sources, logged: Mapping[str, str]) -> Ite
         mixtures.byte_mixtures(program),
         byte_counts.spaces_counted_twice(program),
         shipping.network(program),
-        shipping.missing_modules(program, sources, present),
+        shipping.missing_modules(program, present),
         shipping.trained_on_validation(program),
+        shipping.packed_validation(program, validation),
         shipping.training_text_after_packing(program, training),
         shipping.ignored_clocks(program),
         shipping.leaky_exports(program),

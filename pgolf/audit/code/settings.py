@@ -116,27 +116,31 @@ class Settings:
                 return node.value
             case ast.Name(id=name) | ast.Attribute(attr=name):
                 return self.named(name)
-            case ast.UnaryOp(op=ast.Not()):
-                inner = self.value(node.operand)
-                return UNKNOWN if inner is UNKNOWN else not inner
-            case ast.UnaryOp(op=ast.USub()):
-                inner = self.value(node.operand)
-                return UNKNOWN if inner is UNKNOWN else -inner
-            case ast.BinOp(op=ast.Add()):
-                left, right = self.value(node.left), self.value(node.right)
-                return UNKNOWN if left is UNKNOWN or right is UNKNOWN else left + right
-            case ast.BoolOp():
-                return self.together(isinstance(node.op, ast.And), [self.value(each) for each in node.values])
-            case ast.Compare():
-                return self.compare(node)
-            case ast.Tuple() | ast.List() | ast.Set():
-                values = [self.value(each) for each in node.elts]
-                return UNKNOWN if any(value is UNKNOWN for value in values) else values
             case ast.Call() | ast.Subscript():
                 return self.read(node)
+            case ast.BoolOp():
+                return self.together(isinstance(node.op, ast.And), [self.value(each) for each in node.values])
             case ast.IfExp():
                 test = self.value(node.test)
                 return UNKNOWN if test is UNKNOWN else self.value(node.body if test else node.orelse)
+        return self.of_parts(node)
+
+    def of_parts(self, node: ast.expr) -> Any:
+        """The value of an expression all of whose parts must be known."""
+        parts = [self.value(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+        if any(part is UNKNOWN for part in parts):
+            return UNKNOWN
+        match node:
+            case ast.UnaryOp(op=ast.Not()):
+                return not parts[0]
+            case ast.UnaryOp(op=ast.USub()):
+                return -parts[0]
+            case ast.BinOp(op=ast.Add()):
+                return parts[0] + parts[1]
+            case ast.Compare(ops=[operation]):
+                return COMPARISONS[type(operation)](parts[0], parts[1])
+            case ast.Tuple() | ast.List() | ast.Set():
+                return parts
         return UNKNOWN
 
     def named(self, name: str) -> Any:
@@ -155,12 +159,6 @@ class Settings:
         if (not is_and) in known:
             return not is_and
         return UNKNOWN if len(known) < len(values) else is_and
-
-    def compare(self, node: ast.Compare) -> Any:
-        left, right = self.value(node.left), self.value(node.comparators[0])
-        if left is UNKNOWN or right is UNKNOWN or len(node.ops) > 1:
-            return UNKNOWN
-        return COMPARISONS[type(node.ops[0])](left, right)
 
     def read(self, node: ast.Call | ast.Subscript) -> Any:
         """The value of a cast, or of a variable of the environment."""

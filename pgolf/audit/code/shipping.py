@@ -10,7 +10,6 @@ from pgolf.audit.code.adaptation import is_packing
 from pgolf.audit.code.flow import Flow, names_in
 from pgolf.audit.code.program import Program, Scope, call_name
 from pgolf.audit.code.settings import UNKNOWN
-from pgolf.audit.code.source import Sources
 from pgolf.audit.code.suspicion import Suspicion, suspect
 
 NETWORK = {
@@ -38,14 +37,16 @@ FETCHING = {
     "from_pretrained",
 }
 KNOWN = {
-    "torch", "numpy", "sentencepiece", "brotli", "zstandard", "flash_attn", "flash_attn_interface", "triton", "tiktoken", "tqdm",
-    "huggingface_hub", "datasets", "transformers", "scipy", "einops", "setuptools", "psutil", "pynvml", "lrzip", "constriction", "numba",
-    "bitsandbytes", "safetensors", "kernels", "yaml", "requests", "matplotlib", "pandas", "cutlass", "wandb", "fla", "mamba_ssm", "xformers",
-    "cupy", "ninja", "packaging", "jax", "mlx", "regex", "tokenizers", "zstd", "causal_conv1d", "liger_kernel", "modal", "cython",
+    "torch", "numpy", "sentencepiece", "brotli", "zstandard", "flash_attn", "flash_attn_interface", "triton",
+    "tiktoken", "tqdm", "huggingface_hub", "datasets", "transformers", "scipy", "einops", "setuptools", "psutil",
+    "pynvml", "lrzip", "constriction", "numba", "bitsandbytes", "safetensors", "kernels", "yaml", "requests",
+    "matplotlib", "pandas", "cutlass", "wandb", "fla", "mamba_ssm", "xformers", "cupy", "ninja", "packaging", "jax",
+    "mlx", "regex", "tokenizers", "zstd", "causal_conv1d", "liger_kernel", "modal", "cython",
 }  # fmt: skip
 STOP_STEP = re.compile(
     r"force_?stop|stop_?at_?step|ignore_?(wall|clock)|fixed_?steps|no_?wallclock|hard_?stop_?step", re.IGNORECASE
 )
+WRITING = {"dumps", "save", "savez", "savez_compressed", "dump"}
 LIMIT = re.compile(r"wallclock|budget|max_s|seconds|time_limit|cap")
 SCORING = re.compile(r"eval|score|ttt|adapt|slide|sliding", re.IGNORECASE)
 
@@ -76,7 +77,7 @@ def texts_of(program: Program, node: ast.Call) -> Iterator[str]:
             yield from (str(each) for each in value) if isinstance(value, list) else (str(value),)
 
 
-def missing_modules(program: Program, sources: Sources, present: set[str]) -> Iterator[Suspicion]:
+def missing_modules(program: Program, present: set[str]) -> Iterator[Suspicion]:
     """Imports of modules that are neither in the folder nor known packages. Guarded ones are left out."""
     for scope in program.scopes:
         for node in scope.own_nodes():
@@ -110,6 +111,16 @@ def trained_on_validation(program: Program) -> Iterator[Suspicion]:
                 if re.search(r"train", name) and not re.search(r"val", name) and mentions_validation(value):
                     words = f"{name} reads the validation shards"
                     yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", words)
+
+
+def packed_validation(program: Program, flow: Flow) -> Iterator[Suspicion]:
+    """Validation text that goes into what is packed."""
+    for scope in program.scopes:
+        for node in scope.own_nodes():
+            is_written = isinstance(node, ast.Call) and call_name(node) in WRITING
+            if is_written and any(flow.holds(each, scope) for each in node.args[:1]):  # type: ignore[attr-defined]
+                words = f"`{ast.unparse(node)[:80]}` packs validation text"
+                yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", words)
 
 
 def mentions_validation(node: ast.expr) -> bool:
@@ -150,7 +161,7 @@ def reads_training(program: Program, flow: Flow, scope: Scope, node: ast.Call) -
     draws = receiver is not None and call_name(node).startswith(("next", "load", "read", "sample", "get_batch"))
     if draws and receiver is not None and flow.holds(receiver, scope):
         return True
-    if any(reads_own_training(program, flow, callee) for callee in program.called(node)):
+    if any(reads_own_training(flow, callee) for callee in program.called(node)):
         return True
     is_reader = bool(
         re.search(r"load|read|memmap|fromfile|hessian|calib|collect|adapt|finetune|fine_tune|train", call_name(node))
@@ -158,7 +169,7 @@ def reads_training(program: Program, flow: Flow, scope: Scope, node: ast.Call) -
     return is_reader and any(flow.holds(argument, scope) for argument in node.args)
 
 
-def reads_own_training(program: Program, flow: Flow, callee: Scope) -> bool:
+def reads_own_training(flow: Flow, callee: Scope) -> bool:
     """Whether a function opens training shards by itself."""
     return any(
         isinstance(node, ast.Call)

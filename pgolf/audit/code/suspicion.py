@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass
+from typing import Any
 
 from pgolf.audit.code.program import Program, Reach, Scope
 
@@ -16,6 +17,17 @@ class Suspicion:
     reach: Reach
     is_mild: bool = False
     """Whether reviewers are of two minds about the pattern."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What crosses from the process that reads code to the one that judges."""
+        return {
+            "rule": self.rule,
+            "message": self.message,
+            "place": self.place,
+            "state": self.reach.state,
+            "why": self.reach.why,
+            "mild": self.is_mild,
+        }
 
 
 def suspect(

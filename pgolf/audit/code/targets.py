@@ -17,7 +17,7 @@ MODULES = ("np", "torch", "F", "numpy")
 
 def target_names(scope: Scope) -> set[str]:
     """Names that hold the tokens to be predicted: by their name, or cut one token later than the inputs."""
-    found = {name for name in scope.parameters if TARGET.search(name)}
+    found = {name for name in scope.parameters if TARGET.search(name)} | scored_names(scope)
     for _ in range(3):
         for target, value in assignments(scope):
             is_derived = bool(carried(value) & found) and not is_computed(value)
@@ -30,6 +30,15 @@ def target_names(scope: Scope) -> set[str]:
             ):
                 found.add(node.target.id)
     return found
+
+
+def scored_names(scope: Scope) -> set[str]:
+    """Names that a cross entropy is taken against."""
+    found: set[str] = set()
+    for node in scope.own_nodes():
+        if isinstance(node, ast.Call) and call_name(node) in ("cross_entropy", "nll_loss") and len(node.args) > 1:
+            found |= carried(node.args[1])
+    return found - {"self"}
 
 
 def assignments(scope: Scope) -> Iterator[tuple[ast.expr, ast.expr]]:
@@ -53,7 +62,22 @@ def later_places(scope: Scope) -> set[str]:
     for node in scope.own_nodes():
         if isinstance(node, ast.For | ast.comprehension) and begins_later(node.iter):
             found |= names_in(node.target)
-    return found
+    return found | looked_back_from(scope)
+
+
+def looked_back_from(scope: Scope) -> set[str]:
+    """Positions that an array is read at, and that it is read before: `tokens[at]` beside `tokens[at - back]`."""
+    at: dict[str, set[str]] = {}
+    before: dict[str, set[str]] = {}
+    for node in scope.own_nodes():
+        if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
+            continue
+        match node.slice:
+            case ast.Name(id=name):
+                at.setdefault(ast.unparse(node.value), set()).add(name)
+            case ast.BinOp(left=ast.Name(id=name), op=ast.Sub()):
+                before.setdefault(ast.unparse(node.value), set()).add(name)
+    return {name for array, names in at.items() for name in names & before.get(array, set())}
 
 
 def begins_later(node: ast.expr) -> bool:

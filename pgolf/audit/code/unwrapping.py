@@ -1,8 +1,8 @@
 """Self-extracting programs, unwrapped without running them.
 
 A stub is a constant, some decoders and an exec. What the exec is given is computed here by a small interpreter that
-knows constants, names, and the decoders of a list; everything else makes it give up. Decoders stop at a limit, so that a
-bomb costs no more than a program.
+knows constants, names, and the decoders of a list; everything else makes it give up. Decoders stop at a limit, so that
+a bomb costs no more than a program.
 """
 
 import ast
@@ -135,24 +135,26 @@ class ConstantReader:
         match node:
             case ast.Constant():
                 return node.value
-            case ast.Name() if node.id in self.bound:
-                return self.value(self.bound[node.id])
-            case ast.Name() if node.id in self.names:
-                return self.value(self.assigned_before(node))
+            case ast.Name():
+                return self.value(self.bound.get(node.id) or self.assigned_before(node))
             case ast.BinOp(op=ast.Add()):
                 return self.value(node.left) + self.value(node.right)
             case ast.BinOp(op=ast.Mult()):
                 return self.product(self.value(node.left), self.value(node.right))
-            case ast.Tuple() | ast.List():
-                return [self.value(each) for each in node.elts]
-            case ast.Dict():
-                return {self.value(k): self.value(v) for k, v in zip(node.keys, node.values, strict=True) if k}
             case ast.Subscript():
                 return self.value(node.value)[self.index(node.slice)]
             case ast.Attribute():
                 return CONSTANTS[self.dotted(node)]
             case ast.Call():
                 return self.call(node)
+        return self.collection(node)
+
+    def collection(self, node: ast.expr) -> Any:
+        """A list or a dictionary of plain values."""
+        if isinstance(node, ast.Tuple | ast.List):
+            return [self.value(each) for each in node.elts]
+        if isinstance(node, ast.Dict):
+            return {self.value(k): self.value(v) for k, v in zip(node.keys, node.values, strict=True) if k}
         raise NotPlain
 
     def assigned_before(self, name: ast.Name) -> ast.expr:
@@ -234,14 +236,12 @@ def bounded(decompressor: Any, data: bytes) -> bytes:
     return found
 
 
-def inflate_lzma(
-    data: bytes, format: int = lzma.FORMAT_AUTO, memlimit: int | None = None, filters: Any = None
-) -> bytes:  # noqa: A002
-    """lzma.decompress, bounded."""
-    return bounded(lzma.LZMADecompressor(format, memlimit, filters), data)
+def inflate_lzma(data: bytes, *settings: Any, **named: Any) -> bytes:
+    """lzma.decompress, bounded: with a format, a limit of memory and filters, as it takes them."""
+    return bounded(lzma.LZMADecompressor(*settings, **named), data)
 
 
-def inflate_zlib(data: bytes, wbits: int = zlib.MAX_WBITS, bufsize: int = 0) -> bytes:
+def inflate_zlib(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:
     """zlib.decompress, bounded."""
     return bounded(zlib.decompressobj(wbits), data)
 

@@ -29,7 +29,8 @@ def identity(facts: Facts, measured: list[RunFacts], ruleset: Ruleset) -> Iterat
         return
     worst = max(measured, key=lambda run: abs((run.implied_bytes or 0) / ruleset.validation_bytes - 1))
     share = (worst.implied_bytes or 0) / ruleset.validation_bytes
-    words = f"{worst.validation_tokens:,} tokens of {worst.bytes_a_token:.4f} bytes are {(worst.implied_bytes or 0) / 1e6:.2f} MB"
+    implied = (worst.implied_bytes or 0) / 1e6
+    words = f"{worst.validation_tokens:,} tokens of {worst.bytes_a_token:.4f} bytes are {implied:.2f} MB"
     expected = f"the validation text has {ruleset.validation_bytes / 1e6:.2f} MB"
     if abs(share - 1) <= TOLERANCE:
         yield settled("BPB-IDENTITY", "pass", f"{words}; {expected}", "numbers", worst.place)
