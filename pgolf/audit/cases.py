@@ -82,8 +82,10 @@ def read_cases(path: Path) -> list[Case]:
 
 
 def from_numbers(cases: Iterable[Case], ruleset: Ruleset) -> Iterator[tuple[Case, list[Verdict]]]:
-    """Cases with what their numbers say."""
+    """Cases with what their numbers say, those that have numbers."""
     for case in cases:
+        if case.document.get("metadata") is None:
+            continue
         yield case, number_verdicts(facts_of_case(case.document), ruleset)
 
 

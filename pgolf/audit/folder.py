@@ -10,6 +10,7 @@ from pgolf.audit.gates.seeds import form_verdicts, seed_verdicts
 from pgolf.audit.gates.size import size_verdicts
 from pgolf.audit.static import code_verdicts
 from pgolf.audit.verdicts import Verdict, in_order
+from pgolf.findings import Severity
 from pgolf.report.records.groups import record_groups
 from pgolf.rulesets.ruleset import Ruleset
 
@@ -41,10 +42,20 @@ def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:
         *data_verdicts(facts, ruleset),
         *seed_verdicts(facts),
     ]
+    verdicts = worst_of_each(verdicts)
     named = {verdict.rule for verdict in verdicts}
     words = "numbers of logs and claims do not show what the program does"
     unseen = [Verdict("unknown", rule, words, None, "numbers") for rule in UNSEEN if rule not in named]
     return [*verdicts, *unseen]
+
+
+def worst_of_each(verdicts: list[Verdict]) -> list[Verdict]:
+    """One verdict a rule: the one that says most."""
+    order: tuple[Severity, ...] = ("unknown", "pass", "warn", "fail")
+    kept: dict[str, Verdict] = {}
+    for verdict in sorted(verdicts, key=lambda verdict: order.index(verdict.severity)):
+        kept[verdict.rule] = verdict
+    return list(kept.values())
 
 
 def merged(verdicts: list[Verdict]) -> list[Verdict]:

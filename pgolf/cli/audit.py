@@ -157,7 +157,7 @@ def print_confusion(cases: Path, code: Path | None, ruleset: Ruleset, is_json: b
     from pgolf.audit.cases import confusion, false_alarms, from_code, from_numbers, read_cases
 
     labelled = read_cases(cases)
-    numbers = list(from_numbers((case for case in labelled if case.document.get("metadata")), ruleset))
+    numbers = list(from_numbers(labelled, ruleset))
     static = [] if code is None else list(from_code(labelled, code))
     parts = {"metadata": numbers, "code": static}
     alarms = false_alarms(numbers)

@@ -138,7 +138,7 @@ def reads_class_of_target(node: ast.expr, targets: set[str]) -> str | None:
 def byte_mixtures(program: Program) -> Iterator[Suspicion]:
     """A token's probability spread evenly over its bytes, to be mixed with a byte model."""
     for scope in program.scopes:
-        if "ppm" not in " ".join(names_in(scope.node)).lower():
+        if "ppm" not in " ".join((scope.name, *scope.parameters, *names_in(scope.node))).lower():
             continue
         for node in scope.own_nodes():
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):

@@ -141,6 +141,8 @@ class ConstantReader:
                 return self.value(node.left) + self.value(node.right)
             case ast.BinOp(op=ast.Mult()):
                 return self.product(self.value(node.left), self.value(node.right))
+            case ast.UnaryOp(op=ast.USub()):
+                return -self.value(node.operand)
             case ast.Subscript():
                 return self.value(node.value)[self.index(node.slice)]
             case ast.Attribute():

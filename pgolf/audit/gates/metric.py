@@ -14,11 +14,14 @@ SPACE_TWICE, SPACE_TOLERANCE = 1.1746, 0.006
 # Below the best accepted row by so much nothing honest was ever seen.
 IMPLAUSIBLE_SHARE = 0.9
 WHOLE = 0.999
+# Fewer tokens than this share of the fewest there are of the whole text are a part of it.
+FEW = 0.9
 
 
 def metric_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Byte identity, canonical validation text, plausibility."""
-    measured = [run for run in facts.runs if run.implied_bytes is not None]
+    fewest = FEW * min((low for low, _ in (data.validation_tokens for data in ruleset.data.values())), default=0)
+    measured = [run for run in facts.runs if run.implied_bytes is not None and (run.validation_tokens or 0) >= fewest]
     yield from chain(identity(facts, measured, ruleset), canonical(facts, ruleset), plausible(facts, ruleset))
 
 
@@ -92,7 +95,7 @@ def canonical(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
                 yield settled("TRAIN-VAL-DISJOINT", "warn", words, "numbers", places[count])
             return
     fewest = min(low for low, _ in (data.validation_tokens for data in ruleset.data.values()))
-    if short := [count for count in counts if count < WHOLE * fewest * 0.9]:
+    if short := [count for count in counts if count < FEW * fewest]:
         words = f"{short[0]:,} tokens were scored; no known tokenizer makes fewer than {fewest:,} of the whole text"
         yield settled("VAL-IS-CANONICAL", "fail", words, "numbers", places[short[0]])
     elif strange := [count for count in counts if not is_known(count, ruleset)]:

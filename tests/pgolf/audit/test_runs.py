@@ -1,0 +1,108 @@
+"""The audit of a run of our own: it passes as it is, and names what was changed afterwards."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pgolf.audit.probes import probe_tokens, questions_about
+from pgolf.audit.runs import audit_run
+from pgolf.audit.verdicts import Verdict
+from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.rundir import RunDirectory
+from tests.conftest import Ended
+from trainer.recipe.files import ANSWERS, QUESTIONS, read_json, write_json
+
+RULES = load_ruleset("parameter_golf")
+
+
+@pytest.fixture
+def copy(micro_run: RunDirectory, tmp_path: Path) -> RunDirectory:
+    shutil.copytree(micro_run.root, tmp_path / micro_run.root.name)
+    return RunDirectory(tmp_path / micro_run.root.name)
+
+
+def verdicts(run: RunDirectory, *, is_executed: bool = False) -> dict[str, Verdict]:
+    return {found.rule: found for found in audit_run(run, RULES, is_executed=is_executed)}
+
+
+def test_a_run_passes_all_but_what_depends_on_the_machine(micro_run: RunDirectory) -> None:
+    found = verdicts(micro_run, is_executed=True)
+    assert {rule for rule, verdict in found.items() if verdict.severity != "pass"} == {"HARDWARE", "VAL-IS-CANONICAL"}
+    assert {"C1-CAUSAL", "C1-SELF", "C2-NORMALISED", "SPACE-ONCE", "BPB-IDENTITY", "SIZE-CAP"} <= set(found)
+
+
+def change_ledger(run: RunDirectory, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    with np.load(run.files.ledger) as ledger:
+        arrays = dict(ledger)
+    change(arrays)
+    np.savez(run.files.ledger, **arrays)  # type: ignore[arg-type]
+
+
+def test_a_ledger_that_says_something_else_is_named(copy: RunDirectory) -> None:
+    change_ledger(copy, lambda arrays: arrays["nll"].__setitem__(7, 0.0))
+    assert verdicts(copy)["BPB-IDENTITY"].severity == "fail"
+
+
+def test_bytes_that_are_not_those_of_the_text_are_named(copy: RunDirectory) -> None:
+    change_ledger(copy, lambda arrays: arrays["bytes"].__setitem__(slice(0, 50), arrays["bytes"][:50] + 1))
+    assert verdicts(copy)["SPACE-ONCE"].severity == "fail"
+
+
+def test_a_score_that_is_missing_is_named(copy: RunDirectory) -> None:
+    change_ledger(copy, lambda arrays: arrays.update(nll=arrays["nll"][:-1], bytes=arrays["bytes"][:-1]))
+    assert verdicts(copy)["LOG-COMPLETE"].severity == "fail"
+
+
+def test_another_model_is_named(copy: RunDirectory) -> None:
+    copy.files.model.write_bytes(copy.files.model.read_bytes() + b"x")
+    assert verdicts(copy)["SIZE-CODE-IS-SHIPPED-CODE"].severity == "fail"
+
+
+def test_a_model_over_the_limit_is_named(copy: RunDirectory) -> None:
+    with copy.files.model.open("ab") as file:
+        file.truncate(16_000_000)
+    assert verdicts(copy)["SIZE-CAP"].severity == "fail"
+
+
+def test_data_that_are_gone_leave_it_unknown(copy: RunDirectory) -> None:
+    write_json(copy.files.run, read_json(copy.files.run) | {"data_folder": "/nowhere"})
+    found = verdicts(copy, is_executed=True)
+    rules = ("SPACE-ONCE", "TRAIN-VAL-DISJOINT", "C1-CAUSAL", "C2-NORMALISED")
+    assert {found[rule].severity for rule in rules} == {"unknown"}
+
+
+def test_code_of_ones_own_is_not_run_and_proves_nothing(copy: RunDirectory) -> None:
+    copy.files.local.mkdir()
+    found = verdicts(copy, is_executed=True)
+    assert {found[rule].severity for rule in ("C1-CAUSAL", "NO-PREQUANT-TTT")} == {"unknown"}
+
+
+def test_the_probe_gives_the_very_scores_of_the_ledger(
+    micro_run: RunDirectory, micro_data: Path, tmp_path: Path
+) -> None:
+    """Chunks of the unchanged text are scored as they were in the run, for a chunk sees nothing but itself."""
+    from pgolf.audit.alone import run_alone
+    from pgolf.audit.probes import trainer_of
+
+    tokens, begin = probe_tokens(micro_data)
+    questions = questions_about(tokens, begin, [])
+    np.savez(tmp_path / QUESTIONS, streams=questions.streams[:1], asked=np.array([(0, 5)]), begin=np.array(begin))
+    ended = run_alone(trainer_of(micro_run.files.model)(tmp_path), tmp_path, 100)
+    assert ended is not None
+    assert ended.returncode == 0, ended.stderr
+    window = read_json(micro_run.files.result)["metrics"][-1]["window"]
+    whole = (len(tokens) - 1) // window * window
+    with np.load(tmp_path / ANSWERS) as answers, np.load(micro_run.files.ledger) as ledger:
+        np.testing.assert_allclose(answers["nats"][0][:whole], ledger["nll"][:whole], rtol=1e-6)
+        assert -answers["log_probabilities"][0][tokens[5]] == pytest.approx(ledger["nll"][4], rel=1e-5)
+
+
+def test_the_command_says_no_with_code_3(pgolf: Callable[..., Ended], copy: RunDirectory) -> None:
+    change_ledger(copy, lambda arrays: arrays["nll"].__setitem__(7, 0.0))
+    ended = pgolf("audit", str(copy.root), "--metadata-only", "--json")
+    assert ended.code == 3
+    assert ended.json["verdict"] == "fail"
+    assert "BPB-IDENTITY" in ended.err
