@@ -13,8 +13,9 @@ test: $(VENV)/installed-dev   ## CPU only, in parallel
 test-all: $(VENV)/installed-dev   ## with the slow ones: every published spec at tiny, fifty kills
 	$(BIN)/python -m pytest -n auto --dist worksteal -m ""
 
-tools:   ## what some tests of launchers run against, where root and apt are: OpenSSH's server, Slurm
-	@missing=""; for pair in sshd:openssh-server slurmctld:slurmctld slurmd:slurmd munged:munge sbatch:slurm-client; do \
+tools:   ## what some tests run against, where root and apt are: OpenSSH's server, Slurm, Chromium
+	@missing=""; for pair in sshd:openssh-server slurmctld:slurmctld slurmd:slurmd munged:munge sbatch:slurm-client \
+	  chromium:chromium chromedriver:chromium-driver; do \
 	  PATH="$$PATH:/usr/sbin:/sbin" command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	test -z "$$missing" || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 	  --no-install-recommends $$missing >/dev/null; } || echo "not installed:$$missing; their tests are skipped"

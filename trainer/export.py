@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
+from trainer.codec.shares import group_bytes
 from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
@@ -136,14 +137,15 @@ class Exporter:
                 model, zeroed = fit_to_bytes(model, quantizer, size_of, self.check)
                 self.journal.say(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
             streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
-        return count_bytes(self.job, streams)
+        return count_bytes(self.job, streams, group_bytes(card, model, streams))
 
 
-def count_bytes(job: TrainingJob, streams: dict[str, int]) -> dict[str, Any]:
-    """Model, code and total bytes, beside the limit; with the streams they also stand in bytes.json."""
+def count_bytes(job: TrainingJob, streams: dict[str, int], groups: dict[str, int] | None) -> dict[str, Any]:
+    """Model, code and total bytes, beside the limit; with streams and tensor groups they also stand in bytes.json."""
     model_bytes, code_bytes = job.files.model.stat().st_size, job.run["code_bytes"]
     assert sum(streams.values()) == model_bytes, f"streams {streams} do not add up to {model_bytes}"
     artifact = {"model_bytes": model_bytes, "code_bytes": code_bytes, "total_bytes": model_bytes + code_bytes}
     artifact["limit_bytes"] = job.run["limit_bytes"]
-    write_json(job.files.bytes, artifact | {"streams": streams, "code_basis": job.run["code_basis"]})
+    parts = {"streams": streams, "groups": groups, "code_basis": job.run["code_basis"]}
+    write_json(job.files.bytes, artifact | parts)
     return artifact

@@ -15,7 +15,7 @@ from pgolf.bundle.modules import QUIRK
 from trainer.recipe.recipe import Recipe
 
 # What only a run that pgolf launched has use for: its stop rule, and the hardware to hold against what was asked for.
-LAUNCHED_ONLY = {"guard_of", "describe_hardware"}
+LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes"}
 
 
 def component_names() -> frozenset[str]:

@@ -16,7 +16,7 @@ from pgolf.cli.running import print_groups
 from pgolf.errors import MachineError, UsageError
 from pgolf.report.comparison import compare, versus_lines
 from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
-from pgolf.report.page import html_page
+from pgolf.report.page.document import html_page
 from pgolf.report.reading import baseline_at, groups_at
 from pgolf.report.rows import Group
 from pgolf.report.tables import csv_table, markdown_table
@@ -112,7 +112,7 @@ def render(groups: Sequence[Group], versus: dict[str, dict[str, Any]], is_explai
         case Format.CSV:
             return csv_table(groups)
         case Format.HTML:
-            return html_page(groups)
+            return html_page(groups, versus)
         case Format.MARKDOWN:
             tests = [line for name, facts in versus.items() for line in versus_lines(name, facts)]
             return markdown_table(groups) + "".join(f"\n{line}\n" for line in tests)

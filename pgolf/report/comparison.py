@@ -12,6 +12,8 @@ from pgolf.rulesets.ruleset import Significance
 
 # More seeds than anybody would pay for decide nothing.
 MOST_SEEDS = 100
+# Bytes a token differ by less than this between runs on one tokenizer.
+SAME_TOKENIZER = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +79,26 @@ def compare(group: Group, baseline: Group, significance: Significance) -> dict[s
         raise UsageError(f"{group.name} and {baseline.name} cannot be compared: each needs two seeds or more")
     new, old = [row.val_bpb for row in group.rows], [row.val_bpb for row in baseline.rows]
     new_nats, old_nats = [row.val_loss for row in group.rows], [row.val_loss for row in baseline.rows]
-    nats_a_bpb = fmean(loss / bpb for loss, bpb in zip(new_nats, new, strict=True))
+    nats_a_bpb, old_nats_a_bpb = rate(new_nats, new), rate(old_nats, old)
+    # Nats a token compare between equal tokenizers only; bits per byte always do.
+    is_same_tokenizer = abs(nats_a_bpb / old_nats_a_bpb - 1) <= SAME_TOKENIZER
     margin = significance.margin_nats / nats_a_bpb
     plain, with_margin = welch(new, old), welch(new, old, margin)
     shared = paired({row.seed: row.val_bpb for row in group.rows}, {row.seed: row.val_bpb for row in baseline.rows})
     return {
         "baseline": baseline.name,
         "delta_bpb": fmean(new) - fmean(old),
-        "delta_nats": fmean(new_nats) - fmean(old_nats),
+        "delta_nats": fmean(new_nats) - fmean(old_nats)
+        if is_same_tokenizer
+        else (fmean(new) - fmean(old)) * nats_a_bpb,
+        "same_tokenizer": is_same_tokenizer,
         "bytes_per_token": nats_a_bpb / log(2),
         "margin_bpb": margin,
         "welch_t": plain.t,
         "df": plain.df,
         "p_one_sided": plain.p,
         "p_with_margin": with_margin.p,
-        "nats": {
-            "welch_t": (in_nats := welch(new_nats, old_nats)).t,
-            "df": in_nats.df,
-            "p_one_sided": in_nats.p,
-            "p_with_margin": welch(new_nats, old_nats, significance.margin_nats).p,
-        },
+        "nats": in_nats(new_nats, old_nats, significance.margin_nats) if is_same_tokenizer else None,
         "strict": with_margin.p < significance.strict_p,
         "practice": plain.p < significance.practice_p,
         "more_seeds_for_strict": seeds_to_decide(new, old, margin, significance.strict_p),
@@ -107,14 +109,31 @@ def compare(group: Group, baseline: Group, significance: Significance) -> dict[s
     }
 
 
+def rate(losses: Sequence[float], scores: Sequence[float]) -> float:
+    """Nats a token that one bit per byte is, which depends on the tokenizer."""
+    return fmean(loss / bpb for loss, bpb in zip(losses, scores, strict=True))
+
+
+def in_nats(new: Sequence[float], old: Sequence[float], margin: float) -> dict[str, float]:
+    """The test over nats a token."""
+    test = welch(new, old)
+    return {
+        "welch_t": test.t,
+        "df": test.df,
+        "p_one_sided": test.p,
+        "p_with_margin": welch(new, old, margin).p,
+    }
+
+
 def versus_lines(name: str, facts: dict[str, Any]) -> list[str]:
     """A comparison for people."""
     better = "better" if facts["delta_bpb"] < 0 else "worse"
     bpb, nats, margin = abs(facts["delta_bpb"]), abs(facts["delta_nats"]), facts["margin_bpb"]
+    other = "" if facts["same_tokenizer"] else "; of another tokenizer, so nats are those of the bpb"
     strict = verdict(facts["strict"], facts["more_seeds_for_strict"])
     practice = verdict(facts["practice"], facts["more_seeds_for_practice"])
     lines = [
-        f"{name} against {facts['baseline']}: {bpb:.6f} bpb ({nats:.6f} nats) {better}",
+        f"{name} against {facts['baseline']}: {bpb:.6f} bpb ({nats:.6f} nats) {better}{other}",
         f"Welch t {facts['welch_t']:.3f}, df {facts['df']:.2f}, one-sided p {facts['p_one_sided']:.4g}; "
         f"with the margin of {margin:.5f} bpb p {facts['p_with_margin']:.4g}",
         f"strict rule: {strict}; practice: {practice}",

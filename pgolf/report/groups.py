@@ -126,6 +126,17 @@ class SeedRow:
         """Training loss against tokens."""
         return [(row["tokens"], row["train_loss"]) for row in self.run.read_metrics()]
 
+    def stages(self) -> list[tuple[str, float]]:
+        """What was scored on the way to the headline; references are no part of it."""
+        scored = [metric for metric in self.result.get("metrics", []) if metric["stage"] != "reference"]
+        return [(f"{metric['stage']} {metric['protocol']}", metric["val_bpb"]) for metric in scored]
+
+    def byte_parts(self) -> dict[str, int]:
+        """Tensor groups and code; the model in one where the run does not say."""
+        artifact, counted = self.result["artifact"], read_or_empty(self.run.files.bytes)
+        groups = counted.get("groups") or {"model": artifact["model_bytes"]}
+        return {**groups, "code": artifact["code_bytes"]}
+
     def explain(self) -> dict[str, str | None]:
         """Every number of a run stands in its result."""
         return dict.fromkeys(("val_bpb", "total_bytes", "seed"), str(self.run.files.result))

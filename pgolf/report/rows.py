@@ -26,6 +26,14 @@ class Row(Protocol):
         """Training loss in nats, against tokens, or steps where tokens are not known."""
         ...
 
+    def stages(self) -> list[tuple[str, float]]:
+        """What was scored on the way to the headline, in order, with its bits per byte."""
+        ...
+
+    def byte_parts(self) -> dict[str, int]:
+        """What the artifact's bytes are made of, as far as it is known."""
+        ...
+
     def explain(self) -> dict[str, str | None]:
         """Where each number stands."""
         ...

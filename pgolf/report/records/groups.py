@@ -9,7 +9,7 @@ from typing import Any
 
 from pgolf.findings import Finding
 from pgolf.report.records.folder import MAIN, Record, read_record
-from pgolf.report.records.headline import headline_label, headline_of
+from pgolf.report.records.headline import evaluations, headline_label, headline_of
 from pgolf.report.records.lines import Score
 from pgolf.report.records.logs import LoggedRun
 from pgolf.report.statistics import Spread, summarise
@@ -97,6 +97,17 @@ class RecordRow:
     def curve(self) -> list[tuple[float, float]]:
         """Training loss against steps."""
         return [(float(step), loss) for step, loss in self.run.curve]
+
+    def stages(self) -> list[tuple[str, float]]:
+        """The score before packing, and every evaluation after it, by their labels."""
+        before = [score for score in self.run.scores if score.stage == "prequant"][-1:]
+        packed = [evaluation.best for evaluation in evaluations(self.run)]
+        return [(score.label, score.val_bpb) for score in (*before, *packed)]
+
+    def byte_parts(self) -> dict[str, int]:
+        """Model and code, where the log tells them apart."""
+        parts = {"model": self.model_bytes, "code": self.code_bytes}
+        return {name: size for name, size in parts.items() if size is not None}
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -38,7 +38,7 @@ def change_ledger(run: RunDirectory, change: Callable[[dict[str, np.ndarray]], N
     with np.load(run.files.ledger) as ledger:
         arrays = dict(ledger)
     change(arrays)
-    np.savez(run.files.ledger, **arrays)  # type: ignore[arg-type]
+    np.savez(run.files.ledger, **arrays)
 
 
 def test_a_ledger_that_says_something_else_is_named(copy: RunDirectory) -> None:
