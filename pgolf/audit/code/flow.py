@@ -56,6 +56,10 @@ NUMBERS = {
 }
 
 
+Place = tuple[int, int]
+"""Line and column."""
+
+
 class Flow:
     """Names that hold text of a kind, by the function in which they do."""
 
@@ -64,27 +68,33 @@ class Flow:
         self.names: dict[int, set[str]] = {id(scope): set() for scope in program.scopes}
         self.given: dict[int, set[str]] = {id(scope): set() for scope in program.scopes}
         """Those of them that hold it because some call gives it: another call may give something else."""
-        self.places: dict[tuple[int, str], dict[tuple[int, int], bool]] = {}
+        self.places: dict[tuple[int, str], dict[Place, bool]] = {}
         """Whether a name holds it after each of its assignments."""
-        self.attributes: set[str] = set()
+        self.attributes: dict[str, set[str | None]] = {}
+        """Attributes that hold it, with the classes in which they do; None is any object."""
         self.returns: set[int] = set()
         self.settle()
 
     def settle(self) -> None:
         """Nothing; names are followed until nothing new is found."""
         for _ in range(8):
-            before = (sum(map(len, self.names.values())), len(self.attributes), len(self.returns))
+            before = self.extent
             for scope in self.program.scopes:
                 self.follow(scope)
-            if before == (sum(map(len, self.names.values())), len(self.attributes), len(self.returns)):
+            if before == self.extent:
                 return
+
+    @property
+    def extent(self) -> tuple[int, int, int]:
+        """How much is known to hold the text."""
+        return sum(map(len, self.names.values())), sum(map(len, self.attributes.values())), len(self.returns)
 
     def follow(self, scope: Scope) -> None:
         """Nothing; what a function assigns and hands on is known."""
         nodes = list(scope.own_nodes())
         for node in nodes:
             if isinstance(node, ast.comprehension):  # what it makes stands before its `for`
-                self.assign(node.target, node.iter, scope, self.program.parents[id(node)])
+                self.assign(node.target, node.iter, scope, begin_of(self.program.parents[id(node)]))
         for node in nodes:
             self.follow_node(node, scope)
 
@@ -97,26 +107,27 @@ class Flow:
             case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value):
                 self.assign(target, value, scope)
             case ast.For(target=target, iter=source):
-                self.assign(target, source, scope)
+                self.assign(target, source, scope, begin_of(source))
             case ast.Call():
                 self.hand_on(node, scope)
             case ast.Return(value=ast.expr() as value) | ast.Yield(value=ast.expr() as value):
                 if self.holds(value, scope) and not self.is_given(value, scope) and not is_score(value):
                     self.returns.add(id(scope))
 
-    def assign(self, target: ast.expr, value: ast.expr, scope: Scope, since: ast.AST | None = None) -> None:
-        """Nothing; a target holds the text from here on, or does no longer. Of two tuples each part gets its own."""
+    def assign(self, target: ast.expr, value: ast.expr, scope: Scope, since: Place | None = None) -> None:
+        """Nothing; a target holds the text from a place on, the value's end, or does no longer. Of two tuples each part
+        gets its own.
+        """
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
             for each, of in zip(target.elts, value.elts, strict=True):
-                self.assign(each, of, scope)
+                self.assign(each, of, scope, since or end_of(value))
             return
-        is_held = self.holds(value, scope)
+        is_held, place = self.holds(value, scope), since or end_of(value)
         for part in ast.walk(target):
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-                begin: Any = since or part
-                self.places.setdefault((id(scope), part.id), {})[begin.lineno, begin.col_offset] = is_held
+                self.places.setdefault((id(scope), part.id), {})[place] = is_held
             elif is_held and isinstance(part, ast.Subscript) and isinstance(part.value, ast.Name):
-                self.places.setdefault((id(scope), part.value.id), {})[part.lineno, part.col_offset] = True
+                self.places.setdefault((id(scope), part.value.id), {})[place] = True
         if is_held:
             self.mark(target, scope, self.is_given(value, scope))
 
@@ -127,12 +138,13 @@ class Flow:
         if isinstance(target, ast.Name):
             self.names[id(scope)].add(target.id)
             if isinstance(self.program.parents.get(id(self.program.parents[id(target)])), ast.ClassDef):
-                self.attributes.add(target.id)
+                self.attributes.setdefault(target.id, set()).add(None)
             if is_given:
                 self.given[id(scope)].add(target.id)
         elif isinstance(target, ast.Attribute):
             if not is_given or self.is_always_given(scope):
-                self.attributes.add(target.attr)
+                owner = scope.owner if is_self(target.value) else None
+                self.attributes.setdefault(target.attr, set()).add(owner)
         elif isinstance(target, ast.Tuple | ast.List):
             for each in target.elts:
                 self.mark(each, scope, is_given)
@@ -179,22 +191,24 @@ class Flow:
                 if name in self.names[id(scope)]:
                     return self.held_at(name, scope, (part.lineno, part.col_offset))
                 return self.is_inherited(name, scope)
-            case ast.Attribute(attr=name):
-                return name in self.attributes or bool(self.source.search(name))
+            case ast.Attribute(attr=name, value=holder):
+                owners = self.attributes.get(name, set())
+                is_held = bool(owners & {scope.owner, None}) if is_self(holder) else bool(owners)
+                return is_held or bool(self.source.search(name))
             case ast.Constant(value=str() as text):
                 return text in self.words or bool(self.string.search(text))
-            case ast.Call():
+            case ast.Call() if call_name(part) not in self.program.classes:
                 return any(id(callee) in self.returns for callee in self.program.called(part))
         return False
 
-    def held_at(self, name: str, scope: Scope, here: tuple[int, int]) -> bool:
+    def held_at(self, name: str, scope: Scope, here: Place) -> bool:
         """Whether a name holds the text at a place: by the assignment above it, or by any where none is above."""
-        above = {place: held for place, held in self.places.get((id(scope), name), {}).items() if place < here}
+        above = {place: held for place, held in self.places.get((id(scope), name), {}).items() if place <= here}
         return above[max(above)] if above else True
 
     def is_inherited(self, name: str, scope: Scope) -> bool:
         """Whether a closure takes the name from the function around it, or from the top level."""
-        if name in scope.parameters:
+        if name in scope.locals:
             return False
         around = scope
         while not isinstance(around.node, ast.Module):
@@ -202,6 +216,21 @@ class Flow:
             if name in self.names[id(around)]:
                 return True
         return False
+
+
+def is_self(node: ast.expr) -> bool:
+    """Whether a node is the object whose method this is."""
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def begin_of(node: Any) -> Place:
+    """Where a node begins."""
+    return node.lineno, node.col_offset
+
+
+def end_of(node: Any) -> Place:
+    """Where a node ends."""
+    return node.end_lineno, node.end_col_offset
 
 
 def textual(node: ast.AST) -> Iterator[ast.AST]:

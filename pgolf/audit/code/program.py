@@ -4,6 +4,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from pgolf.audit.code.settings import UNKNOWN, Settings
@@ -31,7 +32,7 @@ class Reach:
                 return "never called"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Scope:
     """A function, or a module's top level."""
 
@@ -53,6 +54,13 @@ class Scope:
         arguments = self.node.args
         names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
         return names[1:] if names[:1] in (["self"], ["cls"]) else names
+
+    @cached_property
+    def locals(self) -> set[str]:
+        """Names that are its own: parameters, and what it assigns without calling it global."""
+        stored = (node for node in self.own_nodes() if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+        shared = (node.names for node in self.own_nodes() if isinstance(node, ast.Global | ast.Nonlocal))
+        return {*self.parameters, *(node.id for node in stored)} - {name for names in shared for name in names}
 
     def own_nodes(self) -> Iterator[ast.AST]:
         """Its nodes without those of functions inside it, in the order of the text."""
