@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MOST_SECONDS = 60
+MOST_SECONDS = 30
 
 
 def read_confined(folder: Path, logged: Mapping[str, str]) -> dict[str, Any] | str:

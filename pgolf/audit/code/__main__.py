@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pgolf.audit.code.reading import read_code
 
-MOST_MEMORY, MOST_SECONDS, DEEPEST = 2 << 30, 30, 10_000
+MOST_MEMORY, MOST_SECONDS = 2 << 30, 20
 
 
 def main() -> None:

@@ -127,9 +127,14 @@ def scoring_in(program: Program, flow: Flow, scope: Scope, loop: ast.AST, before
             continue
         if (keeps_score(node) and is_gradient_free(program, node, scope)) or is_result(node, scope):
             return True
-        if isinstance(node, ast.Call) and any(is_scorer(program, callee) for callee in program.called(node)):
+        scorers = (
+            []
+            if not isinstance(node, ast.Call)
+            else [each for each in program.called(node) if is_scorer(program, each)]
+        )
+        if isinstance(node, ast.Call) and scorers:
             arguments = (*node.args, *(keyword.value for keyword in node.keywords))
-            if any(flow.holds(argument, scope) for argument in arguments):
+            if any(flow.names[id(each)] for each in scorers) or any(flow.holds(each, scope) for each in arguments):
                 return True
     return False
 

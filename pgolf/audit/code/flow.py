@@ -24,7 +24,7 @@ SOURCES: dict[Kind, re.Pattern[str]] = {
 }
 # Names that hold no text, whatever a call was given that made them.
 HOLDERS = re.compile(
-    r"model|^net$|optim|^opt$|sched|device|^args$|config|^cfg$|hparams|^rank$|world|tokenizer|^sp$|lut|^h$|logger"
+    r"model|^net$|optim|^opt$|sched|device|^args$|config|^cfg$|hparams|^rank$|world|tokenizer|^sp$|lut|^h$|logger|^job$|state$|recipe"
 )
 STRINGS: dict[Kind, re.Pattern[str]] = {
     "validation": re.compile(r"fineweb_val|_val_\*|val_\*\.bin|/val[_/*]"),

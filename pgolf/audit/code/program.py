@@ -11,6 +11,11 @@ from pgolf.audit.code.settings import UNKNOWN, Settings
 from pgolf.audit.code.source import SourceFile
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+# Methods that lists, dictionaries, sets, files and hashes have: a call of one is seldom of a script's own class.
+OF_EVERY_OBJECT = {
+    "append", "add", "update", "get", "pop", "copy", "write", "read", "close", "items", "keys", "values", "clear",
+    "index", "count", "sort", "join", "split", "format", "encode", "decode", "strip", "remove", "insert", "extend",
+}  # fmt: skip
 Loop = ast.For | ast.While | ast.AsyncFor
 
 
@@ -62,14 +67,21 @@ class Scope:
         shared = (node.names for node in self.own_nodes() if isinstance(node, ast.Global | ast.Nonlocal))
         return {*self.parameters, *(node.id for node in stored)} - {name for names in shared for name in names}
 
-    def own_nodes(self) -> Iterator[ast.AST]:
+    def own_nodes(self) -> list[ast.AST]:
         """Its nodes without those of functions inside it, in the order of the text."""
+        return self.nodes
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """The same, found once."""
+        found: list[ast.AST] = []
         stack: list[ast.AST] = list(reversed(self.body))
         while stack:
             node = stack.pop()
-            yield node
+            found.append(node)
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 stack.extend(reversed(list(ast.iter_child_nodes(node))))
+        return found
 
 
 @dataclass(slots=True)
@@ -124,8 +136,8 @@ class Program:
         if isinstance(node.func, ast.Call):
             return [made for maker in self.called(node.func) for made in self.made_by(maker)]
         name = call_name(node)
-        if name == "get" and node.args and isinstance(node.args[0], ast.Constant):
-            return []  # of a dictionary, or of the environment
+        if name in OF_EVERY_OBJECT and isinstance(node.func, ast.Attribute) and not is_own(node.func.value):
+            return []
         if name in self.classes:
             return self.classes[name]
         return self.by_name.get(name, []) or self.aliases.get(name, [])
@@ -210,7 +222,8 @@ class Program:
         name = scope.owner if scope.owner is not None and scope.name == "__init__" else scope.name
         named = [alias for alias, made in self.aliases.items() if scope in made]
         direct = [call for call in self.calls.get("", []) if scope in self.called(call)]
-        return [call for each in (name, *named) for call in self.calls.get(each, [])] + direct
+        of_name = (call for each in (name, *named) for call in self.calls.get(each, []))
+        return [call for call in of_name if scope in self.called(call)] + direct
 
 
 @dataclass(slots=True)
@@ -296,6 +309,11 @@ class Walk:
                 self.todo += self.program.classes.get(part.id, []) if part.id in self.program.classes else []
             elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Load):
                 self.todo += self.program.by_name.get(part.attr, [])
+
+
+def is_own(node: ast.expr) -> bool:
+    """Whether an object is the method's own, or one that it holds."""
+    return "self" in ast.unparse(node)[:5]
 
 
 def call_name(node: ast.Call) -> str:

@@ -68,6 +68,8 @@ def suspicions(folder: Path, sources: Sources, logged: Mapping[str, str]) -> Ite
 
 def readme_of(folder: Path) -> str:
     """The README, as far as it is read; empty where there is none."""
+    if not (folder / "README.md").is_file():
+        return ""
     try:
         with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
             return file.read(MOST_README)

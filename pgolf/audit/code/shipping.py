@@ -117,7 +117,9 @@ def packed_validation(program: Program, flow: Flow) -> Iterator[Suspicion]:
     """Validation text that goes into what is packed."""
     for scope in program.scopes:
         for node in scope.own_nodes():
-            is_written = isinstance(node, ast.Call) and call_name(node) in WRITING
+            is_written = (
+                isinstance(node, ast.Call) and call_name(node) in WRITING and "json" not in ast.unparse(node.func)
+            )
             if is_written and any(flow.holds(each, scope) for each in node.args[:1]):  # type: ignore[attr-defined]
                 words = f"`{ast.unparse(node)[:80]}` packs validation text"
                 yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", words)

@@ -18,6 +18,7 @@ from typing import Any
 
 MOST_BYTES = 8_000_000
 MOST_LAYERS = 5
+MOST_STEPS = 100_000
 RUNNERS = {"exec", "eval", "builtins.exec"}
 
 
@@ -85,7 +86,7 @@ class ConstantReader:
         self.modules: dict[str, str] = {}
         self.bound: dict[str, ast.expr] = {}
         """Parameters of functions without a name that are called where they stand."""
-        self.depth = 0
+        self.depth = self.steps = 0
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 self.take_assignment(node.targets[0], node.value)
@@ -117,8 +118,9 @@ class ConstantReader:
         Raises: NotPlain, TooLarge.
         """
         self.depth += 1
+        self.steps += 1
         try:
-            if self.depth > 100:
+            if self.depth > 100 or self.steps > MOST_STEPS:
                 raise NotPlain
             found = self.compute(node)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, LookupError) as error:
@@ -273,8 +275,6 @@ DECODERS: dict[str, Callable[..., Any]] = {
     "gzip.decompress": lambda data: inflate_zlib(data, zlib.MAX_WBITS | 16),
     "bz2.decompress": lambda data: bounded(bz2.BZ2Decompressor(), data),
     "brotli.decompress": inflate_brotli,
-    "bytes": bytes,
-    "str": str,
 }  # fmt: skip
 CONSTANTS = {f"lzma.{name}": getattr(lzma, name) for name in dir(lzma) if name.startswith(("FORMAT_", "FILTER_"))}
 CONSTANTS |= {"zlib.MAX_WBITS": zlib.MAX_WBITS}

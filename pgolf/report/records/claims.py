@@ -70,6 +70,8 @@ def read_submission(path: Path, found: Claims) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any] | str:
     """A JSON object, or why there is none."""
     try:
+        if not path.is_file():
+            return "is no file"
         if path.stat().st_size > MOST_BYTES:
             return f"has more than {MOST_BYTES:,} bytes"
         document = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
@@ -145,7 +147,7 @@ def take_per_seed(found: Claims, results: dict[str, Any]) -> None:
 def take_readme(found: Claims, path: Path) -> None:
     """Nothing; the claims have the README's headline and deviation, and seeds from its table."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")[:MOST_BYTES]
+        text = path.read_text(encoding="utf-8", errors="replace")[:MOST_BYTES] if path.is_file() else ""
     except OSError:
         return
     if bpb := README_BPB.search(text):

@@ -1,6 +1,5 @@
 """A public submission folder: its logs as runs, its claims, its code."""
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,8 @@ MAIN = "train_gpt.py"
 LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
 NOT_LOGS = {"requirements.txt", "LICENSE.txt", "ORIGIN.txt"}
 MOST_FILES, DEEPEST = 2_000, 4
+# All public folders' logs together are smaller.
+MOST_LOG_BYTES = 128_000_000
 
 
 @dataclass(slots=True)
@@ -54,19 +55,21 @@ def read_record(folder: Path) -> Record:
     """A submission folder, read. Nothing in it is executed, and nothing outside it is opened."""
     record = Record(folder, read_claims(folder), code=code_sizes(folder))
     known: dict[tuple[object, ...], LoggedRun] = {}
-    contents: dict[str, str] = {}
+    left = MOST_LOG_BYTES
     for path in log_files(folder):
         name = path.relative_to(folder).as_posix()
+        left -= path.stat().st_size
+        if left < 0:
+            record.unread[name] = f"not read: the logs before it have {MOST_LOG_BYTES:,} bytes already"
+            continue
         try:
             runs, is_utf16 = runs_in(path, folder)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except (OSError, TooLong) as error:
             record.unread[name] = str(error)
             continue
         take_file(record, known, name, runs)
         if is_utf16:
             record.utf16.append(name)
-        contents.setdefault(digest, name)
     return record
 
 

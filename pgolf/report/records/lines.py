@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 NUMBER = r"(\d+(?:\.\d+)?)"
-SCORE = re.compile(rf"^(.*?)\s*\bval_loss\s*[:=]\s*{NUMBER}\s+val_bpb\s*[:=]\s*{NUMBER}(.*)$")
+SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
 STEP = re.compile(r"^(?:step\s*:?)?\s*(\d+)/(\d+)\b[:\s|]")
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
@@ -31,6 +31,11 @@ GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
 HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
 
+SPEAKING = re.compile(
+    r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
+    r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
+)
+"""Any of the words that a line must have to say something."""
 BEFORE_PACKING = re.compile(
     r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|float|best_averaging", re.IGNORECASE
 )
@@ -93,9 +98,10 @@ def in_seconds(number: str, unit: str) -> float:
 
 def score_of(line: str, number: int) -> Score | None:
     """The score that a line gives, other than of a training step."""
-    if STEP.match(line) or (found := SCORE.match(line)) is None:
+    if STEP.match(line) or (found := SCORE.search(line)) is None:
         return None
-    label, loss, bpb, rest = found.groups()
+    label, rest = line[: found.start()].rstrip(), line[found.end() :]
+    loss, bpb = found.groups()
     time = SECONDS.search(rest)
     decimals = len(bpb.partition(".")[2])
     seconds = in_seconds(*time.groups()) if time else None

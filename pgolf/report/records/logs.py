@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pgolf.report.records import lines as say
 from pgolf.report.records.lines import Score, Size
-from pgolf.report.records.text import read_log
+from pgolf.report.records.text import TooLong, read_log
 
 SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)|(?:^|[_-])s(\d+)(?:[_.-]|$)", re.IGNORECASE)
+MOST_RUNS, MOST_SCORES = 500, 20_000
 # Of a hyperparameter dump: what differs between seeds by nature.
 PRIVATE = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
@@ -83,24 +84,29 @@ def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool]:
     """
     text, is_utf16 = read_log(path)
     found = split_runs(text, path.relative_to(root).as_posix())
-    once: list[LoggedRun] = []
+    once: dict[tuple[object, ...], LoggedRun] = {}
     for run in found:
-        twin = next((each for each in once if each.identity == run.identity), None)
-        if twin is None:
-            once.append(run)
-        else:
+        twin = once.setdefault(run.identity, run)
+        if twin is not run:
             merge(twin, run)
-    return once, is_utf16
+    return list(once.values()), is_utf16
 
 
 def split_runs(text: list[str], file: str) -> list[LoggedRun]:
-    """Runs in the order in which a log prints them. A header after a score begins another one."""
+    """Runs in the order in which a log prints them. A header after a score begins another one.
+
+    Raises: TooLong for more runs, or more scores of one, than anybody prints.
+    """
     runs = [LoggedRun(file, 1)]
     for number, line in enumerate(text, start=1):
+        if say.SPEAKING.search(line) is None:
+            continue
         run = runs[-1]
         if run.scores and is_header(line) and any(score.stage != "prequant" for score in run.scores):
             run = LoggedRun(file, number)
             runs.append(run)
+            if len(runs) > MOST_RUNS:
+                raise TooLong(f"{file} prints more than {MOST_RUNS:,} runs")
         note(run, line, number)
     real = [run for run in runs if run.is_something]
     for run in real:
@@ -118,6 +124,8 @@ def note(run: LoggedRun, line: str, number: int) -> None:
     """Nothing; the run knows what the line says."""
     if score := say.score_of(line, number):
         run.scores.append(score)
+        if len(run.scores) > MOST_SCORES:
+            raise TooLong(f"{run.file} prints more than {MOST_SCORES:,} scores of one run")
     elif size := say.size_of(line, number):
         run.sizes.append(size)
     elif note_progress(run, line) or note_bytes(run, line):
