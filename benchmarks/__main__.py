@@ -15,6 +15,7 @@ from benchmarks.artifact import measure_artifact
 from benchmarks.codecs import measure_codecs
 from benchmarks.measure import Ratio, Timing
 from benchmarks.quantizer import measure_quantizer
+from benchmarks.records import measure_records
 from benchmarks.start import measure_start
 from benchmarks.training import measure_parts, measure_ratios
 from trainer.recipe.files import write_json, write_whole
@@ -40,6 +41,7 @@ def measure_all(shapes: list[str], rounds: int) -> tuple[list[Timing], list[Rati
     """Every timing and every ratio."""
     timings, ratio = measure_start(rounds=9)
     ratios = [ratio]
+    timings += measure_records(rounds)
     timings += measure_quantizer(rounds)
     timings += measure_codecs(rounds)
     for shape in shapes:

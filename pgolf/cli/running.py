@@ -149,15 +149,26 @@ def answer(outcomes: list[Outcome], group_folders: list[Path], manner: Manner) -
 def print_groups(groups: Sequence[Group], console: Console) -> None:
     """Nothing; the table, what it is to be compared with, and every problem."""
     console.print(rich_table(groups))
+    for words, of_same_text in by_reference(groups).items():
+        own = ", ".join(
+            f"{group.name} {group.spread.mean:.4f} bpb" for group in of_same_text if group.spread is not None
+        )
+        console.print(f"the same validation bytes: {words}, {own}")
     for group in groups:
-        references = group.rows[0].references() if group.rows else None
-        if references is not None and group.spread is not None:
-            own = f"{group.name} {group.spread.mean:.4f} bpb"
-            console.print(f"the same validation bytes: {describe_references(references)}, {own}")
         if group.usd:
             console.print(f"cost: ${group.usd:.2f} for {len(group.rows)} runs of {group.name}")
         for finding in group.problems():
             console.print(f"{finding.rule}: {finding.message}", style="yellow" if finding.severity == "warn" else "red")
+
+
+def by_reference(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Groups by what old methods make of their validation bytes, so that it is said once."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        references = group.rows[0].references() if group.rows else None
+        if references is not None and group.spread is not None:
+            found.setdefault(describe_references(references), []).append(group)
+    return found
 
 
 def run_json(run: RunDirectory) -> dict[str, Any]:

@@ -26,7 +26,7 @@ NUMBERS = {
 CURVES_CAPTION = "Thin lines are seeds, the thick one is their mean."
 STAGES_CAPTION = "Bits per byte before packing, after it, and by each evaluation; means of all seeds."
 BYTES_CAPTION = "What the artifact is made of; tensor groups share the compressed streams by their entropy."
-SCATTER_CAPTION = "Lower is better, and so is further left. The dashed line is the limit."
+SCATTER_CAPTION = "Lower is better, and so is further left. A dashed line is the limit."
 VERSUS_COLUMNS = (
     "run", "against", "bpb better", "nats better", "Welch t", "df", "p", "p with margin", "strict rule", "practice",
     "paired p",

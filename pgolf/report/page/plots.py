@@ -3,7 +3,20 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from pgolf.report.page.svg import COLOURS, Point, axes, box, dot, drawing, in_words, line, polyline, scale_of, text
+from pgolf.report.page.svg import (
+    COLOURS,
+    Point,
+    Scale,
+    axes,
+    box,
+    dot,
+    drawing,
+    in_words,
+    line,
+    polyline,
+    scale_of,
+    text,
+)
 from pgolf.report.rows import Group, Row
 
 WIDTH, HEIGHT = 900.0, 330.0
@@ -22,7 +35,8 @@ def curves(group: Group) -> str | None:
         return None
     by_seed = {seed: after_the_fall(curve) for seed, curve in by_seed.items()}
     points = [point for curve in by_seed.values() for point in curve]
-    x = scale_of([at for at, _ in points], LEFT, WIDTH - RIGHT, from_zero=True)
+    last = max(at for at, _ in points)
+    x = Scale(0.0, last, LEFT, WIDTH - RIGHT) if last > 0 else scale_of([0.0], LEFT, WIDTH - RIGHT)
     y = scale_of([loss for _, loss in points], HEIGHT - BOTTOM, TOP)
     unit = "steps" if group.as_json()["source"] == "record" else "tokens"
     parts = axes(x, y, unit, "training loss, nats a token")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pgolf.report.records.text import plain
+
 MOST_BYTES = 5_000_000
 HEADLINES = ("val_bpb", "mean_val_bpb", "val_bpb_mean", "final_val_bpb")
 TOTALS = ("bytes_total", "artifact_bytes", "artifact_bytes_max", "artifact_size_bytes", "total_bytes")
@@ -50,8 +52,8 @@ def read_claims(folder: Path) -> Claims:
     else:
         take_submission(found, submission)
         take_readme(found, folder / "README.md")
-    found.name = text_of(submission.get("name")) or folder.name
-    found.track = text_of(submission.get("track"))
+    found.name = plain(text_of(submission.get("name")) or folder.name)
+    found.track = plain(text_of(submission.get("track")))
     return found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pgolf.report.records.claims import Claims, read_claims, read_object
 from pgolf.report.records.logs import LoggedRun, runs_in
-from pgolf.report.records.text import TooLong
+from pgolf.report.records.text import TooLong, plain
 
 MAIN = "train_gpt.py"
 LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
@@ -57,7 +57,7 @@ def read_record(folder: Path) -> Record:
     known: dict[tuple[object, ...], LoggedRun] = {}
     left = MOST_LOG_BYTES
     for path in log_files(folder):
-        name = path.relative_to(folder).as_posix()
+        name = plain(path.relative_to(folder).as_posix())
         left -= path.stat().st_size
         if left < 0:
             record.unread[name] = f"not read: the logs before it have {MOST_LOG_BYTES:,} bytes already"
@@ -93,7 +93,7 @@ def code_sizes(folder: Path) -> dict[str, int]:
     """Bytes of the code files of a folder, counted; or as code_bytes.json has them where the files are not there."""
     stated = read_object(folder / "code_bytes.json")
     if isinstance(stated, dict):
-        return {name: size for name, size in stated.items() if isinstance(size, int)}
+        return {plain(name): size for name, size in stated.items() if isinstance(size, int)}
     suffixes = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in suffixes and path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files[:MOST_FILES]}
+    return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MOST_FILES]}

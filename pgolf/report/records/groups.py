@@ -12,6 +12,7 @@ from pgolf.report.records.folder import MAIN, Record, read_record
 from pgolf.report.records.headline import evaluations, headline_label, headline_of
 from pgolf.report.records.lines import Score
 from pgolf.report.records.logs import LoggedRun
+from pgolf.report.records.text import plain
 from pgolf.report.statistics import Spread, summarise
 from pgolf.rulesets.ruleset import Ruleset
 
@@ -84,6 +85,13 @@ class RecordRow:
     def evaluate_seconds(self) -> float | None:
         return self.run.total_eval_seconds or self.score.seconds
 
+    @property
+    def protocol(self) -> str:
+        """How it was scored, as the score's line says, or for an adapted one the line that begins adaptation."""
+        if self.score.protocol == "unknown" and self.score.stage == "ttt" and self.run.adapts_in_windows:
+            return "sliding"
+        return self.score.protocol
+
     def problems(self) -> list[Finding]:
         return self.problems_found
 
@@ -115,7 +123,7 @@ class RecordRow:
             "val_bpb": self.val_bpb,
             "val_loss": self.score.val_loss,
             "stage": self.score.stage,
-            "protocol": self.score.protocol,
+            "protocol": self.protocol,
             "steps": self.run.step,
             "train_seconds": self.run.train_seconds,
             "evaluate_seconds": self.evaluate_seconds,
@@ -210,13 +218,13 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
         label = headline_label(runs)
         scored = [(run, score) for run in runs if (score := headline_of(run, label)) is not None]
         rows = [RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset)) for run, score in scored]
-        name = record.folder.resolve().name + ("" if number == 0 else f" ({describe(runs, parts[0])})")
+        name = plain(record.folder.resolve().name) + ("" if number == 0 else f" ({describe(runs, parts[0])})")
         group = RecordGroup(name, record, rows, [], label)
         notes = folder_problems(record, parts) if number == 0 else []
         group.notes.extend([*notes, *group_problems(group, is_first=number == 0)])
         found.append(group)
     if not found:
-        group = RecordGroup(record.folder.resolve().name, record, [], [], None)
+        group = RecordGroup(plain(record.folder.resolve().name), record, [], [], None)
         group.notes.extend(folder_problems(record, parts))
         found.append(group)
     return found

@@ -50,9 +50,10 @@ def headline_label(runs: Sequence[LoggedRun]) -> str | None:
     ranks: list[dict[str, tuple[int, tuple[int, bool], int]]] = []
     for run in runs:
         rank: dict[str, tuple[int, tuple[int, bool], int]] = {}
-        for position, evaluation in enumerate(evaluations(run)):
+        found = evaluations(run)
+        for position, evaluation in enumerate(found):
             for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.label, (position - len(evaluations(run)), precision(score), -order))
+                rank.setdefault(score.label, (position - len(found), precision(score), -order))
         ranks.append(rank)
     common = set.intersection(*(set(rank) for rank in ranks)) if ranks else set()
     return max(common, key=lambda label: min(rank[label] for rank in ranks), default=None)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pgolf.report.records import lines as say
 from pgolf.report.records.lines import Score, Size
-from pgolf.report.records.text import TooLong, read_log
+from pgolf.report.records.text import TooLong, plain, read_log
 
 SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)|(?:^|[_-])s(\d+)(?:[_.-]|$)", re.IGNORECASE)
-MOST_RUNS, MOST_SCORES = 500, 20_000
+MOST_RUNS, MOST_SCORES = 500, 5_000
 # Of a hyperparameter dump: what differs between seeds by nature.
 PRIVATE = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
@@ -29,6 +29,8 @@ class LoggedRun:
     wallclock_limit: float | None = None
     validation_tokens: int | None = None
     train_shards: int | None = None
+    adapts_in_windows: bool = False
+    """Whether test-time training is said to go over sliding windows."""
     settings: dict[str, str] = field(default_factory=dict)
     step: int | None = None
     train_seconds: float | None = None
@@ -83,7 +85,7 @@ def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool]:
     Raises: TooLong, OSError.
     """
     text, is_utf16 = read_log(path)
-    found = split_runs(text, path.relative_to(root).as_posix())
+    found = split_runs(text, plain(path.relative_to(root).as_posix()))
     once: dict[tuple[object, ...], LoggedRun] = {}
     for run in found:
         twin = once.setdefault(run.identity, run)
@@ -188,6 +190,7 @@ def note_setting(run: LoggedRun, line: str, number: int) -> None:
         run.wallclock_limit = float(found[1])
     if found := say.TOKENS.search(line):
         run.validation_tokens = say.integer(found[1])
+    run.adapts_in_windows |= bool(say.ADAPTED_IN_WINDOWS.match(line))
     if found := say.TRAIN_SHARDS.search(line):
         run.train_shards = int(found[1])
     if found := say.GPU.search(line):

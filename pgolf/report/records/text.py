@@ -16,6 +16,11 @@ class TooLong(ValueError):
     """A file that is larger than any log."""
 
 
+def plain(words: str) -> str:
+    """A stranger's words, or a file's name, without what a terminal would obey."""
+    return ESCAPES.sub("", words)
+
+
 def read_log(path: Path) -> tuple[list[str], bool]:
     """The lines of a log, each cut to what a reader needs, and whether it was UTF-16.
 
@@ -24,7 +29,7 @@ def read_log(path: Path) -> tuple[list[str], bool]:
     content = inflate(path) if path.suffix == ".gz" else read_bounded(path)
     is_utf16 = content[:2] in UTF16_MARKS
     text = content.decode("utf-16" if is_utf16 else "utf-8", errors="replace").removeprefix("\ufeff")
-    return [ESCAPES.sub("", line[:MOST_LINE]) for line in text.splitlines()], is_utf16
+    return [plain(line[:MOST_LINE]) for line in text.splitlines()], is_utf16
 
 
 def read_bounded(path: Path) -> bytes:
