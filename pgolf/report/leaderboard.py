@@ -8,6 +8,7 @@ from typing import Any
 
 from pgolf.report.reading import records_below
 from pgolf.report.records.groups import RecordGroup, record_groups
+from pgolf.report.tables import markdown_lines, spreadsheet_cell
 from pgolf.rulesets.ruleset import Ruleset
 
 COLUMNS = ("rank", "record", "mean bpb", "std", "n", "metric", "largest bytes", "claimed bpb", "verdict", "problems")
@@ -66,9 +67,7 @@ def mean_of(entry: Entry) -> float:
 
 def leaderboard_markdown(entries: list[Entry]) -> str:
     """The ranking as a Markdown table."""
-    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(cell.replace('|', '/') for cell in entry.cells())} |" for entry in entries]
-    return "\n".join(lines) + "\n"
+    return "\n".join(markdown_lines(COLUMNS, (entry.cells() for entry in entries))) + "\n"
 
 
 def leaderboard_csv(entries: list[Entry]) -> str:
@@ -76,5 +75,5 @@ def leaderboard_csv(entries: list[Entry]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(entry.cells() for entry in entries)
+    writer.writerows([spreadsheet_cell(cell) for cell in entry.cells()] for entry in entries)
     return text.getvalue()

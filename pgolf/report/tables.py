@@ -69,13 +69,32 @@ def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
 
 def markdown_table(groups: Sequence[Group]) -> str:
     """The table for a README, problems below it."""
-    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(cells)} |" for cells in all_rows(groups)]
-    lines += [
-        "",
-        *(f"- {group.name}: {finding.rule}: {finding.message}" for group in groups for finding in group.problems()),
+    problems = [
+        f"- {markdown_text(f'{group.name}: {finding.rule}: {finding.message}')}"
+        for group in groups
+        for finding in group.problems()
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join([*markdown_lines(COLUMNS, all_rows(groups)), "", *problems]).rstrip() + "\n"
+
+
+def markdown_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table, whatever its cells hold."""
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return lines + [f"| {' | '.join(map(markdown_text, cells))} |" for cells in rows]
+
+
+def markdown_text(words: str) -> str:
+    """Words that Markdown shows as they are: no column, no line and no tag of their own."""
+    return " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
+def spreadsheet_cell(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula."""
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and value != "-"
+        else value
+    )
 
 
 def csv_table(groups: Sequence[Group]) -> str:
@@ -85,7 +104,8 @@ def csv_table(groups: Sequence[Group]) -> str:
     writer = csv.DictWriter(text, fieldnames=list(facts[0]) if facts else ["name"], lineterminator="\n")
     writer.writeheader()
     for row in facts:
-        writer.writerow(row | {"problems": "; ".join(problem["rule"] for problem in row["problems"])})
+        row["problems"] = "; ".join(problem["rule"] for problem in row["problems"])
+        writer.writerow({key: spreadsheet_cell(value) for key, value in row.items()})
     return text.getvalue()
 
 

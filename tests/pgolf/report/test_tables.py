@@ -9,7 +9,15 @@ import pytest
 from rich.console import Console
 
 from pgolf.report.groups import RunGroup, group_runs
-from pgolf.report.tables import COLUMNS, all_rows, csv_table, markdown_table, rich_table
+from pgolf.report.tables import (
+    COLUMNS,
+    all_rows,
+    csv_table,
+    markdown_table,
+    markdown_text,
+    rich_table,
+    spreadsheet_cell,
+)
 from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds
 
 SCORES = {1: 1.2345678901, 2: 1.25, 42: 1.1999}
@@ -85,3 +93,9 @@ def test_the_terminal_shows_the_same_cells(groups: list[RunGroup]) -> None:
 def test_no_groups_are_an_empty_table() -> None:
     assert markdown_cells(markdown_table([])) == [[*COLUMNS], ["---"] * len(COLUMNS)]
     assert csv_table([]) == "name\n"
+
+
+def test_a_hostile_name_stays_one_cell_of_markdown_and_no_formula() -> None:
+    assert markdown_text("a|b\n<script>&") == "a\\|b &lt;script>&amp;"
+    assert spreadsheet_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert [spreadsheet_cell(cell) for cell in ("-", "exp", -1.5, None)] == ["-", "exp", -1.5, None]
