@@ -13,7 +13,7 @@ from rich.console import Console
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, say
 from pgolf.cli.running import print_groups
-from pgolf.errors import MachineError, UsageError
+from pgolf.errors import MachineError
 from pgolf.report.comparison import compare, versus_lines
 from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
@@ -123,19 +123,16 @@ def render(groups: Sequence[Group], versus: dict[str, dict[str, Any]], is_explai
 
 
 def render_leaderboard(entries: list[Entry], form: Format) -> str:
-    """The ranking as text of a format.
-
-    Raises: UsageError for a format that it does not have.
-    """
+    """The ranking as text of a format; as a page, its groups in the order of the ranking."""
     match form:
         case Format.JSON:
             return json.dumps({"leaderboard": [entry.as_json() for entry in entries]}, indent=2) + "\n"
         case Format.CSV:
             return leaderboard_csv(entries)
-        case Format.MARKDOWN | Format.TABLE:
-            return leaderboard_markdown(entries)
+        case Format.HTML:
+            return html_page([entry.group for entry in entries])
         case _:
-            raise UsageError("--leaderboard comes as table, markdown, csv or json")
+            return leaderboard_markdown(entries)
 
 
 def write(text: str, out: Path | None) -> None:
