@@ -39,7 +39,15 @@ def is_record(path: Path) -> bool:
     """Whether a folder is a submission folder, and no folder of runs of pgolf's own."""
     if not path.is_dir() or (path / "run.json").exists() or any(path.glob("seed-*/run.json")):
         return False
-    return (path / "submission.json").exists() or (bool(log_files(path)) and not any(path.glob("*/*/run.json")))
+    if (path / "submission.json").exists():
+        return True
+    holds_others = any(path.glob("*/submission.json")) or any(path.glob("*/*/submission.json"))
+    return not holds_others and not any(path.glob("*/*/run.json")) and bool(own_logs(path))
+
+
+def own_logs(folder: Path) -> list[Path]:
+    """Logs of a folder itself, or of a folder for logs in it: what lies deeper is of other records."""
+    return [path for path in log_files(folder) if path.parent == folder or "log" in path.parent.name.lower()]
 
 
 def log_files(folder: Path) -> list[Path]:
