@@ -162,8 +162,11 @@ def data_facts(folder: Path, manifest: "Manifest", ruleset: Ruleset) -> Iterator
     canonical = canonical_data(manifest, ruleset)
     yield settled("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
     begin = load_tokenizer_file(DataFiles(folder).tokenizer).bos_id()
-    overlap = measure_overlap(folder, manifest, begin).finding()
-    yield settled("TRAIN-VAL-DISJOINT", overlap.severity, overlap.message, "files", str(folder))
+    overlap = measure_overlap(folder, manifest, begin)
+    found = overlap.finding()
+    # One document that small corpora have twice is a question, and no leaky export.
+    severity: Severity = "warn" if found.severity == "fail" and overlap.inside == 1 else found.severity
+    yield settled("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
 
 
 def recounted(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:

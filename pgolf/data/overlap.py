@@ -51,7 +51,7 @@ class Overlap:
         )
         if not self.inside:
             return Finding("pass", "overlap", message)
-        is_leak = self.inside > max(1, TOLERATED_SHARE_OF_DOCUMENTS * self.documents)
+        is_leak = self.inside > TOLERATED_SHARE_OF_DOCUMENTS * self.documents
         fix = "make the shards again without these documents on one side; scores on them mean nothing"
         return Finding("fail" if is_leak else "warn", "overlap", message, fix)
 

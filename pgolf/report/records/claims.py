@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,7 @@ HEADLINES = ("val_bpb", "mean_val_bpb", "val_bpb_mean", "final_val_bpb")
 TOTALS = ("bytes_total", "artifact_bytes", "artifact_bytes_max", "artifact_size_bytes", "total_bytes")
 README_BPB = re.compile(r"val_bpb[^0-9\n]{0,24}(\d\.\d{3,10})")
 README_STD = re.compile(r"\bstd(?:dev)?\b[^0-9\n]{0,12}(0?\.\d{2,10})", re.IGNORECASE)
-README_ROW = re.compile(r"^\|\s*\**(\d{1,6})\**\s*\|(.*)$", re.MULTILINE)
-README_SIZE = re.compile(r"(~?\d+(?:[.,]\d+)*)\s*(MB|bytes|B)\b")
+MOST_ROW = 4_000
 
 
 @dataclass(slots=True)
@@ -46,12 +47,13 @@ def read_claims(folder: Path) -> Claims:
     """The claims of a folder."""
     found = Claims()
     submission = read_submission(folder / "submission.json", found)
-    stand_in = read_object(folder / "claims.json")
+    readme = folder / "README.md"
+    stand_in = "has its README" if readme.exists() else read_object(folder / "claims.json")
     if isinstance(stand_in, dict):
         take_stand_in(found, stand_in)
     else:
         take_submission(found, submission)
-        take_readme(found, folder / "README.md")
+        take_readme(found, readme)
     found.name = plain(text_of(submission.get("name")) or folder.name)
     found.track = plain(text_of(submission.get("track")))
     return found
@@ -72,8 +74,8 @@ def read_submission(path: Path, found: Claims) -> dict[str, Any]:
 def read_object(path: Path) -> dict[str, Any] | str:
     """A JSON object, or why there is none."""
     try:
-        if not path.is_file():
-            return "is no file"
+        if not path.is_file() or path.resolve().parent != path.parent.resolve():
+            return "is no file of this folder"
         if path.stat().st_size > MOST_BYTES:
             return f"has more than {MOST_BYTES:,} bytes"
         document = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
@@ -101,8 +103,12 @@ def take_stand_in(found: Claims, document: dict[str, Any]) -> None:
 def take_submission(found: Claims, document: dict[str, Any]) -> None:
     """Nothing; the claims have what submission.json says, in whichever dialect."""
     for key in HEADLINES:
-        if (number := number_of(document.get(key))) is not None:
+        value = document.get(key)
+        mean = mapping(value).get("mean", mapping(value).get("value")) if isinstance(value, dict) else value
+        if (number := number_of(mean)) is not None:
             found.headlines.setdefault("submission_json", number)
+        if (spread := number_of(mapping(value).get("std"))) is not None:
+            found.stds.setdefault("submission_json", spread)
     for key in ("val_bpb_std", "std", "std_val_bpb"):
         if (number := number_of(document.get(key))) is not None:
             found.stds.setdefault("submission_json", number)
@@ -131,7 +137,7 @@ def take_list(found: Claims, values: list[Any]) -> None:
 def take_per_seed(found: Claims, results: dict[str, Any]) -> None:
     """Nothing; the claims have what is said of each seed."""
     for key, value in results.items():
-        seed = integer_of(key)
+        seed = integer_of(re.sub(r"(?i)^(?:seed|s)[_ -]?", "", key))
         if seed is None:
             continue
         facts = value if isinstance(value, dict) else {"val_bpb": value}
@@ -149,18 +155,40 @@ def take_per_seed(found: Claims, results: dict[str, Any]) -> None:
 def take_readme(found: Claims, path: Path) -> None:
     """Nothing; the claims have the README's headline and deviation, and seeds from its table."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")[:MOST_BYTES] if path.is_file() else ""
+        if not path.is_file() or path.resolve().parent != path.parent.resolve():
+            return
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(MOST_BYTES)
     except OSError:
         return
     if bpb := README_BPB.search(text):
         found.headlines["readme"] = float(bpb[1])
     if std := README_STD.search(text):
         found.stds["readme"] = float(std[1])
-    for row in README_ROW.finditer(text):
-        numbers = [float(word) for word in re.findall(r"\b[0-3]\.\d{4,10}\b", row[2])]
-        if numbers and int(row[1]) not in found.bpb_of and not found.seeds:
-            found.bpb_of[int(row[1])] = numbers[-1]
+    for seed, score in readme_rows(text):
+        if seed not in found.bpb_of and not found.seeds:
+            found.bpb_of[seed] = score
     found.seeds = found.seeds or list(found.bpb_of)
+
+
+def readme_rows(text: str) -> Iterator[tuple[int, float]]:
+    """Seeds with their scores from the tables of a README: the last column whose heading says bpb, else the last number
+    of a row in a table that has no such heading.
+    """
+    column: int | None = None
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            column = None
+            continue
+        cells = [cell.strip(" *`") for cell in line[:MOST_ROW].strip().strip("|").split("|")]
+        heads = [place for place, cell in enumerate(cells) if "bpb" in cell.lower()]
+        if heads:
+            column = heads[-1]
+        elif re.fullmatch(r"(?:seed\s*)?\d{1,6}", cells[0].lower()):
+            numbers = [cells[column]] if column is not None and column < len(cells) else cells[1:]
+            scores = [float(number) for cell in numbers for number in re.findall(r"\b[0-3]\.\d{4,10}\b", cell)]
+            if scores:
+                yield int(re.sub(r"\D", "", cells[0])), scores[-1]
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -176,15 +204,14 @@ def text_of(value: Any) -> str:
 
 
 def number_of(value: Any) -> float | None:
-    """A number, also one in a string; never a truth value."""
-    if isinstance(value, bool):
+    """A finite number, also one in a string; never a truth value."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    if isinstance(value, int | float):
-        return float(value)
     try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
+        number = float(value)
+    except (ValueError, OverflowError):
         return None
+    return number if isfinite(number) else None
 
 
 def integer_of(value: Any) -> int | None:

@@ -1,18 +1,21 @@
 """A public submission folder: its logs as runs, its claims, its code."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.report.records.claims import Claims, read_claims, read_object
-from pgolf.report.records.logs import LoggedRun, runs_in
+from pgolf.report.records.logs import LoggedRun, merge, runs_in
 from pgolf.report.records.text import TooLong, plain
 
 MAIN = "train_gpt.py"
+CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
 LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
 NOT_LOGS = {"requirements.txt", "LICENSE.txt", "ORIGIN.txt"}
 MOST_FILES, DEEPEST = 2_000, 4
 # All public folders' logs together are smaller.
-MOST_LOG_BYTES = 128_000_000
+MOST_LOG_BYTES, MOST_BAD_LOGS = 64_000_000, 8
 
 
 @dataclass(slots=True)
@@ -35,6 +38,11 @@ class Record:
     logs: int = 0
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a plain file of a folder: no pipe, and no link that leads out."""
+    return path.is_file() and folder.resolve() in path.resolve().parents
+
+
 def is_record(path: Path) -> bool:
     """Whether a folder is a submission folder, and no folder of runs of pgolf's own."""
     if not path.is_dir() or (path / "run.json").exists() or any(path.glob("seed-*/run.json")):
@@ -52,11 +60,20 @@ def own_logs(folder: Path) -> list[Path]:
 
 def log_files(folder: Path) -> list[Path]:
     """Files that may be logs, those named after a seed first. Links that lead out of the folder are none."""
-    root = folder.resolve()
-    found = {path for pattern in LOGS for path in folder.rglob(pattern)}
-    own = [path for path in found if path.is_file() and root in path.resolve().parents]
-    near = [path for path in own if path.name not in NOT_LOGS and len(path.relative_to(folder).parts) <= DEEPEST]
+    near = [
+        path
+        for path in files_near(folder)
+        if path.name not in NOT_LOGS and any(map(path.match, LOGS)) and is_inside(path, folder)
+    ]
     return sorted(near, key=lambda path: ("seed" not in path.name.lower(), path.as_posix()))[:MOST_FILES]
+
+
+def files_near(folder: Path) -> Iterator[Path]:
+    """Files of a folder, as deep as records go."""
+    for place, below, names in os.walk(folder):
+        if len(Path(place).relative_to(folder).parts) >= DEEPEST - 1:
+            below.clear()
+        yield from (Path(place, name) for name in sorted(names))
 
 
 def read_record(folder: Path) -> Record:
@@ -66,19 +83,30 @@ def read_record(folder: Path) -> Record:
     left = MOST_LOG_BYTES
     for path in log_files(folder):
         name = plain(path.relative_to(folder).as_posix())
-        left -= path.stat().st_size
-        if left < 0:
+        if left <= 0:
             record.unread[name] = f"not read: the logs before it have {MOST_LOG_BYTES:,} bytes already"
             continue
         try:
-            runs, is_utf16 = runs_in(path, folder)
+            runs, is_utf16, size = runs_in(path, folder)
+            left -= size
         except (OSError, TooLong) as error:
             record.unread[name] = str(error)
+            left -= MOST_LOG_BYTES // MOST_BAD_LOGS
             continue
         take_file(record, known, name, runs)
         if is_utf16:
             record.utf16.append(name)
+    join_evaluations(record)
     return record
+
+
+def join_evaluations(record: Record) -> None:
+    """Nothing; a log of an evaluation alone is part of the run of its seed, where there is one."""
+    trained = {run.seed: run for run in record.runs if not run.is_evaluation}
+    for run in [run for run in record.runs if run.is_evaluation and run.seed is not None and run.seed in trained]:
+        merge(trained[run.seed], run)
+        trained[run.seed].copies -= run.copies
+        record.runs.remove(run)
 
 
 def take_file(record: Record, known: dict[tuple[object, ...], LoggedRun], name: str, runs: list[LoggedRun]) -> None:
@@ -98,10 +126,11 @@ def take_file(record: Record, known: dict[tuple[object, ...], LoggedRun], name: 
 
 
 def code_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the code files of a folder, counted; or as code_bytes.json has them where the files are not there."""
+    """Bytes of the code files of a folder, counted; or as code_bytes.json has them where no code file is there."""
+    files = [path for path in files_near(folder) if path.suffix in CODE_SUFFIXES and is_inside(path, folder)]
+    if files:
+        return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MOST_FILES]}
     stated = read_object(folder / "code_bytes.json")
-    if isinstance(stated, dict):
-        return {plain(name): size for name, size in stated.items() if isinstance(size, int)}
-    suffixes = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in suffixes and path.is_file()]
-    return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MOST_FILES]}
+    if isinstance(stated, str):
+        return {}
+    return {plain(name): size for name, size in stated.items() if isinstance(size, int)}

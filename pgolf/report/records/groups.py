@@ -9,12 +9,15 @@ from typing import Any
 
 from pgolf.findings import Finding
 from pgolf.report.records.folder import MAIN, Record, read_record
-from pgolf.report.records.headline import evaluations, headline_label, headline_of
+from pgolf.report.records.headline import evaluations, headline_kind, headline_of
 from pgolf.report.records.lines import Score
 from pgolf.report.records.logs import LoggedRun
 from pgolf.report.records.text import plain
 from pgolf.report.statistics import Spread, summarise
 from pgolf.rulesets.ruleset import Ruleset
+
+TELLING_APART = ("parameters", "wallclock_limit", "validation_tokens")
+"""Facts of a log that make runs another experiment."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class RecordRow:
         """The file and line that each number came from."""
         size = self.run.size
         return {
-            "val_bpb": f"{self.run.file}:{self.score.line}",
+            "val_bpb": f"{self.score.file or self.run.file}:{self.score.line}",
             "total_bytes": None if size is None else f"{self.run.file}:{size.line}",
             "seed": f"{self.run.file}:{self.run.seed_line}" if self.run.seed_line else f"the name {self.run.file}",
         }
@@ -215,13 +218,15 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
     parts = partition(record.runs)
     found = []
     for number, runs in enumerate(parts):
-        label = headline_label(runs)
-        scored = [(run, score) for run in runs if (score := headline_of(run, label)) is not None]
+        kind = headline_kind(runs)
+        scored = [(run, score) for run in runs if (score := headline_of(run, kind)) is not None]
+        label = scored[0][1].label if scored else None
         rows = [RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset)) for run, score in scored]
         name = plain(record.folder.resolve().name) + ("" if number == 0 else f" ({describe(runs, parts[0])})")
         group = RecordGroup(name, record, rows, [], label)
         notes = folder_problems(record, parts) if number == 0 else []
-        group.notes.extend([*notes, *group_problems(group, is_first=number == 0)])
+        unscored = [run for run in runs if headline_of(run, kind) is None]
+        group.notes.extend([*notes, *group_problems(group, unscored, is_first=number == 0)])
         found.append(group)
     if not found:
         group = RecordGroup(plain(record.folder.resolve().name), record, [], [], None)
@@ -231,17 +236,28 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
 
 
 def partition(runs: list[LoggedRun]) -> list[list[LoggedRun]]:
-    """Runs of the same model and length, each seed once; the largest part first, in the order of the logs otherwise."""
+    """Runs of the same model and length, each seed once; the largest part first, in the order of the logs otherwise.
+
+    What one log does not say is what all others agree on.
+    """
+    agreed = [only({getattr(run, fact) for run in runs} - {None}) for fact in TELLING_APART]
     parts: dict[tuple[object, ...], list[LoggedRun]] = {}
     for run in runs:
-        parts.setdefault((run.parameters, run.wallclock_limit, run.validation_tokens), []).append(run)
+        key = tuple(getattr(run, fact) or known for fact, known in zip(TELLING_APART, agreed, strict=True))
+        parts.setdefault(key, []).append(run)
     found = [each for part in parts.values() for each in (log_sets(part) if has_twins(part) else [part])]
     return sorted(found, key=len, reverse=True)
 
 
+def only(values: set[object]) -> object | None:
+    """The one value there is; None where there are several, or none."""
+    return next(iter(values)) if len(values) == 1 else None
+
+
 def has_twins(runs: list[LoggedRun]) -> bool:
-    """Whether a seed is there twice."""
-    return len({run.seed for run in runs}) < len(runs)
+    """Whether a seed is there twice. Of runs without a seed nobody knows."""
+    seeds = [run.seed for run in runs if run.seed is not None]
+    return len(set(seeds)) < len(seeds)
 
 
 def log_sets(runs: list[LoggedRun]) -> list[list[LoggedRun]]:

@@ -1,5 +1,6 @@
 """Which of the scores in a log is the one that counts, and whether all seeds have it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -42,8 +43,9 @@ def is_same(one: Score, other: Score) -> bool:
     return abs(one.val_bpb - other.val_bpb) <= 0.5000001 * 10.0 ** -min(one.decimals, other.decimals)
 
 
-def headline_label(runs: Sequence[LoggedRun]) -> str | None:
-    """The label of the last evaluation that all runs have; of its lines the one with the most decimals.
+def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
+    """The kind of the last evaluation of the packed model that all runs have, or, where they share none, most of them;
+    of its lines the one with the most decimals. None where no run was scored after packing.
 
     Never of one evaluation for some seeds and of another for the rest.
     """
@@ -53,21 +55,20 @@ def headline_label(runs: Sequence[LoggedRun]) -> str | None:
         found = evaluations(run)
         for position, evaluation in enumerate(found):
             for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.label, (position - len(found), precision(score), -order))
+                rank.setdefault(score.kind, (position - len(found), precision(score), -order))
         ranks.append(rank)
-    common = set.intersection(*(set(rank) for rank in ranks)) if ranks else set()
-    return max(common, key=lambda label: min(rank[label] for rank in ranks), default=None)
+    shared = Counter(kind for rank in ranks for kind in rank)
+    most = max(shared.values(), default=0)
+    common = [kind for kind, count in shared.items() if count == most]
+    return max(common, key=lambda kind: min(rank[kind] for rank in ranks if kind in rank), default=None)
 
 
-def headline_of(run: LoggedRun, label: str | None) -> Score | None:
-    """The score of a run under a label, or its last one where there is no common label."""
-    found = [score for score in run.scores if score.label == label and score.stage != "prequant"]
-    if found:
-        return timed(found[0], run)
-    own = evaluations(run)
-    if own:
-        return timed(own[-1].best, run)
-    return run.scores[-1] if run.scores else None
+def headline_of(run: LoggedRun, kind: str | None) -> Score | None:
+    """The score of a run that is of a kind. Where no run was scored after packing, the last one before it."""
+    if kind is None:
+        return run.scores[-1] if run.scores else None
+    found = [score for score in run.scores if score.kind == kind and score.stage != "prequant"]
+    return timed(found[0], run) if found else None
 
 
 def timed(score: Score, run: LoggedRun) -> Score:

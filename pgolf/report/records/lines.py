@@ -4,29 +4,31 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-NUMBER = r"(\d+(?:\.\d+)?)"
+NUMBER = r"(\d{1,12}(?:\.\d{1,18})?)"
 SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
-STEP = re.compile(r"^(?:step\s*:?)?\s*(\d+)/(\d+)\b[:\s|]")
+STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
 TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
-STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d+)ms step:\s*(\d+)/(\d+)")
-STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d+)")
+STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
+STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d{1,12})\b")
 TRAINED_IN_WORDS = re.compile(rf"^Training complete in {NUMBER}s")
-TOTAL = re.compile(r"^Total submission size\b([^:]*):\s*([\d,]+)")
-MODEL = re.compile(r"^Serialized model\b([^:]*):\s*([\d,]+)")
-CODE = re.compile(r"^Code size\b([^:]*):\s*([\d,]+)")
-OWN_TOTAL = re.compile(r"^(\S+):\s*([\d,]+) bytes \| code: ([\d,]+) \| total: ([\d,]+)")
+# Bytes, and never the megabytes that may stand before them.
+BYTES = r"(?:~?[\d.]{1,12}\s*(?:MB|MiB)\s*\(\s*)?([\d,]{1,18})(?=\s*(?:bytes\b|B\b|\(|$))"
+TOTAL = re.compile(rf"^Total submission size\b([^:]*):\s*{BYTES}")
+MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
+CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
+OWN_TOTAL = re.compile(r"^(\S{1,80}):\s*([\d,]{1,18}) bytes \| code: ([\d,]{1,18}) \| total: ([\d,]{1,18})\b")
 ARTIFACT = re.compile(
-    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*([\d,]+) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
+    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*([\d,]{{1,18}}) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
 )
-PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*([\d,]+)")
-WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d+)")
+PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*([\d,]{1,18})\b")
+WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d{1,6})\b")
 WALL = re.compile(rf"(?:max_wallclock_seconds\s*:|\bwall:|wallclock=)\s*{NUMBER}")
-TOKENS = re.compile(r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*([\d,]+)")
+TOKENS = re.compile(r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*([\d,]{1,18})\b")
 TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
 ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
-BANNER = re.compile(r"^=+ SEED (\d+) =+$")
+BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
 SEED = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
 GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
@@ -40,6 +42,9 @@ SPEAKING = re.compile(
 BEFORE_PACKING = re.compile(
     r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|float|best_averaging", re.IGNORECASE
 )
+SETTINGS_OF_SCORE = re.compile(r"\b(stride|window|seq_len|context|ctx)\s*[:=]\s*(\d{1,9})\b")
+# What Python has and logs have not: a line of a dumped source says nothing of the run.
+CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 ADAPTED = re.compile(r"ttt|lora|adapt", re.IGNORECASE)
 MEBI = 2**20
 
@@ -59,6 +64,8 @@ class Score:
     line: int
     """From 1."""
     text: str
+    file: str = ""
+    """The log it stands in, where that is not the run's own."""
 
     @property
     def stage(self) -> Stage:
@@ -66,6 +73,13 @@ class Score:
         if BEFORE_PACKING.search(self.label):
             return "prequant"
         return "ttt" if ADAPTED.search(self.label) else "roundtrip"
+
+    @property
+    def kind(self) -> str:
+        """What must be equal for scores to be averaged: the label, and the settings that stand on the line."""
+        return " ".join(
+            [self.label, *sorted({f"{name}={size}" for name, size in SETTINGS_OF_SCORE.findall(self.text)})]
+        )
 
     @property
     def protocol(self) -> str:
@@ -103,6 +117,8 @@ def score_of(line: str, number: int) -> Score | None:
         return None
     label, rest = line[: found.start()].rstrip(), line[found.end() :]
     loss, bpb = found.groups()
+    if float(bpb) <= 0:
+        return None
     time = SECONDS.search(rest)
     decimals = len(bpb.partition(".")[2])
     seconds = in_seconds(*time.groups()) if time else None

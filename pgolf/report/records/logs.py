@@ -8,8 +8,11 @@ from pgolf.report.records import lines as say
 from pgolf.report.records.lines import Score, Size
 from pgolf.report.records.text import TooLong, plain, read_log
 
-SEED_IN_NAME = re.compile(r"seed[_-]?(\d+)|(?:^|[_-])s(\d+)(?:[_.-]|$)", re.IGNORECASE)
+SEED_IN_NAME = re.compile(
+    r"seed[_-]?(\d{1,10})|(?:^|[_-])s(\d{1,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-](\d{1,10})$", re.IGNORECASE
+)
 MOST_RUNS, MOST_SCORES = 500, 5_000
+BEGINNINGS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
 # Of a hyperparameter dump: what differs between seeds by nature.
 PRIVATE = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
@@ -50,6 +53,11 @@ class LoggedRun:
     """How often this file prints the run."""
 
     @property
+    def is_evaluation(self) -> bool:
+        """Whether this is a log of an evaluation alone: it has scores, and no step."""
+        return self.step is None and self.stopped is None and not self.curve
+
+    @property
     def is_something(self) -> bool:
         """Whether this is a run, and not a header or a summary."""
         return bool(self.scores)
@@ -58,7 +66,7 @@ class LoggedRun:
     def named_seed(self) -> int | None:
         """The seed in the file's name."""
         found = SEED_IN_NAME.search(Path(self.file).stem)
-        return None if found is None else int(found[1] or found[2])
+        return None if found is None else int(found[1] or found[2] or found[3])
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -79,19 +87,19 @@ class LoggedRun:
         return candidates[-1] if candidates else None
 
 
-def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool]:
-    """The runs that a log prints, each once, and whether it was UTF-16.
+def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool, int]:
+    """The runs that a log prints, each once; whether it was UTF-16; and its bytes.
 
     Raises: TooLong, OSError.
     """
-    text, is_utf16 = read_log(path)
+    text, is_utf16, size = read_log(path)
     found = split_runs(text, plain(path.relative_to(root).as_posix()))
     once: dict[tuple[object, ...], LoggedRun] = {}
     for run in found:
         twin = once.setdefault(run.identity, run)
         if twin is not run:
             merge(twin, run)
-    return list(once.values()), is_utf16
+    return list(once.values()), is_utf16, size
 
 
 def split_runs(text: list[str], file: str) -> list[LoggedRun]:
@@ -119,7 +127,7 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
 
 def is_header(line: str) -> bool:
     """Whether a line stands at the beginning of a run only."""
-    return bool(say.HEADER.match(line) or say.BANNER.match(line) or line.startswith("Hyperparameters"))
+    return bool(say.HEADER.match(line) or say.BANNER.match(line) or line.startswith(BEGINNINGS))
 
 
 def note(run: LoggedRun, line: str, number: int) -> None:
@@ -180,7 +188,8 @@ def note_bytes(run: LoggedRun, line: str) -> bool:
 
 def note_setting(run: LoggedRun, line: str, number: int) -> None:
     """Nothing; the run knows what the line says of its settings."""
-    if (found := say.BANNER.match(line)) or (run.seed is None and (found := say.SEED.search(line))):
+    is_code = bool(say.CODE_LINE.search(line))
+    if (found := say.BANNER.match(line)) or (run.seed is None and not is_code and (found := say.SEED.search(line))):
         run.seed, run.seed_line = int(found[1]), number
     if found := say.PARAMETERS.search(line):
         run.parameters = run.parameters or say.integer(found[1])
@@ -193,7 +202,7 @@ def note_setting(run: LoggedRun, line: str, number: int) -> None:
     run.adapts_in_windows |= bool(say.ADAPTED_IN_WINDOWS.match(line))
     if found := say.TRAIN_SHARDS.search(line):
         run.train_shards = int(found[1])
-    if found := say.GPU.search(line):
+    if not is_code and (found := say.GPU.search(line)):
         run.gpus.add(found[1].strip())
     if (found := say.SETTING.match(line)) and not PRIVATE.search(found[1]):
         run.settings[found[1]] = found[2].strip()
@@ -202,12 +211,8 @@ def note_setting(run: LoggedRun, line: str, number: int) -> None:
 def merge(run: LoggedRun, again: LoggedRun) -> None:
     """Nothing; a run that is printed a second time has what either print has."""
     known = {(score.label, score.val_bpb) for score in run.scores}
-    run.scores += [score for score in again.scores if (score.label, score.val_bpb) not in known]
+    new = [score for score in again.scores if (score.label, score.val_bpb) not in known]
+    run.scores += new if again.file == run.file else [replace(score, file=again.file) for score in new]
     run.sizes += [size for size in again.sizes if size.total not in {each.total for each in run.sizes}]
     run.gpus |= again.gpus
     run.copies += again.copies
-
-
-def in_file(run: LoggedRun, file: str) -> LoggedRun:
-    """The same run as another file prints it."""
-    return replace(run, file=file)

@@ -18,6 +18,7 @@ BYTES_TOLERANCE = 0.005
 # Committed code that differs from the counted one by less is a later edit.
 SMALL_EDIT = 0.02
 SMALL_RECOUNT = 1e-4
+LOGGED_DECIMALS = 8
 # A dump of settings has dozens; a few stray lines are none.
 LEAST_SETTINGS = 20
 # Accepted rows stop this late; the clock is asked after a step.
@@ -55,8 +56,7 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Fi
     """Whether the contest's clock was kept. On other hardware it does not apply."""
     if is_other_hardware(run):
         return
-    is_short = run.wallclock_limit is None or run.wallclock_limit <= ruleset.train_seconds
-    if is_short and (run.train_seconds or 0) > ruleset.train_seconds + LATE_SECONDS:
+    if (run.train_seconds or 0) > ruleset.train_seconds + LATE_SECONDS:
         yield fail("over_time", f"{run.file}: trained for {run.train_seconds:.1f} s of {ruleset.train_seconds}")
     seconds = run.total_eval_seconds or score.seconds
     if seconds is not None and seconds > ruleset.evaluate_seconds:
@@ -138,11 +138,26 @@ def part_problems(parts: list[list[LoggedRun]]) -> Iterator[Finding]:
         yield warn("two_log_sets_same_seeds", f"{', '.join(run.file for run in first)}; they are not averaged together")
 
 
-def group_problems(group: RecordGroup, is_first: bool) -> list[Finding]:
+def group_problems(group: RecordGroup, unscored: list[LoggedRun], is_first: bool) -> list[Finding]:
     """What a reader of the mean must know. Claims are about the first group of a folder."""
     found = [*unique(finding for row in group.rows for finding in row.problems())]
-    found += [*count_problems(group), *bytes_problems(group), *sameness_problems(group)]
+    found += [*count_problems(group), *bytes_problems(group), *sameness_problems(group), *left_out(group, unscored)]
     return [*found, *claim_problems(group)] if is_first and group.rows else found
+
+
+def left_out(group: RecordGroup, unscored: list[LoggedRun]) -> Iterator[Finding]:
+    """Runs that are not in the mean, and runs that are although they break a limit."""
+    if unscored:
+        files = ", ".join(run.file for run in unscored)
+        yield fail("no_common_metric", f"{files}: no {group.label}, which the others have; left out of the mean")
+    if group.rows and all(row.score.stage == "prequant" for row in group.rows):
+        yield fail("prequant_only", "no log scores the packed model; these are scores of float weights")
+    broken = [row for row in group.rows if any(found.severity == "fail" for found in row.problems())]
+    if broken and len(group.rows) > 1:
+        rules = ", ".join(dict.fromkeys(f.rule for row in broken for f in row.problems() if f.severity == "fail"))
+        yield warn(
+            "mean_of_invalid_runs", f"{len(broken)} of the {len(group.rows)} runs in the mean break a limit: {rules}"
+        )
 
 
 def unique(findings: Iterator[Finding]) -> list[Finding]:
@@ -284,7 +299,8 @@ def is_logged(group: RecordGroup, seed: int | None, bpb: float) -> bool:
 
 def agrees(claim: float, found: float) -> bool:
     """Whether a claim is what was found, rounded as the claim is; a unit in its last digit is forgiven."""
-    places = len(repr(claim).partition(".")[2])
+    # Logs print eight decimals: a claim with more was computed from numbers that nobody printed.
+    places = min(len(repr(claim).partition(".")[2]), LOGGED_DECIMALS)
     return abs(claim - found) <= 1.0000001 * 10.0**-places * (0.5 if places >= 6 else 0.51) + 1e-12
 
 

@@ -6,9 +6,14 @@ import zlib
 from pathlib import Path
 
 # The longest public log has 9 MB; one line of it, a dumped source, 200,000 characters.
-MOST_BYTES = 64_000_000
+MOST_BYTES = 32_000_000
 MOST_LINE = 2_000
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+# What loggers and launchers put before a line: a time in brackets or not, a level, a rank.
+PREFIX = re.compile(
+    r"^(?:\[rank\s?\d{1,4}\]:?\s*|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,+:Z]{0,16}\]?\s*"
+    r"|\[\d\d:\d\d:\d\d[\d.,]{0,8}\]\s*|(?:INFO|DEBUG|WARNING)\b[:\s-]{1,4}(?:__main__[:\s-]{1,4})?|\[(?:INFO|DEBUG|WARNING)\]\s*){1,4}"
+)
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -21,15 +26,15 @@ def plain(words: str) -> str:
     return ESCAPES.sub("", words)
 
 
-def read_log(path: Path) -> tuple[list[str], bool]:
-    """The lines of a log, each cut to what a reader needs, and whether it was UTF-16.
+def read_log(path: Path) -> tuple[list[str], bool, int]:
+    """The lines of a log, each cut to what a reader needs; whether it was UTF-16; and its bytes, unpacked.
 
     Raises: TooLong, OSError.
     """
     content = inflate(path) if path.suffix == ".gz" else read_bounded(path)
     is_utf16 = content[:2] in UTF16_MARKS
     text = content.decode("utf-16" if is_utf16 else "utf-8", errors="replace").removeprefix("\ufeff")
-    return [plain(line[:MOST_LINE]) for line in text.splitlines()], is_utf16
+    return [PREFIX.sub("", plain(line[:MOST_LINE])) for line in text.splitlines()], is_utf16, len(content)
 
 
 def read_bounded(path: Path) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 
 from pgolf.report.records.folder import is_record, log_files, read_record
 from pgolf.report.records.groups import record_groups
-from pgolf.report.records.headline import headline_label
+from pgolf.report.records.headline import headline_kind
 from pgolf.report.records.logs import runs_in
 from pgolf.report.records.text import TooLong
 from pgolf.rulesets.ruleset import load_ruleset
@@ -111,8 +111,8 @@ def test_encodings_compression_and_terminal_escapes_change_nothing(tmp_path: Pat
     (tmp_path / "b.log.gz").write_bytes(gzip.compress(text.encode()))
     (tmp_path / "c.log").write_text("\x1b[31m" + text.replace("\n", "\x1b[0m\n"))
     found = [runs_in(tmp_path / name, tmp_path) for name in ("a.log", "b.log.gz", "c.log")]
-    assert [is_utf16 for _, is_utf16 in found] == [True, False, False]
-    assert len({runs[0].identity for runs, _ in found}) == 1
+    assert [is_utf16 for _, is_utf16, _ in found] == [True, False, False]
+    assert len({runs[0].identity for runs, _, _ in found}) == 1
     assert rules_of(tmp_path) >= {"utf16_log", "duplicate_log", "single_seed"}
 
 
@@ -120,7 +120,7 @@ def test_a_log_that_begins_with_its_own_source_is_read_past_it(tmp_path: Path) -
     source = 'class Args:\n    seed = int(os.environ.get("SEED", 1337))\n'
     source += 'log0(f"seed:{args.seed} val_loss:{v} val_bpb:{b}")\n'
     (tmp_path / "train.log").write_text(source + log_of("baseline", 42, 1.2))
-    ((run,), _) = runs_in(tmp_path / "train.log", tmp_path)
+    ((run,), _, _) = runs_in(tmp_path / "train.log", tmp_path)
     assert (run.seed, run.scores[-1].val_bpb) == (42, 1.2)
 
 
@@ -155,7 +155,7 @@ def test_the_headline_is_an_evaluation_that_all_seeds_have(tmp_path: Path) -> No
         shared = "ttt:done val_loss=2.060000 val_bpb=1.200000 elapsed=300.0s\n"
         (tmp_path / f"seed{seed}.log").write_text(log_of("baseline", seed, 1.22) + shared + extra)
     runs = read_record(tmp_path).runs
-    assert headline_label(runs) == "ttt:done"
+    assert headline_kind(runs) == "ttt:done"
     assert "mixed_metrics_on_last_line" in rules_of(tmp_path)
 
 
