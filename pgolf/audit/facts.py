@@ -1,5 +1,6 @@
 """Facts: the numbers of a submission that audits look at, wherever they were read."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import log
@@ -9,7 +10,7 @@ from pgolf.findings import Finding
 from pgolf.report.records.folder import MAIN
 from pgolf.report.records.groups import RecordGroup, RecordRow
 
-NON_RECORD = "non"
+NON_RECORD = re.compile(r"(?:^|[^a-z])non[-_ ]?record|non[-_ ]record", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +78,7 @@ def facts_of_group(group: RecordGroup) -> Facts:
     sizes = [*claims.bytes_of.values(), *([claims.bytes_total] if claims.bytes_total else [])]
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
-        is_record=NON_RECORD not in (claims.track or str(group.record.folder.resolve().parent.name)).lower(),
+        is_record=NON_RECORD.search(claims.track or group.record.folder.resolve().parent.name) is None,
         headline=claims.headline,
         claimed_bpb=claims.bpb_of,
         claimed_bytes=tuple(sizes),

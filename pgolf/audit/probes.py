@@ -5,6 +5,7 @@ must stay the same, bit for bit. The unchanged stream is scored twice: where tha
 Source: openai/parameter-golf #1017 (C1 to C4), #1240 (target flip).
 """
 
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ SAME_SCORE = 2e-3
 RULES = ("C1-CAUSAL", "C1-SELF", "C2-NORMALISED", "C3-SCORE-FIRST", "C4-SINGLE-PASS")
 Ask = Callable[[Path], list[str]]
 """The arguments of the Python program that answers the questions in a folder."""
+Judge = Callable[[Any], list[Verdict]]
+"""Further verdicts on the scores of all streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +48,26 @@ class Questions:
     cuts: list[int]
     flips: list[int]
     begin: int
+    seed: int
+    """Of the places."""
 
     @property
     def asked(self) -> list[tuple[int, int]]:
-        """Stream and position of every distribution: the base at all flips, then each flipped stream at its own."""
-        of_base = [(0, place) for place in self.flips]
+        """Stream and position of every distribution: the base at every token, then each flipped stream at its own."""
+        of_base = [(0, place) for place in range(1, self.streams.shape[1])]
         return of_base + [(2 + len(self.cuts) + number, place) for number, place in enumerate(self.flips)]
 
 
-def questions_about(tokens: "Tokens", begin: int, edges: list[int]) -> Questions:
+def questions_about(tokens: "Tokens", begin: int, edges: list[int], seed: int | None = None) -> Questions:
     """Questions about a stream. `edges` are places where the protocol changes windows or chunks, if they are known.
 
+    Places are drawn anew each time, so that no protocol can know them, unless a seed says which.
     Tokens that begin a document stay what and where they are, and no other token becomes one.
     """
     import numpy as np
 
-    rng = np.random.default_rng(1017)
+    seed = secrets.randbits(32) if seed is None else seed
+    rng = np.random.default_rng(seed)
     length = len(tokens)
     inner = rng.choice(np.arange(2, length - 1), size=RANDOM_PLACES, replace=False)
     near = [edge + step for edge in edges for step in (-1, 0, 1)]
@@ -73,7 +80,7 @@ def questions_about(tokens: "Tokens", begin: int, edges: list[int]) -> Questions
     rows = [tokens, tokens]
     rows += [np.concatenate((tokens[:cut], others[cut:])) for cut in cuts]
     rows += [flipped(tokens, place, ordinary) for place in flips]
-    return Questions(np.stack(rows), cuts, flips, begin)
+    return Questions(np.stack(rows), cuts, flips, begin, seed)
 
 
 def flipped(tokens: "Tokens", place: int, ordinary: Any) -> "Tokens":
@@ -84,8 +91,8 @@ def flipped(tokens: "Tokens", place: int, ordinary: Any) -> "Tokens":
     return changed
 
 
-def probed(questions: Questions, ask: Ask) -> list[Verdict]:
-    """The verdicts of all executed tests."""
+def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list[Verdict]:
+    """The verdicts of all executed tests, and of a further judge of the answers."""
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="pgolf-audit-") as place:
@@ -103,7 +110,8 @@ def probed(questions: Questions, ask: Ask) -> list[Verdict]:
             return unanswered(f"scoring ended with {ended.returncode}: {last_words(ended)}")
         try:
             with np.load(folder / ANSWERS, allow_pickle=False) as answers:
-                return list(judged(questions, answers["nats"], answers["log_probabilities"]))
+                nats, rows = answers["nats"], answers["log_probabilities"]
+                return [*judged(questions, nats, rows), *([] if judge is None else judge(nats))]
         except (KeyError, ValueError, OSError) as error:
             return unanswered(f"the answers cannot be read: {error}")
 
@@ -149,53 +157,55 @@ def target(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
     """Whether the distribution that scores a token stays the same when the token is another."""
     import numpy as np
 
-    of_base = log_probabilities[: len(questions.flips)]
-    of_flipped = log_probabilities[len(questions.flips) :]
+    of_flipped = log_probabilities[questions.streams.shape[1] - 1 :]
     for number, place in enumerate(questions.flips):
-        changed = questions.streams[2 + len(questions.cuts) + number]
-        if not np.array_equal(of_base[number], of_flipped[number]):
-            gap = float(np.abs(of_base[number] - of_flipped[number]).max())
+        changed, of_base = questions.streams[2 + len(questions.cuts) + number], log_probabilities[place - 1]
+        if not np.array_equal(of_base, of_flipped[number]):
+            gap = float(np.abs(of_base - of_flipped[number]).max())
             words = f"another token at {place} changes its own distribution by up to {gap:.3g} nats"
             return settled("C1-SELF", "fail", words, "executed", f"token {place}")
         score = float(nats[2 + len(questions.cuts) + number][place - 1])
-        read = -float(of_base[number][changed[place]])
-        if abs(score - read) > SAME_SCORE * max(1.0, abs(read)):
-            words = f"token {place} is scored {score:.4f} nats where its distribution says {read:.4f}"
-            return settled("C1-SELF", "fail", words, "executed", f"token {place}")
+        if (wrong := misread(place, score, -float(of_base[changed[place]]))) is not None:
+            return settled("C1-SELF", "fail", wrong, "executed", f"token {place}")
     words = f"{len(questions.flips)} tokens changed: each distribution is the same, bit for bit, and is what scores"
-    return settled("C1-SELF", "pass", words, "executed", f"tokens {questions.flips}")
+    return settled("C1-SELF", "pass", words, "executed", f"tokens {questions.flips}", f"seed {questions.seed}")
+
+
+def misread(place: int, score: float, read: float) -> str | None:
+    """Why a score is not what the distribution says; None where it is."""
+    if abs(score - read) <= SAME_SCORE * max(1.0, abs(read)):
+        return None
+    return f"token {place} is scored {score:.4f} nats where its distribution says {read:.4f}"
 
 
 def normalised(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
-    """Whether what scores a token sums to one over the vocabulary, and is what scores it."""
+    """Whether what scores each token of the base sums to one over the vocabulary, and is what scores it."""
     import numpy as np
 
-    for number, place in enumerate(questions.flips):
-        row = log_probabilities[number]
+    length = questions.streams.shape[1]
+    for place in range(1, length):
+        row = log_probabilities[place - 1]
         total = float(np.exp(row).sum())
         if not abs(total - 1) <= SUM_TOLERANCE:
-            words = f"the probabilities at token {place} sum to {total:.6f}"
-            return settled("C2-NORMALISED", "fail", words, "executed", f"token {place}")
-        read, score = -float(row[questions.streams[0][place]]), float(nats[0][place - 1])
-        if abs(score - read) > SAME_SCORE * max(1.0, abs(read)):
-            words = f"token {place} is scored {score:.4f} nats where its distribution says {read:.4f}"
-            return settled("C2-NORMALISED", "fail", words, "executed", f"token {place}")
-    words = f"at {len(questions.flips)} tokens the probabilities sum to one and are what scores"
-    return settled("C2-NORMALISED", "pass", words, "executed", f"tokens {questions.flips}")
+            wrong: str | None = f"the probabilities at token {place} sum to {total:.6f}"
+        else:
+            wrong = misread(place, float(nats[0][place - 1]), -float(row[questions.streams[0][place]]))
+        if wrong is not None:
+            return settled("C2-NORMALISED", "fail", wrong, "executed", f"token {place}")
+    words = f"at all {length - 1} tokens the probabilities sum to one and are what scores"
+    return settled("C2-NORMALISED", "pass", words, "executed")
 
 
 def single_pass(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
     """What the other tests say of order and passes."""
     import numpy as np
 
+    tests = (future(questions, nats), normalised(questions, nats, log_probabilities))
+    broken = [test for test in tests if test.severity == "fail"]
+    words = "a second pass, or learning before scoring, shows as scores that know the future or are of no distribution"
     if not np.isfinite(nats).all() or (nats < 0).any():
         yield settled("C4-SINGLE-PASS", "fail", "some scores are negative or no numbers", "executed")
-    broken = [
-        test
-        for test in (future(questions, nats), normalised(questions, nats, log_probabilities))
-        if test.severity == "fail"
-    ]
-    words = "a second pass, or learning before scoring, shows as scores that know the future or are of no distribution"
+        return
     for rule in ("C3-SCORE-FIRST", "C4-SINGLE-PASS"):
         if broken:
             yield settled(rule, "warn", f"{words}: {broken[0].message}", "executed", *broken[0].evidence)

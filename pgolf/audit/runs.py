@@ -1,11 +1,12 @@
 """The audit of one of pgolf's own runs: its files counted anew, its ledger, its data, and its protocol probed."""
 
 from collections.abc import Iterator
+from functools import partial
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.audit.probes import STREAM_TOKENS, probe_tokens, probed, questions_about, trainer_of, unanswered
+from pgolf.audit.probes import SAME_SCORE, STREAM_TOKENS, probe_tokens, probed, questions_about, trainer_of, unanswered
 from pgolf.audit.verdicts import Verdict, in_order, settled
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.shards import read_shard, split_documents
@@ -109,7 +110,6 @@ def by_construction(has_own_code: bool) -> Iterator[Verdict]:
         ("NO-PREQUANT-TTT", "the process that trains and packs never opens a validation shard"),
         ("NO-VAL-CALIBRATION", "calibration draws from the training loader"),
         ("NO-TRAIN-DATA-AT-EVAL", "the process that scores never opens a training shard"),
-        ("METRIC-STAGE", "the score is of model.bin, decoded by a process that has not trained"),
     ):
         yield settled(rule, "pass", words, "construction")
 
@@ -209,7 +209,40 @@ def executed(run: RunDirectory) -> list[Verdict]:
         tokens, begin = probe_tokens(folder)
     except (DataError, OSError) as error:
         return unanswered(str(error))
-    return probed(questions_about(tokens, begin, protocol_edges(run)), trainer_of(run.files.model))
+    found = probed(
+        questions_about(tokens, begin, protocol_edges(run)),
+        trainer_of(run.files.model),
+        partial(as_ledger, run, tokens, begin),
+    )
+    if any("damaged" in verdict.message or "ArtifactRefused" in verdict.message for verdict in found):
+        words = f"model.bin cannot be decoded: {found[0].message}"
+        found.append(settled("METRIC-STAGE", "fail", words, "executed", "artifact/model.bin"))
+    return found
+
+
+def as_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats: Any) -> list[Verdict]:
+    """Whether model.bin scores the beginning of the text as the ledger says.
+
+    Compared are the targets of the first window that all protocols score before anything is learned: they depend on
+    nothing that comes after them.
+    """
+    import numpy as np
+
+    window = read_or_empty(run.files.result).get("metrics", [{}])[-1].get("window", STREAM_TOKENS)
+    documents = np.flatnonzero(tokens == begin)
+    count = int(min(window, len(tokens) - 1, documents[1] if len(documents) > 1 else len(tokens)))
+    try:
+        with np.load(run.files.ledger, allow_pickle=False) as ledger:
+            kept = ledger["nll"][:count]
+    except (OSError, KeyError, ValueError) as error:
+        return [settled("METRIC-STAGE", "unknown", f"the ledger cannot be read: {error}", "executed", "ledger.npz")]
+    scored = nats[0][: len(kept)]
+    is_same = bool(np.allclose(scored, kept, rtol=SAME_SCORE, atol=SAME_SCORE))
+    words = f"model.bin scores the first {len(kept)} targets at {float(scored.sum()):.3f} nats"
+    words += f", the ledger says {float(kept.sum()):.3f}"
+    return [
+        settled("METRIC-STAGE", "pass" if is_same else "fail", words, "executed", "artifact/model.bin", "ledger.npz")
+    ]
 
 
 def protocol_edges(run: RunDirectory) -> list[int]:

@@ -8,15 +8,16 @@ from pgolf.audit.catalogue import load_catalogue
 from pgolf.audit.code.reading import CHECKED
 from pgolf.audit.confined import read_confined
 from pgolf.audit.verdicts import Verdict, settled
+from pgolf.report.records.folder import files_near
 
 
 def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
     """A verdict for every rule that has a signature; where there is no code, none."""
-    if not any(folder.rglob("*.py")):
+    if not any(path.suffix == ".py" for path in files_near(folder)):
         return []
     found = read_confined(folder, logged)
     if isinstance(found, str):
-        return [settled("RUNS-IN-FOLDER", "unknown", found, "code")]
+        return [settled(rule, "unknown", found, "code") for rule in CHECKED]
     verdicts = [*broken_files(found), *suspicious(found)]
     verdicts += clean(found, {verdict.rule for verdict in verdicts})
     return verdicts

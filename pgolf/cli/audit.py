@@ -73,6 +73,10 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
         run = find_run(subject, runs_dir)
         say(f"auditing {run.run_id}; its protocol is probed on tampered text")
         return "run", audit_run(finished(run), ruleset, is_executed=not is_metadata_only)
+    if any(path.glob("seed-*/run.json")):
+        raise UsageError(
+            f"{path} holds the runs of several seeds; audit one of them, such as {next(path.glob('seed-*'))}"
+        )
     if path.is_dir():
         from pgolf.audit.folder import audit_folder
 

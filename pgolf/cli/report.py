@@ -22,6 +22,9 @@ from pgolf.report.rows import Group
 from pgolf.report.tables import csv_table, markdown_table
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 
+Versus = list[dict[str, Any] | None]
+"""A comparison for each group, or None."""
+
 
 class Format(StrEnum):
     """How the answer is written."""
@@ -63,7 +66,7 @@ def report(
         say(f"no run in {runs_dir}; `pgolf run quickstart` makes one")
     groups = groups_at(paths or ([runs_dir] if runs_dir.exists() else []), ruleset)
     against = None if baseline is None else baseline_at(baseline, ruleset)
-    versus = {} if against is None else compare_all(groups, against, ruleset)
+    versus: Versus = [None] * len(groups) if against is None else compare_all(groups, against, ruleset)
     if form is Format.JSON:
         document = json.dumps(report_json(groups, versus), indent=2, allow_nan=False) + "\n"
         write(document, out)
@@ -73,27 +76,33 @@ def report(
         write(render(groups, versus, is_explained, form), out)
 
 
-def compare_all(groups: Sequence[Group], baseline: Group, ruleset: Ruleset) -> dict[str, dict[str, Any]]:
-    """What each group that can be compared is against the baseline, by its name."""
-    found = {}
+def compare_all(groups: Sequence[Group], baseline: Group, ruleset: Ruleset) -> Versus:
+    """What each group is against the baseline; None for one that cannot be compared."""
+    found: Versus = []
     for group in groups:
         if min(len(group.rows), len(baseline.rows)) < 2:
             say(
                 f"{group.name} has {len(group.rows)} seeds, {baseline.name} {len(baseline.rows)}; a test needs two each"
             )
-            continue
-        found[group.name] = compare(group, baseline, ruleset.significance)
+            found.append(None)
+        else:
+            found.append(compare(group, baseline, ruleset.significance))
     return found
 
 
-def show(groups: Sequence[Group], versus: dict[str, dict[str, Any]], is_explained: bool, console: Console) -> None:
+def compared(groups: Sequence[Group], versus: Versus) -> list[tuple[str, dict[str, Any]]]:
+    """Groups by name, with their comparison, those that have one."""
+    return [(group.name, facts) for group, facts in zip(groups, versus, strict=True) if facts is not None]
+
+
+def show(groups: Sequence[Group], versus: Versus, is_explained: bool, console: Console) -> None:
     """Nothing; the table, and below it what was asked for besides."""
     if not groups:
         return
     print_groups(groups, console)
-    for name, facts in versus.items():
+    for name, facts in compared(groups, versus):
         for line in versus_lines(name, facts):
-            console.print(line)
+            console.print(line, markup=False)
     if is_explained:
         for group in groups:
             for row in group.rows:
@@ -101,20 +110,20 @@ def show(groups: Sequence[Group], versus: dict[str, dict[str, Any]], is_explaine
                 console.print(f"{group.name} seed {row.seed}: {sources}", markup=False)
 
 
-def report_json(groups: Sequence[Group], versus: dict[str, dict[str, Any]]) -> dict[str, object]:
+def report_json(groups: Sequence[Group], versus: Versus) -> dict[str, object]:
     """The object of --json."""
-    return {"groups": [group.as_json() | {"versus": versus.get(group.name)} for group in groups]}
+    return {"groups": [group.as_json() | {"versus": facts} for group, facts in zip(groups, versus, strict=True)]}
 
 
-def render(groups: Sequence[Group], versus: dict[str, dict[str, Any]], is_explained: bool, form: Format) -> str:
+def render(groups: Sequence[Group], versus: Versus, is_explained: bool, form: Format) -> str:
     """The groups as text of a format."""
     match form:
         case Format.CSV:
             return csv_table(groups)
         case Format.HTML:
-            return html_page(groups, versus)
+            return html_page(groups, compared(groups, versus))
         case Format.MARKDOWN:
-            tests = [line for name, facts in versus.items() for line in versus_lines(name, facts)]
+            tests = [line for name, facts in compared(groups, versus) for line in versus_lines(name, facts)]
             return markdown_table(groups) + "".join(f"\n{line}\n" for line in tests)
         case _:
             console = Console(file=io.StringIO(), width=200, highlight=False)

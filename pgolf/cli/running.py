@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pgolf.cli.console import agree_to_pay, answer_console, findings_table, print_json, progress_console, say
+from pgolf.cli.console import agree_to_pay, answer_console, findings_table, print_json, printable, progress_console, say
 from pgolf.cli.progress import Display, pause, run_display
 from pgolf.data.references import describe_references
 from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
@@ -153,12 +153,13 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
         own = ", ".join(
             f"{group.name} {group.spread.mean:.4f} bpb" for group in of_same_text if group.spread is not None
         )
-        console.print(f"the same validation bytes: {words}, {own}")
+        console.print(f"the same validation bytes: {words}, {own}", markup=False)
     for group in groups:
         if group.usd:
             console.print(f"cost: ${group.usd:.2f} for {len(group.rows)} runs of {group.name}")
         for finding in group.problems():
-            console.print(f"{finding.rule}: {finding.message}", style="yellow" if finding.severity == "warn" else "red")
+            style = "yellow" if finding.severity == "warn" else "red"
+            console.print(printable(f"{finding.rule}: {finding.message}"), style=style, markup=False)
 
 
 def by_reference(groups: Sequence[Group]) -> dict[str, list[Group]]:

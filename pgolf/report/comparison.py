@@ -20,7 +20,8 @@ SAME_TOKENIZER = 0.005
 class Test:
     """A one-sided test of mean(new) < mean(old) - margin."""
 
-    t: float
+    t: float | None
+    """None where there is no spread at all, and the difference alone decides."""
     df: float
     p: float
 
@@ -40,7 +41,7 @@ def of_parts(difference: float, parts: tuple[float, float], sizes: tuple[int, in
 
     error = sum(parts)
     if error == 0:
-        return Test(float("-inf") if difference < 0 else float("inf"), float(sum(sizes) - 2), float(difference >= 0))
+        return Test(None, float(sum(sizes) - 2), float(difference >= 0))
     df = error**2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
     t = difference / sqrt(error)
     return Test(t, df, float(stdtr(df, t)))
@@ -55,7 +56,7 @@ def paired(new: dict[int, float], old: dict[int, float]) -> tuple[int, Test] | N
         return None
     n, spread = len(differences), stdev(differences)
     if spread == 0:
-        return n, Test(0.0, n - 1.0, float(fmean(differences) >= 0))
+        return n, Test(None, n - 1.0, float(fmean(differences) >= 0))
     t = fmean(differences) / (spread / sqrt(n))
     return n, Test(t, n - 1.0, float(stdtr(n - 1, t)))
 
@@ -92,6 +93,7 @@ def compare(group: Group, baseline: Group, significance: Significance) -> dict[s
         if is_same_tokenizer
         else (fmean(new) - fmean(old)) * nats_a_bpb,
         "same_tokenizer": is_same_tokenizer,
+        "caveats": caveats(group, baseline),
         "bytes_per_token": nats_a_bpb / log(2),
         "margin_bpb": margin,
         "welch_t": plain.t,
@@ -109,12 +111,35 @@ def compare(group: Group, baseline: Group, significance: Significance) -> dict[s
     }
 
 
+def caveats(group: Group, baseline: Group) -> list[str]:
+    """Why the two may not compare: other text, another way of scoring, runs that break a limit."""
+    found = []
+    one, other = group.as_json(), baseline.as_json()
+    hashes = one.get("data_sha256"), other.get("data_sha256")
+    if hashes[0] != hashes[1]:
+        found.append("they are not known to be scored on the same text")
+    for key in ("stage", "protocol"):
+        ways = {str(seed[key]) for each in (one, other) for seed in each["seeds"]}
+        if len(ways) > 1:
+            found.append(f"{key}s differ: {', '.join(sorted(ways))}")
+    for each in (group, baseline):
+        broken = sum(any(problem.severity == "fail" for problem in row.problems()) for row in each.rows)
+        if broken or each.is_over_limit:
+            found.append(f"{max(1, broken)} of the {len(each.rows)} runs of {each.name} break a limit")
+    return found
+
+
+def t_in_words(t: float | None) -> str:
+    """A t statistic; of samples without spread there is none."""
+    return "none, for there is no spread" if t is None else f"{t:.3f}"
+
+
 def rate(losses: Sequence[float], scores: Sequence[float]) -> float:
     """Nats a token that one bit per byte is, which depends on the tokenizer."""
     return fmean(loss / bpb for loss, bpb in zip(losses, scores, strict=True))
 
 
-def in_nats(new: Sequence[float], old: Sequence[float], margin: float) -> dict[str, float]:
+def in_nats(new: Sequence[float], old: Sequence[float], margin: float) -> dict[str, float | None]:
     """The test over nats a token."""
     test = welch(new, old)
     return {
@@ -134,13 +159,15 @@ def versus_lines(name: str, facts: dict[str, Any]) -> list[str]:
     practice = verdict(facts["practice"], facts["more_seeds_for_practice"])
     lines = [
         f"{name} against {facts['baseline']}: {bpb:.6f} bpb ({nats:.6f} nats) {better}{other}",
-        f"Welch t {facts['welch_t']:.3f}, df {facts['df']:.2f}, one-sided p {facts['p_one_sided']:.4g}; "
+        f"Welch t {t_in_words(facts['welch_t'])}, df {facts['df']:.2f}, one-sided p {facts['p_one_sided']:.4g}; "
         f"with the margin of {margin:.5f} bpb p {facts['p_with_margin']:.4g}",
         f"strict rule: {strict}; practice: {practice}",
     ]
+    lines += [f"but: {caveat}" for caveat in facts["caveats"]]
     if (shared := facts["paired"]) is not None:
         lines.append(
-            f"paired over {shared['n']} shared seeds: t {shared['t']:.3f}, one-sided p {shared['p_one_sided']:.4g}"
+            f"paired over {shared['n']} shared seeds: t {t_in_words(shared['t'])}, "
+            f"one-sided p {shared['p_one_sided']:.4g}"
         )
     return lines
 

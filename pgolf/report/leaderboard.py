@@ -14,6 +14,10 @@ from pgolf.rulesets.ruleset import Ruleset
 COLUMNS = ("rank", "record", "mean bpb", "std", "n", "metric", "largest bytes", "claimed bpb", "verdict", "problems")
 
 
+UNRANKED = {"single_seed", "fewer_than_three_seeds", "hardware_not_8xH100", "no_size_in_log"}
+"""What is no fault, and no record either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One record's place."""
@@ -25,7 +29,8 @@ class Entry:
     @property
     def refusals(self) -> list[str]:
         """Rules that the record fails."""
-        return list(dict.fromkeys(found.rule for found in self.group.problems() if found.severity == "fail"))
+        refused = (f.rule for f in self.group.problems() if f.severity == "fail" or f.rule in UNRANKED)
+        return list(dict.fromkeys(refused))
 
     def as_json(self) -> dict[str, Any]:
         """The record's group with its place."""
@@ -35,7 +40,7 @@ class Entry:
     def cells(self) -> list[str]:
         """The record's line in a table."""
         spread, claimed = self.group.spread, self.group.record.claims.headline
-        warnings = [found.rule for found in self.group.problems() if found.severity == "warn"]
+        warnings = [found.rule for found in self.group.problems() if found.rule not in self.refusals]
         return [
             "-" if self.rank is None else str(self.rank),
             self.group.name,

@@ -26,9 +26,9 @@ def groups_at(paths: Iterable[Path], ruleset: Ruleset) -> list[Group]:
             raise UsageError(
                 f"{path}: no such folder; expected a run, a group of seeds, a runs folder or a public record"
             )
-        records = [path] if is_record(path) else [] if runs_below([path]) else records_below(path)
+        records = [path] if is_record(path) else records_below(path)
         groups += [group for record in records for group in record_groups(record, ruleset)]
-        own += [] if records else [path]
+        own += [] if is_record(path) else [path]
     return [*group_runs(runs_below(own)), *groups]
 
 

@@ -44,7 +44,6 @@ def summary_cells(group: Group) -> list[str]:
     interval = ""
     if spread.std is not None and spread.ci95 is not None:
         interval = f"std {spread.std:.6f}, 95% {spread.ci95[0]:.4f} to {spread.ci95[1]:.4f}"
-    verdict = "OVER THE LIMIT" if group.is_over_limit else "all fit"
     return [
         group.name,
         f"n={spread.n}",
@@ -55,8 +54,20 @@ def summary_cells(group: Group) -> list[str]:
         "",
         "",
         in_form(group.max_total_bytes, ","),
-        verdict,
+        verdict_of(group),
     ]
+
+
+def verdict_of(group: Group) -> str:
+    """Whether all seeds keep the limits, as far as is known, in two words."""
+    late = {"over_time", "eval_over_time"}
+    if group.is_over_limit:
+        return "OVER THE LIMIT"
+    if any(found.rule in late and found.severity == "fail" for row in group.rows for found in row.problems()):
+        return "OVER TIME"
+    if any(row.as_json()["total_bytes"] is None for row in group.rows):
+        return "SIZE UNKNOWN"
+    return "all fit"
 
 
 def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
@@ -101,7 +112,8 @@ def csv_table(groups: Sequence[Group]) -> str:
     """One line a seed, numbers unrounded."""
     text = io.StringIO()
     facts = [{"name": group.name, **row.as_json()} for group in groups for row in group.rows]
-    writer = csv.DictWriter(text, fieldnames=list(facts[0]) if facts else ["name"], lineterminator="\n")
+    columns = dict.fromkeys(key for row in facts for key in row if key != "from") or {"name": None}
+    writer = csv.DictWriter(text, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in facts:
         row["problems"] = "; ".join(problem["rule"] for problem in row["problems"])
@@ -112,6 +124,7 @@ def csv_table(groups: Sequence[Group]) -> str:
 def rich_table(groups: Sequence[Group]) -> "Table":
     """The table for a terminal."""
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     numeric = {"seed", "val_bpb", "val_loss", "steps", "train s", "score s", "total bytes"}
@@ -121,5 +134,5 @@ def rich_table(groups: Sequence[Group]) -> "Table":
         is_summary = cells[4] == SUMMARY
         bad = cells[-1] not in ("fits", "all fit")
         style = "bold red" if bad else "bold" if is_summary else None
-        table.add_row(*cells, style=style, end_section=is_summary)
+        table.add_row(*(Text(cell) for cell in cells), style=style, end_section=is_summary)
     return table

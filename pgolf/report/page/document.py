@@ -16,7 +16,7 @@ from pgolf.findings import Severity
 from pgolf.report.page.plots import byte_bars, curves, part_names, scatter, waterfall
 from pgolf.report.page.svg import COLOURS
 from pgolf.report.rows import Group
-from pgolf.report.tables import COLUMNS, seed_cells
+from pgolf.report.tables import COLUMNS, seed_cells, verdict_of
 
 GROUP_COLUMNS = ("run", "n", "mean bpb", "std", "95 % interval", "largest bytes", "verdict")
 NUMBERS = {
@@ -35,7 +35,7 @@ KINDS: dict[Severity, str] = {"fail": "bad", "warn": "warn", "pass": "good", "un
 WIDE = {"run", "against", "verdict", "stage"}
 
 
-def html_page(groups: Sequence[Group], versus: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+def html_page(groups: Sequence[Group], versus: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> str:
     """The page. Every name from a spec, a log or a folder is escaped."""
     style, script = resource("page.css"), resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -44,7 +44,7 @@ def html_page(groups: Sequence[Group], versus: Mapping[str, Mapping[str, Any]] |
         "<h1>pgolf report</h1>",
         f"<p class='note'>{escape(described(groups))}</p>",
         sortable("groups", GROUP_COLUMNS, [group_cells(group) for group in groups if group.rows]),
-        comparison(versus or {}),
+        comparison(versus),
         figure(scatter(groups), "Every seed", SCATTER_CAPTION, [group.name for group in groups]),
         "<h2>Seeds</h2>",
         sortable("seeds", COLUMNS, [seed_cells(group, row) for group in groups for row in group.rows]),
@@ -80,7 +80,7 @@ def group_cells(group: Group) -> list[str]:
     assert spread is not None
     interval = "-" if spread.ci95 is None else f"{spread.ci95[0]:.6f} to {spread.ci95[1]:.6f}"
     problems = ", ".join(dict.fromkeys(found.rule for found in group.problems()))
-    verdict = "OVER THE LIMIT" if group.is_over_limit else "fits"
+    verdict = verdict_of(group)
     return [
         group.name,
         str(spread.n),
@@ -92,11 +92,11 @@ def group_cells(group: Group) -> list[str]:
     ]
 
 
-def comparison(versus: Mapping[str, Mapping[str, Any]]) -> str:
+def comparison(versus: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """The tests against the baseline; nothing without one."""
     if not versus:
         return ""
-    rows = [versus_cells(name, facts) for name, facts in versus.items()]
+    rows = [versus_cells(name, facts) for name, facts in versus]
     return "<h2>Against the baseline</h2>\n" + sortable("versus", VERSUS_COLUMNS, rows)
 
 
@@ -108,7 +108,7 @@ def versus_cells(name: str, facts: Mapping[str, Any]) -> list[str]:
         facts["baseline"],
         f"{-facts['delta_bpb']:.6f}",
         f"{-facts['delta_nats']:.6f}",
-        f"{facts['welch_t']:.3f}",
+        "-" if facts["welch_t"] is None else f"{facts['welch_t']:.3f}",
         f"{facts['df']:.2f}",
         f"{facts['p_one_sided']:.4g}",
         f"{facts['p_with_margin']:.4g}",
@@ -142,7 +142,7 @@ def cell(column: str, words: str) -> str:
         return f"<td class='number'{number}>{escape(words)}</td>"
     kinds = ["wide"] if column in WIDE else []
     if column == "verdict":
-        kinds.append("good" if words == "fits" else "bad" if "over" in words.lower() else "warn")
+        kinds.append("good" if words in ("fits", "all fit") else "bad" if "over" in words.lower() else "warn")
     return f"<td class='{' '.join(kinds)}'>{escape(words)}</td>"
 
 

@@ -225,7 +225,7 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
         name = plain(record.folder.resolve().name) + ("" if number == 0 else f" ({describe(runs, parts[0])})")
         group = RecordGroup(name, record, rows, [], label)
         notes = folder_problems(record, parts) if number == 0 else []
-        unscored = [run for run in runs if headline_of(run, kind) is None]
+        unscored = [run for run in runs if run not in [each for each, _ in scored]]
         group.notes.extend([*notes, *group_problems(group, unscored, is_first=number == 0)])
         found.append(group)
     if not found:

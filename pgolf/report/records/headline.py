@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pgolf.report.records.lines import Score
+from pgolf.report.records.lines import SETTINGS_OF_SCORE, Score
 from pgolf.report.records.logs import LoggedRun
 
 
@@ -18,6 +18,12 @@ class Evaluation:
     def best(self) -> Score:
         """The line with the most decimals; of several the first, for a later one is an alias."""
         return max(self.scores, key=precision)
+
+    @property
+    def settings(self) -> str:
+        """What its lines say of stride, window and context, in order."""
+        found = {f"{name}={size}" for score in self.scores for name, size in SETTINGS_OF_SCORE.findall(score.text)}
+        return " ".join(sorted(found))
 
 
 def precision(score: Score) -> tuple[int, bool]:
@@ -55,7 +61,7 @@ def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
         found = evaluations(run)
         for position, evaluation in enumerate(found):
             for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.kind, (position - len(found), precision(score), -order))
+                rank.setdefault(score.label, (position - len(found), precision(score), -order))
         ranks.append(rank)
     shared = Counter(kind for rank in ranks for kind in rank)
     most = max(shared.values(), default=0)
@@ -67,8 +73,13 @@ def headline_of(run: LoggedRun, kind: str | None) -> Score | None:
     """The score of a run that is of a kind. Where no run was scored after packing, the last one before it."""
     if kind is None:
         return run.scores[-1] if run.scores else None
-    found = [score for score in run.scores if score.kind == kind and score.stage != "prequant"]
+    found = [score for each in evaluations(run) for score in each.scores if score.label == kind]
     return timed(found[0], run) if found else None
+
+
+def settings_of(run: LoggedRun, kind: str | None) -> str:
+    """What a run's log says of the settings of an evaluation; empty where it says nothing."""
+    return next((each.settings for each in evaluations(run) if any(s.label == kind for s in each.scores)), "")
 
 
 def timed(score: Score, run: LoggedRun) -> Score:

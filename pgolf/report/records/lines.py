@@ -75,13 +75,6 @@ class Score:
         return "ttt" if ADAPTED.search(self.label) else "roundtrip"
 
     @property
-    def kind(self) -> str:
-        """What must be equal for scores to be averaged: the label, and the settings that stand on the line."""
-        return " ".join(
-            [self.label, *sorted({f"{name}={size}" for name, size in SETTINGS_OF_SCORE.findall(self.text)})]
-        )
-
-    @property
     def protocol(self) -> str:
         """How, as far as the line says."""
         words = f"{self.label} {self.text}"

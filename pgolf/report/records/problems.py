@@ -7,7 +7,7 @@ from math import log
 from pgolf.findings import Finding
 from pgolf.report.records.folder import MAIN, Record
 from pgolf.report.records.groups import RecordGroup
-from pgolf.report.records.headline import evaluations
+from pgolf.report.records.headline import evaluations, settings_of
 from pgolf.report.records.lines import Score
 from pgolf.report.records.logs import LoggedRun
 from pgolf.rulesets.ruleset import Ruleset
@@ -149,7 +149,12 @@ def left_out(group: RecordGroup, unscored: list[LoggedRun]) -> Iterator[Finding]
     """Runs that are not in the mean, and runs that are although they break a limit."""
     if unscored:
         files = ", ".join(run.file for run in unscored)
-        yield fail("no_common_metric", f"{files}: no {group.label}, which the others have; left out of the mean")
+        words = f"{files}: no {group.label} which the others have; left out of the mean"
+        yield fail("no_common_metric", words)
+    said = {run.file: settings for row in group.rows if (settings := settings_of(run := row.run, group.label))}
+    if len(set(said.values())) > 1:
+        words = ", ".join(f"{file} says {settings}" for file, settings in said.items())
+        yield warn("protocol_differs_between_seeds", f"{words}; their scores are of different protocols")
     if group.rows and all(row.score.stage == "prequant" for row in group.rows):
         yield fail("prequant_only", "no log scores the packed model; these are scores of float weights")
     broken = [row for row in group.rows if any(found.severity == "fail" for found in row.problems())]

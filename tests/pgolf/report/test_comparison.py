@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from pgolf.findings import Finding
 from pgolf.report.comparison import compare, paired, seeds_to_decide, versus_lines, welch
 from pgolf.rulesets.ruleset import load_ruleset
 
@@ -67,11 +68,18 @@ class Row:
     def val_loss(self) -> float:
         return self.val_bpb * 2.5831
 
+    def problems(self) -> list[Finding]:
+        return []
+
 
 @dataclass
 class Group:
     name: str
     rows: list[Row]
+    is_over_limit: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        return {"seeds": [{"stage": "ttt", "protocol": "sliding"} for _ in self.rows]}
 
 
 def group(name: str, scores: list[float]) -> Any:

@@ -68,14 +68,14 @@ def test_the_groups_table_has_mean_deviation_and_interval(tmp_path: Path) -> Non
     _, row = Page(html_page(groups)).tables["groups"]
     # By hand: mean 1.23, deviations -.02, .03, -.01, s = sqrt(.0014 / 2); t of 2 degrees 4.302653
     assert row[:5] == ["exp", "3", "1.230000", "0.026458", "1.164276 to 1.295724"]
-    assert row[6] == "fits"
+    assert row[6] == "all fit"
 
 
 def test_a_comparison_has_its_table(tmp_path: Path) -> None:
     (new,) = group_runs(write_seeds(tmp_path / "new", {1: 1.21, 2: 1.22, 3: 1.20}))
     (old,) = group_runs(write_seeds(tmp_path / "old", {1: 1.31, 2: 1.32, 3: 1.33}))
     facts = compare(new, old, load_ruleset("parameter_golf").significance)
-    page = Page(html_page([new], {new.name: facts}))
+    page = Page(html_page([new], [(new.name, facts)]))
     (_, row) = page.tables["versus"]
     assert row[2] == "0.110000"
     assert row[6] == f"{facts['p_one_sided']:.4g}"
