@@ -47,6 +47,7 @@ STOP_STEP = re.compile(
     r"force_?stop|stop_?at_?step|ignore_?(wall|clock)|fixed_?steps|no_?wallclock|hard_?stop_?step", re.IGNORECASE
 )
 WRITING = {"dumps", "save", "savez", "savez_compressed", "dump"}
+JSON_SETTINGS = {"indent", "ensure_ascii", "allow_nan", "separators", "sort_keys"}
 LIMIT = re.compile(r"wallclock|budget|max_s|seconds|time_limit|cap")
 SCORING = re.compile(r"eval|score|ttt|adapt|slide|sliding", re.IGNORECASE)
 
@@ -117,12 +118,16 @@ def packed_validation(program: Program, flow: Flow) -> Iterator[Suspicion]:
     """Validation text that goes into what is packed."""
     for scope in program.scopes:
         for node in scope.own_nodes():
-            is_written = (
-                isinstance(node, ast.Call) and call_name(node) in WRITING and "json" not in ast.unparse(node.func)
-            )
-            if is_written and any(flow.holds(each, scope) for each in node.args[:1]):  # type: ignore[attr-defined]
+            if not isinstance(node, ast.Call) or call_name(node) not in WRITING or is_json(node):
+                continue
+            if any(flow.holds(each, scope) for each in node.args[:1]):
                 words = f"`{ast.unparse(node)[:80]}` packs validation text"
                 yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", words)
+
+
+def is_json(node: ast.Call) -> bool:
+    """Whether a call writes JSON, by its module or by settings that only JSON has."""
+    return "json" in ast.unparse(node.func) or any(keyword.arg in JSON_SETTINGS for keyword in node.keywords)
 
 
 def mentions_validation(node: ast.expr) -> bool:
@@ -159,6 +164,8 @@ def training_text_after_packing(program: Program, flow: Flow) -> Iterator[Suspic
 
 def reads_training(program: Program, flow: Flow, scope: Scope, node: ast.Call) -> bool:
     """Whether a call draws from the training text."""
+    if call_name(node) == "load_state_dict":  # weights, whatever they were trained on
+        return False
     receiver = node.func.value if isinstance(node.func, ast.Attribute) else None
     draws = receiver is not None and call_name(node).startswith(("next", "load", "read", "sample", "get_batch"))
     if draws and receiver is not None and flow.holds(receiver, scope):

@@ -106,3 +106,21 @@ def test_the_command_says_no_with_code_3(pgolf: Callable[..., Ended], copy: RunD
     assert ended.code == 3
     assert ended.json["verdict"] == "fail"
     assert "BPB-IDENTITY" in ended.err
+
+
+def test_scores_that_the_model_does_not_give_are_named(copy: RunDirectory) -> None:
+    """The ledger, the headline and the metric forged alike: only the model can tell."""
+    change_ledger(copy, lambda arrays: arrays.update(nll=arrays["nll"] * np.float32(0.5)))
+    result = read_json(copy.files.result)
+    for metric in (result["headline"], result["metrics"][-1]):
+        metric |= {"val_bpb": metric["val_bpb"] / 2, "val_loss": metric["val_loss"] / 2}
+    write_json(copy.files.result, result)
+    assert verdicts(copy)["BPB-IDENTITY"].severity == "pass"
+    assert verdicts(copy, is_executed=True)["METRIC-STAGE"].severity == "fail"
+
+
+def test_a_damaged_model_is_named(copy: RunDirectory) -> None:
+    content = bytearray(copy.files.model.read_bytes())
+    content[len(content) // 2] ^= 1
+    copy.files.model.write_bytes(content)
+    assert verdicts(copy, is_executed=True)["METRIC-STAGE"].severity == "fail"
