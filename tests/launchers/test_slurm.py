@@ -26,6 +26,7 @@ def test_it_is_listed_with_its_options(desk: Desk) -> None:
     assert {"partition", "gres", "minutes"} <= {*row["options"]}
 
 
+@pytest.mark.slow
 def test_seeds_are_one_job_array_whose_numbers_are_found_again(desk: Desk) -> None:
     started = desk("seeds", "quickstart", *SHORT, "--n", "2", "--with", "place.yaml", "--detach", "--json")
     assert started.code == 0, started.err

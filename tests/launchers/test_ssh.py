@@ -42,6 +42,7 @@ def with_option(desk: Desk, **options: Any) -> None:
     (desk.folder / "place.yaml").write_text(json.dumps({"launch": launch}))
 
 
+@pytest.mark.slow
 def test_what_keeps_us_out_is_named_with_the_fix(desk: Desk, place: SshPlace, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.conf"
     stranger.write_text(place.config.read_text().replace("/identity\n", "/stranger\n"))
@@ -109,6 +110,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_its_dollars_are_spent(desk: Desk, place: SshPlace) -> None:
     """At a dollar a second; the plan is cheaper than that, the machine is slower than planned."""
     with_option(desk, usd_per_hour=3600.0)

@@ -89,6 +89,7 @@ def test_where_the_other_run_has_no_curve_nothing_is_compared() -> None:
     assert rows_until_hopeless(CURVE, lambda _: 6.0) == AVERAGED_ROWS
 
 
+@pytest.mark.slow
 def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDirectory) -> None:
     """At a hundredth of the learning rate it lags behind a run that was as long."""
     slow = ("--set", "recipe.optimizer.matrix_lr=0.0002", "--set", "recipe.optimizer.embedding_lr=0.0002")
