@@ -11,6 +11,7 @@ from pgolf.audit.gates.size import size_verdicts
 from pgolf.audit.static import code_verdicts
 from pgolf.audit.verdicts import Verdict, in_order
 from pgolf.findings import Severity
+from pgolf.report.records.folder import files_near, log_files
 from pgolf.report.records.groups import record_groups
 from pgolf.rulesets.ruleset import Ruleset
 
@@ -19,6 +20,14 @@ UNSEEN = (
     "NGRAM-TARGET-GATE", "LOSSLESS",
 )  # fmt: skip
 """Rules about what a program does, of which numbers show nothing."""
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether there is anything of a submission in a folder."""
+    files = [path for path in files_near(folder) if path.is_file()]
+    return any(path.suffix == ".py" or path.name in ("submission.json", "README.md") for path in files) or bool(
+        log_files(folder)
+    )
 
 
 def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -> list[Verdict]:

@@ -15,6 +15,7 @@ from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
+from pgolf.report.groups import CLOCK_GRAIN_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.files import DataFiles
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 # Sums of nats in another order.
 SAME = 1e-9
 DECODED_TOKENS = 1_000_000
-CLOCK_GRAIN_SECONDS = 1.0
 # What a run does after training that reads training text or changes weights.
 CALIBRATION_PHASES = ("calibrate_seconds",)
 EVALUATION_PHASES = ("decode_seconds", "evaluate_seconds")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pgolf.audit.gates.seeds import NEEDED_SEEDS
 from pgolf.audit.runs import by_construction, data_facts
 from pgolf.audit.verdicts import Verdict, in_order, settled
 from pgolf.errors import DataError
@@ -17,7 +18,6 @@ RULES = {
     "lossless_tokenizer": "LOSSLESS",
 }
 """Preflight's rules that are a contest's as well."""
-NEEDED_SEEDS = 3
 
 
 def audit_spec(found: Preflight) -> list[Verdict]:

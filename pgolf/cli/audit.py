@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def audit(
     subject: Annotated[
-        str | None, typer.Argument(metavar="[FOLDER|RUN|SPEC]", help="A submission folder, a finished run, or a spec.")
+        str | None, typer.Argument(metavar="FOLDER|RUN|SPEC", help="A submission folder, a finished run, or a spec.")
     ] = None,
     adapter: Annotated[
         Path | None,
@@ -50,8 +50,13 @@ def audit(
         return
     if subject is None:
         raise UsageError("nothing to audit; name a submission folder, a run or a spec, or give --cases")
+    if adapter is not None and (data is None or not adapter.is_file()):
+        raise UsageError(
+            "--adapter takes a Python file with score(tokens) and distributions(tokens, positions), and needs --data: "
+            "a folder of shards whose validation text is tampered with"
+        )
     kind, verdicts = verdicts_on(subject, ruleset, runs_dir, is_metadata_only)
-    if adapter is not None:
+    if adapter is not None and data is not None:
         verdicts = with_probes(verdicts, adapter, data)
     if is_json:
         print_json(audit_json(subject, kind, verdicts, ruleset))
@@ -78,8 +83,10 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
             f"{path} holds the runs of several seeds; audit one of them, such as {next(path.glob('seed-*'))}"
         )
     if path.is_dir():
-        from pgolf.audit.folder import audit_folder
+        from pgolf.audit.folder import audit_folder, holds_something
 
+        if not holds_something(path):
+            raise UsageError(f"{path}: neither claims, logs nor code; expected a submission folder, a run or a spec")
         return "record", audit_folder(path, ruleset, is_code_read=not is_metadata_only)
     from pgolf.audit.specs import audit_spec
     from pgolf.preflight.examine import examine
@@ -107,16 +114,11 @@ def finished(run: RunDirectory) -> RunDirectory:
     return run
 
 
-def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path | None) -> "list[Verdict]":
-    """The verdicts, those that an adapter's answers settle in place of those that could not know.
-
-    Raises: UsageError without data to probe with.
-    """
+def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[Verdict]":
+    """The verdicts, those that an adapter's answers settle in place of those that could not know."""
     from pgolf.audit.probes import adapter_of, probe_tokens, probed, questions_about
     from pgolf.audit.verdicts import in_order
 
-    if data is None:
-        raise UsageError("--adapter needs --data: a folder of shards whose validation text is tampered with")
     tokens, begin = probe_tokens(data)
     found = probed(questions_about(tokens, begin, []), adapter_of(adapter))
     settled = {verdict.rule for verdict in found}

@@ -13,7 +13,7 @@ from rich.console import Console
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, say
 from pgolf.cli.running import print_groups
-from pgolf.errors import MachineError
+from pgolf.errors import MachineError, UsageError
 from pgolf.report.comparison import compare, versus_lines
 from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
@@ -60,6 +60,8 @@ def report(
     ruleset = load_ruleset(rules)
     form = Format.JSON if is_json else form
     if leaderboard is not None:
+        if not leaderboard.is_dir():
+            raise UsageError(f"{leaderboard}: no such folder; expected one with submission folders below it")
         write(render_leaderboard(ranked(leaderboard, ruleset), form), out)
         return
     if not paths and not runs_dir.exists():

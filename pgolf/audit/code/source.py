@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.audit.code.unwrapping import TooLarge, decoded, layers, runs_unknown
+from pgolf.report.records.folder import MAIN
 
-MAIN = "train_gpt.py"
 MOST_BYTES = 4_000_000
 MOST_FILES = 200
 

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, settled
 from pgolf.findings import Severity
+from pgolf.report.records.problems import LATE_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
-
-# The published loop asks the clock after a step; every accepted row but one is within this.
-LATE_SECONDS = 0.25
 
 
 def clock_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:

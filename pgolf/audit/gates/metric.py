@@ -5,22 +5,19 @@ from itertools import chain
 
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.verdicts import Verdict, settled
+from pgolf.report.records.problems import BYTES_TOLERANCE, FEW_TOKENS
 from pgolf.rulesets.ruleset import Ruleset
 
-# Of 2,641 public logs 2,512 are within this; the outliers are the known miscounts.
-TOLERANCE = 0.005
 # What counting every leading space twice adds to the bytes of English web text (#1719, #1734: 1.1746).
 SPACE_TWICE, SPACE_TOLERANCE = 1.1746, 0.006
 # Below the best accepted row by so much nothing honest was ever seen.
 IMPLAUSIBLE_SHARE = 0.9
 WHOLE = 0.999
-# Fewer tokens than this share of the fewest there are of the whole text are a part of it.
-FEW = 0.9
 
 
 def metric_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Byte identity, canonical validation text, plausibility."""
-    fewest = FEW * min((low for low, _ in (data.validation_tokens for data in ruleset.data.values())), default=0)
+    fewest = FEW_TOKENS * min((low for low, _ in (data.validation_tokens for data in ruleset.data.values())), default=0)
     measured = [run for run in facts.runs if run.implied_bytes is not None and (run.validation_tokens or 0) >= fewest]
     yield from chain(identity(facts, measured, ruleset), canonical(facts, ruleset), plausible(facts, ruleset))
 
@@ -35,7 +32,7 @@ def identity(facts: Facts, measured: list[RunFacts], ruleset: Ruleset) -> Iterat
     implied = (worst.implied_bytes or 0) / 1e6
     words = f"{worst.validation_tokens:,} tokens of {worst.bytes_a_token:.4f} bytes are {implied:.2f} MB"
     expected = f"the validation text has {ruleset.validation_bytes / 1e6:.2f} MB"
-    if abs(share - 1) <= TOLERANCE:
+    if abs(share - 1) <= BYTES_TOLERANCE:
         yield settled("BPB-IDENTITY", "pass", f"{words}; {expected}", "numbers", worst.place)
         return
     yield settled("BPB-IDENTITY", "fail", f"{words}; {expected}, {share:.3f} times as much", "numbers", worst.place)
@@ -63,7 +60,7 @@ def identity_by_ratio(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     name = min(known, key=lambda name: abs(ratio / known[name] - 1))
     share = ratio / known[name]
     words = f"{ratio:.4f} bytes a token; {name} has {known[name]:.4f}"
-    if abs(share - 1) <= TOLERANCE:
+    if abs(share - 1) <= BYTES_TOLERANCE:
         yield settled("BPB-IDENTITY", "pass", words, "numbers")
         return
     twice = next((each for each in known if abs(ratio / known[each] - SPACE_TWICE) <= SPACE_TOLERANCE), None)
@@ -95,7 +92,7 @@ def canonical(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
                 yield settled("TRAIN-VAL-DISJOINT", "warn", words, "numbers", places[count])
             return
     fewest = min(low for low, _ in (data.validation_tokens for data in ruleset.data.values()))
-    if short := [count for count in counts if count < FEW * fewest]:
+    if short := [count for count in counts if count < FEW_TOKENS * fewest]:
         words = f"{short[0]:,} tokens were scored; no known tokenizer makes fewer than {fewest:,} of the whole text"
         yield settled("VAL-IS-CANONICAL", "fail", words, "numbers", places[short[0]])
     elif strange := [count for count in counts if not is_known(count, ruleset)]:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from pgolf.audit.facts import Facts, shipped_bytes
 from pgolf.audit.verdicts import Verdict, settled
 from pgolf.report.records.folder import MAIN
+from pgolf.report.records.problems import SMALL_EDIT
 from pgolf.rulesets.ruleset import Ruleset
 
 MEBI_LIMIT_SHARE = 2**20 / 1e6
-# An edit of a comment after the runs; public folders differ by that much and were accepted.
-SMALL_EDIT = 0.02
 
 
 def size_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:

@@ -82,3 +82,18 @@ def test_a_line_that_is_no_case_is_named(tmp_path: Path) -> None:
     (tmp_path / "cases.jsonl").write_text('{"pr": 1, "rule": "SLOT", "verdict": "legal"}\n{"pr": 2}\n')
     with pytest.raises(UsageError, match=r"cases\.jsonl:2"):
         read_cases(tmp_path / "cases.jsonl")
+
+
+def test_what_cannot_be_audited_is_named_before_anything_runs(pgolf: Callable[..., Ended], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for arguments, words in (
+        (["audit"], "nothing to audit"),
+        (["audit", "empty"], "neither claims, logs nor code"),
+        (["audit", "quikstart"], "did you mean `quickstart`?"),
+        (["audit", "empty", "--adapter", "nope.py"], "--adapter takes a Python file"),
+        (["audit", "--cases", "nope.jsonl"], "No such file"),
+        (["report", "--leaderboard", "nope"], "no such folder"),
+    ):
+        ended = pgolf(*arguments)
+        assert ended.code == 2, arguments
+        assert words in " ".join(ended.err.split())
