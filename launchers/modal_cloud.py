@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from launchers import modal_storage as storage
 from launchers.examination import checkup_arguments, findings_of
 from launchers.following import FollowedJobs
-from launchers.shipping import add_news, known_text, news_of, present_rule, shard_hashes, take_in
+from launchers.shipping import add_news, known_text, news_of, present_rule, shards_of, take_in
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
@@ -288,7 +288,7 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         "commit_seconds": options.commit_seconds,
         "data_volume": options.data_volume,
         "data_sha256": job.run.read_run()["data_sha256"],
-        "shards": shard_hashes(Path(job.run.read_run()["data_folder"])),
+        "shards": shards_of(job.run),
         "rule": present_rule(job.run),
     }
     with app.run(detach=True, environment_name=options.environment):

@@ -80,6 +80,8 @@ def work_on(order: dict[str, Any]) -> dict[str, Any]:
 
 def spoiled_shards(order: dict[str, Any]) -> list[str]:
     """Shards that are not what their SHA-256 says; they have been removed."""
+    if order["data_sha256"] is None:
+        return []
     folder = DATA / order["data_sha256"]
     wrong = damaged(folder, order["shards"])
     for name in wrong:

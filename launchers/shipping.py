@@ -53,6 +53,12 @@ def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     archive.addfile(entry, io.BytesIO(content))
 
 
+def shards_of(run: RunDirectory) -> dict[str, str]:
+    """SHA-256 of each file of a run's data; nothing of a script that finds its data by itself."""
+    folder = run.read_run()["data_folder"]
+    return {} if folder is None else shard_hashes(Path(folder))
+
+
 def shard_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each file of a folder of shards, as its manifest has them; the manifest itself comes last."""
     files = DataFiles(folder)

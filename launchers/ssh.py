@@ -227,6 +227,8 @@ def send_code(agent: RemoteAgent, root: str) -> str:
 
 def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
     """The folder there that holds the run's shards; only what was missing has been sent."""
+    if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
+        return ""
     here = Path(run.read_run()["data_folder"])
     there = f"{root}/data/{run.read_run()['data_sha256']}"
     hashes = shard_hashes(here)

@@ -31,6 +31,7 @@ HASHED = ".hashed.json"
 LOOK_SECONDS = 0.1
 TIMED_OUT, STOPPED = 124, 130
 # What stays on the machine: checkpoints that only a resumed run needs, and the ledger unless somebody asks for it.
+WORK_FOLDER = "work"  # a script's own: checkpoints, logs, unpacked weights
 LEFT_BEHIND = ("run.lock", "job.json", "exit.json", "seat.json", "start.lock")
 
 
@@ -322,6 +323,8 @@ def listing(asked: dict[str, Any]) -> dict[str, Any]:
 def comes_back(path: Path, root: Path, with_ledger: bool) -> bool:
     """Whether a file of a run is wanted where it was asked for."""
     if path.name.startswith(".") or path.name in LEFT_BEHIND or (path.name == "ledger.npz" and not with_ledger):
+        return False
+    if root / WORK_FOLDER in path.parents:
         return False
     return path.parent != root / "checkpoints" or path.name == "prequant.ckpt"
 

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pgolf.bundle.own_code import local_files
 from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
 from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options, read_handle
 from pgolf.parents import Parent
 from pgolf.preflight.cost import seconds_for
-from pgolf.preflight.examine import Preflight
-from pgolf.preflight.memory import disk_bytes
+from pgolf.preflight.examined import Examined
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
 from trainer.recipe.files import write_json
@@ -36,7 +34,7 @@ class Outcome:
 class Dispatch:
     """Runs of one spec on one launcher."""
 
-    preflight: Preflight
+    preflight: Examined
     origin: dict[str, Any]
     """What spec.json says of where its values came from."""
     launcher: Launcher
@@ -79,8 +77,8 @@ class Dispatch:
                 self.parent.hand_down(run)
                 document["parent"] = self.parent.as_json()
             document["token"] = secrets.token_hex(4)  # of two commands at once, one writes run.json
-            files = local_files(self.preflight.spec.recipe)
-            run.create(spec, document, self.preflight.as_json(), files, self.preflight.bundle.packed)
+            examined = self.preflight
+            run.create(spec, document, examined.as_json(), examined.own_files(), examined.packed_program)
         else:
             check_same_origin(run, before, document)
             now = {key: document[key] for key in NOT_IDENTITY}
@@ -231,7 +229,7 @@ class RunQueue:
             self.on_trouble(f"{run.run_id}: {trouble}")
 
 
-def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path, runs: int) -> Preflight:
+def with_launcher_findings(preflight: Examined, launcher: Launcher, runs_dir: Path, runs: int) -> Examined:
     """The preflight with what the launcher has to say about it.
 
     Raises: LauncherError when the launcher does not understand its options.
@@ -241,18 +239,18 @@ def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: P
     return preflight.with_findings(launcher.check(job_of(run, preflight, runs, is_detached=False)))
 
 
-def job_of(run: RunDirectory, preflight: Preflight, runs: int, is_detached: bool) -> Job:
+def job_of(run: RunDirectory, preflight: Examined, runs: int, is_detached: bool) -> Job:
     """A run as a launcher sees it."""
     spec, located = preflight.spec, preflight.located
     return Job(
         run=run,
         gpu=spec.launch.gpu,
-        processes=spec.launch.world_size,
+        processes=preflight.processes,
         options=spec.launch.options,
         is_detached=is_detached,
-        libraries=preflight.code.libraries,
+        libraries=preflight.libraries,
         data_bytes=0 if located is None else sum(file.stat().st_size for file in located.folder.iterdir()),
-        disk_bytes=0 if located is None else disk_bytes(spec.recipe, located.manifest.validation.tokens),
+        disk_bytes=preflight.disk_bytes,
         planned_seconds=preflight.planned_seconds,
         limit_seconds=seconds_for(spec.spend.usd, spec.launch, runs),
     )

@@ -9,7 +9,7 @@ from typing import Any
 from pgolf.errors import MachineError, UsageError
 from pgolf.rundir import RunDirectory
 from pgolf.specs.identity import recipe_json
-from pgolf.specs.loading import LoadedSpec, load_spec_of_run
+from pgolf.specs.loading import Recipes, load_spec_of_run
 from trainer.recipe.files import read_json
 
 # What may differ from the parent: everything that happens after training.
@@ -68,7 +68,7 @@ class Parent:
             raise MachineError(f"{error.filename or child.root}: {error.strerror}") from error
 
 
-def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]) -> LoadedSpec:
+def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]) -> Recipes:
     """The spec of a run with changes that concern only what comes after training.
 
     Raises: UsageError naming the first change that concerns training itself.

@@ -151,8 +151,9 @@ class RunDirectory:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             for name, file in (local or {}).items():
-                self.files.local.mkdir(exist_ok=True)
-                shutil.copyfile(file, self.files.local / name)
+                copy = self.files.local / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
             if program is not None:
                 self.files.artifact.mkdir(exist_ok=True)
                 write_whole(self.files.program, program)

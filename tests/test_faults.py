@@ -169,8 +169,8 @@ JUMPING_CLOCK = """
 import sys, time
 real, beats = time.time, iter(range(1, 1 << 30))
 time.time = lambda: real() + (-1) ** next(beats) * 86400.0
-from trainer.__main__ main
-""".replace("from trainer.__main__ main", "from trainer.__main__ import main\nsys.exit(main())")
+from trainer.command main
+""".replace("from trainer.command main", "from trainer.command import main\nsys.exit(main())")
 
 
 @pytest.mark.slow

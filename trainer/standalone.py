@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainer.__main__ import main
+from trainer.command import main
 from trainer.recipe.files import LOCAL_FOLDER, DataFiles, RunFiles, read_json, write_json
 
 NOT_ITS_RECIPE, NOT_A_DATA_FOLDER, NOT_A_RUN_FOLDER = 2, 5, 6

@@ -17,7 +17,7 @@ import trainer
 from trainer.recipe.local import local_codes
 from trainer.recipe.recipe import Recipe
 
-ROOT = "trainer.__main__"
+ROOT = "trainer.command"
 QUIRK = "published_"
 TRAINER = Path(trainer.__file__).parent
 

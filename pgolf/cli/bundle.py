@@ -11,7 +11,7 @@ from pgolf.cli.console import answer_console, print_json
 from pgolf.errors import MachineError, UsageError
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run
-from pgolf.specs.loading import LoadedSpec, load_spec_of_run
+from pgolf.specs.loading import Recipes, load_spec_of_run
 
 READABLE, REQUIREMENTS = "train_gpt.readable.py", "requirements.txt"
 
@@ -40,9 +40,7 @@ def bundle(
     console.print(f"python {out / PROGRAM} --data FOLDER --out RUN_DIR", style="dim", highlight=False)
 
 
-def select(
-    reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None
-) -> LoadedSpec:
+def select(reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None) -> Recipes:
     """The spec that a reference means: of a run where it names one."""
     if reference is not None and not reference.endswith((".yaml", ".yml")):
         try:

@@ -9,7 +9,7 @@ from pgolf.cli.console import say
 from pgolf.rundir import newest_run
 
 if TYPE_CHECKING:
-    from pgolf.specs.loading import LoadedSpec
+    from pgolf.specs.loading import Loaded, Recipes
 
 SPEC_DEFAULT = "Default: that of the newest run, else quickstart."
 SpecArgument = Annotated[
@@ -45,23 +45,39 @@ def select_spec(
     overlays: list[str] | None,
     assignments: list[str] | None,
     on: str | None = None,
-) -> "LoadedSpec":
-    """The spec that the arguments mean. Says which, where the user did not.
+) -> "Recipes":
+    """The spec of a recipe that the arguments mean. Says which, where the user did not.
+
+    Raises: SpecError with file:line, also for a spec of a script.
+    """
+    from pgolf.specs.loading import with_recipe
+
+    return with_recipe(select_any(reference, runs_dir, overlays, assignments, on))
+
+
+def select_any(
+    reference: str | None,
+    runs_dir: Path,
+    overlays: list[str] | None,
+    assignments: list[str] | None,
+    on: str | None = None,
+) -> "Loaded":
+    """The spec that the arguments mean, be it of a recipe or of a script. Says which, where the user did not.
 
     Raises: SpecError with file:line.
     """
     # Imported here: commands that only look at runs need nothing of what it takes to read a spec.
-    from pgolf.specs.loading import load_spec, load_spec_of_run
+    from pgolf.specs.loading import load_any, load_any_of_run
 
     extra = [*(assignments or []), *([f"launch.on={on}"] if on else [])]
     if reference is not None:
-        return load_spec(reference, overlays or [], extra)
+        return load_any(reference, overlays or [], extra)
     newest = newest_run(runs_dir)
     if newest is None:
         say(f"no spec given and no run in {runs_dir}: {DEFAULT_SPEC}")
-        return load_spec(DEFAULT_SPEC, overlays or [], extra)
+        return load_any(DEFAULT_SPEC, overlays or [], extra)
     say(f"no spec given: that of the newest run, {newest.run_id}")
-    return load_spec_of_run(newest.files.spec, overlays or [], extra)
+    return load_any_of_run(newest.files.spec, overlays or [], extra)
 
 
 def select_specs(
@@ -70,10 +86,10 @@ def select_specs(
     overlays: list[str] | None,
     assignments: list[str] | None,
     on: str | None = None,
-) -> "list[LoadedSpec]":
+) -> "list[Loaded]":
     """The specs that the arguments mean; one where the user named none.
 
     Raises: SpecError with file:line.
     """
     chosen: list[str | None] = [*references] if references else [None]
-    return [select_spec(reference, runs_dir, overlays, assignments, on) for reference in chosen]
+    return [select_any(reference, runs_dir, overlays, assignments, on) for reference in chosen]

@@ -14,10 +14,11 @@ from pgolf.dispatch import with_launcher_findings
 from pgolf.errors import CheckFailed, LauncherError, UsageError
 from pgolf.findings import Finding
 from pgolf.launching import load_launcher
-from pgolf.preflight.duration import planned_tokens
 from pgolf.preflight.examine import Preflight, examine
+from pgolf.preflight.examined import Examined, examine_any
+from pgolf.preflight.scripts import ScriptPreflight
 from pgolf.preflight.stopwatch import time_steps
-from pgolf.specs.loading import LoadedSpec
+from pgolf.specs.loading import Loaded
 
 
 def preflight(
@@ -54,19 +55,21 @@ def preflight(
         raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
 
 
-def examine_fully(loaded: LoadedSpec, runs_dir: Path, is_calibrated: bool) -> Preflight:
+def examine_fully(loaded: Loaded, runs_dir: Path, is_calibrated: bool) -> Examined:
     """The preflight of a spec with its launcher's findings and, on request, measured steps."""
-    found = examine(loaded.spec, runs_dir=runs_dir, on_progress=say)
-    if is_calibrated and found.located is not None:
+    found = examine_any(loaded.spec, runs_dir=runs_dir, on_progress=say)
+    if is_calibrated and not isinstance(found, Preflight):
+        raise UsageError(f"--calibrate times steps of a recipe; {found.spec.name} runs a script")
+    if is_calibrated and isinstance(found, Preflight) and found.located is not None:
         seconds = time_steps(found)
-        found = examine(loaded.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
+        found = examine(found.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
     try:
         return with_launcher_findings(found, load_launcher(loaded.spec.launch.on), runs_dir, runs=1)
     except LauncherError as error:
         return found.with_findings([Finding("fail", "launcher", str(error), "pgolf launchers lists what there is")])
 
 
-def print_summary(examined: list[Preflight]) -> None:
+def print_summary(examined: list[Examined]) -> None:
     """Nothing; one line a spec."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("spec", "parameters", "total bytes", "from", "to", "tokens", "train", "says no", "warns"):
@@ -75,10 +78,10 @@ def print_summary(examined: list[Preflight]) -> None:
         rules = {name: [f.rule for f in found.findings if f.severity == name] for name in ("fail", "warn")}
         model, code = found.model_bytes, found.code_bytes
         sizes = [f"{n + code:,}" for n in (model.estimate, model.low, model.high)] if model else ["?", "?", "?"]
-        tokens = planned_tokens(found.spec.recipe)
+        tokens = found.planned_tokens
         table.add_row(
             escape(found.spec.name),
-            f"{sum(found.groups.values()):,}",
+            f"{sum(found.groups.values()):,}" if found.groups else "?",
             *sizes,
             "?" if tokens is None else f"{tokens:.3g}",
             in_time(found.duration.train_seconds if found.duration else None),
@@ -88,7 +91,7 @@ def print_summary(examined: list[Preflight]) -> None:
     answer_console().print(table)
 
 
-def print_preflight(found: Preflight, is_brief: bool) -> None:
+def print_preflight(found: Examined, is_brief: bool) -> None:
     """Nothing; the numbers, then the findings. In brief: only findings that do not pass."""
     console = answer_console()
     if is_brief:
@@ -106,7 +109,7 @@ def print_preflight(found: Preflight, is_brief: bool) -> None:
     console.print(findings_table(found.findings))
 
 
-def describe(found: Preflight) -> list[tuple[str, str]]:
+def describe(found: Examined) -> list[tuple[str, str]]:
     """The numbers of a preflight, for people."""
     rows = []
     if found.groups:
@@ -120,8 +123,20 @@ def describe(found: Preflight) -> list[tuple[str, str]]:
         rows.append(("score", in_time(found.duration.evaluate_seconds)))
     if found.epochs is not None:
         rows.append(("epochs", f"{found.epochs:.2f}"))
+    if isinstance(found, ScriptPreflight):
+        rows += describe_variables(found)
     if found.usd is not None:
         seeds = len(found.spec.seeds)
         all_seeds = f" a seed, ${seeds * found.usd:.2f} for the spec's {seeds}" if found.usd and seeds > 1 else ""
         rows.append(("cost", f"${found.usd:.2f}{all_seeds}"))
     return rows
+
+
+def describe_variables(found: ScriptPreflight) -> list[tuple[str, str]]:
+    """What a script's variables are set to, and left at."""
+    given = [f"{name}={text}" for name, text in found.spec.program.env.items()]
+    left = [
+        f"{each.name}={each.default} ({each.place})" if each.default is not None else f"{each.name} ({each.place})"
+        for each in found.unset
+    ]
+    return [("set", ", ".join(given) or "nothing"), ("not set", ", ".join(left) or "nothing")]

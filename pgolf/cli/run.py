@@ -10,7 +10,7 @@ from pgolf.cli.running import Manner, answer, detach, prepare_dispatch, watch
 from pgolf.errors import UsageError
 from pgolf.parents import Parent, load_child
 from pgolf.rundir import find_run
-from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.experiment import Experiment
 
 
 def run(
@@ -70,6 +70,6 @@ def refuse_with_parent(specs: list[str] | None, seed: int | None) -> None:
         raise UsageError("--from-checkpoint takes spec and seed from the run; change the spec with --set or --with")
 
 
-def choose_seed(spec: ExperimentSpec, seed: int | None) -> int:
+def choose_seed(spec: Experiment, seed: int | None) -> int:
     """The seed asked for, else the spec's first."""
     return spec.seeds[0] if seed is None else seed

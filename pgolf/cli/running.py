@@ -17,12 +17,12 @@ from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFai
 from pgolf.launching import check_options, load_launcher
 from pgolf.parents import Parent
 from pgolf.preflight.cost import is_rented
-from pgolf.preflight.examine import Preflight, examine, priced
+from pgolf.preflight.examined import Examined, examine_any
 from pgolf.report.groups import group_runs
 from pgolf.report.rows import Group
 from pgolf.report.tables import rich_table
 from pgolf.rundir import RunDirectory
-from pgolf.specs.loading import LoadedSpec
+from pgolf.specs.loading import Loaded
 
 ASK_ABOVE_USD = 1.0
 STOPPING_SECONDS = 15.0
@@ -41,7 +41,7 @@ class Manner:
 
 
 def prepare_dispatch(
-    loaded: LoadedSpec, manner: Manner, seeds: list[int], sharing: int = 1, parent: Parent | None = None
+    loaded: Loaded, manner: Manner, seeds: list[int], sharing: int = 1, parent: Parent | None = None
 ) -> Dispatch:
     """The dispatch of a spec that has passed preflight. What is checked, priced and asked for is what will start.
 
@@ -51,13 +51,13 @@ def prepare_dispatch(
     """
     launcher = load_launcher(loaded.spec.launch.on)
     check_options(launcher, loaded.spec.launch.options)
-    preflight = examine(loaded.spec, runs_dir=manner.runs_dir, runs=len(seeds), on_progress=say)
+    preflight = examine_any(loaded.spec, runs_dir=manner.runs_dir, runs=len(seeds), on_progress=say)
     settings = (loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent)
     if preflight.identity is not None:
         starting = Dispatch(preflight, *settings).to_start(seeds)
         if not starting:
             return Dispatch(preflight, *settings)
-        preflight = priced(preflight, len(starting) * sharing)
+        preflight = preflight.priced(len(starting) * sharing)
     preflight = with_launcher_findings(preflight, launcher, manner.runs_dir, preflight.runs)
     notable = [finding for finding in preflight.findings if finding.severity != "pass"]
     if notable:
@@ -69,7 +69,7 @@ def prepare_dispatch(
     return Dispatch(preflight, *settings, runs=preflight.runs)
 
 
-def refuse_failures(preflight: Preflight) -> None:
+def refuse_failures(preflight: Examined) -> None:
     """Nothing, if no check failed.
 
     Raises: DataError when the data says no, CheckFailed when anything else does.

@@ -8,7 +8,7 @@ from pgolf.cli import options
 from pgolf.cli.running import Manner, answer, detach, prepare_dispatch, watch
 from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.experiment import Experiment
 
 
 def seeds(
@@ -27,7 +27,7 @@ def seeds(
     manner = Manner(
         runs_dir=runs_dir, is_detached=is_detached, is_fresh=False, is_dry=is_dry, is_agreed=is_agreed, is_json=is_json
     )  # fmt: skip
-    loaded = options.select_spec(spec, runs_dir, overlays, assignments, on)
+    loaded = options.select_any(spec, runs_dir, overlays, assignments, on)
     chosen = choose_seeds(loaded.spec, n)
     dispatch = prepare_dispatch(loaded, manner, chosen)
     directories = [dispatch.directory(seed) for seed in chosen]
@@ -39,7 +39,7 @@ def seeds(
     answer(ended, [directories[0].root.parent], manner)
 
 
-def choose_seeds(spec: ExperimentSpec, n: int) -> list[int]:
+def choose_seeds(spec: Experiment, n: int) -> list[int]:
     """The first n seeds: those of the spec, then those of its ruleset.
 
     Raises: UsageError when both together are fewer.

@@ -14,8 +14,9 @@ from pgolf.cli.console import answer_console, print_json, say
 from pgolf.errors import UsageError
 from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.identity import recipe_json
-from pgolf.specs.loading import LoadedSpec, shipped_specs
+from pgolf.specs.loading import AnySpec, Loaded, shipped_specs, with_recipe
 from pgolf.specs.reference import spec_reference
+from pgolf.specs.script import ScriptSpec
 from trainer.recipe.plan import RopeUse, execution_plan
 
 spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, reference, list, new.")
@@ -41,9 +42,9 @@ def show(
     is_json: options.Json = False,
 ) -> None:
     """Print every resolved value and where it came from."""
-    loaded = options.select_spec(spec, runs_dir, overlays, assignments)
+    loaded = options.select_any(spec, runs_dir, overlays, assignments)
     if is_plan:
-        print_plan(loaded.spec, is_json)
+        print_plan(with_recipe(loaded).spec, is_json)
     elif is_json:
         print_json(resolved(loaded.spec) | {"sources": loaded.sources})
     else:
@@ -94,7 +95,7 @@ def describe_rope(rope: RopeUse) -> str:
     return " ".join(words)
 
 
-def print_values(loaded: LoadedSpec) -> None:
+def print_values(loaded: Loaded) -> None:
     """Nothing; one line a value."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("key", "value", "from"):
@@ -104,9 +105,10 @@ def print_values(loaded: LoadedSpec) -> None:
     answer_console().print(table)
 
 
-def resolved(spec: ExperimentSpec) -> dict[str, Any]:
+def resolved(spec: AnySpec) -> dict[str, Any]:
     """Every value of a spec as JSON."""
-    return spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe)}
+    recipe = {"recipe": recipe_json(spec.recipe)} if isinstance(spec, ExperimentSpec) else {}
+    return spec.model_dump(mode="json") | recipe
 
 
 def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -128,7 +130,7 @@ def diff(
     is_json: options.Json = False,
 ) -> None:
     """Print the keys in which two specs differ."""
-    left, right = (flatten(resolved(options.select_spec(name, runs_dir, None, None).spec)) for name in (first, second))
+    left, right = (flatten(resolved(options.select_any(name, runs_dir, None, None).spec)) for name in (first, second))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     if is_json:
         print_json({"differences": {key: [left.get(key), right.get(key)] for key in keys}})
@@ -155,7 +157,11 @@ def reference() -> None:
 
 def file_schema() -> dict[str, Any]:
     """The JSON schema of a spec file."""
-    document = ExperimentSpec.model_json_schema()
+    document, other = ExperimentSpec.model_json_schema(), ScriptSpec.model_json_schema()
+    document["$defs"] |= other["$defs"]
+    document["properties"] |= {"program": other["properties"]["program"]}
+    document["required"] = [key for key in document["required"] if key != "recipe"]
+    document["anyOf"] = [{"required": ["recipe"]}, {"required": ["program"]}, {"required": ["extends"]}]
     # These two belong to files and not to specs: they are gone once a file is resolved.
     document["properties"] |= {
         "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},

@@ -44,13 +44,21 @@ def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> Located
         case Embedded():
             folder = embedded_folder(data, on_progress)
             check_or_rebuild(folder, data, on_progress)
-    manifest = check_files(folder)
+    manifest = locate_folder(folder).manifest
     size = manifest.tokenizer.vocabulary_size
     if data.vocabulary_size not in (None, size):
         raise DataError(
             f"{folder} has a tokenizer of {size:,} pieces; recipe.data.vocabulary_size is {data.vocabulary_size:,}"
         )
     return LocatedData(folder, manifest)
+
+
+def locate_folder(folder: Path) -> LocatedData:
+    """A folder of shards, whole.
+
+    Raises: DataError when it is missing or damaged.
+    """
+    return LocatedData(folder, check_files(folder))
 
 
 def resolve_vocabulary(recipe: Recipe, located: LocatedData | None, ruleset: Ruleset) -> Recipe | None:

@@ -9,14 +9,17 @@ from platformdirs import user_config_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pgolf.errors import UsageError
+from pgolf.findings import Finding
 from pgolf.preflight.duration import DurationEstimate
-from pgolf.specs.experiment import Launch
+from pgolf.preflight.rules import spend
+from pgolf.specs.experiment import Experiment, Launch
 
 PRICES = Path(__file__).with_name("prices.yaml")
 OWN_PRICES = "prices.yaml"
 # Of a container that is rented for one run: starting it, imports, reading the data, packing.
 OVERHEAD_SECONDS = 120.0
 CORES_A_GPU = 4
+UNKNOWN_DURATION = DurationEstimate(None, None, "not known")
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -103,6 +106,13 @@ def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float
         return hourly
     overhead = OVERHEAD_SECONDS if is_rented(launch) else 0.0
     return None if seconds is None else runs * hourly * (seconds + overhead) / 3600
+
+
+def spend_of(spec: Experiment, duration: DurationEstimate | None, runs: int) -> tuple[float | None, Finding]:
+    """Dollars of some runs, and whether they stay under the spending cap."""
+    usd = estimate_usd(spec.launch, duration or UNKNOWN_DURATION, runs)
+    has_price, is_own = usd_an_hour(spec.launch) is not None, not is_rented(spec.launch)
+    return usd, spend(usd, spec.spend.usd, has_price=has_price, is_own=is_own)
 
 
 def seconds_for(usd: float | None, launch: Launch, runs: int) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pgolf.bundle.build import Bundle, bundle_of
 from pgolf.bundle.modules import TrainerCode
+from pgolf.bundle.own_code import local_files, with_own_copies
 from pgolf.data.locate import LocatedData, locate_data, resolve_vocabulary
 from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import ignore_progress
@@ -16,16 +17,18 @@ from pgolf.findings import Finding, failures
 from pgolf.preflight import rules
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.calibrated import calibrated
-from pgolf.preflight.cost import estimate_usd, is_rented, usd_an_hour
-from pgolf.preflight.duration import DurationEstimate, estimate_duration
-from pgolf.preflight.memory import training_memory_bytes
+from pgolf.preflight.cost import spend_of
+from pgolf.preflight.duration import DurationEstimate, estimate_duration, planned_tokens
+from pgolf.preflight.memory import disk_bytes, training_memory_bytes
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.specs.experiment import ExperimentSpec
-from pgolf.specs.identity import spec_sha256
+from pgolf.specs.identity import recipe_json, spec_sha256
 from trainer.recipe.data import Shards
 from trainer.recipe.inventory import inventory, parameter_groups
+
+CODE_BASIS = "train_gpt.py beside model.bin: the trainer with this recipe, in one file"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,12 +69,72 @@ class Preflight:
         return None if self.duration is None else self.duration.total_seconds
 
     @property
+    def planned_tokens(self) -> float | None:
+        """Tokens that the budget pays for, or None under a clock of seconds."""
+        return planned_tokens(self.spec.recipe)
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Seconds a step as they were measured before; None where they were not."""
+        steps, duration = self.spec.recipe.planned_steps, self.duration
+        if duration is None or duration.train_seconds is None or not steps or not duration.is_measured:
+            return None
+        return duration.train_seconds / steps
+
+    @property
+    def processes(self) -> int:
+        """Processes that share one run."""
+        return self.spec.launch.world_size
+
+    @property
+    def code_sha256(self) -> str:
+        return self.code.sha256
+
+    @property
+    def code_basis(self) -> str:
+        """What the bytes of code are the bytes of."""
+        return CODE_BASIS
+
+    @property
+    def packed_program(self) -> bytes:
+        """train_gpt.py, as it is handed in."""
+        return self.bundle.packed
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Packages that the trainer's modules import."""
+        return self.code.libraries
+
+    @property
+    def disk_bytes(self) -> int:
+        """What a run directory grows to; 0 while the data is missing."""
+        return 0 if self.located is None else disk_bytes(self.spec.recipe, self.located.manifest.validation.tokens)
+
+    def own_files(self) -> dict[str, Path]:
+        """The user's own code, by the names of the copies that a run directory keeps."""
+        return local_files(self.spec.recipe)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every value of the spec as JSON, the user's own code under the names of its copies."""
+        return self.spec.model_dump(mode="json") | {"recipe": with_own_copies(recipe_json(self.spec.recipe))}
+
+    def of_program(self) -> dict[str, Any]:
+        """Nothing: a recipe is run by the trainer itself."""
+        return {}
+
+    @property
     def failures(self) -> list[Finding]:
         return failures(self.findings)
 
     def with_findings(self, more: list[Finding]) -> "Preflight":
         """The same with further findings, such as the launcher's."""
         return replace(self, findings=[*self.findings, *more])
+
+    def priced(self, runs: int) -> "Preflight":
+        """With the dollars of so many runs, in place of those of another number."""
+        usd, spend = spend_of(self.spec, self.duration, runs)
+        others = [finding for finding in self.findings if finding.rule != "spend"]
+        return replace(self, usd=usd, runs=runs, findings=[*others, spend])
 
     def as_json(self) -> dict[str, Any]:
         """The object of `pgolf preflight --json` and of preflight.json."""
@@ -192,21 +255,12 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         step_seconds=step_seconds,
     )
     is_contest_hardware = (launch.gpu or "").replace("!", "") == "H100:8"
+    known = replace(known, duration=duration)
     findings = [
         rules.evaluation_clock(duration, known.ruleset, is_contest_hardware),
-        *([] if (stop := stop_rule(known.spec, duration, runs_dir)) is None else [stop]),
+        *([] if (stop := stop_rule(known, runs_dir)) is None else [stop]),
     ]
-    return priced(replace(known, duration=duration).with_findings(findings), runs)
-
-
-def priced(known: Preflight, runs: int) -> Preflight:
-    """With the dollars of so many runs, in place of those of another number."""
-    assert known.duration is not None, "what has no duration has no price"
-    launch, cap = known.spec.launch, known.spec.spend.usd
-    usd = estimate_usd(launch, known.duration, runs)
-    others = [finding for finding in known.findings if finding.rule != "spend"]
-    spend = rules.spend(usd, cap, has_price=usd_an_hour(launch) is not None, is_own=not is_rented(launch))
-    return replace(known, usd=usd, runs=runs, findings=[*others, spend])
+    return known.with_findings(findings).priced(runs)
 
 
 def validation_tokens(known: Preflight) -> int | None:

@@ -5,17 +5,16 @@ from typing import Any
 
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
-from pgolf.preflight.duration import DurationEstimate
+from pgolf.preflight.examined import Examined
 from pgolf.rundir import find_run
-from pgolf.specs.experiment import ExperimentSpec, Stop, WorseThan
+from pgolf.specs.experiment import Stop, WorseThan
 
 
-def plan_json(spec: ExperimentSpec, duration: DurationEstimate | None) -> dict[str, Any] | None:
+def plan_json(known: Examined) -> dict[str, Any] | None:
     """Seconds a step as they were measured before, for the run to compare with; None where they were not."""
-    steps = spec.recipe.planned_steps
-    if duration is None or duration.train_seconds is None or not steps or not duration.is_measured:
+    if known.step_seconds is None or known.duration is None:
         return None
-    return {"step_seconds": duration.train_seconds / steps, "basis": duration.basis}
+    return {"step_seconds": known.step_seconds, "basis": known.duration.basis}
 
 
 def stop_json(stop: Stop, runs_dir: Path) -> dict[str, Any] | None:
@@ -34,19 +33,21 @@ def curve_of(worse_than: WorseThan, runs_dir: Path) -> dict[str, Any]:
     run = find_run(worse_than.run, runs_dir)
     curve = [[row["tokens"], row["train_bpb"]] for row in run.read_metrics() if {"tokens", "train_bpb"} <= {*row}]
     if not curve:
-        raise UsageError(f"stop.worse_than.run: {run.run_id} has logged no step")
+        raise UsageError(f"stop.worse_than.run: {run.run_id} has logged no tokens with bits per byte to compare with")
     return {"run": run.run_id, "by_bpb": worse_than.by_bpb, "curve": curve}
 
 
-def stop_rule(spec: ExperimentSpec, duration: DurationEstimate, runs_dir: Path) -> Finding | None:
+def stop_rule(known: Examined, runs_dir: Path) -> Finding | None:
     """Whether the stop rule can work; None where there is none."""
+    spec = known.spec
     if spec.stop.worse_than is not None:
         try:
             curve_of(spec.stop.worse_than, runs_dir)
         except UsageError as error:
             return Finding("fail", "stop_rule", str(error), "`pgolf status` lists the runs here")
-    if spec.stop.slower_than is not None and plan_json(spec, duration) is None:
-        message = f"stop.slower_than has no measured plan to compare with ({duration.basis}) and will not act"
+    if spec.stop.slower_than is not None and plan_json(known) is None:
+        basis = known.duration.basis if known.duration else "no duration is known"
+        message = f"stop.slower_than has no measured plan to compare with ({basis}) and will not act"
         return Finding(
             "warn",
             "stop_rule",

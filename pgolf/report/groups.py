@@ -9,6 +9,7 @@ from pgolf.data.references import References, is_well_below, read_references
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.launching import is_device
+from pgolf.report.scripts import script_problems
 from pgolf.report.statistics import Spread, summarise
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
@@ -42,12 +43,19 @@ class SeedRow:
         return float(self.result["headline"]["val_loss"])
 
     @property
-    def total_bytes(self) -> int:
-        return int(self.result["artifact"]["total_bytes"])
+    def total_bytes(self) -> int | None:
+        """Code and model; None of a script that left no model and did not print its size."""
+        size = self.result["artifact"]["total_bytes"]
+        return None if size is None else int(size)
 
     @property
     def is_over_limit(self) -> bool:
-        return self.total_bytes > int(self.result["artifact"]["limit_bytes"])
+        return (self.total_bytes or 0) > int(self.result["artifact"]["limit_bytes"])
+
+    @property
+    def is_script(self) -> bool:
+        """Whether a script of the user's own printed these numbers, and no trainer of ours."""
+        return self.result.get("source") == "script"
 
     @property
     def usd(self) -> float | None:
@@ -56,17 +64,20 @@ class SeedRow:
         if hourly is None:
             return None
         attempts = self.run.read_attempts()
-        seconds = sum(attempts) if attempts else sum(self.result["clock"].values())
+        clock = self.result["clock"]
+        seconds = sum(attempts) if attempts else clock.get("run_seconds") or sum(clock.values())
         return float(hourly) * seconds / 3600
 
     def problems(self) -> list[Finding]:
         """What is wrong with this run."""
         found = [*self.other_device(), *self.slower_than_planned()]
-        if self.is_over_limit:
+        if self.is_over_limit and self.total_bytes is not None:
             over = self.total_bytes - int(self.result["artifact"]["limit_bytes"])
             found.append(Finding("fail", "over_cap", f"{over:,} bytes over the limit"))
         found += self.repacked()
         found += self.over_time()
+        if self.is_script:
+            found += script_problems(self.result)
         references = self.references()
         if references is not None and not is_well_below(self.val_bpb, references):
             message = (
@@ -90,9 +101,11 @@ class SeedRow:
     def over_time(self) -> list[Finding]:
         """Whether training, and reading training text after it, took longer than the spec's budget of seconds."""
         budget = read_or_empty(self.run.files.spec).get("recipe", {}).get("budget", {})
+        if budget.get("clock") != "seconds":
+            return []
         clock = self.result["clock"]
         spent = clock["train_seconds"] + clock.get("calibrate_seconds", 0.0)
-        if budget.get("clock") != "seconds" or spent <= budget["train"] + CLOCK_GRAIN_SECONDS:
+        if spent <= budget["train"] + CLOCK_GRAIN_SECONDS:
             return []
         message = f"training and calibration took {spent:.1f} s of {budget['train']:.1f} s; reserve_seconds leaves room"
         return [Finding("warn", "train_over_time", message)]
@@ -123,8 +136,9 @@ class SeedRow:
         return read_references(Path(folder)) if folder else None
 
     def curve(self) -> list[tuple[float, float]]:
-        """Training loss against tokens."""
-        return [(row["tokens"], row["train_loss"]) for row in self.run.read_metrics()]
+        """Training loss against tokens, or against steps where a script does not say how many tokens one has."""
+        rows = [row for row in self.run.read_metrics() if "train_loss" in row]
+        return [(row.get("tokens", row["step"]), row["train_loss"]) for row in rows]
 
     def stages(self) -> list[tuple[str, float]]:
         """What was scored on the way to the headline; references are no part of it."""
@@ -134,11 +148,19 @@ class SeedRow:
     def byte_parts(self) -> dict[str, int]:
         """Tensor groups and code; the model in one where the run does not say."""
         artifact, counted = self.result["artifact"], read_or_empty(self.run.files.bytes)
-        groups = counted.get("groups") or {"model": artifact["model_bytes"]}
+        groups = counted.get("groups") or {"model": artifact["model_bytes"] or 0}
         return {**groups, "code": artifact["code_bytes"]}
 
     def explain(self) -> dict[str, str | None]:
-        """Every number of a run stands in its result."""
+        """Every number of a run stands in its result; those of a script, in its log."""
+        if self.is_script:
+            log, line = self.run.files.log, self.result["headline"]["line"]
+            basis = self.result["artifact"]["basis"]
+            return {
+                "val_bpb": f"{log}:{line}",
+                "total_bytes": basis and f"{basis} in {self.run.root}",
+                "seed": str(log),
+            }
         return dict.fromkeys(("val_bpb", "total_bytes", "seed"), str(self.run.files.result))
 
     def as_json(self) -> dict[str, Any]:
@@ -171,7 +193,7 @@ class RunGroup:
 
     @property
     def max_total_bytes(self) -> int | None:
-        return max((row.total_bytes for row in self.rows), default=None)
+        return max((row.total_bytes for row in self.rows if row.total_bytes is not None), default=None)
 
     @property
     def usd(self) -> float | None:
@@ -192,6 +214,10 @@ class RunGroup:
         unlearned = [f.message for row in self.rows for f in row.problems() if f.rule == "not_learned"]
         if unlearned:
             found.append(Finding("fail", "not_learned", unlearned[0]))
+        labels = sorted({str(row.result["headline"].get("label")) for row in self.rows})
+        if len(labels) > 1:
+            message = f"the seeds' scores stand on lines of different kinds: {', '.join(labels)}; they have no mean"
+            found.append(Finding("fail", "mixed_evaluations", message))
         if len(self.rows) == 1:
             found.append(Finding("warn", "single_seed", "one seed has no spread; `pgolf seeds --n 3` runs the others"))
         return found
@@ -201,7 +227,7 @@ class RunGroup:
         first = self.rows[0].result if self.rows else {}
         return {
             "name": self.name,
-            "source": "run",
+            "source": first.get("source", "run"),
             **{key: first.get(key) for key in ("spec_sha256", "code_sha256", "data_sha256")},
             "seeds": [row.as_json() for row in self.rows],
             "n": len(self.rows),

@@ -72,8 +72,8 @@ class Stop(SpecPart):
     """Another run's curve; null compares with none."""
 
 
-class ExperimentSpec(SpecPart):
-    """A typed experiment."""
+class Experiment(SpecPart):
+    """What every experiment says, whatever it runs."""
 
     spec_version: Annotated[int, Field(ge=1, le=1)]
     """Version of this format."""
@@ -83,8 +83,6 @@ class ExperimentSpec(SpecPart):
     """What this experiment is to find out."""
     ruleset: str = "parameter_golf"
     """The contest whose limits apply."""
-    recipe: Recipe
-    """What is trained and scored; the only part that reaches the artifact."""
     seeds: Annotated[list[Seed], Field(min_length=1)] = [1337, 42, 2024]
     """Seeds in the order in which they are used."""
     launch: Launch = Launch()
@@ -93,3 +91,10 @@ class ExperimentSpec(SpecPart):
     """What it may cost."""
     stop: Stop = Stop()
     """When it ends early."""
+
+
+class ExperimentSpec(Experiment):
+    """A typed experiment."""
+
+    recipe: Recipe
+    """What is trained and scored; the only part that reaches the artifact."""

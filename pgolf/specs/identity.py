@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from pgolf.specs.script import Script
 from trainer.recipe.recipe import Recipe
 
 
@@ -30,6 +31,17 @@ def spec_sha256(recipe: Recipe, ruleset: str, data_sha256: str) -> str:
     The data slot enters as its manifest hash: a folder is not an identity. Name, comments, seeds, launch and spend
     do not enter.
     """
-    identity = without_paths(recipe_json(recipe) | {"data": data_sha256})
-    canonical = json.dumps({"recipe": identity, "ruleset": ruleset}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return sha256_of({"recipe": without_paths(recipe_json(recipe) | {"data": data_sha256}), "ruleset": ruleset})
+
+
+def script_spec_sha256(script: Script, program_sha256: str, ruleset: str, data_sha256: str | None) -> str:
+    """SHA-256 of the canonical JSON of a script's content, its variables, ruleset version and data. Paths and the
+    seconds that it is allowed do not enter, for they change no result that there is.
+    """
+    said = script.model_dump(mode="json", exclude={"path", "files", "data", "seconds"})
+    return sha256_of({"program": said | {"sha256": program_sha256, "data": data_sha256}, "ruleset": ruleset})
+
+
+def sha256_of(document: dict[str, Any]) -> str:
+    """SHA-256 of a document's canonical JSON."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,29 +1,34 @@
-"""From a name or a file to a valid ExperimentSpec."""
+"""From a name or a file to a valid spec, of a recipe or of a script."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 import pgolf
 from pgolf.errors import SpecError
 from pgolf.specs.complaints import explain_errors, sources
-from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.experiment import Experiment, ExperimentSpec
 from pgolf.specs.merging import merge, parse_assignment
+from pgolf.specs.script import ScriptSpec
+from pgolf.specs.script_checks import check_script
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 
 # Beside the package both in a checkout and in site-packages.
 SHIPPED = Path(pgolf.__file__).parent.parent / "experiments"
 
+AnySpec = ExperimentSpec | ScriptSpec
+S_co = TypeVar("S_co", bound=Experiment, covariant=True)
+
 
 @dataclass(frozen=True, slots=True)
-class LoadedSpec:
+class LoadedSpec(Generic[S_co]):
     """A spec and how it came about."""
 
-    spec: ExperimentSpec
+    spec: S_co
     file: Path
     sources: dict[str, str]
     """file:line of each value that was written; a key that is not here has its default."""
@@ -36,8 +41,38 @@ class LoadedSpec:
         return {"sources": self.sources, "overlays": self.overlays}
 
 
-def load_spec(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> LoadedSpec:
-    """The spec that a reference names, with overlays and assignments on top, in this order.
+Recipes = LoadedSpec[ExperimentSpec]
+Loaded = LoadedSpec[AnySpec]
+
+
+def load_spec(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Recipes:
+    """The spec of a recipe that a reference names, with overlays and assignments on top, in this order.
+
+    Raises: SpecError with file:line, also for a spec of a script.
+    """
+    return with_recipe(load_any(reference, overlays, assignments))
+
+
+def load_spec_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Recipes:
+    """The spec that a recipe's run was made from, with overlays and assignments on top.
+
+    Raises: SpecError with file:line, also for a script's run.
+    """
+    return with_recipe(load_any_of_run(spec_json, overlays, assignments))
+
+
+def with_recipe(loaded: Loaded) -> Recipes:
+    """The same, of a spec that has a recipe.
+
+    Raises: SpecError for one that runs a script.
+    """
+    if isinstance(loaded.spec, ScriptSpec):
+        raise SpecError(f"{loaded.file}: {loaded.spec.name} runs a script; this needs a spec with a recipe")
+    return LoadedSpec(loaded.spec, loaded.file, loaded.sources, loaded.overlays)
+
+
+def load_any(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Loaded:
+    """The spec that a reference names, be it of a recipe or of a script, with overlays and assignments on top.
 
     Raises: SpecError with file:line.
     """
@@ -45,7 +80,7 @@ def load_spec(reference: str, overlays: Sequence[str] = (), assignments: Sequenc
     return compose(read_with_base(file), file, overlays, assignments)
 
 
-def load_spec_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> LoadedSpec:
+def load_any_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Loaded:
     """The spec that a run was made from, with overlays and assignments on top.
 
     Raises: SpecError with file:line.
@@ -53,10 +88,10 @@ def load_spec_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments:
     document = read_yaml(spec_json)  # JSON is YAML, and so its values have lines as well
     for key in ("seed", "sources"):
         document.value.pop(key, None)
-    return compose(local_kinds(document, spec_json.parent), spec_json, overlays, assignments)
+    return compose(own_code_paths(document, spec_json.parent), spec_json, overlays, assignments)
 
 
-def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> LoadedSpec:
+def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> Loaded:
     """The spec of a document once overlays and assignments are on top of it."""
     own_overlays = document.value.pop("overlays", None)
     if own_overlays is not None and not isinstance(own_overlays.value, dict):
@@ -66,11 +101,25 @@ def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Se
         document = merge(document, find_overlay(overlay, own_overlays, file))
     for assignment in assignments:
         document = merge(document, absolute_paths(parse_assignment(assignment), Path.cwd()))
+    return LoadedSpec(validate(document), file, sources(document), own_overlays.plain() if own_overlays else {})
+
+
+def validate(document: Node) -> AnySpec:
+    """The spec that a document is.
+
+    Raises: SpecError with file:line.
+    """
+    program = document.value.get("program")
+    if program is not None and "recipe" in document.value:
+        raise SpecError(f"{program.place}: program takes the place of a recipe, and there is one; drop one of them")
+    kind = ExperimentSpec if program is None else ScriptSpec
     try:
-        spec = ExperimentSpec.model_validate(document.plain())
+        spec = kind.model_validate(document.plain())
     except ValidationError as error:
         raise SpecError(explain_errors(error, document)) from None
-    return LoadedSpec(spec, file, sources(document), own_overlays.plain() if own_overlays else {})
+    if isinstance(spec, ScriptSpec):
+        check_script(spec, document)
+    return spec
 
 
 def find_spec(reference: str) -> Path:
@@ -140,13 +189,39 @@ def absolute_paths(document: Node, folder: Path) -> Node:
             for name, block in overlays.value.items()
         }
         document = replace_member(document, "overlays", replace(overlays, value=blocks))
-    document = local_kinds(document, folder)
+    document = own_code_paths(document, folder)
     match document.value:
         case {"recipe": Node(value={"data": Node(value={"folder": Node(value=str() as written) as node})})}:
             node = replace(node, value=str((folder / written).resolve()))
             data = replace_member(document.value["recipe"].value["data"], "folder", node)
             return replace_member(document, "recipe", replace_member(document.value["recipe"], "data", data))
     return document
+
+
+def own_code_paths(document: Node, folder: Path) -> Node:
+    """The document with the user's own code, of components and of a script, resolved against a folder.
+
+    Raises: SpecError when file or class of a component is missing.
+    """
+    return program_paths(local_kinds(document, folder), folder)
+
+
+def program_paths(document: Node, folder: Path) -> Node:
+    """The document with the paths of a script, its files and its data resolved against a folder."""
+    program = document.value.get("program")
+    if program is None or not isinstance(program.value, dict):
+        return document
+    for key in ("path", "files", "data"):
+        if key in program.value:
+            program = replace_member(program, key, whole_paths(program.value[key], folder))
+    return replace_member(document, "program", program)
+
+
+def whole_paths(node: Node, folder: Path) -> Node:
+    """A path, or a list of them, resolved against a folder; anything else as it is."""
+    if isinstance(node.value, list):
+        return replace(node, value=[whole_paths(each, folder) for each in node.value])
+    return replace(node, value=str((folder / node.value).resolve())) if isinstance(node.value, str) else node
 
 
 def local_kinds(document: Node, folder: Path) -> Node:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.script import ScriptSpec
 
 Path = tuple[str | int, ...]
 
@@ -50,7 +51,7 @@ def spec_path(location: Path) -> Path:
 
 def valid_keys(location: Path) -> list[str]:
     """The keys of the mapping at a pydantic error location."""
-    return [key for kind in walk(location)[1] for key in children(kind)]
+    return list(dict.fromkeys(key for kind in walk(location)[1] for key in children(kind)))
 
 
 def component_kinds(location: Path) -> list[str]:
@@ -61,7 +62,7 @@ def component_kinds(location: Path) -> list[str]:
 def walk(location: Path) -> tuple[Path, list[Any]]:
     """The path through a spec that a pydantic error location stands for, and the types that may stand at its end."""
     path: list[str | int] = []
-    alternatives: list[Any] = [ExperimentSpec]
+    alternatives: list[Any] = [ExperimentSpec, ScriptSpec]
     for part in location:
         if len(alternatives) > 1 and part in {kind_word(kind) for kind in alternatives}:
             alternatives = [kind for kind in alternatives if kind_word(kind) == part]

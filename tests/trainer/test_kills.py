@@ -55,7 +55,7 @@ def deadly_append(path, line):
         die()
     append(path, line)
 journal.append_line = deadly_append
-from trainer.__main__ import main
+from trainer.command import main
 sys.exit(main())
 """
 WRITES = [
@@ -143,7 +143,7 @@ FORKING = """
 import os, sys, torch
 import trainer.train, trainer.score, trainer.runtime.lock, trainer.quantizer.rtn, trainer.codec.brotli
 import trainer.averaging.ema, trainer.data.sequential
-from trainer.__main__ main
+from trainer.command main
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
@@ -152,7 +152,7 @@ for line in sys.stdin:
         os._exit(main())
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-""".replace("from trainer.__main__ main", "from trainer.__main__ import main")
+""".replace("from trainer.command main", "from trainer.command import main")
 
 
 class ForkedTrainers:

@@ -25,7 +25,7 @@ class Guard:
         self.rule: dict[str, Any] = run.get("stop") or {}
         self.journal = journal
         self.steps = 0
-        self.settled_at = 0.0
+        self.settled: tuple[int, float] | None = None
         self.step_seconds: float | None = None
         self.rows: deque[tuple[int, float]] = deque(maxlen=AVERAGED_ROWS)
 
@@ -34,15 +34,23 @@ class Guard:
         return {"planned": self.plan.get("step_seconds"), "first": self.step_seconds}
 
     def after_step(self) -> None:
-        """Nothing; the speed of the first steps is known once they are over.
+        """Nothing; a step more has been taken.
+
+        Raises: Hopeless when the first steps were too far from the plan.
+        """
+        self.steps += 1
+        if self.steps <= MEASURED_STEPS:
+            self.note_speed(self.steps, time.monotonic())
+
+    def note_speed(self, step: int, seconds: float) -> None:
+        """Nothing; the speed of the first steps is known once they are over. Not every step has to be told of.
 
         Raises: Hopeless when it is too far from the plan.
         """
-        self.steps += 1
-        if self.steps == SETTLING_STEPS:
-            self.settled_at = time.monotonic()
-        elif self.steps == MEASURED_STEPS:
-            self.step_seconds = (time.monotonic() - self.settled_at) / (MEASURED_STEPS - SETTLING_STEPS)
+        if self.settled is None:
+            self.settled = (step, seconds) if step >= SETTLING_STEPS else None
+        elif self.step_seconds is None and step >= max(MEASURED_STEPS, self.settled[0] + 1):
+            self.step_seconds = (seconds - self.settled[1]) / (step - self.settled[0])
             self.compare_speed(self.step_seconds)
 
     def compare_speed(self, found: float) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pgolf.audit.code.adaptation import is_learning, is_scorer, keeps_score
 from pgolf.audit.code.flow import Flow, names_in
 from pgolf.audit.code.program import Program, Scope, call_name
-from pgolf.audit.code.settings import UNKNOWN
 from pgolf.audit.code.suspicion import Suspicion, suspect
 from pgolf.audit.code.targets import assignments
+from pgolf.scripts.settings import UNKNOWN
 
 MODEL = re.compile(r"model|net$|^m$|^em$|gpt")
 AGAIN = re.compile(r"re_?scor|two_?pass|second_?pass|(^|_)pass_?(2|two)(_|$)|multi_?pass|final_?pass", re.IGNORECASE)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from pgolf.audit.code.settings import UNKNOWN, Settings
 from pgolf.audit.code.source import SourceFile
+from pgolf.scripts.settings import UNKNOWN, Settings
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Methods that lists, dictionaries, sets, files and hashes have: a call of one is seldom of a script's own class.

@@ -8,9 +8,9 @@ from typing import Any
 from pgolf.audit.code import adaptation, byte_counts, mixtures, ngram, passes, shipping
 from pgolf.audit.code.flow import Flow
 from pgolf.audit.code.program import Program
-from pgolf.audit.code.settings import Settings, commanded
 from pgolf.audit.code.source import Sources, read_sources
 from pgolf.audit.code.suspicion import Suspicion
+from pgolf.scripts.settings import Settings, commanded
 
 MOST_README = 1_000_000
 CHECKED = (

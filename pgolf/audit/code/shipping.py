@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from pgolf.audit.code.adaptation import is_packing
 from pgolf.audit.code.flow import Flow, names_in
 from pgolf.audit.code.program import Program, Scope, call_name
-from pgolf.audit.code.settings import UNKNOWN
 from pgolf.audit.code.suspicion import Suspicion, suspect
+from pgolf.scripts.settings import UNKNOWN
 
 NETWORK = {
     "requests",

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgolf.audit.code.unwrapping import TooLarge, decoded, layers, runs_unknown
 from pgolf.report.records.folder import MAIN
+from pgolf.scripts.unwrapping import TooLarge, decoded, layers, runs_unknown
 
 MOST_BYTES = 4_000_000
 MOST_FILES = 200

@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pgolf.report.records.text import plain
+from trainer.dialects.plain import plain
 
 MOST_BYTES = 5_000_000
 HEADLINES = ("val_bpb", "mean_val_bpb", "val_bpb_mean", "final_val_bpb")

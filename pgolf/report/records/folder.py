@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.report.records.claims import Claims, read_claims, read_object
-from pgolf.report.records.logs import LoggedRun, merge, runs_in
-from pgolf.report.records.text import TooLong, plain
+from pgolf.report.records.logs import runs_in
+from trainer.dialects.logged import LoggedRun, merge
+from trainer.dialects.plain import TooLong, plain
 
 MAIN = "train_gpt.py"
 CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")

@@ -9,12 +9,12 @@ from typing import Any
 
 from pgolf.findings import Finding
 from pgolf.report.records.folder import MAIN, Record, read_record
-from pgolf.report.records.headline import evaluations, headline_kind, headline_of
-from pgolf.report.records.lines import Score
-from pgolf.report.records.logs import LoggedRun
-from pgolf.report.records.text import plain
 from pgolf.report.statistics import Spread, summarise
 from pgolf.rulesets.ruleset import Ruleset
+from trainer.dialects.headline import evaluations, headline_kind, headline_of, protocol_of
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.plain import plain
+from trainer.dialects.scores import Score
 
 TELLING_APART = ("parameters", "wallclock_limit", "validation_tokens")
 """Facts of a log that make runs another experiment."""
@@ -49,14 +49,7 @@ class RecordRow:
     @property
     def model_bytes(self) -> int | None:
         """The packed model, as the total's own line has it, or the line of the last one packed."""
-        size = self.run.size
-        if size is None:
-            return None
-        if size.kind == "artifact":
-            return size.total
-        if size.model is not None:
-            return size.model
-        return self.run.model_bytes
+        return self.run.packed_bytes
 
     @property
     def code_bytes(self) -> int | None:
@@ -91,9 +84,7 @@ class RecordRow:
     @property
     def protocol(self) -> str:
         """How it was scored, as the score's line says, or for an adapted one the line that begins adaptation."""
-        if self.score.protocol == "unknown" and self.score.stage == "ttt" and self.run.adapts_in_windows:
-            return "sliding"
-        return self.score.protocol
+        return protocol_of(self.score, self.run)
 
     def problems(self) -> list[Finding]:
         return self.problems_found

@@ -7,10 +7,10 @@ from math import log
 from pgolf.findings import Finding
 from pgolf.report.records.folder import MAIN, Record
 from pgolf.report.records.groups import RecordGroup
-from pgolf.report.records.headline import evaluations, settings_of
-from pgolf.report.records.lines import Score
-from pgolf.report.records.logs import LoggedRun
 from pgolf.rulesets.ruleset import Ruleset
+from trainer.dialects.headline import evaluations, settings_of
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import Score
 
 # Runs in whole windows, or a window more, count as the whole validation set.
 FEW_TOKENS = 0.9

@@ -10,7 +10,7 @@ import pytest
 
 from pgolf.audit.confined import read_confined
 from pgolf.audit.folder import audit_folder
-from pgolf.report.records import text
+from pgolf.report.records import logs
 from pgolf.report.records.groups import record_groups
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Ended
@@ -76,7 +76,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_made_to_harm_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "MOST_BYTES", 8_000_000)
+    monkeypatch.setattr(logs, "MOST_BYTES", 8_000_000)
     folder = tmp_path / "folder"
     folder.mkdir()
     FOLDERS[name](folder)

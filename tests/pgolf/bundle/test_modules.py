@@ -45,7 +45,7 @@ def test_each_average_reaches_its_own_module_only() -> None:
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
 def test_every_reached_module_is_a_file_and_the_start_is_among_them(name: str) -> None:
     code = trainer_code(load_spec(name).spec.recipe)
-    assert {"trainer.__main__", "trainer.train", "trainer.score", "trainer.recipe.decode"} <= set(code.modules)
+    assert {"trainer.command", "trainer.train", "trainer.score", "trainer.recipe.decode"} <= set(code.modules)
     assert list(code.modules) == sorted(set(code.modules))
     assert all(module_file(module).is_file() for module in code.modules)
 
@@ -72,7 +72,7 @@ def test_everything_that_a_run_imports_is_reached(micro_run: RunDirectory, tmp_p
     reached = set(trainer_code(MICRO).modules)
     assert imported <= reached
     # And nothing beside but the start itself and what another command of the trainer imports.
-    assert reached - imported == {"trainer.__main__", "trainer.timing"}
+    assert reached - imported == {"trainer.command", "trainer.timing"}
 
 
 def test_components_are_all_dataclasses_inside_a_recipe() -> None:

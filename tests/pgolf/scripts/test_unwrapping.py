@@ -10,8 +10,8 @@ import brotli
 import pytest
 
 from pgolf.audit.code.reading import read_code
-from pgolf.audit.code.unwrapping import MOST_BYTES, TooLarge, decoded, layers
 from pgolf.bundle.stub import self_extracting
+from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decoded, layers
 
 PROGRAM = "import requests\nprint('a program, with ünïcode')\n"
 RAW = [{"id": lzma.FILTER_LZMA2, "preset": 6}]

@@ -7,44 +7,19 @@ from typing import Literal
 NUMBER = r"(\d{1,12}(?:\.\d{1,18})?)"
 SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
 STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
-STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
-TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
-STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
-STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d{1,12})\b")
-TRAINED_IN_WORDS = re.compile(rf"^Training complete in {NUMBER}s")
 # Bytes, and never the megabytes that may stand before them.
 BYTES = r"(?:~?[\d.]{1,12}\s*(?:MB|MiB)\s*\(\s*)?([\d,]{1,18})(?=\s*(?:bytes\b|B\b|\(|$))"
 TOTAL = re.compile(rf"^Total submission size\b([^:]*):\s*{BYTES}")
-MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
-CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
 OWN_TOTAL = re.compile(r"^(\S{1,80}):\s*([\d,]{1,18}) bytes \| code: ([\d,]{1,18}) \| total: ([\d,]{1,18})\b")
 ARTIFACT = re.compile(
     rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*([\d,]{{1,18}}) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
 )
-PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*([\d,]{1,18})\b")
-WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d{1,6})\b")
-WALL = re.compile(rf"(?:max_wallclock_seconds\s*:|\bwall:|wallclock=)\s*{NUMBER}")
-TOKENS = re.compile(r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*([\d,]{1,18})\b")
-TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
-ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
-BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
-SEED = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
-GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
-SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
-HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
 
-SPEAKING = re.compile(
-    r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
-    r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
-)
-"""Any of the words that a line must have to say something."""
 BEFORE_PACKING = re.compile(
     r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|float|best_averaging", re.IGNORECASE
 )
 SETTINGS_OF_SCORE = re.compile(r"\b(stride|window|seq_len|context|ctx)\s*[:=]\s*(\d{1,9})\b")
-# What Python has and logs have not: a line of a dumped source says nothing of the run.
-CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 ADAPTED = re.compile(r"ttt|lora|adapt", re.IGNORECASE)
 MEBI = 2**20
 

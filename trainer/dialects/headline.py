@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pgolf.report.records.lines import SETTINGS_OF_SCORE, Score
-from pgolf.report.records.logs import LoggedRun
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import SETTINGS_OF_SCORE, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Evaluation:
     @property
     def best(self) -> Score:
         """The line with the most decimals; of several the first, for a later one is an alias."""
-        return max(self.scores, key=precision)
+        return max(self.scores, key=exactness)
 
     @property
     def settings(self) -> str:
@@ -26,7 +26,7 @@ class Evaluation:
         return " ".join(sorted(found))
 
 
-def precision(score: Score) -> tuple[int, bool]:
+def exactness(score: Score) -> tuple[int, bool]:
     """How good a line is as a source: its decimals, then whether it is a result and no line of progress."""
     return score.decimals, not score.label.endswith(":done")
 
@@ -61,7 +61,7 @@ def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
         found = evaluations(run)
         for position, evaluation in enumerate(found):
             for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.label, (position - len(found), precision(score), -order))
+                rank.setdefault(score.label, (position - len(found), exactness(score), -order))
         ranks.append(rank)
     shared = Counter(kind for rank in ranks for kind in rank)
     most = max(shared.values(), default=0)
@@ -87,3 +87,10 @@ def timed(score: Score, run: LoggedRun) -> Score:
     lines = next((each.scores for each in evaluations(run) if score in each.scores), (score,))
     seconds = next((line.seconds for line in (score, *lines) if line.seconds is not None), None)
     return replace(score, seconds=seconds)
+
+
+def protocol_of(score: Score, run: LoggedRun) -> str:
+    """How it was scored, as the score's line says, or for an adapted one the line that begins adaptation."""
+    if score.protocol == "unknown" and score.stage == "ttt" and run.adapts_in_windows:
+        return "sliding"
+    return score.protocol

@@ -1,0 +1,247 @@
+"""Public logs as runs: one may hold none, one, several, or the same one twice."""
+
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from trainer.dialects.plain import TooLong
+from trainer.dialects.scores import BYTES, NUMBER, SCORE, STEP, Score, Size, in_seconds, integer, score_of, size_of
+
+SEED_IN_NAME = re.compile(
+    r"seed[_-]?(\d{1,10})|(?:^|[_-])s(\d{1,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-](\d{1,10})$", re.IGNORECASE
+)
+MOST_RUNS, MOST_SCORES = 500, 5_000
+BEGINNINGS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
+# Of a hyperparameter dump: what differs between seeds by nature.
+PRIVATE = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
+
+STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
+TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
+STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
+STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d{1,12})\b")
+TRAINED_IN_WORDS = re.compile(rf"^Training complete in {NUMBER}s")
+MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
+CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
+PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*([\d,]{1,18})\b")
+WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d{1,6})\b")
+BATCH_TOKENS = re.compile(r"\btrain_batch_tokens\s*[:=]\s*([\d,]{1,18})\b")
+WALL = re.compile(rf"(?:max_wallclock_seconds\s*:|\bwall:|wallclock=)\s*{NUMBER}")
+TOKENS = re.compile(r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*([\d,]{1,18})\b")
+TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
+ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
+BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
+SEED_WORDS = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
+GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
+SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
+HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
+SPEAKING = re.compile(
+    r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
+    r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
+)
+"""Any of the words that a line must have to say something."""
+# What Python has and logs have not: a line of a dumped source says nothing of the run.
+CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
+
+
+@dataclass(slots=True)
+class LoggedRun:
+    """What a log says of one run."""
+
+    file: str
+    """Relative to the record's folder."""
+    first_line: int
+    seed: int | None = None
+    seed_line: int = 0
+    parameters: int | None = None
+    world_size: int | None = None
+    gpus: set[str] = field(default_factory=set)
+    wallclock_limit: float | None = None
+    validation_tokens: int | None = None
+    train_shards: int | None = None
+    adapts_in_windows: bool = False
+    """Whether test-time training is said to go over sliding windows."""
+    settings: dict[str, str] = field(default_factory=dict)
+    step: int | None = None
+    train_seconds: float | None = None
+    has_minutes: bool = False
+    stopped: tuple[int, int] | None = None
+    """Milliseconds and step of the stop line."""
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    """Steps with the training loss, or else the validation loss, in nats."""
+    validations: list[tuple[int, float, float]] = field(default_factory=list)
+    """Steps with the validation loss in nats and its bits per byte, while training."""
+    batch_tokens: int | None = None
+    """Tokens of a step."""
+    scores: list[Score] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)
+    model_bytes: int | None = None
+    """Of the last packed model."""
+    code_bytes: int | None = None
+    is_code_compressed: bool = False
+    total_eval_seconds: float | None = None
+    copies: int = 1
+    """How often this file prints the run."""
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether this is a log of an evaluation alone: it has scores, and no step."""
+        return self.step is None and self.stopped is None and not self.curve
+
+    @property
+    def is_something(self) -> bool:
+        """Whether this is a run, and not a header or a summary."""
+        return bool(self.scores)
+
+    @property
+    def named_seed(self) -> int | None:
+        """The seed in the file's name."""
+        found = SEED_IN_NAME.search(Path(self.file).stem)
+        return None if found is None else int(found[1] or found[2] or found[3])
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two prints of the same run have in common."""
+        return (self.seed, self.parameters, self.stopped or (self.step, self.train_seconds), self.first_packed)
+
+    @property
+    def first_packed(self) -> tuple[float, ...]:
+        """The first score of the packed model, which every print of a run has."""
+        packed = [score.val_bpb for score in self.scores if score.stage != "prequant" and score.decimals > 4]
+        return tuple(packed[:1])
+
+    @property
+    def size(self) -> Size | None:
+        """What was handed in: the last labelled total, else the last there is."""
+        labelled = [size for size in self.sizes if size.kind != "total" or size.label]
+        candidates = labelled or self.sizes
+        return candidates[-1] if candidates else None
+
+    @property
+    def packed_bytes(self) -> int | None:
+        """The packed model, as the total's own line has it, or the line of the last one packed."""
+        size = self.size
+        if size is None:
+            return None
+        if size.kind == "artifact":
+            return size.total
+        return self.model_bytes if size.model is None else size.model
+
+
+def split_runs(text: list[str], file: str) -> list[LoggedRun]:
+    """Runs in the order in which a log prints them. A header after a score begins another one.
+
+    Raises: TooLong for more runs, or more scores of one, than anybody prints.
+    """
+    runs = [LoggedRun(file, 1)]
+    for number, line in enumerate(text, start=1):
+        if SPEAKING.search(line) is None:
+            continue
+        run = runs[-1]
+        if run.scores and is_header(line) and any(score.stage != "prequant" for score in run.scores):
+            run = LoggedRun(file, number)
+            runs.append(run)
+            if len(runs) > MOST_RUNS:
+                raise TooLong(f"{file} prints more than {MOST_RUNS:,} runs")
+        note(run, line, number)
+    real = [run for run in runs if run.is_something]
+    for run in real:
+        if run.seed is None:
+            run.seed = run.named_seed
+    return real
+
+
+def is_header(line: str) -> bool:
+    """Whether a line stands at the beginning of a run only."""
+    return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(BEGINNINGS))
+
+
+def note(run: LoggedRun, line: str, number: int) -> None:
+    """Nothing; the run knows what the line says."""
+    if score := score_of(line, number):
+        run.scores.append(score)
+        if len(run.scores) > MOST_SCORES:
+            raise TooLong(f"{run.file} prints more than {MOST_SCORES:,} scores of one run")
+    elif size := size_of(line, number):
+        run.sizes.append(size)
+    elif note_progress(run, line) or note_bytes(run, line):
+        return
+    else:
+        note_setting(run, line, number)
+
+
+def note_progress(run: LoggedRun, line: str) -> bool:
+    """Whether the line was about steps or time."""
+    if found := STOP.match(line):
+        run.stopped = int(found[1]), int(found[2])
+        run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
+    elif found := STOP_IN_WORDS.match(line):
+        run.step = int(found[1])
+    elif found := TRAINED_IN_WORDS.match(line):
+        run.train_seconds = float(found[1])
+    elif found := TOTAL_EVAL.match(line):
+        run.total_eval_seconds = float(found[1])
+    elif found := STEP.match(line):
+        note_step(run, int(found[1]), line)
+    else:
+        return False
+    return True
+
+
+def note_step(run: LoggedRun, step: int, line: str) -> None:
+    """Nothing; the run has come so far, in such a time, to such a loss."""
+    if time := STEP_TIME.search(line):
+        run.has_minutes |= time[2] == "m"
+        if run.stopped is None:
+            run.step, run.train_seconds = step, in_seconds(*time.groups())
+    if loss := re.search(rf"train_loss\s*[:=]\s*{NUMBER}|\bloss {NUMBER}", line):
+        run.curve.append((step, float(loss[1] or loss[2])))
+    if found := SCORE.search(line):
+        run.validations.append((step, float(found[1]), float(found[2])))
+
+
+def note_bytes(run: LoggedRun, line: str) -> bool:
+    """Whether the line was about a part of the artifact."""
+    if found := MODEL.match(line):
+        if found[1].strip():
+            run.model_bytes = integer(found[2])
+    elif found := CODE.match(line):
+        if "uncompressed" not in found[1]:
+            run.code_bytes = integer(found[2])
+            run.is_code_compressed = "compressed" in found[1]
+    else:
+        return False
+    return True
+
+
+def note_setting(run: LoggedRun, line: str, number: int) -> None:
+    """Nothing; the run knows what the line says of its settings."""
+    is_code = bool(CODE_LINE.search(line))
+    if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_WORDS.search(line))):
+        run.seed, run.seed_line = int(found[1]), number
+    if found := PARAMETERS.search(line):
+        run.parameters = run.parameters or integer(found[1])
+    if found := WORLD.search(line):
+        run.world_size = int(found[1])
+    if found := BATCH_TOKENS.search(line):
+        run.batch_tokens = integer(found[1])
+    if found := WALL.search(line):
+        run.wallclock_limit = float(found[1])
+    if found := TOKENS.search(line):
+        run.validation_tokens = integer(found[1])
+    run.adapts_in_windows |= bool(ADAPTED_IN_WINDOWS.match(line))
+    if found := TRAIN_SHARDS.search(line):
+        run.train_shards = int(found[1])
+    if not is_code and (found := GPU.search(line)):
+        run.gpus.add(found[1].strip())
+    if (found := SETTING.match(line)) and not PRIVATE.search(found[1]):
+        run.settings[found[1]] = found[2].strip()
+
+
+def merge(run: LoggedRun, again: LoggedRun) -> None:
+    """Nothing; a run that is printed a second time has what either print has."""
+    known = {(score.label, score.val_bpb) for score in run.scores}
+    new = [score for score in again.scores if (score.label, score.val_bpb) not in known]
+    run.scores += new if again.file == run.file else [replace(score, file=again.file) for score in new]
+    run.sizes += [size for size in again.sizes if size.total not in {each.total for each in run.sizes}]
+    run.gpus |= again.gpus
+    run.copies += again.copies

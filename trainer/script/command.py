@@ -1,0 +1,31 @@
+"""The command of a run that holds a script. It takes what the command of a recipe's run takes."""
+
+import argparse
+from pathlib import Path
+
+from trainer.command import account_for
+from trainer.runtime.lock import exclusive_lock, remove_leftovers
+from trainer.runtime.stop import StopRequest
+from trainer.script.job import read_script_job
+from trainer.script.supervise import supervise_script
+
+
+def script_main() -> int:
+    """The exit code of a run."""
+    parser = argparse.ArgumentParser(prog="trainer", description="Run a script in a run directory.")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="processes that share the work")
+    parser.add_argument("--lifeline", type=int, metavar="FD", help="a pipe whose end stops the run")
+    arguments = parser.parse_args(namespace=argparse.Namespace(rank=0))
+    arguments.run_dir = arguments.run_dir.absolute()
+    try:
+        job = read_script_job(arguments.run_dir)
+        stop = StopRequest()
+        stop.listen(arguments.lifeline)
+        with exclusive_lock(job.files.lock):
+            if not job.files.result.exists():
+                remove_leftovers(job.files)
+                supervise_script(job, stop, arguments.processes)
+    except Exception as error:  # the one place where any error becomes an exit code and a line in state.json
+        return account_for(arguments, error)
+    return 0

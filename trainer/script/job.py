@@ -1,0 +1,65 @@
+"""What a run directory asks for that holds somebody's script in place of a recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.recipe.files import RunFiles, read_json
+from trainer.runtime.failure import ResumeRefused
+
+# Where the script works, below the run directory; it stays there from one attempt to the next.
+WORK_FOLDER = "work"
+DATA_PLACE = "{data}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptJob:
+    """A run directory with a script, read."""
+
+    files: RunFiles
+    seed: int
+    program: dict[str, Any]
+    """The spec's part of that name."""
+    run: dict[str, Any]
+    """run.json: identity, hashes, limits, what of the environment is kept from the script."""
+
+    @property
+    def work(self) -> Path:
+        return self.files.root / WORK_FOLDER
+
+    @property
+    def script(self) -> str:
+        """The script's name in the folder where it works."""
+        return str(self.run["script"])
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the script's environment has beside that of this process."""
+        folder = self.run["data_folder"] or ""
+        given = {name: text.replace(DATA_PLACE, folder) for name, text in self.program["env"].items()}
+        named = self.program["seed_variable"]
+        return given if named is None else given | {named: str(self.seed)}
+
+
+def holds_script(arguments: list[str]) -> bool:
+    """Whether one of the arguments is a run directory whose spec has a script."""
+    for argument in arguments:
+        try:
+            if "program" in read_json(RunFiles(Path(argument)).spec):
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
+def read_script_job(root: Path) -> ScriptJob:
+    """The job of a run directory.
+
+    Raises: ResumeRefused when spec.json or run.json is not there or not readable.
+    """
+    files = RunFiles(root.resolve())
+    try:
+        spec, run = read_json(files.spec), read_json(files.run)
+        return ScriptJob(files=files, seed=spec["seed"], program=spec["program"], run=run)
+    except (OSError, ValueError, KeyError) as error:
+        raise ResumeRefused(f"{root} is not a run directory: {error}") from error

@@ -1,0 +1,92 @@
+"""What a script prints, heard while it prints: as metrics, as a state, and as grounds to stop it."""
+
+import time
+from typing import Any
+
+from trainer.dialects.logged import SPEAKING, LoggedRun, note
+from trainer.dialects.plain import TooLong, plain_line
+from trainer.dialects.scores import STEP
+from trainer.recipe.files import RunFiles
+from trainer.runtime.guard import Guard
+from trainer.runtime.journal import Journal, append_line
+
+
+class LogListener:
+    """One attempt at a script's run, as far as it has printed."""
+
+    def __init__(self, files: RunFiles, journal: Journal, guard: Guard | None) -> None:
+        self.files, self.journal, self.guard = files, journal, guard
+        self.began = time.monotonic()
+        self.position, self.number = 0, 0
+        self.logged = LoggedRun(files.log.name, self.count_lines() + 1)
+        self.total: int | None = None
+        self.has_stepped = False
+
+    def hear(self, line: str) -> None:
+        """Nothing; the line stands in the log, and what it says stands in metrics and state.
+
+        Raises: Hopeless when the stop rule says so.
+        """
+        append_line(self.files.log, line)
+        words = plain_line(line)
+        if SPEAKING.search(words) is None:
+            return
+        trained, validated = len(self.logged.curve), len(self.logged.validations)
+        try:
+            note(self.logged, words, self.count_lines())
+        except TooLong:  # whoever prints so many scores is followed by the later half of them
+            del self.logged.scores[: len(self.logged.scores) // 2]
+        if found := STEP.match(words):
+            self.total = int(found[2]) or None
+        for step, loss in self.logged.curve[trained:]:
+            self.take_step(step, loss)
+        for step, loss, bpb in self.logged.validations[validated:]:
+            self.record(step, {"val_loss": loss, "val_bpb": bpb})
+
+    def take_step(self, step: int, loss: float) -> None:
+        """Nothing; a training step has been logged."""
+        rate = self.bpb_a_nat
+        bpb = None if rate is None else loss * rate
+        self.record(step, {"train_loss": loss} | ({} if bpb is None else {"train_bpb": bpb}))
+        facts = {"train_loss": loss, "train_bpb": bpb, "step_seconds": self.elapsed / step if step else None}
+        self.journal.pulse(phase="train", step=step, total=self.total, **facts)
+        if self.guard is not None:
+            self.guard.note_speed(step, self.elapsed)
+            if bpb is not None and (tokens := self.tokens_at(step)) is not None:
+                self.guard.after_row(tokens, bpb)
+
+    def record(self, step: int, facts: dict[str, float]) -> None:
+        """Nothing; metrics.jsonl has a row more. What an earlier attempt said of later steps is gone."""
+        if not self.has_stepped:
+            self.journal.forget_after(step - 1)
+            self.has_stepped = True
+        tokens = self.tokens_at(step)
+        known: dict[str, Any] = {} if tokens is None else {"tokens": tokens}
+        self.journal.record({"step": step, "elapsed_seconds": round(self.elapsed, 3), **known, **facts})
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training as the script counts them, else since it was started."""
+        logged = self.logged.train_seconds
+        return time.monotonic() - self.began if logged is None else logged
+
+    def tokens_at(self, step: int) -> int | None:
+        """Tokens seen by a step, where the script says how many one takes."""
+        return None if self.logged.batch_tokens is None else step * self.logged.batch_tokens
+
+    @property
+    def bpb_a_nat(self) -> float | None:
+        """Bits per byte that a nat a token is on this tokenizer, by the last line that gave both."""
+        if self.logged.validations:
+            _, loss, bpb = self.logged.validations[-1]
+            return bpb / loss if loss else None
+        return None
+
+    def count_lines(self) -> int:
+        """Lines of the log so far; others write into it as well."""
+        if self.files.log.exists():
+            with self.files.log.open("rb") as log:
+                log.seek(self.position)
+                new = log.read()
+            self.position, self.number = self.position + len(new), self.number + new.count(b"\n")
+        return self.number

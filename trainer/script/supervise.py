@@ -1,0 +1,169 @@
+"""A script's run from top to bottom: copy it, run it, hear it, count what it packed, say what came of it."""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from trainer.dialects.headline import headline_kind, headline_of, protocol_of
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import Score
+from trainer.recipe.endings import describe_end
+from trainer.recipe.files import write_json
+from trainer.runtime.failure import Stopped, TrainingFailed
+from trainer.runtime.guard import guard_of
+from trainer.runtime.journal import RunJournal
+from trainer.runtime.stop import StopRequest
+from trainer.script.job import ScriptJob
+from trainer.script.listener import LogListener
+from trainer.script.packed import chosen_files, keep_artifact, packed_files
+from trainer.script.ranks import ScriptRanks
+
+
+def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
+    """Nothing; result.json is written.
+
+    Raises: RunFailure saying what went wrong, Stopped when asked to stop.
+    """
+    journal = RunJournal(job.files)
+    journal.report(phase="prepare", error=None)
+    lay_out(job)
+    began, started = time.time(), time.monotonic()
+    listener = LogListener(job.files, journal, guard_of(job.run, journal))
+    listen(job, listener, stop, ranks_of(job, processes))
+    seconds = time.monotonic() - started
+    score = headline_of(listener.logged, headline_kind([listener.logged]))
+    if score is None:
+        raise TrainingFailed(
+            f"{job.script} ended well after {seconds:.0f} s and printed no line with val_loss and val_bpb that a "
+            f"result could be read from; {job.files.log} has what it printed"
+        )
+    found = packed_files(job.work, job.program["artifact"], began)
+    artifact = keep_artifact(job.files, chosen_files(found, listener.logged.packed_bytes), job.run, listener.logged)
+    write_script_result(job, listener, score, artifact, seconds)
+    journal.report(phase="finished")
+
+
+def lay_out(job: ScriptJob) -> None:
+    """Nothing; the script and its files are where it works, as they were shipped, whatever an attempt made of them."""
+    shutil.copytree(job.files.local, job.work, dirs_exist_ok=True)
+
+
+def ranks_of(job: ScriptJob, processes: int) -> ScriptRanks:
+    """The script's processes, at work."""
+    ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"])
+    is_told_ranks = processes > 1 or job.program["nproc"] is not None
+    ranks.start(processes if is_told_ranks else None)
+    return ranks
+
+
+def listen(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
+    """Nothing; the script has ended well.
+
+    Raises: Stopped on request; Hopeless; TrainingFailed when it ended badly or had used up its seconds.
+    """
+    code = 0
+    listener.journal.report(phase="train")
+    try:
+        for line in ranks.lines():
+            if line is not None:
+                listener.hear(line)
+            listener.journal.pulse()
+            stop.check()
+            check_time(job, listener)
+    except Stopped:
+        raise Stopped(f"stopped on request; the same command starts {job.script} again where it worked") from None
+    finally:
+        code = ranks.end()
+    if code:
+        failure = TrainingFailed(f"{job.script}: {end_in_words(code)}; its last words: {last_words(job)}")
+        raise failure
+
+
+def check_time(job: ScriptJob, listener: LogListener) -> None:
+    """Nothing, while the script has seconds left.
+
+    Raises: TrainingFailed when it has not.
+    """
+    limit = job.program["seconds"]
+    if limit is not None and time.monotonic() - listener.began > limit:
+        raise TrainingFailed(f"stopped after {limit:g} s: program.seconds")
+
+
+def end_in_words(code: int) -> str:
+    """How a process ended."""
+    words = describe_end(code)
+    return words if code > 0 else f"it was {words}"
+
+
+def last_words(job: ScriptJob) -> str:
+    """The last line that says anything."""
+    lines = job.files.log.read_text(encoding="utf-8", errors="replace").splitlines() if job.files.log.exists() else []
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "none")
+
+
+def write_script_result(
+    job: ScriptJob, listener: LogListener, score: Score, artifact: dict[str, Any], seconds: float
+) -> None:
+    """Nothing; result.json is there, once and for all. What no line says is null."""
+    logged = listener.logged
+    identity = {key: job.run[key] for key in ("run_id", "name", "seed", "spec_sha256", "code_sha256", "data_sha256")}
+    step, tokens = logged.step, None if logged.step is None else listener.tokens_at(logged.step)
+    document = identity | {
+        "source": "script",
+        "ruleset": job.run["ruleset"],
+        "deterministic": False,
+        "metrics": [metric_of(each, logged) for each in logged.scores],
+        "headline": metric_of(score, logged),
+        "artifact": artifact,
+        "clock": {
+            "train_seconds": logged.train_seconds,
+            "evaluate_seconds": logged.total_eval_seconds or score.seconds,
+            "run_seconds": round(seconds, 3),
+        },
+        "parameters": logged.parameters,
+        "steps": step,
+        "tokens_seen": tokens,
+        "epochs": None,
+        "logged_seed": logged.seed,
+        "settings": logged.settings,
+        "resumed_from_step": None,
+        "environment": environment_of(job),
+        "hardware": {"devices": devices_here() if job.run["device"] == "cuda" else [], "cores": cores_here()},
+        "step_seconds": listener.guard.as_json() if listener.guard else None,
+    }
+    write_json(job.files.result, document)
+
+
+def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
+    """A score as a metric of a result, with the line that it was read from."""
+    return {
+        "stage": score.stage,
+        "protocol": protocol_of(score, logged),
+        "label": score.label,
+        "val_loss": score.val_loss,
+        "val_bpb": score.val_bpb,
+        "seconds": score.seconds,
+        "line": score.line,
+    }
+
+
+def environment_of(job: ScriptJob) -> dict[str, Any]:
+    """What the result depends on besides script, variables and data, as far as it is known without asking torch."""
+    return {"python": platform.python_version(), "torch": job.run["torch"], "device": job.run["device"]}
+
+
+def cores_here() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def devices_here() -> list[str]:
+    """Names of this machine's CUDA devices, as nvidia-smi has them."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listing.splitlines() if line.strip()]
