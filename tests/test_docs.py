@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pgolf.cli.commands import COMMANDS
 from tests.conftest import Pgolf
 
 ROOT = Path(__file__).parent.parent
@@ -62,13 +63,13 @@ def test_the_diff_that_adds_a_component_is_all_it_takes(tmp_path: Path) -> None:
     assert run["runs"][0]["result"]["code_sha256"] != plain["code_sha256"]
 
 
-def test_links_and_commands_in_the_readme_lead_somewhere(pgolf: Pgolf) -> None:
+def test_links_and_commands_in_the_readme_lead_somewhere() -> None:
     readme = (ROOT / "README.md").read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (ROOT / target).exists(), target
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.DOTALL))
     for command in set(re.findall(r"^pgolf (\w+)", blocks, re.MULTILINE)):
-        assert pgolf(command, "--help").code == 0, command
+        assert command in COMMANDS, command
 
 
 def test_the_error_in_the_readme_is_the_one_that_is_printed(pgolf: Pgolf, tmp_path: Path) -> None:

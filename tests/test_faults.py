@@ -69,6 +69,7 @@ def test_damaged_data_is_refused_by_name_before_anything_runs(
     assert not [*tmp_path.glob("runs/*/seed-*")]
 
 
+@pytest.mark.slow
 def test_a_shard_cut_after_the_launch_is_refused_by_the_trainer_too(micro_run: RunDirectory, data: Path) -> None:
     run = new_run(micro_run, data.parent / "x" / "seed-1337")
     write_json(run.files.run, read_json(run.files.run) | {"data_folder": str(data)})

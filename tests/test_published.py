@@ -268,15 +268,12 @@ def test_an_overlay_that_leaves_nothing_quantized_is_named() -> None:
     assert (found.severity, found.message[:2]) == ("warn", "0%")
 
 
-# One of each pair by default; `make test-all` runs both.
-TWINS = (
-    "pr1535_crawler_loop_aware", "pr1579_crawler_d736_corrected", "pr1817_crawler_d832_corrected", "pr576_int5_gptq",
-    "pr861_int5_qat_unet_corrected", "pr927_recursive",
-)  # fmt: skip
+# Four that have all components between them by default; `make test-all` runs every one.
+FEW = ("pr1535_crawler_loop_aware_corrected", "pr549_leaky_ttt", "pr576_int5_gptq_corrected", "pr861_int5_qat_unet")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in PUBLISHED]
+    "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in PUBLISHED]
 )
 def test_it_trains_quantizes_packs_and_scores_at_micro(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None, name: str

@@ -19,6 +19,8 @@ from tests.launchers.places import Place
 
 SHORT = ("--with", "micro")
 PATIENCE_SECONDS = 120
+# Every place by `make test-all`; those that stand for the others by default.
+FEW_PLACES = ["local", "ssh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("modal", "slurm"))]
 
 
 class Desk:
@@ -72,6 +74,7 @@ def desk(tmp_path: Path, place: Place) -> Desk:
     return Desk(folder, place)
 
 
+@pytest.mark.parametrize("place", FEW_PLACES, indirect=True)
 def test_a_run_is_left_found_again_followed_and_fetched(desk: Desk, micro_run: RunDirectory) -> None:
     run = desk.start(*SHORT)
     log = desk("logs", run.run_id, "-f")

@@ -123,6 +123,7 @@ def test_two_commands_at_the_same_moment_train_once(tmp_path: Path) -> None:
     assert (only_run(tmp_path) / "train.log").read_text().count("score: roundtrip") == 1
 
 
+@pytest.mark.slow
 def test_a_trainer_that_dies_is_reported_with_its_log(pgolf: Pgolf, tmp_path: Path) -> None:
     with start_long(tmp_path) as process:
         run_dir = only_run(tmp_path)

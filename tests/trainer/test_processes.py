@@ -108,6 +108,7 @@ def test_the_same_model_scores_the_same_however_many_score_it(micro_run: RunDire
     assert copy.files.ledger.read_bytes() == micro_run.files.ledger.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_run_with_its_reason(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 3_000)
     with start(run, 2) as trainer:

@@ -126,6 +126,7 @@ def test_what_a_killed_trainer_was_writing_is_cleared_away(same_run: RunDirector
     assert not leftover.exists()
 
 
+@pytest.mark.slow
 def test_the_scorer_does_not_outlive_the_trainer(same_run: RunDirectory) -> None:
     with start(same_run) as trainer:
         wait_until(same_run.read_state().get("phase") == "evaluate" for _ in iter(int, 1))
@@ -136,6 +137,7 @@ def test_the_scorer_does_not_outlive_the_trainer(same_run: RunDirectory) -> None
     assert not same_run.files.scores.exists()
 
 
+@pytest.mark.slow
 def test_another_thread_count_is_refused_by_name(same_run: RunDirectory) -> None:
     kill_when(same_run, "train")
     document = same_run.read_run()

@@ -135,7 +135,7 @@ def test_a_reference_of_another_kind_is_in_the_file_too() -> None:
     assert "class PercentileClip" in readable
 
 
-FEW = ("baseline", "pr1579_crawler_d736", "pr861_int5_qat_unet")
+FEW = ("baseline", "pr861_int5_qat_unet")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ def imported_by_a_run(root: Path) -> set[str]:
     return {name for name in named if module_file(name).is_file()}
 
 
+@pytest.mark.slow
 def test_everything_that_a_run_imports_is_reached(micro_run: RunDirectory, tmp_path: Path) -> None:
     root = Path(shutil.copytree(micro_run.root, tmp_path / "micro-0" / "seed-1337"))
     (root / "result.json").unlink()
