@@ -3,6 +3,7 @@
 from typing import Any
 
 from launchers.shipping import TRAINER
+from pgolf.launching import distribution_of
 
 PYTHON = "3.11"
 # Versions that run there. A test holds them to constraints.txt.
@@ -26,7 +27,7 @@ def image_of(libraries: tuple[str, ...], packages: list[str]) -> Any:
     """
     import modal
 
-    names = dict.fromkeys(["torch", "numpy", "sentencepiece", *libraries])
+    names = dict.fromkeys(["torch", "numpy", "sentencepiece", *map(distribution_of, libraries)])
     pinned = [f"{name}=={LOCK[name]}" if name in LOCK else name for name in names]
     image = modal.Image.debian_slim(python_version=PYTHON).apt_install("g++", "libc6-dev")
     image = image.uv_pip_install(*pinned, *packages, extra_options="--only-binary :all:")

@@ -20,7 +20,7 @@ from launchers.shipping import add_news, known_text, present_rule, run_archive, 
 from launchers.ssh_transport import Machine, RemoteAgent
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, is_device, read_handle, write_handle
+from pgolf.launching import Handle, Job, JobStatus, distribution_of, is_device, read_handle, write_handle
 from pgolf.rundir import RunDirectory
 from trainer.recipe.endings import describe_end
 
@@ -187,7 +187,7 @@ def check_libraries(found: dict[str, Any], options: SshLauncher.Options) -> Find
     """Whether what the trainer imports is installed there."""
     if not found["missing"]:
         return Finding("pass", "libraries_there", "what the trainer imports is installed there")
-    missing = " ".join(found["missing"])
+    missing = " ".join(map(distribution_of, found["missing"]))
     fix = f"ssh {options.host} {options.python} -m pip install {missing}"
     return Finding("fail", "libraries_there", f"{options.host} has no {missing} in {options.python}", fix)
 

@@ -21,6 +21,16 @@ from trainer.recipe.files import write_json
 
 GROUP = "pgolf.launchers"
 Handle = dict[str, Any]
+# Under which names libraries are installed that are imported under another.
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "dotenv": "python-dotenv",
+    "flash_attn_interface": "flash-attn-3",
+    "flash_attn": "flash-attn",
+    "huggingface_hub": "huggingface-hub",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +131,11 @@ class GroupLauncher(Protocol):
         Raises: LauncherError when they could not be started.
         """
         ...
+
+
+def distribution_of(library: str) -> str:
+    """The name under which a package that is imported is installed."""
+    return DISTRIBUTIONS.get(library, library)
 
 
 def is_device(asked: str, name: str) -> bool:

@@ -100,12 +100,12 @@ def describe_state(state: dict[str, Any]) -> str:
     """Loss and speed, in a few words."""
     if state.get("phase") != "train" or "train_loss" not in state:
         return ""
-    facts = [
-        f"step {state['step']}/{state.get('total') or '?'}",
-        f"loss {state['train_loss']:.3f}",
-        f"{state['train_bpb']:.3f} bpb",
-    ]
-    return ", ".join([*facts, f"{1000 * state['step_seconds']:.0f} ms/step"])
+    facts = [f"step {state['step']}/{state.get('total') or '?'}", f"loss {state['train_loss']:.3f}"]
+    if state.get("train_bpb") is not None:  # of a script it may not be known
+        facts.append(f"{state['train_bpb']:.3f} bpb")
+    if state.get("step_seconds") is not None:
+        facts.append(f"{1000 * state['step_seconds']:.0f} ms/step")
+    return ", ".join(facts)
 
 
 def pause() -> None:

@@ -99,7 +99,7 @@ def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[Outcome]
                     outcomes.append(outcome)
         except KeyboardInterrupt:
             stop_runs(dispatch)
-            raise Interrupted("interrupted; the same command goes on from the last checkpoint") from None
+            raise Interrupted("interrupted; the same command goes on with what is not finished") from None
     return outcomes
 
 
@@ -185,4 +185,5 @@ def failure_of(outcome: Outcome, failed: int, total: int) -> PgolfError:
     error = type(error_for_exit_code(code, ""))
     word = status.message or f"it ended without a word ({error.__doc__})"
     among = f" ({failed} of {total} runs failed)" if total > 1 else ""
-    return error(f"{run.run_id}: {word}; see {run.files.log}; the same command goes on from the last checkpoint{among}")
+    again = "starts the script again" if "script" in run.read_run() else "goes on from the last checkpoint"
+    return error(f"{run.run_id}: {word}; see {run.files.log}; the same command {again}{among}")

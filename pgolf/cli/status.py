@@ -110,7 +110,7 @@ def remaining_seconds(said: dict[str, Any]) -> float | None:
     match said:
         case {"phase": "evaluate", "scored": scored, "total": total, "stage_seconds": seconds} if scored:
             return float(seconds * (total - scored) / scored)
-        case {"phase": "train", "step": step, "total": int(total), "step_seconds": seconds}:
+        case {"phase": "train", "step": step, "total": int(total), "step_seconds": float(seconds)}:
             return float((total - step) * seconds)
         case {"phase": "train", "progress": progress, "elapsed_seconds": seconds} if progress:
             return float(seconds * (1 - progress) / progress)  # a budget in seconds has no number of steps

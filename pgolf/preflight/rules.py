@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pgolf.data.manifests import Manifest
 from pgolf.findings import Finding, Severity
+from pgolf.launching import distribution_of
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, training_memory_bytes
@@ -32,8 +33,9 @@ def libraries(names: Sequence[str], launcher: str) -> Finding:
     missing = [name for name in names if find_spec(name) is None]
     if not missing:
         return Finding("pass", "libraries", f"{', '.join(names)} are installed")
-    message = f"this recipe needs {', '.join(missing)}, not installed here"
-    return Finding("fail" if launcher == "local" else "warn", "libraries", message, f"pip install {' '.join(missing)}")
+    message = f"this needs {', '.join(missing)}, not installed here"
+    fix = f"pip install {' '.join(map(distribution_of, missing))}"
+    return Finding("fail" if launcher == "local" else "warn", "libraries", message, fix)
 
 
 def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Finding:

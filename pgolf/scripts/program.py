@@ -12,8 +12,6 @@ from pgolf.scripts.unwrapping import TooLarge, decoded, layers
 from pgolf.scripts.variables import Reads, variables_read
 
 UNWRAPPED = " (unwrapped)"
-# Names under which libraries are imported and under which they are installed, where these differ.
-INSTALLED_AS = {"yaml": "pyyaml", "sklearn": "scikit-learn", "PIL": "pillow", "dotenv": "python-dotenv"}
 
 
 class Unreadable(ValueError):
@@ -113,8 +111,3 @@ def required_imports(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module.partition(".")[0]
-
-
-def installed_name(library: str) -> str:
-    """The name under which a package is installed."""
-    return INSTALLED_AS.get(library, library)

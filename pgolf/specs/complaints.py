@@ -106,7 +106,7 @@ def assigned_below(document: Node, path: Path) -> Place | None:
     """The --set argument that wrote a value at or below a path, or None."""
     node = document
     for part in path:
-        node = node.value[str(part)]
+        node = node.value[part if isinstance(node.value, list) else str(part)]
     written = (source for source in sources(node).values() if source.startswith("--set"))
     return next((Place(source) for source in written), None)
 

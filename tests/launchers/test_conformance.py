@@ -1,5 +1,6 @@
 """What every launcher must do, with real processes and the real trainer."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -88,6 +89,56 @@ def test_a_run_is_left_found_again_followed_and_fetched(desk: Desk, micro_run: R
     assert len(run.read_metrics()) == len(micro_run.read_metrics())
     again = desk.run(*SHORT)
     assert again.json["runs"][0]["result"] == run.read_result()
+
+
+SCRIPT = """
+import hashlib, os, time
+from pathlib import Path
+print("seed:" + os.environ["SEED"])
+print("step:0/3 val_loss:2.0 val_bpb:3.0 train_time:0ms")
+for step in (1, 2, 3):
+    print(f"step:{step}/3 train_loss:{2 - step / 10} train_time:{step}ms")
+shard = Path(os.environ["DATA_PATH"], "fineweb_val_000000.bin").read_bytes()
+Path("final_model.int8.ptz").write_bytes(hashlib.sha256(shard).digest())
+print("Serialized model int8+zlib: 32 bytes")
+print("final_exact val_loss:1.25 val_bpb:1.5")
+time.sleep(float(os.environ.get("PAUSE", 0)))
+"""
+
+
+def script_spec(desk: Desk, data: Path, **variables: object) -> None:
+    """Nothing; own.yaml runs a script on the place, which has its own copy of the data."""
+    (desk.folder / "own.py").write_text(SCRIPT)
+    env = {"DATA_PATH": "{data}", **variables}
+    program = {"kind": "script", "path": "own.py", "data": str(data), "env": env}
+    document = {"spec_version": 1, "name": "own", "program": program, "launch": desk.place.launch}
+    (desk.folder / "own.yaml").write_text(json.dumps(document))
+
+
+def test_a_script_runs_as_it_is_and_its_model_comes_home(desk: Desk, micro_data: Path) -> None:
+    script_spec(desk, micro_data)
+    ended = desk("run", "own.yaml", "--json", "--yes")
+    assert ended.code == 0, ended.err
+    run = RunDirectory(Path(ended.json["runs"][0]["run_dir"]))
+    result = run.read_result()
+    assert (result["logged_seed"], result["headline"]["val_bpb"], result["steps"]) == (1337, 1.5, 3)
+    assert [row["step"] for row in run.read_metrics() if "train_loss" in row] == [1, 2, 3]
+    shard = (micro_data / "fineweb_val_000000.bin").read_bytes()
+    assert (run.files.artifact / "final_model.int8.ptz").read_bytes() == hashlib.sha256(shard).digest()
+    assert result["artifact"]["total_bytes"] == 32 + len(SCRIPT)
+    assert "final_exact val_loss:1.25" in run.files.log.read_text()
+
+
+def test_a_script_that_is_left_alone_is_cancelled(desk: Desk, micro_data: Path) -> None:
+    script_spec(desk, micro_data, PAUSE=600)
+    ended = desk("run", "own.yaml", "--detach", "--json", "--yes")
+    assert ended.code == 0, ended.err
+    run = RunDirectory(Path(ended.json["runs"][0]["run_dir"]))
+    desk.wait_for_step(run, 3)
+    assert desk("cancel", run.run_id).code == 0
+    desk.wait_for_end(run)
+    (row,) = desk("status", "--json").json["runs"]
+    assert row["state"] == "stopped"
 
 
 @pytest.mark.slow

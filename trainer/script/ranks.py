@@ -19,20 +19,21 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 class ScriptRanks:
-    """The processes of one attempt. They write into one pipe, whose lines are read here."""
+    """The processes of one attempt. Each writes into a pipe of its own, so that lines stay whole."""
 
     def __init__(self, script: str, folder: Path, variables: Mapping[str, str], withheld: Sequence[str]) -> None:
         self.script, self.folder = script, folder
         self.variables, self.withheld = variables, withheld
         self.processes: list[subprocess.Popen[bytes]] = []
-        self.receiver, self.rest = -1, b""
+        self.pipes: dict[int, bytes] = {}
+        """The receiving ends, each with the beginning of a line that is not whole yet."""
 
     def start(self, count: int | None) -> None:
         """Nothing; so many processes are at work, each told its rank. None is one that is told nothing of ranks."""
-        self.receiver, sender = os.pipe()
-        os.set_blocking(self.receiver, False)
         port = free_port()
         for rank in range(count or 1):
+            receiver, sender = os.pipe()
+            self.pipes[receiver] = b""
             places = {} if count is None else rank_variables(rank, count, port)
             # `env` leaves to the script what this process has, but for what is withheld.
             kept_back = [word for name in self.withheld for word in ("-u", name)]
@@ -44,29 +45,30 @@ class ScriptRanks:
                     command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=sender, stderr=sender, process_group=0
                 )
             )
-        os.close(sender)
+            os.close(sender)
 
     def lines(self) -> Iterator[str | None]:
         """Lines as they come, with None at every look in between, until all processes have ended or one has failed."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.receiver, selectors.EVENT_READ)
-            is_open = True
-            while is_open:
+            for receiver in self.pipes:
+                selector.register(receiver, selectors.EVENT_READ)
+            while selector.get_map():
                 is_over = all(process.poll() is not None for process in self.processes)
                 is_over |= any(process.poll() for process in self.processes)
-                if selector.select(0 if is_over else LOOK_AGAIN_SECONDS):
-                    content = os.read(self.receiver, CHUNK_BYTES)
-                    yield from self.complete_lines(content)
-                    is_open = bool(content)
-                else:
-                    is_open = not is_over
+                ready = selector.select(0 if is_over else LOOK_AGAIN_SECONDS)
+                for key, _ in ready:
+                    content = os.read(key.fd, CHUNK_BYTES)
+                    yield from self.complete_lines(key.fd, content)
+                    if not content:
+                        selector.unregister(key.fd)
+                if is_over and not ready:  # what is left belongs to children of the script's own
+                    break
                 yield None
-        if self.rest:
-            yield self.rest.decode("utf-8", "replace")
+        yield from (rest.decode("utf-8", "replace") for rest in self.pipes.values() if rest)
 
-    def complete_lines(self, content: bytes) -> Iterator[str]:
+    def complete_lines(self, receiver: int, content: bytes) -> Iterator[str]:
         """Lines that are whole; the beginning of the next is kept. Of a progress bar's line the last state counts."""
-        *complete, self.rest = (self.rest + content).split(b"\n")
+        *complete, self.pipes[receiver] = (self.pipes[receiver] + content).split(b"\n")
         for line in complete:
             yield line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
 
@@ -82,9 +84,8 @@ class ScriptRanks:
         for process in self.processes:
             signal_group(process, signal.SIGKILL)
             process.wait()
-        if self.receiver >= 0:
-            os.close(self.receiver)
-            self.receiver = -1
+        while self.pipes:
+            os.close(self.pipes.popitem()[0])
         return failed or next((process.returncode for process in self.processes if process.returncode), 0)
 
 

@@ -1,0 +1,330 @@
+"""A script of the user's own in place of a recipe, from the spec to the table."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from launchers.local import process_exists
+from pgolf.rundir import RunDirectory
+from tests.scripts import toy_learner
+from tests.scripts.workshop import TRAIN, VALIDATION, Workshop
+
+DIALECTS = {
+    # Script: label, stage and protocol of its last line, steps it logs.
+    "baseline_dialect.py": ("final_int8_zlib_roundtrip_exact", "roundtrip", "unknown", 40),
+    "frontier_dialect.py": ("quantized_ttt", "ttt", "unknown", 40),
+    "crawler_dialect.py": ("ttt_sliding:done", "ttt", "sliding", 30),
+}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path / "own")
+
+
+def expected_nats(script: str, model: Path) -> float:
+    """The score that a packed model has, without the script."""
+    weights, text = toy_learner.unpack(str(model)), np.frombuffer(VALIDATION, np.uint8)
+    if script == "baseline_dialect.py":
+        return toy_learner.score(weights, text)[0]
+    return toy_learner.adapted_score(weights, text, 0.02, lambda *_: None)
+
+
+@pytest.mark.parametrize("script", DIALECTS)
+def test_every_dialect_becomes_a_result_that_its_model_bears_out(script: str, tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "own", script)
+    run = workshop.run()
+    label, stage, protocol, steps = DIALECTS[script]
+    result, (model,) = run.read_result(), run.files.artifact.glob("*.ptz")
+    headline = result["headline"]
+    assert (headline["label"], headline["stage"], headline["protocol"]) == (label, stage, protocol)
+    assert headline["val_loss"] == pytest.approx(expected_nats(script, model), abs=1e-6)
+    assert headline["val_bpb"] == pytest.approx(expected_nats(script, model) / math.log(2), abs=1e-6)
+    log = run.files.log.read_text().splitlines()
+    assert log[headline["line"] - 1].startswith(label)
+    shipped = sum((workshop.folder / name).stat().st_size for name in (script, "toy_learner.py"))
+    assert result["artifact"]["total_bytes"] == model.stat().st_size + shipped
+    assert result["artifact"]["logged_total_bytes"] == result["artifact"]["total_bytes"]
+    assert [row["step"] for row in run.read_metrics() if "train_loss" in row] == [*range(1, steps + 1)]
+    (group,) = workshop("report", "--json").json["groups"]
+    assert (group["source"], group["seeds"][0]["steps"], group["seeds"][0]["problems"]) == ("script", steps, [])
+
+
+def test_seeds_are_given_told_apart_and_run_once(workshop: Workshop) -> None:
+    ended = workshop("seeds", "spec.yaml", "--n", "3", "--json")
+    results = [row["result"] for row in ended.json["runs"]]
+    assert [result["logged_seed"] for result in results] == [1337, 42, 2024]
+    assert len({result["headline"]["val_bpb"] for result in results}) == 3
+    again = workshop("seeds", "spec.yaml", "--n", "3")
+    assert "train_loss" not in again.err
+    assert "n=3" in again.out
+    page = workshop("report", "--format", "html", "--out", "page.html")
+    assert page.code == 0, page.err
+
+
+def test_a_variable_that_nothing_reads_is_refused_with_the_nearest_and_its_line(workshop: Workshop) -> None:
+    workshop.document["program"]["env"]["QAT_FLAT_BITS"] = 5
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 2
+    line = 1 + (workshop.folder / "spec.yaml").read_text().splitlines().index('      "QAT_FLAT_BITS": 5')
+    read_at = 1 + next(
+        number
+        for number, text in enumerate((workshop.folder / "baseline_dialect.py").read_text().splitlines())
+        if "QAT_BITS" in text
+    )
+    assert f"spec.yaml:{line}: program.env.QAT_FLAT_BITS: " in ended.err
+    assert f"did you mean `QAT_BITS` (baseline_dialect.py:{read_at})?" in ended.err
+    assert not (workshop.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"env": {"SEED": 3}}, "seeds are given by `seeds:`"),
+        ({"env": {"MATRIX_LR": True}}, "write the one that it compares with"),
+        ({"path": "missing.py"}, "No such file"),
+        ({"path": "train.sh"}, "expected a Python file"),
+        ({"files": ["nowhere"]}, "No such file"),
+        ({"seed_variable": "SEEDS"}, "did you mean `SEED`"),
+        ({"env": {"DATA_PATH": "{data}"}}, "program.data names no folder"),
+        ({"envs": {}}, "did you mean `env`?"),
+        ({"artifact": ["../*.pt"]}, "leads out of the folder"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_its_line(change: dict[str, object], words: str, workshop: Workshop) -> None:
+    workshop.document["program"] |= change
+    ended = workshop("preflight", "spec.yaml")
+    assert ended.code == 2
+    assert "spec.yaml:" in ended.err
+    assert words in " ".join(ended.err.split())
+
+
+def test_a_recipe_beside_a_program_is_refused(workshop: Workshop) -> None:
+    workshop.document["recipe"] = {}
+    assert "program takes the place of a recipe" in workshop("run", "spec.yaml").err
+
+
+@pytest.mark.parametrize("command", [["fit", "spec.yaml", "--bytes", "100"], ["bundle", "spec.yaml"]])
+def test_what_needs_a_recipe_says_so(command: list[str], workshop: Workshop) -> None:
+    ended = workshop(*command)
+    assert ended.code == 2
+    assert "toy runs a script; this needs a spec with a recipe" in ended.err
+
+
+def test_what_is_read_and_not_set_is_listed_with_its_default(workshop: Workshop) -> None:
+    found = workshop("preflight", "spec.yaml", "--json").json
+    assert found["variables"]["set"] == {"DATA_PATH": str(workshop.folder / "data")}
+    assert found["variables"]["unset"]["MATRIX_LR"]["default"] == "0.5"
+    assert found["variables"]["unset"]["MAX_WALLCLOCK_SECONDS"]["read_at"].startswith("baseline_dialect.py:")
+    assert found["duration"]["train_seconds"] == 600.0
+    assert "SEED" not in found["variables"]["unset"]
+
+
+def test_the_shell_does_not_change_a_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = workshop.run()
+    monkeypatch.setenv("MATRIX_LR", "0.001")
+    ended = workshop("run", "spec.yaml", "--fresh")
+    assert "MATRIX_LR=0.001 in this shell" in " ".join(ended.err.split())
+    again = RunDirectory(plain.root.with_name("seed-1337.1"))
+    assert again.read_result()["headline"]["val_bpb"] == plain.read_result()["headline"]["val_bpb"]
+
+
+def test_another_text_or_variable_is_another_experiment_and_a_path_is_not(workshop: Workshop) -> None:
+    first = workshop.run().root.parent.name
+    workshop.document["program"]["env"]["MATRIX_LR"] = 0.3
+    second = workshop.run().root.parent.name
+    (workshop.folder / "toy_learner.py").write_text((workshop.folder / "toy_learner.py").read_text() + "# changed\n")
+    third = workshop.run().root.parent.name
+    assert len({first, second, third}) == 3
+    (workshop.folder / "moved").mkdir()
+    for name in ("baseline_dialect.py", "toy_learner.py"):
+        (workshop.folder / name).rename(workshop.folder / "moved" / name)
+    workshop.document["program"] |= {"path": "moved/baseline_dialect.py", "files": ["moved/toy_learner.py"]}
+    assert workshop.run().root.parent.name == third
+
+
+def test_a_script_that_fails_is_quoted(workshop: Workshop) -> None:
+    workshop.script("import os\nos.environ.get('SEED')\nprint('before')\nraise SystemExit('the loss went up')\n")
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 1
+    assert "it ended with code 1; its last words: the loss went up" in " ".join(ended.err.split())
+    assert "the same command starts the script again" in " ".join(ended.err.split())
+
+
+def test_a_script_without_a_score_has_no_result(workshop: Workshop) -> None:
+    workshop.script("import os\nprint('seed:', os.environ['SEED'])\nprint('final val_loss:nan val_bpb:nan')\n")
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 1
+    assert "printed no line with val_loss and val_bpb" in " ".join(ended.err.split())
+
+
+def test_a_script_that_takes_too_long_is_stopped(workshop: Workshop) -> None:
+    workshop.script("import os, time\nos.environ['SEED']\nprint('on and on')\ntime.sleep(600)\n")
+    workshop.document["program"]["seconds"] = 1.0
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 1
+    assert "stopped after 1 s: program.seconds" in ended.err
+
+
+STEPPING = """
+import os, sys, time
+from pathlib import Path
+rank = os.environ.get("RANK", "none")
+Path(f"pid-{rank}").write_text(str(os.getpid()))
+print("train_batch_tokens:100", os.environ["SEED"])
+print("step:0/9000 val_loss:2.0 val_bpb:3.0 train_time:0ms")
+for step in range(1, 9001):
+    print(f"step:{step}/9000 train_loss:2.0 train_time:{10 * step}ms")
+    if os.environ.get("STEPS") == str(step):
+        break
+    time.sleep(float(os.environ.get("PAUSE", "0.01")))
+print("final val_loss:1.0 val_bpb:1.5")
+"""
+
+
+def wait_for_steps(run: RunDirectory, steps: int = 5) -> None:
+    deadline = time.monotonic() + 60
+    while len(run.read_metrics()) < steps:
+        assert time.monotonic() < deadline, run.files.log.read_text() if run.files.log.exists() else "no log"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_ends_its_script(number: signal.Signals, workshop: Workshop) -> None:
+    workshop.script(STEPPING)
+    workshop("preflight", "spec.yaml")
+    # A shell that starts jobs in the background has them ignore Ctrl-C, and their children inherit that.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heeding}; from pgolf.cli.app import main; main()"
+    command = [sys.executable, "-c", program, "run", "spec.yaml"]
+    began = subprocess.Popen(command, cwd=workshop.folder, stderr=subprocess.PIPE)
+    run = only_run(workshop)
+    wait_for_steps(run)
+    began.send_signal(number)
+    _, said = began.communicate(timeout=60)
+    assert began.returncode == 130, said
+    assert not process_exists(script_pid(run))
+    assert run.read_state()["phase"] == "stopped"
+
+
+def only_run(workshop: Workshop) -> RunDirectory:
+    deadline = time.monotonic() + 60
+    while not (found := [*workshop.folder.glob("runs/*/seed-*/run.json")]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return RunDirectory(found[0].parent)
+
+
+def script_pid(run: RunDirectory, rank: str = "none") -> int:
+    return int((run.root / "work" / f"pid-{rank}").read_text())
+
+
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while process_exists(pid):
+        assert time.monotonic() < deadline, f"{pid} lives"
+        time.sleep(0.05)
+
+
+def test_a_script_does_not_outlive_a_supervisor_that_is_killed_and_begins_again_where_it_worked(
+    workshop: Workshop,
+) -> None:
+    workshop.script(STEPPING)
+    assert workshop("run", "spec.yaml", "--detach").code == 0
+    run = only_run(workshop)
+    wait_for_steps(run, 30)
+    os.kill(run.read_state()["pid"], signal.SIGKILL)
+    wait_until_gone(script_pid(run))
+    assert run.state == "stopped"
+    kept = run.root / "work" / "kept.txt"
+    kept.write_text("a checkpoint of the script's own")
+    ended = workshop("run", "spec.yaml", "--set", "stop.slower_than=2", "--detach")
+    assert ended.code == 0, ended.err
+    wait_for_steps(run, 3)
+    assert workshop("cancel", run.run_id).code == 0
+    wait_until_gone(script_pid(run))
+    steps = [row["step"] for row in run.read_metrics() if "train_loss" in row]
+    assert steps == sorted(set(steps)), "no step is there twice"
+    assert kept.exists()
+
+
+def test_ranks_are_told_as_torchrun_tells_them_and_one_that_dies_ends_all(workshop: Workshop) -> None:
+    workshop.script(
+        "import os, sys, time\n"
+        "rank = os.environ['RANK']\n"
+        "names = 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'SEED'\n"
+        "print(rank, *(os.environ[name] for name in names))\n"
+        "sys.exit(7) if rank == '1' else time.sleep(600)\n"
+    )
+    workshop.document["program"]["nproc"] = 2
+    began = time.monotonic()
+    ended = workshop("run", "spec.yaml")
+    assert time.monotonic() - began < 100
+    assert ended.code == 1
+    assert "it ended with code 7" in ended.err
+    log = only_run(workshop).files.log.read_text()
+    assert "0 0 2 127.0.0.1 1337" in log
+    assert "1 1 2 127.0.0.1 1337" in log
+
+
+def test_a_run_that_lags_behind_another_ends_itself(workshop: Workshop) -> None:
+    workshop.script(STEPPING)
+    workshop.document["program"]["env"] = {"STEPS": 60, "PAUSE": 0}
+    good = workshop.run()
+    worse = STEPPING.replace("train_loss:2.0", "train_loss:2.5")
+    workshop.script(worse)
+    ended = workshop("run", "spec.yaml", "--set", f"stop.worse_than={{run: {good.run_id}, by_bpb: 0.2}}")
+    assert ended.code == 1
+    # 2.5 nats at 3.0 / 2.0 bits a nat and byte are 3.75 bpb, where the other had 3.0.
+    assert "3.7500 bpb in training" in " ".join(ended.err.split())
+    assert "had 3.0000" in " ".join(ended.err.split())
+
+
+def test_a_run_that_is_slower_than_runs_before_it_ends_itself(workshop: Workshop) -> None:
+    workshop.script(STEPPING)
+    workshop.document["program"]["env"] = {"STEPS": 60, "PAUSE": 0}
+    good = workshop.run()
+    document = json.loads(good.files.result.read_text())
+    assert document["clock"]["train_seconds"] == 0.6
+    good.files.result.write_text(json.dumps(document | {"clock": document["clock"] | {"train_seconds": 0.1}}))
+    ended = workshop("run", "spec.yaml", "--seed", "42", "--set", "stop.slower_than=3")
+    assert ended.code == 1
+    assert "stopped by stop.slower_than" in " ".join(ended.err.split())
+
+
+def test_a_script_that_ignores_its_seed_is_told_on(workshop: Workshop) -> None:
+    workshop.script("import os\nos.environ.get('SEED')\nprint('seed:7')\nprint('final val_loss:1.0 val_bpb:1.5')\n")
+    workshop.run()
+    (group,) = workshop("report", "--json").json["groups"]
+    rules = {problem["rule"] for problem in group["seeds"][0]["problems"]}
+    assert rules == {"seed_ignored", "size_unknown"}
+
+
+def test_data_is_checked_named_by_its_hash_and_told_to_the_script(workshop: Workshop, micro_data: Path) -> None:
+    workshop.script(
+        "import os\nfrom pathlib import Path\nprint('seed:', os.environ['SEED'])\n"
+        "print(len([*Path(os.environ['DATA_PATH']).glob('*.bin')]), 'shards')\n"
+        "print('final val_loss:1.0 val_bpb:1.5')\n"
+    )
+    workshop.document["program"] |= {"data": str(micro_data), "env": {"DATA_PATH": "{data}"}}
+    run = workshop.run()
+    assert f"{len([*micro_data.glob('*.bin')])} shards" in run.files.log.read_text()
+    manifest = json.loads((micro_data / "manifest.json").read_text())
+    assert run.read_result()["data_sha256"] == workshop("preflight", "spec.yaml", "--json").json["data_sha256"]
+    assert manifest["train"]["shards"]
+    workshop.document["program"]["data"] = str(workshop.folder / "data")
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 5, ended.err
+
+
+def test_the_texts_of_the_workshop_are_what_they_are_taken_for() -> None:
+    assert len(TRAIN) > 50_000
+    assert len(VALIDATION) > 3_000

@@ -1,0 +1,140 @@
+"""Which variables a script reads, held against what the script does when it runs with an environment that watches."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pgolf.bundle.stub import self_extracting
+from pgolf.scripts.program import ScriptProgram, Unreadable, read_program
+from pgolf.scripts.variables import Variable, variables_read
+
+EVERY_WAY = """
+import os
+import os as system
+from os import environ, environ as surroundings, getenv as ask
+
+class Hyperparameters:
+    layers = int(os.environ.get("IN_A_CLASS", 9))
+
+def env(name, default=3, cast=int):
+    return cast(os.environ.get(name, default))
+
+def flag(name, default=False):
+    return bool(env(name, default))
+
+def inside():
+    return system.environ["IN_A_FUNCTION"]
+
+class Reader:
+    def read(self, key, fallback="7"):
+        return surroundings.get(key, fallback)
+
+get = os.environ.get
+alone = lambda name, default: environ.get(name, default)
+copy = dict(os.environ)
+CONSTANT = "BY_A_CONSTANT"
+inside()
+env("BY_A_HELPER", 1), env("WITH_ITS_DEFAULT"), env(default=5, name="BY_KEYWORD"), flag("BY_TWO_HELPERS", True)
+ask("BY_GETENV"), get("BY_A_METHOD"), alone("BY_A_LAMBDA", 4), Reader().read("BY_A_READER"), environ.get(CONSTANT)
+copy.get("OF_A_COPY"), system.environ.setdefault("SET_IF_ABSENT", "x"), "IF_IT_IS_THERE" in os.environ
+for name in ("ONE_OF_TWO", "THE_OTHER"):
+    os.environ.get(name)
+"""
+
+WATCHED = """
+import os, sys
+class Watching(dict):
+    def __getitem__(self, key): seen.add(key); return super().__getitem__(key)
+    def get(self, key, default=None): seen.add(key); return super().get(key, default)
+    def setdefault(self, key, default=None): seen.add(key); return super().setdefault(key, default)
+    def __contains__(self, key): seen.add(key); return super().__contains__(key)
+seen = set()
+os.environ = Watching(IN_A_FUNCTION="1")
+os.getenv = os.environ.get
+exec(compile(sys.stdin.read(), "script.py", "exec"))
+print(*sorted(seen))
+"""
+
+
+def test_every_way_of_reading_is_seen_as_it_happens() -> None:
+    """A copy of the environment is a plain dictionary, and so only its reader goes unwatched."""
+    ended = subprocess.run([sys.executable, "-c", WATCHED], input=EVERY_WAY, capture_output=True, text=True, check=True)
+    assert {*ended.stdout.split()} | {"OF_A_COPY"} == {*variables_read({"script.py": EVERY_WAY}).names}
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    {
+        "IN_A_CLASS": "9",
+        "IN_A_FUNCTION": None,
+        "BY_A_HELPER": "1",
+        "WITH_ITS_DEFAULT": "3",
+        "BY_KEYWORD": "5",
+        "BY_TWO_HELPERS": "1",
+        "BY_GETENV": "",
+        "BY_A_LAMBDA": "4",
+        "BY_A_READER": "7",
+        "SET_IF_ABSENT": "x",
+    }.items(),
+)
+def test_defaults_are_those_of_the_call_or_else_of_the_helper(name: str, default: str | None) -> None:
+    assert variables_read({"script.py": EVERY_WAY}).first(name).default == default
+
+
+def test_places_are_lines_of_the_file() -> None:
+    found = variables_read({"a.py": "import os\n\nx = os.environ.get('DEPTH', 1)\n"}).variables
+    assert found == [Variable("DEPTH", "1", "a.py", 3)]
+    assert found[0].place == "a.py:3"
+
+
+def test_a_name_that_is_put_together_is_known_as_a_pattern() -> None:
+    reads = variables_read({"a.py": "import os\nfor i in range(3):\n    os.environ.get(f'LR_{i}', 1)\n"})
+    assert reads.knows("LR_2")
+    assert not reads.knows("LR2")
+
+
+def test_going_through_all_variables_is_said() -> None:
+    reads = variables_read({"a.py": "import os\nargs = {k.lower(): v for k, v in os.environ.items()}\n"})
+    assert reads.walks == ["a.py:2"]
+
+
+@pytest.mark.parametrize("name", ["RANK", "MASTER_PORT", "NCCL_DEBUG", "OMP_NUM_THREADS", "HF_TOKEN"])
+def test_what_launchers_and_libraries_read_is_nobodys_typo(name: str) -> None:
+    assert variables_read({"a.py": "x = 1"}).knows(name)
+
+
+def test_what_is_set_is_not_unset() -> None:
+    reads = variables_read({"a.py": "import os\nos.environ['A'], os.environ.get('B', 2), os.environ.get('RANK')\n"})
+    assert [variable.name for variable in reads.unset(["A"])] == ["B"]
+
+
+def test_a_stub_is_unwrapped_and_lines_are_those_of_what_it_holds() -> None:
+    inner = "import os\nprint(os.environ.get('DEPTH', '3'))\n" + "# padding\n" * 200
+    program = ScriptProgram({"train_gpt.py": self_extracting(inner, has_brotli=False)})
+    assert program.reads.first("DEPTH").place == "train_gpt.py (unwrapped):2"
+
+
+def test_libraries_are_those_it_cannot_do_without(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("import numpy\n")
+    (tmp_path / "train.py").write_text(
+        "import os, torch\nimport helper\nfrom yaml import load\n"
+        "try:\n    import flash_attn\nexcept ImportError: pass\n"
+        "def later():\n    import wandb\n"
+    )
+    program = read_program(tmp_path / "train.py", [tmp_path / "helper.py"])
+    assert program.libraries == ("numpy", "torch", "yaml")
+
+
+def test_a_file_elsewhere_cannot_be_shipped(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "train.py").write_text("")
+    (tmp_path / "outside.py").write_text("")
+    with pytest.raises(ValueError, match="outside"):
+        read_program(tmp_path / "inner" / "train.py", [tmp_path / "outside.py"])
+
+
+def test_a_script_that_is_no_python_is_named_with_its_line() -> None:
+    with pytest.raises(Unreadable, match=r"train\.py:2"):
+        assert ScriptProgram({"train.py": b"x = 1\ny = = 2\n"}).reads
