@@ -1,13 +1,13 @@
-"""From an examined spec to a run on a launcher: create, submit once, attach to what already runs, never start twice."""
+"""From an examined spec to its runs on a launcher: create, submit once, attach to what runs, never start twice."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
-from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options, read_handle
+from pgolf.errors import UsageError
+from pgolf.launching import GroupLauncher, Handle, Job, Launcher, check_options, read_handle
 from pgolf.parents import Parent
 from pgolf.preflight.cost import seconds_for
 from pgolf.preflight.examined import Examined
@@ -15,19 +15,9 @@ from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
 from trainer.recipe.files import write_json
 
-# The trainer's way of saying that another one is at work in the same directory.
-ALREADY_RUNNING = 75
 # What may change from one attempt to the next: the place of the same data, the stop rule and what it compares with, the
 # price.
 NOT_IDENTITY = ("data_folder", "stop", "plan", "usd_per_hour")
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A run and how its job ended."""
-
-    run: RunDirectory
-    status: JobStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,34 +109,6 @@ class Dispatch:
         else:
             yield from ((run, self.launcher.submit(job)) for run, job in zip(runs, jobs, strict=True))
 
-    def carry_out(
-        self, seeds: list[int], on_start: Callable[[RunDirectory], None], on_trouble: Callable[[str], None]
-    ) -> Iterator[Outcome | None]:
-        """How each run ended, and None at every look in between; as many at a time as the launcher takes.
-
-        Finished runs are given back at once and not run again. One that fails takes no other along.
-        """
-        queue = RunQueue(self, [self.prepare(seed) for seed in seeds], on_start, on_trouble)
-        while not queue.is_empty:
-            yield from queue.start_some()
-            yield from queue.look()
-            yield None
-
-    def detach(self, seeds: list[int]) -> list[Outcome]:
-        """The runs of some seeds, all of them started and left alone.
-
-        Raises: UsageError when the launcher does not take so many at once.
-        """
-        runs = [self.prepare(seed) for seed in seeds]
-        waiting = [run for run in runs if not self.is_done(run)]
-        if waiting and len(waiting) > (capacity := self.launcher.capacity(self.job(waiting[0]))):
-            raise UsageError(
-                f"--detach would start {len(waiting)} runs at once, {self.launcher.name} takes {capacity} here; "
-                "leave out --detach, or start them one after the other"
-            )
-        self.submit(waiting)
-        return [Outcome(run, JobStatus("ended", 0) if run.is_finished else JobStatus("running")) for run in runs]
-
     def cancel_started(self) -> None:
         """Nothing; every run that was started here, and not only attached to, has been asked to stop."""
         for handle in self.started:
@@ -155,78 +117,6 @@ class Dispatch:
     def living(self) -> list[Handle]:
         """Handles of the runs started here that are not over."""
         return [handle for handle in self.started if self.launcher.status(handle).state != "ended"]
-
-
-class RunQueue:
-    """Runs that wait, and runs that are at work."""
-
-    def __init__(
-        self, dispatch: Dispatch, runs: list[RunDirectory], on_start: Callable[[RunDirectory], None],
-        on_trouble: Callable[[str], None],
-    ) -> None:  # fmt: skip
-        self.dispatch, self.launcher, self.waiting = dispatch, dispatch.launcher, runs
-        self.on_start, self.on_trouble = on_start, on_trouble
-        self.working: dict[str, tuple[RunDirectory, Handle]] = {}
-        self.said: dict[str, str] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.waiting and not self.working
-
-    def start_some(self) -> Iterator[Outcome]:
-        """Runs that need no start, or could not be started; those there is room for are at work."""
-        for run in [run for run in self.waiting if self.dispatch.is_done(run)]:
-            self.waiting.remove(run)
-            yield Outcome(run, JobStatus("ended", 0))
-        batch = self.next_batch()
-        try:
-            handles = self.dispatch.submit(batch)
-        except (Busy, Unreachable) as error:  # another command's runs have what these need, or nobody answers
-            self.say_once(batch[0], f"waiting: {error}")
-            return
-        except LauncherError as error:
-            for run in batch:
-                self.waiting.remove(run)
-                yield Outcome(run, JobStatus("ended", error.exit_code, str(error)))
-            return
-        for run, handle in zip(batch, handles, strict=True):
-            self.waiting.remove(run)
-            self.on_start(run)
-            self.working[run.run_id] = run, handle
-
-    def next_batch(self) -> list[RunDirectory]:
-        """The runs to submit next: all that there is room for where the launcher takes groups, else one."""
-        if not self.waiting:
-            return []
-        room = max(0, self.launcher.capacity(self.dispatch.job(self.waiting[0])) - len(self.working))
-        return self.waiting[:room] if isinstance(self.launcher, GroupLauncher) else self.waiting[: min(1, room)]
-
-    def look(self) -> Iterator[Outcome]:
-        """Runs that have ended, with what they wrote."""
-        for run_id, (run, handle) in list(self.working.items()):
-            try:
-                status = self.launcher.status(handle)
-            except LauncherError as error:  # trouble with one run is no end of it, nor of the others
-                status = JobStatus("unreachable", message=str(error))
-            if status.state == "unreachable":
-                self.say_once(run, f"{status.message}; it may go on there, asking again")
-            if status.state != "ended" or (status.exit_code == ALREADY_RUNNING and run.is_alive):
-                continue
-            try:
-                self.launcher.fetch(handle, run)
-            except Unreachable as error:
-                self.say_once(run, f"{error}; it has ended there, asking again")
-                continue
-            except LauncherError as error:
-                status = JobStatus("ended", error.exit_code, str(error))
-            del self.working[run_id]
-            yield Outcome(run, status)
-
-    def say_once(self, run: RunDirectory, trouble: str) -> None:
-        """Nothing; the same words about the same run are said once."""
-        if self.said.get(run.run_id) != trouble:
-            self.said[run.run_id] = trouble
-            self.on_trouble(f"{run.run_id}: {trouble}")
 
 
 def with_launcher_findings(preflight: Examined, launcher: Launcher, runs_dir: Path, runs: int) -> Examined:

@@ -64,20 +64,36 @@ def select_any(
 ) -> "Loaded":
     """The spec that the arguments mean, be it of a recipe or of a script. Says which, where the user did not.
 
+    Raises: SpecError with file:line, also for a sweep.
+    """
+    from pgolf.specs.loading import the_only
+
+    return the_only(select_all(reference, runs_dir, overlays, assignments, on))
+
+
+def select_all(
+    reference: str | None,
+    runs_dir: Path,
+    overlays: list[str] | None,
+    assignments: list[str] | None,
+    on: str | None = None,
+) -> "list[Loaded]":
+    """The spec that the arguments mean, or one a point where they sweep. Says which, where the user did not.
+
     Raises: SpecError with file:line.
     """
     # Imported here: commands that only look at runs need nothing of what it takes to read a spec.
-    from pgolf.specs.loading import load_any, load_any_of_run
+    from pgolf.specs.loading import load_all, load_all_of_run
 
     extra = [*(assignments or []), *([f"launch.on={on}"] if on else [])]
     if reference is not None:
-        return load_any(reference, overlays or [], extra)
+        return load_all(reference, overlays or [], extra)
     newest = newest_run(runs_dir)
     if newest is None:
         say(f"no spec given and no run in {runs_dir}: {DEFAULT_SPEC}")
-        return load_any(DEFAULT_SPEC, overlays or [], extra)
+        return load_all(DEFAULT_SPEC, overlays or [], extra)
     say(f"no spec given: that of the newest run, {newest.run_id}")
-    return load_any_of_run(newest.files.spec, overlays or [], extra)
+    return load_all_of_run(newest.files.spec, overlays or [], extra)
 
 
 def select_specs(
@@ -87,9 +103,9 @@ def select_specs(
     assignments: list[str] | None,
     on: str | None = None,
 ) -> "list[Loaded]":
-    """The specs that the arguments mean; one where the user named none.
+    """The specs that the arguments mean, every point of a sweep among them; one where the user named none.
 
     Raises: SpecError with file:line.
     """
     chosen: list[str | None] = [*references] if references else [None]
-    return [select_any(reference, runs_dir, overlays, assignments, on) for reference in chosen]
+    return [each for reference in chosen for each in select_all(reference, runs_dir, overlays, assignments, on)]

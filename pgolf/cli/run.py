@@ -1,12 +1,12 @@
-"""`pgolf run`: one seed of each spec."""
+"""`pgolf run`: one seed of each spec, or of each point of its sweep."""
 
 from typing import Annotated
 
 import typer
 
 from pgolf.cli import options
-from pgolf.cli.console import say
-from pgolf.cli.running import Manner, answer, detach, prepare_dispatch, watch
+from pgolf.cli.planning import Manner, plan_runs, show_plans
+from pgolf.cli.running import start
 from pgolf.errors import UsageError
 from pgolf.parents import Parent, load_child
 from pgolf.rundir import find_run
@@ -43,22 +43,13 @@ def run(
     )
     if parent is None:
         loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
-        chosen_seeds = [(item, choose_seed(item.spec, seed)) for item in loaded]
-        dispatches = [(prepare_dispatch(item, manner, [each], len(loaded)), each) for item, each in chosen_seeds]
+        plans = plan_runs(loaded, lambda spec: [choose_seed(spec, seed)], manner)
     else:
         refuse_with_parent(specs, seed)
         origin = find_run(parent, runs_dir)
         child = load_child(origin, overlays or [], [*(assignments or []), *([f"launch.on={on}"] if on else [])])
-        dispatches = [(prepare_dispatch(child, manner, [origin.seed], parent=Parent(origin)), origin.seed)]
-    ended, folders = [], []
-    for dispatch, chosen in dispatches:
-        folder = dispatch.directory(chosen).root
-        if is_dry:
-            say(f"would run {folder} on {dispatch.preflight.spec.launch.on}")
-            continue
-        ended += detach(dispatch, [chosen]) if is_detached else watch(dispatch, [chosen], is_quiet=is_json)
-        folders.append(folder.parent)
-    answer(ended, folders, manner)
+        plans = plan_runs([child], lambda _: [origin.seed], manner, Parent(origin))
+    show_plans(plans, is_json) if is_dry else start(plans, manner)
 
 
 def refuse_with_parent(specs: list[str] | None, seed: int | None) -> None:

@@ -1,88 +1,41 @@
-"""What `run` and `seeds` have in common: examine, launch, watch, and answer for how it ended."""
+"""What `run` and `seeds` have in common: launch, watch, and answer for how it ended."""
 
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from pgolf.cli.console import agree_to_pay, answer_console, findings_table, print_json, printable, progress_console, say
+from pgolf.campaign import Outcome, Task, carry_out, leave_alone
+from pgolf.cli.console import answer_console, print_json, printable, say
+from pgolf.cli.planning import Manner, Plan, agree
 from pgolf.cli.progress import Display, pause, run_display
 from pgolf.data.references import describe_references
-from pgolf.dispatch import Dispatch, Outcome, with_launcher_findings
-from pgolf.errors import CheckFailed, DataError, Interrupted, PgolfError, RunFailed, error_for_exit_code
-from pgolf.launching import check_options, load_launcher
-from pgolf.parents import Parent
-from pgolf.preflight.cost import is_rented
-from pgolf.preflight.examined import Examined, examine_any
+from pgolf.dispatch import Dispatch
+from pgolf.errors import Interrupted, PgolfError, RunFailed, error_for_exit_code
 from pgolf.report.groups import group_runs
 from pgolf.report.rows import Group
 from pgolf.report.tables import rich_table
 from pgolf.rundir import RunDirectory
-from pgolf.specs.loading import Loaded
 
-ASK_ABOVE_USD = 1.0
 STOPPING_SECONDS = 15.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Manner:
-    """How the user wants it done."""
+def start(plans: Sequence[Plan], manner: Manner) -> None:
+    """Nothing; the runs of all plans have ended, or have been started and left alone, and what came out is on stdout.
 
-    runs_dir: Path
-    is_detached: bool
-    is_fresh: bool
-    is_dry: bool
-    is_agreed: bool
-    is_json: bool
-
-
-def prepare_dispatch(
-    loaded: Loaded, manner: Manner, seeds: list[int], sharing: int = 1, parent: Parent | None = None
-) -> Dispatch:
-    """The dispatch of a spec that has passed preflight. What is checked, priced and asked for is what will start.
-
-    `sharing` specs divide the spending cap.
-
-    Raises: DataError when the data says no, CheckFailed when anything else does.
+    Raises: the error of the first run that has no result.
     """
-    launcher = load_launcher(loaded.spec.launch.on)
-    check_options(launcher, loaded.spec.launch.options)
-    preflight = examine_any(loaded.spec, runs_dir=manner.runs_dir, runs=len(seeds), on_progress=say)
-    settings = (loaded.origin, launcher, manner.runs_dir, manner.is_detached, manner.is_fresh, parent)
-    if preflight.identity is not None:
-        starting = Dispatch(preflight, *settings).to_start(seeds)
-        if not starting:
-            return Dispatch(preflight, *settings)
-        preflight = preflight.priced(len(starting) * sharing)
-    preflight = with_launcher_findings(preflight, launcher, manner.runs_dir, preflight.runs)
-    notable = [finding for finding in preflight.findings if finding.severity != "pass"]
-    if notable:
-        progress_console().print(findings_table(notable))
-    refuse_failures(preflight)
-    is_costly = is_rented(loaded.spec.launch) if preflight.usd is None else preflight.usd > ASK_ABOVE_USD
-    if is_costly and not manner.is_agreed and not manner.is_dry:
-        agree_to_pay(preflight.usd)
-    return Dispatch(preflight, *settings, runs=preflight.runs)
+    agree(plans, manner)
+    tasks = [task for plan in plans for task in plan.tasks]
+    ended = detach(tasks) if manner.is_detached else watch(tasks, is_quiet=manner.is_json)
+    answer(ended, list(dict.fromkeys(task.run.root.parent for task in tasks)), manner)
 
 
-def refuse_failures(preflight: Examined) -> None:
-    """Nothing, if no check failed.
-
-    Raises: DataError when the data says no, CheckFailed when anything else does.
-    """
-    failed = preflight.failures
-    if any(finding.rule == "data" for finding in failed):
-        raise DataError(next(finding.message for finding in failed if finding.rule == "data"))
-    if failed:
-        raise CheckFailed(f"preflight of {preflight.spec.name} says no: {', '.join(f.rule for f in failed)}")
-
-
-def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[Outcome]:
-    """How the runs of some seeds ended.
+def watch(tasks: Sequence[Task], is_quiet: bool) -> list[Outcome]:
+    """How some runs ended.
 
     Raises: Interrupted on Ctrl-C or SIGTERM, once the runs started here have left their checkpoints.
     """
@@ -90,7 +43,7 @@ def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[Outcome]
     outcomes = []
     with run_display(is_quiet) as display:
         try:
-            for outcome in dispatch.carry_out(seeds, lambda run: announce(run, display), say):
+            for outcome in carry_out(tasks, lambda run: announce(run, display), say):
                 display.look()
                 if outcome is None:
                     pause()
@@ -98,7 +51,7 @@ def watch(dispatch: Dispatch, seeds: list[int], is_quiet: bool) -> list[Outcome]
                     display.end(outcome.run)
                     outcomes.append(outcome)
         except KeyboardInterrupt:
-            stop_runs(dispatch)
+            stop_runs([task.dispatch for task in tasks])
             raise Interrupted("interrupted; the same command goes on with what is not finished") from None
     return outcomes
 
@@ -113,17 +66,19 @@ def announce(run: RunDirectory, display: Display) -> None:
     display.start(run)
 
 
-def stop_runs(dispatch: Dispatch) -> None:
+def stop_runs(dispatches: Sequence[Dispatch]) -> None:
     """Nothing; the runs started here have ended, or have had their time to."""
-    dispatch.cancel_started()
+    own = list({id(dispatch): dispatch for dispatch in dispatches}.values())
+    for dispatch in own:
+        dispatch.cancel_started()
     deadline = time.monotonic() + STOPPING_SECONDS
-    while dispatch.living() and time.monotonic() < deadline:
+    while any(dispatch.living() for dispatch in own) and time.monotonic() < deadline:
         pause()
 
 
-def detach(dispatch: Dispatch, seeds: list[int]) -> list[Outcome]:
-    """The runs of some seeds, started and left alone."""
-    outcomes = dispatch.detach(seeds)
+def detach(tasks: Sequence[Task]) -> list[Outcome]:
+    """Some runs, started and left alone."""
+    outcomes = leave_alone(tasks)
     for outcome in outcomes:
         if outcome.status.state == "running":
             run_id = outcome.run.run_id
@@ -159,7 +114,8 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
             console.print(f"cost: ${group.usd:.2f} for {len(group.rows)} runs of {group.name}")
         for finding in group.problems():
             style = "yellow" if finding.severity == "warn" else "red"
-            console.print(printable(f"{finding.rule}: {finding.message}"), style=style, markup=False)
+            whose = f"{group.name}: " if len(groups) > 1 else ""
+            console.print(printable(f"{whose}{finding.rule}: {finding.message}"), style=style, markup=False)
 
 
 def by_reference(groups: Sequence[Group]) -> dict[str, list[Group]]:

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from pgolf.cli import options
-from pgolf.cli.running import Manner, answer, detach, prepare_dispatch, watch
+from pgolf.cli.planning import Manner, plan_runs, show_plans
+from pgolf.cli.running import start
 from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
@@ -27,16 +28,9 @@ def seeds(
     manner = Manner(
         runs_dir=runs_dir, is_detached=is_detached, is_fresh=False, is_dry=is_dry, is_agreed=is_agreed, is_json=is_json
     )  # fmt: skip
-    loaded = options.select_any(spec, runs_dir, overlays, assignments, on)
-    chosen = choose_seeds(loaded.spec, n)
-    dispatch = prepare_dispatch(loaded, manner, chosen)
-    directories = [dispatch.directory(seed) for seed in chosen]
-    if is_dry:
-        for directory in directories:
-            typer.echo(f"{'is finished' if directory.is_finished else 'would run'}: {directory.root}", err=True)
-        return
-    ended = detach(dispatch, chosen) if is_detached else watch(dispatch, chosen, is_quiet=is_json)
-    answer(ended, [directories[0].root.parent], manner)
+    loaded = options.select_specs(None if spec is None else [spec], runs_dir, overlays, assignments, on)
+    plans = plan_runs(loaded, lambda spec: choose_seeds(spec, n), manner)
+    show_plans(plans, is_json) if is_dry else start(plans, manner)
 
 
 def choose_seeds(spec: Experiment, n: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Runs that may be averaged: one spec, one code, one data set; the newest finished attempt of each seed."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pgolf.findings import Finding
 from pgolf.launching import is_device
 from pgolf.report.scripts import script_problems
 from pgolf.report.statistics import Spread, summarise
+from pgolf.report.swept import differing, flat_spec, name_of, order
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
 # A step may end a little after the clock says stop.
@@ -185,6 +186,10 @@ class RunGroup:
     rows: list[SeedRow]
     notes: list[Finding]
     """About runs that are not among the rows."""
+    spec_json: Path | None = None
+    """Of one of its runs."""
+    swept: dict[str, Any] = field(default_factory=dict)
+    """The values that tell it from other groups of its name, by dotted key."""
 
     @property
     def spread(self) -> Spread | None:
@@ -228,6 +233,7 @@ class RunGroup:
         return {
             "name": self.name,
             "source": first.get("source", "run"),
+            "swept": self.swept,
             **{key: first.get(key) for key in ("spec_sha256", "code_sha256", "data_sha256")},
             "seeds": [row.as_json() for row in self.rows],
             "n": len(self.rows),
@@ -282,7 +288,26 @@ def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
         except KeyError:
             continue
         builder.add(run)
-    return [builder.group() for builder in groups.values()]
+    return told_apart([builder.group() for builder in groups.values()])
+
+
+def told_apart(groups: list[RunGroup]) -> list[RunGroup]:
+    """The groups, those of one name named by the values in which their specs differ."""
+    found = []
+    for group in groups:
+        alike = [other for other in groups if other.name == group.name and other.spec_json is not None]
+        if len(alike) < 2 or group.spec_json is None:
+            found.append(group)
+            continue
+        points = differing([flat_spec(other.spec_json) for other in alike if other.spec_json is not None])
+        point = points[alike.index(group)]
+        is_named = points.count(point) == 1
+        sha256 = str(read_or_empty(group.spec_json.with_name("run.json")).get("spec_sha256"))
+        name = name_of(group.name, point if is_named else {}, sha256)
+        found.append(replace(group, name=name, swept=point))
+    first = {group.name: number for number, group in reversed([*enumerate(groups)])}
+    places = {named.name: first[group.name] for named, group in zip(found, groups, strict=True)}
+    return sorted(found, key=lambda group: (places[group.name], [order(value) for value in group.swept.values()]))
 
 
 class GroupBuilder:
@@ -290,12 +315,14 @@ class GroupBuilder:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.spec_json: Path | None = None
         self.rows: dict[int, SeedRow] = {}
         self.notes: list[Finding] = []
 
     def add(self, run: RunDirectory) -> None:
         """Nothing; the run is a row or a note."""
         result = read_or_empty(run.files.result)
+        self.spec_json = self.spec_json or run.files.spec
         if not run.is_finished:
             self.notes.append(Finding("warn", "unfinished", f"{run.run_id} is {run.state}"))
         elif "headline" not in result:
@@ -313,4 +340,4 @@ class GroupBuilder:
         self.rows[row.run.seed] = row
 
     def group(self) -> RunGroup:
-        return RunGroup(self.name, list(self.rows.values()), self.notes)
+        return RunGroup(self.name, list(self.rows.values()), self.notes, self.spec_json)

@@ -1,7 +1,8 @@
 """From a name or a file to a valid spec, of a recipe or of a script."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +12,13 @@ import pgolf
 from pgolf.errors import SpecError
 from pgolf.specs.complaints import explain_errors, sources
 from pgolf.specs.experiment import Experiment, ExperimentSpec
-from pgolf.specs.merging import merge, parse_assignment
+from pgolf.specs.merging import merge
+from pgolf.specs.paths import absolute_paths, own_code_paths
 from pgolf.specs.script import ScriptSpec
 from pgolf.specs.script_checks import check_script
 from pgolf.specs.suggestions import nearest
+from pgolf.specs.sweeps import Point
+from pgolf.specs.variations import variations
 from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 
 # Beside the package both in a checkout and in site-packages.
@@ -34,6 +38,8 @@ class LoadedSpec(Generic[S_co]):
     """file:line of each value that was written; a key that is not here has its default."""
     overlays: dict[str, Any]
     """The spec's own overlays, for whoever builds on a run of it."""
+    point: Point = field(default_factory=dict)
+    """Of a sweep: the values that tell this spec from the others."""
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -68,11 +74,19 @@ def with_recipe(loaded: Loaded) -> Recipes:
     """
     if isinstance(loaded.spec, ScriptSpec):
         raise SpecError(f"{loaded.file}: {loaded.spec.name} runs a script; this needs a spec with a recipe")
-    return LoadedSpec(loaded.spec, loaded.file, loaded.sources, loaded.overlays)
+    return LoadedSpec(loaded.spec, loaded.file, loaded.sources, loaded.overlays, loaded.point)
 
 
 def load_any(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Loaded:
     """The spec that a reference names, be it of a recipe or of a script, with overlays and assignments on top.
+
+    Raises: SpecError with file:line, also for a sweep.
+    """
+    return the_only(load_all(reference, overlays, assignments))
+
+
+def load_all(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> list[Loaded]:
+    """The specs that a reference stands for: one, or one a point of its sweep, with overlays and assignments on top.
 
     Raises: SpecError with file:line.
     """
@@ -80,8 +94,26 @@ def load_any(reference: str, overlays: Sequence[str] = (), assignments: Sequence
     return compose(read_with_base(file), file, overlays, assignments)
 
 
+def the_only(found: list[Loaded]) -> Loaded:
+    """The one spec.
+
+    Raises: SpecError where a sweep stands for several.
+    """
+    if len(found) > 1:
+        raise SpecError(f"{found[0].file}: a sweep over {len(found)} points; this takes one spec")
+    return found[0]
+
+
 def load_any_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Loaded:
     """The spec that a run was made from, with overlays and assignments on top.
+
+    Raises: SpecError with file:line, also for a sweep.
+    """
+    return the_only(load_all_of_run(spec_json, overlays, assignments))
+
+
+def load_all_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> list[Loaded]:
+    """The specs that a run's and a sweep by assignments stand for.
 
     Raises: SpecError with file:line.
     """
@@ -91,17 +123,21 @@ def load_any_of_run(spec_json: Path, overlays: Sequence[str] = (), assignments: 
     return compose(own_code_paths(document, spec_json.parent), spec_json, overlays, assignments)
 
 
-def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> Loaded:
-    """The spec of a document once overlays and assignments are on top of it."""
+def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Sequence[str]) -> list[Loaded]:
+    """The specs of a document once overlays, the points of its sweep and assignments are on top of it."""
     own_overlays = document.value.pop("overlays", None)
     if own_overlays is not None and not isinstance(own_overlays.value, dict):
         found = describe_value(own_overlays.value)
         raise SpecError(f"{own_overlays.place}: overlays: found {found}, expected a mapping of named changes")
     for overlay in overlays:
         document = merge(document, find_overlay(overlay, own_overlays, file))
-    for assignment in assignments:
-        document = merge(document, absolute_paths(parse_assignment(assignment), Path.cwd()))
-    return LoadedSpec(validate(document), file, sources(document), own_overlays.plain() if own_overlays else {})
+    kept = own_overlays.plain() if own_overlays else {}
+    swept = document.value.pop("sweep", None)
+    specs = []
+    for variation in variations(swept, file.parent, assignments):
+        varied = reduce(merge, variation.changes, document)
+        specs.append(LoadedSpec(validate(varied), file, sources(varied), kept, variation.point))
+    return specs
 
 
 def validate(document: Node) -> AnySpec:
@@ -178,77 +214,3 @@ def find_overlay(name: str, own: Node | None, file: Path) -> Node:
     if "/" in name or path.suffix in (".yaml", ".yml"):
         return absolute_paths(read_yaml(path), path.parent)
     raise SpecError(f"--with {name}: {file} has no such overlay; it has {', '.join(blocks) or 'none'}")
-
-
-def absolute_paths(document: Node, folder: Path) -> Node:
-    """The document with recipe.data.folder, in overlays too, resolved against the folder of whoever wrote it."""
-    overlays = document.value.get("overlays")
-    if overlays is not None and isinstance(overlays.value, dict):
-        blocks = {
-            name: absolute_paths(block, folder) if isinstance(block.value, dict) else block
-            for name, block in overlays.value.items()
-        }
-        document = replace_member(document, "overlays", replace(overlays, value=blocks))
-    document = own_code_paths(document, folder)
-    match document.value:
-        case {"recipe": Node(value={"data": Node(value={"folder": Node(value=str() as written) as node})})}:
-            node = replace(node, value=str((folder / written).resolve()))
-            data = replace_member(document.value["recipe"].value["data"], "folder", node)
-            return replace_member(document, "recipe", replace_member(document.value["recipe"], "data", data))
-    return document
-
-
-def own_code_paths(document: Node, folder: Path) -> Node:
-    """The document with the user's own code, of components and of a script, resolved against a folder.
-
-    Raises: SpecError when file or class of a component is missing.
-    """
-    return program_paths(local_kinds(document, folder), folder)
-
-
-def program_paths(document: Node, folder: Path) -> Node:
-    """The document with the paths of a script, its files and its data resolved against a folder."""
-    program = document.value.get("program")
-    if program is None or not isinstance(program.value, dict):
-        return document
-    for key in ("path", "files", "data"):
-        if key in program.value:
-            program = replace_member(program, key, whole_paths(program.value[key], folder))
-    return replace_member(document, "program", program)
-
-
-def whole_paths(node: Node, folder: Path) -> Node:
-    """A path, or a list of them, resolved against a folder; anything else as it is."""
-    if isinstance(node.value, list):
-        return replace(node, value=[whole_paths(each, folder) for each in node.value])
-    return replace(node, value=str((folder / node.value).resolve())) if isinstance(node.value, str) else node
-
-
-def local_kinds(document: Node, folder: Path) -> Node:
-    """The document with each `kind: local:FILE.py:CLASS` as the three keys that it stands for, and whole paths.
-
-    Raises: SpecError when file or class is missing.
-    """
-    if not isinstance(document.value, dict):
-        return document
-    members = {key: local_kinds(member, folder) for key, member in document.value.items()}
-    document = replace(document, value=members)
-    kind = members.get("kind")
-    if kind is None or not isinstance(kind.value, str):
-        return document
-    if kind.value == "local" and isinstance((file := members.get("file", kind)).value, str):
-        return replace_member(document, "file", replace(file, value=str((folder / file.value).resolve())))
-    if not kind.value.startswith("local:"):
-        return document
-    file_name, _, class_name = kind.value.removeprefix("local:").rpartition(":")
-    if not file_name.endswith(".py") or not class_name.isidentifier():
-        raise SpecError(f"{kind.place}: kind: found {kind.value!r}, expected local:FILE.py:CLASS")
-    path = (folder / file_name).resolve()
-    if not path.is_file():
-        raise SpecError(f"{kind.place}: kind: {path} does not exist")
-    named = {"kind": "local", "file": str(path), "class_name": class_name}
-    return replace(document, value=members | {key: replace(kind, value=value) for key, value in named.items()})
-
-
-def replace_member(mapping: Node, key: str, member: Node) -> Node:
-    return replace(mapping, value=mapping.value | {key: member})

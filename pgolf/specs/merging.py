@@ -1,5 +1,7 @@
 """One spec out of several: mappings merge by key, another `kind` replaces the slot, everything else replaces."""
 
+from typing import Any
+
 from pgolf.errors import SpecError
 from pgolf.specs.yaml_documents import DEEPEST, Node, Place, parse_yaml
 
@@ -30,10 +32,21 @@ def parse_assignment(argument: str) -> Node:
     parts = key.strip().split(".")
     if not equals or not all(parts) or len(parts) > DEEPEST:
         raise SpecError(f"{place}: expected KEY=VALUE with a dotted key, such as recipe.budget.train=100")
-    node = without_lines(parse_yaml(text, str(place)), place)
-    for part in reversed(parts):
-        node = Node({part: node}, place, {part: place})
+    return assign(key.strip(), without_lines(parse_yaml(text, str(place)), place))
+
+
+def assign(key: str, node: Node) -> Node:
+    """The mapping in which a value stands at a dotted key."""
+    for part in reversed(key.split(".")):
+        node = Node({part: node}, node.place, {part: node.place})
     return node
+
+
+def as_node(value: Any, place: Place) -> Node:
+    """A plain value as one that stands at a place."""
+    if isinstance(value, dict):
+        return Node({key: as_node(member, place) for key, member in value.items()}, place, dict.fromkeys(value, place))
+    return Node([as_node(member, place) for member in value] if isinstance(value, list) else value, place)
 
 
 def without_lines(node: Node, place: Place) -> Node:

@@ -15,6 +15,8 @@ from typing import Any
 from pgolf.findings import Severity
 from pgolf.report.page.plots import byte_bars, curves, part_names, scatter, waterfall
 from pgolf.report.page.svg import COLOURS
+from pgolf.report.page.sweeps import CAPTION as SWEEP_CAPTION
+from pgolf.report.page.sweeps import sweep_pictures
 from pgolf.report.rows import Group
 from pgolf.report.tables import COLUMNS, seed_cells, verdict_of
 
@@ -46,6 +48,10 @@ def html_page(groups: Sequence[Group], versus: Sequence[tuple[str, Mapping[str, 
         sortable("groups", GROUP_COLUMNS, [group_cells(group) for group in groups if group.rows]),
         comparison(versus),
         figure(scatter(groups), "Every seed", SCATTER_CAPTION, [group.name for group in groups]),
+        *(
+            figure(picture, f"Swept: {key}", SWEEP_CAPTION, names, is_full=True)
+            for key, picture, names in sweep_pictures(groups)
+        ),
         "<h2>Seeds</h2>",
         sortable("seeds", COLUMNS, [seed_cells(group, row) for group in groups for row in group.rows]),
         *(section(group) for group in groups),

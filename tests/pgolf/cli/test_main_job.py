@@ -184,7 +184,7 @@ def test_a_conflict_is_placed_at_the_value_from_the_command_line(pgolf: Pgolf) -
 def test_dry_run_starts_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
     ended = pgolf("run", "quickstart", "--with", "micro", "--dry-run")
     assert ended.code == 0
-    assert "would run" in ended.err
+    assert "would run 1 of 1" in ended.out
     assert not (tmp_path / "runs").exists()
 
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from pgolf.dispatch import Dispatch, Outcome
+from pgolf.campaign import Outcome, carry_out, tasks_of
+from pgolf.dispatch import Dispatch
 from pgolf.errors import Busy, LauncherError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
@@ -74,7 +75,7 @@ class Scripted:
 RUNNING, DONE = JobStatus("running"), JobStatus("ended", 0)
 
 
-def carry_out(
+def ends_of(
     launcher: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[int, JobStatus], list[str]]:
     """How runs of three seeds ended, and what trouble was told of."""
@@ -82,14 +83,14 @@ def carry_out(
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
     dispatch = Dispatch(found, {}, launcher, tmp_path)
     troubles: list[str] = []
-    outcomes = [each for each in dispatch.carry_out([1, 2, 3], lambda _: None, troubles.append) if each]
+    outcomes = [each for each in carry_out(tasks_of(dispatch, [1, 2, 3]), lambda _: None, troubles.append) if each]
     assert all(isinstance(outcome, Outcome) for outcome in outcomes)
     return {outcome.run.seed: outcome.status for outcome in outcomes}, troubles
 
 
 def test_no_more_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher = Scripted(2, {seed: [RUNNING, RUNNING, RUNNING, DONE] for seed in (1, 2, 3)})
-    ended, _ = carry_out(launcher, tmp_path, monkeypatch)
+    ended, _ = ends_of(launcher, tmp_path, monkeypatch)
     assert ended == {1: DONE, 2: DONE, 3: DONE}
     assert (launcher.most_at_once, launcher.submitted) == (2, [1, 2, 3])
 
@@ -99,14 +100,14 @@ def test_one_that_dies_or_cannot_be_started_takes_no_other_along(
 ) -> None:
     memory = JobStatus("ended", 6, "out of memory")
     launcher = Scripted(1, {1: [RUNNING, memory], 2: [LauncherError("no such key")], 3: [RUNNING, DONE]})
-    ended, _ = carry_out(launcher, tmp_path, monkeypatch)
+    ended, _ = ends_of(launcher, tmp_path, monkeypatch)
     assert ended == {1: memory, 2: JobStatus("ended", 4, "no such key"), 3: DONE}
 
 
 def test_what_is_taken_is_waited_for_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     busy = Busy("8 CUDA devices are needed, 0 here have no run of yours")
     launcher = Scripted(3, {1: [busy, busy, busy, RUNNING, DONE], 2: [RUNNING, DONE], 3: [RUNNING, DONE]})
-    ended, troubles = carry_out(launcher, tmp_path, monkeypatch)
+    ended, troubles = ends_of(launcher, tmp_path, monkeypatch)
     assert set(ended.values()) == {DONE}
     assert [words.partition(": ")[2] for words in troubles] == [f"waiting: {busy}"]
 
@@ -117,7 +118,7 @@ def test_a_place_that_does_not_answer_is_asked_again_and_nothing_started_twice(
     silence = JobStatus("unreachable", message="lab does not answer")
     launcher = Scripted(3, {1: [RUNNING, silence, silence, RUNNING, DONE], 2: [DONE], 3: [DONE]})
     launcher.fetch_fails = {2: [Unreachable("lab does not answer")], 3: [LauncherError("model.bin came back changed")]}
-    ended, troubles = carry_out(launcher, tmp_path, monkeypatch)
+    ended, troubles = ends_of(launcher, tmp_path, monkeypatch)
     assert ended == {1: DONE, 2: DONE, 3: JobStatus("ended", 4, "model.bin came back changed")}
     assert launcher.submitted == [1, 2, 3]
     assert len(troubles) == 2

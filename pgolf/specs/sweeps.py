@@ -1,0 +1,179 @@
+"""Sweeps: one spec that stands for several, which differ in the values of a few keys."""
+
+import itertools
+import math
+import random
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
+
+from pgolf.errors import SpecError
+from pgolf.specs.experiment import SpecPart
+
+# More than anybody means to pay for; a grid of five keys gets there by a typo.
+MOST_POINTS = 1000
+KEY_PATTERN = r"^[A-Za-z0-9_]+(\.[^.\s]+)*$"
+Key = Annotated[str, Field(pattern=KEY_PATTERN)]
+Point = dict[str, Any]
+"""Values by dotted key."""
+
+
+class Range(SpecPart):
+    """Numbers from one to another."""
+
+    low: float
+    """The least."""
+    high: float
+    """The most."""
+    log: bool = False
+    """Whether each factor is as likely as any other, as it should be for rates."""
+    whole: bool = False
+    """Whether only whole numbers are meant."""
+
+    @model_validator(mode="after")
+    def check_order(self) -> "Range":
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log: low {self.low:g} is not above 0")
+        return self
+
+    def draw(self, chance: random.Random) -> float | int:
+        """A number of the range."""
+        if self.log:
+            number = math.exp(chance.uniform(math.log(self.low), math.log(self.high)))
+        else:
+            number = chance.uniform(self.low, self.high)
+        return round(number) if self.whole else float(f"{number:.6g}")
+
+
+class GridSweep(SpecPart):
+    """Every combination of some values."""
+
+    kind: Literal["grid"]
+    values: Annotated[dict[Key, Annotated[list[JsonValue], Field(min_length=1)]], Field(min_length=1)]
+    """Values by dotted key, such as `recipe.quantizer.clip.k: [11, 12.85]`."""
+
+
+class PointsSweep(SpecPart):
+    """Some combinations, named one by one."""
+
+    kind: Literal["points"]
+    points: Annotated[list[Annotated[dict[Key, JsonValue], Field(min_length=1)]], Field(min_length=1)]
+    """Mappings from dotted keys to values."""
+
+
+class RandomSweep(SpecPart):
+    """Combinations drawn at random, the same ones each time."""
+
+    kind: Literal["random"]
+    runs: Annotated[int, Field(ge=1, le=MOST_POINTS)]
+    """How many."""
+    values: Annotated[dict[Key, Range | Annotated[list[JsonValue], Field(min_length=1)]], Field(min_length=1)]
+    """Ranges, or lists to choose from, by dotted key."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """What the draws follow from."""
+
+
+Sweep = Annotated[GridSweep | PointsSweep | RandomSweep, Field(discriminator="kind")]
+SWEEP: TypeAdapter[GridSweep | PointsSweep | RandomSweep] = TypeAdapter(Sweep)
+
+
+def points_of(sweep: GridSweep | PointsSweep | RandomSweep) -> list[Point]:
+    """The points of a sweep, in order, none twice.
+
+    Raises: SpecError when there are too many.
+    """
+    match sweep:
+        case GridSweep():
+            if math.prod(map(len, sweep.values.values())) > MOST_POINTS:
+                raise SpecError(f"sweep: more than {MOST_POINTS:,} points")
+            found = [
+                dict(zip(sweep.values, values, strict=True)) for values in itertools.product(*sweep.values.values())
+            ]
+        case PointsSweep():
+            found = [dict(point) for point in sweep.points]
+        case RandomSweep():
+            chance = random.Random(sweep.seed)
+            found = [{key: draw(source, chance) for key, source in sweep.values.items()} for _ in range(sweep.runs)]
+    return [point for index, point in enumerate(found) if point not in found[:index]]
+
+
+def draw(source: Range | list[JsonValue], chance: random.Random) -> JsonValue:
+    """A value of a range, or of a list."""
+    return source.draw(chance) if isinstance(source, Range) else chance.choice(source)
+
+
+def read_sweep(document: object, place: str) -> list[Point]:
+    """The points that the `sweep:` of a spec stands for.
+
+    Raises: SpecError with the place.
+    """
+    try:
+        return points_of(SWEEP.validate_python(document))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(str(part) for part in ("sweep", *first["loc"]) if part not in ("grid", "points", "random"))
+        raise SpecError(f"{place}: {path}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """The values of one `--set`."""
+
+    key: str
+    arguments: list[str]
+    """`key=value`, each with one of them."""
+
+    @property
+    def is_several(self) -> bool:
+        return len(self.arguments) > 1
+
+
+def alternatives_of(argument: str) -> Alternatives:
+    """The values of `--set key=a,b`: several where commas stand outside brackets and quotes."""
+    key, equals, text = argument.partition("=")
+    parts, depth, quote = [""], 0, ""
+    for character in text:
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        depth += (character in "[{") - (character in "]}") if not quote else 0
+        if character == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return Alternatives(key.strip(), [argument] if len(parts) == 1 else [f"{key}{equals}{part}" for part in parts])
+
+
+def label_of(point: Point) -> str:
+    """A point in few words: the last parts of its keys, as many as tell them apart."""
+    return " ".join(
+        f"{name}={shown(value)}" for name, value in zip(short_names(list(point)), point.values(), strict=True)
+    )
+
+
+def short_names(keys: list[str]) -> list[str]:
+    """Dotted keys, each cut to its last parts as far as no other ends in them."""
+    names = []
+    for key in keys:
+        parts = key.split(".")
+        for count in range(1, len(parts) + 1):
+            name = ".".join(parts[-count:])
+            if sum(other == key or other.endswith(f".{name}") for other in keys) == 1:
+                break
+        names.append(name)
+    return names
+
+
+def shown(value: object) -> str:
+    """A value in a label."""
+    match value:
+        case float():
+            return f"{value:g}"
+        case dict() if "kind" in value:
+            return str(value["kind"])
+        case _:
+            return str(value)
