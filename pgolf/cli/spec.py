@@ -17,6 +17,7 @@ from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import AnySpec, Loaded, shipped_specs, with_recipe
 from pgolf.specs.reference import spec_reference
 from pgolf.specs.script import ScriptSpec
+from pgolf.specs.sweeps import SWEEP
 from trainer.recipe.plan import RopeUse, execution_plan
 
 spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, reference, list, new.")
@@ -162,10 +163,13 @@ def file_schema() -> dict[str, Any]:
     document["properties"] |= {"program": other["properties"]["program"]}
     document["required"] = [key for key in document["required"] if key != "recipe"]
     document["anyOf"] = [{"required": ["recipe"]}, {"required": ["program"]}, {"required": ["extends"]}]
-    # These two belong to files and not to specs: they are gone once a file is resolved.
+    swept = SWEEP.json_schema(ref_template="#/$defs/{model}")
+    document["$defs"] |= swept.pop("$defs")
+    # These belong to files and not to specs: they are gone once a file is resolved.
     document["properties"] |= {
         "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},
         "overlays": {"type": "object", "description": "Named changes, applied by --with NAME."},
+        "sweep": swept | {"description": "Values that vary: one spec then stands for several."},
     }
     return document
 

@@ -32,7 +32,7 @@ def summarise(values: list[float]) -> Spread:
     return Spread(n, mean, std, (mean - half_width, mean + half_width))
 
 
-def student_quantile(probability: float, degrees: int) -> float:
+def student_quantile(probability: float, degrees: float) -> float:
     """A quantile of Student's t distribution."""
     from scipy.special import stdtrit
 

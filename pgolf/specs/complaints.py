@@ -67,7 +67,7 @@ def instead(path: Path) -> str:
 def expectation(message: str) -> str:
     """Pydantic's sentence as the second half of ours."""
     said = message.removeprefix("Input should be ").removeprefix("a valid ")
-    said = re.sub(r"(a )?dictionary or .*", "a mapping", said)
+    said = re.sub(r"(a )?dictionary( or .*)?$", "a mapping", said)
     said = re.sub(r"List should have (.*) after.*", r"a list with \1", said)
     return f"expected {said}"
 

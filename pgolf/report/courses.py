@@ -1,0 +1,80 @@
+"""Two groups' training side by side: at equal steps, at equal tokens, at equal seconds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from pgolf.report.groups import SeedRow
+from pgolf.report.rows import Group, Row
+
+AXES = {"step": "steps", "tokens": "tokens", "elapsed_seconds": "seconds"}
+PLACES = 8
+# Single losses are noisy: so much of the course, to both sides, is averaged.
+HALF_WINDOW = 0.03
+Course = list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Courses:
+    """The mean courses of two groups over what both went through."""
+
+    axis: str
+    measure: str
+    """`train_bpb`, or `train_loss` where a side does not know its bits per byte."""
+    at: list[float]
+    first: list[float]
+    second: list[float]
+
+    def as_json(self) -> dict[str, Any]:
+        rows = zip(self.at, self.first, self.second, strict=True)
+        return {
+            "axis": self.axis,
+            "measure": self.measure,
+            "rows": [{"at": at, "first": one, "second": two, "difference": two - one} for at, one, two in rows],
+        }
+
+
+def courses_of(first: Group, second: Group, places: int = PLACES) -> list[Courses]:
+    """The courses over every axis that all seeds of both have."""
+    found = []
+    for axis in AXES:
+        for measure in ("train_bpb", "train_loss"):
+            sides = [[course(row, axis, measure) for row in group.rows] for group in (first, second)]
+            if all(side and all(len(each) > 1 for each in side) for side in sides):
+                found.append(side_by_side(axis, measure, sides, places))
+                break
+    return found
+
+
+def course(row: Row, axis: str, measure: str) -> Course:
+    """A seed's loss along an axis; empty where it has no such thing."""
+    if isinstance(row, SeedRow):
+        return points(row.run.read_metrics(), axis, measure)
+    return row.curve() if (axis, measure) == ("step", "train_loss") else []
+
+
+def points(metrics: Sequence[Mapping[str, Any]], axis: str, measure: str) -> Course:
+    """The rows of metrics that have both."""
+    return [(float(row[axis]), float(row[measure])) for row in metrics if axis in row and measure in row]
+
+
+def side_by_side(axis: str, measure: str, sides: list[list[Course]], places: int) -> Courses:
+    """Means at equal places, from where all have begun to where the first one ends."""
+    every = [each for side in sides for each in side]
+    begin, end = max(each[0][0] for each in every), min(each[-1][0] for each in every)
+    at = [begin + (end - begin) * (number + 1) / places for number in range(places)] if end > begin else []
+    half = HALF_WINDOW * (end - begin)
+    means = [[fmean(near(each, place, half) for each in side) for place in at] for side in sides]
+    return Courses(AXES[axis], measure, at, *means)
+
+
+def near(values: Course, place: float, half: float) -> float:
+    """The mean of a course around a place; where nothing was logged so near, the straight line between neighbours."""
+    inside = [loss for at, loss in values if abs(at - place) <= half]
+    if inside:
+        return fmean(inside)
+    before = max((point for point in values if point[0] <= place), default=values[0])
+    after = min((point for point in values if point[0] >= place), default=values[-1])
+    share = 0.0 if after[0] == before[0] else (place - before[0]) / (after[0] - before[0])
+    return before[1] + share * (after[1] - before[1])

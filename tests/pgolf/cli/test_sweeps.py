@@ -1,0 +1,90 @@
+"""Sweeps on the command line: planned, carried out, taken up again, told apart."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pgolf.cli.planning import check_total
+from pgolf.errors import CheckFailed
+from pgolf.specs.experiment import Spend
+from tests.scripts.workshop import Workshop
+
+RATES = "program.env.MATRIX_LR=0.1,0.2,0.4"
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(tmp_path / "own")
+
+
+def test_a_sweep_is_planned_run_once_and_told_apart(workshop: Workshop) -> None:
+    plans = workshop("seeds", "spec.yaml", "--n", "2", "--set", RATES, "--dry-run", "--json").json["plans"]
+    assert [(plan["name"], plan["to_run"]) for plan in plans] == [
+        (f"toy MATRIX_LR={rate}", [1337, 42]) for rate in ("0.1", "0.2", "0.4")
+    ]
+    assert len({plan["folder"] for plan in plans}) == 3
+    assert not (workshop.folder / "runs").exists()
+    alone = workshop.run("--set", "program.env.MATRIX_LR=0.2")
+    ended = workshop("run", "spec.yaml", "--set", RATES, "--json")
+    assert [Path(row["run_dir"]).name for row in ended.json["runs"]] == ["seed-1337"] * 3
+    assert str(alone.root) in {row["run_dir"] for row in ended.json["runs"]}
+    assert f"{alone.run_id} in" not in ended.err, "what is finished is not started again"
+    groups = workshop("report", "--json").json["groups"]
+    assert [group["name"] for group in groups] == [f"toy MATRIX_LR={rate}" for rate in ("0.1", "0.2", "0.4")]
+    assert [group["swept"] for group in groups] == [{"program.env.MATRIX_LR": rate} for rate in ("0.1", "0.2", "0.4")]
+    table = workshop("run", "spec.yaml", "--set", RATES, "--dry-run")
+    assert "would run 0 of 3" in table.out
+    page = workshop("report", "--format", "html").out
+    assert "Swept: program.env.MATRIX_LR" in page
+
+
+def test_points_that_preflight_refuses_are_left_out(workshop: Workshop) -> None:
+    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    workshop.document["sweep"] = {
+        "kind": "points",
+        "points": [{"program.files": ["toy_learner.py", "large.py"]}, {"program.env.MATRIX_LR": 0.2}],
+    }
+    ended = workshop("run", "spec.yaml", "--json")
+    assert ended.code == 0, ended.err
+    assert len(ended.json["runs"]) == 1
+    assert "artifact_size" in ended.err
+    workshop.document["sweep"]["points"].pop()
+    workshop.document["sweep"]["points"].append({"program.files": ["large.py", "toy_learner.py"]})
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 3
+    assert "refuses all 2 points" in ended.err
+
+
+@dataclass
+class PricedPlan:
+    """As much of a plan as its price depends on."""
+
+    usd: float | None
+    cap: float | None
+    starting: tuple[int, ...] = (1, 2)
+
+    @property
+    def loaded(self) -> SimpleNamespace:
+        return SimpleNamespace(spec=SimpleNamespace(spend=Spend(usd=self.cap)))
+
+
+def plans_of(*costs: float | None, cap: float | None = 12.0) -> Any:
+    return [PricedPlan(usd, cap) for usd in costs]
+
+
+def test_all_of_a_sweep_stays_under_the_cap_together() -> None:
+    check_total(plans_of(4.0, 4.0, 3.9))
+    check_total(plans_of(40.0, 4.0, cap=None))
+    with pytest.raises(CheckFailed, match=r"6 runs would cost \$12\.10 together, spend\.usd is \$12\.00"):
+        check_total(plans_of(4.0, 4.0, 4.1))
+
+
+def test_a_recipe_is_swept_in_the_same_words(workshop: Workshop) -> None:
+    key = "recipe.quantizer.clip.k.default"
+    spec = ("quickstart", "--with", "micro", "--set", f"{key}=11,12.85")
+    plans = workshop("run", *spec, "--dry-run", "--json").json["plans"]
+    assert [plan["point"] for plan in plans] == [{key: 11}, {key: 12.85}]
+    assert plans[0]["total_bytes"]["estimate"] > plans[1]["total_bytes"]["estimate"] > 0
