@@ -53,7 +53,7 @@ class GridSweep(SpecPart):
 
     kind: Literal["grid"]
     values: Annotated[dict[Key, Annotated[list[JsonValue], Field(min_length=1)]], Field(min_length=1)]
-    """Values by dotted key, such as `recipe.quantizer.clip.k: [11, 12.85]`."""
+    """Values by dotted key, such as `recipe.quantizer.clip.k.default: [11, 12.85]`."""
 
 
 class PointsSweep(SpecPart):

@@ -1,0 +1,114 @@
+"""Two groups held against each other, with scipy as the judge of intervals and a loop as that of courses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pgolf.report.contrast import contrast, difference_of
+from pgolf.report.courses import courses_of, near
+from pgolf.report.groups import RunGroup, group_runs
+from pgolf.rundir import RunDirectory
+from tests.conftest import run_pgolf
+from tests.pgolf.report.builders import result_of, write_run, write_seeds
+
+
+def group_of(folder: Path, scores: dict[int, float], **changes: object) -> RunGroup:
+    (group,) = group_runs(write_seeds(folder, scores, **changes))
+    return group
+
+
+def test_shared_seeds_are_paired_as_scipy_pairs_them() -> None:
+    first, second = {1: 1.10, 2: 1.13, 3: 1.09, 4: 1.2}, {3: 1.07, 1: 1.085, 2: 1.128, 9: 1.0}
+    found = difference_of(first, second)
+    seeds = [1, 2, 3]
+    judge = stats.ttest_rel([second[seed] for seed in seeds], [first[seed] for seed in seeds]).confidence_interval(0.95)
+    assert found.pairs == 3
+    assert found.ci95 == pytest.approx((judge.low, judge.high), rel=1e-9)
+    assert found.difference == pytest.approx(np.mean([second[seed] - first[seed] for seed in seeds]))
+
+
+def test_other_seeds_are_independent_samples_as_welch_has_them() -> None:
+    first, second = {1: 1.10, 2: 1.13, 3: 1.09}, {7: 1.07, 8: 1.085, 9: 1.01, 10: 1.03}
+    found = difference_of(first, second)
+    judge = stats.ttest_ind([*second.values()], [*first.values()], equal_var=False).confidence_interval(0.95)
+    assert found.pairs == 0
+    assert found.ci95 == pytest.approx((judge.low, judge.high), rel=1e-9)
+
+
+def test_one_seed_has_a_difference_and_no_interval() -> None:
+    assert difference_of({1: 1.1}, {1: 1.0}).ci95 is None
+    assert difference_of({1: 1.1}, {1: 1.0}).difference == pytest.approx(-0.1)
+
+
+def test_what_a_thousandth_of_a_bit_takes(tmp_path: Path) -> None:
+    """The second is 0.004 bpb better and takes 8,000 bytes and 20 s more: 2,000 bytes and 5 s a thousandth."""
+    artifact = {"model_bytes": 1000, "code_bytes": 0, "total_bytes": 1000, "limit_bytes": 16_000_000}
+    cheap = group_of(
+        tmp_path / "a", {1: 1.1, 2: 1.2}, artifact=artifact, clock={"train_seconds": 100.0, "evaluate_seconds": 9.0}
+    )
+    dear = group_of(
+        tmp_path / "b",
+        {1: 1.096, 2: 1.196},
+        artifact=artifact | {"total_bytes": 9000},
+        clock={"train_seconds": 120.0, "evaluate_seconds": 9.0},
+    )
+    there, back = contrast(cheap, dear)["per_thousandth"], contrast(dear, cheap)["per_thousandth"]
+    assert (there["total_bytes"], there["train_seconds"]) == pytest.approx((2000.0, 5.0))
+    assert back == pytest.approx(there, nan_ok=True), "whichever is named first"
+    assert contrast(cheap, cheap)["per_thousandth"]["total_bytes"] is None
+
+
+def write_metrics(run: RunDirectory, rows: list[dict[str, float]]) -> None:
+    run.files.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_courses_are_means_of_what_was_logged_near_each_place(tmp_path: Path) -> None:
+    chance, groups = np.random.default_rng(5), []
+    for name, pace in (("a", 2.0), ("b", 3.0)):
+        runs = write_seeds(tmp_path / name, {1: 1.1, 2: 1.2})
+        for run in runs:
+            losses = 2 + chance.random(100)
+            write_metrics(
+                run,
+                [
+                    {"step": step, "tokens": 10 * step, "elapsed_seconds": pace * step, "train_loss": loss}
+                    for step, loss in enumerate(losses, start=1)
+                ],
+            )
+        groups.extend(group_runs(runs))
+    by_axis = {each.axis: each for each in courses_of(groups[0], groups[1])}
+    assert [*by_axis] == ["steps", "tokens", "seconds"]
+    assert by_axis["seconds"].at[-1] == 200.0, "where the faster one ends"
+    for number, place in enumerate(by_axis["steps"].at):
+        near_by = [
+            np.mean([row["train_loss"] for row in row_of.run.read_metrics() if abs(row["step"] - place) <= 0.03 * 99])
+            for row_of in groups[1].rows
+        ]
+        assert by_axis["steps"].second[number] == pytest.approx(np.mean(near_by))
+    assert by_axis["tokens"].first == pytest.approx(by_axis["steps"].first)
+
+
+def test_between_rare_points_the_course_is_straight() -> None:
+    assert near([(0.0, 4.0), (100.0, 2.0)], 25.0, 3.0) == pytest.approx(3.5)
+
+
+def test_the_command_names_keys_stages_and_what_there_is(tmp_path: Path) -> None:
+    for name, rate, bpb in (("one", 0.1, 1.10), ("two", 0.2, 1.09)):
+        for seed in (1, 2, 3):
+            root = tmp_path / "runs" / f"{name}-aaaaaaaa" / f"seed-{seed}"
+            changes = {"name": name, "spec_sha256": name * 20, "metrics": []}
+            write_run(root, result_of(seed, bpb + seed / 1000, **changes), name=name, spec_sha256=name * 20)
+            (root / "spec.json").write_text(json.dumps({"recipe": {"optimizer": {"lr": rate, "decay": 0.1}}}))
+    ended = run_pgolf(tmp_path, "compare", "one", "two")
+    assert ended.code == 0, ended.err
+    assert "two against one: 0.010000 bpb better, 95 % -0.010000 to -0.010000, paired over 3 seeds" in ended.out
+    assert "recipe.optimizer.lr" in ended.out
+    assert "decay" not in ended.out
+    facts = run_pgolf(tmp_path, "compare", "one-aaaaaaaa", str(tmp_path / "runs" / "two-aaaaaaaa"), "--json").json
+    assert facts["keys"]["recipe.optimizer.lr"] == [0.1, 0.2]
+    ended = run_pgolf(tmp_path, "compare", "one", "three")
+    assert ended.code == 2
+    assert "three: no finished run; there is 'one', 'two'" in " ".join(ended.err.split())
