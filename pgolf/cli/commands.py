@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": CommandEntry("submission", "verify", "Check a submission folder: claims, bytes and score."),
     "audit": CommandEntry("audit", "audit", "Check a submission folder, a run or a spec against the rules."),
     "report": CommandEntry("report", "report", "Show every seed, mean, deviation, interval and verdict."),
+    "import": CommandEntry("importing", "import_script", "Draft a spec from a training script."),
     "compare": CommandEntry("compare", "compare", "Say what differs between two groups, and what it did."),
     "status": CommandEntry("status", "status", "Show where every run here stands: step, ETA, bpb."),
     "logs": CommandEntry("jobs", "logs", "Print the log of a run."),

@@ -1,0 +1,92 @@
+"""Ideas that a script's code names, held against those that a recipe has. A name is no proof; it is where to look."""
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pgolf.scripts.program import ScriptProgram
+
+Recipe = Mapping[str, Any]
+EMBEDDING, ATTENTION = "recipe.model.embedding", "recipe.model.attention"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """An idea, the words by which code names it, and whether a flat recipe has it."""
+
+    name: str
+    words: tuple[str, ...]
+    is_in: Callable[[Recipe], bool]
+
+
+def has(key: str) -> Callable[[Recipe], bool]:
+    """Whether a recipe has a key."""
+    return lambda recipe: key in recipe
+
+
+def is_set(key: str) -> Callable[[Recipe], bool]:
+    """Whether a recipe's value says more than that there is nothing."""
+    return lambda recipe: recipe.get(key) not in (None, False, "none", [])
+
+
+def is_kind(key: str, *kinds: str) -> Callable[[Recipe], bool]:
+    """Whether a recipe's component is one of some kinds."""
+    return lambda recipe: recipe.get(f"{key}.kind") in kinds
+
+
+FEATURES = (
+    Feature("bigram table", ("bigram",), has(f"{EMBEDDING}.bigram.buckets")),
+    Feature("value embedding", ("value embed", "value embedding"), has(f"{EMBEDDING}.value.width")),
+    Feature("smear", ("smear",), is_set(f"{EMBEDDING}.smear.kind")),
+    Feature("exclusive self-attention", ("xsa",), is_set(f"{ATTENTION}.exclusive")),
+    Feature("value residual", ("value residual",), is_set(f"{ATTENTION}.value_residual")),
+    Feature("gated attention", ("gated attn", "attn gate"), is_set(f"{ATTENTION}.gate.kind")),
+    Feature("loops", ("crawler", "looping", "loops"), is_kind("recipe.model.topology", "looped", "recursive")),
+    Feature("swiglu", ("swiglu",), is_kind("recipe.model.mlp", "swiglu")),
+    Feature("leaky relu", ("leaky",), is_kind("recipe.model.mlp", "leaky_relu_squared")),
+    Feature("Muon", ("muon",), is_kind("recipe.optimizer", "muon_adamw")),
+    Feature("EMA", ("ema",), is_kind("recipe.averaging", "ema", "candidates")),
+    Feature("SWA", ("swa",), is_kind("recipe.averaging", "swa", "candidates")),
+    Feature("GPTQ", ("gptq", "hessian", "hessians"), is_kind("recipe.quantizer", "gptq")),
+    Feature("rounding in training", ("qat",), is_set("recipe.quantizer.training.kind")),
+    Feature("test-time training", ("ttt",), is_kind("recipe.evaluation", "score_first_ttt", "document_lora")),
+    Feature("LoRA", ("lora",), is_kind("recipe.evaluation", "document_lora")),
+    Feature("sliding windows", ("sliding",), has("recipe.evaluation.stride")),
+    Feature("low-rank residuals", ("lqer",), has("recipe.quantizer.residual.rank")),
+)  # fmt: skip
+
+
+def named_features(program: ScriptProgram) -> set[str]:
+    """The ideas that identifiers of a program name; comments and texts do not count."""
+    words = " | ".join(sorted({in_words(name) for text in program.texts.values() for name in identifiers(text)}))
+    return {
+        feature.name
+        for feature in FEATURES
+        if any(re.search(rf"(?<![a-z]){word}(?![a-z])", words) for word in feature.words)
+    }
+
+
+def identifiers(text: str) -> set[str]:
+    """Names of functions, classes, variables and attributes of a program."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+    return found
+
+
+def in_words(name: str) -> str:
+    """An identifier in small words: `BigramHash` and `bigram_hash` alike."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
+
+
+def differing_features(program: ScriptProgram, recipe: Recipe) -> tuple[list[str], list[str]]:
+    """What the code names and the recipe lacks, and what the recipe has and no name in the code speaks of."""
+    named = named_features(program)
+    there = {feature.name for feature in FEATURES if feature.is_in(recipe)}
+    return [f.name for f in FEATURES if f.name in named - there], [f.name for f in FEATURES if f.name in there - named]

@@ -1,0 +1,72 @@
+"""A draft as a file that a person goes on with."""
+
+from typing import Any
+
+from pgolf.drafting.draft import Draft, as_yaml
+from pgolf.scripts.program import ScriptProgram
+
+RECIPE = """\
+# A draft from {script}: `pgolf preflight {file}` examines it, `pgolf spec show {file}` prints every value.
+# {verdict}.
+spec_version: 1
+extends: {base}
+name: {name}
+question: Does the recipe reach what {script} reaches?
+"""
+SCRIPT = """\
+# {script} as it is: `pgolf preflight {file}` lists what it reads, `pgolf seeds {file} --n 3` runs three seeds of it.
+spec_version: 1
+name: {name}
+program:
+  kind: script
+  path: {path}
+  env: {{}}
+"""
+
+
+def recipe_draft(draft: Draft, script: str, file: str, name: str) -> str:
+    """The YAML of a recipe's draft: what differs from its base, each with where it is from; the rest as comments."""
+    lines = [RECIPE.format(script=script, file=file, name=name, base=draft.base, verdict=draft.verdict)]
+    lines += tree_lines(tree_of(draft))
+    if draft.lacking:
+        lines += ["", f"# Its code names what {draft.base} does not have: {', '.join(draft.lacking)}."]
+    if draft.unnamed:
+        lines += ["", f"# {draft.base} has what no name in its code speaks of: {', '.join(draft.unnamed)}."]
+    if draft.unmapped:
+        lines += ["", "# Not mapped; what the script does with them, this draft does not:"]
+        lines += [f"#   {value.name}={value.text} ({value.place}): {reason}" for value, reason in draft.unmapped]
+    if draft.elsewhere:
+        lines += ["", "# Settled elsewhere:"]
+        lines += [f"#   {value.name}={value.text}: {where}" for value, where in draft.elsewhere]
+    return "\n".join(line.rstrip("\n") for line in lines) + "\n"
+
+
+def tree_of(draft: Draft) -> dict[str, Any]:
+    """The overrides as nested mappings, whose leaves are a value and a comment."""
+    tree: dict[str, Any] = {}
+    for key, (value, source) in draft.overrides.items():
+        *above, last = key.split(".")
+        place = tree
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = (as_yaml(value), f"{source.name}, {source.place}")
+    return tree
+
+
+def tree_lines(tree: dict[str, Any], depth: int = 0) -> list[str]:
+    """Nested mappings as YAML."""
+    lines = []
+    for key, value in tree.items():
+        indent = "  " * depth
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *tree_lines(value, depth + 1)]
+        else:
+            lines.append(f"{indent}{key}: {value[0]}  # {value[1]}")
+    return lines
+
+
+def script_draft(program: ScriptProgram, path: str, file: str, name: str) -> str:
+    """The YAML of a spec that runs the script as it is, with its variables as comments."""
+    text = SCRIPT.format(script=program.name, file=file, name=name, path=path)
+    shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
+    return text + "\n".join(["# What may stand in env, with the script's own defaults:", *shown, ""])
