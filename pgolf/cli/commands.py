@@ -30,6 +30,7 @@ COMMANDS = {
     "submission": CommandEntry("submission", "submission", "Write a records folder from finished runs."),
     "verify": CommandEntry("submission", "verify", "Check a submission folder: claims, bytes and score."),
     "audit": CommandEntry("audit", "audit", "Check a submission folder, a run or a spec against the rules."),
+    "search": CommandEntry("searching", "search", "Look for better values under a budget."),
     "report": CommandEntry("report", "report", "Show every seed, mean, deviation, interval and verdict."),
     "import": CommandEntry("importing", "import_script", "Draft a spec from a training script."),
     "compare": CommandEntry("compare", "compare", "Say what differs between two groups, and what it did."),

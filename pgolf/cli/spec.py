@@ -17,6 +17,7 @@ from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import AnySpec, Loaded, shipped_specs, with_recipe
 from pgolf.specs.reference import spec_reference
 from pgolf.specs.script import ScriptSpec
+from pgolf.specs.search import SEARCH
 from pgolf.specs.sweeps import SWEEP
 from trainer.recipe.plan import RopeUse, execution_plan
 
@@ -163,12 +164,13 @@ def file_schema() -> dict[str, Any]:
     document["properties"] |= {"program": other["properties"]["program"]}
     document["required"] = [key for key in document["required"] if key != "recipe"]
     document["anyOf"] = [{"required": ["recipe"]}, {"required": ["program"]}, {"required": ["extends"]}]
-    swept = SWEEP.json_schema(ref_template="#/$defs/{model}")
-    document["$defs"] |= swept.pop("$defs")
+    swept, searched = (each.json_schema(ref_template="#/$defs/{model}") for each in (SWEEP, SEARCH))
+    document["$defs"] |= swept.pop("$defs") | searched.pop("$defs") | {"Search": searched}
     # These belong to files and not to specs: they are gone once a file is resolved.
     document["properties"] |= {
         "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},
         "overlays": {"type": "object", "description": "Named changes, applied by --with NAME."},
+        "search": {"$ref": "#/$defs/Search"},
         "sweep": swept | {"description": "Values that vary: one spec then stands for several."},
     }
     return document

@@ -16,6 +16,7 @@ from pgolf.specs.merging import merge
 from pgolf.specs.paths import absolute_paths, own_code_paths
 from pgolf.specs.script import ScriptSpec
 from pgolf.specs.script_checks import check_script
+from pgolf.specs.search import Search, read_search
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.sweeps import Point
 from pgolf.specs.variations import variations
@@ -40,6 +41,8 @@ class LoadedSpec(Generic[S_co]):
     """The spec's own overlays, for whoever builds on a run of it."""
     point: Point = field(default_factory=dict)
     """Of a sweep: the values that tell this spec from the others."""
+    search: Search | None = None
+    """What `pgolf search` looks through."""
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def with_recipe(loaded: Loaded) -> Recipes:
     """
     if isinstance(loaded.spec, ScriptSpec):
         raise SpecError(f"{loaded.file}: {loaded.spec.name} runs a script; this needs a spec with a recipe")
-    return LoadedSpec(loaded.spec, loaded.file, loaded.sources, loaded.overlays, loaded.point)
+    return LoadedSpec(loaded.spec, loaded.file, loaded.sources, loaded.overlays, loaded.point, loaded.search)
 
 
 def load_any(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Loaded:
@@ -132,11 +135,12 @@ def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Se
     for overlay in overlays:
         document = merge(document, find_overlay(overlay, own_overlays, file))
     kept = own_overlays.plain() if own_overlays else {}
-    swept = document.value.pop("sweep", None)
+    swept, searched = document.value.pop("sweep", None), document.value.pop("search", None)
+    search = None if searched is None else read_search(searched.plain(), str(searched.place))
     specs = []
     for variation in variations(swept, file.parent, assignments):
         varied = reduce(merge, variation.changes, document)
-        specs.append(LoadedSpec(validate(varied), file, sources(varied), kept, variation.point))
+        specs.append(LoadedSpec(validate(varied), file, sources(varied), kept, variation.point, search))
     return specs
 
 

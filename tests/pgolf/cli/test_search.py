@@ -1,0 +1,150 @@
+"""`pgolf search` from the command line: under a budget, taken up again, by hand and by a program."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.scripts.workshop import Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    workshop = Workshop(tmp_path / "own")
+    workshop.document["program"]["env"]["ITERATIONS"] = 40
+    workshop.document["search"] = {
+        "length": "program.env.ITERATIONS",
+        "values": {"program.env.MATRIX_LR": {"low": 0.05, "high": 0.8, "log": True}},
+    }
+    return workshop
+
+
+def ledger_of(workshop: Workshop) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = yaml.safe_load((workshop.folder / "runs" / "toy.search" / "ledger.yaml").read_text())
+    return events
+
+
+def test_a_search_spends_its_budget_and_goes_on_from_its_ledger(workshop: Workshop) -> None:
+    ended = workshop("search", "spec.yaml", "--budget-runs", "7", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["spent"]["runs"] == 7
+    events = ledger_of(workshop)
+    tried = [event for event in events if event["what"] == "tried"]
+    by_score = sorted(event["val_bpb"] for event in tried if event["rung"] == 0)
+    assert any(event["what"] == "kept" for event in events)
+    first = [each for each in ended.json["candidates"] if each["rung"] > 0]
+    assert ended.json["best"]["number"] == first[0]["number"]
+    best_run = next(event for event in tried if event["number"] == ended.json["best"]["number"] and event["rung"] == 0)
+    assert best_run["val_bpb"] in by_score[: 1 + len(by_score) // 3]
+    assert {"discarded", "begun", "proposed", "started", "tried", "kept"} == {event["what"] for event in events}
+    again = workshop("search", "spec.yaml", "--budget-runs", "8", "--json")
+    assert again.json["spent"]["runs"] == 8
+    assert ledger_of(workshop)[: len(events)] == events
+
+
+def test_a_search_that_is_killed_loses_no_run(workshop: Workshop) -> None:
+    workshop("preflight", "spec.yaml")
+    command = [sys.executable, "-m", "pgolf", "search", "spec.yaml", "--budget-runs", "5"]
+    began = subprocess.Popen(command, cwd=workshop.folder, stderr=subprocess.DEVNULL, start_new_session=True)
+    ledger = workshop.folder / "runs" / "toy.search" / "ledger.yaml"
+    deadline = time.monotonic() + 60
+    while not ledger.exists() or "tried" not in ledger.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(began.pid, signal.SIGKILL)
+    began.wait()
+    before = ledger_of(workshop)
+    ended = workshop("search", "spec.yaml", "--budget-runs", "5", "--json")
+    assert ended.code == 0, ended.err
+    events = ledger_of(workshop)
+    assert events[: len(before)] == before
+    runs = [event["run"] for event in events if event["what"] in ("tried", "stopped") and not event.get("is_reused")]
+    assert len(runs) == len(set(runs)) == 5
+
+
+def test_points_too_large_are_refused_for_free_and_a_persons_point_comes_first(workshop: Workshop) -> None:
+    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    folder = workshop.folder / "runs" / "toy.search"
+    folder.mkdir(parents=True)
+    (folder / "ledger.yaml").write_text(
+        "- {what: proposed, point: {program.files: [toy_learner.py, large.py]}}\n"
+        "- {what: proposed, point: {program.env.MATRIX_LR: 0.123}, by: me}\n"
+    )
+    ended = workshop("search", "spec.yaml", "--budget-runs", "1", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["spent"]["runs"] == 1
+    assert ended.json["best"]["point"] == {"program.env.MATRIX_LR": 0.123}
+    (refused,) = [event for event in ledger_of(workshop) if event["what"] == "refused"]
+    assert (refused["number"], "artifact_size" in refused["why"]) == (1, True)
+
+
+def test_a_program_proposes_in_place_of_the_optimizer(workshop: Workshop) -> None:
+    (workshop.folder / "propose.py").write_text(
+        "import json, sys\nled = json.load(sys.stdin)['ledger']\n"
+        "n = sum(event['what'] == 'proposed' for event in led)\n"
+        "print(['spend: {usd: 1000}', 'program.env: {MATRIX_LR: 0.2}', 'program.env.MATRIX_LR: 0.3'][min(n, 2)])\n"
+    )
+    workshop.document["search"]["values"] = {"program.env.MATRIX_LR": {"low": 0.05, "high": 0.8}}
+    ended = workshop("search", "spec.yaml", "--budget-runs", "2", "--propose", f"{sys.executable} propose.py", "--json")
+    assert ended.code == 0, ended.err
+    assert "spend.usd may not be proposed" in " ".join(ended.err.split())
+    assert "proposals in a row could not be run" in ended.json["ended"]
+
+
+def test_a_lagging_point_is_stopped_at_a_fraction(workshop: Workshop) -> None:
+    workshop.document["search"] |= {"stop_worse_by": 0.3, "rungs": [{"share": 1.0}]}
+    folder = workshop.folder / "runs" / "toy.search"
+    folder.mkdir(parents=True)
+    (folder / "ledger.yaml").write_text(
+        "- {what: proposed, point: {program.env.MATRIX_LR: 0.2}}\n"
+        "- {what: proposed, point: {program.env.MATRIX_LR: 3.0}}\n"
+    )
+    ended = workshop("search", "spec.yaml", "--budget-runs", "2", "--json")
+    assert ended.code == 0, ended.err
+    (stopped,) = [event for event in ledger_of(workshop) if event["what"] == "stopped"]
+    assert (stopped["number"], "stop.worse_than" in stopped["why"]) == (2, True)
+    metrics = (workshop.folder / "runs" / stopped["run"] / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(metrics[-1])["step"] < 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "one of --budget-usd, --budget-seconds and --budget-runs"),
+        (["--budget-runs", "3", "--budget-usd", "2"], "one of --budget-usd"),
+        (["--budget-usd", "2"], "local has no price here"),
+        (["--budget-runs", "3", "--set", "seeds=[1]"], "more seeds than the spec's"),
+        (["--budget-runs", "3", "--propose", ""], "expected a command"),
+    ],
+)
+def test_what_cannot_be_searched_is_said_before_anything_runs(
+    arguments: list[str], words: str, workshop: Workshop
+) -> None:
+    ended = workshop("search", "spec.yaml", *arguments)
+    assert ended.code == 2, ended.err
+    assert words in " ".join(ended.err.split())
+    assert not [*workshop.folder.glob("runs/*/seed-*")]
+
+
+def test_a_ledger_of_another_spec_is_left_alone(workshop: Workshop) -> None:
+    workshop("search", "spec.yaml", "--budget-runs", "1")
+    before = ledger_of(workshop)
+    workshop.document["program"]["env"]["ITERATIONS"] = 50
+    ended = workshop("search", "spec.yaml", "--budget-runs", "2")
+    assert ended.code == 2
+    assert "is of spec" in ended.err
+    assert ledger_of(workshop) == before
+
+
+def test_a_spec_without_a_space_says_what_is_missing(workshop: Workshop) -> None:
+    del workshop.document["search"]
+    ended = workshop("search", "spec.yaml", "--budget-runs", "1")
+    assert ended.code == 2
+    assert "no `search:`" in ended.err
