@@ -247,9 +247,8 @@ def data_of_script(spec: ScriptSpec, located: LocatedData | None, problem: str |
 def variables(known: ScriptPreflight) -> Iterator[Finding]:
     """What becomes of the variables that the script reads."""
     reads, given = known.program.reads, known.spec.program.env
-    message = (
-        f"{known.program.name} reads {len(reads.names)} variables; {len(given)} are set, {len(known.unset)} are not"
-    )
+    own = [name for name in reads.names if not is_of_machine(name)]
+    message = f"{known.program.name} reads {len(own)} variables; {len(given)} are set, {len(known.unset)} are not"
     if reads.patterns:
         places = ", ".join(reads.patterns.values())
         message += f"; names put together at {places} are known only as patterns"

@@ -12,7 +12,7 @@ import pgolf
 from pgolf.errors import SpecError
 from pgolf.specs.complaints import explain_errors, sources
 from pgolf.specs.experiment import Experiment, ExperimentSpec
-from pgolf.specs.merging import merge
+from pgolf.specs.merging import merge, parse_assignment
 from pgolf.specs.paths import absolute_paths, own_code_paths
 from pgolf.specs.script import ScriptSpec
 from pgolf.specs.script_checks import check_script
@@ -135,13 +135,21 @@ def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Se
     for overlay in overlays:
         document = merge(document, find_overlay(overlay, own_overlays, file))
     kept = own_overlays.plain() if own_overlays else {}
-    swept, searched = document.value.pop("sweep", None), document.value.pop("search", None)
-    search = None if searched is None else read_search(searched.plain(), str(searched.place))
+    of_sweep = [each for each in assignments if is_of("sweep", each)]
+    document = reduce(merge, map(parse_assignment, of_sweep), document)
+    swept = document.value.pop("sweep", None)
     specs = []
-    for variation in variations(swept, file.parent, assignments):
+    for variation in variations(swept, file.parent, [each for each in assignments if each not in of_sweep]):
         varied = reduce(merge, variation.changes, document)
+        searched = varied.value.pop("search", None)
+        search = None if searched is None else read_search(searched.plain(), str(searched.place))
         specs.append(LoadedSpec(validate(varied), file, sources(varied), kept, variation.point, search))
     return specs
+
+
+def is_of(key: str, assignment: str) -> bool:
+    """Whether an assignment is of a key, or of one below it."""
+    return assignment.partition("=")[0].strip().split(".")[0] == key
 
 
 def validate(document: Node) -> AnySpec:

@@ -14,6 +14,8 @@ from pgolf.specs.experiment import SpecPart
 # More than anybody means to pay for; a grid of five keys gets there by a typo.
 MOST_POINTS = 1000
 KEY_PATTERN = r"^[A-Za-z0-9_]+(\.[^.\s]+)*$"
+# The last parts of keys that say nothing without the one before.
+SAYS_LITTLE = ("default", "k", "kind", "start", "end")
 Key = Annotated[str, Field(pattern=KEY_PATTERN)]
 Point = dict[str, Any]
 """Values by dotted key."""
@@ -162,6 +164,8 @@ def short_names(keys: list[str]) -> list[str]:
         parts = key.split(".")
         for count in range(1, len(parts) + 1):
             name = ".".join(parts[-count:])
+            if parts[-count] in SAYS_LITTLE:
+                continue
             if sum(other == key or other.endswith(f".{name}") for other in keys) == 1:
                 break
         names.append(name)

@@ -110,6 +110,7 @@ def test_what_takes_one_spec_refuses_several(tmp_path: Path) -> None:
 
 def test_labels_are_short_and_tell_keys_apart() -> None:
     assert label_of({LR: 0.02, "recipe.averaging": {"kind": "ema", "decay": 0.9}}) == "matrix_lr=0.02 averaging=ema"
+    assert label_of({"recipe.quantizer.clip.k.default": 11}) == "clip.k.default=11"
     assert label_of({"recipe.a.k": 1, "recipe.b.k": 2.50}) == "a.k=1 b.k=2.5"
 
 
