@@ -32,7 +32,7 @@ def section(title: str, path: str, part: Schema, definitions: dict[str, Schema])
         yield f"| `{key}` | {describe_type(value, definitions)} | {default} | {flat(value.get('description', ''))} |"
     yield ""
     for key, value in part["properties"].items():
-        for component in components(value, definitions):
+        for component in [*components(value, definitions), *untagged_values(value, definitions)]:
             place = f"{path}.{key}" if path else key
             kind = component["properties"].get("kind", {}).get("const")
             yield from section(f"{place}: {kind}" if kind else place, place, component, definitions)
@@ -43,6 +43,14 @@ def components(value: Schema, definitions: dict[str, Schema]) -> list[Schema]:
     found = [value, *value.get("oneOf", []), *value.get("anyOf", [])]
     named = [definitions[part["$ref"].rpartition("/")[2]] for part in found if "$ref" in part]
     return [definition for definition in named if "properties" in definition]
+
+
+def untagged_values(value: Schema, definitions: dict[str, Schema]) -> list[Schema]:
+    """The objects that may be values of a mapping and have no slot of their own, as tagged components have."""
+    inner = [value.get("additionalProperties"), *value.get("patternProperties", {}).values()]
+    inside = [each for part in inner if isinstance(part, dict) for each in components(part, definitions)]
+    flat_ones = [each for each in inside if not any(components(p, definitions) for p in each["properties"].values())]
+    return [definition for definition in flat_ones if "kind" not in definition["properties"]]
 
 
 def describe_type(value: Schema, definitions: dict[str, Schema]) -> str:
