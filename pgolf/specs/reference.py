@@ -46,8 +46,8 @@ def components(value: Schema, definitions: dict[str, Schema]) -> list[Schema]:
 
 
 def untagged_values(value: Schema, definitions: dict[str, Schema]) -> list[Schema]:
-    """The objects that may be values of a mapping and have no slot of their own, as tagged components have."""
-    inner = [value.get("additionalProperties"), *value.get("patternProperties", {}).values()]
+    """The objects that stand in a list or a mapping and have no slot of their own, as tagged components have."""
+    inner = [value.get("items"), value.get("additionalProperties"), *value.get("patternProperties", {}).values()]
     inside = [each for part in inner if isinstance(part, dict) for each in components(part, definitions)]
     flat_ones = [each for each in inside if not any(components(p, definitions) for p in each["properties"].values())]
     return [definition for definition in flat_ones if "kind" not in definition["properties"]]
