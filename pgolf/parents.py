@@ -73,8 +73,8 @@ def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]
 
     Raises: UsageError naming the first change that concerns training itself.
     """
-    recipe = read_json(parent.files.spec)["recipe"]
     loaded = load_spec_of_run(parent.files.spec, overlays, assignments)
+    recipe = read_json(parent.files.spec)["recipe"]
     if rounding_in_training(recipe_json(loaded.spec.recipe)) == {"kind": "none"}:
         # Another quantizer says nothing of the rounding that training saw; what it was, it stays.
         rounding = f"recipe.quantizer.training={json.dumps(rounding_in_training(recipe))}"

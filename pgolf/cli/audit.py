@@ -73,11 +73,15 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
     """
     path = Path(subject)
     if (path / "run.json").is_file() or (not path.exists() and is_run_named(subject, runs_dir)):
+        run = finished(find_run(subject, runs_dir))
+        if "script" in run.read_run():
+            from pgolf.audit.script_runs import audit_script_run
+
+            return "run", audit_script_run(run, ruleset, is_code_read=not is_metadata_only)
         from pgolf.audit.runs import audit_run
 
-        run = find_run(subject, runs_dir)
         say(f"auditing {run.run_id}; its protocol is probed on tampered text")
-        return "run", audit_run(finished(run), ruleset, is_executed=not is_metadata_only)
+        return "run", audit_run(run, ruleset, is_executed=not is_metadata_only)
     if any(path.glob("seed-*/run.json")):
         raise UsageError(
             f"{path} holds the runs of several seeds; audit one of them, such as {next(path.glob('seed-*'))}"

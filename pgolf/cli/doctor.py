@@ -10,8 +10,7 @@ from pgolf.errors import CheckFailed, PgolfError
 from pgolf.findings import Finding, failures
 from pgolf.launching import check_options, load_launcher
 from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_an_hour
-from pgolf.preflight.examine import find_data
-from pgolf.preflight.rules import data_present
+from pgolf.preflight.examined import examine_any
 from pgolf.specs.experiment import Launch
 
 USUAL_SECONDS = 60
@@ -28,10 +27,10 @@ def doctor(
     """Check python, torch, devices, kernels, compiler, disk, credentials and clock, each with its fix."""
     launch, found = Launch(on=on or "local"), []
     if spec is not None or assignments or overlays:
-        chosen = options.select_spec(spec or options.DEFAULT_SPEC, options.DEFAULT_RUNS_DIR, overlays, assignments, on)
+        chosen = options.select_any(spec or options.DEFAULT_SPEC, options.DEFAULT_RUNS_DIR, overlays, assignments, on)
         launch = chosen.spec.launch
-        located, problem = find_data(chosen.spec, say)
-        found.append(data_present(located.manifest if located else None, problem))
+        examined = examine_any(chosen.spec, runs_dir=options.DEFAULT_RUNS_DIR, on_progress=say)
+        found += [finding for finding in examined.findings if finding.rule in ("data", "script_data")]
     launcher = load_launcher(launch.on)
     check_options(launcher, launch.options)
     ask_for_cents(launch, is_agreed)

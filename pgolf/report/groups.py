@@ -9,13 +9,11 @@ from pgolf.data.references import References, is_well_below, read_references
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.launching import is_device
-from pgolf.report.scripts import script_problems
+from pgolf.report.scripts import CLOCK_GRAIN_SECONDS, script_problems
 from pgolf.report.statistics import Spread, summarise
 from pgolf.report.swept import differing, flat_spec, name_of, order
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
 
-# A step may end a little after the clock says stop.
-CLOCK_GRAIN_SECONDS = 1.0
 SLOW_TIMES = 1.3
 
 
@@ -78,7 +76,7 @@ class SeedRow:
         found += self.repacked()
         found += self.over_time()
         if self.is_script:
-            found += script_problems(self.result)
+            found += script_problems(self.result, self.run.read_run().get("train_seconds_allowed"))
         references = self.references()
         if references is not None and not is_well_below(self.val_bpb, references):
             message = (

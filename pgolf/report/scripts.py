@@ -5,10 +5,18 @@ from typing import Any
 
 from pgolf.findings import Finding
 
+# A step may end a little after the clock says stop.
+CLOCK_GRAIN_SECONDS = 1.0
 
-def script_problems(result: dict[str, Any]) -> Iterator[Finding]:
-    """What the log and the files of a script's run say against each other, and what neither says."""
+
+def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> Iterator[Finding]:
+    """What the log and the files of a script's run say against each other and against the rules, and what neither says.
+    The rules' seconds are those of one kind of machine; None is any other.
+    """
     artifact, headline = result["artifact"], result["headline"]
+    trained = result["clock"]["train_seconds"]
+    if allowed_seconds is not None and trained is not None and trained > allowed_seconds + CLOCK_GRAIN_SECONDS:
+        yield Finding("fail", "over_time", f"it trained {trained:.1f} s, the rules give {allowed_seconds:.0f} s")
     if headline["stage"] == "prequant":
         message = f"line {headline['line']} is a score of the model before it was packed, and there is no later one"
         yield Finding("warn", "not_packed", message)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 # What Python, torch, CUDA and their companions read themselves.
 OF_LIBRARIES = re.compile(
-    r"(?:CUDA|NCCL|TORCH|TORCHINDUCTOR|TORCHELASTIC|PYTORCH|PYTHON|OMP|MKL|KMP|GLOO|TRITON|CUBLAS|CUDNN|HF|WANDB|UV|XDG|LD"
+    r"(?:CUDA|NCCL|SLURM|MODAL|RUNPOD|TORCH|TORCHINDUCTOR|TORCHELASTIC|PYTORCH|PYTHON|OMP|MKL|KMP|GLOO|TRITON|CUBLAS|CUDNN|HF|WANDB|UV|XDG|LD"
     r"|NVIDIA|TOKENIZERS|TRANSFORMERS|NUMEXPR|OPENBLAS|FLASH_ATTENTION|FLASH_ATTN)_[A-Z0-9_]+|TMPDIR|CC|CXX|HOME|PATH|USER"
 )
 OF_LAUNCHERS = re.compile(
@@ -199,6 +199,8 @@ class FileReader:
         for name, default in self.reads_below(body, known):
             if isinstance(name, ast.Name) and name.id in parameters:
                 handed = default.id if isinstance(default, ast.Name) and default.id in parameters else None
+                if handed is None and default is NOTHING:
+                    handed = default_among(parameters, name.id)
                 yield Helper(
                     parameters.index(name.id) - (parameters[0] in ("self", "cls")),
                     name.id,
@@ -250,6 +252,12 @@ class FileReader:
             case ast.IfExp(body=one, orelse=other):
                 return [*self.words(one), *self.words(other)]
         return []
+
+
+def default_among(parameters: list[str], name: str) -> str | None:
+    """The parameter of a helper that is given back where the variable is not set, by its name."""
+    others = [each for each in parameters if each != name]
+    return next((each for each in others if "default" in each or "fallback" in each), None)
 
 
 def function_name(function: ast.expr) -> str:

@@ -31,12 +31,17 @@ class Reader:
     def read(self, key, fallback="7"):
         return surroundings.get(key, fallback)
 
+def number(key, default):
+    raw = os.environ.get(key)
+    return default if raw is None else int(raw)
+
 get = os.environ.get
 alone = lambda name, default: environ.get(name, default)
 copy = dict(os.environ)
 CONSTANT = "BY_A_CONSTANT"
 inside()
 env("BY_A_HELPER", 1), env("WITH_ITS_DEFAULT"), env(default=5, name="BY_KEYWORD"), flag("BY_TWO_HELPERS", True)
+number("GIVEN_BACK", 8), number(default=6, key="GIVEN_BACK_BY_NAME")
 ask("BY_GETENV"), get("BY_A_METHOD"), alone("BY_A_LAMBDA", 4), Reader().read("BY_A_READER"), environ.get(CONSTANT)
 copy.get("OF_A_COPY"), system.environ.setdefault("SET_IF_ABSENT", "x"), "IF_IT_IS_THERE" in os.environ
 for name in ("ONE_OF_TWO", "THE_OTHER"):
@@ -73,6 +78,8 @@ def test_every_way_of_reading_is_seen_as_it_happens() -> None:
         "WITH_ITS_DEFAULT": "3",
         "BY_KEYWORD": "5",
         "BY_TWO_HELPERS": "1",
+        "GIVEN_BACK": "8",
+        "GIVEN_BACK_BY_NAME": "6",
         "BY_GETENV": "",
         "BY_A_LAMBDA": "4",
         "BY_A_READER": "7",
