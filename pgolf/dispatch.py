@@ -17,7 +17,7 @@ from trainer.recipe.files import write_json
 
 # What may change from one attempt to the next: the place of the same data, the stop rule and what it compares with, the
 # price.
-NOT_IDENTITY = ("data_folder", "stop", "plan", "usd_per_hour")
+NOT_IDENTITY = ("data_folder", "stop", "plan", "usd_per_hour", "withheld")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Dispatch:
             run.create(spec, document, examined.as_json(), examined.own_files(), examined.packed_program)
         else:
             check_same_origin(run, before, document)
-            now = {key: document[key] for key in NOT_IDENTITY}
+            now = {key: document[key] for key in NOT_IDENTITY if key in document}
             if any(before.get(key) != value for key, value in now.items()) and not run.is_alive:
                 write_json(run.files.run, before | now)
         return run

@@ -49,4 +49,4 @@ def assert_said(line: str, said: str) -> None:
     pieces = [re.escape(" ".join(piece.split())) for piece in line.split("...")]
     pattern = ".*?".join(pieces)
     lines = [" ".join(each.split()) for each in said.splitlines()]
-    assert any(re.search(pattern, each) for each in [*lines, " ".join(lines)]), (line, said[-3000:])
+    assert any(re.search(pattern, each) for each in lines), (line, said[-3000:])

@@ -1,5 +1,6 @@
 """`pgolf compare A B`: what differs, and what it did."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,13 @@ from pgolf.cli.console import answer_console, print_json
 from pgolf.errors import UsageError
 from pgolf.report.contrast import contrast
 from pgolf.report.courses import Courses, courses_of
+from pgolf.report.groups import SeedRow
 from pgolf.report.reading import groups_at
+from pgolf.report.records.folder import is_record
 from pgolf.report.rows import Group
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 
+SHOWN_GROUPS = 8
 WORDS = {
     "model_bytes": "model bytes", "code_bytes": "code bytes", "total_bytes": "total bytes", "steps": "steps",
     "train_seconds": "training seconds", "evaluate_seconds": "scoring seconds", "usd": "dollars a run",
@@ -39,6 +43,8 @@ def compare(
     """Say which keys differ between A and B, and what that did to scores, bytes, seconds and dollars: B minus A."""
     ruleset = load_ruleset(rules)
     sides = side_of(first, runs_dir, ruleset), side_of(second, runs_dir, ruleset)
+    if sides[0].name == sides[1].name and sides[0].rows == sides[1].rows:
+        raise UsageError(f"{first} and {second} are one group, {sides[0].name}")
     facts = contrast(*sides)
     courses = courses_of(*sides) if has_curves else []
     if is_json:
@@ -62,30 +68,38 @@ def side_of(reference: str, runs_dir: Path, ruleset: Ruleset) -> Group:
     """
     for path in (Path(reference), runs_dir / reference):
         if path.exists() and (found := [group for group in groups_at([path], ruleset) if group.rows]):
+            if len(found) > 1 and not is_record(path):
+                raise UsageError(f"{reference} holds {len(found)} groups; name one of {listed(found)}")
             return max(found, key=lambda group: len(group.rows))
     known = groups_at([runs_dir], ruleset) if runs_dir.exists() else []
     finished = [group for group in known if group.rows]
     exact = [group for group in finished if group.name == reference]
-    matching = exact or [group for group in finished if reference in names_of(group)]
+    matching = exact or [group for group in finished if is_called(group, reference)]
     if len(matching) == 1:
         return matching[0]
-    names = ", ".join(repr(group.name) for group in matching or finished) or "none"
-    raise UsageError(
-        f"{reference}: {'more than one group matches' if matching else 'no finished run'}; there is {names}"
-    )
+    words = "more than one group matches" if matching else "no finished run"
+    raise UsageError(f"{reference}: {words}; there is {listed(matching or finished)}")
 
 
-def names_of(group: Group) -> str:
-    """What a group may be called by: its name, and the folders of its runs."""
-    folders = dict.fromkeys(str(row.explain()["val_bpb"]) for row in group.rows)
-    return " ".join([group.name, *folders])
+def is_called(group: Group, reference: str) -> bool:
+    """Whether a group may be meant: by whole words of its name, or by the beginning of its folder."""
+    words = reference.split()
+    folders = {row.run.root.parent.name for row in group.rows if isinstance(row, SeedRow)}
+    return set(words) <= set(group.name.split()) or any(folder.startswith(reference) for folder in folders)
+
+
+def listed(groups: Sequence[Group]) -> str:
+    """Some groups by name, and how many more there are."""
+    names = ", ".join(repr(group.name) for group in groups[:SHOWN_GROUPS]) or "none"
+    return names + (f" and {len(groups) - SHOWN_GROUPS} more" if len(groups) > SHOWN_GROUPS else "")
 
 
 def headline(facts: dict[str, Any]) -> list[str]:
     """The difference in a sentence, with what must be known to believe it."""
     scores = facts["val_bpb"]
     better = "better" if scores["difference"] < 0 else "worse"
-    words = f"{facts['second']} against {facts['first']}: {abs(scores['difference']):.6f} bpb {better}"
+    amount = f"{abs(scores['difference']):.6f} bpb {better}" if scores["difference"] else "no difference"
+    words = f"{facts['second']} against {facts['first']}: {amount}"
     if scores["ci95"] is None:
         words += "; too few seeds for an interval"
     else:
@@ -93,7 +107,12 @@ def headline(facts: dict[str, Any]) -> list[str]:
         basis = f"paired over {scores['pairs']} seeds" if scores["pairs"] else "of independent seeds"
         words += f", 95 % {low:+.6f} to {high:+.6f}, {basis}"
         words += "" if low * high > 0 else "; the interval holds zero"
-    return [words, *(f"but: {caveat}" for caveat in facts["caveats"])]
+    lines = [words]
+    if (shared := facts["shared_seeds"]) is not None:
+        low, high = shared["ci95"]
+        interval = f"95 % {low:+.6f} to {high:+.6f}"
+        lines.append(f"over the {shared['pairs']} seeds that both have: {shared['difference']:+.6f} bpb, {interval}")
+    return [*lines, *(f"but: {caveat}" for caveat in facts["caveats"])]
 
 
 def show_keys(facts: dict[str, Any], console: Console) -> None:

@@ -17,8 +17,9 @@ from pgolf.report.groups import SeedRow
 from pgolf.rundir import RunDirectory
 from pgolf.searching.ledger import Candidate, Ledger
 from pgolf.searching.promotion import End, Evaluate, Propose, Purse, discards, next_step, score_at
-from pgolf.searching.proposers import Proposer, is_known
+from pgolf.searching.proposers import Proposer, is_known, size_of
 from pgolf.specs.loading import Loaded, load_any, load_any_of_run
+from pgolf.specs.script import ScriptSpec
 from pgolf.specs.search import LENGTH, Search
 from pgolf.specs.sweeps import Point, label_of
 
@@ -77,11 +78,13 @@ class Hunt:
             step = next_step(self.search, self.ledger.candidates(), self.base.spec.seeds, purse)
             if isinstance(step, Evaluate):
                 self.evaluate(step)
-            elif isinstance(step, Propose):
+            elif isinstance(step, Propose) and len(self.ledger.candidates()) < size_of(self.search):
                 self.propose()
             why = step.why if isinstance(step, End) else None
             if self.refusals >= MOST_REFUSALS:
-                why = f"{self.refusals} proposals in a row could not be run; the ledger says why"
+                why = f"{self.refusals} proposals in a row were known already, or could not be run"
+            if isinstance(step, Propose) and len(self.ledger.candidates()) >= size_of(self.search):
+                why = "every point of the space has been tried"
             if why is not None:
                 self.discard()
                 return why
@@ -103,14 +106,25 @@ class Hunt:
                 spec=self.base.spec.name,
                 spec_sha256=identity,
                 budget=f"{self.budget.amount:g} {self.budget.unit}",
+                **self.rules,
             )
         elif begun["spec_sha256"] != identity:
             raise UsageError(
                 f"{self.ledger.path} is of spec {str(begun['spec_sha256'])[:8]}, this one is {identity[:8]}; "
                 "move it away, or give the spec another name"
             )
+        elif any(begun.get(key) != value for key, value in self.rules.items()):
+            raise UsageError(
+                f"{self.ledger.path} was begun with other rungs, or another length; scores of both would not compare. "
+                "Move it away, or give the spec another name"
+            )
         expected = {"usd": examined.usd, "seconds": examined.planned_seconds}.get(self.budget.unit)
         return expected or 0.0
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What scores of one ledger must have in common."""
+        return {"rungs": [rung.model_dump() for rung in self.search.rungs], "length": self.search.length or LENGTH}
 
     def purse(self, first_cost: float) -> Purse:
         """What is left, and what a full run costs, as those that were tried tell."""
@@ -126,7 +140,7 @@ class Hunt:
     def propose(self) -> None:
         """Nothing; the ledger has a new point, or one refusal more stands against going on."""
         try:
-            point = self.proposer.propose(self.search, self.ledger)
+            point = self.proposer.propose(self.search, self.ledger, self.refusals)
         except SpecError as error:
             say(str(error))
             self.refusals += 1
@@ -164,6 +178,9 @@ class Hunt:
         if self.budget.unit == "usd":  # the place itself ends a run that would take more than there is
             left, own = self.budget.amount - self.ledger.spent("usd"), self.base.spec.spend.usd
             changes.append(f"spend.usd={left if own is None else min(left, own):.6f}")
+        if self.budget.unit == "seconds" and isinstance(self.base.spec, ScriptSpec):
+            left, own = self.budget.amount - self.ledger.spent("seconds"), self.base.spec.program.seconds
+            changes.append(f"program.seconds={left if own is None else min(left, own):.3f}")
         rival = self.rival(candidate, rung)
         if self.search.stop_worse_by is not None and rival is not None:
             rule = {"run": rival, "by_bpb": self.search.stop_worse_by}

@@ -12,7 +12,7 @@ from pgolf.cli.console import answer_console, print_json, say
 from pgolf.drafting.draft import Draft, draft_of
 from pgolf.drafting.writing import recipe_draft, script_draft
 from pgolf.errors import MachineError, SpecError, UsageError
-from pgolf.scripts.program import ScriptProgram, Unreadable, read_program
+from pgolf.scripts.program import ScriptProgram, Unreadable, neighbours, read_program
 
 SHOWN_NEAREST = 3
 
@@ -46,7 +46,8 @@ def import_script(
     if file.exists():
         raise UsageError(f"{file} is already there; give another name with --out")
     if form is Form.SCRIPT:
-        text, draft = script_draft(program, relative(script, file), str(file), name), None
+        beside = [relative(path, file) for path in neighbours(script)]
+        text, draft = script_draft(program, relative(script, file), beside, str(file), name), None
     else:
         draft = draft_of(program, log, given)
         text = recipe_draft(draft, script.name, str(file), name)

@@ -44,6 +44,8 @@ class Plan:
     seeds: list[int]
     starting: list[int]
     """The seeds for which a job has to be started."""
+    is_refused: bool = False
+    """Whether preflight says no to this point of a sweep; nothing of it is run."""
 
     @property
     def examined(self) -> Examined:
@@ -57,30 +59,43 @@ class Plan:
     @property
     def usd(self) -> float | None:
         """Dollars of what has to be started."""
-        return self.examined.usd if self.starting else 0.0
+        return self.examined.usd if self.starting and not self.is_refused else 0.0
 
     @property
     def tasks(self) -> list[Task]:
         """Its runs, each with a run directory."""
-        return tasks_of(self.dispatch, self.seeds)
+        return [] if self.is_refused else tasks_of(self.dispatch, self.seeds)
 
 
 def plan_runs(
     specs: Sequence[Loaded], choose: Callable[[Experiment], list[int]], manner: Manner, parent: Parent | None = None
 ) -> list[Plan]:
-    """The plans of all specs that preflight allows, each with the findings of the place where it would run.
+    """The plans of all specs, each with the findings of the place where it would run.
 
-    Of a sweep the points that preflight refuses are left out; of a single spec a refusal is an error.
+    Of a sweep the points that preflight refuses come last and are marked; of a single spec a refusal is an error.
     Raises: DataError when the data says no, CheckFailed when anything else does, or all of a sweep is refused.
     """
     launchers: dict[str, Launcher] = {}
-    plans = [plan_one(loaded, choose(loaded.spec), manner, launchers, parent) for loaded in specs]
+    for point, why in dict.fromkeys((label_of(point), why) for loaded in specs for point, why in loaded.left_out):
+        say(f"left out: {point}: {why}")
+    plans = once_each([plan_one(loaded, choose(loaded.spec), manner, launchers, parent) for loaded in specs])
     allowed = [plan for plan in plans if is_allowed(plan)]
     if not allowed:
         raise CheckFailed(f"preflight refuses all {len(plans)} points of the sweep")
     check_total(allowed)
     starting = sum(len(plan.starting) for plan in allowed)
-    return [replace(plan, dispatch=replace(plan.dispatch, runs=max(1, starting))) for plan in allowed]
+    shared = [replace(plan, dispatch=replace(plan.dispatch, runs=max(1, starting))) for plan in allowed]
+    return [*shared, *(replace(plan, is_refused=True) for plan in plans if plan not in allowed)]
+
+
+def once_each(plans: Sequence[Plan]) -> list[Plan]:
+    """The plans, of those that are one experiment the first."""
+    found: dict[tuple[str | None, str, tuple[int, ...]], Plan] = {}
+    for number, plan in enumerate(plans):
+        key = (plan.examined.identity or str(number), plan.loaded.spec.name, tuple(plan.seeds))
+        if found.setdefault(key, plan) is not plan:
+            say(f"left out: {plan.name} is the same experiment as {found[key].name}")
+    return list(found.values())
 
 
 def plan_one(
@@ -147,7 +162,7 @@ def agree(plans: Sequence[Plan], manner: Manner) -> None:
 
     Raises: UsageError when nobody does.
     """
-    starting = [plan for plan in plans if plan.starting]
+    starting = [plan for plan in plans if plan.starting and not plan.is_refused]
     usd = total_usd(starting)
     is_costly = any(is_rented(plan.loaded.spec.launch) for plan in starting) if usd is None else usd > ASK_ABOVE_USD
     if starting and is_costly and not manner.is_agreed:
@@ -167,11 +182,12 @@ def show_plans(plans: Sequence[Plan], is_json: bool) -> None:
         total = facts["total_bytes"] or dict.fromkeys(("estimate", "low", "high"))
         sizes = ["?" if total[key] is None else f"{total[key]:,}" for key in ("estimate", "low", "high")]
         cost = "?" if facts["usd"] is None else f"${facts['usd']:.2f}"
-        cells = (facts["name"], joined(plan.seeds), joined(plan.starting) or "none", facts["folder"])
+        to_run = "refused" if plan.is_refused else joined(plan.starting) or "none"
+        cells = (facts["name"], joined(plan.seeds), to_run, facts["folder"])
         table.add_row(*map(escape, cells), *sizes, in_time(facts["seconds"]), cost)
     console = answer_console()
     console.print(table)
-    usd, runs = total_usd(plans), sum(len(plan.starting) for plan in plans)
+    usd, runs = total_usd(plans), sum(len(plan.starting) for plan in plans if not plan.is_refused)
     console.print(f"would run {runs} of {sum(len(plan.seeds) for plan in plans)}, "
                   f"for {'a price nobody knows' if usd is None else f'${usd:.2f}'}; nothing was started")  # fmt: skip
 
@@ -189,7 +205,8 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "spec_sha256": examined.identity,
         "folder": str(directories[0].root.parent),
         "seeds": plan.seeds,
-        "to_run": plan.starting,
+        "to_run": [] if plan.is_refused else plan.starting,
+        "refused": [finding.as_json() for finding in examined.failures] if plan.is_refused else [],
         "total_bytes": examined.artifact_json()["total_bytes"],
         "seconds": examined.planned_seconds,
         "usd": plan.usd,

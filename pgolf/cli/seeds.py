@@ -10,6 +10,7 @@ from pgolf.cli.running import start
 from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
+from pgolf.specs.script import ScriptSpec
 
 
 def seeds(
@@ -38,6 +39,8 @@ def choose_seeds(spec: Experiment, n: int) -> list[int]:
 
     Raises: UsageError when both together are fewer.
     """
+    if isinstance(spec, ScriptSpec) and spec.program.seed_variable is None and n > 1:
+        raise UsageError(f"--n {n}: program.seed_variable is null, so all runs of {spec.name} would be the same one")
     known = list(dict.fromkeys([*spec.seeds, *load_ruleset(spec.ruleset).seeds]))
     if n > len(known):
         raise UsageError(f"--n {n}: spec and ruleset list {len(known)} seeds; add more to the spec's `seeds:`")

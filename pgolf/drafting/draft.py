@@ -165,7 +165,7 @@ def nearness(name: str, values: Mapping[str, Hyperparameter]) -> Nearness:
             continue
         try:
             found = mapped.convert(value.value, recipe)
-        except ValueError:
+        except (ValueError, ArithmeticError):
             absent.append(value.name)
             continue
         (alike if is_same(found, recipe[mapped.key]) else other).append(value.name)
@@ -201,7 +201,7 @@ def sort_in(value: Hyperparameter, base: Mapping[str, Any], current: dict[str, A
     else:
         try:
             converted = mapped.convert(value.value, current)
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             draft.unmapped.append((value, str(error)))
             return
         current[mapped.key] = converted
@@ -235,4 +235,4 @@ def as_yaml(value: Any) -> str:
     """A value in YAML, on one line."""
     if isinstance(value, list):
         return "[" + ", ".join(f'"{each}"' for each in value) + "]"
-    return "null" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -20,7 +20,7 @@ name: {name}
 program:
   kind: script
   path: {path}
-  env: {{}}
+{files}  env: {{}}
 """
 
 
@@ -65,8 +65,12 @@ def tree_lines(tree: dict[str, Any], depth: int = 0) -> list[str]:
     return lines
 
 
-def script_draft(program: ScriptProgram, path: str, file: str, name: str) -> str:
-    """The YAML of a spec that runs the script as it is, with its variables as comments."""
-    text = SCRIPT.format(script=program.name, file=file, name=name, path=path)
+def script_draft(program: ScriptProgram, path: str, beside: list[str], file: str, name: str) -> str:
+    """The YAML of a spec that runs the script as it is, with its variables as comments.
+
+    `beside` are the files that it imports from its own folder.
+    """
+    files = f"  files: [{', '.join(beside)}]  # what it imports from beside it; counts as code\n" if beside else ""
+    text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files)
     shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
     return text + "\n".join(["# What may stand in env, with the script's own defaults:", *shown, ""])

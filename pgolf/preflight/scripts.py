@@ -19,7 +19,7 @@ from pgolf.preflight.public_runs import estimate_public_run
 from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.rundir import find_runs, read_or_empty
-from pgolf.scripts.program import ScriptProgram
+from pgolf.scripts.program import ScriptProgram, neighbours
 from pgolf.scripts.variables import Variable, is_of_machine
 from pgolf.specs.experiment import Launch
 from pgolf.specs.identity import script_spec_sha256
@@ -128,6 +128,13 @@ class ScriptPreflight:
         given = [*self.spec.program.env, self.spec.program.seed_variable or ""]
         return self.program.reads.unset(given)
 
+    @property
+    def ambient(self) -> list[str]:
+        """Variables of this shell that the script would, or might, read, and the spec does not set."""
+        reads, given = self.program.reads, {*self.spec.program.env, self.spec.program.seed_variable}
+        candidates = [name for name in os.environ if name not in given and not is_of_machine(name)]
+        return sorted(name for name in candidates if reads.knows(name) or reads.walks)
+
     def own_files(self) -> dict[str, Path]:
         root = Path(self.spec.program.path).parent
         return {name: root / name for name in self.program.files}
@@ -141,7 +148,7 @@ class ScriptPreflight:
     def of_program(self) -> dict[str, Any]:
         return {
             "script": self.program.name,
-            "withheld": sorted(variable.name for variable in self.unset),
+            "withheld": sorted({*(variable.name for variable in self.unset), *self.ambient}),
             "train_seconds_allowed": self.ruleset.train_seconds if is_contest_hardware(self.spec.launch) else None,
             "code_files": {name: len(content) for name, content in self.program.files.items()},
         }
@@ -208,13 +215,15 @@ def examine_script(spec: ScriptSpec, *, runs_dir: Path, runs: int = 1) -> Script
         spec=spec, ruleset=ruleset, program=program, located=located, earlier=results_of(program, runs_dir)
     )
     known = known.with_findings([data_of_script(spec, located, problem), *variables(known)])
-    known = known.with_findings([rules.libraries(known.libraries, spec.launch.on)])
+    known = known.with_findings([*unshipped(known), rules.libraries(known.libraries, spec.launch.on)])
     if located is not None:
         known = known.with_findings([rules.canonical_data(located.manifest, ruleset)])
     if problem is None:
         data = None if located is None else located.manifest.sha256
         known = replace(
-            known, identity=script_spec_sha256(spec.program, program.sha256, ruleset.label, data)
+            known, identity=script_spec_sha256(
+            spec.program, spec.processes, program.sha256, ruleset.label, data
+        )
         )  # fmt: skip
     known = replace(known, model_bytes=estimate_bytes(known), duration=estimate_script_duration(known))
     known = known.with_findings(
@@ -252,6 +261,22 @@ def data_of_script(spec: ScriptSpec, located: LocatedData | None, problem: str |
     return Finding("pass", "script_data", message, fix)
 
 
+def unshipped(known: ScriptPreflight) -> Iterator[Finding]:
+    """Files that the script imports from its own folder, and that would not be there when it runs."""
+    script = Path(known.spec.program.path)
+    missing = [path.name for path in neighbours(script) if not is_shipped(path, script.parent, known.program)]
+    if missing:
+        names = ", ".join(missing)
+        message = f"{known.program.name} imports {names} from beside it, and program.files does not name it"
+        yield Finding("fail", "files", message, f"program.files: [{names}]")
+
+
+def is_shipped(path: Path, root: Path, program: ScriptProgram) -> bool:
+    """Whether a file, or something of a folder, is shipped."""
+    name = path.resolve().relative_to(root.resolve()).as_posix()
+    return any(shipped == name or shipped.startswith(f"{name}/") for shipped in program.files)
+
+
 def variables(known: ScriptPreflight) -> Iterator[Finding]:
     """What becomes of the variables that the script reads."""
     reads, given = known.program.reads, known.spec.program.env
@@ -264,8 +289,11 @@ def variables(known: ScriptPreflight) -> Iterator[Finding]:
         places = ", ".join(reads.walks)
         message += f"; at {places} it goes through all there are, so a misspelt one cannot be told"
     yield Finding("warn" if reads.walks else "pass", "variables", message)
-    ambient = [f"{each.name}={os.environ[each.name]}" for each in known.unset if each.name in os.environ]
-    if ambient:
+    ambient = [f"{name}={os.environ[name]}" for name in known.ambient]
+    if ambient and reads.walks:
+        names = ", ".join(known.ambient)
+        yield Finding("pass", "ambient_variables", f"runs do not see this shell's {names}", "program.env")
+    elif ambient:
         message = f"{', '.join(ambient)} in this shell would change the script; its runs do not see it"
         yield Finding("warn", "ambient_variables", message, "program.env, if it is meant")
     misread = [name for name in given if not is_of_machine(name) and name not in reads.names]

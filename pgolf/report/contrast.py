@@ -36,16 +36,22 @@ class Difference:
 def difference_of(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
     """The difference of two groups' values by seed.
 
-    Over the seeds that both have, where there are two or more: what a seed does to both then cancels. Else over
+    Paired where both have the same seeds: what a seed does to both then cancels. Else over all seeds of both as
     independent samples, with Welch's degrees of freedom.
     """
-    shared = [seed for seed in first if seed in second]
-    if len(shared) > 1:
-        spread = summarise([second[seed] - first[seed] for seed in shared])
-        means = fmean(first[seed] for seed in shared), fmean(second[seed] for seed in shared)
-        return Difference(*means, spread.mean, spread.ci95, len(shared))
+    if first.keys() == second.keys() and len(first) > 1:
+        spread = summarise([second[seed] - first[seed] for seed in first])
+        return Difference(fmean(first.values()), fmean(second.values()), spread.mean, spread.ci95, len(first))
     one, other = summarise(list(first.values())), summarise(list(second.values()))
     return Difference(one.mean, other.mean, other.mean - one.mean, welch_interval(first, second), 0)
+
+
+def shared_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
+    """The paired difference over the seeds that both have; None where these are all seeds, or fewer than two."""
+    shared = [seed for seed in first if seed in second]
+    if len(shared) < 2 or first.keys() == second.keys():
+        return None
+    return difference_of({seed: first[seed] for seed in shared}, {seed: second[seed] for seed in shared})
 
 
 def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float] | None:
@@ -64,12 +70,14 @@ def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> t
 def contrast(first: Group, second: Group) -> dict[str, Any]:
     """The object of `pgolf compare --json`."""
     scores = difference_of(by_seed(first), by_seed(second))
+    shared = shared_difference(by_seed(first), by_seed(second))
     quantities = quantities_of(first, second)
     return {
         "first": first.name,
         "second": second.name,
         "keys": differing_keys(first, second),
         "val_bpb": asdict(scores),
+        "shared_seeds": None if shared is None else asdict(shared),
         "stages": stages_of(first, second),
         "quantities": quantities,
         "per_thousandth": per_thousandth(scores.difference, quantities),

@@ -218,6 +218,9 @@ class RunGroup:
         if unlearned:
             found.append(Finding("fail", "not_learned", unlearned[0]))
         labels = sorted({str(row.result["headline"].get("label")) for row in self.rows})
+        if len(self.rows) > 1 and self.rows[0].is_script and len({row.val_bpb for row in self.rows}) == 1:
+            message = f"all {len(self.rows)} seeds have one score; does the script take the seed that it is given?"
+            found.append(Finding("fail", "seeds_alike", message))
         if len(labels) > 1:
             message = f"the seeds' scores stand on lines of different kinds: {', '.join(labels)}; they have no mean"
             found.append(Finding("fail", "mixed_evaluations", message))

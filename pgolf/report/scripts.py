@@ -20,6 +20,9 @@ def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> It
     if headline["stage"] == "prequant":
         message = f"line {headline['line']} is a score of the model before it was packed, and there is no later one"
         yield Finding("warn", "not_packed", message)
+    if headline["stage"] == "unknown":
+        message = f"line {headline['line']} ({headline['label']!r}) does not say whether the packed model was scored"
+        yield Finding("warn", "stage_unknown", message)
     logged_seed = result.get("logged_seed")
     if logged_seed is not None and logged_seed != result["seed"]:
         message = f"its log names seed {logged_seed}, it was given {result['seed']}, and took no notice"

@@ -96,6 +96,27 @@ def read_program(script: Path, files: list[Path]) -> ScriptProgram:
     return ScriptProgram(found)
 
 
+def neighbours(script: Path) -> list[Path]:
+    """Files and packages beside a script that it, or one of them, imports."""
+    root, found, waiting = script.parent, list[Path](), [script]
+    while waiting:
+        try:
+            tree = ast.parse(waiting.pop().read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names}:
+                places = (root / f"{name}.py", root / name)
+                beside = next((place for place in places if place.is_file() or (place / "__init__.py").is_file()), None)
+                if beside is not None and beside not in [*found, script]:
+                    found.append(beside)
+                    waiting += files_of(beside) if beside.is_dir() else [beside]
+    return found
+
+
 def files_of(path: Path) -> list[Path]:
     """A file, or the files of a folder that are worth shipping."""
     if not path.is_dir():

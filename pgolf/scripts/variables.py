@@ -1,13 +1,15 @@
 """The environment variables that a script reads, found in its text. Nothing is executed.
 
 A name counts as read where it reaches `os.environ` or `os.getenv` as a constant: directly, through an alias, in a loop
-over constants, or as the argument of a helper that the script defines for it.
+over constants, or as the argument of a helper that the script defines for it. Where the environment itself goes where
+this cannot follow, the place is said, and nothing more is taken for certain.
 """
 
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 # What Python, torch, CUDA and their companions read themselves.
 OF_LIBRARIES = re.compile(
@@ -15,10 +17,16 @@ OF_LIBRARIES = re.compile(
     r"|NVIDIA|TOKENIZERS|TRANSFORMERS|NUMEXPR|OPENBLAS|FLASH_ATTENTION|FLASH_ATTN)_[A-Z0-9_]+|TMPDIR|CC|CXX|HOME|PATH|USER"
 )
 OF_LAUNCHERS = re.compile(
-    r"(?:(?:LOCAL|GROUP|ROLE|NODE)_)?RANK|(?:(?:LOCAL|GROUP|ROLE)_)?WORLD_SIZE|MASTER_(?:ADDR|PORT)|HOSTNAME"
+    r"LANG|LC_[A-Z]+|TERM|SHELL|PWD|OLDPWD|LOGNAME|TZ|SHLVL|_|(?:SSH|CONDA|VIRTUAL)_[A-Z_]+|[a-z]+_proxy"
+    r"|(?:(?:LOCAL|GROUP|ROLE|NODE)_)?RANK|(?:(?:LOCAL|GROUP|ROLE)_)?WORLD_SIZE|MASTER_(?:ADDR|PORT)|HOSTNAME"
 )
 READERS = frozenset({"get", "pop", "setdefault", "__getitem__"})
 WALKERS = frozenset({"items", "keys", "values"})
+HARMLESS = frozenset({"copy", "update", "clear"})
+# Libraries that read variables by the names of fields.
+SETTINGS_LIBRARIES = frozenset({"pydantic_settings", "environs", "decouple", "dynaconf", "starlette.config"})
+# What variables are usually called; a method `get` is a helper only for names like these.
+USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 NOTHING = ast.Constant(None)
 
 
@@ -46,7 +54,7 @@ class Reads:
     patterns: dict[str, str] = field(default_factory=dict)
     """Regular expressions of names that are put together when the script runs, and where."""
     walks: list[str] = field(default_factory=list)
-    """Places that go through all variables there are."""
+    """Places that go through all variables there are, or hand the environment on to what cannot be followed."""
 
     @property
     def names(self) -> list[str]:
@@ -80,6 +88,8 @@ def variables_read(texts: Mapping[str, str]) -> Reads:
     """
     found = Reads()
     readers = [FileReader(name, ast.parse(text), found) for name, text in texts.items()]
+    for reader in readers:
+        reader.take_imports({Path(other.name).stem: other for other in readers})
     helpers = helpers_of(readers)
     for reader in readers:
         reader.read(helpers)
@@ -117,8 +127,12 @@ class FileReader:
         self.name, self.tree, self.found = name, tree, found
         self.mappings, self.getters = {"os.environ"}, {"os.getenv"}
         self.constants: dict[str, set[str]] = {}
+        self.tables: dict[str, list[str]] = {}
+        self.parents = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
         for node in ast.walk(tree):
             self.take_alias(node)
+        for node in ast.walk(tree):
+            self.take_loop(node)
 
     def take_alias(self, node: ast.AST) -> None:
         """Nothing; names that stand for the environment, and for constants, are known."""
@@ -130,14 +144,23 @@ class FileReader:
                 given = {alias.asname for alias in names if alias.name == "os" and alias.asname}
                 self.mappings |= {f"{name}.environ" for name in given}
                 self.getters |= {f"{name}.getenv" for name in given}
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self.take_assignment(name, value)
-            case (
-                ast.For(target=ast.Name(id=name), iter=values)
-                | ast.comprehension(target=ast.Name(id=name), iter=values)
-            ):
-                words = [each.value for each in getattr(values, "elts", []) if isinstance(each, ast.Constant)]
-                self.constants.setdefault(name, set()).update(word for word in words if isinstance(word, str))
+            case ast.Assign(targets=[ast.Name() | ast.Attribute() as target], value=value):
+                self.take_assignment(ast.unparse(target), value)
+            case ast.AnnAssign(target=ast.Name() | ast.Attribute() as target, value=ast.expr() as value):
+                self.take_assignment(ast.unparse(target), value)
+            case ast.NamedExpr(target=target, value=value):
+                self.take_assignment(target.id, value)
+
+    def take_imports(self, others: "Mapping[str, FileReader]") -> None:
+        """Nothing; what another shipped file calls the environment is known here under its name."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[-1] in others:
+                other = others[node.module.split(".")[-1]]
+                for alias in node.names:
+                    if alias.name in other.mappings:
+                        self.mappings.add(alias.asname or alias.name)
+                    if alias.name in other.getters:
+                        self.getters.add(alias.asname or alias.name)
 
     def take_assignment(self, name: str, value: ast.expr) -> None:
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -146,6 +169,21 @@ class FileReader:
             self.mappings.add(name)
         elif self.is_getter(value):
             self.getters.add(name)
+        elif found := words_of_table(value):
+            self.tables[name] = found
+
+    def take_loop(self, node: ast.AST) -> None:
+        """Nothing; the names that a loop over constants gives to its first variable are known."""
+        if not isinstance(node, ast.For | ast.comprehension):
+            return
+        target = node.target.elts[0] if isinstance(node.target, ast.Tuple) and node.target.elts else node.target
+        source: ast.expr = node.iter
+        match source:
+            case ast.Call(func=ast.Attribute(value=inner, attr="items" | "keys")):
+                source = inner
+        words = words_of_table(source) or self.tables.get(ast.unparse(source), [])
+        if isinstance(target, ast.Name):
+            self.constants.setdefault(target.id, set()).update(words)
 
     def is_mapping(self, node: ast.AST) -> bool:
         """Whether an expression is the environment, or a copy of it."""
@@ -154,6 +192,10 @@ class FileReader:
                 return self.is_mapping(inner)
             case ast.Call(func=ast.Attribute(value=inner, attr="copy")):
                 return self.is_mapping(inner)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return self.is_mapping(left) or self.is_mapping(right)
+            case ast.Dict(keys=keys, values=values):
+                return any(key is None and self.is_mapping(value) for key, value in zip(keys, values, strict=True))
             case ast.Name() | ast.Attribute():
                 return ast.unparse(node) in self.mappings
         return False
@@ -174,11 +216,15 @@ class FileReader:
                     mapping
                 ):
                     yield name, NOTHING
-                case ast.Call(func=function, args=[name, *rest]) if self.is_getter(function):
-                    named = next((each.value for each in node.keywords if each.arg == "default"), NOTHING)
-                    yield name, rest[0] if rest else named
+                case ast.Call(func=function, args=arguments, keywords=keywords) if self.is_getter(function):
+                    named = {each.arg: each.value for each in keywords}
+                    name = arguments[0] if arguments else named.get("key", named.get("varname", NOTHING))
+                    yield name, arguments[1] if len(arguments) > 1 else named.get("default", NOTHING)
+                case ast.keyword(arg="envvar", value=names):
+                    yield from ((name, NOTHING) for name in getattr(names, "elts", [names]))
                 case ast.Call() if (helper := helpers.get(function_name(node.func))) is not None:
-                    yield from arguments_of(node, helper)
+                    is_common = function_name(node.func) in READERS
+                    yield from (found for found in arguments_of(node, helper) if not is_common or is_usual(found[0]))
 
     def find_helpers(self, known: Mapping[str, Helper]) -> Iterator[tuple[str, Helper]]:
         """Functions that hand one of their parameters on to the environment."""
@@ -217,12 +263,48 @@ class FileReader:
             if isinstance(name, ast.Name) and id(name) in inner:
                 continue
             self.note(name, default)
+        self.found.walks += [f"{self.name}:{getattr(node, 'lineno', 1)}" for node in self.escapes()]
+
+    def escapes(self) -> Iterator[ast.AST]:
+        """Places where the environment goes beyond what is followed here."""
         for node in ast.walk(self.tree):
-            is_walk = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WALKERS
-            if is_walk and self.is_mapping(node.func.value):  # type: ignore[attr-defined]
-                self.found.walks.append(f"{self.name}:{node.lineno}")  # type: ignore[attr-defined]
-            elif isinstance(node, ast.For | ast.comprehension) and self.is_mapping(node.iter):
-                self.found.walks.append(f"{self.name}:{node.iter.lineno}")
+            match node:
+                case ast.Import(names=names) if any(alias.name in SETTINGS_LIBRARIES for alias in names):
+                    yield node
+                case ast.ImportFrom(module=module) if module in SETTINGS_LIBRARIES:
+                    yield node
+                case ast.ClassDef(bases=bases) if any("BaseSettings" in ast.unparse(base) for base in bases):
+                    yield node
+                case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value="environ" | "getenv"), *_]):
+                    yield node
+                case ast.expr() if isinstance(getattr(node, "ctx", ast.Load()), ast.Load) and self.escapes_by(node):
+                    yield node
+
+    def escapes_by(self, node: ast.expr) -> bool:
+        """Whether an expression is the environment, or its reader, in a place that is not followed."""
+        parent = self.parents.get(id(node))
+        if self.is_getter(node):
+            is_called = isinstance(parent, ast.Call) and parent.func is node
+            return not is_called and not self.names_it(parent)
+        if not self.is_mapping(node) or parent is None or (isinstance(parent, ast.expr) and self.is_mapping(parent)):
+            return False
+        match parent:
+            case ast.Subscript() | ast.Compare() | ast.Expr() | ast.Delete():
+                return False
+            case ast.Attribute(attr=attribute):
+                return attribute not in READERS | HARMLESS
+            case ast.Call(func=ast.Attribute(value=holder, attr="update")) if self.is_mapping(holder):
+                return False
+            case ast.keyword(arg="env"):  # of subprocess: what a child reads is the child's own
+                return False
+        return not self.names_it(parent)
+
+    def names_it(self, parent: ast.AST | None) -> bool:
+        """Whether a parent gives the environment, or its reader, a name that is known from there on."""
+        match parent:
+            case ast.Assign(targets=[ast.Name() | ast.Attribute()]) | ast.AnnAssign() | ast.NamedExpr():
+                return True
+        return False
 
     def helper_bodies(self, helpers: Mapping[str, Helper]) -> Iterator[ast.AST]:
         """Every node of the helpers' own bodies, where the name is a parameter."""
@@ -247,7 +329,7 @@ class FileReader:
         match name:
             case ast.Constant(value=str() as word):
                 return [word]
-            case ast.Name(id=given):
+            case ast.Name(id=given) | ast.Attribute(attr=given):
                 return sorted(self.constants.get(given, set()))
             case ast.IfExp(body=one, orelse=other):
                 return [*self.words(one), *self.words(other)]
@@ -258,6 +340,26 @@ def default_among(parameters: list[str], name: str) -> str | None:
     """The parameter of a helper that is given back where the variable is not set, by its name."""
     others = [each for each in parameters if each != name]
     return next((each for each in others if "default" in each or "fallback" in each), None)
+
+
+def is_usual(name: ast.expr) -> bool:
+    """Whether an expression is a constant that variables of the environment are called like."""
+    return isinstance(name, ast.Constant) and USUAL_NAME.fullmatch(str(name.value)) is not None
+
+
+def words_of_table(node: ast.expr) -> list[str]:
+    """The names in a table of constants: a dictionary's keys, a list's texts, or the first texts of its rows."""
+    match node:
+        case ast.Dict(keys=keys):
+            parts: list[ast.expr | None] = list(keys)
+        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
+            parts = [
+                each.elts[0] if isinstance(each, ast.Tuple | ast.List) and each.elts else each for each in elements
+            ]
+        case _:
+            return []
+    words = [part.value for part in parts if isinstance(part, ast.Constant)]
+    return [word for word in words if isinstance(word, str)]
 
 
 def function_name(function: ast.expr) -> str:
@@ -295,7 +397,31 @@ def written(default: ast.expr | None) -> str | None:
             return str(value)
         case ast.Call(func=ast.Name(id="str" | "int" | "float" | "bool"), args=[inner]):
             return written(inner)
+        case ast.BinOp() | ast.UnaryOp():
+            number = product(default)
+            return ast.unparse(default) if number is None else str(number)
     return ast.unparse(default)
+
+
+def product(node: ast.expr) -> float | int | None:
+    """The number that sums and products of constants come to, or None."""
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            inner = product(operand)
+            return None if inner is None else -inner
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() as operation, right=right):
+            one, other = product(left), product(right)
+            if one is None or other is None:
+                return None
+            match operation:
+                case ast.Add():
+                    return one + other
+                case ast.Sub():
+                    return one - other
+            return one * other
+    return None
 
 
 def pattern_of(name: ast.expr) -> str:

@@ -24,6 +24,22 @@ HEAD = """\
 """
 EVENTS = ("begun", "proposed", "refused", "started", "tried", "stopped", "failed", "kept", "discarded")
 
+# What each event has beside `what`, and of which kind it is where it is no text.
+RUN = ("number", "rung", "seed", "run")
+NEEDED = {
+    "begun": ("spec", "spec_sha256"),
+    "refused": ("number", "why"),
+    "started": RUN,
+    "tried": (*RUN, "val_bpb"),
+    "stopped": (*RUN, "why"),
+    "failed": (*RUN, "why"),
+    "kept": ("number", "rung", "why"),
+    "discarded": ("number", "why"),
+}
+KINDS: dict[str, Any] = {"number": int, "rung": int, "seed": int, "val_bpb": (int, float)}
+# What a point may change: never where it runs, what it may cost, or by which rules it is judged.
+POINTS = ("recipe.", "program.")
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -56,6 +72,7 @@ class Ledger:
         Raises: MachineError when it cannot be written.
         """
         assert what in EVENTS, what
+        self.refresh()
         event = {"what": what, **{key: fact for key, fact in facts.items() if fact is not None}}
         line = yaml.safe_dump([event], default_flow_style=None, sort_keys=False, width=10_000, allow_unicode=True)
         before = self.path.read_text(encoding="utf-8") if self.path.exists() else HEAD
@@ -65,6 +82,13 @@ class Ledger:
         except OSError as error:
             raise MachineError(f"{error.filename or self.path}: {error.strerror}") from error
         self.events.append(event)
+
+    def refresh(self) -> None:
+        """Nothing; what a person has added meanwhile is known, and counts in the order of the file.
+
+        Raises: UsageError with the line of an entry that is none.
+        """
+        self.events = read_ledger(self.path).events
 
     def candidates(self) -> list[Candidate]:
         """All points with what became of them."""
@@ -118,19 +142,31 @@ def read_ledger(path: Path) -> Ledger:
     document = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(document.value, list | None):
         raise UsageError(f"{path}: found no list of events; each begins with `- {{what: ...`")
-    proposed = 0
+    events: list[dict[str, Any]] = []
     for node in document.value or []:
-        event = node.plain()
-        if not isinstance(event, dict) or event.get("what") not in EVENTS:
-            raise UsageError(f"{node.place}: no event; `what` is one of {', '.join(EVENTS)}")
-        proposed += event["what"] == "proposed"
-        if event["what"] == "proposed" and not isinstance(event.get("point"), dict):
-            raise UsageError(
-                f"{node.place}: a proposed event has a point, such as {{recipe.optimizer.matrix_lr: 0.03}}"
-            )
-        if event["what"] not in ("begun", "proposed") and not 1 <= event.get("number", 0) <= proposed:
-            raise UsageError(f"{node.place}: number {event.get('number')} is no point proposed above it")
-    return Ledger(path, [node.plain() for node in document.value or []])
+        event, proposed = node.plain(), sum(each["what"] == "proposed" for each in events)
+        if (wrong := what_is_wrong(event, proposed)) is not None:
+            raise UsageError(f"{node.place}: {wrong}")
+        events.append(event)
+    return Ledger(path, events)
+
+
+def what_is_wrong(event: Any, proposed: int) -> str | None:
+    """Why something is no event after so many proposals; None where it is one."""
+    if not isinstance(event, dict) or event.get("what") not in EVENTS:
+        return f"no event; `what` is one of {', '.join(EVENTS)}"
+    what = event["what"]
+    if what == "proposed":
+        point = event.get("point")
+        if not isinstance(point, dict) or not point:
+            return "what is proposed has a point, such as {recipe.optimizer.matrix_lr: 0.03}"
+        foreign = [key for key in point if not str(key).startswith(POINTS)]
+        return f"{foreign[0]} is no part of a point; only {' and '.join(POINTS)}* are" if foreign else None
+    for key in NEEDED[what]:
+        if not isinstance(event.get(key), KINDS.get(key, str)) or isinstance(event.get(key), bool):
+            return f"what is {what} has {key}, found {event.get(key)!r}"
+    number = event.get("number", 1)
+    return None if what == "begun" or 1 <= number <= proposed else f"number {number} is no point proposed above it"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Sequence
+from math import ceil, floor, prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgolf.errors import PgolfError, SpecError, UsageError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 # What a proposal may change: never where it runs, what it may cost, or by which rules it is judged.
 CHANGEABLE = ("recipe.", "program.env.")
 PATIENCE_SECONDS = 600.0
+# Keeps the seeds of further attempts apart from those of further points.
+ATTEMPTS = 100_003
 
 
 class Proposer(Protocol):
@@ -26,8 +29,8 @@ class Proposer(Protocol):
 
     name: str
 
-    def propose(self, search: Search, ledger: Ledger) -> Point:
-        """A point to try next.
+    def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
+        """A point to try next. Of the same ledger another attempt may give another point.
 
         Raises: PgolfError when there is none.
         """
@@ -41,13 +44,14 @@ class OptimizerProposer:
 
     name = "optuna"
 
-    def propose(self, search: Search, ledger: Ledger) -> Point:
+    def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
         import optuna
         from optuna.trial import create_trial
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         candidates = ledger.candidates()
-        sampler = optuna.samplers.TPESampler(n_startup_trials=search.startup, seed=search.seed + len(candidates))
+        seed = search.seed + len(candidates) + ATTEMPTS * attempt
+        sampler = optuna.samplers.TPESampler(n_startup_trials=search.startup, seed=seed)
         study = optuna.create_study(sampler=sampler)
         space = {key: distribution_of(source) for key, source in search.values.items()}
         for candidate in candidates:
@@ -66,7 +70,7 @@ def distribution_of(source: Range | list[Any]) -> "BaseDistribution":
     if isinstance(source, list):
         return CategoricalDistribution([json.dumps(choice) for choice in source])
     if source.whole:
-        return IntDistribution(round(source.low), round(source.high), log=source.log)
+        return IntDistribution(ceil(source.low), floor(source.high), log=source.log)
     return FloatDistribution(source.low, source.high, log=source.log)
 
 
@@ -101,7 +105,7 @@ class CommandProposer:
             raise UsageError("--propose: found nothing, expected a command")
         self.name = self.words[0]
 
-    def propose(self, search: Search, ledger: Ledger) -> Point:
+    def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
         asked = json.dumps({"space": search.model_dump(mode="json")["values"], "ledger": ledger.events})
         try:
             ended = subprocess.run(
@@ -137,6 +141,18 @@ def leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
     if not isinstance(value, dict) or not value or ("kind" in value and prefix):
         return [(prefix, value)]
     return [leaf for key, each in value.items() for leaf in leaves(f"{prefix}.{key}" if prefix else str(key), each)]
+
+
+def size_of(search: Search) -> float:
+    """How many points a space has."""
+    return prod(map(count_of, search.values.values()))
+
+
+def count_of(source: Range | list[Any]) -> float:
+    """How many values there are to choose from."""
+    if isinstance(source, list):
+        return len(source)
+    return floor(source.high) - ceil(source.low) + 1 if source.whole else float("inf")
 
 
 def is_known(point: Point, candidates: Sequence[Candidate]) -> bool:

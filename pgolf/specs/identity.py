@@ -34,11 +34,16 @@ def spec_sha256(recipe: Recipe, ruleset: str, data_sha256: str) -> str:
     return sha256_of({"recipe": without_paths(recipe_json(recipe) | {"data": data_sha256}), "ruleset": ruleset})
 
 
-def script_spec_sha256(script: Script, program_sha256: str, ruleset: str, data_sha256: str | None) -> str:
-    """SHA-256 of the canonical JSON of a script's content, its variables, ruleset version and data. Paths and the
-    seconds that it is allowed do not enter, for they change no result that there is.
+def script_spec_sha256(
+    script: Script, processes: int, program_sha256: str, ruleset: str, data_sha256: str | None
+) -> str:
+    """SHA-256 of the canonical JSON of a script's content, its variables, its processes, ruleset version and data.
+
+    Unlike a recipe's run a script's is another one on another number of processes. Paths and the seconds that it is
+    allowed do not enter, for they change no result that there is.
     """
-    said = script.model_dump(mode="json", exclude={"path", "files", "data", "seconds"})
+    said = script.model_dump(mode="json", exclude={"path", "files", "data", "seconds", "unchecked", "nproc"})
+    said |= {"processes": processes, "is_told_ranks": script.nproc is not None or processes > 1}
     return sha256_of({"program": said | {"sha256": program_sha256, "data": data_sha256}, "ruleset": ruleset})
 
 

@@ -1,7 +1,7 @@
 """From a name or a file to a valid spec, of a recipe or of a script."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -43,6 +43,8 @@ class LoadedSpec(Generic[S_co]):
     """Of a sweep: the values that tell this spec from the others."""
     search: Search | None = None
     """What `pgolf search` looks through."""
+    left_out: tuple[tuple[Point, str], ...] = ()
+    """Of a sweep: points that make no valid spec, and why."""
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -77,7 +79,8 @@ def with_recipe(loaded: Loaded) -> Recipes:
     """
     if isinstance(loaded.spec, ScriptSpec):
         raise SpecError(f"{loaded.file}: {loaded.spec.name} runs a script; this needs a spec with a recipe")
-    return LoadedSpec(loaded.spec, loaded.file, loaded.sources, loaded.overlays, loaded.point, loaded.search)
+    facts = (loaded.file, loaded.sources, loaded.overlays, loaded.point, loaded.search, loaded.left_out)
+    return LoadedSpec(loaded.spec, *facts)
 
 
 def load_any(reference: str, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Loaded:
@@ -102,8 +105,9 @@ def the_only(found: list[Loaded]) -> Loaded:
 
     Raises: SpecError where a sweep stands for several.
     """
-    if len(found) > 1:
-        raise SpecError(f"{found[0].file}: a sweep over {len(found)} points; this takes one spec")
+    points = len(found) + len(found[0].left_out)
+    if points > 1:
+        raise SpecError(f"{found[0].file}: a sweep over {points} points; this takes one spec")
     return found[0]
 
 
@@ -138,13 +142,23 @@ def compose(document: Node, file: Path, overlays: Sequence[str], assignments: Se
     of_sweep = [each for each in assignments if is_of("sweep", each)]
     document = reduce(merge, map(parse_assignment, of_sweep), document)
     swept = document.value.pop("sweep", None)
-    specs = []
+    specs: list[Loaded] = []
+    left_out: list[tuple[Point, str]] = []
     for variation in variations(swept, file.parent, [each for each in assignments if each not in of_sweep]):
         varied = reduce(merge, variation.changes, document)
         searched = varied.value.pop("search", None)
         search = None if searched is None else read_search(searched.plain(), str(searched.place))
-        specs.append(LoadedSpec(validate(varied), file, sources(varied), kept, variation.point, search))
-    return specs
+        try:
+            spec = validate(varied)
+        except SpecError as error:
+            if not variation.point:
+                raise
+            left_out.append((variation.point, str(error)))
+            continue
+        specs.append(LoadedSpec(spec, file, sources(varied), kept, variation.point, search))
+    if not specs:  # what none of the points can be, the sweep itself gets wrong
+        raise SpecError(left_out[0][1])
+    return [replace(each, left_out=tuple(left_out)) for each in specs]
 
 
 def is_of(key: str, assignment: str) -> bool:

@@ -12,8 +12,6 @@ SCRIPT_PATTERN = r"\.py$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 # What stands for the folder of the data on whatever machine the script runs.
 DATA_PLACE = "{data}"
-# From here on, a whole number that was written as 3.2e9 is given as digits, which int() reads as well as float().
-LARGE = 1e5
 # Packed models, as the scripts of openai/parameter-golf name them.
 USUAL_ARTIFACTS = ["*.ptz", "*.ptz.*", "*.pt.zst", "*.pt.br", "*.pt.xz", "*.int*.pt.*"]
 
@@ -25,8 +23,10 @@ def as_text(value: object) -> object:
     """
     if isinstance(value, bool):
         raise ValueError('what is true may be "1", "true" or "True" to a script; write the one that it compares with')
-    if isinstance(value, float) and value.is_integer() and abs(value) >= LARGE:
-        return str(int(value))
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a variable of the environment cannot hold a NUL")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # 2e4 becomes 20000, which int() reads and float() as well
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -37,6 +37,10 @@ def relative_pattern(pattern: str) -> str:
     """
     if pattern.startswith("/") or ".." in pattern.split("/"):
         raise ValueError(f"{pattern!r} leads out of the folder in which the script works")
+    try:
+        next(Path("/nowhere").glob(pattern), None)
+    except ValueError as error:
+        raise ValueError(f"{pattern!r} is no pattern of files: {error}") from None
     return pattern
 
 
@@ -56,6 +60,8 @@ class Script(SpecPart):
     """Processes, started as torchrun does; null is one a device."""
     files: list[str] = []
     """Further files and folders that the script needs, from below its own folder. They count as code."""
+    unchecked: list[VariableName] = []
+    """Variables that the script reads in a way which its text does not show; they are not checked."""
     data: str | None = None
     """A folder of shards with a manifest.json, sent along by its hash; null leaves the data to the script."""
     seed_variable: VariableName | None = "SEED"

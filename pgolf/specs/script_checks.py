@@ -2,11 +2,14 @@
 
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
-from pgolf.scripts.variables import Reads
+from pgolf.scripts.variables import Reads, is_of_machine
 from pgolf.specs.complaints import place_of
 from pgolf.specs.script import DATA_PLACE, Script, ScriptSpec, program_of
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.yaml_documents import Node
+
+# How like two names are of which one is a misspelling of the other, where either could be meant.
+ALMOST_THE_SAME = 0.85
 
 
 def check_script(spec: ScriptSpec, document: Node) -> None:
@@ -18,7 +21,8 @@ def check_script(spec: ScriptSpec, document: Node) -> None:
     for name in spec.program.env:
         check_variable(name, program, spec.program, document)
     named = spec.program.seed_variable
-    if named is not None and not program.reads.knows(named):
+    is_taken = named is None or program.reads.knows(named) or program.reads.walks or named in spec.program.unchecked
+    if named is not None and not is_taken:
         place = place_of(document, ("program", "seed_variable"))
         raise SpecError(
             f"{place}: program.seed_variable: {program.name} does not read {named}, so all its runs would be one; "
@@ -60,7 +64,12 @@ def check_variable(name: str, program: ScriptProgram, script: Script, document: 
     place, reads = place_of(document, ("program", "env", name)), program.reads
     if name == script.seed_variable:
         raise SpecError(f"{place}: program.env.{name}: seeds are given by `seeds:`, one a run")
-    if not reads.knows(name) and not reads.walks:
+    if name in script.unchecked:
+        return
+    close = nearest(name, reads.names, ALMOST_THE_SAME)
+    if reads.knows(name) and not (is_of_machine(name) and name not in reads.names and close is not None):
+        return
+    if not reads.walks or close is not None:
         raise SpecError(
             f"{place}: program.env.{name}: {program.name} reads no such variable, so setting it does nothing; "
             f"{alternative(name, reads)}"
@@ -71,5 +80,6 @@ def alternative(name: str, reads: Reads) -> str:
     """The variable that somebody probably meant, and where it is read; or how many there are."""
     close = nearest(name, reads.names)
     if close is not None:
-        return f"did you mean `{close}` ({reads.first(close).place})?"
-    return f"it reads {len(reads.names)}, which `pgolf preflight` lists" if reads.names else "it reads none"
+        return f"did you mean `{close}` ({reads.first(close).place})? program.unchecked lets it pass"
+    count = f"it reads {len(reads.names)}, which `pgolf preflight` lists" if reads.names else "it reads none"
+    return f"{count}; program.unchecked lets it pass"

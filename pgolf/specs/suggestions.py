@@ -13,9 +13,9 @@ from pgolf.specs.script import ScriptSpec
 Path = tuple[str | int, ...]
 
 
-def nearest(word: str, choices: list[str]) -> str | None:
-    """The choice most like a word, or None when none is like it."""
-    matches = get_close_matches(word, choices, n=1, cutoff=0.5)
+def nearest(word: str, choices: list[str], likeness: float = 0.5) -> str | None:
+    """The choice most like a word, or None when none is so like it."""
+    matches = get_close_matches(word, choices, n=1, cutoff=likeness)
     return matches[0] if matches else None
 
 

@@ -1,6 +1,7 @@
 """Sweeps: one spec that stands for several, which differ in the values of a few keys."""
 
 import itertools
+import json
 import math
 import random
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pgolf.specs.experiment import SpecPart
 # More than anybody means to pay for; a grid of five keys gets there by a typo.
 MOST_POINTS = 1000
 KEY_PATTERN = r"^[A-Za-z0-9_]+(\.[^.\s]+)*$"
+# Keys that make another experiment; a comma in any other value is a comma.
+SWEPT = ("recipe.", "program.")
 # The last parts of keys that say nothing without the one before.
 SAYS_LITTLE = ("default", "k", "kind", "start", "end")
 Key = Annotated[str, Field(pattern=KEY_PATTERN)]
@@ -39,6 +42,10 @@ class Range(SpecPart):
             raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"log: low {self.low:g} is not above 0")
+        if self.whole and math.ceil(self.low) > math.floor(self.high):
+            raise ValueError(f"whole: there is no such number between {self.low:g} and {self.high:g}")
+        if self.whole and self.log and self.low < 1:
+            raise ValueError(f"log and whole: low {self.low:g} is not 1 or more")
         return self
 
     def draw(self, chance: random.Random) -> float | int:
@@ -47,7 +54,9 @@ class Range(SpecPart):
             number = math.exp(chance.uniform(math.log(self.low), math.log(self.high)))
         else:
             number = chance.uniform(self.low, self.high)
-        return round(number) if self.whole else float(f"{number:.6g}")
+        if self.whole:
+            return min(max(round(number), math.ceil(self.low)), math.floor(self.high))
+        return float(f"{number:.6g}")
 
 
 class GridSweep(SpecPart):
@@ -99,7 +108,7 @@ def points_of(sweep: GridSweep | PointsSweep | RandomSweep) -> list[Point]:
         case RandomSweep():
             chance = random.Random(sweep.seed)
             found = [{key: draw(source, chance) for key, source in sweep.values.items()} for _ in range(sweep.runs)]
-    return [point for index, point in enumerate(found) if point not in found[:index]]
+    return list({json.dumps(point, sort_keys=True): point for point in found}.values())
 
 
 def draw(source: Range | list[JsonValue], chance: random.Random) -> JsonValue:
@@ -116,6 +125,8 @@ def read_sweep(document: object, place: str) -> list[Point]:
         return points_of(SWEEP.validate_python(document))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            raise SpecError(f"{place}: sweep.kind: expected grid, points or random") from None
         path = ".".join(str(part) for part in ("sweep", *first["loc"]) if part not in ("grid", "points", "random"))
         raise SpecError(f"{place}: {path}: {first['msg'].removeprefix('Value error, ')}") from None
 
@@ -134,8 +145,10 @@ class Alternatives:
 
 
 def alternatives_of(argument: str) -> Alternatives:
-    """The values of `--set key=a,b`: several where commas stand outside brackets and quotes."""
+    """The values of `--set key=a,b`: several where commas stand outside brackets and quotes, for what is trained."""
     key, equals, text = argument.partition("=")
+    if not key.strip().startswith(SWEPT):
+        return Alternatives(key.strip(), [argument])
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:

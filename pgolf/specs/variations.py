@@ -1,6 +1,7 @@
 """The changes by which one document becomes the specs of a sweep, whether a file or the command line asks for it."""
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +29,16 @@ def variations(sweep: Node | None, folder: Path, assignments: Sequence[str]) -> 
     """
     points: list[Point] = [{}] if sweep is None else read_sweep(sweep.plain(), str(sweep.place))
     alternatives = [alternatives_of(assignment) for assignment in assignments]
-    seen: list[Point] = []
+    seen: set[str] = set()
     for point in points:
         for chosen in itertools.product(*(each.arguments for each in alternatives)):
             changes = [absolute_paths(parse_assignment(argument), Path.cwd()) for argument in chosen]
             given = {each.key: value_at(change, each.key) for each, change in zip(alternatives, changes, strict=True)}
             varied = {key for key in point if key not in given} | {each.key for each in alternatives if each.is_several}
             own = {key: value for key, value in (point | given).items() if key in varied}
-            if own in seen:
+            if (written := json.dumps(own, sort_keys=True)) in seen:
                 continue
-            seen.append(own)
+            seen.add(written)
             below = [] if sweep is None else [change_of(key, point[key], sweep, folder) for key in point]
             yield Variation(own, [*below, *changes])
 

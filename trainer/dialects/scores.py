@@ -7,20 +7,27 @@ from typing import Literal
 NUMBER = r"(\d{1,12}(?:\.\d{1,18})?)"
 SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
 STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
+STEP_ANYWHERE = re.compile(r"\bstep\s*:\s*\d{1,12}/\d{1,12}\b")
+NO_NUMBER = re.compile(r"\bval_(?:loss|bpb)\s{0,9}[:=]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
 # Bytes, and never the megabytes that may stand before them.
-BYTES = r"(?:~?[\d.]{1,12}\s*(?:MB|MiB)\s*\(\s*)?([\d,]{1,18})(?=\s*(?:bytes\b|B\b|\(|$))"
+BYTES = r"(?:~?[\d.]{1,12}\s*(?:MB|MiB)\s*\(\s*)?(\d[\d,]{0,17})(?=\s*(?:bytes\b|B\b|\(|$))"
 TOTAL = re.compile(rf"^Total submission size\b([^:]*):\s*{BYTES}")
-OWN_TOTAL = re.compile(r"^(\S{1,80}):\s*([\d,]{1,18}) bytes \| code: ([\d,]{1,18}) \| total: ([\d,]{1,18})\b")
+OWN_TOTAL = re.compile(r"^(\S{1,80}):\s*(\d[\d,]{0,17}) bytes \| code: (\d[\d,]{0,17}) \| total: (\d[\d,]{0,17})\b")
 ARTIFACT = re.compile(
-    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*([\d,]{{1,18}}) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
+    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*(\d[\d,]{{0,17}}) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
 )
 
 BEFORE_PACKING = re.compile(
     r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|float|best_averaging", re.IGNORECASE
 )
 SETTINGS_OF_SCORE = re.compile(r"\b(stride|window|seq_len|context|ctx)\s*[:=]\s*(\d{1,9})\b")
-ADAPTED = re.compile(r"ttt|lora|adapt", re.IGNORECASE)
+ADAPTED = re.compile(r"(?<!no.)(?<!pre.)(?:ttt|lora|adapt)", re.IGNORECASE)
+ROUNDTRIP = re.compile(r"round.?trip", re.IGNORECASE)
+PACKED = re.compile(
+    r"round.?trip|\bint\d|[_\W]int\d|quant|\bq\d|zlib|lzma|zstd|brotli|packed|compress|artifact|submission",
+    re.IGNORECASE,
+)
 MEBI = 2**20
 
 Stage = Literal["prequant", "roundtrip", "ttt"]
@@ -45,9 +52,14 @@ class Score:
     @property
     def stage(self) -> Stage:
         """What was scored, as far as the label says."""
-        if BEFORE_PACKING.search(self.label):
+        if BEFORE_PACKING.search(self.label) and not ROUNDTRIP.search(self.label):
             return "prequant"
         return "ttt" if ADAPTED.search(self.label) else "roundtrip"
+
+    @property
+    def shown_stage(self) -> Stage | Literal["unknown"]:
+        """What was scored, where the label shows it; a label without a word about packing shows nothing."""
+        return "unknown" if self.stage == "roundtrip" and PACKED.search(self.label) is None else self.stage
 
     @property
     def protocol(self) -> str:
@@ -81,7 +93,7 @@ def in_seconds(number: str, unit: str) -> float:
 
 def score_of(line: str, number: int) -> Score | None:
     """The score that a line gives, other than of a training step."""
-    if STEP.match(line) or (found := SCORE.search(line)) is None:
+    if STEP.match(line) or STEP_ANYWHERE.search(line) or (found := SCORE.search(line)) is None:
         return None
     label, rest = line[: found.start()].rstrip(), line[found.end() :]
     loss, bpb = found.groups()

@@ -5,7 +5,7 @@ from typing import Any
 
 from trainer.dialects.logged import SPEAKING, LoggedRun, note
 from trainer.dialects.plain import TooLong, plain_line
-from trainer.dialects.scores import STEP
+from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE
 from trainer.recipe.files import RunFiles
 from trainer.runtime.guard import Guard
 from trainer.runtime.journal import Journal, append_line
@@ -21,6 +21,8 @@ class LogListener:
         self.logged = LoggedRun(files.log.name, self.count_lines() + 1)
         self.total: int | None = None
         self.has_stepped = False
+        self.last_without_number = 0
+        """The last line with a score that is no number; 0 where there is none."""
 
     def hear(self, line: str) -> None:
         """Nothing; the line stands in the log, and what it says stands in metrics and state.
@@ -36,6 +38,8 @@ class LogListener:
             note(self.logged, words, self.count_lines())
         except TooLong:  # whoever prints so many scores is followed by the later half of them
             del self.logged.scores[: len(self.logged.scores) // 2]
+        if NO_NUMBER.search(words) and not STEP_ANYWHERE.search(words):
+            self.last_without_number = self.number
         if found := STEP.match(words):
             self.total = int(found[2]) or None
         for step, loss in self.logged.curve[trained:]:

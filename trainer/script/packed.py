@@ -23,15 +23,21 @@ def chosen_files(found: list[Path], logged_bytes: int | None) -> list[Path]:
     return alike if len(alike) == 1 else found
 
 
-def keep_artifact(files: RunFiles, chosen: list[Path], run: dict[str, Any], logged: LoggedRun) -> dict[str, Any]:
+def keep_artifact(
+    files: RunFiles, work: Path, chosen: list[Path], run: dict[str, Any], logged: LoggedRun
+) -> dict[str, Any]:
     """The part `artifact` of a result; the packed model lies in the artifact folder, with the bytes of everything.
 
     Units: bytes.
     """
     files.artifact.mkdir(exist_ok=True)
+    sizes = {}
     for path in chosen:
-        shutil.copyfile(path, files.artifact / path.name)
-    sizes = {path.name: path.stat().st_size for path in chosen}
+        name = path.relative_to(work).as_posix()
+        kept = files.artifact / name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+        sizes[name] = kept.stat().st_size
     said = None if logged.size is None else logged.size.total
     model = sum(sizes.values()) if sizes else logged.packed_bytes
     write_json(files.bytes, {"groups": sizes, "code": run["code_files"]})

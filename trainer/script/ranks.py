@@ -11,11 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from trainer.script.keeper import END_ALL
+
 LOOK_AGAIN_SECONDS = 0.2
 CHUNK_BYTES = 1 << 16
 # What a script is given to leave a checkpoint. The launcher that asked waits a little longer.
 SCRIPT_GRACE_SECONDS = 8.0
-CHILD = Path(__file__).with_name("child.py")
+# A line that never ends is cut after so many bytes.
+LONGEST_LINE_BYTES = 1 << 20
+KEEPER = Path(__file__).with_name("keeper.py")
+KEEPER_SECONDS = 3.0
 
 
 class ScriptRanks:
@@ -38,7 +43,7 @@ class ScriptRanks:
             # `env` leaves to the script what this process has, but for what is withheld.
             kept_back = [word for name in self.withheld for word in ("-u", name)]
             given = [f"{name}={text}" for name, text in {**places, **self.variables, "PYTHONUNBUFFERED": "1"}.items()]
-            command = [sys.executable, "-P", str(CHILD), str(os.getpid())]
+            command = [sys.executable, "-P", str(KEEPER), str(os.getpid())]
             command += ["env", *kept_back, *given, sys.executable, self.script]
             self.processes.append(
                 subprocess.Popen(
@@ -68,9 +73,14 @@ class ScriptRanks:
 
     def complete_lines(self, receiver: int, content: bytes) -> Iterator[str]:
         """Lines that are whole; the beginning of the next is kept. Of a progress bar's line the last state counts."""
-        *complete, self.pipes[receiver] = (self.pipes[receiver] + content).split(b"\n")
+        *complete, rest = (self.pipes[receiver] + content).split(b"\n")
         for line in complete:
             yield line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+        rest = rest.rpartition(b"\r")[2] if rest.count(b"\r") > 1 else rest
+        if len(rest) > LONGEST_LINE_BYTES:
+            yield rest.decode("utf-8", "replace")
+            rest = b""
+        self.pipes[receiver] = rest
 
     def end(self) -> int:
         """The exit code of the first process that failed, else 0; all have ended, having had their time to."""
@@ -82,8 +92,13 @@ class ScriptRanks:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
         for process in self.processes:
-            signal_group(process, signal.SIGKILL)
-            process.wait()
+            with suppress(ProcessLookupError):
+                process.send_signal(END_ALL)
+            try:
+                process.wait(KEEPER_SECONDS)
+            except subprocess.TimeoutExpired:
+                signal_group(process, signal.SIGKILL)
+                process.wait()
         while self.pipes:
             os.close(self.pipes.popitem()[0])
         return failed or next((process.returncode for process in self.processes if process.returncode), 0)

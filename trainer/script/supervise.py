@@ -35,13 +35,20 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     listen(job, listener, stop, ranks_of(job, processes))
     seconds = time.monotonic() - started
     score = headline_of(listener.logged, headline_kind([listener.logged]))
+    if listener.last_without_number > (0 if score is None else score.line):
+        raise TrainingFailed(
+            f"{job.script} ended well after {seconds:.0f} s, and its last score is no number: "
+            f"{job.files.log}:{listener.last_without_number}"
+        )
     if score is None:
         raise TrainingFailed(
             f"{job.script} ended well after {seconds:.0f} s and printed no line with val_loss and val_bpb that a "
             f"result could be read from; {job.files.log} has what it printed"
         )
     found = packed_files(job.work, job.program["artifact"], began)
-    artifact = keep_artifact(job.files, chosen_files(found, listener.logged.packed_bytes), job.run, listener.logged)
+    artifact = keep_artifact(
+        job.files, job.work, chosen_files(found, listener.logged.packed_bytes), job.run, listener.logged
+    )
     write_script_result(job, listener, score, artifact, seconds)
     journal.report(phase="finished")
 
@@ -140,7 +147,7 @@ def write_script_result(
 def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
     """A score as a metric of a result, with the line that it was read from."""
     return {
-        "stage": score.stage,
+        "stage": score.shown_stage,
         "protocol": protocol_of(score, logged),
         "label": score.label,
         "val_loss": score.val_loss,

@@ -97,6 +97,8 @@ def test_a_variable_that_nothing_reads_is_refused_with_the_nearest_and_its_line(
         ({"env": {"DATA_PATH": "{data}"}}, "program.data names no folder"),
         ({"envs": {}}, "did you mean `env`?"),
         ({"artifact": ["../*.pt"]}, "leads out of the folder"),
+        ({"artifact": ["**.ptz"]}, "is no pattern of files"),
+        ({"env": {"MATRIX_LR": "a\0b"}}, "cannot hold a NUL"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_at_its_line(change: dict[str, object], words: str, workshop: Workshop) -> None:
@@ -160,10 +162,113 @@ def test_a_script_that_fails_is_quoted(workshop: Workshop) -> None:
 
 
 def test_a_script_without_a_score_has_no_result(workshop: Workshop) -> None:
-    workshop.script("import os\nprint('seed:', os.environ['SEED'])\nprint('final val_loss:nan val_bpb:nan')\n")
+    workshop.script("import os\nprint('seed:', os.environ['SEED'])\nprint('final score: good')\n")
     ended = workshop("run", "spec.yaml")
     assert ended.code == 1
     assert "printed no line with val_loss and val_bpb" in " ".join(ended.err.split())
+
+
+def test_a_last_score_that_is_no_number_is_no_result(workshop: Workshop) -> None:
+    workshop.script(
+        "import os\nos.environ['SEED']\nprint('val val_loss:1.6 val_bpb:1.3')\n"
+        "print('final_int8_roundtrip val_loss:nan val_bpb:nan')\n"
+    )
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 1
+    assert "its last score is no number" in " ".join(ended.err.split())
+
+
+def test_a_label_that_says_nothing_of_packing_is_unknown(workshop: Workshop) -> None:
+    workshop.script(
+        "import os\nos.environ['SEED']\n"
+        "print('50%|##   | step:3/4 val_loss:9.0 val_bpb:9.0')\nprint('epoch 2 val_loss:1.8 val_bpb:0.8')\n"
+    )
+    result = workshop.run().read_result()
+    assert (result["headline"]["stage"], result["headline"]["val_bpb"]) == ("unknown", 0.8)
+    (group,) = workshop("report", "--json").json["groups"]
+    assert "stage_unknown" in {problem["rule"] for problem in group["seeds"][0]["problems"]}
+
+
+def test_models_of_one_name_in_two_folders_are_both_counted(workshop: Workshop) -> None:
+    workshop.script(
+        "import os\nfrom pathlib import Path\nos.environ['SEED']\n"
+        "for name, size in (('a', 1000), ('b', 10)):\n"
+        "    Path(name).mkdir()\n    Path(name, 'm.ptz').write_bytes(bytes(size))\n"
+        "print('final_int8_roundtrip val_loss:1.8 val_bpb:0.8')\n"
+    )
+    workshop.document["program"]["artifact"] = ["*/m.ptz"]
+    assert workshop.run().read_result()["artifact"]["files"] == {"a/m.ptz": 1000, "b/m.ptz": 10}
+
+
+def test_output_without_an_end_of_line_is_taken_in_pieces(workshop: Workshop) -> None:
+    workshop.script(
+        "import os, sys\nos.environ['SEED']\nfor _ in range(300):\n    sys.stdout.write('x' * 100_000)\n"
+        "print('\\nfinal_int8_roundtrip val_loss:1.8 val_bpb:0.8', end='')\n"
+    )
+    assert workshop.run().read_result()["headline"]["val_bpb"] == 0.8
+
+
+ORPHANS = """
+import os, subprocess, sys, time
+from pathlib import Path
+os.environ["SEED"]
+for session in (False, True):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=session)
+    Path(f"pid-{session}").write_text(str(child.pid))
+print("step:1/2 train_loss:2.0 train_time:1ms")
+time.sleep(float(os.environ.get("PAUSE", "0")))
+print("final_int8_roundtrip val_loss:1.8 val_bpb:0.8")
+"""
+
+
+def test_nothing_that_a_script_began_outlives_it(workshop: Workshop) -> None:
+    workshop.script(ORPHANS)
+    run = workshop.run()
+    for session in ("False", "True"):
+        wait_until_gone(script_pid(run, session))
+
+
+def test_nothing_that_a_script_began_outlives_a_supervisor_that_is_killed(workshop: Workshop) -> None:
+    workshop.script(ORPHANS)
+    workshop.document["program"]["env"] = {"PAUSE": 600}
+    assert workshop("run", "spec.yaml", "--detach").code == 0
+    run = only_run(workshop)
+    wait_for_steps(run, 1)
+    os.kill(run.read_state()["pid"], signal.SIGKILL)
+    for session in ("False", "True"):
+        wait_until_gone(script_pid(run, session))
+
+
+def test_a_file_that_is_imported_and_not_shipped_is_told_before_it_is_missed(workshop: Workshop) -> None:
+    workshop.document["program"]["files"] = []
+    ended = workshop("run", "spec.yaml")
+    assert ended.code == 3
+    assert "imports toy_learner.py from beside it" in " ".join(ended.err.split())
+
+
+def test_a_shells_variable_reaches_no_table_of_names(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LRATE", "3.5")
+    workshop.script(
+        "import os\nos.environ['SEED']\nD = {'LRATE': 1}\n"
+        "found = {k: os.environ.get(k.upper(), d) for k, d in D.items()}\n"
+        "print(found)\nprint('final_int8_roundtrip val_loss:1.8 val_bpb:0.8')\n"
+    )
+    assert "{'LRATE': 1}" in workshop.run().files.log.read_text()
+
+
+def test_a_misspelt_variable_of_a_library_is_held_to_what_the_script_reads(workshop: Workshop) -> None:
+    workshop.script("import os\nos.environ['SEED'], os.environ.get('TORCH_COMPILE_MODE')\n")
+    workshop.document["program"]["env"] = {"TORCH_COMPLIE_MODE": "default"}
+    ended = workshop("preflight", "spec.yaml")
+    assert (ended.code, "did you mean `TORCH_COMPILE_MODE`" in ended.err) == (2, True)
+    workshop.document["program"]["unchecked"] = ["TORCH_COMPLIE_MODE"]
+    assert workshop("preflight", "spec.yaml").code == 0
+
+
+def test_a_script_without_a_seed_has_one_run(workshop: Workshop) -> None:
+    workshop.document["program"]["seed_variable"] = None
+    ended = workshop("seeds", "spec.yaml", "--n", "3")
+    assert (ended.code, "would be the same one" in ended.err) == (2, True)
 
 
 def test_a_script_that_takes_too_long_is_stopped(workshop: Workshop) -> None:
@@ -262,7 +367,7 @@ def test_ranks_are_told_as_torchrun_tells_them_and_one_that_dies_ends_all(worksh
         "rank = os.environ['RANK']\n"
         "names = 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'SEED'\n"
         "print(rank, *(os.environ[name] for name in names))\n"
-        "sys.exit(7) if rank == '1' else time.sleep(600)\n"
+        "time.sleep(1)\nsys.exit(7) if rank == '1' else time.sleep(600)\n"
     )
     workshop.document["program"]["nproc"] = 2
     began = time.monotonic()
@@ -301,7 +406,9 @@ def test_a_run_that_is_slower_than_runs_before_it_ends_itself(workshop: Workshop
 
 
 def test_a_script_that_ignores_its_seed_is_told_on(workshop: Workshop) -> None:
-    workshop.script("import os\nos.environ.get('SEED')\nprint('seed:7')\nprint('final val_loss:1.0 val_bpb:1.5')\n")
+    workshop.script(
+        "import os\nos.environ.get('SEED')\nprint('seed:7')\nprint('final_int8 val_loss:1.0 val_bpb:1.5')\n"
+    )
     workshop.run()
     (group,) = workshop("report", "--json").json["groups"]
     rules = {problem["rule"] for problem in group["seeds"][0]["problems"]}

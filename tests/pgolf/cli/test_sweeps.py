@@ -52,10 +52,33 @@ def test_points_that_preflight_refuses_are_left_out(workshop: Workshop) -> None:
     assert len(ended.json["runs"]) == 1
     assert "artifact_size" in ended.err
     workshop.document["sweep"]["points"].pop()
-    workshop.document["sweep"]["points"].append({"program.files": ["large.py", "toy_learner.py"]})
+    workshop.document["sweep"]["points"].append(
+        {"program.files": ["large.py", "toy_learner.py"], "program.env.MATRIX_LR": 0.3}
+    )
     ended = workshop("run", "spec.yaml")
     assert ended.code == 3
     assert "refuses all 2 points" in ended.err
+
+
+def test_points_that_are_no_specs_or_one_experiment_are_left_out_and_a_typo_is_not(workshop: Workshop) -> None:
+    ended = workshop("run", "spec.yaml", "--set", "program.env.MATRIX_LR=0.2,true,0.20,'0.2'", "--dry-run", "--json")
+    assert ended.code == 0, ended.err
+    said = " ".join(ended.err.split())
+    assert [plan["name"] for plan in ended.json["plans"]] == ["toy MATRIX_LR=0.2"]
+    assert "left out: MATRIX_LR=True" in said
+    ended = workshop("run", "spec.yaml", "--set", "program.env.MATRIX_RL=0.2,0.3", "--dry-run")
+    assert (ended.code, "did you mean `MATRIX_LR`" in ended.err) == (2, True)
+
+
+def test_a_refused_point_is_in_the_plan(workshop: Workshop) -> None:
+    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    workshop.document["sweep"] = {
+        "kind": "points",
+        "points": [{"program.files": ["toy_learner.py", "large.py"]}, {"program.env.MATRIX_LR": 0.2}],
+    }
+    plans = workshop("run", "spec.yaml", "--dry-run", "--json").json["plans"]
+    assert [[found["rule"] for found in plan["refused"]] for plan in plans] == [[], ["artifact_size"]]
+    assert "refused" in workshop("run", "spec.yaml", "--dry-run").out
 
 
 @dataclass

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgolf.report.contrast import contrast, difference_of
+from pgolf.report.contrast import contrast, difference_of, shared_difference
 from pgolf.report.courses import courses_of, near
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.rundir import RunDirectory
@@ -20,14 +20,25 @@ def group_of(folder: Path, scores: dict[int, float], **changes: object) -> RunGr
     return group
 
 
-def test_shared_seeds_are_paired_as_scipy_pairs_them() -> None:
-    first, second = {1: 1.10, 2: 1.13, 3: 1.09, 4: 1.2}, {3: 1.07, 1: 1.085, 2: 1.128, 9: 1.0}
+def test_equal_seeds_are_paired_as_scipy_pairs_them() -> None:
+    first, second = {1: 1.10, 2: 1.13, 3: 1.09}, {3: 1.07, 1: 1.085, 2: 1.128}
     found = difference_of(first, second)
     seeds = [1, 2, 3]
     judge = stats.ttest_rel([second[seed] for seed in seeds], [first[seed] for seed in seeds]).confidence_interval(0.95)
     assert found.pairs == 3
     assert found.ci95 == pytest.approx((judge.low, judge.high), rel=1e-9)
     assert found.difference == pytest.approx(np.mean([second[seed] - first[seed] for seed in seeds]))
+    assert shared_difference(first, second) is None
+
+
+def test_no_seed_is_left_out_of_the_difference_and_shared_ones_are_told_beside_it() -> None:
+    first = {1: 1.10, 2: 1.11, 3: 1.12, 4: 1.13, 5: 1.14}
+    second = {1: 1.0, 2: 1.02, 6: 1.5, 7: 1.5, 8: 1.5}
+    found, shared = difference_of(first, second), shared_difference(first, second)
+    assert found.difference == pytest.approx(1.304 - 1.12)
+    assert shared is not None
+    assert shared.pairs == 2
+    assert shared.difference == pytest.approx(-0.095)
 
 
 def test_other_seeds_are_independent_samples_as_welch_has_them() -> None:
@@ -109,6 +120,9 @@ def test_the_command_names_keys_stages_and_what_there_is(tmp_path: Path) -> None
     assert "decay" not in ended.out
     facts = run_pgolf(tmp_path, "compare", "one-aaaaaaaa", str(tmp_path / "runs" / "two-aaaaaaaa"), "--json").json
     assert facts["keys"]["recipe.optimizer.lr"] == [0.1, 0.2]
+    assert run_pgolf(tmp_path, "compare", "one", "one").code == 2
+    several = run_pgolf(tmp_path, "compare", "runs", "one")
+    assert "runs holds 2 groups; name one of 'one', 'two'" in " ".join(several.err.split())
     ended = run_pgolf(tmp_path, "compare", "one", "three")
     assert ended.code == 2
     assert "three: no finished run; there is 'one', 'two'" in " ".join(ended.err.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgolf.bundle.stub import self_extracting
-from pgolf.scripts.program import ScriptProgram, Unreadable, read_program
+from pgolf.scripts.program import ScriptProgram, Unreadable, neighbours, read_program
 from pgolf.scripts.variables import Variable, variables_read
 
 EVERY_WAY = """
@@ -145,3 +145,65 @@ def test_a_file_elsewhere_cannot_be_shipped(tmp_path: Path) -> None:
 def test_a_script_that_is_no_python_is_named_with_its_line() -> None:
     with pytest.raises(Unreadable, match=r"train\.py:2"):
         assert ScriptProgram({"train.py": b"x = 1\ny = = 2\n"}).reads
+
+
+ESCAPES = {
+    "fields of settings": "from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    lr: float = 1\n",
+    "handed to a function": "import os\nf(os.environ)\n",
+    "a chain": "import os\nfrom collections import ChainMap\nc = ChainMap(os.environ, {})\n",
+    "several names at once": "import os\na, b = os.environ, 1\na['LR']\n",
+    "by its name": "import os\ngetattr(os, 'environ')['LR']\n",
+    "the reader itself": "import os\nlist(map(os.environ.get, ['LR']))\n",
+    "as keywords": "import os\nConfig(**os.environ)\n",
+}
+
+
+@pytest.mark.parametrize("text", ESCAPES.values(), ids=ESCAPES.keys())
+def test_where_the_environment_cannot_be_followed_nothing_is_taken_for_certain(text: str) -> None:
+    assert variables_read({"a.py": text}).walks
+
+
+FOLLOWED = {
+    "an attribute": "import os\nclass A:\n    def f(self):\n        self.e = os.environ\n        self.e.get('LR')\n",
+    "a union": "import os\ne = os.environ | {}\ne['LR']\n",
+    "a spread": "import os\nd = {**x, **os.environ}\nd['LR']\n",
+    "a keyword": "import os\nos.getenv(key='LR')\n",
+    "a walrus": "import os\nif e := os.environ:\n    e['LR']\n",
+    "an annotation": "import os\ne: dict = os.environ\ne['LR']\n",
+    "an option": "import click\n@click.option('--lr', envvar='LR')\ndef f(lr): pass\n",
+    "a table": "import os\nD = {'LR': 1}\nfor k, d in D.items(): os.environ.get(k, d)\n",
+    "rows": "import os\nfor k, d in [('LR', 1)]: os.environ.get(k, d)\n",
+    "a method called get": (
+        "import os\nclass E:\n    def get(self, k): return os.environ.get(k)\nE().get('LR')\n{}.get('x')\n"
+    ),
+    "what children get": (
+        "import os, subprocess\ne = os.environ.copy()\nsubprocess.run([], env=e)\nos.environ.get('LR')\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FOLLOWED.values(), ids=FOLLOWED.keys())
+def test_what_can_be_followed_is(text: str) -> None:
+    reads = variables_read({"a.py": text})
+    assert (reads.names, reads.walks, reads.patterns) == (["LR"], [], {})
+
+
+def test_another_files_name_for_the_environment_is_known() -> None:
+    files = {"train.py": "from cfg import env as e\ne['LR']\n", "cfg.py": "import os\nenv = os.environ\n"}
+    assert variables_read(files).names == ["LR"]
+
+
+def test_sums_and_products_of_constants_are_worked_out() -> None:
+    text = "import os\nos.environ.get('A', 64 * 1024), os.environ.get('B', -1), os.environ.get('C', N * 2)\n"
+    reads = variables_read({"a.py": text})
+    assert [reads.first(name).default for name in "ABC"] == ["65536", "-1", "N * 2"]
+
+
+def test_files_beside_a_script_are_found_as_far_as_they_import_each_other(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import os, one\nfrom package.inner import thing\n")
+    (tmp_path / "one.py").write_text("def f():\n    import two\n")
+    (tmp_path / "two.py").write_text("import torch\n")
+    (tmp_path / "three.py").write_text("")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text("")
+    assert {path.name for path in neighbours(tmp_path / "train.py")} == {"one.py", "two.py", "package"}

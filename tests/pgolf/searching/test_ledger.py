@@ -26,6 +26,10 @@ def test_what_was_written_is_read_again_with_what_a_person_added(tmp_path: Path)
     assert (second.number, second.point, second.by) == (2, {"recipe.a": 0.7}, "a person")
     assert [again.spent(unit) for unit in ("runs", "seconds", "usd")] == [1.0, 2.5, 0.5]
     again.add("refused", number=2, why="16,000,001 bytes")
+    with path.open("a") as file:  # while a search is at work
+        file.write("- {what: proposed, point: {recipe.a: 0.9}}\n")
+    again.add("proposed", point={"recipe.a": 0.2}, by="optuna")
+    assert [candidate.point["recipe.a"] for candidate in again.candidates()] == [0.5, 0.7, 0.9, 0.2]
     assert "# I believe in this one" in path.read_text()
     assert read_ledger(path).candidates()[1].ended == "refused: 16,000,001 bytes"
 
@@ -51,13 +55,17 @@ def test_a_run_without_an_end_is_pending(tmp_path: Path) -> None:
     [
         ("- {what: tryed, number: 1}", "`what` is one of"),
         ("- {what: proposed}", "has a point"),
-        ("- {what: refused, number: 9}", "number 9 is no point proposed above it"),
+        ("- {what: refused, number: 9, why: x}", "number 9 is no point proposed above it"),
+        ("- {what: refused, number: two, why: x}", "has number, found 'two'"),
+        ("- {what: tried, number: 1, rung: 0, seed: 1, run: x, val_bpb: low}", "has val_bpb, found 'low'"),
+        ("- {what: discarded, number: 1}", "has why, found None"),
+        ("- {what: proposed, point: {spend.usd: 1000}}", "spend.usd is no part of a point"),
         ("- just words", "no event"),
     ],
 )
 def test_a_line_that_is_no_event_is_named(line: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.yaml"
-    path.write_text(f"- {{what: begun, spec: toy}}\n{line}\n")
+    path.write_text(f"- {{what: begun, spec: toy, spec_sha256: a}}\n{line}\n")
     with pytest.raises(UsageError, match=r"ledger\.yaml:2: ") as caught:
         read_ledger(path)
     assert words in str(caught.value)

@@ -39,11 +39,11 @@ def test_each_spec_has_its_values_and_says_where_they_come_from(tmp_path: Path) 
 
 
 def test_commas_sweep_and_brackets_and_quotes_do_not() -> None:
-    assert alternatives_of("a.b=11,12.85").arguments == ["a.b=11", "a.b=12.85"]
-    assert alternatives_of("a={kind: x, k: 2},{kind: y}").arguments == ["a={kind: x, k: 2}", "a={kind: y}"]
-    assert alternatives_of("a=[1, 2]").arguments == ["a=[1, 2]"]
-    assert alternatives_of("a='1,2'").arguments == ["a='1,2'"]
-    assert alternatives_of("a=1").arguments == ["a=1"]
+    assert alternatives_of("recipe.b=11,12.85").arguments == ["recipe.b=11", "recipe.b=12.85"]
+    assert alternatives_of("recipe.a={k: [1, 2]},{k: 3}").arguments == ["recipe.a={k: [1, 2]}", "recipe.a={k: 3}"]
+    assert alternatives_of("recipe.a=[1, 2]").arguments == ["recipe.a=[1, 2]"]
+    assert alternatives_of("recipe.a='1,2'").arguments == ["recipe.a='1,2'"]
+    assert alternatives_of("question=one, or two?").arguments == ["question=one, or two?"]
 
 
 def test_assignments_multiply_a_sweep_and_one_value_ends_it(tmp_path: Path) -> None:
