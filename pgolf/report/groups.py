@@ -134,10 +134,20 @@ class SeedRow:
         folder = self.run.read_run().get("data_folder")
         return read_references(Path(folder)) if folder else None
 
+    @property
+    def logged_steps(self) -> list[dict[str, Any]]:
+        """Metrics of training steps; a script's may be of validation as well."""
+        return [row for row in self.run.read_metrics() if "train_loss" in row]
+
+    @property
+    def curve_unit(self) -> str:
+        """Tokens, or steps where a script does not say how many tokens one has."""
+        return "tokens" if all("tokens" in row for row in self.logged_steps) else "steps"
+
     def curve(self) -> list[tuple[float, float]]:
-        """Training loss against tokens, or against steps where a script does not say how many tokens one has."""
-        rows = [row for row in self.run.read_metrics() if "train_loss" in row]
-        return [(row.get("tokens", row["step"]), row["train_loss"]) for row in rows]
+        """Training loss."""
+        key = {"tokens": "tokens", "steps": "step"}[self.curve_unit]
+        return [(row[key], row["train_loss"]) for row in self.logged_steps]
 
     def stages(self) -> list[tuple[str, float]]:
         """What was scored on the way to the headline; references are no part of it."""

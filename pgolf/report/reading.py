@@ -33,16 +33,21 @@ def groups_at(paths: Iterable[Path], ruleset: Ruleset) -> list[Group]:
 
 
 def records_below(path: Path) -> list[Path]:
-    """Submission folders in a folder, by name."""
+    """Submission folders in a folder, by name. What lies in a run's own folder is the run's, a script's logs too."""
     found: list[Path] = []
-    level = [path]
+    level = [] if is_run(path) else [path]
     for _ in range(DEEPEST):
         below = [
             child for folder in level for child in sorted(folder.iterdir()) if child.is_dir() and not child.is_symlink()
         ]
         found += [folder for folder in below if is_record(folder)]
-        level = [folder for folder in below if not is_record(folder)]
+        level = [folder for folder in below if not is_record(folder) and not is_run(folder)]
     return found
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder is a run directory."""
+    return (path / "run.json").is_file()
 
 
 def baseline_at(path: Path, ruleset: Ruleset) -> Group:

@@ -22,8 +22,13 @@ class Row(Protocol):
 
     def problems(self) -> list[Finding]: ...
     def references(self) -> References | None: ...
+    @property
+    def curve_unit(self) -> str:
+        """What the curve is against: tokens, or steps where these are not known."""
+        ...
+
     def curve(self) -> list[tuple[float, float]]:
-        """Training loss in nats, against tokens, or steps where tokens are not known."""
+        """Training loss in nats."""
         ...
 
     def stages(self) -> list[tuple[str, float]]:

@@ -34,7 +34,8 @@ def keep(parent: int, command: list[str]) -> NoReturn:
     code = subprocess.Popen(command).wait()
     kill_descendants()
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
+        with suppress(OSError):  # some signals have but one way
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 

@@ -38,8 +38,7 @@ def curves(group: Group) -> str | None:
     last = max(at for at, _ in points)
     x = Scale(0.0, last, LEFT, WIDTH - RIGHT) if last > 0 else scale_of([0.0], LEFT, WIDTH - RIGHT)
     y = scale_of([loss for _, loss in points], HEIGHT - BOTTOM, TOP)
-    unit = "steps" if group.as_json()["source"] == "record" else "tokens"
-    parts = axes(x, y, unit, "training loss, nats a token")
+    parts = axes(x, y, group.rows[0].curve_unit, "training loss, nats a token")
     for number, curve in enumerate(by_seed.values()):
         parts.append(polyline([(x.at(at), y.at(loss)) for at, loss in curve], f"seed s{number % COLOURS}"))
     if len(by_seed) > 1:

@@ -96,6 +96,11 @@ class RecordRow:
     def usd(self) -> None:
         """Nothing: a log does not say what it cost."""
 
+    @property
+    def curve_unit(self) -> str:
+        """Steps: logs of records count in them."""
+        return "steps"
+
     def curve(self) -> list[tuple[float, float]]:
         """Training loss against steps."""
         return [(float(step), loss) for step, loss in self.run.curve]

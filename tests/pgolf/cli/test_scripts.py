@@ -415,6 +415,19 @@ def test_a_script_that_ignores_its_seed_is_told_on(workshop: Workshop) -> None:
     assert rules == {"seed_ignored", "size_unknown"}
 
 
+def test_logs_that_a_script_writes_itself_are_no_records(workshop: Workshop) -> None:
+    workshop.script(
+        "import os\nfrom pathlib import Path\nos.environ['SEED']\nPath('logs').mkdir(exist_ok=True)\n"
+        "words = 'step:1/1 train_loss:2.0\\nfinal_int8_roundtrip val_loss:1.0 val_bpb:1.5\\n'\n"
+        "Path('logs/a.txt').write_text(words), Path('b.log').write_text(words)\nprint(words)\n"
+    )
+    run = workshop.run()
+    for paths in ([], ["runs"], [str(run.root)], [str(run.root.parent)]):
+        (group,) = workshop("report", *paths, "--json").json["groups"]
+        assert group["source"] == "script"
+    assert ">steps<" in workshop("report", "--format", "html").out
+
+
 def test_data_is_checked_named_by_its_hash_and_told_to_the_script(workshop: Workshop, micro_data: Path) -> None:
     workshop.script(
         "import os\nfrom pathlib import Path\nprint('seed:', os.environ['SEED'])\n"
