@@ -21,7 +21,7 @@ from tests.launchers.places import Place
 SHORT = ("--with", "micro")
 PATIENCE_SECONDS = 120
 # Every place by `make test-all`; those that stand for the others by default.
-FEW_PLACES = ["local", "ssh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("modal", "slurm"))]
+FEW_PLACES = ["local", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssh", "modal", "slurm"))]
 
 
 class Desk:
@@ -129,6 +129,7 @@ def test_a_script_runs_as_it_is_and_its_model_comes_home(desk: Desk, micro_data:
     assert "final_exact val_loss:1.25" in run.files.log.read_text()
 
 
+@pytest.mark.parametrize("place", FEW_PLACES, indirect=True)
 def test_a_script_that_is_left_alone_is_cancelled(desk: Desk, micro_data: Path) -> None:
     script_spec(desk, micro_data, PAUSE=600)
     ended = desk("run", "own.yaml", "--detach", "--json", "--yes")

@@ -204,7 +204,7 @@ def has_come_to(phase: str, run: RunDirectory, began: int) -> bool:
     return said in PHASES[PHASES.index(phase) :]
 
 
-@pytest.mark.parametrize("wanted", [3, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wanted", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: Path, wanted: int) -> None:
     chance, trainers = random.Random(50), ForkedTrainers()
     run, kills, finished = begin_again(long_run, tmp_path / "0"), 0, 0

@@ -176,6 +176,7 @@ def test_the_score_depends_on_the_model_file_and_the_data_alone(micro_run: RunDi
     assert {key: scores["headline"][key] for key in headline} == headline
 
 
+@pytest.mark.slow
 def test_an_untrained_copy_does_not_pass_for_a_language_model(pgolf: Pgolf) -> None:
     ended = pgolf("run", "quickstart", "--with", "micro", "--set", "recipe.budget.train=0", "--json")
     assert ended.code == 0, ended.err

@@ -92,6 +92,7 @@ def test_a_run_keeps_the_file_that_its_bytes_count(micro_run: RunDirectory) -> N
     assert micro_run.files.program.read_bytes() == built("quickstart", "micro").packed
 
 
+@pytest.mark.slow
 def test_a_run_of_another_recipe_is_refused(micro_run: RunDirectory, tmp_path: Path) -> None:
     program = tmp_path / "train_gpt.py"
     program.write_bytes(built("baseline", "micro").packed)

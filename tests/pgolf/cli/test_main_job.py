@@ -188,6 +188,7 @@ def test_dry_run_starts_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_both_shipped_specs_go_the_same_way_and_differ_in_yaml_only(pgolf: Pgolf) -> None:
     ended = pgolf("run", "baseline", "--with", "micro", "--json")
     assert ended.code == 0, ended.err
