@@ -76,18 +76,17 @@ class Hunt:
         while True:
             purse = self.purse(first_cost)
             step = next_step(self.search, self.ledger.candidates(), self.base.spec.seeds, purse)
-            if isinstance(step, Evaluate):
-                self.evaluate(step)
-            elif isinstance(step, Propose) and len(self.ledger.candidates()) < size_of(self.search):
-                self.propose()
-            why = step.why if isinstance(step, End) else None
+            match step:
+                case Evaluate():
+                    self.evaluate(step)
+                case Propose() if len(self.ledger.candidates()) < size_of(self.search):
+                    self.propose()
+                case Propose():
+                    return self.end("every point of the space has been tried")
+                case End(why=why):
+                    return self.end(why)
             if self.refusals >= MOST_REFUSALS:
-                why = f"{self.refusals} proposals in a row were known already, or could not be run"
-            if isinstance(step, Propose) and len(self.ledger.candidates()) >= size_of(self.search):
-                why = "every point of the space has been tried"
-            if why is not None:
-                self.discard()
-                return why
+                return self.end(f"{self.refusals} proposals in a row were known already, or could not be run")
 
     def begin(self) -> float:
         """What a run at the full share is expected to cost, in the budget's unit; the ledger is that of this spec."""
@@ -100,6 +99,8 @@ class Hunt:
         if identity is None:
             raise DataError(next(finding.message for finding in examined.failures if finding.rule == "data"))
         begun = next((event for event in self.ledger.events if event["what"] == "begun"), None)
+        if any(event.get("rung", 0) not in range(len(self.search.rungs)) for event in self.ledger.events):
+            raise UsageError(f"{self.ledger.path} names a rung that the spec does not have")
         if begun is None:
             self.ledger.add(
                 "begun",
@@ -233,12 +234,13 @@ class Hunt:
             return
         self.ledger.add("tried", **facts, val_bpb=row.val_bpb, total_bytes=row.total_bytes)
 
-    def discard(self) -> None:
-        """Nothing; the ledger says of each point that stayed behind at which rank."""
+    def end(self, why: str) -> str:
+        """Why it ended; the ledger says of each point that stayed behind at which rank."""
         said = {event["number"]: event["why"] for event in self.ledger.events if event["what"] == "discarded"}
         for candidate, why in discards(self.search, self.ledger.candidates()):
             if said.get(candidate.number) != why:
                 self.ledger.add("discarded", number=candidate.number, why=why)
+        return why
 
 
 def shortened(length: float, share: float) -> float | int:

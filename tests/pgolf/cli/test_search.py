@@ -98,6 +98,19 @@ def test_a_program_proposes_in_place_of_the_optimizer(workshop: Workshop) -> Non
     assert "proposals in a row were known already, or could not be run" in ended.json["ended"]
 
 
+def test_all_of_a_small_space_is_tried_and_no_more(workshop: Workshop) -> None:
+    rates = [0.1, 0.2, 0.3, 0.4]
+    workshop.document["search"] |= {"values": {"program.env.MATRIX_LR": rates}, "rungs": [{"share": 1.0}]}
+    ended = workshop("search", "spec.yaml", "--budget-runs", "9", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["ended"] == "every point of the space has been tried"
+    assert sorted(each["point"]["program.env.MATRIX_LR"] for each in ended.json["candidates"]) == rates
+    assert all(each["val_bpb"] is not None for each in ended.json["candidates"])
+    workshop.document["search"]["rungs"] = [{"share": 0.5}, {"share": 1.0}]
+    again = workshop("search", "spec.yaml", "--budget-runs", "9")
+    assert (again.code, "begun with other rungs" in " ".join(again.err.split())) == (2, True)
+
+
 def test_a_lagging_point_is_stopped_at_a_fraction(workshop: Workshop) -> None:
     workshop.document["search"] |= {"stop_worse_by": 0.3, "rungs": [{"share": 1.0}]}
     folder = workshop.folder / "runs" / "toy.search"
