@@ -109,16 +109,6 @@ class Ledger:
         ]
         return sum(1.0 if unit == "runs" else float(event.get(unit) or 0.0) for event in ended)
 
-    def pending(self) -> dict[str, Any] | None:
-        """The run that was started and of which no end is known, or None."""
-        open_runs: dict[str, dict[str, Any]] = {}
-        for event in self.events:
-            if event["what"] == "started":
-                open_runs[event["run"]] = event
-            elif event["what"] in ("tried", "stopped", "failed"):
-                open_runs.pop(event["run"], None)
-        return next(iter(open_runs.values()), None)
-
 
 def note(candidate: Candidate, event: dict[str, Any]) -> None:
     """Nothing; the candidate knows what an event says of it."""

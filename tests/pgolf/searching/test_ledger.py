@@ -41,15 +41,6 @@ def test_what_was_there_before_costs_nothing(tmp_path: Path) -> None:
     assert ledger.spent("runs") == 0.0
 
 
-def test_a_run_without_an_end_is_pending(tmp_path: Path) -> None:
-    ledger = read_ledger(tmp_path / "ledger.yaml")
-    ledger.add("proposed", point={"recipe.a": 1})
-    ledger.add("started", number=1, rung=0, seed=3, run="x")
-    assert (ledger.pending() or {})["run"] == "x"
-    ledger.add("failed", number=1, rung=0, seed=3, run="x", why="nan")
-    assert ledger.pending() is None
-
-
 @pytest.mark.parametrize(
     ("line", "words"),
     [
