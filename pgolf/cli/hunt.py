@@ -237,9 +237,9 @@ class Hunt:
     def end(self, why: str) -> str:
         """Why it ended; the ledger says of each point that stayed behind at which rank."""
         said = {event["number"]: event["why"] for event in self.ledger.events if event["what"] == "discarded"}
-        for candidate, why in discards(self.search, self.ledger.candidates()):
-            if said.get(candidate.number) != why:
-                self.ledger.add("discarded", number=candidate.number, why=why)
+        for candidate, rank in discards(self.search, self.ledger.candidates()):
+            if said.get(candidate.number) != rank:
+                self.ledger.add("discarded", number=candidate.number, why=rank)
         return why
 
 

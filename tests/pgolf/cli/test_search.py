@@ -34,7 +34,7 @@ def ledger_of(workshop: Workshop) -> list[dict[str, Any]]:
 def test_a_search_spends_its_budget_and_goes_on_from_its_ledger(workshop: Workshop) -> None:
     ended = workshop("search", "spec.yaml", "--budget-runs", "7", "--json")
     assert ended.code == 0, ended.err
-    assert ended.json["spent"]["runs"] == 7
+    assert (ended.json["spent"]["runs"], ended.json["ended"]) == (7, "the budget is used up")
     events = ledger_of(workshop)
     tried = [event for event in events if event["what"] == "tried"]
     by_score = sorted(event["val_bpb"] for event in tried if event["rung"] == 0)
