@@ -250,12 +250,10 @@ def shortened(length: float, share: float) -> float | int:
 
 def costs_of(run: RunDirectory, plan: Plan) -> dict[str, float]:
     """Seconds and dollars of a run."""
-    clock: dict[str, float | None] = run.read_result()["clock"] if run.is_finished else {}
-    if clock:
-        seconds = clock.get("run_seconds") or sum(value or 0.0 for value in clock.values())
+    if run.is_finished:
+        seconds = SeedRow(run, run.read_result()).seconds
     else:
         rows = run.read_metrics()
-        seconds = float(rows[-1]["elapsed_seconds"]) if rows else 0.0
-    seconds = sum(run.read_attempts()) or seconds
+        seconds = sum(run.read_attempts()) or (float(rows[-1]["elapsed_seconds"]) if rows else 0.0)
     hourly = usd_an_hour(plan.loaded.spec.launch) or 0.0
     return {"seconds": round(seconds, 3), "usd": round(hourly * seconds / 3600, 6)}

@@ -13,6 +13,7 @@ from pgolf.cli import options
 from pgolf.cli.console import answer_console, print_json, say
 from pgolf.errors import UsageError
 from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.flat import flatten
 from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import AnySpec, Loaded, shipped_specs, with_recipe
 from pgolf.specs.reference import spec_reference
@@ -111,17 +112,6 @@ def resolved(spec: AnySpec) -> dict[str, Any]:
     """Every value of a spec as JSON."""
     recipe = {"recipe": recipe_json(spec.recipe)} if isinstance(spec, ExperimentSpec) else {}
     return spec.model_dump(mode="json") | recipe
-
-
-def flatten(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 @spec_app.command()

@@ -9,8 +9,8 @@ from pgolf.drafting.features import differing_features
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
 from pgolf.errors import SpecError
 from pgolf.report.records.logs import runs_in
-from pgolf.report.swept import flatten
 from pgolf.scripts.program import ScriptProgram
+from pgolf.specs.flat import flatten
 from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import load_spec, shipped_specs
 from trainer.dialects.logged import LoggedRun
@@ -152,7 +152,7 @@ def published() -> list[str]:
 
 def flat_recipe(name: str) -> dict[str, Any]:
     """A shipped spec's recipe by dotted key."""
-    return dict(flatten("recipe", recipe_json(load_spec(name).spec.recipe)))
+    return flatten({"recipe": recipe_json(load_spec(name).spec.recipe)})
 
 
 def nearness(name: str, values: Mapping[str, Hyperparameter]) -> Nearness:

@@ -254,10 +254,9 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         validation_tokens=validation_tokens(known),
         step_seconds=step_seconds,
     )
-    is_contest_hardware = (launch.gpu or "").replace("!", "") == "H100:8"
     known = replace(known, duration=duration)
     findings = [
-        rules.evaluation_clock(duration, known.ruleset, is_contest_hardware),
+        rules.evaluation_clock(duration, known.ruleset, launch),
         *([] if (stop := stop_rule(known, runs_dir)) is None else [stop]),
     ]
     return known.with_findings(findings).priced(runs)

@@ -20,8 +20,7 @@ from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.rundir import find_runs, read_or_empty
 from pgolf.scripts.program import ScriptProgram, neighbours
-from pgolf.scripts.variables import Variable, is_of_machine
-from pgolf.specs.experiment import Launch
+from pgolf.scripts.reads import Variable, is_of_machine
 from pgolf.specs.identity import script_spec_sha256
 from pgolf.specs.script import ScriptSpec, program_of
 from trainer.recipe.files import LOCAL_FOLDER
@@ -31,7 +30,6 @@ CODE_BASIS = "the script and its files, as they are shipped"
 OWN_LIMIT = "MAX_WALLCLOCK_SECONDS"
 # Hyperparameters, as logs name them, on which the number of parameters does not depend.
 NOT_OF_SHAPE = ("bits", "clip", "lqer", "awq", "lr", "warm", "ttt", "compressor", "momentum", "decay", "quant", "steps")
-CONTEST_GPU = "H100:8"
 SEEDS_DIFFER = 0.005
 WORK_BYTES = 1_000_000_000
 
@@ -146,10 +144,11 @@ class ScriptPreflight:
         return document
 
     def of_program(self) -> dict[str, Any]:
+        is_measured = rules.is_contest_hardware(self.spec.launch)
         return {
             "script": self.program.name,
             "withheld": sorted({*(variable.name for variable in self.unset), *self.ambient}),
-            "train_seconds_allowed": self.ruleset.train_seconds if is_contest_hardware(self.spec.launch) else None,
+            "train_seconds_allowed": self.ruleset.train_seconds if is_measured else None,
             "code_files": {name: len(content) for name, content in self.program.files.items()},
         }
 
@@ -200,11 +199,6 @@ class ScriptPreflight:
             },
             "checks": [finding.as_json() for finding in self.findings],
         }
-
-
-def is_contest_hardware(launch: Launch) -> bool:
-    """Whether the rules' seconds are meant for what a spec asks for."""
-    return (launch.gpu or "").replace("!", "") == CONTEST_GPU
 
 
 def examine_script(spec: ScriptSpec, *, runs_dir: Path, runs: int = 1) -> ScriptPreflight:

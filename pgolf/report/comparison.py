@@ -42,9 +42,14 @@ def of_parts(difference: float, parts: tuple[float, float], sizes: tuple[int, in
     error = sum(parts)
     if error == 0:
         return Test(None, float(sum(sizes) - 2), float(difference >= 0))
-    df = error**2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
+    df = welch_degrees(parts, sizes)
     t = difference / sqrt(error)
     return Test(t, df, float(stdtr(df, t)))
+
+
+def welch_degrees(parts: tuple[float, float], sizes: tuple[int, int]) -> float:
+    """Degrees of freedom of a difference of means, from the squared standard errors of both."""
+    return float(sum(parts) ** 2 / sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True)))
 
 
 def paired(new: dict[int, float], old: dict[int, float]) -> tuple[int, Test] | None:

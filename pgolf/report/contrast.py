@@ -9,10 +9,11 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from pgolf.report.comparison import caveats
+from pgolf.report.comparison import caveats, welch_degrees
 from pgolf.report.groups import RunGroup
 from pgolf.report.records.groups import RecordGroup
 from pgolf.report.rows import Group, Row
+from pgolf.report.stages import common_stages
 from pgolf.report.statistics import student_quantile, summarise
 from pgolf.report.swept import flat_spec, is_shared
 
@@ -62,7 +63,7 @@ def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> t
     difference, parts = other.mean - one.mean, (one.std**2 / one.n, other.std**2 / other.n)
     if not sum(parts):
         return difference, difference
-    df = sum(parts) ** 2 / (parts[0] ** 2 / (one.n - 1) + parts[1] ** 2 / (other.n - 1))
+    df = welch_degrees(parts, (one.n, other.n))
     half = student_quantile(0.975, df) * sqrt(sum(parts))
     return difference - half, difference + half
 
@@ -113,8 +114,7 @@ def settings_of(group: Group) -> dict[str, Any]:
 def stages_of(first: Group, second: Group) -> list[dict[str, Any]]:
     """The stages that all seeds of both have, in order, with their difference."""
     sides = [{row.seed: dict(row.stages()) for row in group.rows} for group in (first, second)]
-    rows = [stages for side in sides for stages in side.values()]
-    names = [name for name in rows[0] if all(name in stages for stages in rows)] if rows else []
+    names = [name for name, _ in common_stages([*first.rows, *second.rows])]
     found = []
     for name in names:
         values = [{seed: stages[name] for seed, stages in side.items()} for side in sides]

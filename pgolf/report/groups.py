@@ -62,10 +62,14 @@ class SeedRow:
         hourly = self.run.read_run().get("usd_per_hour")
         if hourly is None:
             return None
-        attempts = self.run.read_attempts()
+        return float(hourly) * self.seconds / 3600
+
+    @property
+    def seconds(self) -> float:
+        """How long it had a machine: all attempts where these were noted, else its phases, or all of a script's run."""
         clock = self.result["clock"]
-        seconds = sum(attempts) if attempts else clock.get("run_seconds") or sum(clock.values())
-        return float(hourly) * seconds / 3600
+        noted = sum(self.run.read_attempts())
+        return float(noted or clock.get("run_seconds") or sum(clock.values()))
 
     def problems(self) -> list[Finding]:
         """What is wrong with this run."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.rundir import read_or_empty
+from pgolf.specs.flat import flatten
 from pgolf.specs.sweeps import label_of
 
 # What of a spec can make another experiment.
@@ -17,14 +18,8 @@ MOST_KEYS = 6
 def flat_spec(spec_json: Path) -> dict[str, Any]:
     """Values of a run's spec by dotted key, those that can make another experiment."""
     document = read_or_empty(spec_json)
-    return {key: value for part in PARTS if part in document for key, value in flatten(part, document[part])}
-
-
-def flatten(prefix: str, value: Any) -> list[tuple[str, Any]]:
-    """The leaves of a document, by dotted key."""
-    if isinstance(value, Mapping) and value:
-        return [leaf for key, member in value.items() for leaf in flatten(f"{prefix}.{key}", member)]
-    return [] if prefix in NO_DIFFERENCE else [(prefix, value)]
+    flat = flatten({part: document[part] for part in PARTS if part in document})
+    return {key: value for key, value in flat.items() if key not in NO_DIFFERENCE}
 
 
 def differing(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

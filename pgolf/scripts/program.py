@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pgolf.scripts.reads import Reads
 from pgolf.scripts.unwrapping import TooLarge, decoded, layers
-from pgolf.scripts.variables import Reads, variables_read
+from pgolf.scripts.variables import variables_read
 
 UNWRAPPED = " (unwrapped)"
 

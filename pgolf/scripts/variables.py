@@ -7,78 +7,20 @@ this cannot follow, the place is said, and nothing more is taken for certain.
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-# What Python, torch, CUDA and their companions read themselves.
-OF_LIBRARIES = re.compile(
-    r"(?:CUDA|NCCL|SLURM|MODAL|RUNPOD|TORCH|TORCHINDUCTOR|TORCHELASTIC|PYTORCH|PYTHON|OMP|MKL|KMP|GLOO|TRITON|CUBLAS|CUDNN|HF|WANDB|UV|XDG|LD"
-    r"|NVIDIA|TOKENIZERS|TRANSFORMERS|NUMEXPR|OPENBLAS|FLASH_ATTENTION|FLASH_ATTN)_[A-Z0-9_]+|TMPDIR|CC|CXX|HOME|PATH|USER"
-)
-OF_LAUNCHERS = re.compile(
-    r"LANG|LC_[A-Z]+|TERM|SHELL|PWD|OLDPWD|LOGNAME|TZ|SHLVL|_|(?:SSH|CONDA|VIRTUAL)_[A-Z_]+|[a-z]+_proxy"
-    r"|(?:(?:LOCAL|GROUP|ROLE|NODE)_)?RANK|(?:(?:LOCAL|GROUP|ROLE)_)?WORLD_SIZE|MASTER_(?:ADDR|PORT)|HOSTNAME"
-)
+from pgolf.scripts.constants import pattern_of, words_of_table, written
+from pgolf.scripts.reads import Reads, Variable
+
 READERS = frozenset({"get", "pop", "setdefault", "__getitem__"})
-WALKERS = frozenset({"items", "keys", "values"})
 HARMLESS = frozenset({"copy", "update", "clear"})
 # Libraries that read variables by the names of fields.
 SETTINGS_LIBRARIES = frozenset({"pydantic_settings", "environs", "decouple", "dynaconf", "starlette.config"})
 # What variables are usually called; a method `get` is a helper only for names like these.
 USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]+")
 NOTHING = ast.Constant(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Variable:
-    """One place where a variable is read."""
-
-    name: str
-    default: str | None
-    """As it is written; None where the script fails without it."""
-    file: str
-    line: int
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-@dataclass(slots=True)
-class Reads:
-    """What some files read of the environment."""
-
-    variables: list[Variable] = field(default_factory=list)
-    """In the order of the files and lines."""
-    patterns: dict[str, str] = field(default_factory=dict)
-    """Regular expressions of names that are put together when the script runs, and where."""
-    walks: list[str] = field(default_factory=list)
-    """Places that go through all variables there are, or hand the environment on to what cannot be followed."""
-
-    @property
-    def names(self) -> list[str]:
-        """Each name once."""
-        return list(dict.fromkeys(variable.name for variable in self.variables))
-
-    def first(self, name: str) -> Variable:
-        """The first place where a variable is read."""
-        return next(variable for variable in self.variables if variable.name == name)
-
-    def knows(self, name: str) -> bool:
-        """Whether the script, its launcher or a library may read a variable."""
-        is_put_together = any(re.fullmatch(pattern, name) for pattern in self.patterns)
-        return name in self.names or is_put_together or is_of_machine(name)
-
-    def unset(self, given: Iterable[str]) -> list[Variable]:
-        """Variables that are left to their defaults, each once; what the machine sets is none of them."""
-        known = set(given)
-        return [self.first(name) for name in self.names if name not in known and not is_of_machine(name)]
-
-
-def is_of_machine(name: str) -> bool:
-    """Whether a variable is the launcher's or a library's business."""
-    return any(kind.fullmatch(name) for kind in (OF_LAUNCHERS, OF_LIBRARIES))
 
 
 def variables_read(texts: Mapping[str, str]) -> Reads:
@@ -239,9 +181,10 @@ class FileReader:
     def helpers_in(self, body: ast.AST, signature: ast.arguments, known: Mapping[str, Helper]) -> Iterator[Helper]:
         positional = [*signature.posonlyargs, *signature.args]
         parameters = [each.arg for each in (*positional, *signature.kwonlyargs)]
-        own_defaults = dict(
-            zip(reversed([each.arg for each in positional]), reversed(signature.defaults), strict=False)
-        )
+        with_default = [each.arg for each in positional[len(positional) - len(signature.defaults) :]]
+        own_defaults: dict[str, ast.expr | None] = dict(zip(with_default, signature.defaults, strict=True))
+        by_name_only = [each.arg for each in signature.kwonlyargs]
+        own_defaults |= dict(zip(by_name_only, signature.kw_defaults, strict=True))
         for name, default in self.reads_below(body, known):
             if isinstance(name, ast.Name) and name.id in parameters:
                 handed = default.id if isinstance(default, ast.Name) and default.id in parameters else None
@@ -347,21 +290,6 @@ def is_usual(name: ast.expr) -> bool:
     return isinstance(name, ast.Constant) and USUAL_NAME.fullmatch(str(name.value)) is not None
 
 
-def words_of_table(node: ast.expr) -> list[str]:
-    """The names in a table of constants: a dictionary's keys, a list's texts, or the first texts of its rows."""
-    match node:
-        case ast.Dict(keys=keys):
-            parts: list[ast.expr | None] = list(keys)
-        case ast.List(elts=elements) | ast.Tuple(elts=elements) | ast.Set(elts=elements):
-            parts = [
-                each.elts[0] if isinstance(each, ast.Tuple | ast.List) and each.elts else each for each in elements
-            ]
-        case _:
-            return []
-    words = [part.value for part in parts if isinstance(part, ast.Constant)]
-    return [word for word in words if isinstance(word, str)]
-
-
 def function_name(function: ast.expr) -> str:
     """The last name of a function: `env`, `self.env`."""
     match function:
@@ -382,55 +310,3 @@ def arguments_of(call: ast.Call, helper: Helper) -> Iterator[tuple[ast.expr, ast
     elif helper.default_parameter in named:
         default = named[helper.default_parameter]
     yield name, default
-
-
-def written(default: ast.expr | None) -> str | None:
-    """A default as text: a constant as the environment would hold it, anything else as it is written."""
-    if default is None:
-        return None
-    match default:
-        case ast.Constant(value=None):
-            return ""
-        case ast.Constant(value=bool() as truth):
-            return str(int(truth))
-        case ast.Constant(value=str() | int() | float() as value):
-            return str(value)
-        case ast.Call(func=ast.Name(id="str" | "int" | "float" | "bool"), args=[inner]):
-            return written(inner)
-        case ast.BinOp() | ast.UnaryOp():
-            number = product(default)
-            return ast.unparse(default) if number is None else str(number)
-    return ast.unparse(default)
-
-
-def product(node: ast.expr) -> float | int | None:
-    """The number that sums and products of constants come to, or None."""
-    match node:
-        case ast.Constant(value=int() | float() as value):
-            return value
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = product(operand)
-            return None if inner is None else -inner
-        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() as operation, right=right):
-            one, other = product(left), product(right)
-            if one is None or other is None:
-                return None
-            match operation:
-                case ast.Add():
-                    return one + other
-                case ast.Sub():
-                    return one - other
-            return one * other
-    return None
-
-
-def pattern_of(name: ast.expr) -> str:
-    """A regular expression of the names that are put together by an expression."""
-    match name:
-        case ast.Constant(value=str() as word):
-            return re.escape(word)
-        case ast.JoinedStr(values=parts):
-            return "".join(pattern_of(part) for part in parts)
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return pattern_of(left) + pattern_of(right)
-    return ".*"

@@ -10,8 +10,6 @@ from pgolf.specs.experiment import Experiment, SpecPart
 
 SCRIPT_PATTERN = r"\.py$"
 VARIABLE_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
-# What stands for the folder of the data on whatever machine the script runs.
-DATA_PLACE = "{data}"
 # Packed models, as the scripts of openai/parameter-golf name them.
 USUAL_ARTIFACTS = ["*.ptz", "*.ptz.*", "*.pt.zst", "*.pt.br", "*.pt.xz", "*.int*.pt.*"]
 

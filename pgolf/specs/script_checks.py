@@ -2,11 +2,12 @@
 
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
-from pgolf.scripts.variables import Reads, is_of_machine
+from pgolf.scripts.reads import Reads, is_of_machine
 from pgolf.specs.complaints import place_of
-from pgolf.specs.script import DATA_PLACE, Script, ScriptSpec, program_of
+from pgolf.specs.script import Script, ScriptSpec, program_of
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.yaml_documents import Node
+from trainer.recipe.files import DATA_PLACE
 
 # How like two names are of which one is a misspelling of the other, where either could be meant.
 ALMOST_THE_SAME = 0.85

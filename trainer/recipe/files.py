@@ -8,6 +8,8 @@ from typing import Any
 
 # Where a run keeps its copies of the user's own code, so that it can be moved.
 LOCAL_FOLDER = "local"
+# What stands for the folder of the data in a script's variables, on whatever machine it runs.
+DATA_PLACE = "{data}"
 # What a probe is asked, and what it says.
 QUESTIONS, ANSWERS = "questions.npz", "answers.npz"
 

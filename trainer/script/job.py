@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.recipe.files import RunFiles, read_json
+from trainer.recipe.files import DATA_PLACE, RunFiles, read_json
 from trainer.runtime.failure import ResumeRefused
 
 # Where the script works, below the run directory; it stays there from one attempt to the next.
 WORK_FOLDER = "work"
-DATA_PLACE = "{data}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,6 @@
 """The page's pictures: learning curves, stages, bytes, and bits against bytes."""
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from pgolf.report.page.svg import (
     COLOURS,
@@ -17,7 +16,8 @@ from pgolf.report.page.svg import (
     scale_of,
     text,
 )
-from pgolf.report.rows import Group, Row
+from pgolf.report.rows import Group
+from pgolf.report.stages import common_stages
 
 WIDTH, HEIGHT = 900.0, 330.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 28.0, 34.0, 46.0
@@ -90,15 +90,6 @@ def waterfall(group: Group) -> str | None:
         parts.append(text(x.at(end) + 6, top + BAR / 2 + 4, label))
         before = bpb
     return drawing(NARROW, height, f"bits per byte of {group.name} from stage to stage", parts)
-
-
-def common_stages(rows: Sequence[Row]) -> list[tuple[str, float]]:
-    """The stages that every seed has, in the order of the first, each with its mean."""
-    by_seed = [dict(row.stages()) for row in rows]
-    if not by_seed:
-        return []
-    names = [name for name in by_seed[0] if all(name in stages for stages in by_seed)]
-    return [(name, fmean(stages[name] for stages in by_seed)) for name in names]
 
 
 def part_names(group: Group) -> list[str]:

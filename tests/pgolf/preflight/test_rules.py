@@ -12,6 +12,7 @@ from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.memory import training_memory_bytes
 from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.specs.experiment import Launch
 from pgolf.specs.loading import load_spec
 from trainer.recipe.recipe import Recipe
 
@@ -90,11 +91,12 @@ def test_a_budget_in_tokens_states_the_speed_it_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "contest", "severity"),
-    [(None, True, "pass"), (600, True, "pass"), (601, True, "fail"), (601, False, "warn")],
+    ("seconds", "gpu", "severity"),
+    [(None, "H100:8", "pass"), (600, "H100:8", "pass"), (601, "H100:8", "fail"), (601, "H100:1", "warn")],
 )
-def test_scoring_must_end_in_time_on_the_contests_machine(seconds: float | None, contest: bool, severity: str) -> None:
-    assert rules.evaluation_clock(DurationEstimate(1, seconds, "x"), RULES, contest).severity == severity
+def test_scoring_must_end_in_time_on_the_contests_machine(seconds: float | None, gpu: str, severity: str) -> None:
+    launch = Launch(gpu=gpu)
+    assert rules.evaluation_clock(DurationEstimate(1, seconds, "x"), RULES, launch).severity == severity
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 
 from pgolf.bundle.stub import self_extracting
 from pgolf.scripts.program import ScriptProgram, Unreadable, neighbours, read_program
-from pgolf.scripts.variables import Variable, variables_read
+from pgolf.scripts.reads import Variable
+from pgolf.scripts.variables import variables_read
 
 EVERY_WAY = """
 import os
@@ -35,13 +36,16 @@ def number(key, default):
     raw = os.environ.get(key)
     return default if raw is None else int(raw)
 
+def strict(name, *, default=11):
+    return os.environ.get(name, default)
+
 get = os.environ.get
 alone = lambda name, default: environ.get(name, default)
 copy = dict(os.environ)
 CONSTANT = "BY_A_CONSTANT"
 inside()
 env("BY_A_HELPER", 1), env("WITH_ITS_DEFAULT"), env(default=5, name="BY_KEYWORD"), flag("BY_TWO_HELPERS", True)
-number("GIVEN_BACK", 8), number(default=6, key="GIVEN_BACK_BY_NAME")
+strict("BY_A_KEYWORD_ONLY"), number("GIVEN_BACK", 8), number(default=6, key="GIVEN_BACK_BY_NAME")
 ask("BY_GETENV"), get("BY_A_METHOD"), alone("BY_A_LAMBDA", 4), Reader().read("BY_A_READER"), environ.get(CONSTANT)
 copy.get("OF_A_COPY"), system.environ.setdefault("SET_IF_ABSENT", "x"), "IF_IT_IS_THERE" in os.environ
 for name in ("ONE_OF_TWO", "THE_OTHER"):
@@ -73,6 +77,7 @@ def test_every_way_of_reading_is_seen_as_it_happens() -> None:
     ("name", "default"),
     {
         "IN_A_CLASS": "9",
+        "BY_A_KEYWORD_ONLY": "11",
         "IN_A_FUNCTION": None,
         "BY_A_HELPER": "1",
         "WITH_ITS_DEFAULT": "3",

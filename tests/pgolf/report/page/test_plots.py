@@ -15,13 +15,13 @@ from pgolf.report.page.plots import (
     RIGHT,
     TOP,
     WIDTH,
-    common_stages,
     curves,
     mean_curve,
     scatter,
     waterfall,
 )
 from pgolf.report.page.svg import TICKS, in_words, round_step, scale_of
+from pgolf.report.stages import common_stages
 from tests.pgolf.report.builders import result_of, write_run, write_seeds
 from tests.pgolf.report.page.test_document import write_metrics
 
