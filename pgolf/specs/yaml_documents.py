@@ -25,6 +25,10 @@ BOOLEAN = re.compile(r"(true|True|TRUE)|false|False|FALSE")
 INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+# Line breaks in YAML 1.1, which the parser speaks; letters like others in YAML 1.2, and so in JSON.
+BREAKS_NO_MORE = "\x85\u2028\u2029"
+PRIVATE_USE = range(0xE000, 0xF900)
+
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -98,12 +102,24 @@ def parse_yaml(text: str, source: str) -> Node:
     Raises: SpecError with source:line.
     """
     try:
-        return Composer(yaml.parse(text, Loader=Loader), source).document()
+        return Composer(events_of(text), source).document()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpecError(f"{source}:{line}: {explain(error)}") from None
     except yaml.reader.ReaderError as error:
         raise SpecError(f"{source}: character {error.position} is not allowed in YAML; a spec is a text file") from None
+
+
+def events_of(text: str) -> Iterator[Any]:
+    """What the parser says of a text. Letters that it would take for line breaks pass it as others that the text has
+    not.
+    """
+    unused = (code for code in PRIVATE_USE if chr(code) not in text)
+    disguise = {ord(letter): code for letter, code in zip(BREAKS_NO_MORE, unused, strict=False) if letter in text}
+    for event in yaml.parse(text.translate(disguise), Loader=Loader):
+        if isinstance(event, yaml.ScalarEvent):
+            event.value = event.value.translate({code: letter for letter, code in disguise.items()})
+        yield event
 
 
 def explain(error: yaml.MarkedYAMLError) -> str:

@@ -108,6 +108,14 @@ def test_block_style_means_what_pyyaml_reads_where_both_agree(value: object) -> 
         assert parse_yaml(text, "f").plain() == yaml.safe_load(text)
 
 
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("text", ['a: "x{}y"\nb: 1', "a: x{}y # z{}\nb: 1", "a: 'x{}y\ue000'\nb: 1"])
+def test_what_ends_no_line_in_json_ends_none_here(text: str, letter: str) -> None:
+    found = parse_yaml(text.replace("{}", letter), "f")
+    assert found.plain()["a"].removesuffix("\ue000") == f"x{letter}y"
+    assert found.value["b"].place.line == 2
+
+
 @settings(deadline=None)
 @given(JSON_VALUES)
 def test_json_is_read_as_json(value: object) -> None:
