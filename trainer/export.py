@@ -123,6 +123,7 @@ class Exporter:
             vocabulary_size=self.recipe.vocabulary_size,
             quantizer=quantizer,
             evaluation=replace(self.recipe.evaluation, references={}),
+            compute=self.recipe.compute,
         )
 
     def encode(self, quantizer: QuantizerRecipe, model: QuantizedModel) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Scoring:
 
     def score(self, stage: str, weights: dict[str, Tensor], recipe: EvaluationRecipe, **facts: str) -> ScoreLedger:
         """The ledger of some weights under a protocol; their metric is the last one."""
-        model = GptModel(self.card.model, self.card.vocabulary_size)
+        model = GptModel(self.card.model, self.card.vocabulary_size, self.card.compute)
         model.load_state_dict(weights)
         model.to(self.world.device)
         ledger, clock = ScoreLedger(self.text.tokens), PhaseClock()

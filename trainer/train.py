@@ -83,7 +83,7 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
 
     Raises: ResumeRefused when it began in another one.
     """
-    environment = describe_environment(world.device, world.size)
+    environment = describe_environment(world.device, world.size, job.recipe.compute.precision)
     check_same_environment(environment, job.run.get("environment"))
     if world.is_chief:
         write_json(job.files.run, job.run | {"environment": environment})

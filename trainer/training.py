@@ -24,7 +24,6 @@ from trainer.recipe.plan import progress_of_change
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.device import precision
 from trainer.runtime.failure import LaunchRefused, ResumeRefused, TrainingFailed
 from trainer.runtime.guard import guard_of
 from trainer.runtime.job import Inheritance, TrainingJob
@@ -52,10 +51,10 @@ class Training:
         self.world, self.journal, self.clock, self.stop = world, journal, clock, StopRequest()
         check_processes(recipe, world.size)
         torch.manual_seed(job.seed)
-        self.model = GptModel(recipe.model, recipe.vocabulary_size).to(world.device)
+        self.model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute).to(world.device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.tensors = inventory(recipe.model, recipe.vocabulary_size)
-        self.optimizer = make_optimizer_of(recipe.optimizer, self.tensors, self.parameters)
+        self.optimizer = make_optimizer_of(recipe, self.tensors, self.parameters, world)
         self.loss = make_training_loss(recipe.quantizer, self.tensors, self.model)
         self.plan_changes_at = progress_of_change(recipe.model)
         self.average = make_average(recipe.averaging, self.parameters)
@@ -163,13 +162,11 @@ class Training:
 
     def probe_rounding(self, micro: MicroBatch) -> None:
         """Nothing; rounded weights are proven to change the loss and to get gradients."""
-        with precision(self.world.device):
-            self.journal.say(self.loss.probe(micro.x_BT, micro.y_BT, self.documents(micro)))
+        self.journal.say(self.loss.probe(micro.x_BT, micro.y_BT, self.documents(micro)))
 
     def mean_loss(self, micro: MicroBatch) -> Tensor:
         """Nats a token of one forward pass."""
-        with precision(self.world.device):
-            return self.loss.mean_loss(micro.x_BT, micro.y_BT, self.documents(micro))
+        return self.loss.mean_loss(micro.x_BT, micro.y_BT, self.documents(micro))
 
     def share(self, loss: Tensor) -> Tensor:
         """The loss over all processes, which now also have the same gradients and the chief's clock."""

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from trainer.model.gpt import GptModel
-from trainer.runtime.device import precision
 
 
 def choose_candidate(
@@ -34,6 +33,5 @@ def training_loss(model: GptModel, sequences: list[Tensor]) -> float:
     """Mean nats a token over some sequences."""
     total = 0.0
     for tokens_1T in sequences:
-        with precision(tokens_1T.device):
-            total += model.mean_loss(tokens_1T[:, :-1], tokens_1T[:, 1:]).item()
+        total += model.mean_loss(tokens_1T[:, :-1], tokens_1T[:, 1:]).item()
     return total / len(sequences)

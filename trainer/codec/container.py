@@ -31,6 +31,7 @@ from trainer.codec.compressor import Codes, Shape, make_compressor, make_matrix_
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.quantizer import QuantizedModel
 from trainer.recipe.codec import CodecRecipe
+from trainer.recipe.compute import Compute
 from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.files import write_whole
@@ -55,6 +56,7 @@ class ModelCard:
     vocabulary_size: int
     quantizer: QuantizerRecipe
     evaluation: EvaluationRecipe
+    compute: Compute = Compute()
     residuals: tuple[str, ...] = ()
     """The matrices that are stored with what rounding lost of them."""
 

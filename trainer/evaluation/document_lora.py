@@ -20,7 +20,6 @@ from trainer.model.linear import linear
 from trainer.recipe.evaluation import DocumentLora
 from trainer.recipe.inventory import MATRIX_GROUPS, inventory
 from trainer.recipe.patterns import matches_any
-from trainer.runtime.device import precision
 from trainer.runtime.failure import RunFailure
 
 SEED = 0
@@ -112,7 +111,7 @@ class DocumentLearner:
         tokens = self.scorer.ledger.adaptation_tokens(window.start, window.start + window.length + 1)
         tokens_1T = torch.from_numpy(tokens.astype(np.int64)).to(device)[None]
         optimizer.zero_grad()
-        with self.additions, precision(device):
+        with self.additions:
             logits_1TV = self.scorer.model(tokens_1T[:, :-1], last=window.scored)
         F.cross_entropy(logits_1TV.flatten(0, 1), tokens_1T[0, -window.scored :]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -19,7 +19,6 @@ from trainer.evaluation.windows import Window, sliding_windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.recipe.patterns import matches_any
-from trainer.runtime.device import precision
 from trainer.runtime.failure import RunFailure
 
 
@@ -83,8 +82,7 @@ class ChunkLearner:
     def step(self, batch_BT: Tensor) -> None:
         """Nothing; one step on some sequences."""
         self.optimizer.zero_grad()
-        with precision(self.device):
-            loss = self.model.mean_loss(batch_BT[:, :-1], batch_BT[:, 1:])
+        loss = self.model.mean_loss(batch_BT[:, :-1], batch_BT[:, 1:])
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)

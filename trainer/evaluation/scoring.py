@@ -13,7 +13,6 @@ from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.windows import Window, windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import Chunked, DocumentLora, Documents, EvaluationRecipe, ScoreFirstTtt, Sliding
-from trainer.runtime.device import precision
 from trainer.runtime.world import World
 
 # Tokens of a forward pass: enough to keep two cores or a GPU busy, few enough that the logits fit.
@@ -82,8 +81,7 @@ class WindowScorer:
         tokens, device, scored = self.ledger.tokens, self.world.device, batch[0].scored
         x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(device)
         y_BT = torch.stack([as_tensor(tokens, w.first_target + 1, scored) for w in batch]).to(device)
-        with precision(device):
-            logits_BTV = self.model(x_BT, last=scored)
+        logits_BTV = self.model(x_BT, last=scored)
         if self.temperature != 1.0:
             logits_BTV = logits_BTV / self.temperature
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten(), reduction="none")

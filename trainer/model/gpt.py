@@ -5,10 +5,14 @@ B batch, T position, D width, H query head, K key/value head, E head width, F al
 unit, V vocabulary, R row, C column, N anything.
 """
 
+from contextlib import AbstractContextManager
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.model.attention_kernels import Attend, make_attend
 from trainer.model.block import Block
 from trainer.model.embedding import TokenEmbedding
 from trainer.model.linear import linear
@@ -17,9 +21,13 @@ from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softca
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
 from trainer.model.visit import Visit
+from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import Execution, Plan, execution_plan
+from trainer.runtime.device import precision
+
+USUAL_COMPUTE = Compute()
 
 
 class GptModel(nn.Module):
@@ -28,9 +36,9 @@ class GptModel(nn.Module):
     Its tensors are those of `inventory`, name by name; the constructor checks it.
     """
 
-    def __init__(self, model: Gpt, vocabulary_size: int) -> None:
+    def __init__(self, model: Gpt, vocabulary_size: int, compute: Compute = USUAL_COMPUTE) -> None:
         super().__init__()
-        self.recipe = model
+        self.recipe, self.compute = model, compute
         self.plan: Plan = execution_plan(model)
         self.rotaries: dict[object, Rotary] = {}
         shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
@@ -73,7 +81,8 @@ class GptModel(nn.Module):
 
     def follow_progress(self, progress: float) -> None:
         """Nothing; the plan is that of this share of the budget."""
-        self.plan = execution_plan(self.recipe, progress)
+        plan = execution_plan(self.recipe, progress)
+        self.plan = self.plan if plan == self.plan else plan  # a compiled graph belongs to one object
 
     def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
         """Logits of the next token at every position, or only at the `last` ones. Where documents are numbered, no
@@ -81,10 +90,11 @@ class GptModel(nn.Module):
 
         Shapes: (B, T) -> (B, T or last, V), float32.
         """
-        x_BTD = self.features(tokens_BT, documents_BT)
-        if last is not None:
-            x_BTD = x_BTD[:, -last:]
-        z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
+        with self.precision():
+            x_BTD = self.features(tokens_BT, documents_BT)
+            if last is not None:
+                x_BTD = x_BTD[:, -last:]
+            z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
         if self.softcaps is not None:
             return asymmetric_softcapped(z_BTV, self.softcaps)
         return softcapped(z_BTV, self.recipe.softcap)
@@ -94,8 +104,14 @@ class GptModel(nn.Module):
         if self.softcaps is not None:
             logits_BTV = self.forward(tokens_BT, documents_BT=documents_BT)
             return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
-        x_BTD = rms_norm(self.features(tokens_BT, documents_BT))
-        return mean_cross_entropy(x_BTD.flatten(0, 1), self.head_weight, targets_BT.flatten(), self.recipe.softcap)
+        with self.precision():
+            x_ND = rms_norm(self.features(tokens_BT, documents_BT)).flatten(0, 1)
+            is_chunked = self.compute.loss == "chunked"
+            return mean_cross_entropy(x_ND, self.head_weight, targets_BT.flatten(), self.recipe.softcap, is_chunked)
+
+    def precision(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass."""
+        return precision(self.compute.precision, self.embedding.tokens.device)
 
     @property
     def head_weight(self) -> Tensor:
@@ -111,12 +127,13 @@ class GptModel(nn.Module):
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
+        attend = make_attend(self.compute.attention, tokens_BT.device.type)
         for execution in self.plan:
             if execution.pops_skip is not None:
                 x_BTD = self.with_skip(x_BTD, skips.pop(), execution.pops_skip)
             if execution.instruction is not None and self.instructions is not None:
                 x_BTD = x_BTD + self.instructions(x_BTD, execution.instruction)
-            visit = self.visit(execution, first_BTD, mask_B1TT, values_BTF, first_value_BTF)
+            visit = self.visit(execution, first_BTD, attend, mask_B1TT, values_BTF, first_value_BTF)
             block = self.get_submodule(execution.block)
             assert isinstance(block, Block)
             if execution.parallel == "lanes":
@@ -141,6 +158,7 @@ class GptModel(nn.Module):
         self,
         execution: Execution,
         first_BTD: Tensor,
+        attend: Attend,
         mask_B1TT: Tensor | None,
         values_BTF: Tensor | None,
         first_value_BTF: Tensor | None,
@@ -151,6 +169,7 @@ class GptModel(nn.Module):
             execution,
             self.rotary(execution),
             first_BTD,
+            attend,
             mask_B1TT,
             attention_scale_D=None if row is None else scales["attention"][row],
             mlp_scale_D=None if row is None else scales["mlp"][row],

@@ -47,10 +47,7 @@ class GroupedQueryAttention(Attention):
         v_BKTE = split_heads(v_BTF, self.kv_heads)
         q_BHTE = visit.rotary.rotate(rms_norm(q_BHTE)) * self.q_gain.to(q_BHTE.dtype)[:, None, None]
         k_BKTE = visit.rotary.rotate(rms_norm(k_BKTE))
-        is_grouped, mask_B1TT = self.heads != self.kv_heads, visit.mask_B1TT
-        y_BHTE = F.scaled_dot_product_attention(
-            q_BHTE, k_BKTE, v_BKTE, attn_mask=mask_B1TT, is_causal=mask_B1TT is None, enable_gqa=is_grouped
-        )
+        y_BHTE = visit.attend(q_BHTE, k_BKTE, v_BKTE, visit.mask_B1TT)
         if visit.execution.exclusive:
             y_BHTE = exclude_own_value(y_BHTE, v_BKTE)
         if self.gate is not None:

@@ -1,4 +1,4 @@
-"""Cross entropy behind a softcap, in half the passes over the logits."""
+"""Cross entropy behind a softcap, without ever holding all logits."""
 
 from typing import Any
 
@@ -9,40 +9,68 @@ from torch.autograd.function import once_differentiable
 
 # exp(softcap) times the vocabulary must be a float32, so that no maximum need be subtracted.
 LARGEST_FUSED_SOFTCAP = 60.0
+# Logits that exist at one time: a CPU's caches hold the first, and a GPU is busy with the second.
+CHUNK_VALUES = {"cpu": 1 << 22, "cuda": 1 << 26}
 
 
-class SoftcappedCrossEntropy(torch.autograd.Function):
-    """mean(logsumexp(c tanh z) - c tanh z_target), with tanh and exp made once and changed in place.
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """mean(logsumexp(c tanh z) - c tanh z_target) with z = x w^T / c, a chunk of rows at a time.
 
-    The gradient is c (softmax - onehot)(1 - tanh^2) / N. On a CPU the logits of a small model cost as much as its
-    matrix products, and each pass over them counts. `z_NV` is consumed.
+    The gradient, c (softmax - onehot)(1 - tanh^2) / N, is taken as long as a chunk's logits are there; those of all
+    rows never are, in any precision. Products are made of `dtype`, what is between them of float32.
     """
 
     @staticmethod
-    def forward(ctx: Any, z_NV: Tensor, targets_N: Tensor, softcap: float) -> Tensor:
-        tanh_NV = z_NV.tanh_()
-        exp_NV = (tanh_NV * softcap).exp_()
-        total_N = exp_NV.sum(dim=-1)
-        ctx.save_for_backward(tanh_NV, exp_NV, total_N, targets_N)
-        ctx.softcap = softcap
-        target_N = tanh_NV.gather(-1, targets_N[:, None]).squeeze(-1)
-        return (total_N.log() - softcap * target_N).mean()
+    def forward(
+        ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float, dtype: torch.dtype
+    ) -> Tensor:
+        narrow_VD, total = weight_VD.to(dtype), torch.zeros((), device=x_ND.device)
+        grad_x_ND = torch.empty_like(x_ND) if ctx.needs_input_grad[0] else None
+        grad_weight_VD = torch.zeros_like(weight_VD) if ctx.needs_input_grad[1] else None
+        rows = max(1, CHUNK_VALUES[x_ND.device.type] // len(weight_VD))
+        for start in range(0, len(x_ND), rows):
+            chunk = slice(start, start + rows)
+            inputs_ND = (x_ND[chunk] / softcap).to(dtype)
+            z_NV = (inputs_ND @ narrow_VD.T).float()
+            nats, grad_NV = nats_and_gradient(z_NV, targets_N[chunk], softcap, 1 / len(x_ND))
+            total = total + nats
+            if grad_x_ND is not None:
+                grad_x_ND[chunk] = grad_NV.to(dtype) @ narrow_VD / softcap
+            if grad_weight_VD is not None:
+                grad_weight_VD += grad_NV.to(dtype).T @ inputs_ND
+        ctx.save_for_backward(grad_x_ND, grad_weight_VD)
+        return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        tanh_NV, exp_NV, total_N, targets_N = ctx.saved_tensors
-        scale = grad * ctx.softcap / len(targets_N)
-        grad_NV = exp_NV.mul_((scale / total_N)[:, None])
-        grad_NV.scatter_add_(-1, targets_N[:, None], -scale.expand(len(targets_N), 1))
-        return grad_NV.addcmul_(grad_NV * tanh_NV, tanh_NV, value=-1), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad_x_ND, grad_weight_VD = ctx.saved_tensors
+        scaled = [None if part is None else grad * part for part in (grad_x_ND, grad_weight_VD)]
+        return *scaled, None, None, None
 
 
-def mean_cross_entropy(x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float) -> Tensor:
+def nats_and_gradient(z_NV: Tensor, targets_N: Tensor, softcap: float, share: float) -> tuple[Tensor, Tensor]:
+    """`share` of the nats of all rows, and its gradient by z. `z_NV` is consumed. Shapes: scalar, (N, V)."""
+    tanh_NV = z_NV.tanh_()
+    exp_NV = (tanh_NV * softcap).exp_()
+    sum_N = exp_NV.sum(dim=-1)
+    target_N = tanh_NV.gather(-1, targets_N[:, None]).squeeze(-1)
+    nats = share * (sum_N.log() - softcap * target_N).sum()
+    scale = share * softcap
+    grad_NV = exp_NV.mul_((scale / sum_N)[:, None])
+    grad_NV.scatter_add_(-1, targets_N[:, None], torch.full_like(target_N, -scale)[:, None])
+    return nats, grad_NV.addcmul_(grad_NV * tanh_NV, tanh_NV, value=-1)
+
+
+def mean_cross_entropy(
+    x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float, is_chunked: bool = True
+) -> Tensor:
     """Mean nats of the targets under the softcapped logits of x and the head's weight. Shapes: scalar, float32."""
-    if 0 < softcap <= LARGEST_FUSED_SOFTCAP:
-        z_NV = F.linear(x_ND * (1 / softcap), weight_VD).float()
-        loss: Tensor = SoftcappedCrossEntropy.apply(z_NV, targets_N, softcap)  # type: ignore[no-untyped-call]
+    if is_chunked and 0 < softcap <= LARGEST_FUSED_SOFTCAP:
+        kind = x_ND.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x_ND.dtype
+        with torch.autocast(kind, enabled=False):
+            loss: Tensor = ChunkedCrossEntropy.apply(x_ND, weight_VD, targets_N, softcap, dtype)  # type: ignore[no-untyped-call]
         return loss
     return F.cross_entropy(softcapped(F.linear(x_ND, weight_VD).float(), softcap), targets_N)
 

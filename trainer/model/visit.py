@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from trainer.model.attention_kernels import Attend
 from trainer.model.rope import Rotary
 from trainer.recipe.plan import Execution
 
@@ -16,6 +17,8 @@ class Visit:
     rotary: Rotary
     first_BTD: Tensor
     """The stream as the embedding left it."""
+    attend: Attend
+    """What computes attention."""
     mask_B1TT: Tensor | None = None
     """Which earlier tokens may be seen, where not all of them."""
     attention_scale_D: Tensor | None = None

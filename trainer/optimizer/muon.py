@@ -5,12 +5,16 @@ Source: Keller Jordan et al., "Muon: An optimizer for hidden layers" (2024).
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from trainer.recipe.optimizer import Momentum, MuonAdamW
+from trainer.runtime.world import ALONE, World
 
 Polynomial = tuple[float, float, float]
 # A quintic whose iteration drives every singular value in (0, 1] into about [0.7, 1.2]: fast, and near enough to 1.
@@ -34,12 +38,12 @@ def polynomials(recipe: MuonAdamW) -> tuple[Polynomial, ...]:
     return (table + (table[-1],) * steps)[:steps]
 
 
-def orthogonalize(update_NRC: Tensor, iterations: tuple[Polynomial, ...]) -> Tensor:
+def orthogonalize(update_NRC: Tensor, iterations: tuple[Polynomial, ...], dtype: torch.dtype | None = None) -> Tensor:
     """The matrices with all singular values moved near 1: UV^T of their SVD, roughly, by Newton-Schulz.
 
-    In bfloat16 on a GPU, in float32 on a CPU. Shapes: (N, R, C) -> (N, R, C).
+    In the given type or their own. Shapes: (N, R, C) -> (N, R, C), of that type.
     """
-    x_NRC: Tensor = update_NRC.bfloat16() if update_NRC.is_cuda else update_NRC
+    x_NRC: Tensor = update_NRC.to(dtype or update_NRC.dtype)
     is_tall = x_NRC.size(-2) > x_NRC.size(-1)
     if is_tall:
         x_NRC = x_NRC.mT
@@ -48,7 +52,7 @@ def orthogonalize(update_NRC: Tensor, iterations: tuple[Polynomial, ...]) -> Ten
         gram_NRR = x_NRC @ x_NRC.mT
         polynomial_NRR = torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=b, alpha=c)
         x_NRC = torch.baddbmm(x_NRC, polynomial_NRR, x_NRC, beta=a)
-    return (x_NRC.mT if is_tall else x_NRC).to(update_NRC.dtype)
+    return x_NRC.mT.contiguous() if is_tall else x_NRC
 
 
 def momentum_at(momentum: Momentum, step: int) -> float:
@@ -64,44 +68,90 @@ def gradient_of(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Matrices of one shape and learning rate that go through Newton-Schulz together."""
+
+    names: list[str]
+    owner: int
+    """Which process orthogonalises them, where processes share that out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How a stack is going to move, perhaps still on its way from another process."""
+
+    stack: Stack
+    direction_NRC: Tensor
+    arrival: "dist.Work | None"
+
+
 class Muon:
-    """Nesterov momentum, orthogonalised, over matrices; those of one shape and learning rate go through Newton-Schulz
-    as stacks.
+    """Nesterov momentum, orthogonalised, over matrices.
+
+    Where processes share the work each orthogonalises its stacks and sends them to the others while it goes on with the
+    next one; so all of them apply the same numbers.
     """
 
-    def __init__(self, named: dict[str, Tensor], rates: Mapping[str, float], recipe: MuonAdamW) -> None:
-        self.named, self.rates, self.recipe = named, rates, recipe
+    def __init__(
+        self,
+        named: dict[str, Tensor],
+        rates: Mapping[str, float],
+        recipe: MuonAdamW,
+        world: World = ALONE,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.named, self.rates, self.recipe, self.world, self.dtype = named, rates, recipe, world, dtype
         self.iterations = polynomials(recipe)
         self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
-        self.stacks = stacks_of_one_kind(named, rates)
+        self.stacks = stacks_of_one_kind(named, rates, world.size)
 
-    @torch.no_grad()
     def step(self, step: int, multiplier: float) -> None:
         """Nothing; one update from the gradients, which are spent. `multiplier` scales every learning rate."""
-        momentum = momentum_at(self.recipe.momentum, step)
-        for names in self.stacks:
-            parameters = [self.named[name] for name in names]
-            gradients = [gradient_of(parameter) for parameter in parameters]
-            buffers = [self.buffers[name] for name in names]
-            torch._foreach_mul_(buffers, momentum)
-            torch._foreach_add_(buffers, gradients)
+        self.finish(self.begin(step), multiplier)
+
+    @torch.no_grad()
+    def begin(self, step: int) -> list[Update]:
+        """How all matrices are going to move. The gradients are spent."""
+        return [self.update_of(stack, momentum_at(self.recipe.momentum, step)) for stack in self.stacks]
+
+    def update_of(self, stack: Stack, momentum: float) -> Update:
+        """How a stack is going to move; its momentum has taken its gradients in."""
+        gradients = [gradient_of(self.named[name]) for name in stack.names]
+        buffers = [self.buffers[name] for name in stack.names]
+        torch._foreach_mul_(buffers, momentum)
+        torch._foreach_add_(buffers, gradients)
+        if self.world.rank != stack.owner:
+            like, shape = gradients[0], (len(gradients), *gradients[0].shape)
+            direction_NRC = torch.empty(shape, dtype=self.dtype or like.dtype, device=like.device)
+        else:
             torch._foreach_add_(gradients, buffers, alpha=momentum)
-            self.apply(parameters, self.direction(torch.stack(gradients)), self.rates[names[0]] * multiplier)
+            direction_NRC = self.direction(torch.stack(gradients))
+        return Update(stack, direction_NRC, self.world.send(direction_NRC, stack.owner))
+
+    @torch.no_grad()
+    def finish(self, updates: list[Update], multiplier: float) -> None:
+        """Nothing; the matrices have moved."""
+        for update in updates:
+            if update.arrival is not None:
+                update.arrival.wait()
+            parameters = [self.named[name] for name in update.stack.names]
+            rows, columns = parameters[0].shape
+            lr = self.rates[update.stack.names[0]] * multiplier
+            self.apply(parameters, update.direction_NRC.to(parameters[0].dtype), lr, max(1.0, rows / columns) ** 0.5)
 
     def direction(self, momentum_NRC: Tensor) -> Tensor:
-        """The update before its learning rate. Shapes: (N, R, C) -> (N, R, C)."""
+        """Where a stack moves, every matrix by about 1 in each of its directions. Shapes: (N, R, C) -> (N, R, C)."""
         if self.recipe.row_normalized:
             momentum_NRC = momentum_NRC / (torch.linalg.vector_norm(momentum_NRC, dim=-1, keepdim=True) + 1e-7)
-        rows, columns = momentum_NRC.shape[-2:]
-        update_NRC: Tensor = max(1.0, rows / columns) ** 0.5 * orthogonalize(momentum_NRC, self.iterations)
-        return update_NRC
+        return orthogonalize(momentum_NRC, self.iterations, self.dtype)
 
-    def apply(self, parameters: list[Tensor], update_NRC: Tensor, lr: float) -> None:
-        """Nothing; the parameters have decayed and moved."""
+    def apply(self, parameters: list[Tensor], direction_NRC: Tensor, lr: float, times: float) -> None:
+        """Nothing; the parameters have decayed and moved, by their learning rate times `times`."""
         kept = 1 - lr * self.recipe.weight_decay
         if self.recipe.weight_decay and not self.recipe.decay_after_update:
             torch._foreach_mul_(parameters, kept)
-        torch._foreach_add_(parameters, list(update_NRC.unbind()), alpha=-lr)
+        torch._foreach_add_(parameters, list(direction_NRC.unbind()), alpha=-lr * times)
         if self.recipe.weight_decay and self.recipe.decay_after_update:
             torch._foreach_mul_(parameters, kept)
 
@@ -113,14 +163,21 @@ class Muon:
             buffer.copy_(state[name])
 
 
-def stacks_of_one_kind(named: Mapping[str, Tensor], rates: Mapping[str, float]) -> list[list[str]]:
-    """The names in stacks whose matrices have one shape and learning rate, each as high as the device likes."""
+def stacks_of_one_kind(named: Mapping[str, Tensor], rates: Mapping[str, float], processes: int) -> list[Stack]:
+    """The matrices in stacks of one shape and learning rate, each as high as the device likes, dealt out to processes
+    so that each has about as many values.
+    """
     by_kind: dict[tuple[torch.Size, float], list[str]] = defaultdict(list)
     for name, matrix in named.items():
         by_kind[matrix.shape, rates[name]].append(name)
-    stacks = []
+    stacks: list[Stack] = []
+    loads = [0] * processes
     for (shape, _), names in by_kind.items():
-        is_cpu = named[names[0]].device.type == "cpu"
-        height = max(1, CPU_STACK_VALUES // shape.numel()) if is_cpu else len(names)
-        stacks += [names[start : start + height] for start in range(0, len(names), height)]
+        height = ceil(len(names) / processes)
+        if named[names[0]].device.type == "cpu":
+            height = max(1, min(height, CPU_STACK_VALUES // shape.numel()))
+        for start in range(0, len(names), height):
+            owner = loads.index(min(loads))
+            stacks.append(Stack(names[start : start + height], owner))
+            loads[owner] += len(stacks[-1].names) * shape.numel()
     return stacks

@@ -11,12 +11,20 @@ from trainer.optimizer.muon import Muon
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory, TensorSpec
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.patterns import matches_any, value_for
+from trainer.runtime.world import ALONE, World
 
 
 class MuonAdamWOptimizer:
     """One step of all parameters, each sorted by its group in the inventory and by what the recipe says of its name."""
 
-    def __init__(self, recipe: MuonAdamW, tensors: Inventory, parameters: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        recipe: MuonAdamW,
+        tensors: Inventory,
+        parameters: Mapping[str, Tensor],
+        world: World = ALONE,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         self.recipe = recipe
         self.parameters = parameters
         self.rates = {tensor.name: learning_rate(recipe, tensor) for tensor in tensors}
@@ -25,7 +33,7 @@ class MuonAdamWOptimizer:
         matrices = [t.name for t in moving if is_orthogonalized(recipe, t)]
         others = [tensor for tensor in moving if not is_orthogonalized(recipe, tensor)]
         check_groups(parameters, (self.frozen, matrices, [tensor.name for tensor in others]))
-        self.muon = Muon({name: parameters[name] for name in matrices}, self.rates, recipe)
+        self.muon = Muon({name: parameters[name] for name in matrices}, self.rates, recipe, world, dtype)
         self.adamw_groups = sorted({self.adamw_group(tensor) for tensor in others})
         self.adamw = torch.optim.AdamW(
             [self.members(group, others) for group in self.adamw_groups],
@@ -62,10 +70,11 @@ class MuonAdamWOptimizer:
         """Nothing; parameters have moved and gradients are gone. `multiplier` scales every learning rate."""
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.clipped().values(), self.recipe.clip_norm)
-        self.muon.step(step, multiplier)
+        updates = self.muon.begin(step)
         for group, (lr, _) in zip(self.adamw.param_groups, self.adamw_groups, strict=True):
             group["lr"] = lr * multiplier
-        self.adamw.step()
+        self.adamw.step()  # while the updates of other processes arrive
+        self.muon.finish(updates, multiplier)
 
     def forget_gradients(self) -> None:
         """Nothing; every gradient is None."""

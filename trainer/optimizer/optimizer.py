@@ -7,7 +7,10 @@ from torch import Tensor
 
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.local import LocalOptimizer
-from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
+from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.recipe import Recipe
+from trainer.runtime.device import products_in
+from trainer.runtime.world import World
 
 
 class Optimizer(Protocol):
@@ -20,19 +23,22 @@ class Optimizer(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_optimizer_of(recipe: OptimizerRecipe, tensors: Inventory, parameters: Mapping[str, Tensor]) -> Optimizer:
-    """The optimizer that a recipe names."""
-    match recipe:
+def make_optimizer_of(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
+    """The optimizer that a recipe names, for one of the processes of a world."""
+    dtype = products_in(recipe.compute.precision, world.device)
+    sharing = world if recipe.compute.orthogonalization == "shared_out" else World(world.device)
+    match recipe.optimizer:
         case MuonAdamW():
-            if recipe.published_stale_gradients:
+            if recipe.optimizer.published_stale_gradients:
                 from trainer.optimizer.published_stale_gradients import StaleGradientsOptimizer
 
-                return StaleGradientsOptimizer(recipe, tensors, parameters)
+                return StaleGradientsOptimizer(recipe.optimizer, tensors, parameters, sharing, dtype)
             from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 
-            return MuonAdamWOptimizer(recipe, tensors, parameters)
+            return MuonAdamWOptimizer(recipe.optimizer, tensors, parameters, sharing, dtype)
         case LocalOptimizer():
             from trainer.runtime.local_code import make_local
 
-            made: Optimizer = make_local(recipe.file, recipe.class_name, tensors, parameters, **recipe.options)
+            own = recipe.optimizer
+            made: Optimizer = make_local(own.file, own.class_name, tensors, parameters, **own.options)
             return made

@@ -20,7 +20,6 @@ from trainer.recipe.quantizer import (
     Rtn,
     is_quantized,
 )
-from trainer.runtime.device import precision
 
 Sequences = list[Tensor]
 
@@ -84,8 +83,7 @@ def generated_sequences(
     text_BT = torch.full((recipe.sequences, 1), begin, device=device)
     while text_BT.size(1) < tokens:
         check()
-        with precision(device):
-            logits_BV = model(text_BT, last=1)[:, 0]
+        logits_BV = model(text_BT, last=1)[:, 0]
         shares_BV = torch.softmax(logits_BV / recipe.temperature, dim=-1).cpu()
         next_B1 = torch.multinomial(shares_BV, 1, generator=generator).to(device)
         text_BT = torch.cat((text_BT, next_B1), dim=1)

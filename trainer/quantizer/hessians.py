@@ -9,7 +9,6 @@ from torch.overrides import TorchFunctionMode
 
 from trainer.model.gpt import GptModel
 from trainer.model.linear import linear
-from trainer.runtime.device import precision
 
 
 class InputListener(TorchFunctionMode):
@@ -44,6 +43,5 @@ def collect_hessians(
     with listener:
         for tokens_1T in sequences:
             check()
-            with precision(tokens_1T.device):
-                model(tokens_1T)
+            model(tokens_1T)
     return listener.sums

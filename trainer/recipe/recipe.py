@@ -7,6 +7,7 @@ from typing import ClassVar
 from trainer.recipe.averaging import AveragingRecipe
 from trainer.recipe.budget import Budget
 from trainer.recipe.codec import CodecRecipe
+from trainer.recipe.compute import Compute
 from trainer.recipe.data import DataRecipe
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.model import Gpt
@@ -20,7 +21,9 @@ from trainer.recipe.strict import CHECKED, RecipeConflict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Nine slots, each filled by one tagged component. Only this part of a spec reaches the artifact."""
+    """Nine slots, each filled by one tagged component, and how to compute them. Only this part of a spec reaches the
+    artifact.
+    """
 
     __pydantic_config__: ClassVar = CHECKED
     data: DataRecipe = field(metadata={"discriminator": "kind"})
@@ -41,6 +44,8 @@ class Recipe:
     """The protocol of the score."""
     budget: Budget
     """How long it may train."""
+    compute: Compute = Compute()
+    """How fast it computes, and in which precision."""
 
     def __post_init__(self) -> None:
         if self.schedule.clock != self.budget.clock:

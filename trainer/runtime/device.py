@@ -4,10 +4,13 @@ import os
 import platform
 import subprocess
 from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainer.recipe.compute import Precision
 from trainer.runtime.failure import MachineRefused, ResumeRefused
 
 # What of an environment a GPU's numbers do not depend on.
@@ -31,12 +34,29 @@ def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
     return torch.device("cuda", rank)
 
 
-def precision(device: torch.device) -> AbstractContextManager[Any]:
-    """The context of a forward pass: bfloat16 products on a GPU, float32 on a CPU. Masters are float32 on both."""
-    return torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda")
+def products_in(wanted: Precision, device: torch.device) -> torch.dtype:
+    """The type that products on a device are made of."""
+    is_meant = wanted == "bfloat16" or (wanted == "bfloat16_on_gpu" and device.type == "cuda")
+    return torch.bfloat16 if is_meant and (device.type != "cpu" or cpu_has_bfloat16()) else torch.float32
 
 
-def describe_environment(device: torch.device, processes: int) -> dict[str, Any]:
+@cache
+def cpu_has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16; others would emulate it, slower than float32."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return False
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def precision(wanted: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    """The context of a forward pass. What is not a product, and every weight that is kept, stays float32."""
+    dtype = products_in(wanted, device)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def describe_environment(device: torch.device, processes: int, wanted: Precision) -> dict[str, Any]:
     """What the bits of a result depend on besides recipe, data and code."""
     return {
         "python": platform.python_version(),
@@ -46,6 +66,7 @@ def describe_environment(device: torch.device, processes: int) -> dict[str, Any]
         "processes": processes,
         "threads": torch.get_num_threads(),
         "fused_adamw": True,
+        "products": str(products_in(wanted, device)).removeprefix("torch."),
     }
 
 

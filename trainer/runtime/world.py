@@ -1,8 +1,8 @@
 """The processes that share a run, as one of them sees them.
 
 Rank 0, the chief, alone writes files. A world of one is the usual case and sends nothing. Gradients are summed by one
-explicit all-reduce a step, of one flat buffer; every rank then takes the same optimizer step, and so weights that began
-equal stay equal, which is checked by hash at both ends.
+explicit all-reduce a step, of one flat buffer; every rank then takes the same optimizer step, of which each may compute
+a share and send it to the others, and so weights that began equal stay equal, which is checked by hash at both ends.
 """
 
 import hashlib
@@ -43,6 +43,12 @@ class World:
         torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(sums, gradients, strict=True)])
         return numbers_N
 
+    def send(self, tensor: Tensor, sender: int) -> "dist.Work | None":
+        """What to wait for before the tensor is read, which is then the sender's on every rank; None where it is
+        already.
+        """
+        return None if self.size == 1 else dist.broadcast(tensor, src=sender, async_op=True)
+
     def check_same_weights(self, parameters: Iterable[Tensor], moment: str) -> None:
         """Nothing, if all ranks hold the same weights, bit for bit.
 
@@ -74,6 +80,9 @@ class World:
         received = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(received, padded)
         return [part[:length].cpu().numpy() for part, length in zip(received, lengths, strict=False)]
+
+
+ALONE = World(torch.device("cpu"))
 
 
 def weights_hash(parameters: Iterable[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
+from trainer.model.attention_kernels import library_attention
 from trainer.model.block import Block
 from trainer.model.gpt import GptModel
 from trainer.model.grouped_query import GroupedQueryAttention
@@ -25,7 +26,7 @@ def first_visit(model: GptModel, number: int) -> tuple[Block, Visit, Tensor]:
     execution = model.plan[number]
     block = model.get_submodule(execution.block)
     assert isinstance(block, Block)
-    return block, Visit(execution, model.rotary(execution), first_BTD), x_BTD
+    return block, Visit(execution, model.rotary(execution), first_BTD, library_attention), x_BTD
 
 
 def branches(block: Block, visit: Visit, for_attention: Tensor, for_mlp: Tensor) -> tuple[Tensor, Tensor]:

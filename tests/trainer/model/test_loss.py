@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
-from trainer.model.loss import LARGEST_FUSED_SOFTCAP, mean_cross_entropy
+from trainer.model.loss import CHUNK_VALUES, LARGEST_FUSED_SOFTCAP, mean_cross_entropy
 
 ROWS, WIDTH, VOCABULARY = 37, 24, 50
 
@@ -25,7 +25,13 @@ def by_formula(
 
 @pytest.mark.parametrize("softcap", [0.0, 5.0, 15.0, 30.0, LARGEST_FUSED_SOFTCAP, 61.0, 200.0])
 @pytest.mark.parametrize("scale", [0.1, 3.0, 60.0], ids="scale{}".format)
-def test_loss_and_gradients_are_those_of_the_formula(softcap: float, scale: float) -> None:
+@pytest.mark.parametrize("chunk_values", [None, 1, 7 * VOCABULARY], ids="chunk{}".format)
+def test_loss_and_gradients_are_those_of_the_formula(
+    softcap: float, scale: float, chunk_values: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of no more values than a row has are of one row; the last of 37 rows in sevens is alone."""
+    if chunk_values is not None:
+        monkeypatch.setitem(CHUNK_VALUES, "cpu", chunk_values)
     generator = torch.Generator().manual_seed(3)
     x = (scale * torch.randn(ROWS, WIDTH, generator=generator)).requires_grad_()
     weight = torch.randn(VOCABULARY, WIDTH, generator=generator).requires_grad_()
@@ -47,3 +53,33 @@ def test_the_training_loss_is_the_cross_entropy_of_the_logits() -> None:
         logits_BTV = model(tokens_BT, documents_BT=documents)
         expected = torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
         torch.testing.assert_close(model.mean_loss(tokens_BT, targets_BT, documents), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_products_give_nearly_the_formula() -> None:
+    """Eight bits a factor: the loss is off by less than 1 %, and gradients point the same way."""
+    torch.manual_seed(5)
+    x, weight = torch.randn(ROWS, WIDTH, requires_grad=True), torch.randn(VOCABULARY, WIDTH, requires_grad=True)
+    targets = torch.randint(VOCABULARY, (ROWS,))
+    expected, gradients = by_formula(x, weight, targets, 30.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = mean_cross_entropy(x, weight, targets, 30.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(loss.detach().double(), expected, rtol=1e-2, atol=0.0)
+    for found, gradient in zip((x.grad, weight.grad), gradients, strict=True):
+        assert found is not None
+        likeness = torch.nn.functional.cosine_similarity(found.double().flatten(), gradient.flatten(), dim=0)
+        assert 0.999 < likeness < 0.9999999  # the upper bound: these were not float32 products
+
+
+def test_no_tensor_of_the_backward_pass_is_as_large_as_all_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHUNK_VALUES, "cpu", 4 * VOCABULARY)
+    kept: list[torch.Size] = []
+
+    def see(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.shape)
+        return tensor
+
+    x, weight = torch.randn(ROWS, WIDTH, requires_grad=True), torch.randn(VOCABULARY, WIDTH, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(see, lambda tensor: tensor):
+        mean_cross_entropy(x, weight, torch.zeros(ROWS, dtype=torch.long), 30.0)
+    assert sorted(kept) == [(ROWS, WIDTH), (VOCABULARY, WIDTH)]

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from trainer.optimizer.muon import POLAR_EXPRESS, QUINTIC, Muon, Polynomial, momentum_at, orthogonalize, polynomials
+from trainer.optimizer.muon import (
+    POLAR_EXPRESS,
+    QUINTIC,
+    Muon,
+    Polynomial,
+    momentum_at,
+    orthogonalize,
+    polynomials,
+    stacks_of_one_kind,
+)
 from trainer.recipe.optimizer import Momentum, MuonAdamW
 
 FIVE = (QUINTIC,) * 5
@@ -70,3 +79,23 @@ def test_steps_follow_the_formula(warmup_steps: int, after: bool, by_row: bool) 
         kept = 1 - 0.02 * 0.1
         expected = kept * (expected - moved) if after else kept * expected - moved
         torch.testing.assert_close(weight.detach(), expected)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_stacks_hold_every_matrix_once_and_give_each_process_as_much(processes: int) -> None:
+    shapes = {"q": (8, 8), "kv": (4, 8), "up": (16, 8), "down": (8, 16)}
+    named = {f"{kind}.{layer}": torch.zeros(shape) for layer in range(11) for kind, shape in shapes.items()}
+    stacks = stacks_of_one_kind(named, dict.fromkeys(named, 0.1), processes)
+    assert sorted(name for stack in stacks for name in stack.names) == sorted(named)
+    assert all(len({named[name].shape for name in stack.names}) == 1 for stack in stacks)
+    loads = [sum(named[n].numel() for s in stacks if s.owner == rank for n in s.names) for rank in range(processes)]
+    assert max(loads) <= 1.5 * sum(loads) / processes
+
+
+def test_bfloat16_products_give_nearly_the_same_direction() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(1, 40, 24)
+    exact, narrow = orthogonalize(matrix.double(), FIVE), orthogonalize(matrix, FIVE, torch.bfloat16)
+    assert narrow.dtype == torch.bfloat16
+    likeness = torch.nn.functional.cosine_similarity(exact.flatten(), narrow.double().flatten(), dim=0)
+    assert 0.999 < likeness < 0.9999999
