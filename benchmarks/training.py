@@ -26,7 +26,7 @@ class TimedTraining(Training):
 
     def __init__(self, job: TrainingJob, journal: Journal) -> None:
         super().__init__(job, World(torch.device("cpu")), journal, PhaseClock())
-        self.model.train()
+        self.make_ready()
         self.movement = None  # the check that every parameter moves belongs to the first four steps only
         self.parts: dict[str, list[float]] = defaultdict(list)
         self.now: dict[str, float] = defaultdict(float)

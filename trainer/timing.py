@@ -16,7 +16,7 @@ WARMUP_STEPS = 2
 def time_steps(job: TrainingJob, steps: int, world: World) -> None:
     """Nothing; timing.json holds the median seconds of `steps` training steps, after two that do not count."""
     training = Training(job, world, SilentJournal(), PhaseClock())
-    training.model.train()
+    training.make_ready()
     seconds = []
     for _ in range(WARMUP_STEPS + steps):
         began = time.perf_counter()

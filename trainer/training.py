@@ -14,6 +14,7 @@ from trainer.data.order import make_order, number_documents_for
 from trainer.data.shards import TokenStream
 from trainer.evaluation.byte_counts import load_tokenizer
 from trainer.evaluation.ledger import bits_per_byte
+from trainer.graphs import is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
 from trainer.optimizer.optimizer import make_optimizer_of
@@ -104,8 +105,8 @@ class Training:
         Raises: Stopped when asked to, with a checkpoint on disk; TrainingFailed when the loss is not a number.
         """
         self.stop = stop
+        self.make_ready()
         self.world.check_same_weights(self.parameters.values(), "before training")
-        self.model.train()
         self.journal.report(phase="train", step=self.step, total=self.recipe.planned_steps, progress=self.progress)
         began, began_at = time.monotonic(), self.step
         with self.clock.phase("train"):
@@ -124,6 +125,14 @@ class Training:
         self.batches.close()
         self.world.check_same_weights(self.parameters.values(), "after training")
         self.write_checkpoint()
+
+    def make_ready(self) -> None:
+        """Nothing; the first step takes no longer than the others."""
+        self.model.train()
+        if is_compiled(self.recipe.compute, self.world.device):
+            self.journal.report(phase="compile")
+            with self.clock.phase("compile"):
+                make_graphs(self.model, self.loss, self.recipe.schedule, self.mean_loss)
 
     def train_step(self, multiplier: float) -> Tensor:
         """The mean loss of one step over all processes, in nats a token, after its update.

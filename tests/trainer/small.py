@@ -31,7 +31,7 @@ def small_muon(**changes: Any) -> MuonAdamW:
 def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:
     """A model in which every branch counts: no projection is zero, no gain is one."""
     torch.manual_seed(seed)
-    model = GptModel(recipe.model, recipe.vocabulary_size)
+    model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)

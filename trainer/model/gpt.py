@@ -84,6 +84,11 @@ class GptModel(nn.Module):
         plan = execution_plan(self.recipe, progress)
         self.plan = self.plan if plan == self.plan else plan  # a compiled graph belongs to one object
 
+    def make_tables(self, length: int) -> None:
+        """Nothing; every rotation that the model can come to is there for sequences so long."""
+        for execution in (*execution_plan(self.recipe, 0.0), *execution_plan(self.recipe, 1.0)):
+            self.rotary(execution).table(length, self.embedding.tokens.device)
+
     def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
         """Logits of the next token at every position, or only at the `last` ones. Where documents are numbered, no
         token sees another document than its own.

@@ -21,32 +21,22 @@ from trainer.runtime.failure import TrainingFailed
 PROBES = 4
 
 
-class LossModule(nn.Module):
-    """A model whose call is its training loss."""
-
-    def __init__(self, model: GptModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
-        return self.model.mean_loss(x_BT, y_BT, documents_BT)
-
-
 class RoundedLoss:
     """The loss of the rounded weights, once the learning rate is low enough, and of the float weights before.
 
     Weights do not move within a step, so that they are rounded once for all of its forward passes.
     """
 
-    def __init__(self, recipe: QuantizerRecipe, training: StraightThrough, tensors: Inventory, model: GptModel) -> None:
-        self.recipe, self.training, self.model = recipe, training, model
+    def __init__(
+        self, recipe: QuantizerRecipe, training: StraightThrough, tensors: Inventory, model: GptModel, module: nn.Module
+    ) -> None:
+        self.recipe, self.training, self.model, self.module = recipe, training, model, module
         groups = (*MATRIX_GROUPS, "embedding") if training.tables else MATRIX_GROUPS
-        parameters = dict(model.named_parameters())
+        parameters = dict(model.named_parameters())  # the module's names begin with `model.`
         names = [tensor.name for tensor in tensors if is_quantized(recipe, tensor) and tensor.group in groups]
         if not names:
             raise TrainingFailed("no matrix is large enough to be quantized, and so none can be rounded in training")
         self.parameters = {name: parameters[name] for name in names}
-        self.loss = LossModule(model)
         self.offsets: dict[str, Tensor] = {}
         self.probes_left = PROBES
 
@@ -75,10 +65,8 @@ class RoundedLoss:
 
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         """Mean nats of all targets."""
-        if not self.offsets:
-            return self.model.mean_loss(x_BT, y_BT, documents_BT)
-        weights = {f"model.{name}": weight + self.offsets[name] for name, weight in self.parameters.items()}
-        loss: Tensor = functional_call(self.loss, weights, (x_BT, y_BT, documents_BT))
+        weights = {f"model.{name}": self.parameters[name] + offset for name, offset in self.offsets.items()}
+        loss: Tensor = functional_call(self.module, weights, (x_BT, y_BT, documents_BT))
         return loss
 
     def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainer.model.gpt import GptModel
 from trainer.recipe.inventory import Inventory
@@ -12,16 +12,32 @@ from trainer.recipe.quantizer import FloatTraining, QuantizerRecipe, StraightThr
 class TrainingLoss(Protocol):
     """What a training step asks for."""
 
+    @property
+    def module(self) -> nn.Module:
+        """What is compiled, where anything is."""
+        ...
+
     def begin_step(self, multiplier: float) -> bool: ...
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor: ...
     def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str: ...
+
+
+class LossModule(nn.Module):
+    """A model whose call is its training loss."""
+
+    def __init__(self, model: GptModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+        return self.model.mean_loss(x_BT, y_BT, documents_BT)
 
 
 class FloatLoss:
     """The loss of the float weights."""
 
     def __init__(self, model: GptModel) -> None:
-        self.model = model
+        self.module = LossModule(model)
 
     def begin_step(self, multiplier: float) -> bool:
         """False: nothing begins that is to be proven."""
@@ -29,7 +45,8 @@ class FloatLoss:
 
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         """Mean nats of all targets."""
-        return self.model.mean_loss(x_BT, y_BT, documents_BT)
+        loss: Tensor = self.module(x_BT, y_BT, documents_BT)
+        return loss
 
     def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:
         return "weights are not rounded"
@@ -43,4 +60,4 @@ def make_training_loss(recipe: QuantizerRecipe, tensors: Inventory, model: GptMo
         case StraightThrough():
             from trainer.quantizer.straight_through import RoundedLoss
 
-            return RoundedLoss(recipe, recipe.training, tensors, model)
+            return RoundedLoss(recipe, recipe.training, tensors, model, LossModule(model))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import trainer.quantizer.hessians as hessians_module
+import trainer.runtime.device
 from pgolf.rundir import RunDirectory
 from tests.trainer.quantizer.test_gptq import damage
 from tests.trainer.quantizer.test_gptq import recipe as recipe_of_gptq
@@ -21,6 +21,7 @@ from trainer.quantizer.calibration import calibrate, generated_sequences
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
+from trainer.recipe.compute import Compute
 from trainer.recipe.files import DataFiles
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import GeneratedText, Gptq
@@ -58,12 +59,12 @@ def test_a_hessian_is_the_second_moment_of_what_the_matrix_is_fed() -> None:
 
 def test_second_moments_keep_their_precision_where_products_are_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU the forward pass runs under autocast; sums of bfloat16 products are not positive definite."""
-    monkeypatch.setattr(hessians_module, "precision", lambda _: torch.autocast("cpu", dtype=torch.bfloat16))
-    model = awake_model(small_recipe())
+    monkeypatch.setattr(trainer.runtime.device, "cpu_has_bfloat16", lambda: True)
+    model = awake_model(small_recipe(compute__precision="bfloat16"))
     text = [random_tokens(1, 24, seed=seed) for seed in range(8)]
     found = collect_hessians(model, ["flat.0.attention.query"], text, nothing)["flat.0.attention.query"]
     assert found.dtype == torch.float32
-    monkeypatch.undo()
+    model.compute = Compute(precision="float32")
     exact = collect_hessians(model, ["flat.0.attention.query"], text, nothing)["flat.0.attention.query"]
     assert (found - exact).norm() < 0.02 * exact.norm()
     assert torch.linalg.eigvalsh(found.double()).min() > -1e-3 * found.diagonal().mean()

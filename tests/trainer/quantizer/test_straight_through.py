@@ -10,6 +10,7 @@ from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.quantizer.quantizer import quantize_model
 from trainer.quantizer.straight_through import RoundedLoss, soft_round
+from trainer.quantizer.training import LossModule
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import PublishedTrainingGrid, StraightThrough
 from trainer.recipe.recipe import Recipe
@@ -23,7 +24,7 @@ def rounded_loss(training: StraightThrough, pruned: float = 0.0) -> tuple[Recipe
     recipe = small_recipe(quantizer__bits=BITS, quantizer__clip__k="{default: 3.0}", quantizer__pruned=pruned)
     model = awake_model(recipe)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
-    return recipe, model, RoundedLoss(recipe.quantizer, training, tensors, model)
+    return recipe, model, RoundedLoss(recipe.quantizer, training, tensors, model, LossModule(model))
 
 
 def straight(**changes: object) -> StraightThrough:
@@ -87,7 +88,7 @@ def test_a_matrix_that_gets_no_gradient_is_named() -> None:
     _, model, loss = rounded_loss(straight())
     loss.parameters["stranger"] = torch.nn.Parameter(torch.randn(4, 4))
     loss.begin_step(1.0)
-    loss.loss.forward = lambda *_: model.mean_loss(X_BT, Y_BT) + 0.0 * loss.parameters["flat.0.mlp.up"].sum()  # type: ignore[method-assign]
+    loss.module.forward = lambda *_: model.mean_loss(X_BT, Y_BT) + 0.0 * loss.parameters["flat.0.mlp.up"].sum()
     with pytest.raises(TrainingFailed, match="stranger is rounded in training but is no part of the loss"):
         loss.probe(X_BT, Y_BT, None)
 
@@ -97,8 +98,7 @@ def test_a_matrix_that_gets_no_gradient_is_named() -> None:
 def test_a_compiled_forward_pass_sees_rounding_begin() -> None:
     """The published scripts switched a flag that their compiled graph had taken for a constant."""
     _, _, loss = rounded_loss(straight(below_lr=0.5))
-    compiled = torch.compile(loss.loss, backend="eager")
-    loss.loss = compiled  # type: ignore[assignment]
+    loss.module.compile(backend="eager")
     loss.begin_step(1.0)
     plain = loss.mean_loss(X_BT, Y_BT, None)
     loss.begin_step(0.4)
@@ -154,5 +154,6 @@ def test_no_matrix_to_round_is_an_error() -> None:
             replace(recipe.quantizer),
             straight(),
             inventory(recipe.model, recipe.vocabulary_size),
-            awake_model(recipe),
+            model := awake_model(recipe),
+            LossModule(model),
         )
