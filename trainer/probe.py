@@ -58,7 +58,7 @@ def probe_stream(
 
     Shapes: nats (T - 1,), each distribution (V,), in float64.
     """
-    model = GptModel(card.model, card.vocabulary_size)
+    model = GptModel(card.model, card.vocabulary_size, card.compute)
     model.load_state_dict(weights)
     model.to(world.device)
     ledger = ScoreLedger(tokens)
@@ -76,16 +76,11 @@ class ListeningScorer(WindowScorer):
         super().__init__(*settings)
         self.heard = heard
 
-    def nats(self, batch: list[Window]) -> NDArray[np.float32]:
-        def listen(_: object, __: object, logits_BTV: Tensor) -> None:
-            for logits_TV, window in zip(logits_BTV, batch, strict=True):
-                self.heard.update(enumerate(logits_TV[: window.kept].float().cpu(), start=window.first_target))
-
-        handle = self.model.register_forward_hook(listen)
-        try:
-            return super().nats(batch)
-        finally:
-            handle.remove()
+    def logits(self, batch: list[Window]) -> Tensor:
+        logits_BTV = super().logits(batch)
+        for logits_TV, window in zip(logits_BTV, batch, strict=True):
+            self.heard.update(enumerate(logits_TV[: window.kept].detach().float().cpu(), start=window.first_target))
+        return logits_BTV
 
 
 if __name__ == "__main__":

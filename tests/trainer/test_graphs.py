@@ -78,7 +78,7 @@ def test_no_graph_is_made_once_training_runs(monkeypatch: pytest.MonkeyPatch) ->
     assert counters["stats"]["unique_graphs"] == counters["stats"]["unique_graphs_before"] >= 2
     assert not counters["graph_break"]
     torch._dynamo.reset()
-    assert found == curve(recipe, 12, compiled=False)[0]
+    assert found == pytest.approx(curve(recipe, 12, compiled=False)[0], rel=1e-6)
 
 
 @pytest.mark.slow

@@ -99,19 +99,21 @@ class DocumentLearner:
         for first in range(start, stop, recipe.chunk_tokens):
             end = first + recipe.chunk_tokens
             window = window_from(first, recipe.chunk_tokens, max(start, end - recipe.window), stop, len(ledger.nats))
-            with self.additions, torch.no_grad():
-                ledger.commit(window.first_target, self.scorer.nats([window]))
-            if end < stop:
-                self.learn(window, optimizer)
+            is_learned = end < stop
+            with self.additions, torch.set_grad_enabled(is_learned):
+                logits_1TV = self.scorer.logits([window])
+            ledger.commit(window.first_target, self.scorer.nats(logits_1TV.detach(), [window]))
+            if is_learned:
+                self.learn(window, logits_1TV, optimizer)
         self.scorer.on_progress(ledger.committed)
 
-    def learn(self, window: Window, optimizer: torch.optim.Optimizer) -> None:
-        """Nothing; one step on the targets that a window has scored."""
-        device = self.scorer.world.device
-        tokens = self.scorer.ledger.adaptation_tokens(window.start, window.start + window.length + 1)
-        tokens_1T = torch.from_numpy(tokens.astype(np.int64)).to(device)[None]
+    def learn(self, window: Window, logits_1TV: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Nothing; one step on the targets that a window has scored, from the forward pass that scored them: neither
+        weights nor inputs have changed since.
+        """
+        first = window.first_target + 1
+        targets = self.scorer.ledger.adaptation_tokens(first, first + window.scored).astype(np.int64)
+        targets_T = torch.from_numpy(targets).to(logits_1TV.device)
         optimizer.zero_grad()
-        with self.additions:
-            logits_1TV = self.scorer.model(tokens_1T[:, :-1], last=window.scored)
-        F.cross_entropy(logits_1TV.flatten(0, 1), tokens_1T[0, -window.scored :]).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(logits_1TV.flatten(0, 1), targets_T).backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -1,7 +1,8 @@
 """Scoring a model under a protocol. A protocol asks a model only for logits."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby, islice
+from itertools import islice
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from trainer.runtime.world import World
 
 # Tokens of a forward pass: enough to keep two cores or a GPU busy, few enough that the logits fit.
 PASS_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+# Among how many windows those of one shape are looked for; their scores wait for one another.
+STRETCH_WINDOWS = 4_096
 Progress = Callable[[int], None]
 
 
@@ -54,8 +57,9 @@ def document_begins(tokens: NDArray[np.uint16], begin: int) -> list[int]:
 
 
 class WindowScorer:
-    """Scores windows in order. Where several processes share the work they take turns: of each round of batches one is
-    this process's, and all of them commit all scores in order.
+    """Scores windows. Those of one shape go through the model together, wherever in a stretch of the text they stand;
+    the ledger gets its scores in order. Where several processes share the work they take turns: of each round of
+    batches one is this process's, and all of them commit all scores.
     """
 
     def __init__(
@@ -67,21 +71,36 @@ class WindowScorer:
     @torch.no_grad()
     def score(self, ordered: Iterable[Window]) -> None:
         """Nothing; the ledger holds the scores of the windows' targets."""
-        world, ledger = self.world, self.ledger
-        batches = same_shape_batches(iter(ordered), PASS_TOKENS[world.device.type])
-        while shared := list(islice(batches, world.size)):
-            mine = self.nats(shared[min(world.rank, len(shared) - 1)])
-            lengths = [sum(window.kept for window in batch) for batch in shared]
-            for batch, nats in zip(shared, world.gather(mine, lengths), strict=False):
-                ledger.commit(batch[0].first_target, nats)
-            self.on_progress(ledger.committed)
+        remaining = iter(ordered)
+        while stretch := list(islice(remaining, STRETCH_WINDOWS)):
+            found: dict[int, NDArray[np.float32]] = {}
+            batches = iter(same_shape_batches(stretch, PASS_TOKENS[self.world.device.type]))
+            while shared := list(islice(batches, self.world.size)):
+                for batch, nats in zip(shared, self.nats_of_all(shared), strict=True):
+                    ends = np.cumsum([window.kept for window in batch])
+                    found |= {w.first_target: part for w, part in zip(batch, np.split(nats, ends), strict=False)}
+                self.on_progress(self.ledger.committed)
+            for window in stretch:
+                self.ledger.commit(window.first_target, found[window.first_target])
+        self.on_progress(self.ledger.committed)
 
-    def nats(self, batch: list[Window]) -> NDArray[np.float32]:
-        """Nats of the targets that count, in order. Logits are made for the targets that the windows score."""
-        tokens, device, scored = self.ledger.tokens, self.world.device, batch[0].scored
-        x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(device)
-        y_BT = torch.stack([as_tensor(tokens, w.first_target + 1, scored) for w in batch]).to(device)
-        logits_BTV = self.model(x_BT, last=scored)
+    def nats_of_all(self, shared: list[list[Window]]) -> list[NDArray[np.float32]]:
+        """The nats of a batch for each process, of which this one computes its own."""
+        batch = shared[min(self.world.rank, len(shared) - 1)]
+        mine = self.nats(self.logits(batch), batch)
+        return self.world.gather(mine, [sum(window.kept for window in each) for each in shared])
+
+    def logits(self, batch: list[Window]) -> Tensor:
+        """What the model says of the targets that windows of one shape score, and of no others. Shapes: (B, T, V)."""
+        tokens = self.ledger.tokens
+        x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(self.world.device)
+        logits_BTV: Tensor = self.model(x_BT, last=batch[0].scored)
+        return logits_BTV
+
+    def nats(self, logits_BTV: Tensor, batch: list[Window]) -> NDArray[np.float32]:
+        """Nats of the targets that count, window by window."""
+        tokens, scored = self.ledger.tokens, batch[0].scored
+        y_BT = torch.stack([as_tensor(tokens, w.first_target + 1, scored) for w in batch]).to(logits_BTV.device)
         if self.temperature != 1.0:
             logits_BTV = logits_BTV / self.temperature
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten(), reduction="none")
@@ -89,17 +108,15 @@ class WindowScorer:
         return np.concatenate([row[: window.kept] for row, window in zip(nats_BT, batch, strict=True)])
 
 
-def same_shape_batches(ordered: Iterator[Window], pass_tokens: int) -> Iterator[list[Window]]:
-    """Runs of consecutive windows of one shape, none of which needs padding."""
-    for (length, _), run in groupby(ordered, key=lambda window: (window.length, window.scored)):
-        batch: list[Window] = []
-        for window in run:
-            batch.append(window)
-            if len(batch) * length >= pass_tokens:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+def same_shape_batches(stretch: Iterable[Window], pass_tokens: int) -> Iterator[list[Window]]:
+    """The windows in batches of one shape, none of which needs padding."""
+    filling: dict[tuple[int, int], list[Window]] = defaultdict(list)
+    for window in stretch:
+        batch = filling[window.length, window.scored]
+        batch.append(window)
+        if len(batch) * window.length >= pass_tokens:
+            yield filling.pop((window.length, window.scored))
+    yield from filling.values()
 
 
 def as_tensor(tokens: NDArray[np.uint16], start: int, length: int) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from trainer.model.attention import make_attention
 from trainer.model.lanes import Lanes
+from trainer.model.linear import narrowed
 from trainer.model.mlp import make_mlp
 from trainer.model.norm import rms_norm
 from trainer.model.visit import Visit
@@ -71,6 +72,6 @@ class Block(nn.Module):
 
 
 def normed(x_BTD: Tensor, visit: Visit) -> Tensor:
-    """What a branch reads."""
-    factor = visit.execution.norm_factor
-    return rms_norm(x_BTD) if factor == 1.0 else factor * rms_norm(x_BTD)
+    """What a branch reads, in the type of its products."""
+    factor, normed_BTD = visit.execution.norm_factor, rms_norm(x_BTD)
+    return narrowed(normed_BTD if factor == 1.0 else factor * normed_BTD)

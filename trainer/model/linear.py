@@ -1,8 +1,15 @@
 """Products with weights, by a function that calibration can listen to."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
+
+
+def narrowed(x_NC: Tensor) -> Tensor:
+    """x in the type that products are made of here, so that several of them need not convert it one by one."""
+    kind = x_NC.device.type
+    return x_NC.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x_NC
 
 
 def linear(x_NC: Tensor, w_RC: Tensor, scale_R: Tensor | None = None) -> Tensor:

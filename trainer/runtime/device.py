@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from trainer.recipe.compute import Precision
+from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.failure import MachineRefused, ResumeRefused
 
 # What of an environment a GPU's numbers do not depend on.
@@ -26,6 +27,7 @@ def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
     # Threads that share a core wait for each other, so the processes of a run share the cores out among them.
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // size))
     if wanted != "cuda":
+        keep_freed_memory()
         return torch.device(wanted)
     if torch.cuda.device_count() < size:
         found = torch.cuda.device_count()

@@ -63,22 +63,18 @@ def stream(seed: int = 3) -> Tokens:
 def scored(tokens: Tokens, recipe: EvaluationRecipe, of: Recipe | None = None) -> tuple[NDArray[np.float32], Tensor]:
     """The ledger's scores, and the logits that each target was scored by, in order."""
     model = awake_model(small_recipe() if of is None else of)
-    logits: list[Tensor] = []
-    of_batch = WindowScorer.nats
+    logits: dict[int, Tensor] = {}
+    of_batch = WindowScorer.logits
 
-    def listening(scorer: WindowScorer, batch: list[Window]) -> NDArray[np.float32]:
-        def listen(_: object, __: object, output_BTV: Tensor) -> None:
-            logits.extend(output_TV[: w.kept] for output_TV, w in zip(output_BTV, batch, strict=True))
-
-        handle = scorer.model.register_forward_hook(listen)
-        nats = of_batch(scorer, batch)
-        handle.remove()
-        return nats
+    def listening(scorer: WindowScorer, batch: list[Window]) -> Tensor:
+        output_BTV = of_batch(scorer, batch)
+        logits.update({w.first_target: row_TV[: w.kept].detach() for w, row_TV in zip(batch, output_BTV, strict=True)})
+        return output_BTV
 
     ledger = ScoreLedger(tokens)
-    with patch.object(WindowScorer, "nats", listening):
+    with patch.object(WindowScorer, "logits", listening):
         score_stream(model, ledger, recipe, ALONE, BEGIN, lambda _: None)
-    return ledger.nats, torch.cat(logits)
+    return ledger.nats, torch.cat([logits[target] for target in sorted(logits)])
 
 
 @pytest.mark.parametrize("cut", CUTS)
