@@ -18,16 +18,25 @@ class InputListener(TorchFunctionMode):
         super().__init__()
         self.names = {id(matrix): name for name, matrix in matrices.items()}
         self.sums: dict[str, Tensor] = {}
+        # Query, key and value read the same tensor one after the other: its product is made once.
+        self.input_NC, self.product_CC = torch.empty(0), torch.empty(0)
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if function is linear and (name := self.names.get(id(args[1]))):
-            x_NC = args[0].detach().flatten(0, -2).float()
-            with torch.autocast(x_NC.device.type, enabled=False):  # sums of squares of bfloat16 are not definite
-                product_CC = x_NC.mT @ x_NC
-            self.sums[name] = self.sums[name].add_(product_CC) if name in self.sums else product_CC
+            if name not in self.sums:
+                self.sums[name] = args[0].new_zeros((args[1].size(1),) * 2, dtype=torch.float32)
+            self.sums[name].add_(self.product(args[0]))
         return function(*args, **(kwargs or {}))
+
+    def product(self, input_NC: Tensor) -> Tensor:
+        """x x^T summed over an input. Shapes: (..., C) -> (C, C), float32."""
+        if input_NC is not self.input_NC:
+            x_NC = input_NC.detach().flatten(0, -2).float()
+            with torch.autocast(x_NC.device.type, enabled=False):  # sums of squares of bfloat16 are not definite
+                self.input_NC, self.product_CC = input_NC, x_NC.mT @ x_NC
+        return self.product_CC
 
 
 @torch.no_grad()
