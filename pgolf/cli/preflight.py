@@ -119,7 +119,8 @@ def describe(found: Examined) -> list[tuple[str, str]]:
         model, code = found.model_bytes, found.code_bytes
         rows.append(("artifact", f"model {model.estimate:,} + code {code:,} = {model.estimate + code:,} bytes"))
     if found.duration:
-        rows.append(("train", f"{in_time(found.duration.train_seconds)}; {found.duration.basis}"))
+        steps = f", {found.duration.steps:,} steps" if found.duration.steps is not None else ""
+        rows.append(("train", f"{in_time(found.duration.train_seconds)}{steps}; {found.duration.basis}"))
         rows.append(("score", in_time(found.duration.evaluate_seconds)))
     if found.epochs is not None:
         rows.append(("epochs", f"{found.epochs:.2f}"))

@@ -1,23 +1,17 @@
 """Seconds, from finished runs where there are any, else from a stated basis."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from pgolf.preflight.throughput import evaluation_seconds, mean_step_seconds, parse_gpus, work_of
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
-from trainer.recipe.inventory import inventory
-from trainer.recipe.plan import execution_plan
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.work import PASSES_A_STEP
 
 # Sustained training speed assumed where nothing was measured. Units: flop/s.
 ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
-ASSUMED_GPU_FLOPS = {"H100": 2.2e14, "H200": 2.2e14, "A100": 1.2e14, "L40S": 8.0e13}
-UNKNOWN_GPU_FLOPS = 5.0e13
-# A step on a token costs so many forward passes.
-BACKWARD_PASSES = 3
-TRAIN_FLOPS_A_WEIGHT, FORWARD_FLOPS_A_WEIGHT = 6, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +23,8 @@ class DurationEstimate:
     basis: str
     is_measured: bool = False
     """Whether training seconds come from steps on such a machine, and are not assumed."""
+    steps: int | None = None
+    """Optimizer steps; under a budget of seconds, how many are likely to fit."""
 
     @property
     def total_seconds(self) -> float | None:
@@ -53,38 +49,52 @@ def estimate_duration(
     validation_tokens: int | None,
     step_seconds: float | None,
 ) -> DurationEstimate:
-    """Training and evaluation seconds: measured steps, else finished runs of this spec, else assumed flop/s."""
-    speed, hardware = assumed_speed(gpu, cores)
-    weights = executed_weights(recipe)
+    """Training and evaluation seconds: measured steps, else finished runs of this spec, else what public runs took on
+    GPUs, else assumed flop/s.
+    """
+    assumed = assumption(recipe, gpu, cores)
     finished = finished_clocks(runs_dir, spec_sha256, gpu, processes)
     evaluate_seconds = None
     if finished:
         evaluate_seconds = median(clock["evaluate_seconds"] for clock in finished)
     elif validation_tokens is not None:
-        evaluate_seconds = (
-            validation_tokens * passes_a_token(recipe, processes) * FORWARD_FLOPS_A_WEIGHT * weights / speed
-        )
+        evaluate_seconds = validation_tokens * passes_a_token(recipe, processes) * assumed.token_seconds
     if recipe.budget.clock == "seconds":
-        return DurationEstimate(recipe.budget.train, evaluate_seconds, "the budget is in seconds")
+        seconds = step_seconds or assumed.step_seconds
+        basis = f"the budget is in seconds; steps: {'measured' if step_seconds else assumed.basis}"
+        steps = int((recipe.budget.train - recipe.budget.reserve_seconds) / seconds)
+        return DurationEstimate(recipe.budget.train, evaluate_seconds, basis, steps=steps)
     steps = recipe.planned_steps or 0
     if step_seconds is not None:
-        return DurationEstimate(
-            steps * step_seconds, evaluate_seconds, f"measured {1000 * step_seconds:.0f} ms a step", True
-        )
+        basis = f"measured {1000 * step_seconds:.0f} ms a step"
+        return DurationEstimate(steps * step_seconds, evaluate_seconds, basis, True, steps)
     if finished:
         train_seconds = median(clock["train_seconds"] for clock in finished)
-        return DurationEstimate(train_seconds, evaluate_seconds, f"{len(finished)} finished runs of this spec", True)
-    train_seconds = steps * recipe.schedule.batch_tokens * TRAIN_FLOPS_A_WEIGHT * weights / speed
-    return DurationEstimate(train_seconds, evaluate_seconds, f"assumed {speed:.1e} flop/s on {hardware}, not measured")
+        return DurationEstimate(
+            train_seconds, evaluate_seconds, f"{len(finished)} finished runs of this spec", True, steps
+        )
+    return DurationEstimate(steps * assumed.step_seconds, evaluate_seconds, assumed.basis, steps=steps)
 
 
-def executed_weights(recipe: Recipe) -> int:
-    """Weights that a token is multiplied by: those of a block once for each of its executions."""
-    visits = Counter(execution.block for execution in execution_plan(recipe.model))
-    return sum(
-        tensor.size * visits.get(".".join(tensor.name.split(".")[:2]), 1)
-        for tensor in inventory(recipe.model, recipe.vocabulary_size)
-    )
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """Seconds where nothing was measured here."""
+
+    step_seconds: float
+    token_seconds: float
+    """Of a forward pass, on all devices together."""
+    basis: str
+
+
+def assumption(recipe: Recipe, gpu: str | None, cores: int) -> Assumption:
+    """What a step and a scored token take on GPUs, as public runs took them, or on a CPU."""
+    if gpu is not None:
+        gpus = parse_gpus(gpu)
+        return Assumption(mean_step_seconds(recipe, gpus), evaluation_seconds(recipe, gpus, 1), gpus.basis)
+    speed = cores * ASSUMED_CPU_FLOPS_A_CORE
+    forward = work_of(recipe, 1.0).flops / speed
+    basis = f"assumed {speed:.1e} flop/s on {cores} CPU cores, not measured"
+    return Assumption(recipe.schedule.batch_tokens * PASSES_A_STEP * forward, forward, basis)
 
 
 def passes_a_token(recipe: Recipe, processes: int) -> float:
@@ -97,19 +107,11 @@ def passes_a_token(recipe: Recipe, processes: int) -> float:
     passes = 1.0 if isinstance(plain, Chunked) else plain.window / plain.stride
     match evaluation:
         case ScoreFirstTtt():
-            return passes + BACKWARD_PASSES * evaluation.epochs * processes
+            return passes + PASSES_A_STEP * evaluation.epochs * processes
         case DocumentLora():
-            return (1 + BACKWARD_PASSES) * passes * processes
+            return (1 + PASSES_A_STEP) * passes * processes
         case _:
             return passes
-
-
-def assumed_speed(gpu: str | None, cores: int) -> tuple[float, str]:
-    """Sustained flop/s of a machine, and its name."""
-    if gpu is None:
-        return cores * ASSUMED_CPU_FLOPS_A_CORE, f"{cores} CPU cores"
-    kind, _, number = gpu.partition(":")
-    return ASSUMED_GPU_FLOPS.get(kind.rstrip("!"), UNKNOWN_GPU_FLOPS) * int(number or 1), gpu
 
 
 def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None, processes: int) -> list[dict[str, float]]:

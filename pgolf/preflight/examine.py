@@ -149,6 +149,7 @@ class Preflight:
             "duration": {
                 "train_seconds": self.duration.train_seconds if self.duration else None,
                 "evaluate_seconds": self.duration.evaluate_seconds if self.duration else None,
+                "steps": self.duration.steps if self.duration else None,
                 "basis": self.duration.basis if self.duration else "not known without a vocabulary size",
             },
             "epochs": self.epochs,

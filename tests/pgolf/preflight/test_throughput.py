@@ -1,0 +1,75 @@
+"""How many steps fit into the time that public runs had, beside how many they made."""
+
+import gzip
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.public_speed import PublicRun, fit, read_runs
+from pgolf.preflight import throughput
+from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step_seconds
+from pgolf.specs.loading import load_spec
+from trainer.recipe.inventory import inventory
+from trainer.recipe.work import token_work
+
+RUNS = read_runs()
+RECORDS = Path(__file__).parents[4] / "shared/records"
+LAST_STEP = re.compile(r"(?:train_time: ?(\d+)ms.*)?step[: ]+ ?(\d+)/\d+(?:.*train_time: ?(\d+)ms)?")
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_steps_of_public_runs_are_foreseen_within_ten_percent(run: PublicRun) -> None:
+    foreseen = run.seconds / mean_step_seconds(run.recipe, Gpus(run.gpu, run.gpus))
+    assert foreseen == pytest.approx(run.steps, rel=0.1)
+
+
+def test_the_numbers_are_those_of_the_fit() -> None:
+    ours = [throughput.FIXED_SECONDS, throughput.SECONDS_A_MATMUL_FLOP, throughput.SECONDS_A_ATTENTION_FLOP]
+    assert fit([run for run in RUNS if run.gpu == "H100"]) == pytest.approx(np.array(ours), rel=0.01)
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if run.folder], ids=lambda run: run.name)
+def test_the_table_says_what_the_logs_say(run: PublicRun) -> None:
+    folder = RECORDS / (run.folder or "")
+    if not folder.is_dir():
+        pytest.skip("no ../shared/records here")
+    found = set()
+    for path in folder.glob("*.log*"):
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8", "replace")
+        for before, step, after in LAST_STEP.findall(text):
+            found.add((int(step), round(int(before or after or 0) / 1000, 1)))
+    assert (run.steps, run.seconds) in found
+
+
+def test_a_token_meets_every_matrix_as_often_as_it_runs() -> None:
+    recipe = load_spec("pr927_recursive").spec.recipe
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    work = token_work(recipe.model, recipe.vocabulary_size, 2048)
+    visits = {0: 2, 1: 2, 2: 2, 3: 1}  # seven executions of four blocks in turn
+    weights = sum(
+        visits[int(t.name.split(".")[1])] * t.size
+        for t in tensors
+        if t.name.startswith("shared.") and len(t.shape) == 2
+    )
+    others = sum(t.size for t in tensors if t.group == "projection")
+    assert work.matmul_flops == 2 * (weights + others + recipe.vocabulary_size * recipe.model.width)
+    assert work.attention_flops == 7 * 2 * 2 * recipe.model.width * 1024
+
+
+def test_a_recurrence_is_slower_once_it_has_begun() -> None:
+    run = next(run for run in RUNS if run.name == "#1493")
+    gpus = parse_gpus("H100!:8")
+    before, after = (step_seconds(run.recipe, gpus, progress) for progress in (0.0, 1.0))
+    assert 1.25 < after / before < 1.6  # 1.46 was logged of #1855
+    steps = run.seconds * (0.35 / before + 0.65 / after)
+    assert run.seconds / mean_step_seconds(run.recipe, gpus) == pytest.approx(steps)
+
+
+def test_devices_say_how_far_they_can_be_trusted() -> None:
+    assert "18 of 18 within 10 %" in parse_gpus("H100:8").basis
+    assert "not measured" in parse_gpus("H100:1").basis
+    assert "assumption" in parse_gpus("Strange:2").basis
+    assert "two public runs" in parse_gpus("L40S").basis
