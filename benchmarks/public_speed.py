@@ -34,6 +34,7 @@ class PublicRun:
     gpu: str
     gpus: int
     folder: str | None
+    mib: int | None
 
 
 def read_runs() -> list[PublicRun]:
@@ -56,7 +57,9 @@ def read_run(row: dict[str, Any]) -> PublicRun:
     recipe = load_spec(row["like"], [], changes).spec.recipe
     gpu = row.get("gpu", "H100")
     gpus = 8 if gpu == "H100" else 1
-    return PublicRun(f"#{row['pr']}", recipe, row["steps"], row["seconds"], gpu, gpus, row.get("folder"))
+    return PublicRun(
+        f"#{row['pr']}", recipe, row["steps"], row["seconds"], gpu, gpus, row.get("folder"), row.get("mib")
+    )
 
 
 def step_times(run: PublicRun, numbers: NDArray[np.float64]) -> float:

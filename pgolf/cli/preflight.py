@@ -1,5 +1,6 @@
 """`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from pgolf.findings import Finding
 from pgolf.launching import load_launcher
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.preflight.examined import Examined, examine_any
+from pgolf.preflight.growth import growth_of
 from pgolf.preflight.scripts import ScriptPreflight
 from pgolf.preflight.stopwatch import time_steps
 from pgolf.specs.loading import Loaded
@@ -32,6 +34,9 @@ def preflight(
         Path | None,
         typer.Option("--describe", metavar="FILE", help="A JSON object with the hyperparameters of a public run."),
     ] = None,
+    is_growing: Annotated[
+        bool, typer.Option("--growth", help="Show what more width, depth, vocabulary or context would take.")
+    ] = False,
     is_json: options.Json = False,
 ) -> None:
     """Say whether a spec will fit and be allowed, and what it will take. Exit code 3 if any check fails."""
@@ -50,6 +55,8 @@ def preflight(
             print_summary(examined)
         for found in examined:
             print_preflight(found, is_brief=len(examined) > 1)
+            if is_growing:
+                print_growth(found)
     failed = [finding.rule for found in examined for finding in found.failures]
     if failed:
         raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
@@ -107,6 +114,30 @@ def print_preflight(found: Examined, is_brief: bool) -> None:
     console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
     console.print(table)
     console.print(findings_table(found.findings))
+
+
+def print_growth(found: Examined) -> None:
+    """Nothing; a line for the recipe and for each change of it, beside the time and memory of the recipe itself.
+
+    Raises: UsageError when it is a script's, or its vocabulary is not known.
+    """
+    if not isinstance(found, Preflight) or found.spec.recipe.data.vocabulary_size is None:
+        raise UsageError(f"--growth is of a recipe with a vocabulary; {found.spec.name} has none here")
+    rows = growth_of(found.spec.recipe, found.spec.launch.gpu, len(os.sched_getaffinity(0)), found.step_seconds)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("with", "parameters", "ms a step", "tokens/s", "time", "memory a device", ""):
+        table.add_column(column, justify="left" if column == "with" else "right")
+    for row in rows:
+        table.add_row(
+            row.change,
+            f"{row.parameters:,}",
+            f"{1000 * row.step_seconds:,.1f}",
+            f"{row.tokens_a_second:,.0f}",
+            f"x{row.step_seconds / rows[0].step_seconds:.2f}",
+            f"{row.memory_bytes / 1e9:.1f} GB",
+            f"x{row.memory_bytes / rows[0].memory_bytes:.2f}",
+        )
+    answer_console().print(table)
 
 
 def describe(found: Examined) -> list[tuple[str, str]]:

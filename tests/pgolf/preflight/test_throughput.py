@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from benchmarks.public_speed import PublicRun, fit, read_runs
 from pgolf.preflight import throughput
+from pgolf.preflight.growth import growth_of
+from pgolf.preflight.memory import compiled_memory_bytes
 from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step_seconds
 from pgolf.specs.loading import load_spec
 from trainer.recipe.inventory import inventory
@@ -73,3 +76,21 @@ def test_devices_say_how_far_they_can_be_trusted() -> None:
     assert "not measured" in parse_gpus("H100:1").basis
     assert "assumption" in parse_gpus("Strange:2").basis
     assert "two public runs" in parse_gpus("L40S").basis
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if run.mib], ids=lambda run: run.name)
+def test_memory_of_public_runs_is_foreseen_within_twelve_percent(run: PublicRun) -> None:
+    micro = run.recipe.schedule.batch_tokens // run.gpus  # they had a step's part in one forward pass
+    recipe = replace(run.recipe, schedule=replace(run.recipe.schedule, micro_batch_tokens=micro))
+    assert compiled_memory_bytes(recipe) / 2**20 == pytest.approx(run.mib, rel=0.12)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "pr549_leaky_ttt", "pr1579_crawler_d736", "pr927_recursive"])
+def test_more_of_anything_takes_more(name: str) -> None:
+    recipe = load_spec(name, [], ["recipe.data.vocabulary_size=1024"]).spec.recipe
+    as_it_is, *grown = growth_of(recipe, "H100:8", 2, None)
+    assert len(grown) == 4
+    assert all(row.step_seconds > as_it_is.step_seconds for row in grown)
+    assert all(row.memory_bytes >= as_it_is.memory_bytes for row in grown)
+    measured = growth_of(recipe, "H100:8", 2, 10 * as_it_is.step_seconds)
+    assert [row.step_seconds for row in measured] == pytest.approx([10 * r.step_seconds for r in (as_it_is, *grown)])
