@@ -6,33 +6,45 @@ Ratios are taken in one process, turn by turn; they mean something on a noisy ma
 import argparse
 import os
 import platform
+import sys
 from datetime import date
 from pathlib import Path
 
 import torch
 
-from benchmarks.artifact import measure_artifact
 from benchmarks.codecs import measure_codecs
+from benchmarks.evaluation import measure_evaluation
 from benchmarks.measure import Ratio, Timing
+from benchmarks.memory import peak_bytes
 from benchmarks.quantizer import measure_quantizer
 from benchmarks.records import measure_records
+from benchmarks.shapes import RATIO_BATCH_TOKENS, SHAPES
 from benchmarks.start import measure_start
-from benchmarks.training import measure_parts, measure_ratios
+from benchmarks.training import VARIANTS, measure_parts, measure_ratios
 from trainer.recipe.files import write_json, write_whole
+
+# Where a compiler is tried too; it takes a minute for each shape.
+COMPILED = ("quickstart", "baseline")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder of results.json and results.md")
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of what takes seconds")
-    parser.add_argument("--shapes", nargs="+", default=["quickstart", "baseline"])
+    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
     arguments = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     timings, ratios = measure_all(arguments.shapes, arguments.rounds)
     machine = describe_machine()
-    document = {"machine": machine, "timings": [t.as_json() for t in timings], "ratios": [r.as_json() for r in ratios]}
+    peaks = {shape: peak_bytes(shape) for shape in arguments.shapes}
+    document = {
+        "machine": machine,
+        "timings": [timing.as_json() for timing in timings],
+        "ratios": [ratio.as_json() for ratio in ratios],
+        "peak_bytes": peaks,
+    }
     write_json(arguments.out / "results.json", document)
-    page = "\n".join([f"# Benchmarks\n\n{machine}. Written by `make bench`.", *tables(timings, ratios)])
+    page = "\n".join([f"# Benchmarks\n\n{machine}. Written by `make bench`.", *tables(timings, ratios, peaks)])
     write_whole(arguments.out / "results.md", page.encode())
     print(page)
 
@@ -45,12 +57,19 @@ def measure_all(shapes: list[str], rounds: int) -> tuple[list[Timing], list[Rati
     timings += measure_quantizer(rounds)
     timings += measure_codecs(rounds)
     for shape in shapes:
-        batch_tokens = None if shape == "quickstart" else 16_384  # the baseline's own batch takes minutes on a CPU
-        timings += measure_parts(shape, 20 if shape == "quickstart" else rounds, batch_tokens)
-        timings += measure_artifact(shape, rounds)
-        more, further = measure_ratios(shape, rounds)
-        timings, ratios = timings + more, ratios + further
+        is_small = shape == "quickstart"
+        say(f"{shape}: training")
+        batch_tokens = None if is_small else RATIO_BATCH_TOKENS  # their own batches take minutes on a CPU
+        timings += measure_parts(shape, 20 if is_small else 1, batch_tokens)
+        variants = tuple(VARIANTS) if shape in COMPILED else tuple(VARIANTS)[:2]
+        for measured in (measure_ratios(shape, rounds, variants), measure_evaluation(shape, rounds)):
+            timings, ratios = timings + measured[0], ratios + measured[1]
     return timings, ratios
+
+
+def say(text: str) -> None:
+    """Nothing; whoever waits knows for what."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def describe_machine() -> str:
@@ -59,13 +78,15 @@ def describe_machine() -> str:
     return f"{date.today()}, {cores} CPU cores, {threads} threads, {software}"
 
 
-def tables(timings: list[Timing], ratios: list[Ratio]) -> list[str]:
-    """Both tables in Markdown."""
+def tables(timings: list[Timing], ratios: list[Ratio], peaks: dict[str, int]) -> list[str]:
+    """All tables in Markdown."""
     return [
         "",
-        *table(["what", "median", "spread", "n", "rate"], [timing.as_row() for timing in timings]),
+        *table(["what", "median", "spread", "n", "rate", "Gflop/s"], [timing.as_row() for timing in timings]),
         "",
         *table(["ratio", "median", "range"], [ratio.as_row() for ratio in ratios]),
+        "",
+        *table(["peak memory of a step", "GB"], [[name, f"{size / 1e9:.2f}"] for name, size in peaks.items()]),
         "",
     ]
 

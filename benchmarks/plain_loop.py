@@ -19,7 +19,8 @@ class Shape:
 
     vocabulary: int
     width: int
-    layers: int
+    order: tuple[int, ...]
+    """The blocks in the order in which they run; a block that stands there twice shares its weights."""
     heads: int
     kv_heads: int
     hidden: int
@@ -66,31 +67,38 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class PlainGpt(nn.Module):
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, shape: Shape, length: int) -> None:
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         nn.init.normal_(self.embedding.weight, std=0.005)
-        self.blocks = nn.ModuleList(PlainBlock(shape) for _ in range(shape.layers))
-        self.skips = nn.Parameter(torch.ones(shape.layers // 2, shape.width))
+        self.blocks = nn.ModuleList(PlainBlock(shape) for _ in range(max(shape.order) + 1))
+        self.skips = nn.Parameter(torch.ones(len(shape.order) // 2, shape.width))
         angle = torch.outer(torch.arange(length), 10_000.0 ** -(torch.arange(0, shape.rope_dims, 2) / shape.rope_dims))
         self.register_buffer("cos", angle.cos())
         self.register_buffer("sin", angle.sin())
 
     def forward(self, tokens: Tensor, targets: Tensor) -> Tensor:
+        loss: Tensor = F.cross_entropy(self.logits(tokens).flatten(0, 1), targets.flatten())
+        return loss
+
+    def logits(self, tokens: Tensor) -> Tensor:
         x = first = F.rms_norm(self.embedding(tokens), (self.shape.width,))
-        half = self.shape.layers // 2
+        executions, length = len(self.shape.order), tokens.size(1)
+        half, blocks = executions // 2, list(self.blocks)
         kept: list[Tensor] = []
-        for number, block in enumerate(self.blocks):
-            if number >= self.shape.layers - half:
-                x = x + self.skips[number - (self.shape.layers - half)] * kept.pop()
-            x = block(x, first, self.cos, self.sin)
+        for number, block in enumerate(self.shape.order):
+            if number >= executions - half:
+                x = x + self.skips[number - (executions - half)] * kept.pop()
+            x = blocks[block](x, first, self.cos[:length], self.sin[:length])
             if number < half:
                 kept.append(x)
         logits = F.rms_norm(x, (self.shape.width,)) @ self.embedding.weight.T
-        logits = self.shape.softcap * torch.tanh(logits / self.shape.softcap)
-        loss: Tensor = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        return loss
+        capped: Tensor = self.shape.softcap * torch.tanh(logits / self.shape.softcap)
+        return capped
 
 
 class PlainMuon(torch.optim.Optimizer):
@@ -118,11 +126,14 @@ class PlainMuon(torch.optim.Optimizer):
 
 
 class PlainLoop:
-    """One optimizer step a call."""
+    """One optimizer step a call: in float32 on a CPU, under bfloat16 autocast on a GPU."""
 
-    def __init__(self, shape: Shape, shard: Path, batch: int, micro: int, length: int, use_muon: bool) -> None:
+    def __init__(
+        self, shape: Shape, shard: Path, batch: int, micro: int, length: int, use_muon: bool, device: torch.device
+    ) -> None:
         torch.manual_seed(0)
-        self.model = PlainGpt(shape, length)
+        self.device = device
+        self.model = PlainGpt(shape, length).to(device)
         self.data = np.memmap(shard, dtype="<u2", mode="r", offset=1024)
         self.batch, self.micro, self.length, self.position = batch, micro, length, 0
         weights = list(self.model.parameters())
@@ -140,8 +151,9 @@ class PlainLoop:
         for _ in range(self.batch // self.micro):
             span = torch.from_numpy(self.data[self.position : self.position + self.micro + 1].astype(np.int64))
             self.position += self.micro
-            x, y = span[:-1].view(-1, self.length), span[1:].view(-1, self.length)
-            loss = self.model(x, y) * (self.micro / self.batch)
+            x, y = span[:-1].view(-1, self.length).to(self.device), span[1:].view(-1, self.length).to(self.device)
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+                loss = self.model(x, y) * (self.micro / self.batch)
             loss.backward()
             total += loss.item()
         for optimizer in self.optimizers:

@@ -1,31 +1,71 @@
-"""GPTQ of one matrix of a published size, beside rounding to nearest."""
+"""A whole model of a published size on its way into an artifact and back."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
+from torch import Tensor
 
-from benchmarks.measure import Timing, repeat
-from trainer.quantizer.gptq import GptqQuantizer
-from trainer.quantizer.rtn import RoundToNearest
-from trainer.recipe.quantizer import DeviationClip, Gptq, TrainingText
+from benchmarks.measure import Timing, repeat, seconds_of
+from benchmarks.shapes import job_of_shape
+from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
+from trainer.model.gpt import GptModel
+from trainer.quantizer.calibration import compensated_names
+from trainer.quantizer.hessians import collect_hessians
+from trainer.quantizer.quantizer import QuantizedModel, quantize_model
+from trainer.recipe.inventory import inventory
+from trainer.recipe.quantizer import Gptq
+from trainer.recipe.recipe import Recipe
 
-NAME = "flat.0.mlp.down"
-ROWS, COLUMNS, INPUTS = 736, 2_944, 8_192  # the MLP of #1579 at width 736
+CALIBRATION_SEQUENCES = 4
 
 
 def measure_quantizer(times: int) -> list[Timing]:
-    """Seconds of a matrix on its way to codes, calibration apart."""
-    generator = torch.Generator().manual_seed(0)
-    w_RC = 0.04 * torch.randn(ROWS, COLUMNS, generator=generator)
-    inputs_NC = torch.randn(INPUTS, 64, generator=generator) @ torch.randn(64, COLUMNS, generator=generator)
-    inputs_NC += torch.randn(INPUTS, COLUMNS, generator=generator)
-    recipe = Gptq(
-        kind="gptq",
-        bits={"default": 6},
-        clip=DeviationClip(kind="deviations", k={"default": 12.85}),
-        calibration=TrainingText(kind="training"),
-    )
-    gptq, rtn = GptqQuantizer(recipe, {NAME: inputs_NC.mT @ inputs_NC}), RoundToNearest(recipe)
-    size = w_RC.numel()
+    """Seconds of the d 736 crawler: what its matrices are fed, GPTQ of all of them, packing and unpacking."""
+    with job_of_shape("crawler", None) as job:
+        recipe = job.recipe
+    assert isinstance(recipe.quantizer, Gptq)
+    model, tensors = noisy_model(recipe), inventory(recipe.model, recipe.vocabulary_size)
+    weights, names = dict(model.named_parameters()), compensated_names(recipe.quantizer, tensors, model)
+    length = recipe.quantizer.calibration.tokens or recipe.schedule.sequence_tokens
+    text = list(torch.randint(recipe.vocabulary_size, (CALIBRATION_SEQUENCES, 1, length)))
+
+    def collect() -> dict[str, Tensor]:
+        return collect_hessians(model, names, text, lambda: None)
+
+    def quantize() -> QuantizedModel:
+        return quantize_model(recipe.quantizer, tensors, weights, hessians)
+
+    hessians = collect()
+    quantized, size = quantize(), sum(tensor.size for tensor in tensors)
+    packing, unpacking = pack_and_unpack(recipe, quantized)
     return [
-        Timing(f"GPTQ {ROWS}x{COLUMNS}", repeat(lambda: gptq.quantize(NAME, w_RC), times), size, "weights"),
-        Timing(f"round to nearest {ROWS}x{COLUMNS}", repeat(lambda: rtn.quantize(NAME, w_RC), times), size, "weights"),
+        Timing("crawler: Hessians", [seconds_of(collect)], CALIBRATION_SEQUENCES * length, "tokens"),
+        Timing(f"crawler: GPTQ of {len(names)} matrices", repeat(quantize, times), size, "weights"),
+        Timing(f"crawler: pack ({recipe.codec.kind})", [packing], size, "weights"),
+        Timing("crawler: unpack", [unpacking], size, "weights"),
     ]
+
+
+def noisy_model(recipe: Recipe) -> GptModel:
+    """A model whose matrices are all as wide as trained ones."""
+    torch.manual_seed(0)
+    model = GptModel(recipe.model, recipe.vocabulary_size)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return model
+
+
+def pack_and_unpack(recipe: Recipe, quantized: QuantizedModel) -> tuple[float, float]:
+    """Seconds of both."""
+    card = ModelCard(
+        model=recipe.model,
+        vocabulary_size=recipe.vocabulary_size,
+        quantizer=recipe.quantizer,
+        evaluation=recipe.evaluation,
+    )
+    with TemporaryDirectory(prefix="pgolf-bench-") as folder:
+        path = Path(folder) / "model.bin"
+        packing = seconds_of(lambda: encode_artifact(path, card, quantized, recipe.codec))
+        return packing, seconds_of(lambda: decode_artifact(path))

@@ -2,51 +2,77 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import torch
 
 from benchmarks.plain_loop import Shape
 from pgolf.preflight.examine import examine
 from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
+from trainer.recipe.plan import execution_plan
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.topology import FlatTopology
 from trainer.runtime.job import TrainingJob, read_job
 
 # Newton-Schulz alone costs as much as some 1,000 tokens of the baseline: ratios are taken at no fewer than these.
 RATIO_BATCH_TOKENS = 16_384
-EMBEDDED = "recipe.data={kind: embedded, vocabulary_size: 1024}"
+
+
+@dataclass(frozen=True)
+class BenchShape:
+    """A shipped spec, on the embedded corpus, and how many of its tokens go through a CPU at a time."""
+
+    spec: str
+    vocabulary: int
+    micro_tokens: int
+
+
 SHAPES = {
-    "quickstart": (EMBEDDED, "recipe.schedule.micro_batch_tokens=2048"),
-    "baseline": (EMBEDDED, "recipe.schedule.micro_batch_tokens=4096", "launch.gpu=null"),
+    "quickstart": BenchShape("quickstart", 1024, 2048),
+    "baseline": BenchShape("baseline", 1024, 4096),
+    "11 layers": BenchShape("pr549_leaky_ttt", 1024, 4096),
+    "crawler": BenchShape("pr1579_crawler_d736", 8192, 4096),
 }
 
 
 @contextmanager
-def job_of_shape(name: str, batch_tokens: int | None) -> Iterator[TrainingJob]:
-    """A context with the job of a shipped spec's shape, at its own batch or at another."""
-    changes = [*SHAPES[name]] if batch_tokens else ["recipe.schedule.micro_batch_tokens=null", EMBEDDED]
+def job_of_shape(name: str, batch_tokens: int | None, *more: str) -> Iterator[TrainingJob]:
+    """A context with the job of a shape, at its spec's own batch or at another, and with further settings."""
+    shape = SHAPES[name]
+    micro = shape.micro_tokens if batch_tokens else "null"
+    changes = [f"recipe.data={{kind: embedded, vocabulary_size: {shape.vocabulary}}}", "launch.gpu=null"]
+    changes += [f"recipe.schedule.micro_batch_tokens={micro}", *more]
     changes += [f"recipe.schedule.batch_tokens={batch_tokens}"] if batch_tokens else []
     with TemporaryDirectory(prefix="pgolf-bench-") as folder:
-        loaded = load_spec(name, [], changes)
-        run = RunDirectory(Path(folder) / name / "seed-0")
+        loaded = load_spec(shape.spec, [], changes)
+        run = RunDirectory(Path(folder) / shape.spec / "seed-0")
         preflight = examine(loaded.spec, runs_dir=Path(folder))
         run.create(*run_documents(preflight, run, 0, {}), {})
         yield read_job(run.root)
 
 
+def bench_device() -> torch.device:
+    """The GPU, where there is one."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def plain_shape(recipe: Recipe) -> Shape:
-    """The same shape for the plain loop."""
+    """The same shape for the plain loop: widths, blocks and the order in which they run. What public models have
+    besides (bigrams, value embeddings, smears, exclusive attention) it has not, and so does less.
+    """
     model = recipe.model
-    assert isinstance(model.topology, FlatTopology), "the plain loop has flat models only"
+    names = [execution.block for execution in execution_plan(model)]
+    blocks = list(dict.fromkeys(names))
     return Shape(
         vocabulary=recipe.vocabulary_size,
         width=model.width,
-        layers=model.topology.layers,
+        order=tuple(blocks.index(name) for name in names),
         heads=model.attention.heads,
         kv_heads=model.attention.kv_heads,
-        hidden=model.hidden_width("flat.0"),
+        hidden=model.hidden_width(blocks[0]),
         rope_dims=model.attention.rope.dims or model.width // model.attention.heads,
         softcap=model.softcap,
     )

@@ -3,15 +3,17 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-import torch
 from torch import Tensor
 
-from benchmarks.measure import Ratio, Timing, take_turns
+from benchmarks.measure import Ratio, Timing, give_memory_back, synchronize, take_turns
 from benchmarks.plain_loop import PlainLoop
-from benchmarks.shapes import RATIO_BATCH_TOKENS, job_of_shape, plain_shape
+from benchmarks.shapes import RATIO_BATCH_TOKENS, bench_device, job_of_shape, plain_shape
 from trainer.data.batches import MicroBatch
+from trainer.recipe.recipe import Recipe
+from trainer.recipe.work import PASSES_A_STEP, token_work
+from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, RunJournal, SilentJournal
@@ -25,7 +27,7 @@ class TimedTraining(Training):
     """Training that knows how long each part of a step took."""
 
     def __init__(self, job: TrainingJob, journal: Journal) -> None:
-        super().__init__(job, World(torch.device("cpu")), journal, PhaseClock())
+        super().__init__(job, World(bench_device()), journal, PhaseClock())
         self.make_ready()
         self.movement = None  # the check that every parameter moves belongs to the first four steps only
         self.parts: dict[str, list[float]] = defaultdict(list)
@@ -35,8 +37,10 @@ class TimedTraining(Training):
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
+        synchronize()
         began = time.perf_counter()
         yield
+        synchronize()
         self.now[name] += time.perf_counter() - began
 
     def timed_next_step(self) -> Iterator[MicroBatch]:
@@ -63,8 +67,10 @@ class TimedTraining(Training):
     def timed_step(self) -> float:
         """Seconds of a whole step; what is neither of the other parts is the backward pass."""
         self.now.clear()
+        synchronize()
         began = time.perf_counter()
         loss = self.train_step(1.0)
+        synchronize()
         seconds = time.perf_counter() - began
         self.now["backward"] = seconds - sum(self.now.values())
         with self.part("logging"):
@@ -72,6 +78,12 @@ class TimedTraining(Training):
         for name, spent in self.now.items():
             self.parts[name].append(spent)
         return seconds
+
+
+def step_flops(recipe: Recipe) -> float:
+    """Counted operations of a step: products with weights, and attention."""
+    work = token_work(recipe.model, recipe.vocabulary_size, recipe.schedule.sequence_tokens)
+    return PASSES_A_STEP * work.flops * recipe.schedule.batch_tokens
 
 
 def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timing]:
@@ -86,38 +98,62 @@ def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timi
     tokens = job.recipe.schedule.batch_tokens
     name = f"{shape}, {tokens:,} tokens a step"
     parts = [Timing(f"{name}: {part}", seconds) for part, seconds in training.parts.items()]
-    return [Timing(f"train {name}", whole, tokens, "tokens"), *parts]
+    return [Timing(f"train {name}", whole, tokens, "tokens", step_flops(job.recipe)), *parts]
 
 
-def measure_ratios(shape: str, rounds: int) -> tuple[list[Timing], list[Ratio]]:
-    """Our step against a plain loop's: with the same optimizer, and with AdamW for everything."""
-    with job_of_shape(shape, RATIO_BATCH_TOKENS) as job:
-        schedule = job.recipe.schedule
-        training = TimedTraining(job, SilentJournal())
-        shard = next(job.data.root.glob("fineweb_train_*.bin"))
+# What is measured beside the plain loop: the recipe as it comes, and with one or two keys more.
+VARIANTS = {
+    "ours": (),
+    "ours in bfloat16": ("recipe.compute.precision=bfloat16",),
+    "ours in bfloat16, compiled": ("recipe.compute.precision=bfloat16", "recipe.compute.compile=always"),
+}
 
-        def plain_loop(use_muon: bool) -> PlainLoop:
-            sizes = (schedule.batch_tokens, schedule.micro_tokens, schedule.sequence_tokens)
-            return PlainLoop(plain_shape(job.recipe), shard, *sizes, use_muon)
 
-        plain = {use_muon: plain_loop(use_muon) for use_muon in (True, False)}
-        actions: dict[str, Callable[[], object]] = {
-            "ours": training.timed_step,
-            "same": plain[True].step,
-            "adamw": plain[False].step,
+def measure_ratios(shape: str, rounds: int, variants: tuple[str, ...]) -> tuple[list[Timing], list[Ratio]]:
+    """Our step, as some variants, against a plain loop's with the same optimizer, turn by turn in this process."""
+    with ExitStack() as stack:
+        jobs = {
+            name: stack.enter_context(job_of_shape(shape, RATIO_BATCH_TOKENS, *VARIANTS[name])) for name in variants
         }
+        trainings = {name: TimedTraining(job, SilentJournal()) for name, job in jobs.items()}
+        job = next(iter(jobs.values()))
+        schedule, shard = job.recipe.schedule, next(job.data.root.glob("fineweb_train_*.bin"))
+        sizes = (schedule.batch_tokens, schedule.micro_tokens, schedule.sequence_tokens)
+        plain = PlainLoop(plain_shape(job.recipe), shard, *sizes, True, bench_device())
+        actions: dict[str, Callable[[], object]] = {"plain loop, same optimizer": as_scripts_do(plain.step)}
+        actions |= {name: as_the_trainer_does(training.timed_step) for name, training in trainings.items()}
         seconds = take_turns(actions, rounds)
-        training.batches.close()
-    words = {"ours": "ours", "same": "plain loop, same optimizer", "adamw": "plain loop, AdamW"}
-    timings = [
-        Timing(f"{shape}, {RATIO_BATCH_TOKENS:,} tokens a step: {words[key]}", values, RATIO_BATCH_TOKENS, "tokens")
-        for key, values in seconds.items()
-    ]
+        for training in trainings.values():
+            training.batches.close()
+    flops, name = step_flops(job.recipe), f"{shape}, {RATIO_BATCH_TOKENS:,} tokens a step"
+    timings = [Timing(f"{name}: {key}", values, RATIO_BATCH_TOKENS, "tokens", flops) for key, values in seconds.items()]
+    plain_seconds = seconds["plain loop, same optimizer"]
     ratios = [
-        Ratio(
-            f"{shape}: ours over {words[key]}",
-            [other / own for other, own in zip(seconds[key], seconds["ours"], strict=True)],
-        )
-        for key in ("same", "adamw")
+        Ratio(f"{shape}, training: {key} over the plain loop", pairs(plain_seconds, seconds[key])) for key in variants
     ]
     return timings, ratios
+
+
+def as_scripts_do(action: Callable[[], object]) -> Callable[[], object]:
+    """The action in a process that asks its C library for nothing."""
+
+    def act() -> object:
+        give_memory_back()
+        return action()
+
+    return act
+
+
+def as_the_trainer_does(action: Callable[[], object]) -> Callable[[], object]:
+    """The action in a process that keeps freed memory."""
+
+    def act() -> object:
+        keep_freed_memory()
+        return action()
+
+    return act
+
+
+def pairs(others: list[float], ours: list[float]) -> list[float]:
+    """How many times faster ours was, turn by turn."""
+    return [other / own for other, own in zip(others, ours, strict=True)]
