@@ -16,7 +16,7 @@ HEAD_MULTIPLE = 64
 
 
 def make_attend(kernel: AttentionKernel, device_type: str) -> Attend:
-    """The attention of a recipe's word. By rule, where nothing was measured: blocks on a CPU, else torch's own."""
+    """The attention of a recipe's word. By itself: blocks on a CPU, where they were measured, else torch's own."""
     if kernel == "padded":
         return padded_attention
     if kernel == "blocked" or (kernel == "automatic" and device_type == "cpu"):

@@ -21,8 +21,8 @@ class Compute:
     """Where torch.compile makes one graph of a training step's forward and backward pass. On a CPU that takes a C++
     compiler and up to a minute."""
     attention: AttentionKernel = "automatic"
-    """What computes attention: torch's own kernel; the same with heads padded to a width that it likes; blocks of
-    queries, for CPUs; or, automatic, the fastest on a GPU by measurement, and by rule on a CPU."""
+    """What computes attention: torch's own kernel; the same with heads padded to a width that tensor cores like; blocks
+    of queries, for CPUs; or, automatic, blocks on a CPU and torch's own elsewhere."""
     loss: Literal["chunked", "plain"] = "chunked"
     """Whether logits of a training step exist a chunk at a time, or all at once in float32."""
     orthogonalization: Literal["shared_out", "replicated"] = "shared_out"
