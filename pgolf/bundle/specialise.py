@@ -14,8 +14,9 @@ from typing import Any
 from pgolf.bundle.modules import QUIRK
 from trainer.recipe.recipe import Recipe
 
-# What only a run that pgolf launched has use for: its stop rule, and the hardware to hold against what was asked for.
-LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes"}
+# What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, and
+# what makes a CPU faster without changing a bit.
+LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes", "keep_freed_memory"}
 
 
 def component_names() -> frozenset[str]:

@@ -99,6 +99,10 @@ def test_the_identity_is_the_hash_of_canonical_json_written_out_by_hand(tmp_path
         "averaging": {"kind": "none"},
         "budget": {"clock": "tokens", "reserve_seconds": 0.0, "train": 3200000000.0},
         "codec": {"kind": "brotli", "quality": 9},
+        "compute": {
+            "attention": "automatic", "compile": "on_gpu", "loss": "chunked", "orthogonalization": "shared_out",
+            "precision": "bfloat16_on_gpu",
+        },
         "data": DATA,
         "evaluation": {
             "kind": "sliding", "references": {}, "stride": 64, "tail": "score", "temperature": 1.0, "window": 128,
