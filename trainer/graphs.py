@@ -31,7 +31,7 @@ def make_graphs(
 
     Raises: RunFailure when torch.compile fails, naming the key that turns it off.
     """
-    model.make_tables(schedule.sequence_tokens)
+    model.settle(schedule.sequence_tokens)
     loss.module.compile(fullgraph=True, dynamic=False, backend=BACKEND)
     shape = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens + 1
     tokens_BT = torch.zeros(shape, dtype=torch.int64, device=model.embedding.tokens.device)

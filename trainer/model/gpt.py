@@ -25,7 +25,7 @@ from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import Execution, Plan, execution_plan
-from trainer.runtime.device import precision
+from trainer.runtime.device import precision, products_in
 
 USUAL_COMPUTE = Compute()
 
@@ -41,6 +41,7 @@ class GptModel(nn.Module):
         self.recipe, self.compute = model, compute
         self.plan: Plan = execution_plan(model)
         self.rotaries: dict[object, Rotary] = {}
+        self.product_type: torch.dtype | None = None
         shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
         self.embedding = TokenEmbedding(model, vocabulary_size)
         self.blocks = build_blocks(model, self.plan)
@@ -84,8 +85,9 @@ class GptModel(nn.Module):
         plan = execution_plan(self.recipe, progress)
         self.plan = self.plan if plan == self.plan else plan  # a compiled graph belongs to one object
 
-    def make_tables(self, length: int) -> None:
-        """Nothing; every rotation that the model can come to is there for sequences so long."""
+    def settle(self, length: int) -> None:
+        """Nothing; what a forward pass of sequences so long looks up is there, and a compiler need not look it up."""
+        self.product_type = products_in(self.compute.precision, self.embedding.tokens.device)
         for execution in (*execution_plan(self.recipe, 0.0), *execution_plan(self.recipe, 1.0)):
             self.rotary(execution).table(length, self.embedding.tokens.device)
 
@@ -116,7 +118,8 @@ class GptModel(nn.Module):
 
     def precision(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
-        return precision(self.compute.precision, self.embedding.tokens.device)
+        device = self.embedding.tokens.device
+        return precision(self.product_type or products_in(self.compute.precision, device), device)
 
     @property
     def head_weight(self) -> Tensor:

@@ -52,9 +52,8 @@ def cpu_has_bfloat16() -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def precision(wanted: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """The context of a forward pass. What is not a product, and every weight that is kept, stays float32."""
-    dtype = products_in(wanted, device)
+def precision(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
+    """The context of a forward pass with products of a type. What is no product, and every weight, stays float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
