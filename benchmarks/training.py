@@ -28,10 +28,10 @@ class TimedTraining(Training):
 
     def __init__(self, job: TrainingJob, journal: Journal) -> None:
         super().__init__(job, World(bench_device()), journal, PhaseClock())
-        self.make_ready()
         self.movement = None  # the check that every parameter moves belongs to the first four steps only
         self.parts: dict[str, list[float]] = defaultdict(list)
         self.now: dict[str, float] = defaultdict(float)
+        self.make_ready()
         self.next_step, self.batches.next_step = self.batches.next_step, self.timed_next_step  # type: ignore[method-assign]
         self.update_average, self.average.update = self.average.update, self.timed_average  # type: ignore[method-assign]
 
