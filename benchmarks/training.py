@@ -88,6 +88,7 @@ def step_flops(recipe: Recipe) -> float:
 
 def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timing]:
     """A whole step and each of its parts."""
+    keep_freed_memory()
     with job_of_shape(shape, batch_tokens) as job:
         training = TimedTraining(job, RunJournal(job.files))
         for _ in range(WARMUP_STEPS):

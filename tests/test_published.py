@@ -15,7 +15,6 @@ from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec, shipped_specs
 from tests.conftest import Pgolf
-from tests.trainer.small import ALONE
 from trainer.recipe.inventory import inventory
 from trainer.recipe.patterns import pattern_matches
 from trainer.recipe.plan import execution_plan
@@ -23,6 +22,7 @@ from trainer.recipe.quantizer import StraightThrough
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.job import read_job
 from trainer.runtime.stop import StopRequest
+from trainer.runtime.world import ALONE
 from trainer.score import score_artifact
 from trainer.train import run_job
 

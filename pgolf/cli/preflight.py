@@ -1,6 +1,7 @@
 """`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from pgolf.findings import Finding
 from pgolf.launching import load_launcher
 from pgolf.preflight.examine import Preflight, examine
 from pgolf.preflight.examined import Examined, examine_any
-from pgolf.preflight.growth import growth_of
+from pgolf.preflight.growth import Growth, growth_of
 from pgolf.preflight.scripts import ScriptPreflight
 from pgolf.preflight.stopwatch import time_steps
 from pgolf.specs.loading import Loaded
@@ -47,16 +48,18 @@ def preflight(
         return
     loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
     examined = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
+    growths = [growth(found) if is_growing else [] for found in examined]
     if is_json:
-        documents = [found.as_json() for found in examined]
+        grown = ({"growth": [asdict(row) for row in rows]} if is_growing else {} for rows in growths)
+        documents = [found.as_json() | more for found, more in zip(examined, grown, strict=True)]
         print_json(documents[0] if len(documents) == 1 else {"specs": documents})
     else:
         if len(examined) > 1:
             print_summary(examined)
-        for found in examined:
+        for found, rows in zip(examined, growths, strict=True):
             print_preflight(found, is_brief=len(examined) > 1)
-            if is_growing:
-                print_growth(found)
+            if rows:
+                print_growth(rows)
     failed = [finding.rule for found in examined for finding in found.failures]
     if failed:
         raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
@@ -116,14 +119,21 @@ def print_preflight(found: Examined, is_brief: bool) -> None:
     console.print(findings_table(found.findings))
 
 
-def print_growth(found: Examined) -> None:
-    """Nothing; a line for the recipe and for each change of it, beside the time and memory of the recipe itself.
+def growth(found: Examined) -> list[Growth]:
+    """The recipe and each change of it, with what they take.
 
     Raises: UsageError when it is a script's, or its vocabulary is not known.
     """
     if not isinstance(found, Preflight) or found.spec.recipe.data.vocabulary_size is None:
-        raise UsageError(f"--growth is of a recipe with a vocabulary; {found.spec.name} has none here")
-    rows = growth_of(found.spec.recipe, found.spec.launch.gpu, len(os.sched_getaffinity(0)), found.step_seconds)
+        raise UsageError(
+            f"--growth needs a recipe whose vocabulary is known; {found.spec.name} has none here. "
+            "--set recipe.data.vocabulary_size=N says it"
+        )
+    return growth_of(found.spec.recipe, found.spec.launch.gpu, len(os.sched_getaffinity(0)), found.step_seconds)
+
+
+def print_growth(rows: list[Growth]) -> None:
+    """Nothing; a line for the recipe and for each change of it, beside the time and memory of the recipe itself."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("with", "parameters", "ms a step", "tokens/s", "time", "memory a device", ""):
         table.add_column(column, justify="left" if column == "with" else "right")

@@ -109,7 +109,7 @@ def passes_a_token(recipe: Recipe, processes: int) -> float:
         case ScoreFirstTtt():
             return passes + PASSES_A_STEP * evaluation.epochs * processes
         case DocumentLora():
-            return (1 + PASSES_A_STEP) * passes * processes
+            return PASSES_A_STEP * passes * processes  # it learns from the pass that scores
         case _:
             return passes
 

@@ -1,6 +1,7 @@
 """How time and memory grow with width, depth, vocabulary and context: the same recipe with one of them changed."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,19 +47,15 @@ def changes_of(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     wider = model.width + model.attention.heads * max(2, round(model.width / model.attention.heads / 4 / 2) * 2)
     topology, deeper = deeper_topology(recipe)
     length = 2 * schedule.sequence_tokens
-    attempts: list[tuple[str, dict[str, Any], Any]] = [
-        (f"width {wider}", {"width": wider}, model),
-        (deeper, {"topology": topology}, model),
-        (f"vocabulary {2 * size:,}", {"vocabulary_size": 2 * size}, recipe.data),
-        (f"sequences of {length:,}", {"sequence_tokens": length}, schedule),
+    attempts: list[tuple[str, str, dict[str, Any]]] = [
+        (f"width {wider}", "model", {"width": wider}),
+        (deeper, "model", {"topology": topology}),
+        (f"vocabulary {2 * size:,}", "data", {"vocabulary_size": 2 * size}),
+        (f"sequences of {length:,}", "schedule", {"sequence_tokens": length}),
     ]
-    slots = {id(model): "model", id(recipe.data): "data", id(schedule): "schedule"}
-    for name, change, part in attempts:
-        try:
-            changed = replace(recipe, **{slots[id(part)]: replace(part, **change)})
-        except RecipeConflict:
-            continue
-        yield name, changed
+    for name, slot, change in attempts:
+        with suppress(RecipeConflict):
+            yield name, replace(recipe, **{slot: replace(getattr(recipe, slot), **change)})
 
 
 def deeper_topology(recipe: Recipe) -> tuple[Any, str]:

@@ -8,11 +8,9 @@ from pgolf.specs.loading import load_spec
 from trainer.model.gpt import GptModel
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.world import World
 
 VOCABULARY = 384
 CPU = torch.device("cpu")
-ALONE = World(CPU)
 
 
 def small_recipe(**changes: Any) -> Recipe:

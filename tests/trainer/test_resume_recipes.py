@@ -8,12 +8,12 @@ from torch import Tensor
 
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
-from tests.trainer.small import ALONE
 from trainer.recipe.files import RunFiles
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.stop import StopRequest
+from trainer.runtime.world import ALONE
 from trainer.training import Training
 
 RECURRENT = "recipe.model.topology.recurrence={first: 1, last: 2, loops: 2, from_progress: 0.5}"

@@ -10,7 +10,7 @@ import torch
 
 from pgolf.cli.status import remaining_seconds
 from pgolf.rundir import RunDirectory
-from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch
 from trainer.recipe.files import write_json
 from trainer.runtime.clock import PhaseClock
@@ -18,6 +18,7 @@ from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
+from trainer.runtime.world import ALONE
 from trainer.training import Training
 
 

@@ -1,6 +1,6 @@
 """Scoring a model under a protocol. A protocol asks a model only for logits."""
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -74,15 +74,16 @@ class WindowScorer:
         remaining = iter(ordered)
         while stretch := list(islice(remaining, STRETCH_WINDOWS)):
             found: dict[int, NDArray[np.float32]] = {}
+            waiting = deque(stretch)
             batches = iter(same_shape_batches(stretch, PASS_TOKENS[self.world.device.type]))
             while shared := list(islice(batches, self.world.size)):
                 for batch, nats in zip(shared, self.nats_of_all(shared), strict=True):
                     ends = np.cumsum([window.kept for window in batch])
                     found |= {w.first_target: part for w, part in zip(batch, np.split(nats, ends), strict=False)}
+                while waiting and waiting[0].first_target in found:
+                    first = waiting.popleft().first_target
+                    self.ledger.commit(first, found.pop(first))
                 self.on_progress(self.ledger.committed)
-            for window in stretch:
-                self.ledger.commit(window.first_target, found[window.first_target])
-        self.on_progress(self.ledger.committed)
 
     def nats_of_all(self, shared: list[list[Window]]) -> list[NDArray[np.float32]]:
         """The nats of a batch for each process, of which this one computes its own."""

@@ -105,6 +105,12 @@ def test_what_a_model_learns_from_is_gone_through_by_every_process() -> None:
     assert passes_a_token(adapting, 8) == 2 + 3 * 3 * 8
 
 
+def test_additions_learn_from_the_pass_that_scores() -> None:
+    lora = recipe_of("recipe.evaluation={kind: document_lora, window: 512, chunk_tokens: 256}")
+    plain = recipe_of("recipe.evaluation={kind: document, window: 512, stride: 256}")
+    assert passes_a_token(lora, 1) == 3 * passes_a_token(plain, 1)
+
+
 @pytest.mark.parametrize(
     ("budget", "tokens"), [("steps, train: 10", 20_480), ("steps, train: 9.5", 20_480), ("tokens, train: 2049", 4096)]
 )

@@ -14,6 +14,7 @@ from pgolf.preflight.growth import growth_of
 from pgolf.preflight.memory import compiled_memory_bytes
 from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step_seconds
 from pgolf.specs.loading import load_spec
+from tests.conftest import Pgolf
 from trainer.recipe.inventory import inventory
 from trainer.recipe.work import token_work
 
@@ -94,3 +95,15 @@ def test_more_of_anything_takes_more(name: str) -> None:
     assert all(row.memory_bytes >= as_it_is.memory_bytes for row in grown)
     measured = growth_of(recipe, "H100:8", 2, 10 * as_it_is.step_seconds)
     assert [row.step_seconds for row in measured] == pytest.approx([10 * r.step_seconds for r in (as_it_is, *grown)])
+
+
+def test_growth_is_in_the_answer_where_it_is_asked_for(pgolf: Pgolf) -> None:
+    ended = pgolf("preflight", "quickstart", "--growth", "--json")
+    assert [row["change"] for row in ended.json["growth"]] == [
+        "as it is", "width 160", "5 layers", "vocabulary 2,048", "sequences of 512",
+    ]  # fmt: skip
+    assert "growth" not in pgolf("preflight", "quickstart", "--json").json
+    assert "with" in pgolf("preflight", "quickstart", "--growth").out
+    unknown = pgolf("preflight", "english", "--growth")
+    assert unknown.code == 2
+    assert "recipe.data.vocabulary_size" in unknown.err

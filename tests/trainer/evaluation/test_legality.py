@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pgolf.specs.loading import load_spec, shipped_specs
-from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import WindowScorer, score_stream
 from trainer.evaluation.windows import Window
@@ -24,6 +24,7 @@ from trainer.recipe.evaluation import (
     Sliding,
 )
 from trainer.recipe.recipe import Recipe
+from trainer.runtime.world import ALONE
 
 BEGIN = 1
 LENGTH = 203

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainer.evaluation.test_legality import BEGIN, stream
-from tests.trainer.small import ALONE, awake_model, small_recipe
+from tests.trainer.small import awake_model, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.runtime.failure import RunFailure
+from trainer.runtime.world import ALONE
 
 WINDOW, STRIDE, CHUNK = 32, 8, 64
 

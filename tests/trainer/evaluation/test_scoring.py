@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainer.small import ALONE, awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import Chunked, EvaluationRecipe, Sliding
+from trainer.runtime.world import ALONE
 
 PROTOCOLS = [Chunked(kind="chunked", window=32), Sliding(kind="sliding", window=32, stride=8)]
 
