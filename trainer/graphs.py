@@ -1,15 +1,19 @@
-"""One graph for the forward and the backward pass of a training step, made before the clock of training runs.
+"""Graphs of the model, made by torch.compile.
 
-A run may come to several: rounding of weights begins, a recurrent range begins to recur. All of them are made here, on
-tokens that mean nothing, so that no step of the run waits for a compiler.
+A training step's forward and backward pass is one graph, made before the clock of training runs. A run may come to
+several: rounding of weights begins, a recurrent range begins to recur. All of them are made here, on tokens that mean
+nothing, so that no step of the run waits for a compiler. Scoring makes graphs of the shapes that keep coming.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainer.data.batches import MicroBatch
+from trainer.evaluation.scoring import PASS_TOKENS
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss
 from trainer.recipe.compute import Compute
@@ -17,6 +21,9 @@ from trainer.recipe.schedule import Warmdown
 from trainer.runtime.failure import RunFailure
 
 BACKEND = "inductor"
+# Forward passes of one shape after which the next ones are worth a graph, and for how many shapes that is done: torch
+# keeps eight graphs, and adaptation that freezes tensors makes two of each.
+PASSES_BEFORE_A_GRAPH, MOST_SHAPES = 8, 3
 
 
 def is_compiled(compute: Compute, device: torch.device) -> bool:
@@ -45,7 +52,51 @@ def make_graphs(
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        reason = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
-        raise RunFailure(f"torch.compile failed: {reason}; `recipe.compute.compile: never` does without it") from error
+        raise refused(error) from error
     for parameter in model.parameters():
         parameter.grad = None
+
+
+class ScoringGraphs:
+    """A model's logits without gradients, by a graph for each of the few shapes that most windows have. The rest, a
+    text's beginning and end, is not worth a compiler's time. Where there is no graph to be had the model goes on
+    without, and says so: a training that is paid for is not lost to a compiler.
+    """
+
+    def __init__(self, model: GptModel, say: Callable[[str], None]) -> None:
+        self.model, self.say = model, say
+        self.compiled: Callable[..., Any] = torch.compile(model, fullgraph=True, dynamic=False, backend=BACKEND)
+        self.passes: Counter[tuple[int, ...]] = Counter()
+        self.common: list[tuple[int, ...]] = []
+        self.most_shapes = MOST_SHAPES
+
+    def __call__(self, tokens_BT: Tensor, last: int) -> Tensor:
+        """Logits of the `last` tokens. Shapes: (B, T) -> (B, last, V), float32."""
+        shape = (*tokens_BT.shape, last)
+        if self.is_common(shape, tokens_BT.device):
+            try:
+                logits_BTV: Tensor = self.compiled(tokens_BT, last)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self.common, self.most_shapes = [], 0
+                self.say(f"{refused(error)}; scoring goes on without")
+            else:
+                return logits_BTV
+        plain_BTV: Tensor = self.model(tokens_BT, last)
+        return plain_BTV
+
+    def is_common(self, shape: tuple[int, ...], device: torch.device) -> bool:
+        """Whether passes of a shape are full ones, and have come so often that more will."""
+        self.passes[shape] += 1
+        is_full = shape[0] * shape[1] >= PASS_TOKENS[device.type]
+        if is_full and self.passes[shape] == PASSES_BEFORE_A_GRAPH and len(self.common) < self.most_shapes:
+            self.model.settle(shape[1])
+            self.common.append(shape)
+        return shape in self.common
+
+
+def refused(error: RuntimeError) -> RunFailure:
+    """What a run ends with when there is no graph to be had."""
+    reason = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
+    return RunFailure(f"torch.compile failed: {reason}; `recipe.compute.compile: never` does without it")

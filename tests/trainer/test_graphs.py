@@ -1,21 +1,33 @@
 """Compiled steps are the plain ones, whatever begins in their midst, and nothing is compiled once training runs."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch._dynamo.utils import counters
 
 import trainer.graphs
-from tests.trainer.small import small_recipe
+import trainer.runtime.device
+from tests.trainer.small import VOCABULARY, awake_model, random_tokens, small_recipe
+from trainer.codec.container import ModelCard
 from trainer.data.batches import MicroBatch
-from trainer.graphs import is_compiled, make_graphs
+from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.scoring import PASS_TOKENS, Forward, score_stream
+from trainer.evaluation.validation import ValidationText
+from trainer.graphs import ScoringGraphs, is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss, make_training_loss
 from trainer.recipe.compute import Compute
+from trainer.recipe.evaluation import DocumentLora, EvaluationRecipe, ScoreFirstTtt, Sgd, Sliding, plain_protocol
 from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import RunFailure
+from trainer.runtime.journal import SilentJournal
+from trainer.runtime.world import ALONE
+from trainer.score import Scoring
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
 
@@ -74,6 +86,7 @@ def curve(recipe: Recipe, steps: int, compiled: bool) -> tuple[list[float], list
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_no_graph_is_made_once_training_runs(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
+    monkeypatch.setattr(trainer.runtime.device, "cpu_has_bfloat16", lambda: True)  # torch makes do without, slowly
     recipe = small_recipe(**CHANGING, compute__precision=precision)
     found, _ = curve(recipe, 12, compiled=True)
     assert counters["stats"]["unique_graphs"] == counters["stats"]["unique_graphs_before"] >= 2
@@ -109,3 +122,122 @@ def test_where_graphs_are_made() -> None:
     assert is_compiled(Compute(), gpu)
     assert is_compiled(Compute(compile="always"), cpu)
     assert not is_compiled(Compute(compile="never"), gpu)
+
+
+WINDOW, STRIDE = 16, 4
+PASSES = 6
+
+
+def silent(line: str) -> None:
+    raise AssertionError(line)
+
+
+def scored(model: GptModel, recipe: EvaluationRecipe, forward: Forward | None) -> "np.ndarray[Any, Any]":
+    # As many windows as fill some forward passes, and a tail that fills none.
+    length = WINDOW + STRIDE * PASSES * PASS_TOKENS["cpu"] // WINDOW + 7
+    ledger = ScoreLedger(random_tokens(length, seed=1).numpy().astype(np.uint16))
+    score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward)
+    return ledger.nats
+
+
+def test_scores_by_graphs_are_the_plain_ones_and_few_shapes_have_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 3)
+    model = awake_model(small_recipe(model__width=32))
+    sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
+    graphs = ScoringGraphs(model, silent)
+    np.testing.assert_allclose(scored(model, sliding, graphs), scored(model, sliding, None), atol=1e-5)
+    assert graphs.common == [(PASS_TOKENS["cpu"] // WINDOW, WINDOW, STRIDE)]
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+
+
+def test_graphs_follow_a_model_that_learns_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
+    learning = ScoreFirstTtt(
+        kind="score_first_ttt", window=WINDOW, stride=STRIDE, chunk_tokens=64, epochs=1, batch_sequences=2,
+        optimizer=Sgd(kind="sgd", lr=0.05), freeze=("flat.0",),
+    )  # fmt: skip
+    tokens = random_tokens(400, seed=1).numpy().astype(np.uint16)
+    found = []
+    for use_graphs in (True, False):
+        model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
+        forward = ScoringGraphs(model, silent) if use_graphs else None
+        score_stream(model, ledger, learning, ALONE, 1, lambda _: None, forward=forward)
+        found.append(ledger.nats)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+    assert counters["stats"]["unique_graphs"] >= 1
+
+
+def test_low_rank_additions_are_not_lost_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 1)
+    monkeypatch.setitem(PASS_TOKENS, "cpu", 1)
+    lora = DocumentLora(kind="document_lora", window=32, chunk_tokens=8, lr=0.05)
+    tokens = random_tokens(60, seed=1).numpy().astype(np.uint16)
+    found = []
+    for use_graphs in (True, False):
+        model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
+        forward = ScoringGraphs(model, silent) if use_graphs else None
+        score_stream(model, ledger, lora, ALONE, 1, lambda _: None, forward=forward)
+        found.append(ledger.nats)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
+def test_scoring_goes_on_without_graphs_where_there_are_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no C++ compiler found")
+
+    monkeypatch.setattr(trainer.graphs, "BACKEND", fail)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    model, said = awake_model(small_recipe(model__width=32)), list[str]()
+    sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
+    found = scored(model, sliding, ScoringGraphs(model, said.append))
+    assert np.array_equal(found, scored(model, sliding, None))
+    assert len(said) == 1
+    assert "no C++ compiler found; `recipe.compute.compile: never` does without it; scoring goes on without" in said[0]
+
+
+def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
+    learning = ScoreFirstTtt(
+        kind="score_first_ttt", window=WINDOW, stride=STRIDE, chunk_tokens=64, epochs=1, batch_sequences=2,
+        optimizer=Sgd(kind="sgd", lr=0.05), freeze=("flat.0",),
+    )  # fmt: skip
+    recipe = small_recipe(model__width=32)
+    tokens = random_tokens(400, seed=1).numpy().astype(np.uint16)
+    text = ValidationText(tokens, np.ones(len(tokens) - 1, np.uint16), 1)
+    weights = [awake_model(recipe, seed).state_dict() for seed in range(2)]
+    nats = []
+    for compute in (Compute(compile="always"), Compute()):
+        card = ModelCard(
+            model=recipe.model,
+            vocabulary_size=VOCABULARY,
+            quantizer=recipe.quantizer,
+            evaluation=learning,
+            compute=compute,
+        )
+        scoring = Scoring(card, text, ALONE, SilentJournal(), lambda *_: None)
+        sliding = plain_protocol(learning)
+        stages = [("prequant", 0, sliding), ("roundtrip", 1, sliding), ("ttt", 1, learning), ("reference", 0, sliding)]
+        nats.append([scoring.score(stage, weights[which], protocol).nats for stage, which, protocol in stages])
+    np.testing.assert_allclose(nats[0], nats[1], atol=1e-4)
+    assert not np.allclose(nats[0][1], nats[0][2], atol=1e-2)  # it has learned
+    assert np.array_equal(nats[0][0], nats[0][3])  # and what it learned is gone
+    assert 2 <= counters["stats"]["unique_graphs"] <= 8
+
+
+@pytest.mark.slow
+def test_compiled_scores_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    model = awake_model(small_recipe(model__width=32))
+    sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
+    found, plain = scored(model, sliding, ScoringGraphs(model, silent)), scored(model, sliding, None)
+    np.testing.assert_allclose(found, plain, atol=1e-4)
+    assert not np.array_equal(found, plain)  # the compiler has put sums in another order

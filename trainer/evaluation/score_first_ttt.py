@@ -20,17 +20,18 @@ from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.recipe.patterns import matches_any
 from trainer.runtime.failure import RunFailure
+from trainer.runtime.world import World
 
 
 def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt) -> None:
     """Nothing; every target is scored, and the model has learned from all chunks but the last.
 
-    A window belongs to the chunk of the first target it scores. Processes that share the work share out the windows;
-    each of them learns from the whole chunk, and so their models stay equal.
+    A window belongs to the chunk of the first target it scores. Processes that share the work share out the windows
+    and the sequences of each step; all of them take the same step, and so their models stay equal.
     """
     targets = len(scorer.ledger.nats)
     chunks = -(-targets // recipe.chunk_tokens)
-    learner = ChunkLearner(scorer.model, recipe, scorer.world.device)
+    learner = ChunkLearner(scorer.model, recipe, scorer.world)
     for chunk, of_chunk in windows_by_chunk(recipe, targets):
         scorer.score(of_chunk)
         if chunk < chunks - 1:
@@ -60,8 +61,10 @@ def chunk_sequences(ledger: ScoreLedger, recipe: ScoreFirstTtt, chunk: int) -> T
 class ChunkLearner:
     """The optimizer that goes over chunk after chunk; its state is never reset."""
 
-    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, device: torch.device) -> None:
-        self.model, self.recipe, self.device = model, recipe, device
+    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World) -> None:
+        self.model, self.recipe = model, recipe
+        is_shared = model.compute.scoring == "together"
+        self.world = world if is_shared else World(world.device)  # by itself, each process takes all of every step
         named = dict(model.named_parameters())
         learning = [n for n in named if matches_any(recipe.learn, n) and not matches_any(recipe.freeze, n)]
         if not learning:
@@ -77,13 +80,18 @@ class ChunkLearner:
             group["lr"] = self.recipe.optimizer.lr * share
         for _ in range(self.recipe.epochs):
             for batch_BT in torch.split(sequences_NT, self.recipe.batch_sequences):
-                self.step(batch_BT.to(self.device))
+                self.step(batch_BT)
 
     def step(self, batch_BT: Tensor) -> None:
-        """Nothing; one step on some sequences."""
+        """Nothing; one step on some sequences, of which each process goes through its share."""
         self.optimizer.zero_grad()
-        loss = self.model.mean_loss(batch_BT[:, :-1], batch_BT[:, 1:])
+        mine_BT = batch_BT[self.world.rank :: self.world.size]
+        share = len(mine_BT) / len(batch_BT)
+        # More processes than sequences: whoever has none lends a hand that does not count, for all must have gradients.
+        mine_BT = (mine_BT if len(mine_BT) else batch_BT[:1]).to(self.world.device)
+        loss = share * self.model.mean_loss(mine_BT[:, :-1], mine_BT[:, 1:])
         loss.backward()  # type: ignore[no-untyped-call]
+        self.world.sum_gradients(self.parameters, torch.empty(0, device=self.world.device))
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimizer.step()

@@ -21,6 +21,8 @@ PASS_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 # Among how many windows those of one shape are looked for; their scores wait for one another.
 STRETCH_WINDOWS = 4_096
 Progress = Callable[[int], None]
+# Logits of the last so many tokens. Shapes: (B, T), int -> (B, last, V).
+Forward = Callable[[Tensor, int], Tensor]
 
 
 def score_stream(
@@ -31,12 +33,16 @@ def score_stream(
     begin: int,
     on_progress: Progress,
     make_scorer: "Callable[..., WindowScorer] | None" = None,
+    forward: Forward | None = None,
 ) -> None:
     """Nothing; the ledger holds the score of every target. `begin` is the token that begins a document; `on_progress`
-    hears how many scores there are. A protocol that learns changes the model.
+    hears how many scores there are. A protocol that learns changes the model. `forward` does what the model does, and
+    faster, as long as there are neither gradients nor low-rank additions.
     """
     model.eval()
     scorer = (make_scorer or WindowScorer)(model, ledger, recipe.temperature, world, on_progress)
+    if forward is not None and not isinstance(recipe, DocumentLora):
+        scorer.forward = forward
     match recipe:
         case ScoreFirstTtt():
             from trainer.evaluation.score_first_ttt import score_and_learn
@@ -67,6 +73,9 @@ class WindowScorer:
     ) -> None:
         self.model, self.ledger, self.temperature = model, ledger, temperature
         self.world, self.on_progress = world, on_progress
+        self.forward: Forward = model
+        # One token is less than a window, so that each window is a pass of its own.
+        self.pass_tokens = PASS_TOKENS[world.device.type] if model.compute.scoring == "together" else 1
 
     @torch.no_grad()
     def score(self, ordered: Iterable[Window]) -> None:
@@ -75,7 +84,7 @@ class WindowScorer:
         while stretch := list(islice(remaining, STRETCH_WINDOWS)):
             found: dict[int, NDArray[np.float32]] = {}
             waiting = deque(stretch)
-            batches = iter(same_shape_batches(stretch, PASS_TOKENS[self.world.device.type]))
+            batches = iter(same_shape_batches(stretch, self.pass_tokens))
             while shared := list(islice(batches, self.world.size)):
                 for batch, nats in zip(shared, self.nats_of_all(shared), strict=True):
                     ends = np.cumsum([window.kept for window in batch])
@@ -95,8 +104,7 @@ class WindowScorer:
         """What the model says of the targets that windows of one shape score, and of no others. Shapes: (B, T, V)."""
         tokens = self.ledger.tokens
         x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(self.world.device)
-        logits_BTV: Tensor = self.model(x_BT, last=batch[0].scored)
-        return logits_BTV
+        return self.forward(x_BT, batch[0].scored)
 
     def nats(self, logits_BTV: Tensor, batch: list[Window]) -> NDArray[np.float32]:
         """Nats of the targets that count, window by window."""

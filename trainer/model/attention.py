@@ -10,8 +10,9 @@ from trainer.recipe.model import Gpt
 
 class Attention(nn.Module):
     """What a block asks of attention: what tokens gather, each channel scaled, and the values that they gathered from.
+    Those of which the visit asks nothing may be left out.
 
-    Shapes: (B, T, D), (D,) -> (B, T, D), (B, T, F).
+    Shapes: (B, T, D), (D,) -> (B, S or T, D), (B, T, F).
     """
 
     def readers(self) -> list[nn.Parameter]:

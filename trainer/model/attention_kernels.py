@@ -1,47 +1,85 @@
 """What computes attention: all of these give the same, up to rounding, and differ in what they like."""
 
 from collections.abc import Callable
+from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from trainer.model.blocked_attention import blocked_attention
 from trainer.recipe.compute import AttentionKernel
 
-# Queries, keys, values, and which earlier token each token may see, where not all of them.
-# Shapes: (B, H, T, E), (B, K, T, E), (B, K, T, E), (B, 1, T, T) or None -> (B, H, T, E).
+# Queries of the last S tokens, keys and values of all, and which earlier token each token may see, if not all of them.
+# Shapes: (B, H, S, E), (B, K, T, E), (B, K, T, E), (B, 1, T, T) or None -> (B, H, S, E).
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 # Tensor cores take heads in multiples of this; 46 or 52 (#1579, #1817) are not what they like.
 HEAD_MULTIPLE = 64
 
 
-def make_attend(kernel: AttentionKernel, device_type: str) -> Attend:
-    """The attention of a recipe's word. By itself: blocks on a CPU, where they were measured, else torch's own."""
-    if kernel == "padded":
-        return padded_attention
-    if kernel == "blocked" or (kernel == "automatic" and device_type == "cpu"):
-        from trainer.model.blocked_attention import blocked_attention
-
-        return blocked_attention
-    return library_attention
+def kernel_of(word: AttentionKernel, device_type: str) -> AttentionKernel:
+    """The kernel that a recipe's word means on a device where none was tried: blocks on a CPU, else torch's choice."""
+    if word in ("automatic", "measured"):
+        return "blocked" if device_type == "cpu" else "library"
+    return word
 
 
-def library_attention(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+def make_attend(word: AttentionKernel, device_type: str) -> Attend:
+    """The attention that a recipe's word means on a device."""
+    match kernel_of(word, device_type):
+        case "flash":
+            return partial(pinned_attention, SDPBackend.FLASH_ATTENTION)
+        case "padded":
+            return padded_attention
+        case "blocked":
+            return blocked_attention
+        case _:
+            return library_attention
+
+
+def library_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
     """Attention by the kernel that torch chooses."""
+    asked, length = q_BHSE.size(-2), k_BKTE.size(-2)
+    is_causal = mask_B1TT is None and asked == length
+    if mask_B1TT is not None:
+        mask_B1TT = mask_B1TT[:, :, -asked:]
+    elif not is_causal:  # torch takes the first query for the first token's
+        mask_B1TT = torch.ones(asked, length, dtype=torch.bool, device=q_BHSE.device).tril(length - asked)
     return F.scaled_dot_product_attention(
-        q_BHTE,
+        q_BHSE,
         k_BKTE,
         v_BKTE,
         attn_mask=mask_B1TT,
-        is_causal=mask_B1TT is None,
-        enable_gqa=q_BHTE.size(1) != k_BKTE.size(1),
+        is_causal=is_causal,
+        enable_gqa=q_BHSE.size(1) != k_BKTE.size(1),
     )
 
 
-def padded_attention(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+def pinned_attention(
+    kernel: SDPBackend, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None
+) -> Tensor:
+    """Attention by one of torch's kernels, where every token sees all before it; else by torch's choice.
+
+    Raises: RuntimeError when the kernel cannot do it.
+    """
+    if mask_B1TT is not None or q_BHSE.size(-2) != k_BKTE.size(-2):
+        return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)
+    with sdpa_kernel(kernel):
+        return library_attention(q_BHSE, k_BKTE, v_BKTE, None)
+
+
+def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
     """The same with zeros at the end of each head, which change no product."""
-    width = q_BHTE.size(-1)
+    width = q_BHSE.size(-1)
     zeros = -width % HEAD_MULTIPLE
-    q_BHTE = q_BHTE * ((width + zeros) / width) ** 0.5  # undoes the root of the padded width
-    q_BHTE, k_BKTE, v_BKTE = (F.pad(x, (0, zeros)) for x in (q_BHTE, k_BKTE, v_BKTE))
-    return library_attention(q_BHTE, k_BKTE, v_BKTE, mask_B1TT)[..., :width]
+    q_BHSE = q_BHSE * ((width + zeros) / width) ** 0.5  # undoes the root of the padded width
+    q_BHSE, k_BKTE, v_BKTE = (F.pad(x, (0, zeros)) for x in (q_BHSE, k_BKTE, v_BKTE))
+    return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)[..., :width]
+
+
+def document_mask(documents_BT: Tensor) -> Tensor:
+    """Which earlier token each token may see: those of its own document. Shapes: (B, T) -> (B, 1, T, T), bool."""
+    is_same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return is_same_BTT.tril()[:, None]

@@ -39,21 +39,26 @@ class Block(nn.Module):
                 nn.init.uniform_(matrix, -bound, bound)
 
     def forward(self, x_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
-        """The stream after this block, and the values that attention has used."""
+        """The stream after this block, where the visit asks for it, and the values that attention has used.
+
+        Shapes: (B, T, D) -> (B, S, D), (B, T, F).
+        """
         u_BTD = self.mixed(x_BTD, visit)
         normed_BTD = normed(u_BTD, visit)
-        attended_BTD, v_BTF = self.attend(normed_BTD, visit)
+        attended_BSD, v_BTF = self.attend(normed_BTD, visit)
+        u_BSD = visit.asked(u_BTD)
         if visit.execution.parallel == "sum":
-            return u_BTD + attended_BTD + self.think(normed_BTD, visit), v_BTF
-        x_BTD = u_BTD + attended_BTD
-        return x_BTD + self.think(normed(x_BTD, visit), visit), v_BTF
+            return u_BSD + attended_BSD + self.think(visit.asked(normed_BTD), visit), v_BTF
+        x_BSD = u_BSD + attended_BSD
+        return x_BSD + self.think(normed(x_BSD, visit), visit), v_BTF
 
     def forward_lanes(self, a_BTD: Tensor, b_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor, Tensor]:
         """Both lanes after this block, of which attention reads the first and the MLP the second, and the values."""
         assert self.lanes is not None
-        attended_BTD, v_BTF = self.attend(normed(self.mixed(a_BTD, visit), visit), visit)
-        thought_BTD = self.think(normed(b_BTD, visit), visit)
-        return *self.lanes(a_BTD, b_BTD, attended_BTD, thought_BTD), v_BTF
+        attended_BSD, v_BTF = self.attend(normed(self.mixed(a_BTD, visit), visit), visit)
+        a_BSD, b_BSD = visit.asked(a_BTD), visit.asked(b_BTD)
+        thought_BSD = self.think(normed(b_BSD, visit), visit)
+        return *self.lanes(a_BSD, b_BSD, attended_BSD, thought_BSD), v_BTF
 
     def mixed(self, x_BTD: Tensor, visit: Visit) -> Tensor:
         """The stream with a share of the first embedding."""
@@ -62,8 +67,8 @@ class Block(nn.Module):
 
     def attend(self, normed_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
         scale_D = self.attention_scale if visit.attention_scale_D is None else visit.attention_scale_D
-        attended: tuple[Tensor, Tensor] = self.attention(normed_BTD, scale_D, visit)
-        return attended
+        attended_BTD, v_BTF = self.attention(normed_BTD, scale_D, visit)
+        return visit.asked(attended_BTD), v_BTF  # a component of one's own may answer for all tokens
 
     def think(self, normed_BTD: Tensor, visit: Visit) -> Tensor:
         scale_D = self.mlp_scale if visit.mlp_scale_D is None else visit.mlp_scale_D

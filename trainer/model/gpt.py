@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.model.attention_kernels import Attend, make_attend
+from trainer.model.attention_kernels import Attend, document_mask, make_attend
 from trainer.model.block import Block
 from trainer.model.embedding import TokenEmbedding
 from trainer.model.linear import linear
@@ -23,6 +23,7 @@ from trainer.model.rope import Rotary
 from trainer.model.visit import Visit
 from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
+from trainer.recipe.local import LocalMlp
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import Execution, Plan, execution_plan
 from trainer.runtime.device import precision, products_in
@@ -98,9 +99,7 @@ class GptModel(nn.Module):
         Shapes: (B, T) -> (B, T or last, V), float32.
         """
         with self.precision():
-            x_BTD = self.features(tokens_BT, documents_BT)
-            if last is not None:
-                x_BTD = x_BTD[:, -last:]
+            x_BTD = self.features(tokens_BT, documents_BT, last)
             z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
         if self.softcaps is not None:
             return asymmetric_softcapped(z_BTV, self.softcaps)
@@ -126,8 +125,12 @@ class GptModel(nn.Module):
         """What logits are made with: the embedding itself, where it is tied."""
         return self.head if self.head is not None else self.embedding.tokens
 
-    def features(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
-        """The stream after the last execution of the plan. Shapes: (B, T) -> (B, T, D)."""
+    def features(self, tokens_BT: Tensor, documents_BT: Tensor | None, last: int | None = None) -> Tensor:
+        """The stream of the `last` tokens after the last execution of the plan; of the others, that one computes no
+        more than keys and values, unless it is asked to. Shapes: (B, T) -> (B, T or last, D).
+        """
+        # An MLP of one's own may look at its neighbours, and so needs all of them.
+        is_narrowed = self.compute.scoring == "together" and not isinstance(self.recipe.mlp, LocalMlp)
         mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
         first_BTD = x_BTD
@@ -136,12 +139,13 @@ class GptModel(nn.Module):
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
         attend = make_attend(self.compute.attention, tokens_BT.device.type)
-        for execution in self.plan:
+        for number, execution in enumerate(self.plan):
             if execution.pops_skip is not None:
                 x_BTD = self.with_skip(x_BTD, skips.pop(), execution.pops_skip)
             if execution.instruction is not None and self.instructions is not None:
                 x_BTD = x_BTD + self.instructions(x_BTD, execution.instruction)
-            visit = self.visit(execution, first_BTD, attend, mask_B1TT, values_BTF, first_value_BTF)
+            asked = last if is_narrowed and number == len(self.plan) - 1 else None
+            visit = self.visit(execution, first_BTD, attend, mask_B1TT, values_BTF, first_value_BTF, asked)
             block = self.get_submodule(execution.block)
             assert isinstance(block, Block)
             if execution.parallel == "lanes":
@@ -149,11 +153,12 @@ class GptModel(nn.Module):
                 x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, visit)
             else:
                 after_BTD, v_BTF = block(x_BTD, visit)
-                x_BTD = self.blended(x_BTD, after_BTD, execution.blend)
+                x_BTD = self.blended(visit.asked(x_BTD), after_BTD, execution.blend)
             first_value_BTF = v_BTF if first_value_BTF is None else first_value_BTF
             if execution.pushes_skip:
                 skips.append(x_BTD)
-        return x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
+        x_BTD = x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
+        return x_BTD if last is None else x_BTD[:, -last:]
 
     def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
         """What some executions add to their values, where any does. Shapes: (B, T) -> (B, T, F)."""
@@ -170,6 +175,7 @@ class GptModel(nn.Module):
         mask_B1TT: Tensor | None,
         values_BTF: Tensor | None,
         first_value_BTF: Tensor | None,
+        last: int | None,
     ) -> Visit:
         """What an execution brings to its block."""
         row, scales = execution.scale_row, self.execution_scales
@@ -183,6 +189,7 @@ class GptModel(nn.Module):
             mlp_scale_D=None if row is None else scales["mlp"][row],
             input_mix_2D=scales["input_mix"][row] if row is not None and "input_mix" in scales else None,
             added_value_BTF=self.added_value(execution, values_BTF, first_value_BTF),
+            last=last,
         )
 
     def rotary(self, execution: Execution) -> Rotary:
@@ -245,9 +252,3 @@ def parameter_of(shapes: dict[str, tuple[int, ...]], name: str, value: float | N
         return None
     assert value is not None
     return nn.Parameter(torch.full(shapes[name], value))
-
-
-def document_mask(documents_BT: Tensor) -> Tensor:
-    """Which earlier token each token may see: those of its own document. Shapes: (B, T) -> (B, 1, T, T), bool."""
-    is_same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return is_same_BTT.tril()[:, None]

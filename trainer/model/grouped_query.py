@@ -34,25 +34,27 @@ class GroupedQueryAttention(Attention):
         return [self.query, self.key, self.value]
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
-        """What each token gathers from those before it and itself, or from those that the mask allows, each channel
-        scaled; and the values of all key/value heads side by side (F).
+        """What each token asked for gathers from those before it and itself, or from those that the mask allows, each
+        channel scaled; and the values of all key/value heads side by side (F).
 
-        Shapes: (B, T, D) -> (B, T, D), (B, T, F).
+        Shapes: (B, T, D) -> (B, S, D), (B, T, F).
         """
-        q_BHTE = split_heads(linear(x_BTD, self.query), self.heads)
+        x_BSD = visit.asked(x_BTD)
+        q_BHSE = split_heads(linear(x_BSD, self.query), self.heads)
         k_BKTE = split_heads(linear(x_BTD, self.key), self.kv_heads)
         v_BTF = linear(x_BTD, self.value)
         if visit.added_value_BTF is not None:
             v_BTF = v_BTF + visit.added_value_BTF
         v_BKTE = split_heads(v_BTF, self.kv_heads)
-        q_BHTE = visit.rotary.rotate(rms_norm(q_BHTE)) * self.q_gain.to(q_BHTE.dtype)[:, None, None]
-        k_BKTE = visit.rotary.rotate(rms_norm(k_BKTE))
-        y_BHTE = visit.attend(q_BHTE, k_BKTE, v_BKTE, visit.mask_B1TT)
+        length = x_BTD.size(1)
+        q_BHSE = visit.rotary.rotate(rms_norm(q_BHSE), length) * self.q_gain.to(q_BHSE.dtype)[:, None, None]
+        k_BKTE = visit.rotary.rotate(rms_norm(k_BKTE), length)
+        y_BHSE = visit.attend(q_BHSE, k_BKTE, v_BKTE, visit.mask_B1TT)
         if visit.execution.exclusive:
-            y_BHTE = exclude_own_value(y_BHTE, v_BKTE)
+            y_BHSE = exclude_own_value(y_BHSE, split_heads(visit.asked(v_BTF), self.kv_heads))
         if self.gate is not None:
-            y_BHTE = y_BHTE * self.gate_heads(x_BTD, self.gate)
-        return linear(y_BHTE.transpose(1, 2).flatten(2), self.output, scale_D), v_BTF
+            y_BHSE = y_BHSE * self.gate_heads(x_BSD, self.gate)
+        return linear(y_BHSE.transpose(1, 2).flatten(2), self.output, scale_D), v_BTF
 
 
 def exclude_own_value(y_BHTE: Tensor, v_BKTE: Tensor) -> Tensor:

@@ -34,9 +34,11 @@ class Rotary:
             self.tables[key] = angle.cos(), angle.sin()
         return self.tables[key]
 
-    def rotate(self, x_BHTE: Tensor) -> Tensor:
-        """x with the first `dims` of each head turned by its position; the others pass."""
-        cos, sin = (part.to(x_BHTE.dtype) for part in self.table(x_BHTE.size(-2), x_BHTE.device))
+    def rotate(self, x_BHSE: Tensor, length: int) -> Tensor:
+        """x with the first `dims` of each head turned by its position; the others pass. The tokens of x are the last
+        ones of a sequence so long. Shapes: unchanged.
+        """
+        cos, sin = (part[-x_BHSE.size(-2) :].to(x_BHSE.dtype) for part in self.table(length, x_BHSE.device))
         half = self.dims // 2
-        first, second, rest = torch.split(x_BHTE, [half, half, x_BHTE.size(-1) - self.dims], dim=-1)
+        first, second, rest = torch.split(x_BHSE, [half, half, x_BHSE.size(-1) - self.dims], dim=-1)
         return torch.cat((first * cos + second * sin, second * cos - first * sin, rest), dim=-1)

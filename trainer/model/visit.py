@@ -27,3 +27,9 @@ class Visit:
     input_mix_2D: Tensor | None = None
     added_value_BTF: Tensor | None = None
     """What is added to the values of all key/value heads, side by side (F)."""
+    last: int | None = None
+    """Of how many tokens at the end something is asked; None: of all."""
+
+    def asked(self, x_BTN: Tensor) -> Tensor:
+        """The rows of the tokens of which something is asked. Shapes: (B, T, N) -> (B, S, N)."""
+        return x_BTN if self.last is None else x_BTN[:, -self.last :]

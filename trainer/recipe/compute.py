@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from trainer.recipe.strict import CHECKED
 
 Precision = Literal["float32", "bfloat16_on_gpu", "bfloat16"]
-AttentionKernel = Literal["automatic", "library", "padded", "blocked"]
+AttentionKernel = Literal["automatic", "measured", "library", "flash", "padded", "blocked"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,12 +18,17 @@ class Compute:
     """Where products are made of bfloat16: nowhere, on a GPU, or also on a CPU that has instructions for them. Weights,
     their averages and the optimizer's state are float32 everywhere."""
     compile: Literal["never", "on_gpu", "always"] = "on_gpu"
-    """Where torch.compile makes one graph of a training step's forward and backward pass. On a CPU that takes a C++
-    compiler and up to a minute."""
+    """Where torch.compile makes one graph of a training step's forward and backward pass, and of the forward passes
+    that score most of a text. On a CPU that takes a C++ compiler and up to a minute each."""
     attention: AttentionKernel = "automatic"
-    """What computes attention: torch's own kernel; the same with heads padded to a width that tensor cores like; blocks
-    of queries, for CPUs; or, automatic, blocks on a CPU and torch's own elsewhere."""
+    """What computes attention: the kernel that torch chooses; its FlashAttention, where there is no mask; the first
+    with heads padded to a width that tensor cores like; or blocks of queries, for CPUs. `measured` is the fastest of
+    them in a trial before training, printed and kept in run.json, which need not come out the same again; `automatic`
+    is blocks on a CPU and torch's choice elsewhere."""
     loss: Literal["chunked", "plain"] = "chunked"
     """Whether logits of a training step exist a chunk at a time, or all at once in float32."""
     orthogonalization: Literal["shared_out", "replicated"] = "shared_out"
     """Whether the processes of a run each orthogonalise their share of Muon's matrices, or all of them every one."""
+    scoring: Literal["together", "one_by_one"] = "together"
+    """Whether windows of one shape are scored together, the last block no further than what is scored, and steps of
+    adaptation shared out over processes; or each window by itself, all of it, and each step by every process."""

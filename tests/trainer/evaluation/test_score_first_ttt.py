@@ -1,6 +1,9 @@
 """Adaptation against a second writing of it, chunk by chunk, with torch's own optimizers and one target at a time."""
 
+import subprocess
+import sys
 from math import cos, pi
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,14 +11,16 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainer.evaluation.test_legality import BEGIN, stream
-from tests.trainer.small import awake_model, small_recipe
+from tests.trainer.small import CPU, awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
+from trainer.evaluation.score_first_ttt import ChunkLearner
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.runtime.failure import RunFailure
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import ALONE, World
 
 WINDOW, STRIDE, CHUNK = 32, 8, 64
+ROOT = Path(__file__).parents[3]
 
 
 def recipe(**changes: object) -> ScoreFirstTtt:
@@ -97,3 +102,41 @@ def test_nothing_that_learns_is_an_error() -> None:
         score_stream(
             awake_model(small_recipe()), ScoreLedger(stream()), recipe(freeze=("*",)), ALONE, BEGIN, lambda _: None
         )
+
+
+PROCESS = """
+import sys
+import numpy as np, torch, torch.distributed as dist
+from tests.trainer.evaluation.test_score_first_ttt import shared_step
+rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
+np.save(f"{folder}/{rank}.npy", shared_step(rank, size))
+dist.destroy_process_group()
+"""
+
+
+def shared_step(rank: int, size: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """All weights after two steps, of three sequences and of one, as one process of some computes them."""
+    model = awake_model(small_recipe()).double()
+    learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, rank, size))
+    learner.learn(random_tokens(4, WINDOW + 1), 1.0)
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
+
+
+def test_processes_that_share_a_step_take_the_step_of_one(tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), "2", str(tmp_path)], cwd=ROOT) for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    first, second = (np.load(tmp_path / f"{rank}.npy") for rank in range(2))
+    assert np.array_equal(first, second)
+    np.testing.assert_allclose(first, shared_step(0, 1), atol=1e-8, rtol=0)
+
+
+def test_one_key_has_every_process_take_all_of_each_step() -> None:
+    model = awake_model(small_recipe(compute__scoring="one_by_one")).double()
+    learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, 1, 2))  # nobody else is there
+    learner.learn(random_tokens(4, WINDOW + 1), 1.0)
+    weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
+    np.testing.assert_allclose(weights, shared_step(0, 1), atol=1e-8, rtol=0)

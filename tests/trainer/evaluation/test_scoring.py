@@ -55,3 +55,17 @@ def test_tokens_from_a_cut_on_leave_all_scores_before_it_identical(recipe: Evalu
     before, after = scored(tokens, recipe).nats, scored(changed, recipe).nats
     assert np.array_equal(before[: cut - 1], after[: cut - 1])
     assert not np.array_equal(before[cut - 1 :], after[cut - 1 :])
+
+
+def test_one_key_scores_each_window_by_itself_and_nothing_else_changes() -> None:
+    sliding, nats, shapes = Sliding(kind="sliding", window=32, stride=8), [], []
+    for word in ("together", "one_by_one"):
+        model, ledger, seen = awake_model(small_recipe(compute__scoring=word)), ScoreLedger(stream()), list[int]()
+        handle = model.embedding.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
+        score_stream(model, ledger, sliding, ALONE, 1, lambda _: None)
+        handle.remove()
+        nats.append(ledger.nats)
+        shapes.append(seen)
+    np.testing.assert_allclose(nats[0], nats[1], atol=1e-5)
+    assert max(shapes[0]) > 1
+    assert shapes[1] == [1] * (1 + -(-(202 - 32) // 8))

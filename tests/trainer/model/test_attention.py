@@ -40,7 +40,7 @@ def attention_by_loops(module: GroupedQueryAttention, x_TD: torch.Tensor, rotary
 
 
 def rotated(vector: torch.Tensor, position: int, rotary: Rotary) -> torch.Tensor:
-    return rotary.rotate(vector.expand(1, 1, position + 1, len(vector)))[0, 0, position]
+    return rotary.rotate(vector.expand(1, 1, position + 1, len(vector)), position + 1)[0, 0, position]
 
 
 def test_it_is_grouped_query_attention() -> None:

@@ -5,11 +5,14 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend
+from torch.profiler import ProfilerActivity, profile
 
-from trainer.model.attention_kernels import make_attend
+from trainer.model.attention_kernels import kernel_of, library_attention, make_attend, pinned_attention
+from trainer.model.blocked_attention import blocked_attention
 from trainer.recipe.compute import AttentionKernel
 
-KERNELS: tuple[AttentionKernel, ...] = ("library", "padded", "blocked")
+KERNELS: tuple[AttentionKernel, ...] = ("library", "flash", "padded", "blocked")
 # bfloat16 has 8 bits: what is added up from many such products is off by some hundredths.
 TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 4e-2}
 
@@ -30,17 +33,19 @@ def by_formula(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, may_see_BTT: Tens
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
-@pytest.mark.parametrize("length", [1, 100, 128, 300])
+@pytest.mark.parametrize(("length", "asked"), [(1, 1), (100, 100), (128, 128), (300, 300), (300, 1), (300, 150)])
 @pytest.mark.parametrize("has_documents", [False, True])
 @pytest.mark.parametrize(("heads", "kv_heads", "width"), [(4, 4, 8), (6, 2, 46)])
 def test_kernels_are_the_formula(
-    kernel: AttentionKernel, dtype: torch.dtype, length: int, has_documents: bool, heads: int, kv_heads: int, width: int
-) -> None:
+    kernel: AttentionKernel, dtype: torch.dtype, length: int, asked: int, has_documents: bool, heads: int,
+    kv_heads: int, width: int,
+) -> None:  # fmt: skip
     torch.manual_seed(length)
-    q, k, v, grad = (torch.randn(2, n, length, width).to(dtype) for n in (heads, kv_heads, kv_heads, heads))
+    k, v = (torch.randn(2, kv_heads, length, width).to(dtype) for _ in range(2))
+    q, grad = (torch.randn(2, heads, asked, width).to(dtype) for _ in range(2))
     documents_BT = torch.arange(length).expand(2, length) // (70 if has_documents else length)
     may_see_BTT = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
-    expected = by_formula(q, k, v, may_see_BTT, grad)
+    expected = by_formula(q, k, v, may_see_BTT[:, -asked:], grad)
     q, k, v = (x.clone().requires_grad_() for x in (q, k, v))
     y_BHTE = make_attend(kernel, "cpu")(q, k, v, may_see_BTT[:, None] if has_documents else None)
     y_BHTE.backward(grad)  # type: ignore[no-untyped-call]
@@ -52,6 +57,16 @@ def test_kernels_are_the_formula(
         torch.testing.assert_close(one.double(), other, atol=limit, rtol=0.0)
 
 
-def test_blocks_are_the_rule_on_a_cpu_and_nowhere_else() -> None:
-    on_cpu, on_gpu = make_attend("automatic", "cpu"), make_attend("automatic", "cuda")
-    assert (on_cpu.__name__, on_gpu.__name__) == ("blocked_attention", "library_attention")
+@pytest.mark.parametrize("word", ["automatic", "measured"])
+def test_where_no_kernel_was_tried_blocks_are_the_rule_on_a_cpu_and_nowhere_else(word: AttentionKernel) -> None:
+    assert (kernel_of(word, "cpu"), kernel_of(word, "cuda")) == ("blocked", "library")
+    assert make_attend(word, "cpu") is blocked_attention
+    assert make_attend(word, "cuda") is library_attention
+
+
+@pytest.mark.parametrize(("kernel", "is_flash"), [(SDPBackend.FLASH_ATTENTION, True), (SDPBackend.MATH, False)])
+def test_a_kernel_is_the_one_that_was_asked_for(kernel: SDPBackend, is_flash: bool) -> None:
+    q, k, v = (torch.randn(1, 2, 8, 4, dtype=torch.float64) for _ in range(3))
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        pinned_attention(kernel, q, k, v, None)
+    assert any("flash_attention" in event.name for event in profiled.events()) == is_flash

@@ -1,6 +1,7 @@
 """The model walks its plan, and looks at the past only."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tests.trainer.model.reference import baseline_logits
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
+from trainer.quantizer.hessians import InputListener
 from trainer.recipe.plan import Execution, execution_plan
 
 
@@ -49,11 +51,61 @@ def test_tokens_from_a_cut_on_leave_all_logits_before_it_identical(cut: int) -> 
     assert not torch.equal(before[:, cut:], after[:, cut:])
 
 
-def test_the_last_logits_alone_are_the_last_of_all() -> None:
-    model = awake_model(small_recipe())
+LATE: dict[str, dict[str, object]] = {
+    "flat": {},
+    "exclusive and gated": {"model__attention": "{heads: 4, kv_heads: 2, exclusive: ['*'], gate: {kind: dense}}"},
+    "lanes": {"model__topology__parallel": "lanes", "model__topology__parallel_from": 2},
+    "sums": {"model__topology__parallel": "sum", "model__topology__parallel_from": 2},
+    "looped and blended": {
+        "model__topology": "{kind: looped, flat_before: 1, looped: 2, loops: 2, flat_after: 0, blend: 0.5}"
+    },
+    "library": {"compute__attention": "library"},
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+@pytest.mark.parametrize("has_documents", [False, True])
+def test_the_last_logits_alone_are_the_last_of_all(name: str, has_documents: bool) -> None:
+    model = awake_model(small_recipe(**LATE[name]))
     tokens_BT = random_tokens(2, 16)
+    documents_BT = (torch.arange(16) // 6).expand(2, 16) if has_documents else None
     with torch.no_grad():
-        torch.testing.assert_close(model(tokens_BT, last=5), model(tokens_BT)[:, -5:])
+        late, whole = (model(tokens_BT, last, documents_BT) for last in (5, None))
+    torch.testing.assert_close(late, whole[:, -5:], rtol=1e-4, atol=1e-4)
+
+
+SHIFTING = """
+import torch
+from trainer.model.mlp import Mlp
+
+class Shifting(Mlp):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.down = torch.nn.Parameter(torch.eye(width))
+
+    def forward(self, x_BTD, scale_D):
+        before_BTD = torch.nn.functional.pad(x_BTD, (0, 0, 1, 0))[:, :-1]
+        return scale_D * (before_BTD @ self.down.T)
+"""
+
+
+def test_an_mlp_of_ones_own_may_look_at_the_token_before(tmp_path: Path) -> None:
+    (tmp_path / "shifting.py").write_text(SHIFTING)
+    mlp = f"{{kind: 'local:{tmp_path / 'shifting.py'}:Shifting', ratio: 1, tensors: {{down: [width, width]}}}}"
+    model, tokens_BT = awake_model(small_recipe(model__mlp=mlp)), random_tokens(2, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(model(tokens_BT, last=5), model(tokens_BT)[:, -5:], rtol=1e-4, atol=1e-4)
+
+
+def test_one_key_has_the_last_block_compute_all_of_it() -> None:
+    fast, plain = (awake_model(small_recipe(compute__scoring=word)) for word in ("together", "one_by_one"))
+    tokens_BT, rows = random_tokens(1, 16), []
+    for model in (fast, plain):
+        up = model.get_parameter("flat.3.mlp.up")
+        with InputListener({"up": up}) as listener, torch.no_grad():
+            model(tokens_BT, last=1)
+        rows.append(torch.linalg.matrix_rank(listener.sums["up"].double(), rtol=1e-6).item())
+    assert rows == [1, 16]
 
 
 def test_the_softcap_bounds_the_logits() -> None:
