@@ -8,13 +8,17 @@ import subprocess
 import time
 from typing import Any
 
+import torch
+
 from trainer.averaging.choice import choose_candidate
 from trainer.data.sampling import random_sequences
 from trainer.evaluation.validation import read_validation
 from trainer.export import Exporter
+from trainer.model.attention_kernels import kernel_of
 from trainer.recipe.averaging import Candidates
 from trainer.recipe.endings import describe_end
 from trainer.recipe.files import read_json, write_json
+from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import check_same_environment, describe_environment, describe_hardware
@@ -34,13 +38,19 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
 
     Raises: RunFailure saying what went wrong, Stopped when asked to stop.
     """
-    recipe, files = job.recipe, job.files
-    journal = journal_of(files, world.is_chief)
+    is_repeatable = is_deterministic(job.recipe, world.device)
+    journal = journal_of(job.files, world.is_chief)
     journal.report(phase="prepare", error=None)
     clock = PhaseClock()
     with clock.phase("prepare"):
+        if job.recipe.compute.attention == "measured" and job.parent is None:
+            from trainer.attention_choice import with_chosen_attention
+
+            job = with_chosen_attention(job, world, journal)
         environment = pin_environment(job, world)
-        read_validation(job.data, recipe.vocabulary_size)  # what cannot be scored is refused before it costs training
+        read_validation(
+            job.data, job.recipe.vocabulary_size
+        )  # what cannot be scored is refused before it costs training
         training = Training(job, world, journal, clock)
         if job.parent is None:
             training.resume()
@@ -62,7 +72,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     exporter.write_references()
 
     score_elsewhere(job, stop, world.size)
-    write_result(job, training, environment, artifact)
+    write_result(job, training, environment, artifact, is_repeatable)
     journal.report(phase="finished")
 
 
@@ -83,7 +93,9 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
 
     Raises: ResumeRefused when it began in another one.
     """
-    environment = describe_environment(world.device, world.size, job.recipe.compute.precision)
+    compute = job.recipe.compute
+    kernel = kernel_of(compute.attention, world.device.type)
+    environment = describe_environment(world.device, world.size, compute.precision, kernel)
     check_same_environment(environment, job.run.get("environment"))
     if world.is_chief:
         write_json(job.files.run, job.run | {"environment": environment})
@@ -117,7 +129,15 @@ def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None
         raise failure
 
 
-def write_result(job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int]) -> None:
+def is_deterministic(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the same job gives the same bits again: no clock of seconds, no kernel by trial, no GPU."""
+    is_by_clock = recipe.budget.clock == "seconds" or recipe.compute.attention == "measured"
+    return not is_by_clock and device.type == "cpu"
+
+
+def write_result(
+    job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int], is_repeatable: bool
+) -> None:
     """Nothing; result.json is there, once and for all."""
     scores = read_json(job.files.scores)
     seconds = training.clock.finished | scores["seconds"]
@@ -129,7 +149,7 @@ def write_result(job: TrainingJob, training: Training, environment: dict[str, An
         | {
             "ruleset": job.run["ruleset"],
             "parent": job.run.get("parent"),
-            "deterministic": job.recipe.budget.clock != "seconds" and training.world.device.type == "cpu",
+            "deterministic": is_repeatable,
             "metrics": scores["metrics"],
             "headline": headline,
             "artifact": artifact,

@@ -57,7 +57,7 @@ def precision(dtype: torch.dtype, device: torch.device) -> AbstractContextManage
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
-def describe_environment(device: torch.device, processes: int, wanted: Precision) -> dict[str, Any]:
+def describe_environment(device: torch.device, processes: int, wanted: Precision, attention: str) -> dict[str, Any]:
     """What the bits of a result depend on besides recipe, data and code."""
     return {
         "python": platform.python_version(),
@@ -68,6 +68,7 @@ def describe_environment(device: torch.device, processes: int, wanted: Precision
         "threads": torch.get_num_threads(),
         "fused_adamw": True,
         "products": str(products_in(wanted, device)).removeprefix("torch."),
+        "attention": attention,
     }
 
 
