@@ -5,19 +5,23 @@ text, is (w - q) H (w - q)^T with H = sum of x x^T. Columns are rounded one afte
 come are moved to where they undo most of the damage, which the inverse of H over those columns tells. The rows of the
 upper Cholesky factor of H^-1 hold these inverses for every step at once.
 Source: Frantar et al., arXiv 2210.17323. Unlike the scripts that served as examples, the step of each row is fixed, and
-rounded to float16, before the first column is.
+rounded to float16, before the first column is. Matrices of one shape are done together, for a column is little work.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from trainer.quantizer.grid import RowGrid, row_grid
+from trainer.quantizer.grid import RowGrid, checked_row_grid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Gptq
 from trainer.runtime.failure import TrainingFailed
+
+# Second moments that are worked on at one time: what a CPU's caches hold, and what a GPU is busy with.
+STACK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 class GptqQuantizer:
@@ -29,75 +33,102 @@ class GptqQuantizer:
         self.nearest = RoundToNearest(recipe)
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix:
-        """Codes and steps of a matrix.
+        """Codes and steps of a matrix. Raises: those of `quantize_all`."""
+        return self.quantize_all({name: w_RC})[name]
 
-        Raises: TrainingFailed when a row cannot be put on a grid.
+    def quantize_all(self, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
+        """Codes and steps of each matrix.
+
+        Raises: TrainingFailed when a row cannot be put on a grid, or a Hessian is not positive definite.
         """
-        if name not in self.hessians:
-            return self.nearest.quantize(name, w_RC)
-        grid = row_grid(self.recipe, name, w_RC)
-        codes_RC = compensated_codes(w_RC, self.hessians[name].to(w_RC.device), grid, self.recipe)
-        return QuantizedMatrix(codes_RC.to(torch.int8), grid.steps_R)
+        found = {name: self.nearest.quantize(name, w) for name, w in matrices.items() if name not in self.hessians}
+        for names in stacks_of_one_shape({name: w for name, w in matrices.items() if name in self.hessians}):
+            grids = [checked_row_grid(self.recipe, name, matrices[name]) for name in names]
+            w_NRC = torch.stack([matrices[name] for name in names])
+            hessian_NCC = torch.stack([self.hessians[name].to(w_NRC.device) for name in names])
+            codes_NRC = compensated_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(torch.int8)
+            for name, codes_RC, grid in zip(names, codes_NRC, grids, strict=True):
+                found[name] = QuantizedMatrix(codes_RC, grid.steps_R)
+        return {name: found[name] for name in matrices}
 
 
-def compensated_codes(w_RC: Tensor, hessian_CC: Tensor, grid: RowGrid, recipe: Gptq) -> Tensor:
-    """The codes of a matrix, in float64. Shapes: (R, C), (C, C) -> (R, C).
+def stacks_of_one_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
+    """The names of the matrices of each shape, no more at a time than the device likes."""
+    by_shape: dict[torch.Size, list[str]] = defaultdict(list)
+    for name, w_RC in matrices.items():
+        by_shape[w_RC.shape].append(name)
+    for shape, names in by_shape.items():
+        most = max(1, STACK_VALUES[matrices[names[0]].device.type] // shape[-1] ** 2)
+        for start in range(0, len(names), most):
+            yield names[start : start + most]
+
+
+def compensated_codes(
+    names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: Gptq
+) -> Tensor:
+    """The codes of some matrices, in float64. Shapes: (N, R, C), (N, C, C) -> (N, R, C).
 
     Works on the transpose, in which a column is one piece of memory.
     """
-    order_C = column_order(hessian_CC.diagonal(), recipe.order)
-    w_CR = w_RC.double().mT[order_C].contiguous()
-    spread_CC = spreading(damped(hessian_CC.double(), recipe.damping)[order_C][:, order_C], recipe)
-    codes_CR = torch.empty_like(w_CR)
-    for start in range(0, len(w_CR), recipe.block):
-        block = slice(start, min(start + recipe.block, len(w_CR)))
-        codes_CR[block], errors_BR = round_block(w_CR[block], spread_CC[block, block], grid)
-        w_CR[block.stop :].addmm_(spread_CC[block, block.stop :].mT, errors_BR, alpha=-1)
-    return codes_CR[order_C.argsort()].mT
+    order_NC = column_order(hessian_NCC.diagonal(dim1=-2, dim2=-1), recipe.order)
+    order_NC1, order_N1C = order_NC[:, :, None], order_NC[:, None]
+    w_NCR = w_NRC.double().mT.take_along_dim(order_NC1, dim=1).contiguous()
+    damped_NCC = damped(hessian_NCC.double(), recipe.damping)
+    damped_NCC = damped_NCC.take_along_dim(order_NC1, dim=1).take_along_dim(order_N1C, dim=2)
+    spread_NCC = spreading(names, damped_NCC, recipe)
+    codes_NCR = torch.empty_like(w_NCR)
+    for start in range(0, w_NCR.size(1), recipe.block):
+        block = slice(start, min(start + recipe.block, w_NCR.size(1)))
+        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], spread_NCC[:, block, block], grids)
+        w_NCR[:, block.stop :].baddbmm_(spread_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
+    return codes_NCR.take_along_dim(order_NC.argsort()[:, :, None], dim=1).mT
 
 
-def round_block(w_BR: Tensor, spread_BB: Tensor, grid: RowGrid) -> tuple[Tensor, Tensor]:
+def round_block(w_NBR: Tensor, spread_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
     """Codes of some columns, and the error of each that the columns after the block have yet to make up for."""
-    steps_R = grid.divisors_R1.double().squeeze(1)
-    codes_BR, errors_BR = torch.empty_like(w_BR), torch.empty_like(w_BR)
-    for column in range(len(w_BR)):
-        codes_R = (w_BR[column] / steps_R).round_().clamp_(-grid.levels, grid.levels)
-        codes_BR[column] = codes_R
-        errors_BR[column] = (w_BR[column] - codes_R * steps_R) / spread_BB[column, column]
-        w_BR[column + 1 :].addr_(spread_BB[column, column + 1 :], errors_BR[column], alpha=-1)
-    return codes_BR, errors_BR
+    steps_NR = torch.stack([grid.divisors_R1.double().squeeze(1) for grid in grids])
+    levels_N1 = steps_NR.new_tensor([[grid.levels] for grid in grids])
+    codes_NBR, errors_NBR = torch.empty_like(w_NBR), torch.empty_like(w_NBR)
+    for column in range(w_NBR.size(1)):
+        codes_NR = (w_NBR[:, column] / steps_NR).round_().clamp_(-levels_N1, levels_N1)
+        codes_NBR[:, column] = codes_NR
+        error_NR = (w_NBR[:, column] - codes_NR * steps_NR) / spread_NBB[:, column, column, None]
+        errors_NBR[:, column] = error_NR
+        after_NB1 = spread_NBB[:, column, column + 1 :, None]
+        w_NBR[:, column + 1 :].addcmul_(after_NB1, error_NR[:, None], value=-1)
+    return codes_NBR, errors_NBR
 
 
-def spreading(hessian_CC: Tensor, recipe: Gptq) -> Tensor:
+def spreading(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
     """Row j: how the error of column j, divided by its diagonal, moves the columns after it.
 
     With the order of columns reversed, H = R R^T for an upper triangular R, and so H^-1 = U^T U with U = R^-1.
-    Raises: TrainingFailed when the Hessian is not positive definite.
+    Raises: TrainingFailed naming a matrix whose Hessian is not finite, or not positive definite.
     """
-    root_CC, trouble = torch.linalg.cholesky_ex(hessian_CC.flip(0, 1))
-    if trouble:
-        raise TrainingFailed(
-            "the second moments of a matrix's inputs are not positive definite; raise quantizer.damping"
-        )
-    identity_CC = torch.eye(len(hessian_CC), dtype=hessian_CC.dtype, device=hessian_CC.device)
-    factor_CC: Tensor = torch.linalg.solve_triangular(root_CC.flip(0, 1), identity_CC, upper=True)
+    root_NCC, trouble_N = torch.linalg.cholesky_ex(hessian_NCC.flip(-2, -1))
+    if trouble_N.any():
+        number = int(trouble_N.nonzero()[0])
+        is_finite = bool(hessian_NCC[number].isfinite().all())
+        how = "positive definite; raise quantizer.damping" if is_finite else "finite; some activation overflows"
+        raise TrainingFailed(f"the second moments of what {names[number]} reads are not {how}")
+    identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)
+    factor_NCC: Tensor = torch.linalg.solve_triangular(root_NCC.flip(-2, -1), identity_CC, upper=True)
     if recipe.published_inverse:
         from trainer.quantizer.published_inverse import published_inverse
 
-        return published_inverse(factor_CC)
-    return factor_CC
+        return published_inverse(factor_NCC)
+    return factor_NCC
 
 
-def damped(hessian_CC: Tensor, damping: float) -> Tensor:
-    """The Hessian with a share of its mean diagonal added, so that it can be inverted; the identity if it is zero."""
-    mean = hessian_CC.diagonal().mean()
-    if mean == 0:
-        return torch.eye(len(hessian_CC), dtype=hessian_CC.dtype, device=hessian_CC.device)
-    return hessian_CC + damping * mean * torch.eye(len(hessian_CC), dtype=hessian_CC.dtype, device=hessian_CC.device)
+def damped(hessian_NCC: Tensor, damping: float) -> Tensor:
+    """Each Hessian with a share of its mean diagonal added, so that it can be inverted; the identity if it is zero."""
+    mean_N11 = hessian_NCC.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
+    identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)
+    return hessian_NCC + torch.where(mean_N11 == 0, 1.0, damping * mean_N11) * identity_CC
 
 
-def column_order(energy_C: Tensor, order: str) -> Tensor:
+def column_order(energy_NC: Tensor, order: str) -> Tensor:
     """In which order columns are rounded."""
     if order == "natural":
-        return torch.arange(len(energy_C), device=energy_C.device)
-    return energy_C.argsort(descending=order == "descending", stable=True)
+        return torch.arange(energy_NC.size(-1), device=energy_NC.device).expand(energy_NC.shape)
+    return energy_NC.argsort(dim=-1, descending=order == "descending", stable=True)

@@ -32,18 +32,27 @@ class RowGrid:
 def row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
     """The grid of a matrix, each row's from that row alone. There is no hidden floor under the step.
 
+    Nothing here waits for the device to see whether it is a grid: training does this every step.
+    """
+    levels = largest_code(value_for(recipe.bits, name))
+    floor = value_for(recipe.scale_floor, name) if recipe.scale_floor else 0.0
+    steps_R = (clip_rows(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
+    return RowGrid(steps_R, levels)
+
+
+def checked_row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
+    """The same grid, for export.
+
     Raises: TrainingFailed when a row has no grid (not finite, or a step too small for float16).
     """
     if not torch.isfinite(w_RC).all():
         raise TrainingFailed(f"{name} holds values that are not finite; it cannot be quantized")
-    levels = largest_code(value_for(recipe.bits, name))
-    floor = value_for(recipe.scale_floor, name) if recipe.scale_floor else 0.0
-    steps_R = (clip_rows(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
-    if not torch.isfinite(steps_R).all():
+    grid = row_grid(recipe, name, w_RC)
+    if not torch.isfinite(grid.steps_R).all():
         raise TrainingFailed(f"{name} has a row of {w_RC.size(1)} weights whose step is not a finite float16")
-    if (w_RC[steps_R == 0] != 0).any():
+    if (w_RC[grid.steps_R == 0] != 0).any():
         raise TrainingFailed(f"{name} has a row whose step is zero though its weights are not")
-    return RowGrid(steps_R, levels)
+    return grid
 
 
 def largest_code(bits: int) -> int:

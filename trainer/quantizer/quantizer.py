@@ -1,9 +1,11 @@
 """The quantizer slot: one grid for training, export and loading, so that they cannot differ."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from trainer.quantizer.low_rank import with_residuals
@@ -14,9 +16,16 @@ from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn,
 
 
 class MatrixQuantizer(Protocol):
-    """What export asks of a quantizer."""
+    """A quantizer that does one matrix after the other."""
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix: ...
+
+
+# What export asks of a quantizer: all matrices, by name.
+QuantizeAll = Callable[[Mapping[str, Tensor]], dict[str, QuantizedMatrix]]
+
+
+FLOAT_TYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +41,42 @@ class QuantizedModel:
         return matrices | {name: tensor.float() for name, tensor in self.floats.items()}
 
 
-def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> MatrixQuantizer:
+def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> QuantizeAll:
     """The quantizer that a recipe names. `hessians` holds what calibration saw, where the recipe asks for it."""
     match recipe:
         case Rtn():
             from trainer.quantizer.rtn import RoundToNearest
 
-            return RoundToNearest(recipe)
+            return partial(one_by_one, RoundToNearest(recipe))
         case LocalQuantizer():
             from trainer.runtime.local_code import make_local
 
             made: MatrixQuantizer = make_local(recipe.file, recipe.class_name, recipe, **recipe.options)
-            return made
+            return partial(one_by_one, made)
         case Gptq():
             from trainer.quantizer.gptq import GptqQuantizer
 
-            return GptqQuantizer(recipe, hessians)
+            return GptqQuantizer(recipe, hessians).quantize_all
+
+
+def one_by_one(quantizer: MatrixQuantizer, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
+    """All matrices, each by itself."""
+    return {name: quantizer.quantize(name, w_RC) for name, w_RC in matrices.items()}
 
 
 def quantize_model(
     recipe: QuantizerRecipe, tensors: Inventory, weights: Mapping[str, Tensor], hessians: Mapping[str, Tensor]
 ) -> QuantizedModel:
     """The weights, with every tensor on its grid or in its float type."""
-    quantizer = make_quantizer(recipe, hessians)
-    matrices, floats = {}, {}
-    for tensor in tensors:
-        value = weights[tensor.name].detach()
-        if is_quantized(recipe, tensor):
-            matrix = quantizer.quantize(tensor.name, without_smallest(value, recipe.pruned))
-            matrices[tensor.name] = QuantizedMatrix(matrix.codes_RC.cpu(), matrix.steps_R.cpu())
-        else:
-            floats[tensor.name] = (value.half() if recipe.float_type == "float16" else value.float()).cpu()
+    chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
+    quantize_all = make_quantizer(recipe, hessians)
+    quantized = quantize_all({name: without_smallest(weights[name].detach(), recipe.pruned) for name in chosen})
+    matrices = {name: QuantizedMatrix(made.codes_RC.cpu(), made.steps_R.cpu()) for name, made in quantized.items()}
+    floats = {
+        tensor.name: weights[tensor.name].detach().to(FLOAT_TYPES[recipe.float_type]).cpu()
+        for tensor in tensors
+        if tensor.name not in matrices
+    }
     if recipe.residual is not None:
         matrices = with_residuals(recipe.residual, weights, matrices)
     return QuantizedModel(matrices, floats)

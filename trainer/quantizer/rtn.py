@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trainer.quantizer.grid import row_grid
+from trainer.quantizer.grid import checked_row_grid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.quantizer import Grid
 
@@ -19,5 +19,5 @@ class RoundToNearest:
 
         Raises: TrainingFailed when a row cannot be put on a grid.
         """
-        grid = row_grid(self.recipe, name, w_RC)
+        grid = checked_row_grid(self.recipe, name, w_RC)
         return QuantizedMatrix(grid.codes(w_RC.float()).to(torch.int8), grid.steps_R)

@@ -6,12 +6,14 @@ probe checks on real data that the loss changes and that every rounded matrix ge
 Source: straight-through estimator, arXiv 1308.3432.
 """
 
+from math import tanh
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainer.model.gpt import GptModel
-from trainer.quantizer.grid import RowGrid, row_grid
+from trainer.quantizer.grid import RowGrid, checked_row_grid, row_grid
 from trainer.quantizer.pruning import without_smallest
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
@@ -72,8 +74,11 @@ class RoundedLoss:
     def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:
         """What rounding does to the loss of a batch, in words; gradients and weights are as before.
 
-        Raises: TrainingFailed when the loss is the same with and without, or a rounded matrix gets no gradient.
+        Raises: TrainingFailed when the loss is the same with and without, a rounded matrix gets no gradient, or a row
+        has no grid.
         """
+        for name, parameter in self.parameters.items():
+            checked_row_grid(self.recipe, name, parameter.detach())
         with torch.no_grad():
             plain = self.model.mean_loss(x_BT, y_BT, documents_BT).item()
         loss = self.mean_loss(x_BT, y_BT, documents_BT)
@@ -108,5 +113,4 @@ def soft_round(u: Tensor, sharpness: float) -> Tensor:
     Source: arXiv 2006.09952.
     """
     fraction = u - u.floor()
-    ends = torch.tanh(torch.tensor(sharpness / 2, dtype=torch.float64)).item()
-    return u.floor() + 0.5 + torch.tanh(sharpness * (fraction - 0.5)) / (2 * ends)
+    return u.floor() + 0.5 + torch.tanh(sharpness * (fraction - 0.5)) / (2 * tanh(sharpness / 2))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import trainer.quantizer.gptq
 from trainer.quantizer.gptq import GptqQuantizer, column_order, damped
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
@@ -99,8 +100,32 @@ def test_a_matrix_without_a_hessian_is_rounded_to_nearest() -> None:
 
 
 def test_second_moments_that_are_not_positive_definite_are_named() -> None:
-    with pytest.raises(TrainingFailed, match=r"not positive definite; raise quantizer\.damping"):
-        GptqQuantizer(recipe(), {NAME: correlated_hessian(12) - 300 * torch.eye(12)}).quantize(NAME, weights(4, 12))
+    hessians = {f"flat.{n}.mlp.up": correlated_hessian(12, seed=n) - 300 * (n == 2) * torch.eye(12) for n in range(4)}
+    matrices = {name: weights(4, 12) for name in hessians}
+    with pytest.raises(TrainingFailed, match=r"flat\.2\.mlp\.up reads are not positive definite; raise"):
+        GptqQuantizer(recipe(), hessians).quantize_all(matrices)
+
+
+@pytest.mark.parametrize("order", ["descending", "natural"])
+@pytest.mark.parametrize("most", [1, 2, 100])
+def test_matrices_of_a_shape_together_are_each_what_it_is_alone(
+    order: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(trainer.quantizer.gptq.STACK_VALUES, "cpu", most * 24**2)
+    bits = {"default": 4, "flat.1.mlp.up": 6, "flat.3.*": 2}
+    matrices = {f"flat.{n}.mlp.up": (1 + n) * weights(7, 24, seed=n) for n in range(5)} | {"wide": weights(5, 40)}
+    matrices |= {"flat.5.mlp.up": torch.zeros(7, 24), "flat.6.mlp.up": weights(7, 24, seed=6), "nearest": weights(3, 9)}
+    hessians = {name: correlated_hessian(w.size(1), seed=len(name) + n) for n, (name, w) in enumerate(matrices.items())}
+    hessians["flat.6.mlp.up"] = torch.zeros(24, 24)  # never seen
+    del hessians["nearest"]
+    quantizer = GptqQuantizer(recipe(order=order, block=5, bits=bits), hessians)
+    together = quantizer.quantize_all(matrices)
+    assert list(together) == list(matrices)
+    for name, w_RC in matrices.items():
+        alone = quantizer.quantize(name, w_RC)
+        assert torch.equal(together[name].codes_RC, alone.codes_RC), name
+        assert torch.equal(together[name].steps_R, alone.steps_R), name
+    assert together["flat.3.mlp.up"].codes_RC.abs().max() == 1
 
 
 def test_the_published_inverse_loses_more_than_its_cholesky_factor() -> None:
