@@ -24,7 +24,7 @@ from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.plan import progress_of_change
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
-from trainer.runtime.clock import PhaseClock
+from trainer.runtime.clock import ChiefsClock, PhaseClock
 from trainer.runtime.failure import LaunchRefused, ResumeRefused, TrainingFailed
 from trainer.runtime.guard import guard_of
 from trainer.runtime.job import Inheritance, TrainingJob
@@ -71,6 +71,7 @@ class Training:
         self.step = 0
         self.resumed_from_step = 0
         self.spent_seconds = 0.0
+        self.chiefs_clock = ChiefsClock(recipe.budget.train)
         self.logged_until = 0.0
         # The first step, from 1, whose loss was not a number; kept on the device, so that asking is not waiting.
         self.broken_step = torch.zeros((), dtype=torch.int64, device=world.device)
@@ -186,7 +187,7 @@ class Training:
         clock = torch.tensor([seconds if self.world.is_chief else 0.0], device=self.world.device)
         sums = self.world.sum_gradients(self.parameters.values(), torch.cat((loss[None], clock)))
         if self.recipe.budget.clock == "seconds":
-            self.spent_seconds = float(sums[1])
+            self.spent_seconds = self.chiefs_clock.seconds_after(self.step, sums[1])
         return sums[0]
 
     def update(self, multiplier: float) -> None:

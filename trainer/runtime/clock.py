@@ -1,9 +1,9 @@
-"""Seconds by named phase, carried over interruptions."""
+"""Seconds by named phase, carried over interruptions, and as all processes of a run take them to be."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, SupportsFloat
 
 Phase = Literal[
     "prepare", "compile", "train", "calibrate", "quantize", "encode", "decode", "prequant", "roundtrip", "evaluate",
@@ -53,3 +53,28 @@ class PhaseClock:
     def restore(self, state: dict[str, float]) -> None:
         """Nothing; the phases have taken what they had in `state`, and the present one what it has taken since."""
         self.finished = dict(state)
+
+
+# What may be spent between two looks at the clock, as a share of the budget, and in steps; and from where on each step
+# looks.
+UNSEEN_SHARE, UNSEEN_STEPS, EACH_STEP_FROM = 0.002, 10, 0.98
+
+
+class ChiefsClock:
+    """The chief's seconds as every process has them. To read them is to wait for the device, and so that is done now
+    and then; in between they are what they were.
+    """
+
+    def __init__(self, budget_seconds: float) -> None:
+        self.budget_seconds = budget_seconds
+        self.read_at, self.seconds, self.next_read = 0, 0.0, 0
+
+    def seconds_after(self, step: int, chiefs: SupportsFloat) -> float:
+        """The seconds by which all processes decide after a step, whose own are `chiefs`."""
+        if step >= self.next_read:
+            before, self.seconds = self.seconds, float(chiefs)
+            a_step = (self.seconds - before) / max(1, step - self.read_at)
+            unseen = int(UNSEEN_SHARE * self.budget_seconds / a_step) if a_step > 0 and before else 1
+            is_late = self.seconds >= EACH_STEP_FROM * self.budget_seconds
+            self.read_at, self.next_read = step, step + (1 if is_late else max(1, min(UNSEEN_STEPS, unseen)))
+        return self.seconds
