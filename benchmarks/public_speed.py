@@ -2,11 +2,12 @@
 
     python -m benchmarks.public_speed
 
-prints them, and for each run the steps that follow from them: from a fit of all, and from one without it.
+prints them, and for each run the steps that follow from them: from a fit of all, and from one without it. Then what
+their evaluations took, beside what is foreseen of such an evaluation.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from pgolf.preflight.throughput import work_of
+from pgolf.preflight.throughput import Gpus, forward_seconds, work_of
 from pgolf.specs.loading import load_spec
+from trainer.recipe.evaluation import Sliding
 from trainer.recipe.plan import progress_of_change
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.work import PASSES_A_STEP
 
 TABLE = Path(__file__).parent / "public_speed.yaml"
+WINDOW = 2048
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,57 @@ def fit(runs: Sequence[PublicRun]) -> NDArray[np.float64]:
     return np.exp(least_squares(errors, np.log([2e-2, 4e-15, 1e-15])).x)
 
 
+@dataclass(frozen=True)
+class PublicEvaluation:
+    """What a public run's evaluation took, and what is foreseen of its parts."""
+
+    name: str
+    sliding: float | None
+    adapting: float | None
+    foreseen_sliding: float
+    products: float
+    """Seconds of the products of adaptation, were they as fast as those of scoring."""
+    steps: int
+
+    def foreseen(self, times_as_long: float, step_seconds: float) -> float:
+        """Seconds with adaptation, from those of plain windows where the log has them."""
+        return (self.sliding or self.foreseen_sliding) + times_as_long * self.products + step_seconds * self.steps
+
+
+def read_evaluations(runs: dict[str, PublicRun]) -> list[PublicEvaluation]:
+    """The evaluations of the table."""
+    found = []
+    for row in yaml.safe_load(TABLE.read_text())["evaluations"]:
+        run, window = runs[f"#{row['pr']}"], row.get("window", WINDOW)
+        recipe = replace(run.recipe, evaluation=Sliding(kind="sliding", window=window, stride=row["stride"]))
+        steps, gpus = row.get("steps", 0), Gpus(run.gpu, run.gpus)
+        sliding = forward_seconds(recipe, gpus, row["tokens"] * window / row["stride"])
+        products = PASSES_A_STEP * forward_seconds(recipe, gpus, steps * row.get("learned", 0))
+        name = f"{run.name}, stride {row['stride']}"
+        found.append(PublicEvaluation(name, row.get("sliding"), row.get("adapting"), sliding, products, steps))
+    return found
+
+
+def print_evaluations(evaluations: list[PublicEvaluation]) -> None:
+    """Nothing; the two numbers of adaptation as fitted, and a line for each evaluation."""
+    from scipy.optimize import least_squares
+
+    adapting = [evaluation for evaluation in evaluations if evaluation.adapting]
+
+    def errors(logarithms: NDArray[np.float64]) -> list[float]:
+        return [float(np.log(each.foreseen(*np.exp(logarithms)) / (each.adapting or 1.0))) for each in adapting]
+
+    times_as_long, step_seconds = np.exp(least_squares(errors, np.log([3.0, 0.05])).x)
+    print(f"\nadaptation: products {times_as_long:.2f} times as long, {step_seconds:.4f} s a step beside them")
+    print("| run | sliding s | foreseen | with adaptation s | fitted | error |\n|" + " --- |" * 6)
+    for each in evaluations:
+        cells = [each.name, str(each.sliding or ""), f"{each.foreseen_sliding:.1f}", "", "", ""]
+        if each.adapting:
+            fitted = each.foreseen(times_as_long, step_seconds)
+            cells[3:] = [str(each.adapting), f"{fitted:.1f}", f"{100 * (fitted / each.adapting - 1):+.1f} %"]
+        print(f"| {' | '.join(cells)} |")
+
+
 def main() -> None:
     runs = [run for run in read_runs() if run.gpu == "H100"]
     numbers = fit(runs)
@@ -93,6 +147,7 @@ def main() -> None:
         fitted, alone = step_times(run, numbers), step_times(run, fit([other for other in runs if other is not run]))
         errors = (f"{100 * (steps / run.steps - 1):+.1f} %" for steps in (fitted, alone))
         print(f"| {run.name} | {run.steps:,} | {fitted:,.0f} | {' | '.join(errors)} |")
+    print_evaluations(read_evaluations({run.name: run for run in runs}))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,18 @@
 """Seconds, from finished runs where there are any, else from a stated basis."""
 
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from statistics import median
 
-from pgolf.preflight.throughput import evaluation_seconds, mean_step_seconds, parse_gpus, work_of
+from pgolf.preflight.throughput import (
+    LEARNING_STEP_SECONDS,
+    LEARNING_TIMES_AS_LONG,
+    forward_seconds,
+    mean_step_seconds,
+    parse_gpus,
+    work_of,
+)
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.recipe import Recipe
@@ -58,7 +66,7 @@ def estimate_duration(
     if finished:
         evaluate_seconds = median(clock["evaluate_seconds"] for clock in finished)
     elif validation_tokens is not None:
-        evaluate_seconds = validation_tokens * passes_a_token(recipe, processes) * assumed.token_seconds
+        evaluate_seconds = evaluation_seconds(recipe, validation_tokens, processes, assumed)
     if recipe.budget.clock == "seconds":
         seconds = step_seconds or assumed.step_seconds
         basis = f"the budget is in seconds; steps: {'measured' if step_seconds else assumed.basis}"
@@ -84,34 +92,65 @@ class Assumption:
     token_seconds: float
     """Of a forward pass, on all devices together."""
     basis: str
+    learning_times_as_long: float = 1.0
+    """Products of adaptation against those of scoring."""
+    learning_step_seconds: float = 0.0
+    """Of a step of adaptation, beside its products."""
 
 
 def assumption(recipe: Recipe, gpu: str | None, cores: int) -> Assumption:
     """What a step and a scored token take on GPUs, as public runs took them, or on a CPU."""
     if gpu is not None:
         gpus = parse_gpus(gpu)
-        return Assumption(mean_step_seconds(recipe, gpus), evaluation_seconds(recipe, gpus, 1), gpus.basis)
+        return Assumption(
+            mean_step_seconds(recipe, gpus),
+            forward_seconds(recipe, gpus, 1),
+            gpus.basis,
+            LEARNING_TIMES_AS_LONG,
+            LEARNING_STEP_SECONDS * gpus.times_as_long,
+        )
     speed = cores * ASSUMED_CPU_FLOPS_A_CORE
     forward = work_of(recipe, 1.0).flops / speed
     basis = f"assumed {speed:.1e} flop/s on {cores} CPU cores, not measured"
     return Assumption(recipe.schedule.batch_tokens * PASSES_A_STEP * forward, forward, basis)
 
 
-def passes_a_token(recipe: Recipe, processes: int) -> float:
-    """How often the protocol runs each validation token through the model, on all processes together.
+def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
+    """How often the protocol runs each validation token through the model on all processes together, to score it and to
+    learn from it.
 
-    Windows are shared among them; what a model learns from, each of them goes through by itself.
+    Windows are shared among them, and the sequences of a step of adaptation as far as there are enough; documents with
+    additions of their own, each of them goes through by itself, and learns from the pass that scores.
     """
     evaluation = recipe.evaluation
     plain = plain_protocol(evaluation)
     passes = 1.0 if isinstance(plain, Chunked) else plain.window / plain.stride
     match evaluation:
         case ScoreFirstTtt():
-            return passes + PASSES_A_STEP * evaluation.epochs * processes
+            places = processes * ceil(evaluation.batch_sequences / processes)
+            return passes, PASSES_A_STEP * evaluation.epochs * places / evaluation.batch_sequences
         case DocumentLora():
-            return PASSES_A_STEP * passes * processes  # it learns from the pass that scores
+            return PASSES_A_STEP * passes * processes, 0.0
         case _:
-            return passes
+            return passes, 0.0
+
+
+def learning_steps(recipe: Recipe, validation_tokens: int) -> int:
+    """Steps of adaptation: all chunks but the last are learned from."""
+    evaluation = recipe.evaluation
+    if not isinstance(evaluation, ScoreFirstTtt):
+        return 0
+    chunks = ceil((validation_tokens - 1) / evaluation.chunk_tokens)
+    sequences = evaluation.chunk_tokens // evaluation.window
+    return (chunks - 1) * evaluation.epochs * ceil(sequences / evaluation.batch_sequences)
+
+
+def evaluation_seconds(recipe: Recipe, validation_tokens: int, processes: int, assumed: Assumption) -> float:
+    """Seconds of the protocol, products and steps of adaptation."""
+    scoring, learning = passes_a_token(recipe, processes)
+    passes = scoring + assumed.learning_times_as_long * learning
+    steps = learning_steps(recipe, validation_tokens)
+    return validation_tokens * passes * assumed.token_seconds + steps * assumed.learning_step_seconds
 
 
 def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None, processes: int) -> list[dict[str, float]]:

@@ -1,4 +1,4 @@
-"""Seconds of a training step on GPUs, as public scripts took them.
+"""Seconds of training and scoring on GPUs, as public scripts took them.
 
 A step takes a fixed time, and one for each operation of its forward and backward pass. Three numbers fitted to 18
 public runs on 8xH100, whose models differ threefold in operations a token, give the steps of each within 6.3 %; left
@@ -20,8 +20,13 @@ SECONDS_A_MATMUL_FLOP, SECONDS_A_ATTENTION_FLOP = 3.95e-15, 3.94e-16
 TIMES_AS_LONG = {"H100": 1.0, "H200": 1.0, "A100": 3.2, "RTX-6000-Ada": 4.9, "L40S": 4.9}
 UNKNOWN_TIMES_AS_LONG = 5.0
 FITTED, BY_TWO_RUNS = ("H100",), ("RTX-6000-Ada", "L40S")
-# An evaluation computes forward only, in batches as large as a GPU likes.
+# An evaluation computes forward only, in batches as large as a GPU likes: of eight public ones, six within 19 %; the
+# two slow ones had a compiler's time in theirs.
 SECONDS_AN_EVALUATION_FLOP = SECONDS_A_MATMUL_FLOP
+# Products of a step of adaptation, which public scripts do not compile, as a multiple of those; and what else it takes.
+# Two numbers fitted to eight public evaluations: six within 16 %, the other two took a third longer
+# (benchmarks/public_speed.py).
+LEARNING_TIMES_AS_LONG, LEARNING_STEP_SECONDS = 7.3, 0.0315
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ def mean_step_seconds(recipe: Recipe, gpus: Gpus) -> float:
     return change * before + (1 - change) * after
 
 
-def evaluation_seconds(recipe: Recipe, gpus: Gpus, tokens: float) -> float:
+def forward_seconds(recipe: Recipe, gpus: Gpus, tokens: float) -> float:
     """Seconds of forward passes over so many tokens, shared out over the devices."""
-    flops = work_of(recipe, 1.0).flops
+    flops = token_work(recipe.model, recipe.vocabulary_size, recipe.evaluation.window).flops
     return gpus.times_as_long * tokens * flops * SECONDS_AN_EVALUATION_FLOP / gpus.number

@@ -8,9 +8,11 @@ import pytest
 from pgolf.preflight.duration import (
     DurationEstimate,
     estimate_duration,
+    learning_steps,
     passes_a_token,
     planned_tokens,
 )
+from pgolf.preflight.throughput import LEARNING_STEP_SECONDS, LEARNING_TIMES_AS_LONG
 from pgolf.specs.loading import load_spec
 from tests.pgolf.report.builders import result_of, write_run
 from trainer.recipe.recipe import Recipe
@@ -91,24 +93,33 @@ def test_scoring_time_is_unknown_without_validation_data(tmp_path: Path) -> None
 
 def test_a_sliding_window_runs_each_token_window_by_stride_times(tmp_path: Path) -> None:
     sliding, chunked = recipe_of(), recipe_of("recipe.evaluation={kind: chunked, window: 512}")
-    assert (passes_a_token(sliding, 8), passes_a_token(chunked, 8)) == (2.0, 1.0)
+    assert (passes_a_token(sliding, 8), passes_a_token(chunked, 8)) == ((2.0, 0.0), (1.0, 0.0))
     both = [duration(tmp_path, recipe).evaluate_seconds for recipe in (sliding, chunked)]
     assert both[0] == pytest.approx(2 * (both[1] or 0))
 
 
-def test_what_a_model_learns_from_is_gone_through_by_every_process() -> None:
+def test_what_a_model_learns_from_is_shared_as_far_as_there_is_enough_of_it(tmp_path: Path) -> None:
     adapting = recipe_of(
         "recipe.evaluation={kind: score_first_ttt, window: 512, stride: 256, chunk_tokens: 2048, epochs: 3, "
-        "optimizer: {kind: sgd, lr: 0.1}}"
+        "optimizer: {kind: sgd, lr: 0.1}, batch_sequences: 2}"
     )
-    assert passes_a_token(adapting, 1) == 2 + 3 * 3
-    assert passes_a_token(adapting, 8) == 2 + 3 * 3 * 8
+    assert passes_a_token(adapting, 1) == passes_a_token(adapting, 2) == (2, 3 * 3)
+    assert passes_a_token(adapting, 8) == (2, 3 * 3 * 4)  # six of the eight have nothing to do
+    assert learning_steps(adapting, 3 * 2048 + 2) == 3 * 3 * 2  # the fourth chunk is the last
+    sliding = recipe_of("recipe.evaluation={kind: sliding, window: 512, stride: 256}")
+    assert learning_steps(sliding, 3 * 2048 + 2) == 0
+    with_steps, without = (
+        duration(tmp_path, recipe, gpu="H100:8", processes=8, validation_tokens=3 * 2048 + 2).evaluate_seconds or 0
+        for recipe in (adapting, sliding)
+    )
+    learning = LEARNING_TIMES_AS_LONG * 3 * 3 * 4
+    assert with_steps == pytest.approx(18 * LEARNING_STEP_SECONDS + without * (2 + learning) / 2)
 
 
 def test_additions_learn_from_the_pass_that_scores() -> None:
     lora = recipe_of("recipe.evaluation={kind: document_lora, window: 512, chunk_tokens: 256}")
     plain = recipe_of("recipe.evaluation={kind: document, window: 512, stride: 256}")
-    assert passes_a_token(lora, 1) == 3 * passes_a_token(plain, 1)
+    assert passes_a_token(lora, 1)[0] == 3 * passes_a_token(plain, 1)[0]
 
 
 @pytest.mark.parametrize(

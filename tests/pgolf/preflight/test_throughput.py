@@ -98,12 +98,12 @@ def test_more_of_anything_takes_more(name: str) -> None:
 
 
 def test_growth_is_in_the_answer_where_it_is_asked_for(pgolf: Pgolf) -> None:
-    ended = pgolf("preflight", "quickstart", "--growth", "--json")
+    ended = pgolf("preflight", "quickstart", "--with", "micro", "--growth", "--json")
     assert [row["change"] for row in ended.json["growth"]] == [
-        "as it is", "width 160", "5 layers", "vocabulary 2,048", "sequences of 512",
+        "as it is", "width 40", "3 layers", "vocabulary 768", "sequences of 128",
     ]  # fmt: skip
-    assert "growth" not in pgolf("preflight", "quickstart", "--json").json
-    assert "with" in pgolf("preflight", "quickstart", "--growth").out
-    unknown = pgolf("preflight", "english", "--growth")
+    assert "growth" not in pgolf("preflight", "quickstart", "--with", "micro", "--json").json
+    assert "with" in pgolf("preflight", "quickstart", "--with", "micro", "--growth").out
+    unknown = pgolf("preflight", "english", "--growth", "--set", "recipe.data.vocabulary_size=null")
     assert unknown.code == 2
     assert "recipe.data.vocabulary_size" in unknown.err
