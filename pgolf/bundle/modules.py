@@ -2,7 +2,7 @@
 
 Every slot resolves its kind in one `match`, whose cases import what they return. A case for a component that the
 recipe does not name is not followed, so brotli's module is no part of a recipe that packs with zlib; nor is the body
-of an `if` that asks for a published quirk which the recipe does not name.
+of an `if` that asks for a published quirk which the recipe does not name, or for another word of `compute` than it has.
 """
 
 import ast
@@ -65,7 +65,24 @@ def names_in_use(recipe: Recipe) -> set[str]:
     for component in components(recipe):
         used.add(type(component).__name__)
         used |= {f.name for f in fields(component) if f.name.startswith(QUIRK) and getattr(component, f.name)}
-    return used
+    return used | {compute_word(f.name, getattr(recipe.compute, f.name)) for f in fields(recipe.compute)}
+
+
+def compute_word(field: str, word: str) -> str:
+    """What stands among the names in use for a word of `compute`."""
+    return f"compute.{field} == {word}"
+
+
+def asked_word(node: ast.AST) -> str | None:
+    """The word that `SOMETHING.compute.FIELD == "WORD"` asks for, if a node is that."""
+    match node:
+        case ast.Compare(
+            left=ast.Attribute(value=ast.Attribute(attr="compute"), attr=field),
+            ops=[ast.Eq()],
+            comparators=[ast.Constant(value=str(word))],
+        ):
+            return compute_word(field, word)
+    return None
 
 
 def reachable(root: str, used: set[str]) -> dict[str, ast.Module]:
@@ -106,7 +123,9 @@ def is_excluded(node: ast.AST, used: set[str]) -> bool:
             return name not in used
         case ast.If(test=test, orelse=[]):
             quirks = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and n.attr.startswith(QUIRK)}
-            return bool(quirks) and not quirks & used
+            parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+            words = {word for part in parts if (word := asked_word(part)) is not None}
+            return (bool(quirks) and not quirks & used) or not words <= used
     return False
 
 

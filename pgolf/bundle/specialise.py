@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pgolf.bundle.modules import QUIRK
+from pgolf.bundle.modules import QUIRK, asked_word
 from trainer.recipe.recipe import Recipe
 
 # What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, and
@@ -78,6 +78,11 @@ class Specialiser(ast.NodeTransformer):
             case ast.Call(func=ast.Name(id=name)) if name in LAUNCHED_ONLY:
                 return ast.copy_location(ast.Constant(None), node)
         return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        word = asked_word(node)
+        return node if word is None else ast.copy_location(ast.Constant(word in self.used), node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
