@@ -127,6 +127,8 @@ def explain(error: yaml.MarkedYAMLError) -> str:
     problem = " ".join(filter(None, (error.problem, error.context)))
     if "cannot start any token" in problem:
         return "a tab cannot indent YAML; use spaces"
+    if "maximum nesting depth" in problem:  # a newer parser's own bound, which it reaches while reading ahead
+        return f"nested more than {DEEPEST} deep"
     return f"not valid YAML: {problem}"
 
 
