@@ -2,17 +2,21 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import venv
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from pgolf.cli.app import main
 from pgolf.rundir import RunDirectory
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -24,6 +28,11 @@ def pytest_configure() -> None:
     cores = sorted(os.sched_getaffinity(0))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     os.sched_setaffinity(0, {cores[worker % len(cores)]})
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: half of the time a test waits for a process that sleeps."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,63 @@ def own_cache(session_folder: Path) -> None:
 
 @pytest.fixture
 def pgolf(tmp_path: Path) -> Pgolf:
-    """The command, run in an empty folder."""
+    """The command, run in an empty folder; in this process, which saves a second each time."""
+    return lambda *arguments, **options: run_here(options.pop("cwd", tmp_path), *arguments, **options)
+
+
+@pytest.fixture
+def pgolf_apart(tmp_path: Path) -> Pgolf:
+    """The command as a process of its own, for what ends with it or is killed."""
     return lambda *arguments, **options: run_pgolf(options.pop("cwd", tmp_path), *arguments, **options)
+
+
+def run_here(cwd: Path, *arguments: str | Path) -> Ended:
+    """`pgolf ARGUMENTS` by its own main function. What it leaves behind in a process is as it was."""
+    handler, environment, folder = signal.getsignal(signal.SIGTERM), dict(os.environ), Path.cwd()
+    code: object = 0
+    with Captured() as captured, pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        warnings.simplefilter("default")
+        patched.setattr(sys, "argv", ["pgolf", *map(str, arguments)])
+        os.chdir(cwd)
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            os.chdir(folder)
+            signal.signal(signal.SIGTERM, handler)
+            os.environ.clear()
+            os.environ.update(environment)
+    return Ended(code if isinstance(code, int) else 0, *captured.texts)
+
+
+class Captured:
+    """What is written to the two streams while it is entered, by this process and by those that it starts."""
+
+    def __enter__(self) -> "Captured":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.python = sys.stdin, sys.stdout, sys.stderr
+        self.kept = [os.dup(number) for number in (1, 2)]
+        self.files = [TemporaryFile() for _ in self.kept]  # noqa: SIM115
+        for number, file in enumerate(self.files, start=1):
+            os.dup2(file.fileno(), number)
+        sys.stdin = Path(os.devnull).open()
+        sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdin.close()
+        sys.stdin, sys.stdout, sys.stderr = self.python
+        self.texts = []
+        for number, (kept, file) in enumerate(zip(self.kept, self.files, strict=True), start=1):
+            os.dup2(kept, number)
+            os.close(kept)
+            file.seek(0)
+            self.texts.append(file.read().decode())
+            file.close()
 
 
 def run_pgolf(cwd: Path, *arguments: str | Path, timeout: float = 200) -> Ended:
