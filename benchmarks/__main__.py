@@ -20,7 +20,7 @@ from benchmarks.quantizer import measure_quantizer
 from benchmarks.records import measure_records
 from benchmarks.shapes import RATIO_BATCH_TOKENS, SHAPES
 from benchmarks.start import measure_start
-from benchmarks.training import VARIANTS, measure_parts, measure_ratios
+from benchmarks.training import measure_parts, measure_ratios
 from trainer.recipe.files import write_json, write_whole
 
 # Where a compiler is tried too; it takes a minute for each shape.
@@ -61,8 +61,8 @@ def measure_all(shapes: list[str], rounds: int) -> tuple[list[Timing], list[Rati
         say(f"{shape}: training")
         batch_tokens = None if is_small else RATIO_BATCH_TOKENS  # their own batches take minutes on a CPU
         timings += measure_parts(shape, 20 if is_small else 1, batch_tokens)
-        variants = tuple(VARIANTS) if shape in COMPILED else tuple(VARIANTS)[:2]
-        for measured in (measure_ratios(shape, rounds, variants), measure_evaluation(shape, rounds)):
+        for measure in (measure_ratios, measure_evaluation):
+            measured = measure(shape, rounds, shape in COMPILED)
             timings, ratios = timings + measured[0], ratios + measured[1]
     return timings, ratios
 

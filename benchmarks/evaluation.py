@@ -10,27 +10,29 @@ from numpy.typing import NDArray
 from benchmarks.measure import Ratio, Timing, repeat, take_turns
 from benchmarks.plain_loop import PlainGpt
 from benchmarks.shapes import bench_device, job_of_shape, plain_shape
-from benchmarks.training import as_scripts_do, as_the_trainer_does, pairs
+from benchmarks.training import COMPILED, VARIANTS, as_scripts_do, as_the_trainer_does, pairs, variants_of
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import score_stream
+from trainer.evaluation.scoring import PASS_TOKENS, score_stream
 from trainer.evaluation.validation import read_validation
 from trainer.evaluation.windows import sliding_windows
+from trainer.graphs import PASSES_BEFORE_A_GRAPH, ScoringGraphs
 from trainer.model.gpt import GptModel
-from trainer.recipe.compute import Compute
 from trainer.recipe.evaluation import EvaluationRecipe, ScoreFirstTtt, Sgd, Sliding
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.world import World
 
 STRIDE = 64
 FULL_WINDOWS = 32
-VARIANTS = {"ours": Compute(), "ours in bfloat16": Compute(precision="bfloat16")}
 
 
-def measure_evaluation(shape: str, rounds: int) -> tuple[list[Timing], list[Ratio]]:
+def measure_evaluation(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Timing], list[Ratio]]:
     """Sliding windows as published, by both; then windows that are learned from."""
-    with job_of_shape(shape, None) as job:
-        recipe = job.recipe
-        text = read_validation(job.data, recipe.vocabulary_size)
+    recipes = {}
+    for name in variants_of(is_compiling):
+        with job_of_shape(shape, None, *VARIANTS[name]) as job:
+            recipes[name] = job.recipe
+            text = read_validation(job.data, job.recipe.vocabulary_size)
+    recipe = recipes["ours"]
     window = recipe.schedule.sequence_tokens
     scored = window + FULL_WINDOWS * STRIDE
     tokens = text.tokens[: scored + 1]
@@ -39,28 +41,44 @@ def measure_evaluation(shape: str, rounds: int) -> tuple[list[Timing], list[Rati
     actions: dict[str, Callable[[], object]] = {
         "one window at a time": as_scripts_do(lambda: score_one_by_one(plain, tokens, sliding))
     }
-    for name, compute in VARIANTS.items():
-        actions[name] = as_the_trainer_does(lambda compute=compute: score(recipe, compute, tokens, sliding))  # type: ignore[misc]
+    for name, variant in recipes.items():
+        scorer = Scorer(variant, COMPILED in VARIANTS[name])
+        scorer.make_ready(tokens, sliding)
+        actions[name] = as_the_trainer_does(lambda scorer=scorer: scorer.score(tokens, sliding))  # type: ignore[misc]
     seconds = take_turns(actions, rounds)
-    name = f"evaluate {shape}, window {window}, stride {STRIDE}"
-    timings = [Timing(f"{name}: {key}", values, scored, "tokens") for key, values in seconds.items()]
+    title = f"evaluate {shape}, window {window}, stride {STRIDE}"
+    timings = [Timing(f"{title}: {name}", values, scored, "tokens") for name, values in seconds.items()]
     slow = seconds["one window at a time"]
     ratios = [
-        Ratio(f"{shape}, evaluation: {key} over one window at a time", pairs(slow, seconds[key])) for key in VARIANTS
+        Ratio(f"{shape}, evaluation: {name} over one window at a time", pairs(slow, seconds[name])) for name in recipes
     ]
     learning = ScoreFirstTtt(
         kind="score_first_ttt", window=window, stride=window // 2, chunk_tokens=2 * window, epochs=1,
         optimizer=Sgd(kind="sgd", lr=0.001),
     )  # fmt: skip
-    learned = repeat(lambda: score(recipe, VARIANTS["ours in bfloat16"], tokens, learning), 1)
-    timings.append(Timing(f"TTT {shape}, stride {window // 2}, one epoch, bfloat16", learned, scored, "tokens"))
+    learned = repeat(lambda: Scorer(recipe, False).score(tokens, learning), 1)
+    timings.append(Timing(f"TTT {shape}, stride {window // 2}, one epoch", learned, scored, "tokens"))
     return timings, ratios
 
 
-def score(recipe: Recipe, compute: Compute, tokens: NDArray[np.uint16], protocol: EvaluationRecipe) -> None:
-    """Nothing; a fresh model has scored the tokens."""
-    model = GptModel(recipe.model, recipe.vocabulary_size, compute).to(bench_device())
-    score_stream(model, ScoreLedger(tokens), protocol, World(bench_device()), 1, lambda _: None)
+class Scorer:
+    """A fresh model, and what scores with it."""
+
+    def __init__(self, recipe: Recipe, is_compiled: bool) -> None:
+        self.model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute).to(bench_device())
+        self.graphs = ScoringGraphs(self.model, print) if is_compiled else None
+
+    def make_ready(self, tokens: NDArray[np.uint16], protocol: Sliding) -> None:
+        """Nothing; there is a graph of the shape that most windows have."""
+        batch = PASS_TOKENS[bench_device().type] // protocol.window
+        few = tokens[: protocol.window + batch * protocol.stride + 1]
+        for _ in range(PASSES_BEFORE_A_GRAPH if self.graphs else 0):
+            self.score(few, protocol)
+
+    def score(self, tokens: NDArray[np.uint16], protocol: EvaluationRecipe) -> None:
+        """Nothing; the tokens are scored."""
+        world, ledger = World(bench_device()), ScoreLedger(tokens)
+        score_stream(self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Timing, repeat, seconds_of
-from benchmarks.shapes import job_of_shape
+from benchmarks.shapes import bench_device, job_of_shape
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import compensated_names
@@ -28,7 +28,7 @@ def measure_quantizer(times: int) -> list[Timing]:
     model, tensors = noisy_model(recipe), inventory(recipe.model, recipe.vocabulary_size)
     weights, names = dict(model.named_parameters()), compensated_names(recipe.quantizer, tensors, model)
     length = recipe.quantizer.calibration.tokens or recipe.schedule.sequence_tokens
-    text = list(torch.randint(recipe.vocabulary_size, (CALIBRATION_SEQUENCES, 1, length)))
+    text = list(torch.randint(recipe.vocabulary_size, (CALIBRATION_SEQUENCES, 1, length), device=bench_device()))
 
     def collect() -> dict[str, Tensor]:
         return collect_hessians(model, names, text, lambda: None)
@@ -50,7 +50,7 @@ def measure_quantizer(times: int) -> list[Timing]:
 def noisy_model(recipe: Recipe) -> GptModel:
     """A model whose matrices are all as wide as trained ones."""
     torch.manual_seed(0)
-    model = GptModel(recipe.model, recipe.vocabulary_size)
+    model = GptModel(recipe.model, recipe.vocabulary_size).to(bench_device())
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))

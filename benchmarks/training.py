@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import Tensor
 
 from benchmarks.measure import Ratio, Timing, give_memory_back, synchronize, take_turns
@@ -15,6 +16,7 @@ from trainer.recipe.recipe import Recipe
 from trainer.recipe.work import PASSES_A_STEP, token_work
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.clock import PhaseClock
+from trainer.runtime.device import products_in
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, RunJournal, SilentJournal
 from trainer.runtime.world import World
@@ -103,15 +105,25 @@ def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timi
 
 
 # What is measured beside the plain loop: the recipe as it comes, and with one or two keys more.
+NARROW, COMPILED = "recipe.compute.precision=bfloat16", "recipe.compute.compile=always"
 VARIANTS = {
     "ours": (),
-    "ours in bfloat16": ("recipe.compute.precision=bfloat16",),
-    "ours in bfloat16, compiled": ("recipe.compute.precision=bfloat16", "recipe.compute.compile=always"),
+    "ours, compiled": (COMPILED,),
+    "ours in bfloat16": (NARROW,),
+    "ours in bfloat16, compiled": (NARROW, COMPILED),
 }
 
 
-def measure_ratios(shape: str, rounds: int, variants: tuple[str, ...]) -> tuple[list[Timing], list[Ratio]]:
-    """Our step, as some variants, against a plain loop's with the same optimizer, turn by turn in this process."""
+def variants_of(is_compiling: bool) -> list[str]:
+    """The variants that mean something: bfloat16 where this processor multiplies it, graphs where they are wanted."""
+    has_narrow = products_in("bfloat16", bench_device()) == torch.bfloat16
+    left_out = (set() if is_compiling else {COMPILED}) | (set() if has_narrow else {NARROW})
+    return [name for name, keys in VARIANTS.items() if left_out.isdisjoint(keys)]
+
+
+def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Timing], list[Ratio]]:
+    """Our step, as its variants, against a plain loop's with the same optimizer, turn by turn in this process."""
+    variants = variants_of(is_compiling)
     with ExitStack() as stack:
         jobs = {
             name: stack.enter_context(job_of_shape(shape, RATIO_BATCH_TOKENS, *VARIANTS[name])) for name in variants
