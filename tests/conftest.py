@@ -70,12 +70,6 @@ def pgolf(tmp_path: Path) -> Pgolf:
     return lambda *arguments, **options: run_here(options.pop("cwd", tmp_path), *arguments, **options)
 
 
-@pytest.fixture
-def pgolf_apart(tmp_path: Path) -> Pgolf:
-    """The command as a process of its own, for what ends with it or is killed."""
-    return lambda *arguments, **options: run_pgolf(options.pop("cwd", tmp_path), *arguments, **options)
-
-
 def run_here(cwd: Path, *arguments: str | Path) -> Ended:
     """`pgolf ARGUMENTS` by its own main function. What it leaves behind in a process is as it was."""
     handler, environment, folder = signal.getsignal(signal.SIGTERM), dict(os.environ), Path.cwd()
