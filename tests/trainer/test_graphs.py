@@ -152,22 +152,29 @@ def test_scores_by_graphs_are_the_plain_ones_and_few_shapes_have_a_graph(monkeyp
     assert not counters["graph_break"]
 
 
-def test_graphs_follow_a_model_that_learns_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
-    monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
-    learning = ScoreFirstTtt(
-        kind="score_first_ttt", window=WINDOW, stride=STRIDE, chunk_tokens=64, epochs=1, batch_sequences=2,
-        optimizer=Sgd(kind="sgd", lr=0.05), freeze=("flat.0",),
-    )  # fmt: skip
-    tokens = random_tokens(400, seed=1).numpy().astype(np.uint16)
+LEARNING = ScoreFirstTtt(
+    kind="score_first_ttt", window=WINDOW, stride=STRIDE, chunk_tokens=64, epochs=1, batch_sequences=2,
+    optimizer=Sgd(kind="sgd", lr=0.05), freeze=("flat.0",),
+)  # fmt: skip
+
+
+def check_with_and_without(recipe: EvaluationRecipe, length: int, tolerance: float) -> None:
+    """Nothing, if graphs change no score."""
+    tokens = random_tokens(length, seed=1).numpy().astype(np.uint16)
     found = []
     for use_graphs in (True, False):
         model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
         forward = ScoringGraphs(model, silent) if use_graphs else None
-        score_stream(model, ledger, learning, ALONE, 1, lambda _: None, forward=forward)
+        score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward)
         found.append(ledger.nats)
-    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+    np.testing.assert_allclose(found[0], found[1], atol=tolerance)
+
+
+def test_graphs_follow_a_model_that_learns_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
+    check_with_and_without(LEARNING, 400, 1e-4)
     assert counters["stats"]["unique_graphs"] >= 1
 
 
@@ -176,14 +183,7 @@ def test_low_rank_additions_are_not_lost_in_a_graph(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 1)
     monkeypatch.setitem(PASS_TOKENS, "cpu", 1)
     lora = DocumentLora(kind="document_lora", window=32, chunk_tokens=8, lr=0.05)
-    tokens = random_tokens(60, seed=1).numpy().astype(np.uint16)
-    found = []
-    for use_graphs in (True, False):
-        model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
-        forward = ScoringGraphs(model, silent) if use_graphs else None
-        score_stream(model, ledger, lora, ALONE, 1, lambda _: None, forward=forward)
-        found.append(ledger.nats)
-    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+    check_with_and_without(lora, 60, 1e-5)
 
 
 def test_scoring_goes_on_without_graphs_where_there_are_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,10 +206,6 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
     monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
     monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
-    learning = ScoreFirstTtt(
-        kind="score_first_ttt", window=WINDOW, stride=STRIDE, chunk_tokens=64, epochs=1, batch_sequences=2,
-        optimizer=Sgd(kind="sgd", lr=0.05), freeze=("flat.0",),
-    )  # fmt: skip
     recipe = small_recipe(model__width=32)
     tokens = random_tokens(400, seed=1).numpy().astype(np.uint16)
     text = ValidationText(tokens, np.ones(len(tokens) - 1, np.uint16), 1)
@@ -220,12 +216,12 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
             model=recipe.model,
             vocabulary_size=VOCABULARY,
             quantizer=recipe.quantizer,
-            evaluation=learning,
+            evaluation=LEARNING,
             compute=compute,
         )
         scoring = Scoring(card, text, ALONE, SilentJournal(), lambda *_: None)
-        sliding = plain_protocol(learning)
-        stages = [("prequant", 0, sliding), ("roundtrip", 1, sliding), ("ttt", 1, learning), ("reference", 0, sliding)]
+        sliding = plain_protocol(LEARNING)
+        stages = [("prequant", 0, sliding), ("roundtrip", 1, sliding), ("ttt", 1, LEARNING), ("reference", 0, sliding)]
         nats.append([scoring.score(stage, weights[which], protocol).nats for stage, which, protocol in stages])
     np.testing.assert_allclose(nats[0], nats[1], atol=1e-4)
     assert not np.allclose(nats[0][1], nats[0][2], atol=1e-2)  # it has learned
