@@ -48,9 +48,8 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
 
             job = with_chosen_attention(job, world, journal)
         environment = pin_environment(job, world)
-        read_validation(
-            job.data, job.recipe.vocabulary_size
-        )  # what cannot be scored is refused before it costs training
+        # What cannot be scored is refused before it costs training.
+        read_validation(job.data, job.recipe.vocabulary_size)
         training = Training(job, world, journal, clock)
         if job.parent is None:
             training.resume()
