@@ -18,13 +18,15 @@ from benchmarks.measure import Ratio, Timing
 from benchmarks.memory import peak_bytes
 from benchmarks.quantizer import measure_quantizer
 from benchmarks.records import measure_records
-from benchmarks.shapes import RATIO_BATCH_TOKENS, SHAPES
+from benchmarks.shapes import SHAPES, bench_device, ratio_batch_tokens
 from benchmarks.start import measure_start
 from benchmarks.training import measure_parts, measure_ratios
 from trainer.recipe.files import write_json, write_whole
 
-# Where a compiler is tried too; it takes a minute for each shape.
+# Where a compiler is tried too on a CPU; it takes a minute for each shape.
 COMPILED = ("quickstart", "baseline")
+MACHINERY = {"records": measure_records, "quantizer": measure_quantizer, "codecs": measure_codecs}
+WHAT = ("start", *MACHINERY, "parts", "training", "evaluation", "memory")
 
 
 def main() -> None:
@@ -32,11 +34,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder of results.json and results.md")
     parser.add_argument("--rounds", type=int, default=3, help="repetitions of what takes seconds")
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--what", nargs="+", choices=WHAT, default=list(WHAT))
     arguments = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    timings, ratios = measure_all(arguments.shapes, arguments.rounds)
+    timings, ratios = measure_all(arguments.what, arguments.shapes, arguments.rounds)
     machine = describe_machine()
-    peaks = {shape: peak_bytes(shape) for shape in arguments.shapes}
+    peaks = {shape: peak_bytes(shape) for shape in arguments.shapes if "memory" in arguments.what}
     document = {
         "machine": machine,
         "timings": [timing.as_json() for timing in timings],
@@ -49,19 +52,34 @@ def main() -> None:
     print(page)
 
 
-def measure_all(shapes: list[str], rounds: int) -> tuple[list[Timing], list[Ratio]]:
-    """Every timing and every ratio."""
-    timings, ratio = measure_start(rounds=9)
-    ratios = [ratio]
-    timings += measure_records(rounds)
-    timings += measure_quantizer(rounds)
-    timings += measure_codecs(rounds)
+def measure_all(what: list[str], shapes: list[str], rounds: int) -> tuple[list[Timing], list[Ratio]]:
+    """Every timing and every ratio that is asked for."""
+    timings: list[Timing] = []
+    ratios: list[Ratio] = []
+    if "start" in what:
+        timings, ratio = measure_start(rounds=9)
+        ratios = [ratio]
+    for name, measure in MACHINERY.items():
+        timings += measure(rounds) if name in what else []
     for shape in shapes:
-        is_small = shape == "quickstart"
-        say(f"{shape}: training")
-        batch_tokens = None if is_small else RATIO_BATCH_TOKENS  # their own batches take minutes on a CPU
-        timings += measure_parts(shape, 20 if is_small else 1, batch_tokens)
-        for measure in (measure_ratios, measure_evaluation):
+        measured = measure_shape(what, shape, rounds)
+        timings, ratios = timings + measured[0], ratios + measured[1]
+    return timings, ratios
+
+
+def measure_shape(what: list[str], shape: str, rounds: int) -> tuple[list[Timing], list[Ratio]]:
+    """What is asked for of one shape."""
+    is_on_gpu = bench_device().type == "cuda"
+    timings: list[Timing] = []
+    ratios: list[Ratio] = []
+    if "parts" in what:
+        say(f"{shape}: the parts of a step")
+        # The others' own batches take minutes on a CPU.
+        is_own, is_quick = shape == "quickstart" and not is_on_gpu, shape == "quickstart" or is_on_gpu
+        timings += measure_parts(shape, 20 if is_quick else 1, None if is_own else ratio_batch_tokens(shape))
+    for name, measure in (("training", measure_ratios), ("evaluation", measure_evaluation)):
+        if name in what:
+            say(f"{shape}: {name}")
             measured = measure(shape, rounds, shape in COMPILED)
             timings, ratios = timings + measured[0], ratios + measured[1]
     return timings, ratios
@@ -75,7 +93,8 @@ def say(text: str) -> None:
 def describe_machine() -> str:
     cores, threads = len(os.sched_getaffinity(0)), torch.get_num_threads()
     software = f"Python {platform.python_version()}, torch {torch.__version__}"
-    return f"{date.today()}, {cores} CPU cores, {threads} threads, {software}"
+    gpu = f"one {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, " if torch.cuda.is_available() else ""
+    return f"{date.today()}, {gpu}{cores} CPU cores, {threads} threads, {software}"
 
 
 def tables(timings: list[Timing], ratios: list[Ratio], peaks: dict[str, int]) -> list[str]:

@@ -1,6 +1,7 @@
 """Scored tokens a second: ours beside a loop that scores one window at a time, and of protocols that learn."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,31 +11,32 @@ from numpy.typing import NDArray
 from benchmarks.measure import Ratio, Timing, repeat, take_turns
 from benchmarks.plain_loop import PlainGpt
 from benchmarks.shapes import bench_device, job_of_shape, plain_shape
-from benchmarks.training import COMPILED, VARIANTS, as_scripts_do, as_the_trainer_does, pairs, variants_of
+from benchmarks.training import as_scripts_do, as_the_trainer_does, pairs, variants_of
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import PASS_TOKENS, score_stream
 from trainer.evaluation.validation import read_validation
 from trainer.evaluation.windows import sliding_windows
-from trainer.graphs import PASSES_BEFORE_A_GRAPH, ScoringGraphs
+from trainer.graphs import PASSES_BEFORE_A_GRAPH, LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import EvaluationRecipe, ScoreFirstTtt, Sgd, Sliding
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.world import World
 
 STRIDE = 64
-FULL_WINDOWS = 32
+# A GPU takes so many in a few passes.
+FULL_WINDOWS = {"cpu": 32, "cuda": 512}
 
 
 def measure_evaluation(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Timing], list[Ratio]]:
     """Sliding windows as published, by both; then windows that are learned from."""
     recipes = {}
-    for name in variants_of(is_compiling):
-        with job_of_shape(shape, None, *VARIANTS[name]) as job:
+    for name, keys in variants_of(is_compiling).items():
+        with job_of_shape(shape, None, *keys) as job:
             recipes[name] = job.recipe
             text = read_validation(job.data, job.recipe.vocabulary_size)
     recipe = recipes["ours"]
     window = recipe.schedule.sequence_tokens
-    scored = window + FULL_WINDOWS * STRIDE
+    scored = window + FULL_WINDOWS[bench_device().type] * STRIDE
     tokens = text.tokens[: scored + 1]
     sliding = Sliding(kind="sliding", window=window, stride=STRIDE)
     plain = PlainGpt(plain_shape(recipe), window).to(bench_device())
@@ -42,7 +44,7 @@ def measure_evaluation(shape: str, rounds: int, is_compiling: bool) -> tuple[lis
         "one window at a time": as_scripts_do(lambda: score_one_by_one(plain, tokens, sliding))
     }
     for name, variant in recipes.items():
-        scorer = Scorer(variant, COMPILED in VARIANTS[name])
+        scorer = Scorer(variant)
         scorer.make_ready(tokens, sliding)
         actions[name] = as_the_trainer_does(lambda scorer=scorer: scorer.score(tokens, sliding))  # type: ignore[misc]
     seconds = take_turns(actions, rounds)
@@ -56,17 +58,20 @@ def measure_evaluation(shape: str, rounds: int, is_compiling: bool) -> tuple[lis
         kind="score_first_ttt", window=window, stride=window // 2, chunk_tokens=2 * window, epochs=1,
         optimizer=Sgd(kind="sgd", lr=0.001),
     )  # fmt: skip
-    learned = repeat(lambda: Scorer(recipe, False).score(tokens, learning), 1)
-    timings.append(Timing(f"TTT {shape}, stride {window // 2}, one epoch", learned, scored, "tokens"))
+    for name, variant in recipes.items():
+        learned = repeat(partial(Scorer(variant).score, tokens, learning), 1)
+        timings.append(Timing(f"TTT {shape}, stride {window // 2}, one epoch: {name}", learned, scored, "tokens"))
     return timings, ratios
 
 
 class Scorer:
     """A fresh model, and what scores with it."""
 
-    def __init__(self, recipe: Recipe, is_compiled: bool) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self.model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute).to(bench_device())
-        self.graphs = ScoringGraphs(self.model, print) if is_compiled else None
+        is_with_graphs = is_compiled(recipe.compute, bench_device())
+        self.graphs = ScoringGraphs(self.model, print) if is_with_graphs else None
+        self.learning_graphs = LearningGraphs(self.model, print) if is_with_graphs else None
 
     def make_ready(self, tokens: NDArray[np.uint16], protocol: Sliding) -> None:
         """Nothing; there is a graph of the shape that most windows have."""
@@ -78,7 +83,9 @@ class Scorer:
     def score(self, tokens: NDArray[np.uint16], protocol: EvaluationRecipe) -> None:
         """Nothing; the tokens are scored."""
         world, ledger = World(bench_device()), ScoreLedger(tokens)
-        score_stream(self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs)
+        score_stream(
+            self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs, learn=self.learning_graphs
+        )
 
 
 @torch.no_grad()

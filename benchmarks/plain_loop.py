@@ -118,6 +118,7 @@ class PlainMuon(torch.optim.Optimizer):
                 buffer.mul_(0.95).add_(weight.grad)
                 x = weight.grad.add(buffer, alpha=0.95)
                 tall = x.size(0) > x.size(1)
+                x = x.bfloat16() if x.is_cuda else x
                 x = (x.T if tall else x) / (x.norm() + 1e-7)
                 for _ in range(5):
                     a = x @ x.T
@@ -126,14 +127,23 @@ class PlainMuon(torch.optim.Optimizer):
 
 
 class PlainLoop:
-    """One optimizer step a call: in float32 on a CPU, under bfloat16 autocast on a GPU."""
+    """One optimizer step a call: in float32 on a CPU, under bfloat16 autocast on a GPU; compiled where it says so."""
 
     def __init__(
-        self, shape: Shape, shard: Path, batch: int, micro: int, length: int, use_muon: bool, device: torch.device
+        self,
+        shape: Shape,
+        shard: Path,
+        batch: int,
+        micro: int,
+        length: int,
+        use_muon: bool,
+        device: torch.device,
+        is_compiled: bool = False,
     ) -> None:
         torch.manual_seed(0)
         self.device = device
         self.model = PlainGpt(shape, length).to(device)
+        self.loss = torch.compile(self.model, dynamic=False) if is_compiled else self.model
         self.data = np.memmap(shard, dtype="<u2", mode="r", offset=1024)
         self.batch, self.micro, self.length, self.position = batch, micro, length, 0
         weights = list(self.model.parameters())
@@ -149,11 +159,13 @@ class PlainLoop:
             optimizer.zero_grad()
         total = 0.0
         for _ in range(self.batch // self.micro):
+            if self.position + self.micro >= len(self.data):
+                self.position = 0
             span = torch.from_numpy(self.data[self.position : self.position + self.micro + 1].astype(np.int64))
             self.position += self.micro
             x, y = span[:-1].view(-1, self.length).to(self.device), span[1:].view(-1, self.length).to(self.device)
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
-                loss = self.model(x, y) * (self.micro / self.batch)
+                loss = self.loss(x, y) * (self.micro / self.batch)
             loss.backward()
             total += loss.item()
         for optimizer in self.optimizers:

@@ -17,7 +17,8 @@ from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Gptq
 from trainer.recipe.recipe import Recipe
 
-CALIBRATION_SEQUENCES = 4
+# On a CPU a few stand for as many as the spec calibrates on.
+CPU_CALIBRATION_SEQUENCES = 4
 
 
 def measure_quantizer(times: int) -> list[Timing]:
@@ -28,7 +29,8 @@ def measure_quantizer(times: int) -> list[Timing]:
     model, tensors = noisy_model(recipe), inventory(recipe.model, recipe.vocabulary_size)
     weights, names = dict(model.named_parameters()), compensated_names(recipe.quantizer, tensors, model)
     length = recipe.quantizer.calibration.tokens or recipe.schedule.sequence_tokens
-    text = list(torch.randint(recipe.vocabulary_size, (CALIBRATION_SEQUENCES, 1, length), device=bench_device()))
+    sequences = recipe.quantizer.calibration.sequences if bench_device().type == "cuda" else CPU_CALIBRATION_SEQUENCES
+    text = list(torch.randint(recipe.vocabulary_size, (sequences, 1, length), device=bench_device()))
 
     def collect() -> dict[str, Tensor]:
         return collect_hessians(model, names, text, lambda: None)
@@ -40,7 +42,7 @@ def measure_quantizer(times: int) -> list[Timing]:
     quantized, size = quantize(), sum(tensor.size for tensor in tensors)
     packing, unpacking = pack_and_unpack(recipe, quantized)
     return [
-        Timing("crawler: Hessians", [seconds_of(collect)], CALIBRATION_SEQUENCES * length, "tokens"),
+        Timing("crawler: Hessians", [seconds_of(collect)], sequences * length, "tokens"),
         Timing(f"crawler: GPTQ of {len(names)} matrices", repeat(quantize, times), size, "weights"),
         Timing(f"crawler: pack ({recipe.codec.kind})", [packing], size, "weights"),
         Timing("crawler: unpack", [unpacking], size, "weights"),

@@ -28,10 +28,12 @@ class BenchShape:
     spec: str
     vocabulary: int
     micro_tokens: int
+    gpu_batch_tokens: int | None = None
+    """Tokens of a step on a GPU, where its own batch would not keep one busy."""
 
 
 SHAPES = {
-    "quickstart": BenchShape("quickstart", 1024, 2048),
+    "quickstart": BenchShape("quickstart", 1024, 2048, 65_536),
     "baseline": BenchShape("baseline", 1024, 4096),
     "11 layers": BenchShape("pr549_leaky_ttt", 1024, 4096),
     "crawler": BenchShape("pr1579_crawler_d736", 8192, 4096),
@@ -42,10 +44,10 @@ SHAPES = {
 def job_of_shape(name: str, batch_tokens: int | None, *more: str) -> Iterator[TrainingJob]:
     """A context with the job of a shape, at its spec's own batch or at another, and with further settings."""
     shape = SHAPES[name]
-    micro = shape.micro_tokens if batch_tokens else "null"
-    changes = [f"recipe.data={{kind: embedded, vocabulary_size: {shape.vocabulary}}}", "launch.gpu=null"]
-    changes += [f"recipe.schedule.micro_batch_tokens={micro}", *more]
+    changes = [f"recipe.data={{kind: embedded, vocabulary_size: {shape.vocabulary}}}", "launch.gpu=null", *more]
     changes += [f"recipe.schedule.batch_tokens={batch_tokens}"] if batch_tokens else []
+    if batch_tokens and bench_device().type == "cpu":
+        changes.append(f"recipe.schedule.micro_batch_tokens={shape.micro_tokens}")
     with TemporaryDirectory(prefix="pgolf-bench-") as folder:
         loaded = load_spec(shape.spec, [], changes)
         run = RunDirectory(Path(folder) / shape.spec / "seed-0")
@@ -57,6 +59,11 @@ def job_of_shape(name: str, batch_tokens: int | None, *more: str) -> Iterator[Tr
 def bench_device() -> torch.device:
     """The GPU, where there is one."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def ratio_batch_tokens(name: str) -> int | None:
+    """Tokens of a step that is measured beside the plain loop; None: as many as the spec says."""
+    return SHAPES[name].gpu_batch_tokens if bench_device().type == "cuda" else RATIO_BATCH_TOKENS
 
 
 def plain_shape(recipe: Recipe) -> Shape:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.measure import Ratio, Timing, give_memory_back, synchronize, take_turns
 from benchmarks.plain_loop import PlainLoop
-from benchmarks.shapes import RATIO_BATCH_TOKENS, bench_device, job_of_shape, plain_shape
+from benchmarks.shapes import bench_device, job_of_shape, plain_shape, ratio_batch_tokens
 from trainer.data.batches import MicroBatch
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.work import PASSES_A_STEP, token_work
@@ -33,12 +33,16 @@ class TimedTraining(Training):
         self.movement = None  # the check that every parameter moves belongs to the first four steps only
         self.parts: dict[str, list[float]] = defaultdict(list)
         self.now: dict[str, float] = defaultdict(float)
+        self.is_split = False
         self.make_ready()
         self.next_step, self.batches.next_step = self.batches.next_step, self.timed_next_step  # type: ignore[method-assign]
         self.update_average, self.average.update = self.average.update, self.timed_average  # type: ignore[method-assign]
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
+        if not self.is_split:
+            yield
+            return
         synchronize()
         began = time.perf_counter()
         yield
@@ -66,9 +70,15 @@ class TimedTraining(Training):
         with self.part("optimizer"):
             super().update(multiplier)
 
+    def whole_step(self) -> None:
+        """Nothing; a step as a run takes it, no part of which waits for another."""
+        self.is_split = False
+        self.train_step(1.0)
+
     def timed_step(self) -> float:
         """Seconds of a whole step; what is neither of the other parts is the backward pass."""
         self.now.clear()
+        self.is_split = True
         synchronize()
         began = time.perf_counter()
         loss = self.train_step(1.0)
@@ -89,7 +99,7 @@ def step_flops(recipe: Recipe) -> float:
 
 
 def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timing]:
-    """A whole step and each of its parts."""
+    """A whole step and each of its parts, each of which waits for the one before."""
     keep_freed_memory()
     with job_of_shape(shape, batch_tokens) as job:
         training = TimedTraining(job, RunJournal(job.files))
@@ -106,45 +116,63 @@ def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timi
 
 # What is measured beside the plain loop: the recipe as it comes, and with one or two keys more.
 NARROW, COMPILED = "recipe.compute.precision=bfloat16", "recipe.compute.compile=always"
-VARIANTS = {
-    "ours": (),
-    "ours, compiled": (COMPILED,),
-    "ours in bfloat16": (NARROW,),
-    "ours in bfloat16, compiled": (NARROW, COMPILED),
+EAGER = "recipe.compute.compile=never"
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "cpu": {
+        "ours": (),
+        "ours, compiled": (COMPILED,),
+        "ours in bfloat16": (NARROW,),
+        "ours in bfloat16, compiled": (NARROW, COMPILED),
+    },
+    "cuda": {"ours": (), "ours, not compiled": (EAGER,)},
 }
 
 
-def variants_of(is_compiling: bool) -> list[str]:
-    """The variants that mean something: bfloat16 where this processor multiplies it, graphs where they are wanted."""
+def variants_of(is_compiling: bool) -> dict[str, tuple[str, ...]]:
+    """The variants that mean something: bfloat16 where a CPU multiplies it, graphs on one where they are wanted."""
     has_narrow = products_in("bfloat16", bench_device()) == torch.bfloat16
     left_out = (set() if is_compiling else {COMPILED}) | (set() if has_narrow else {NARROW})
-    return [name for name, keys in VARIANTS.items() if left_out.isdisjoint(keys)]
+    return {name: keys for name, keys in VARIANTS[bench_device().type].items() if left_out.isdisjoint(keys)}
 
 
 def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Timing], list[Ratio]]:
-    """Our step, as its variants, against a plain loop's with the same optimizer, turn by turn in this process."""
-    variants = variants_of(is_compiling)
+    """Our step, as its variants, against a plain loop's with the same optimizer, turn by turn in this process; on a GPU
+    also against that loop compiled, as public scripts are.
+    """
+    variants, batch_tokens = variants_of(is_compiling), ratio_batch_tokens(shape)
     with ExitStack() as stack:
-        jobs = {
-            name: stack.enter_context(job_of_shape(shape, RATIO_BATCH_TOKENS, *VARIANTS[name])) for name in variants
-        }
+        jobs = {name: stack.enter_context(job_of_shape(shape, batch_tokens, *keys)) for name, keys in variants.items()}
         trainings = {name: TimedTraining(job, SilentJournal()) for name, job in jobs.items()}
-        job = next(iter(jobs.values()))
-        schedule, shard = job.recipe.schedule, next(job.data.root.glob("fineweb_train_*.bin"))
-        sizes = (schedule.batch_tokens, schedule.micro_tokens, schedule.sequence_tokens)
-        plain = PlainLoop(plain_shape(job.recipe), shard, *sizes, True, bench_device())
-        actions: dict[str, Callable[[], object]] = {"plain loop, same optimizer": as_scripts_do(plain.step)}
-        actions |= {name: as_the_trainer_does(training.timed_step) for name, training in trainings.items()}
+        actions: dict[str, Callable[[], object]] = {
+            name: as_scripts_do(loop.step) for name, loop in plain_loops(jobs["ours"]).items()
+        }
+        others = list(actions)
+        actions |= {name: as_the_trainer_does(training.whole_step) for name, training in trainings.items()}
         seconds = take_turns(actions, rounds)
         for training in trainings.values():
             training.batches.close()
-    flops, name = step_flops(job.recipe), f"{shape}, {RATIO_BATCH_TOKENS:,} tokens a step"
-    timings = [Timing(f"{name}: {key}", values, RATIO_BATCH_TOKENS, "tokens", flops) for key, values in seconds.items()]
-    plain_seconds = seconds["plain loop, same optimizer"]
+    recipe = jobs["ours"].recipe
+    flops, tokens = step_flops(recipe), recipe.schedule.batch_tokens
+    name = f"{shape}, {tokens:,} tokens a step"
+    timings = [Timing(f"{name}: {key}", values, tokens, "tokens", flops) for key, values in seconds.items()]
     ratios = [
-        Ratio(f"{shape}, training: {key} over the plain loop", pairs(plain_seconds, seconds[key])) for key in variants
+        Ratio(f"{shape}, training: {key} over the {other}", pairs(seconds[other], seconds[key]))
+        for other in others
+        for key in variants
     ]
     return timings, ratios
+
+
+def plain_loops(job: TrainingJob) -> dict[str, PlainLoop]:
+    """The loops that a job is measured beside."""
+    schedule, shard, device = job.recipe.schedule, next(job.data.root.glob("fineweb_train_*.bin")), bench_device()
+    sizes = (schedule.batch_tokens, schedule.micro_tokens, schedule.sequence_tokens)
+
+    def loop(is_compiled: bool) -> PlainLoop:
+        return PlainLoop(plain_shape(job.recipe), shard, *sizes, True, device, is_compiled)
+
+    loops = {"plain loop, same optimizer": loop(False)}
+    return loops if device.type == "cpu" else loops | {"plain loop, compiled": loop(True)}
 
 
 def as_scripts_do(action: Callable[[], object]) -> Callable[[], object]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.order import number_documents_for
-from trainer.model.attention_kernels import Attend, document_mask, make_attend
+from trainer.model.attention_kernels import Attend, make_attend
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.device import products_in
@@ -18,10 +18,11 @@ from trainer.runtime.world import World
 # What is tried where. On a CPU, torch's own choice is its FlashAttention; blocks are too many small products for a GPU.
 CANDIDATES: dict[str, tuple[AttentionKernel, ...]] = {
     "cpu": ("library", "padded", "blocked"),
-    "cuda": ("library", "flash", "padded"),
+    "cuda": ("library", "flash", "cudnn", "padded", "flex"),
 }
-# They give way to torch's choice where there is a mask.
-WITHOUT_MASK: tuple[AttentionKernel, ...] = ("flash",)
+# They give way to torch's choice where documents are kept apart, and one of them where they are not.
+WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
+FOR_DOCUMENTS: tuple[AttentionKernel, ...] = ("flex",)
 TRIALS = 5
 
 
@@ -51,30 +52,31 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     batch, length = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens
     tokens_BT = torch.zeros(batch, length, dtype=torch.int64, device=device)
     documents_BT = number_documents_for(schedule.loader, tokens_BT, begin=1)
-    mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
     inputs = [
         torch.randn(batch, heads, length, recipe.model.head_width, device=device, dtype=dtype, requires_grad=True)
         for heads in (attention.heads, attention.kv_heads, attention.kv_heads)
     ]
     seconds: dict[AttentionKernel, float] = {}
+    left_out = FOR_DOCUMENTS if documents_BT is None else WITHOUT_DOCUMENTS
     for kernel in CANDIDATES[device.type]:
-        if mask_B1TT is not None and kernel in WITHOUT_MASK:
+        if kernel in left_out:
             continue
         try:
-            seconds[kernel] = min(seconds_of_passes(make_attend(kernel, device.type), inputs, mask_B1TT)[1:])
+            attend = make_attend(kernel, device.type, recipe.model.head_width, documents_BT)
+            seconds[kernel] = min(seconds_of_passes(attend, inputs)[1:])
         except RuntimeError:
             if kernel == "library":  # it can do everything; of another this says that it takes no such heads
                 raise
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
-def seconds_of_passes(attend: Attend, inputs: list[Tensor], mask_B1TT: Tensor | None) -> list[float]:
+def seconds_of_passes(attend: Attend, inputs: list[Tensor]) -> list[float]:
     """Seconds of some passes forward and backward; the first one is longer."""
     q_BHTE, k_BKTE, v_BKTE = inputs
     seconds = []
     for _ in range(TRIALS):
         began = time.perf_counter()
-        y_BHTE = attend(q_BHTE, k_BKTE, v_BKTE, mask_B1TT)
+        y_BHTE = attend(q_BHTE, k_BKTE, v_BKTE)
         torch.autograd.grad(y_BHTE, inputs, torch.ones_like(y_BHTE))[0].sum().item()  # a GPU has done it by now
         seconds.append(time.perf_counter() - began)
     return seconds

@@ -57,43 +57,77 @@ def make_graphs(
         parameter.grad = None
 
 
+class CommonShapes:
+    """The few shapes of a model's passes that come so often that a graph of each is worth a compiler's time. Where
+    there is none to be had the model goes on without, and says so: a training that is paid for is not lost to a
+    compiler.
+    """
+
+    def __init__(self, model: GptModel, say: Callable[[str], None], most: int) -> None:
+        self.model, self.say, self.most = model, say, most
+        self.passes: Counter[tuple[int, ...]] = Counter()
+        self.found: list[tuple[int, ...]] = []
+
+    def has(self, shape: tuple[int, ...]) -> bool:
+        """Whether passes of a shape, (B, T) first, have come so often that more will."""
+        self.passes[shape] += 1
+        if self.passes[shape] == PASSES_BEFORE_A_GRAPH and len(self.found) < self.most:
+            self.model.settle(shape[1])
+            self.found.append(shape)
+        return shape in self.found
+
+    def through(self, a_pass: Callable[[], Tensor], what: str) -> Tensor | None:
+        """What a pass through a graph gives; None, now and from then on, when the compiler fails."""
+        try:
+            return a_pass()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self.found, self.most = [], 0
+            self.say(f"{refused(error)}; {what} goes on without")
+            return None
+
+
 class ScoringGraphs:
-    """A model's logits without gradients, by a graph for each of the few shapes that most windows have. The rest, a
-    text's beginning and end, is not worth a compiler's time. Where there is no graph to be had the model goes on
-    without, and says so: a training that is paid for is not lost to a compiler.
+    """A model's logits without gradients, by a graph for each shape that most windows have. The rest, a text's
+    beginning and end, has none.
     """
 
     def __init__(self, model: GptModel, say: Callable[[str], None]) -> None:
-        self.model, self.say = model, say
+        self.model, self.common = model, CommonShapes(model, say, MOST_SHAPES)
         self.compiled: Callable[..., Any] = torch.compile(model, fullgraph=True, dynamic=False, backend=BACKEND)
-        self.passes: Counter[tuple[int, ...]] = Counter()
-        self.common: list[tuple[int, ...]] = []
-        self.most_shapes = MOST_SHAPES
 
     def __call__(self, tokens_BT: Tensor, last: int) -> Tensor:
         """Logits of the `last` tokens. Shapes: (B, T) -> (B, last, V), float32."""
-        shape = (*tokens_BT.shape, last)
-        if self.is_common(shape, tokens_BT.device):
-            try:
-                logits_BTV: Tensor = self.compiled(tokens_BT, last)
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:
-                self.common, self.most_shapes = [], 0
-                self.say(f"{refused(error)}; scoring goes on without")
-            else:
-                return logits_BTV
-        plain_BTV: Tensor = self.model(tokens_BT, last)
-        return plain_BTV
+        is_full = tokens_BT.numel() >= PASS_TOKENS[tokens_BT.device.type]
+        logits_BTV: Tensor | None = None
+        if is_full and self.common.has((*tokens_BT.shape, last)):
+            logits_BTV = self.common.through(lambda: self.compiled(tokens_BT, last), "scoring")
+        return self.model(tokens_BT, last) if logits_BTV is None else logits_BTV
 
-    def is_common(self, shape: tuple[int, ...], device: torch.device) -> bool:
-        """Whether passes of a shape are full ones, and have come so often that more will."""
-        self.passes[shape] += 1
-        is_full = shape[0] * shape[1] >= PASS_TOKENS[device.type]
-        if is_full and self.passes[shape] == PASSES_BEFORE_A_GRAPH and len(self.common) < self.most_shapes:
-            self.model.settle(shape[1])
-            self.common.append(shape)
-        return shape in self.common
+
+class LearningGraphs:
+    """The gradients of a model that adapts, by a graph for the shape that most of its steps have."""
+
+    def __init__(self, model: GptModel, say: Callable[[str], None]) -> None:
+        self.model, self.common = model, CommonShapes(model, say, 1)
+        self.compiled: Callable[..., Any] = torch.compile(
+            model.mean_loss, fullgraph=True, dynamic=False, backend=BACKEND
+        )
+
+    def __call__(self, tokens_BT: Tensor, targets_BT: Tensor, share: float) -> None:
+        """Nothing; each parameter that learns has its gradient of a share of the mean loss."""
+
+        def gradients(mean_loss: Callable[..., Tensor]) -> Tensor:
+            loss = share * mean_loss(tokens_BT, targets_BT)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        if self.common.has(tuple(tokens_BT.shape)):
+            if self.common.through(lambda: gradients(self.compiled), "adaptation") is not None:
+                return
+            self.model.zero_grad()  # it may have failed in the midst of them
+        gradients(self.model.mean_loss)
 
 
 def refused(error: RuntimeError) -> RunFailure:

@@ -13,7 +13,7 @@ from trainer.codec.container import ModelCard, decode_artifact
 from trainer.evaluation.ledger import ScoreLedger, bits_per_byte, write_ledger
 from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import ValidationText, read_validation
-from trainer.graphs import ScoringGraphs, is_compiled
+from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import Chunked, EvaluationRecipe, plain_protocol
 from trainer.recipe.files import DataFiles, RunFiles, write_json
@@ -91,7 +91,9 @@ class Scoring:
         self.card, self.text, self.world, self.journal, self.follow = card, text, world, journal, follow
         self.metrics: list[dict[str, Any]] = []
         self.model = GptModel(card.model, card.vocabulary_size, card.compute).to(world.device)
-        self.graphs = ScoringGraphs(self.model, journal.say) if is_compiled(card.compute, world.device) else None
+        is_with_graphs = is_compiled(card.compute, world.device)
+        self.graphs = ScoringGraphs(self.model, journal.say) if is_with_graphs else None
+        self.learning_graphs = LearningGraphs(self.model, journal.say) if is_with_graphs else None
 
     def score(self, stage: str, weights: dict[str, Tensor], recipe: EvaluationRecipe, **facts: str) -> ScoreLedger:
         """The ledger of some weights under a protocol; their metric is the last one."""
@@ -100,7 +102,14 @@ class Scoring:
         ledger, clock = ScoreLedger(self.text.tokens), PhaseClock()
         with clock.phase("evaluate"):
             score_stream(
-                model, ledger, recipe, self.world, self.text.begin, lambda n: self.follow(stage, n), forward=self.graphs
+                model,
+                ledger,
+                recipe,
+                self.world,
+                self.text.begin,
+                lambda n: self.follow(stage, n),
+                forward=self.graphs,
+                learn=self.learning_graphs,
             )
         nats, targets = ledger.totals()
         metric = {"stage": stage, **describe_protocol(recipe), **facts}

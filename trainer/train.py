@@ -14,7 +14,7 @@ from trainer.averaging.choice import choose_candidate
 from trainer.data.sampling import random_sequences
 from trainer.evaluation.validation import read_validation
 from trainer.export import Exporter
-from trainer.model.attention_kernels import kernel_of
+from trainer.model.attention_kernels import kernel_of_training
 from trainer.recipe.averaging import Candidates
 from trainer.recipe.endings import describe_end
 from trainer.recipe.files import read_json, write_json
@@ -92,9 +92,8 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
 
     Raises: ResumeRefused when it began in another one.
     """
-    compute = job.recipe.compute
-    kernel = kernel_of(compute.attention, world.device.type)
-    environment = describe_environment(world.device, world.size, compute.precision, kernel)
+    kernel = kernel_of_training(job.recipe, world.device.type)
+    environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
     check_same_environment(environment, job.run.get("environment"))
     if world.is_chief:
         write_json(job.files.run, job.run | {"environment": environment})

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,8 +30,8 @@ def refuse(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(*_: object) -> torch.Tensor:
         raise RuntimeError("No available kernel. Aborting execution.")
 
-    def make(word: AttentionKernel, device_type: str) -> Attend:
-        return cannot if word == refused else make_attend(word, device_type)
+    def make(word: AttentionKernel, *rest: Any) -> Attend:
+        return cannot if word == refused else make_attend(word, *rest)
 
     monkeypatch.setattr(trainer.attention_choice, "make_attend", make)
 
@@ -42,21 +43,19 @@ def test_a_trial_ranks_all_that_can_do_it_by_their_seconds() -> None:
 
 
 def test_what_gives_way_to_another_where_there_is_a_mask_is_not_tried_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CANDIDATES, "cpu", CANDIDATES["cuda"])
+    monkeypatch.setitem(CANDIDATES, "cpu", ("library", "flash", "padded", "flex"))
     assert set(time_kernels(small_recipe(), CPU)) == {"library", "flash", "padded"}
-    masks: list[object] = []
+    asked: list[object] = []
 
-    def make(word: AttentionKernel, device_type: str) -> Attend:
-        def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-            masks.append(mask)
-            return make_attend(word, device_type)(q, k, v, mask)
-
-        return attend
+    def make(word: AttentionKernel, device_type: str, head_width: int, documents: torch.Tensor | None) -> Attend:
+        asked.append(documents)
+        return make_attend("library" if word == "flex" else word, device_type, head_width, documents)  # it is a GPU's
 
     monkeypatch.setattr(trainer.attention_choice, "make_attend", make)
-    assert set(time_kernels(small_recipe(schedule__loader="{kind: document_packing}"), CPU)) == {"library", "padded"}
-    assert masks
-    assert all(isinstance(mask, torch.Tensor) for mask in masks)
+    packed = time_kernels(small_recipe(schedule__loader="{kind: document_packing}"), CPU)
+    assert set(packed) == {"library", "padded", "flex"}
+    assert asked
+    assert all(isinstance(documents, torch.Tensor) for documents in asked)
 
 
 def test_a_kernel_that_cannot_do_it_is_left_out_and_torchs_choice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Compiled steps are the plain ones, whatever begins in their midst, and nothing is compiled once training runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from trainer.data.batches import MicroBatch
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import PASS_TOKENS, Forward, score_stream
 from trainer.evaluation.validation import ValidationText
-from trainer.graphs import ScoringGraphs, is_compiled, make_graphs
+from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss, make_training_loss
 from trainer.recipe.compute import Compute
@@ -147,7 +147,7 @@ def test_scores_by_graphs_are_the_plain_ones_and_few_shapes_have_a_graph(monkeyp
     sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
     graphs = ScoringGraphs(model, silent)
     np.testing.assert_allclose(scored(model, sliding, graphs), scored(model, sliding, None), atol=1e-5)
-    assert graphs.common == [(PASS_TOKENS["cpu"] // WINDOW, WINDOW, STRIDE)]
+    assert graphs.common.found == [(PASS_TOKENS["cpu"] // WINDOW, WINDOW, STRIDE)]
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
 
@@ -165,7 +165,8 @@ def check_with_and_without(recipe: EvaluationRecipe, length: int, tolerance: flo
     for use_graphs in (True, False):
         model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
         forward = ScoringGraphs(model, silent) if use_graphs else None
-        score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward)
+        learn = LearningGraphs(model, silent) if use_graphs else None
+        score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward, learn=learn)
         found.append(ledger.nats)
     np.testing.assert_allclose(found[0], found[1], atol=tolerance)
 
@@ -175,7 +176,8 @@ def test_graphs_follow_a_model_that_learns_between_them(monkeypatch: pytest.Monk
     monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
     monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
     check_with_and_without(LEARNING, 400, 1e-4)
-    assert counters["stats"]["unique_graphs"] >= 1
+    assert counters["stats"]["unique_graphs"] == 2  # one of the scores, one of the loss that is learned from
+    assert not counters["graph_break"]
 
 
 def test_low_rank_additions_are_not_lost_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +200,28 @@ def test_scoring_goes_on_without_graphs_where_there_are_none_to_be_had(monkeypat
     assert np.array_equal(found, scored(model, sliding, None))
     assert len(said) == 1
     assert "no C++ compiler found; `recipe.compute.compile: never` does without it; scoring goes on without" in said[0]
+
+
+def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails_later(graph: torch.fx.GraphModule, _: object) -> "Callable[..., Any]":
+        def run(*arguments: object) -> object:
+            graph(*arguments)
+            raise RuntimeError("triton: out of shared memory")
+
+        return run
+
+    monkeypatch.setattr(trainer.graphs, "BACKEND", fails_later)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    tokens, found, said = random_tokens(400, seed=1).numpy().astype(np.uint16), [], list[str]()
+    for say in (said.append, None):
+        model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
+        learn = LearningGraphs(model, say) if say else None
+        score_stream(model, ledger, LEARNING, ALONE, 1, lambda _: None, learn=learn)
+        found.append(ledger.nats)
+    assert np.array_equal(found[0], found[1])
+    assert len(said) == 1
+    assert "out of shared memory" in said[0]
+    assert said[0].endswith("adaptation goes on without")
 
 
 def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(

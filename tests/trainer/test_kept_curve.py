@@ -9,6 +9,8 @@ another torch that draws otherwise
 prints those to keep.
 """
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -19,10 +21,10 @@ from trainer.model.gpt import GptModel
 from trainer.optimizer.optimizer import make_optimizer_of
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import ALONE, World
 
 STEPS, SEQUENCES, LENGTH = 30, 8, 32
-PLAIN: dict[str, object] = {"loss": "plain", "attention": "library", "orthogonalization": "replicated"}
+PLAIN: dict[str, Any] = {"loss": "plain", "attention": "library", "orthogonalization": "replicated"}
 KEPT = [
     5.9533100, 5.7895527, 5.6980324, 5.1834936, 5.0784669, 4.7545276, 4.9108224, 4.0307770, 4.0091534, 3.9510629,
     3.6276271, 3.4061842, 3.1917660, 3.2183425, 3.2412705, 3.1607263, 2.9136519, 2.8152063, 2.6576574, 2.8120716,
@@ -40,18 +42,18 @@ def sequences(step: int) -> torch.Tensor:
     return tokens_BT
 
 
-def curve(dtype: torch.dtype = torch.float32, **compute: object) -> list[float]:
+def curve(dtype: torch.dtype = torch.float32, world: World = ALONE, **compute: Any) -> list[float]:
     """The loss of each step, in nats a token."""
     recipe = small_recipe(**{f"compute__{key}": value for key, value in compute.items()})
     torch.manual_seed(1337)
-    model = GptModel(recipe.model, VOCABULARY, recipe.compute).to(dtype)
+    model = GptModel(recipe.model, VOCABULARY, recipe.compute).to(world.device, dtype)
     parameters, tensors = dict(model.named_parameters()), inventory(recipe.model, VOCABULARY)
-    optimizer = make_optimizer_of(recipe, tensors, dict(parameters), ALONE)
+    optimizer = make_optimizer_of(recipe, tensors, dict(parameters), world)
     loss, losses = make_training_loss(recipe.quantizer, tensors, model), []
-    if is_compiled(recipe.compute, ALONE.device):
+    if is_compiled(recipe.compute, world.device):
         make_graphs(model, loss, recipe.schedule, lambda micro: loss.mean_loss(micro.x_BT, micro.y_BT, None))
     for step in range(STEPS):
-        tokens_BT, multiplier = sequences(step), recipe.schedule.multiplier(step / STEPS)
+        tokens_BT, multiplier = sequences(step).to(world.device), recipe.schedule.multiplier(step / STEPS)
         loss.begin_step(multiplier)
         nats = loss.mean_loss(tokens_BT[:, :-1], tokens_BT[:, 1:], None)
         nats.backward()  # type: ignore[no-untyped-call]
@@ -65,7 +67,7 @@ def test_the_plain_path_in_float64_is_what_was_kept() -> None:
     assert curve(torch.float64, **PLAIN) == pytest.approx(KEPT, abs=2e-6)
 
 
-VARIANTS: dict[str, dict[str, object]] = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "plain": PLAIN,
     "as it comes": {},
     "padded": {"attention": "padded"},
@@ -74,7 +76,7 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_float32_keeps_to_it_by_every_path(name: str) -> None:
-    assert curve(**VARIANTS[name]) == pytest.approx(KEPT, abs=2e-5)  # type: ignore[arg-type]
+    assert curve(**VARIANTS[name]) == pytest.approx(KEPT, abs=2e-5)
 
 
 @pytest.mark.slow
@@ -85,9 +87,16 @@ def test_graphs_keep_to_it() -> None:
 
 def test_bfloat16_keeps_near_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.runtime.device, "cpu_has_bfloat16", lambda: True)  # torch makes do without, slowly
-    found = curve(precision="bfloat16")
-    assert found == pytest.approx(KEPT, abs=0.1)
-    assert found != pytest.approx(KEPT, abs=1e-4)
+    wide, narrow = (curve(precision="bfloat16", stream=stream) for stream in ("float32", "bfloat16"))
+    for found in (wide, narrow):
+        assert found == pytest.approx(KEPT, abs=0.1)
+        assert found != pytest.approx(KEPT, abs=1e-4)
+    assert wide != narrow
+
+
+def test_a_stream_is_no_narrower_than_its_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer.runtime.device, "cpu_has_bfloat16", lambda: True)
+    assert curve(precision="float32", stream="bfloat16") == curve(precision="float32", stream="float32")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import WindowScorer
+from trainer.evaluation.scoring import Learn, WindowScorer
 from trainer.evaluation.windows import Window, sliding_windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
@@ -23,7 +23,7 @@ from trainer.runtime.failure import RunFailure
 from trainer.runtime.world import World
 
 
-def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt) -> None:
+def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt, learn: Learn | None = None) -> None:
     """Nothing; every target is scored, and the model has learned from all chunks but the last.
 
     A window belongs to the chunk of the first target it scores. Processes that share the work share out the windows
@@ -31,7 +31,7 @@ def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt) -> None:
     """
     targets = len(scorer.ledger.nats)
     chunks = -(-targets // recipe.chunk_tokens)
-    learner = ChunkLearner(scorer.model, recipe, scorer.world)
+    learner = ChunkLearner(scorer.model, recipe, scorer.world, learn)
     for chunk, of_chunk in windows_by_chunk(recipe, targets):
         scorer.score(of_chunk)
         if chunk < chunks - 1:
@@ -61,8 +61,9 @@ def chunk_sequences(ledger: ScoreLedger, recipe: ScoreFirstTtt, chunk: int) -> T
 class ChunkLearner:
     """The optimizer that goes over chunk after chunk; its state is never reset."""
 
-    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World) -> None:
+    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World, learn: Learn | None = None) -> None:
         self.model, self.recipe = model, recipe
+        self.backpropagate = learn or self.backpropagate_plainly
         is_shared = model.compute.scoring == "together"
         self.world = world if is_shared else World(world.device)  # by itself, each process takes all of every step
         named = dict(model.named_parameters())
@@ -89,12 +90,15 @@ class ChunkLearner:
         share = len(mine_BT) / len(batch_BT)
         # More processes than sequences: whoever has none lends a hand that does not count, for all must have gradients.
         mine_BT = (mine_BT if len(mine_BT) else batch_BT[:1]).to(self.world.device)
-        loss = share * self.model.mean_loss(mine_BT[:, :-1], mine_BT[:, 1:])
-        loss.backward()  # type: ignore[no-untyped-call]
+        self.backpropagate(mine_BT[:, :-1], mine_BT[:, 1:], share)
         self.world.sum_gradients(self.parameters, torch.empty(0, device=self.world.device))
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimizer.step()
+
+    def backpropagate_plainly(self, tokens_BT: Tensor, targets_BT: Tensor, share: float) -> None:
+        """Nothing; each parameter that learns has its gradient of a share of the mean loss."""
+        (share * self.model.mean_loss(tokens_BT, targets_BT)).backward()  # type: ignore[no-untyped-call]
 
 
 def make_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -23,6 +23,8 @@ STRETCH_WINDOWS = 4_096
 Progress = Callable[[int], None]
 # Logits of the last so many tokens. Shapes: (B, T), int -> (B, last, V).
 Forward = Callable[[Tensor, int], Tensor]
+# The gradient of a share of the mean loss, in each parameter that learns. Shapes: (B, T), (B, T), float.
+Learn = Callable[[Tensor, Tensor, float], None]
 
 
 def score_stream(
@@ -34,10 +36,11 @@ def score_stream(
     on_progress: Progress,
     make_scorer: "Callable[..., WindowScorer] | None" = None,
     forward: Forward | None = None,
+    learn: Learn | None = None,
 ) -> None:
     """Nothing; the ledger holds the score of every target. `begin` is the token that begins a document; `on_progress`
     hears how many scores there are. A protocol that learns changes the model. `forward` does what the model does, and
-    faster, as long as there are neither gradients nor low-rank additions.
+    faster, as long as there are neither gradients nor low-rank additions; `learn` does what its gradients take.
     """
     model.eval()
     scorer = (make_scorer or WindowScorer)(model, ledger, recipe.temperature, world, on_progress)
@@ -47,7 +50,7 @@ def score_stream(
         case ScoreFirstTtt():
             from trainer.evaluation.score_first_ttt import score_and_learn
 
-            score_and_learn(scorer, recipe)
+            score_and_learn(scorer, recipe, learn)
         case DocumentLora():
             from trainer.evaluation.document_lora import score_with_additions
 

@@ -10,36 +10,55 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainer.model.blocked_attention import blocked_attention
 from trainer.recipe.compute import AttentionKernel
+from trainer.recipe.loader import DocumentPacking
+from trainer.recipe.recipe import Recipe
 
-# Queries of the last S tokens, keys and values of all, and which earlier token each token may see, if not all of them.
-# Shapes: (B, H, S, E), (B, K, T, E), (B, K, T, E), (B, 1, T, T) or None -> (B, H, S, E).
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+# Queries of the last S tokens, keys and values of all.
+# Shapes: (B, H, S, E), (B, K, T, E), (B, K, T, E) -> (B, H, S, E).
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-# Tensor cores take heads in multiples of this; 46 or 52 (#1579, #1817) are not what they like.
-HEAD_MULTIPLE = 64
-
-
-def kernel_of(word: AttentionKernel, device_type: str) -> AttentionKernel:
-    """The kernel that a recipe's word means on a device where none was tried: blocks on a CPU, else torch's choice."""
-    if word in ("automatic", "measured"):
-        return "blocked" if device_type == "cpu" else "library"
-    return word
+# cuDNN takes heads in multiples of this; for 46 or 52 (#1579, #1817) torch would do without it.
+HEAD_MULTIPLE = 8
+PINNED = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
 
-def make_attend(word: AttentionKernel, device_type: str) -> Attend:
-    """The attention that a recipe's word means on a device."""
-    match kernel_of(word, device_type):
-        case "flash":
-            return partial(pinned_attention, SDPBackend.FLASH_ATTENTION)
+def kernel_of(word: AttentionKernel, device_type: str, head_width: int, has_documents: bool) -> AttentionKernel:
+    """The kernel that a recipe's word means where none was tried: on a CPU blocks, on a GPU what won there."""
+    if word not in ("automatic", "measured"):
+        return word
+    if device_type == "cpu":
+        return "blocked"
+    if has_documents:
+        return "flex"
+    return "padded" if head_width % HEAD_MULTIPLE else "library"
+
+
+def kernel_of_training(recipe: Recipe, device_type: str) -> AttentionKernel:
+    """The kernel that a recipe trains with on a device."""
+    has_documents = isinstance(recipe.schedule.loader, DocumentPacking)
+    return kernel_of(recipe.compute.attention, device_type, recipe.model.head_width, has_documents)
+
+
+def make_attend(word: AttentionKernel, device_type: str, head_width: int, documents_BT: Tensor | None = None) -> Attend:
+    """The attention that a recipe's word means on a device, within documents where tokens are numbered by them."""
+    kernel = kernel_of(word, device_type, head_width, documents_BT is not None)
+    if kernel == "flex":
+        from trainer.model.flex_attention import make_flex_attend
+
+        return make_flex_attend(documents_BT)
+    mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
+    match kernel:
+        case "flash" | "cudnn":
+            return partial(pinned_attention, PINNED[kernel], mask_B1TT=mask_B1TT)
         case "padded":
-            return padded_attention
+            return partial(padded_attention, mask_B1TT=mask_B1TT)
         case "blocked":
-            return blocked_attention
+            return partial(blocked_attention, mask_B1TT=mask_B1TT)
         case _:
-            return library_attention
+            return partial(library_attention, mask_B1TT=mask_B1TT)
 
 
-def library_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+def library_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
     """Attention by the kernel that torch chooses."""
     asked, length = q_BHSE.size(-2), k_BKTE.size(-2)
     is_causal = mask_B1TT is None and asked == length
@@ -58,7 +77,7 @@ def library_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT:
 
 
 def pinned_attention(
-    kernel: SDPBackend, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None
+    kernel: SDPBackend, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None
 ) -> Tensor:
     """Attention by one of torch's kernels, where every token sees all before it; else by torch's choice.
 
@@ -67,10 +86,10 @@ def pinned_attention(
     if mask_B1TT is not None or q_BHSE.size(-2) != k_BKTE.size(-2):
         return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)
     with sdpa_kernel(kernel):
-        return library_attention(q_BHSE, k_BKTE, v_BKTE, None)
+        return library_attention(q_BHSE, k_BKTE, v_BKTE)
 
 
-def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None) -> Tensor:
+def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
     """The same with zeros at the end of each head, which change no product."""
     width = q_BHSE.size(-1)
     zeros = -width % HEAD_MULTIPLE

@@ -43,14 +43,14 @@ class Block(nn.Module):
 
         Shapes: (B, T, D) -> (B, S, D), (B, T, F).
         """
-        u_BTD = self.mixed(x_BTD, visit)
+        u_BTD = visit.walk.kept(self.mixed(x_BTD, visit))
         normed_BTD = normed(u_BTD, visit)
         attended_BSD, v_BTF = self.attend(normed_BTD, visit)
         u_BSD = visit.asked(u_BTD)
         if visit.execution.parallel == "sum":
-            return u_BSD + attended_BSD + self.think(visit.asked(normed_BTD), visit), v_BTF
-        x_BSD = u_BSD + attended_BSD
-        return x_BSD + self.think(normed(x_BSD, visit), visit), v_BTF
+            return visit.walk.kept(u_BSD + attended_BSD + self.think(visit.asked(normed_BTD), visit)), v_BTF
+        x_BSD = visit.walk.kept(u_BSD + attended_BSD)
+        return visit.walk.kept(x_BSD + self.think(normed(x_BSD, visit), visit)), v_BTF
 
     def forward_lanes(self, a_BTD: Tensor, b_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor, Tensor]:
         """Both lanes after this block, of which attention reads the first and the MLP the second, and the values."""
@@ -58,12 +58,13 @@ class Block(nn.Module):
         attended_BSD, v_BTF = self.attend(normed(self.mixed(a_BTD, visit), visit), visit)
         a_BSD, b_BSD = visit.asked(a_BTD), visit.asked(b_BTD)
         thought_BSD = self.think(normed(b_BSD, visit), visit)
-        return *self.lanes(a_BSD, b_BSD, attended_BSD, thought_BSD), v_BTF
+        first_BSD, second_BSD = self.lanes(a_BSD, b_BSD, attended_BSD, thought_BSD)
+        return visit.walk.kept(first_BSD), visit.walk.kept(second_BSD), v_BTF
 
     def mixed(self, x_BTD: Tensor, visit: Visit) -> Tensor:
         """The stream with a share of the first embedding."""
         mix_2D = self.input_mix if visit.input_mix_2D is None else visit.input_mix_2D
-        return x_BTD if mix_2D is None else mix_2D[0] * x_BTD + mix_2D[1] * visit.first_BTD
+        return x_BTD if mix_2D is None else mix_2D[0] * x_BTD + mix_2D[1] * visit.walk.first_BTD
 
     def attend(self, normed_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
         scale_D = self.attention_scale if visit.attention_scale_D is None else visit.attention_scale_D

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.model.attention_kernels import Attend, document_mask, make_attend
+from trainer.model.attention_kernels import make_attend
 from trainer.model.block import Block
 from trainer.model.embedding import TokenEmbedding
 from trainer.model.linear import linear
@@ -20,7 +20,7 @@ from trainer.model.loops import LoopInstructions
 from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softcapped
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
-from trainer.model.visit import Visit
+from trainer.model.visit import Visit, Walk
 from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
 from trainer.recipe.local import LocalMlp
@@ -42,7 +42,7 @@ class GptModel(nn.Module):
         self.recipe, self.compute = model, compute
         self.plan: Plan = execution_plan(model)
         self.rotaries: dict[object, Rotary] = {}
-        self.product_type: torch.dtype | None = None
+        self.number_types: tuple[torch.dtype, torch.dtype | None] | None = None
         shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
         self.embedding = TokenEmbedding(model, vocabulary_size)
         self.blocks = build_blocks(model, self.plan)
@@ -88,7 +88,7 @@ class GptModel(nn.Module):
 
     def settle(self, length: int) -> None:
         """Nothing; what a forward pass of sequences so long looks up is there, and a compiler need not look it up."""
-        self.product_type = products_in(self.compute.precision, self.embedding.tokens.device)
+        self.number_types = self.types_here()
         for execution in (*execution_plan(self.recipe, 0.0), *execution_plan(self.recipe, 1.0)):
             self.rotary(execution).table(length, self.embedding.tokens.device)
 
@@ -117,8 +117,19 @@ class GptModel(nn.Module):
 
     def precision(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
+        return precision((self.number_types or self.types_here())[0], self.embedding.tokens.device)
+
+    @property
+    def stream_type(self) -> torch.dtype | None:
+        """What the stream is kept in, if not in the type of its sums."""
+        return (self.number_types or self.types_here())[1]
+
+    def types_here(self) -> tuple[torch.dtype, torch.dtype | None]:
+        """What products are made of where the model is, and what the stream is kept in."""
         device = self.embedding.tokens.device
-        return precision(self.product_type or products_in(self.compute.precision, device), device)
+        product_type = products_in(self.compute.precision, device)
+        is_narrow = product_type == products_in(self.compute.stream, device) == torch.bfloat16
+        return product_type, torch.bfloat16 if is_narrow else None
 
     @property
     def head_weight(self) -> Tensor:
@@ -131,21 +142,18 @@ class GptModel(nn.Module):
         """
         # An MLP of one's own may look at its neighbours, and so needs all of them.
         is_narrowed = self.compute.scoring == "together" and not isinstance(self.recipe.mlp, LocalMlp)
-        mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
-        x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
-        first_BTD = x_BTD
-        values_BTF = self.value_embedding(tokens_BT)
+        walk = self.walk(tokens_BT, documents_BT)
+        x_BTD = walk.first_BTD
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
-        attend = make_attend(self.compute.attention, tokens_BT.device.type)
         for number, execution in enumerate(self.plan):
             if execution.pops_skip is not None:
-                x_BTD = self.with_skip(x_BTD, skips.pop(), execution.pops_skip)
+                x_BTD = walk.kept(self.with_skip(x_BTD, skips.pop(), execution.pops_skip))
             if execution.instruction is not None and self.instructions is not None:
-                x_BTD = x_BTD + self.instructions(x_BTD, execution.instruction)
+                x_BTD = walk.kept(x_BTD + self.instructions(x_BTD, execution.instruction))
             asked = last if is_narrowed and number == len(self.plan) - 1 else None
-            visit = self.visit(execution, first_BTD, attend, mask_B1TT, values_BTF, first_value_BTF, asked)
+            visit = self.visit(walk, execution, first_value_BTF, asked)
             block = self.get_submodule(execution.block)
             assert isinstance(block, Block)
             if execution.parallel == "lanes":
@@ -153,12 +161,22 @@ class GptModel(nn.Module):
                 x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, visit)
             else:
                 after_BTD, v_BTF = block(x_BTD, visit)
-                x_BTD = self.blended(visit.asked(x_BTD), after_BTD, execution.blend)
+                x_BTD = walk.kept(self.blended(visit.asked(x_BTD), after_BTD, execution.blend))
             first_value_BTF = v_BTF if first_value_BTF is None else first_value_BTF
             if execution.pushes_skip:
                 skips.append(x_BTD)
         x_BTD = x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
         return x_BTD if last is None else x_BTD[:, -last:]
+
+    def walk(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Walk:
+        """What all executions share."""
+        x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
+        return Walk(
+            first_BTD=x_BTD if self.stream_type is None else x_BTD.to(self.stream_type),
+            attend=make_attend(self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT),
+            values_BTF=self.value_embedding(tokens_BT),
+            stream_type=self.stream_type,
+        )
 
     def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
         """What some executions add to their values, where any does. Shapes: (B, T) -> (B, T, F)."""
@@ -167,28 +185,17 @@ class GptModel(nn.Module):
         values_BTF: Tensor = self.embedding.value(tokens_BT)
         return values_BTF
 
-    def visit(
-        self,
-        execution: Execution,
-        first_BTD: Tensor,
-        attend: Attend,
-        mask_B1TT: Tensor | None,
-        values_BTF: Tensor | None,
-        first_value_BTF: Tensor | None,
-        last: int | None,
-    ) -> Visit:
+    def visit(self, walk: Walk, execution: Execution, first_value_BTF: Tensor | None, last: int | None) -> Visit:
         """What an execution brings to its block."""
         row, scales = execution.scale_row, self.execution_scales
         return Visit(
+            walk,
             execution,
             self.rotary(execution),
-            first_BTD,
-            attend,
-            mask_B1TT,
             attention_scale_D=None if row is None else scales["attention"][row],
             mlp_scale_D=None if row is None else scales["mlp"][row],
             input_mix_2D=scales["input_mix"][row] if row is not None and "input_mix" in scales else None,
-            added_value_BTF=self.added_value(execution, values_BTF, first_value_BTF),
+            added_value_BTF=self.added_value(execution, walk.values_BTF, first_value_BTF),
             last=last,
         )
 

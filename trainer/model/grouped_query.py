@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from trainer.model.attention import Attention
 from trainer.model.gate import make_gate
-from trainer.model.linear import linear
+from trainer.model.linear import linear, narrowed
 from trainer.model.norm import rms_norm
 from trainer.model.visit import Visit
 from trainer.recipe.attention import GroupedQuery
@@ -44,12 +44,12 @@ class GroupedQueryAttention(Attention):
         k_BKTE = split_heads(linear(x_BTD, self.key), self.kv_heads)
         v_BTF = linear(x_BTD, self.value)
         if visit.added_value_BTF is not None:
-            v_BTF = v_BTF + visit.added_value_BTF
+            v_BTF = narrowed(v_BTF + visit.added_value_BTF)
         v_BKTE = split_heads(v_BTF, self.kv_heads)
         length = x_BTD.size(1)
         q_BHSE = visit.rotary.rotate(rms_norm(q_BHSE), length) * self.q_gain.to(q_BHSE.dtype)[:, None, None]
-        k_BKTE = visit.rotary.rotate(rms_norm(k_BKTE), length)
-        y_BHSE = visit.attend(q_BHSE, k_BKTE, v_BKTE, visit.mask_B1TT)
+        q_BHSE, k_BKTE = narrowed(q_BHSE), narrowed(visit.rotary.rotate(rms_norm(k_BKTE), length))
+        y_BHSE = visit.walk.attend(q_BHSE, k_BKTE, v_BKTE)
         if visit.execution.exclusive:
             y_BHSE = exclude_own_value(y_BHSE, split_heads(visit.asked(v_BTF), self.kv_heads))
         if self.gate is not None:

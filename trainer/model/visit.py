@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from trainer.model.attention_kernels import Attend
@@ -10,17 +11,30 @@ from trainer.recipe.plan import Execution
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """One step of the plan, with the tensors that belong to it and not to the block."""
+class Walk:
+    """One way through the plan: what all of its executions share."""
 
-    execution: Execution
-    rotary: Rotary
     first_BTD: Tensor
     """The stream as the embedding left it."""
     attend: Attend
-    """What computes attention."""
-    mask_B1TT: Tensor | None = None
-    """Which earlier tokens may be seen, where not all of them."""
+    """What computes attention, and knows which earlier tokens may be seen."""
+    values_BTF: Tensor | None = None
+    """What some executions add to their values."""
+    stream_type: torch.dtype | None = None
+    """What the stream is kept in, if not in the type of its sums."""
+
+    def kept(self, x_BTD: Tensor) -> Tensor:
+        """x in the type that the stream is kept in. Shapes: unchanged."""
+        return x_BTD if self.stream_type is None else x_BTD.to(self.stream_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One step of the plan, with the tensors that belong to it and not to the block."""
+
+    walk: Walk
+    execution: Execution
+    rotary: Rotary
     attention_scale_D: Tensor | None = None
     """In place of the block's own scale; the same holds for the two below."""
     mlp_scale_D: Tensor | None = None

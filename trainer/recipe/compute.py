@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from trainer.recipe.strict import CHECKED
 
 Precision = Literal["float32", "bfloat16_on_gpu", "bfloat16"]
-AttentionKernel = Literal["automatic", "measured", "library", "flash", "padded", "blocked"]
+AttentionKernel = Literal["automatic", "measured", "library", "flash", "cudnn", "padded", "flex", "blocked"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,14 +17,18 @@ class Compute:
     precision: Precision = "bfloat16_on_gpu"
     """Where products are made of bfloat16: nowhere, on a GPU, or also on a CPU that has instructions for them. Weights,
     their averages and the optimizer's state are float32 everywhere."""
+    stream: Precision = "bfloat16_on_gpu"
+    """Where the stream between blocks is kept in bfloat16, as public scripts keep it: at most where products are made
+    of it. What is added to it is added up in float32 first."""
     compile: Literal["never", "on_gpu", "always"] = "on_gpu"
     """Where torch.compile makes one graph of a training step's forward and backward pass, and of the forward passes
     that score most of a text. On a CPU that takes a C++ compiler and up to a minute each."""
     attention: AttentionKernel = "automatic"
-    """What computes attention: the kernel that torch chooses; its FlashAttention, where there is no mask; the first
-    with heads padded to a width that tensor cores like; or blocks of queries, for CPUs. `measured` is the fastest of
-    them in a trial before training, printed and kept in run.json, which need not come out the same again; `automatic`
-    is blocks on a CPU and torch's choice elsewhere."""
+    """What computes attention: the kernel that torch chooses; its FlashAttention or its cuDNN, where
+    there is no mask; the first with heads padded to a width that GPUs like; FlexAttention, a GPU's for documents kept
+    apart; or blocks of queries, for CPUs. `measured` is the fastest of them in a trial before training, printed and
+    kept in run.json, which need not come out the same again; `automatic` is blocks on a CPU and, on a GPU, what was the
+    fastest for such heads where it was measured (docs/results.md)."""
     loss: Literal["chunked", "plain"] = "chunked"
     """Whether logits of a training step exist a chunk at a time, or all at once in float32."""
     orthogonalization: Literal["shared_out", "replicated"] = "shared_out"

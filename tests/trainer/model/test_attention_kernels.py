@@ -1,6 +1,7 @@
 """Every kernel against softmax(q k^T / sqrt(E)) v in float64, gradients included."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,7 +9,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 from torch.profiler import ProfilerActivity, profile
 
-from trainer.model.attention_kernels import kernel_of, library_attention, make_attend, pinned_attention
+from trainer.model.attention_kernels import (
+    kernel_of,
+    library_attention,
+    make_attend,
+    padded_attention,
+    pinned_attention,
+)
 from trainer.model.blocked_attention import blocked_attention
 from trainer.recipe.compute import AttentionKernel
 
@@ -47,7 +54,7 @@ def test_kernels_are_the_formula(
     may_see_BTT = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
     expected = by_formula(q, k, v, may_see_BTT[:, -asked:], grad)
     q, k, v = (x.clone().requires_grad_() for x in (q, k, v))
-    y_BHTE = make_attend(kernel, "cpu")(q, k, v, may_see_BTT[:, None] if has_documents else None)
+    y_BHTE = make_attend(kernel, "cpu", width, documents_BT if has_documents else None)(q, k, v)
     y_BHTE.backward(grad)  # type: ignore[no-untyped-call]
     found = [y_BHTE.detach(), q.grad, k.grad, v.grad]
     for one, other in zip(found, expected, strict=True):
@@ -58,15 +65,23 @@ def test_kernels_are_the_formula(
 
 
 @pytest.mark.parametrize("word", ["automatic", "measured"])
-def test_where_no_kernel_was_tried_blocks_are_the_rule_on_a_cpu_and_nowhere_else(word: AttentionKernel) -> None:
-    assert (kernel_of(word, "cpu"), kernel_of(word, "cuda")) == ("blocked", "library")
-    assert make_attend(word, "cpu") is blocked_attention
-    assert make_attend(word, "cuda") is library_attention
+def test_where_no_kernel_was_tried_blocks_are_the_rule_on_a_cpu_and_what_won_before_on_a_gpu(
+    word: AttentionKernel,
+) -> None:
+    assert {kernel_of(word, "cpu", width, has) for width in (46, 64) for has in (False, True)} == {"blocked"}
+    assert [kernel_of(word, "cuda", width, False) for width in (46, 52, 56, 64)] == ["padded"] * 2 + ["library"] * 2
+    assert {kernel_of(word, "cuda", width, True) for width in (46, 64)} == {"flex"}
+    for device_type, width, attention in (
+        ("cpu", 64, blocked_attention), ("cuda", 64, library_attention), ("cuda", 46, padded_attention),
+    ):  # fmt: skip
+        attend = make_attend(word, device_type, width)
+        assert isinstance(attend, partial)
+        assert attend.func is attention
 
 
 @pytest.mark.parametrize(("kernel", "is_flash"), [(SDPBackend.FLASH_ATTENTION, True), (SDPBackend.MATH, False)])
 def test_a_kernel_is_the_one_that_was_asked_for(kernel: SDPBackend, is_flash: bool) -> None:
     q, k, v = (torch.randn(1, 2, 8, 4, dtype=torch.float64) for _ in range(3))
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        pinned_attention(kernel, q, k, v, None)
+        pinned_attention(kernel, q, k, v)
     assert any("flash_attention" in event.name for event in profiled.events()) == is_flash

@@ -12,7 +12,7 @@ from trainer.model.gpt import GptModel
 from trainer.model.grouped_query import GroupedQueryAttention
 from trainer.model.norm import rms_norm
 from trainer.model.smear import DocumentGate
-from trainer.model.visit import Visit
+from trainer.model.visit import Visit, Walk
 from trainer.recipe.embedding import GatedSmear
 from trainer.recipe.plan import execution_plan
 
@@ -26,7 +26,7 @@ def first_visit(model: GptModel, number: int) -> tuple[Block, Visit, Tensor]:
     execution = model.plan[number]
     block = model.get_submodule(execution.block)
     assert isinstance(block, Block)
-    return block, Visit(execution, model.rotary(execution), first_BTD, library_attention), x_BTD
+    return block, Visit(Walk(first_BTD, library_attention), execution, model.rotary(execution)), x_BTD
 
 
 def branches(block: Block, visit: Visit, for_attention: Tensor, for_mlp: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ def test_parallel_branches_read_the_same_stream_and_are_added() -> None:
     assert [execution.parallel for execution in model.plan] == ["none", "none", "sum", "sum"]
     block, visit, x_BTD = first_visit(model, 3)
     assert block.input_mix is not None
-    u_BTD = block.input_mix[0] * x_BTD + block.input_mix[1] * visit.first_BTD
+    u_BTD = block.input_mix[0] * x_BTD + block.input_mix[1] * visit.walk.first_BTD
     attended, thought = branches(block, visit, u_BTD, u_BTD)
     torch.testing.assert_close(block(x_BTD, visit)[0], u_BTD + attended + thought)
 
@@ -53,7 +53,7 @@ def test_two_lanes_are_kept_and_shared_as_learned_and_their_mean_leaves() -> Non
     b_BTD = torch.randn(2, 12, 32)
     assert block.lanes is not None
     assert block.input_mix is not None
-    mixed = block.input_mix[0] * a_BTD + block.input_mix[1] * visit.first_BTD
+    mixed = block.input_mix[0] * a_BTD + block.input_mix[1] * visit.walk.first_BTD
     attended, thought = branches(block, visit, mixed, b_BTD)
     kept, shares = block.lanes.kept, block.lanes.shares
     first, second, _ = block.forward_lanes(a_BTD, b_BTD, visit)
