@@ -2,9 +2,9 @@
 
 import brotli
 
-# Codes of weights repeat nothing over long distances: the largest window takes twice the time to find that out, for the
-# same bytes to a ten-thousandth. Few and long blocks save their headers.
-WINDOW_BITS, BLOCK_BITS = 18, 24
+# Codes of weights repeat nothing over distances: larger windows take longer to find that out, for the same bytes (a
+# smaller one costs some). Few and long blocks save their headers.
+WINDOW_BITS, BLOCK_BITS = 16, 24
 
 
 class BrotliCompressor:
