@@ -13,6 +13,7 @@ from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import compensated_names
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
+from trainer.recipe.codec import CodecRecipe, ColumnRange
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Gptq
 from trainer.recipe.recipe import Recipe
@@ -40,12 +41,12 @@ def measure_quantizer(times: int) -> list[Timing]:
 
     hessians = collect()
     quantized, size = quantize(), sum(tensor.size for tensor in tensors)
-    packing, unpacking = pack_and_unpack(recipe, quantized)
+    codecs: tuple[CodecRecipe, ...] = (recipe.codec, ColumnRange(kind="column_range"))
+    timings = [timing for codec in codecs for timing in pack_and_unpack(recipe, quantized, codec, size)]
     return [
         Timing("crawler: Hessians", [seconds_of(collect)], sequences * length, "tokens"),
         Timing(f"crawler: GPTQ of {len(names)} matrices", repeat(quantize, times), size, "weights"),
-        Timing(f"crawler: pack ({recipe.codec.kind})", [packing], size, "weights"),
-        Timing("crawler: unpack", [unpacking], size, "weights"),
+        *timings,
     ]
 
 
@@ -59,8 +60,8 @@ def noisy_model(recipe: Recipe) -> GptModel:
     return model
 
 
-def pack_and_unpack(recipe: Recipe, quantized: QuantizedModel) -> tuple[float, float]:
-    """Seconds of both."""
+def pack_and_unpack(recipe: Recipe, quantized: QuantizedModel, codec: CodecRecipe, size: int) -> list[Timing]:
+    """Seconds of both, by the spec's codec or by another."""
     card = ModelCard(
         model=recipe.model,
         vocabulary_size=recipe.vocabulary_size,
@@ -69,5 +70,10 @@ def pack_and_unpack(recipe: Recipe, quantized: QuantizedModel) -> tuple[float, f
     )
     with TemporaryDirectory(prefix="pgolf-bench-") as folder:
         path = Path(folder) / "model.bin"
-        packing = seconds_of(lambda: encode_artifact(path, card, quantized, recipe.codec))
-        return packing, seconds_of(lambda: decode_artifact(path))
+        packing = seconds_of(lambda: encode_artifact(path, card, quantized, codec))
+        unpacking, length = seconds_of(lambda: decode_artifact(path)), path.stat().st_size
+    name = f"({codec.kind}, {length:,} bytes)"
+    return [
+        Timing(f"crawler: pack {name}", [packing], size, "weights"),
+        Timing(f"crawler: unpack {name}", [unpacking], size, "weights"),
+    ]
