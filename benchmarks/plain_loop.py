@@ -47,7 +47,7 @@ class PlainBlock(nn.Module):
 
     def forward(self, x: Tensor, first: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         shape, (batch, length, _) = self.shape, x.shape
-        x = self.mix[0] * x + self.mix[1] * first
+        x = narrow_on_gpu(self.mix[0] * x + self.mix[1] * first)
         y = F.rms_norm(x, (shape.width,))
         q = self.q(y).view(batch, length, shape.heads, -1).transpose(1, 2)
         k = self.k(y).view(batch, length, shape.kv_heads, -1).transpose(1, 2)
@@ -55,9 +55,15 @@ class PlainBlock(nn.Module):
         q = rotate(F.rms_norm(q, (q.size(-1),)), cos, sin) * self.gain[:, None, None]
         k = rotate(F.rms_norm(k, (k.size(-1),)), cos, sin)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=shape.heads != shape.kv_heads)
-        x = x + self.attention_scale * self.out(attended.transpose(1, 2).reshape(batch, length, shape.width))
+        attended = self.out(attended.transpose(1, 2).reshape(batch, length, shape.width))
+        x = narrow_on_gpu(x + self.attention_scale * attended)
         mlp: Tensor = self.down(F.relu(self.up(F.rms_norm(x, (shape.width,)))).square())
-        return x + self.mlp_scale * mlp
+        return narrow_on_gpu(x + self.mlp_scale * mlp)
+
+
+def narrow_on_gpu(x: Tensor) -> Tensor:
+    """As public scripts keep their stream."""
+    return x.bfloat16() if x.is_cuda else x
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -86,13 +92,13 @@ class PlainGpt(nn.Module):
         return loss
 
     def logits(self, tokens: Tensor) -> Tensor:
-        x = first = F.rms_norm(self.embedding(tokens), (self.shape.width,))
+        x = first = narrow_on_gpu(F.rms_norm(self.embedding(tokens), (self.shape.width,)))
         executions, length = len(self.shape.order), tokens.size(1)
         half, blocks = executions // 2, list(self.blocks)
         kept: list[Tensor] = []
         for number, block in enumerate(self.shape.order):
             if number >= executions - half:
-                x = x + self.skips[number - (executions - half)] * kept.pop()
+                x = narrow_on_gpu(x + self.skips[number - (executions - half)] * kept.pop())
             x = blocks[block](x, first, self.cos[:length], self.sin[:length])
             if number < half:
                 kept.append(x)
@@ -157,7 +163,7 @@ class PlainLoop:
     def step(self) -> float:
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        total = 0.0
+        total = torch.zeros((), device=self.device)
         for _ in range(self.batch // self.micro):
             if self.position + self.micro >= len(self.data):
                 self.position = 0
@@ -167,7 +173,7 @@ class PlainLoop:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss = self.loss(x, y) * (self.micro / self.batch)
             loss.backward()
-            total += loss.item()
+            total += loss.detach()
         for optimizer in self.optimizers:
             optimizer.step()
-        return total
+        return float(total)

@@ -18,11 +18,10 @@ from trainer.runtime.world import World
 # What is tried where. On a CPU, torch's own choice is its FlashAttention; blocks are too many small products for a GPU.
 CANDIDATES: dict[str, tuple[AttentionKernel, ...]] = {
     "cpu": ("library", "padded", "blocked"),
-    "cuda": ("library", "flash", "cudnn", "padded", "flex"),
+    "cuda": ("library", "flash", "cudnn", "padded"),
 }
-# They give way to torch's choice where documents are kept apart, and one of them where they are not.
+# They give way to torch's choice where documents are kept apart.
 WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
-FOR_DOCUMENTS: tuple[AttentionKernel, ...] = ("flex",)
 TRIALS = 5
 
 
@@ -57,9 +56,8 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
         for heads in (attention.heads, attention.kv_heads, attention.kv_heads)
     ]
     seconds: dict[AttentionKernel, float] = {}
-    left_out = FOR_DOCUMENTS if documents_BT is None else WITHOUT_DOCUMENTS
     for kernel in CANDIDATES[device.type]:
-        if kernel in left_out:
+        if documents_BT is not None and kernel in WITHOUT_DOCUMENTS:
             continue
         try:
             attend = make_attend(kernel, device.type, recipe.model.head_width, documents_BT)

@@ -2,7 +2,8 @@
 
 Every slot resolves its kind in one `match`, whose cases import what they return. A case for a component that the
 recipe does not name is not followed, so brotli's module is no part of a recipe that packs with zlib; nor is the body
-of an `if` that asks for a published quirk which the recipe does not name, or for another word of `compute` than it has.
+of an `if` that asks for a published quirk which the recipe does not name, for another word of `compute` than it has, or
+for the numbers of documents where attention is not kept within them.
 """
 
 import ast
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer
+from trainer.recipe.loader import DocumentPacking
 from trainer.recipe.local import local_codes
 from trainer.recipe.recipe import Recipe
 
@@ -85,6 +87,14 @@ def asked_word(node: ast.AST) -> str | None:
     return None
 
 
+def is_false_here(node: ast.AST, used: set[str]) -> bool:
+    """Whether a node asks for the numbers of documents, and the recipe's loader numbers none."""
+    match node:
+        case ast.Compare(left=ast.Name(id="documents_BT"), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+            return DocumentPacking.__name__ not in used
+    return False
+
+
 def reachable(root: str, used: set[str]) -> dict[str, ast.Module]:
     """Syntax trees, by name, of the modules that `root` imports, directly or not, itself included."""
     found: dict[str, ast.Module] = {}
@@ -125,7 +135,8 @@ def is_excluded(node: ast.AST, used: set[str]) -> bool:
             quirks = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and n.attr.startswith(QUIRK)}
             parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
             words = {word for part in parts if (word := asked_word(part)) is not None}
-            return (bool(quirks) and not quirks & used) or not words <= used
+            is_false = any(is_false_here(part, used) for part in parts)
+            return (bool(quirks) and not quirks & used) or not words <= used or is_false
     return False
 
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pgolf.bundle.modules import QUIRK, asked_word
+from pgolf.bundle.modules import QUIRK, asked_word, is_false_here
 from trainer.recipe.recipe import Recipe
 
-# What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, and
-# what makes a CPU faster without changing a bit.
-LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes", "keep_freed_memory"}
+# What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, steps
+# timed before it, and what makes a CPU faster without changing a bit.
+LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
 
 
 def component_names() -> frozenset[str]:
@@ -82,6 +82,8 @@ class Specialiser(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         word = asked_word(node)
+        if is_false_here(node, self.used):
+            return ast.copy_location(ast.Constant(False), node)
         return node if word is None else ast.copy_location(ast.Constant(word in self.used), node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:

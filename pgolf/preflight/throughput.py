@@ -20,11 +20,16 @@ SECONDS_A_MATMUL_FLOP, SECONDS_A_ATTENTION_FLOP = 3.95e-15, 3.94e-16
 TIMES_AS_LONG = {"H100": 1.0, "H200": 1.0, "A100": 3.2, "RTX-6000-Ada": 4.9, "L40S": 4.9}
 UNKNOWN_TIMES_AS_LONG = 5.0
 FITTED = ("H100",)
-SOURCES = {"RTX-6000-Ada": "two public runs", "L40S": "two public runs", "H200": "three shapes of this trainer"}
+SOURCES = {
+    "RTX-6000-Ada": "two public runs",
+    "L40S": "two public runs",
+    "H200": "three shapes of this trainer on one of them (0.95 to 1.23)",
+}
 # An evaluation computes forward only, in batches as large as a GPU likes: of eight public ones, six within 19 %; the
 # two slow ones had a compiler's time in theirs.
 SECONDS_AN_EVALUATION_FLOP = SECONDS_A_MATMUL_FLOP
-# Products of a step of adaptation, which public scripts do not compile, as a multiple of those; and what else it takes.
+# Products of a step of adaptation, which public scripts do not compile and this trainer does, as a multiple of those;
+# and what else it takes. One H200 took less for the one shape that was measured there (docs/results.md).
 # Two numbers fitted to eight public evaluations: six within 16 %, the other two took a third longer
 # (benchmarks/public_speed.py).
 LEARNING_TIMES_AS_LONG, LEARNING_STEP_SECONDS = 7.3, 0.0315

@@ -43,17 +43,17 @@ def test_a_trial_ranks_all_that_can_do_it_by_their_seconds() -> None:
 
 
 def test_what_gives_way_to_another_where_there_is_a_mask_is_not_tried_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CANDIDATES, "cpu", ("library", "flash", "padded", "flex"))
+    monkeypatch.setitem(CANDIDATES, "cpu", ("library", "flash", "padded"))
     assert set(time_kernels(small_recipe(), CPU)) == {"library", "flash", "padded"}
     asked: list[object] = []
 
     def make(word: AttentionKernel, device_type: str, head_width: int, documents: torch.Tensor | None) -> Attend:
         asked.append(documents)
-        return make_attend("library" if word == "flex" else word, device_type, head_width, documents)  # it is a GPU's
+        return make_attend(word, device_type, head_width, documents)
 
     monkeypatch.setattr(trainer.attention_choice, "make_attend", make)
     packed = time_kernels(small_recipe(schedule__loader="{kind: document_packing}"), CPU)
-    assert set(packed) == {"library", "padded", "flex"}
+    assert set(packed) == {"library", "padded"}
     assert asked
     assert all(isinstance(documents, torch.Tensor) for documents in asked)
 

@@ -26,7 +26,7 @@ def relative_error(found: Tensor, expected: Tensor) -> float:
     return float((found.double() - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize("kernel", ["library", "flash", "cudnn", "padded", "flex"])
+@pytest.mark.parametrize("kernel", ["library", "flash", "cudnn", "padded"])
 @pytest.mark.parametrize("has_documents", [False, True])
 @pytest.mark.parametrize(("heads", "kv_heads", "width"), [(4, 4, 64), (6, 2, 46), (6, 3, 52)])
 @pytest.mark.parametrize("asked", [300, 40])
@@ -40,10 +40,10 @@ def test_kernels_are_the_formula(
     may_see_BTT = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
     expected = by_formula(q, k, v, may_see_BTT[:, -asked:], grad)
     inputs = [x.clone().requires_grad_() for x in (q, k, v)]
-    try:
-        y_BHTE = make_attend(kernel, "cuda", width, documents_BT if has_documents else None)(*inputs)
-    except RuntimeError as error:
-        pytest.skip(f"{kernel} takes no heads of {width}: {error}")
+    if kernel == "cudnn" and width % 8 and not has_documents and asked == 300:
+        pytest.skip(f"cuDNN takes no heads of {width}")
+    attend = make_attend(kernel, "cuda", width, documents_BT if has_documents else None)
+    y_BHTE = attend(*inputs)
     found = [y_BHTE, *torch.autograd.grad(y_BHTE, inputs, grad)]
     assert max(relative_error(one, other) for one, other in zip(found, expected, strict=True)) < 1e-2
 
@@ -96,4 +96,4 @@ def test_no_logits_of_the_whole_vocabulary_exist_in_float32() -> None:
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     torch.autograd.grad(compiled(x_ND, weight_VD, targets_N), (x_ND, weight_VD))
-    assert torch.cuda.max_memory_allocated() - before < 4 * rows * vocabulary
+    assert torch.cuda.max_memory_allocated() - before < 2 * rows * vocabulary  # nor in bfloat16

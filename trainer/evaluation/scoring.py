@@ -40,7 +40,7 @@ def score_stream(
 ) -> None:
     """Nothing; the ledger holds the score of every target. `begin` is the token that begins a document; `on_progress`
     hears how many scores there are. A protocol that learns changes the model. `forward` does what the model does, and
-    faster, as long as there are neither gradients nor low-rank additions; `learn` does what its gradients take.
+    faster, as long as there are neither gradients nor low-rank additions; `learn` leaves the gradients of a step.
     """
     model.eval()
     scorer = (make_scorer or WindowScorer)(model, ledger, recipe.temperature, world, on_progress)

@@ -10,8 +10,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainer.model.blocked_attention import blocked_attention
 from trainer.recipe.compute import AttentionKernel
-from trainer.recipe.loader import DocumentPacking
-from trainer.recipe.recipe import Recipe
 
 # Queries of the last S tokens, keys and values of all.
 # Shapes: (B, H, S, E), (B, K, T, E), (B, K, T, E) -> (B, H, S, E).
@@ -22,31 +20,24 @@ HEAD_MULTIPLE = 8
 PINNED = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
 
-def kernel_of(word: AttentionKernel, device_type: str, head_width: int, has_documents: bool) -> AttentionKernel:
+def kernel_of(word: AttentionKernel, device_type: str, head_width: int) -> AttentionKernel:
     """The kernel that a recipe's word means where none was tried: on a CPU blocks, on a GPU what won there."""
     if word not in ("automatic", "measured"):
         return word
     if device_type == "cpu":
         return "blocked"
-    if has_documents:
-        return "flex"
     return "padded" if head_width % HEAD_MULTIPLE else "library"
-
-
-def kernel_of_training(recipe: Recipe, device_type: str) -> AttentionKernel:
-    """The kernel that a recipe trains with on a device."""
-    has_documents = isinstance(recipe.schedule.loader, DocumentPacking)
-    return kernel_of(recipe.compute.attention, device_type, recipe.model.head_width, has_documents)
 
 
 def make_attend(word: AttentionKernel, device_type: str, head_width: int, documents_BT: Tensor | None = None) -> Attend:
     """The attention that a recipe's word means on a device, within documents where tokens are numbered by them."""
-    kernel = kernel_of(word, device_type, head_width, documents_BT is not None)
-    if kernel == "flex":
-        from trainer.model.flex_attention import make_flex_attend
+    kernel, mask_B1TT = kernel_of(word, device_type, head_width), None
+    if documents_BT is not None:
+        from trainer.model.document_attention import document_mask, make_flex_attend
 
-        return make_flex_attend(documents_BT)
-    mask_B1TT = None if documents_BT is None else document_mask(documents_BT)
+        if kernel == "flex" and torch.compiler.is_compiling():
+            return make_flex_attend(documents_BT)
+        mask_B1TT = document_mask(documents_BT)
     match kernel:
         case "flash" | "cudnn":
             return partial(pinned_attention, PINNED[kernel], mask_B1TT=mask_B1TT)
@@ -58,8 +49,12 @@ def make_attend(word: AttentionKernel, device_type: str, head_width: int, docume
             return partial(library_attention, mask_B1TT=mask_B1TT)
 
 
-def library_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-    """Attention by the kernel that torch chooses."""
+def library_attention(
+    q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """Attention by the kernel that torch chooses. `scale` is what products of queries and keys are multiplied with, if
+    not one over the root of their width.
+    """
     asked, length = q_BHSE.size(-2), k_BKTE.size(-2)
     is_causal = mask_B1TT is None and asked == length
     if mask_B1TT is not None:
@@ -72,6 +67,7 @@ def library_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT:
         v_BKTE,
         attn_mask=mask_B1TT,
         is_causal=is_causal,
+        scale=scale,
         enable_gqa=q_BHSE.size(1) != k_BKTE.size(1),
     )
 
@@ -93,12 +89,5 @@ def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: 
     """The same with zeros at the end of each head, which change no product."""
     width = q_BHSE.size(-1)
     zeros = -width % HEAD_MULTIPLE
-    q_BHSE = q_BHSE * ((width + zeros) / width) ** 0.5  # undoes the root of the padded width
     q_BHSE, k_BKTE, v_BKTE = (F.pad(x, (0, zeros)) for x in (q_BHSE, k_BKTE, v_BKTE))
-    return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)[..., :width]
-
-
-def document_mask(documents_BT: Tensor) -> Tensor:
-    """Which earlier token each token may see: those of its own document. Shapes: (B, T) -> (B, 1, T, T), bool."""
-    is_same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return is_same_BTT.tril()[:, None]
+    return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT, scale=width**-0.5)[..., :width]

@@ -226,7 +226,7 @@ class GptModel(nn.Module):
         skip_BTD = self.skip_weights[row] * skip_BTD
         if self.skip_gates is None:
             return x_BTD + skip_BTD
-        return torch.lerp(skip_BTD, x_BTD, torch.sigmoid(self.skip_gates[row]))
+        return torch.lerp(skip_BTD, x_BTD.to(skip_BTD.dtype), torch.sigmoid(self.skip_gates[row]))
 
     def blended(self, x_BTD: Tensor, after_BTD: Tensor, row: int | None) -> Tensor:
         """The stream with a block's output in its place, or with a learned share of it."""

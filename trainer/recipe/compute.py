@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from trainer.recipe.strict import CHECKED
+from trainer.recipe.strict import CHECKED, RecipeConflict
 
 Precision = Literal["float32", "bfloat16_on_gpu", "bfloat16"]
 AttentionKernel = Literal["automatic", "measured", "library", "flash", "cudnn", "padded", "flex", "blocked"]
@@ -21,12 +21,12 @@ class Compute:
     """Where the stream between blocks is kept in bfloat16, as public scripts keep it: at most where products are made
     of it. What is added to it is added up in float32 first."""
     compile: Literal["never", "on_gpu", "always"] = "on_gpu"
-    """Where torch.compile makes one graph of a training step's forward and backward pass, and of the forward passes
-    that score most of a text. On a CPU that takes a C++ compiler and up to a minute each."""
+    """Where torch.compile makes one graph of a training step's forward and backward pass, of the forward passes that
+    score most of a text, and of a step of adaptation. On a CPU that takes a C++ compiler and up to a minute each."""
     attention: AttentionKernel = "automatic"
-    """What computes attention: the kernel that torch chooses; its FlashAttention or its cuDNN, where
-    there is no mask; the first with heads padded to a width that GPUs like; FlexAttention, a GPU's for documents kept
-    apart; or blocks of queries, for CPUs. `measured` is the fastest of them in a trial before training, printed and
+    """What computes attention: the kernel that torch chooses; its FlashAttention or its cuDNN, where there is no mask;
+    the first with heads padded to a width that GPUs like; FlexAttention, a GPU's, for documents kept apart in compiled
+    steps; or blocks of queries, for CPUs. `measured` is the fastest of them in a trial before training, printed and
     kept in run.json, which need not come out the same again; `automatic` is blocks on a CPU and, on a GPU, what was the
     fastest for such heads where it was measured (docs/results.md)."""
     loss: Literal["chunked", "plain"] = "chunked"
@@ -36,3 +36,11 @@ class Compute:
     scoring: Literal["together", "one_by_one"] = "together"
     """Whether windows of one shape are scored together, the last block no further than what is scored, and steps of
     adaptation shared out over processes; or each window by itself, all of it, and each step by every process."""
+
+    def __post_init__(self) -> None:
+        if self.stream == "bfloat16" != self.precision:
+            raise RecipeConflict(
+                f"stream: bfloat16 wants precision: bfloat16, and not {self.precision}: "
+                "a stream is no narrower than the products that it is made of",
+                "stream",
+            )

@@ -42,6 +42,13 @@ def test_each_average_reaches_its_own_module_only() -> None:
     assert "trainer.averaging.last" in last
 
 
+def test_code_for_documents_is_reached_where_they_are_kept_apart_only() -> None:
+    packing = load_spec("quickstart", ["micro"], ["recipe.schedule.loader={kind: document_packing}"]).spec.recipe
+    apart, across = set(trainer_code(packing).modules), set(trainer_code(MICRO).modules)
+    assert "trainer.model.document_attention" in apart
+    assert "trainer.model.document_attention" not in across
+
+
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
 def test_every_reached_module_is_a_file_and_the_start_is_among_them(name: str) -> None:
     code = trainer_code(load_spec(name).spec.recipe)

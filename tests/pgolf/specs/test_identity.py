@@ -101,7 +101,7 @@ def test_the_identity_is_the_hash_of_canonical_json_written_out_by_hand(tmp_path
         "codec": {"kind": "brotli", "quality": 9},
         "compute": {
             "attention": "automatic", "compile": "on_gpu", "loss": "chunked", "orthogonalization": "shared_out",
-            "precision": "bfloat16_on_gpu", "scoring": "together",
+            "precision": "bfloat16_on_gpu", "scoring": "together", "stream": "bfloat16_on_gpu",
         },
         "data": DATA,
         "evaluation": {

@@ -68,15 +68,37 @@ def test_kernels_are_the_formula(
 def test_where_no_kernel_was_tried_blocks_are_the_rule_on_a_cpu_and_what_won_before_on_a_gpu(
     word: AttentionKernel,
 ) -> None:
-    assert {kernel_of(word, "cpu", width, has) for width in (46, 64) for has in (False, True)} == {"blocked"}
-    assert [kernel_of(word, "cuda", width, False) for width in (46, 52, 56, 64)] == ["padded"] * 2 + ["library"] * 2
-    assert {kernel_of(word, "cuda", width, True) for width in (46, 64)} == {"flex"}
+    assert {kernel_of(word, "cpu", width) for width in (46, 64)} == {"blocked"}
+    assert [kernel_of(word, "cuda", width) for width in (46, 52, 56, 64)] == ["padded"] * 2 + ["library"] * 2
     for device_type, width, attention in (
         ("cpu", 64, blocked_attention), ("cuda", 64, library_attention), ("cuda", 46, padded_attention),
     ):  # fmt: skip
         attend = make_attend(word, device_type, width)
         assert isinstance(attend, partial)
         assert attend.func is attention
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
+@pytest.mark.parametrize("asked", [300, 40])
+def test_flex_keeps_documents_apart_in_a_graph_and_gives_way_without_one(asked: int) -> None:
+    torch.manual_seed(0)
+    k, v = (torch.randn(2, 2, 300, 16) for _ in range(2))
+    q, grad = (torch.randn(2, 6, asked, 16) for _ in range(2))
+    documents_BT = torch.arange(300).expand(2, 300) // 70
+
+    def attend() -> Tensor:
+        return make_attend("flex", "cpu", 16, documents_BT)(q, k, v)
+
+    expected = by_formula(q, k, v, (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()[:, -asked:], grad)[0]
+    kernels: list[str] = []
+
+    def look(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        kernels.extend(str(node.target) for node in graph.graph.nodes)
+        return graph
+
+    for found in (attend(), torch.compile(attend, fullgraph=True, backend=look)()):
+        torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=0.0)
+    assert any("flex_attention" in kernel for kernel in kernels) == (asked == 300)
 
 
 @pytest.mark.parametrize(("kernel", "is_flash"), [(SDPBackend.FLASH_ATTENTION, True), (SDPBackend.MATH, False)])
