@@ -31,8 +31,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are cores: half of the time a test waits for a process that sleeps."""
-    return len(os.sched_getaffinity(0)) * 3 // 2
+    """Two a core: half of the time a test waits for a process that sleeps."""
+    return len(os.sched_getaffinity(0)) * 2
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from pgolf.cli.commands import COMMANDS
-from tests.conftest import run_pgolf
+from tests.conftest import run_here
 from tests.scripts.workshop import Workshop
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -38,7 +38,7 @@ def followed(folder: Path, line: str) -> str:
     command, _, comment = line.partition("    # ")
     expected = int(comment.removeprefix("exit code ")) if comment.startswith("exit code") else 0
     name, *arguments = shlex.split(command)
-    ended = run_pgolf(folder, *arguments)
+    ended = run_here(folder, *arguments)
     assert name == "pgolf"
     assert ended.code == expected, (line, ended.err)
     return ended.out + ended.err

@@ -83,7 +83,7 @@ def curve(recipe: Recipe, steps: int, compiled: bool) -> tuple[list[float], list
     return losses, gradients
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 def test_no_graph_is_made_once_training_runs(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
     monkeypatch.setattr(trainer.runtime.device, "cpu_has_bfloat16", lambda: True)  # torch makes do without, slowly
@@ -224,6 +224,7 @@ def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkey
     assert said[0].endswith("adaptation goes on without")
 
 
+@pytest.mark.slow
 def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
