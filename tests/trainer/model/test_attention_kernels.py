@@ -101,6 +101,7 @@ def test_flex_keeps_documents_apart_in_a_graph_and_gives_way_without_one(asked: 
     assert any("flex_attention" in kernel for kernel in kernels) == (asked == 300)
 
 
+@pytest.mark.filterwarnings("ignore")  # torch 2.11's profiler, of its own accord
 @pytest.mark.parametrize(("kernel", "is_flash"), [(SDPBackend.FLASH_ATTENTION, True), (SDPBackend.MATH, False)])
 def test_a_kernel_is_the_one_that_was_asked_for(kernel: SDPBackend, is_flash: bool) -> None:
     q, k, v = (torch.randn(1, 2, 8, 4, dtype=torch.float64) for _ in range(3))
