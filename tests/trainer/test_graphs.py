@@ -87,7 +87,8 @@ def curve(recipe: Recipe, steps: int, compiled: bool) -> tuple[list[float], list
 def test_no_graph_is_made_once_training_runs(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
     monkeypatch.setattr(trainer.runtime.device, "cpu_has_bfloat16", lambda: True)  # torch makes do without, slowly
-    recipe = small_recipe(**CHANGING, compute__precision=precision)
+    stream = "bfloat16" if precision == "bfloat16" else "float32"
+    recipe = small_recipe(**CHANGING, compute__precision=precision, compute__stream=stream)
     found, _ = curve(recipe, 12, compiled=True)
     assert counters["stats"]["unique_graphs"] == counters["stats"]["unique_graphs_before"] >= 2
     assert not counters["graph_break"]

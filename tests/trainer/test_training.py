@@ -105,7 +105,7 @@ def test_under_a_clock_of_seconds_a_hundred_steps_are_logged_and_not_all(
     ticks = count()  # whatever this machine has to do besides, a step takes the same time
     monkeypatch.setattr(trainer.runtime.clock, "time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
     clock = {"schedule__clock": "seconds", "budget__clock": "seconds"}
-    made = training(job, **clock, budget__train=3)
+    made = training(job, **clock, budget__train=4.5)
     made.run(StopRequest())
     assert made.step > 110
     assert 50 < len(RunDirectory(job.files.root).read_metrics()) <= 102
