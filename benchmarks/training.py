@@ -148,7 +148,7 @@ def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Ti
         }
         others = list(actions)
         actions |= {name: as_the_trainer_does(training.whole_step) for name, training in trainings.items()}
-        seconds = take_turns(actions, rounds)
+        seconds = take_turns(actions, rounds, is_settled=True)
         for training in trainings.values():
             training.batches.close()
     recipe = jobs["ours"].recipe
