@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.batches import MicroBatch
-from trainer.evaluation.scoring import PASS_TOKENS
+from trainer.evaluation.scoring import PASS_TOKENS, backpropagate
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss
 from trainer.recipe.compute import Compute
@@ -115,19 +115,15 @@ class LearningGraphs:
             model.mean_loss, fullgraph=True, dynamic=False, backend=BACKEND
         )
 
-    def __call__(self, tokens_BT: Tensor, targets_BT: Tensor, share: float) -> None:
-        """Nothing; each parameter that learns has its gradient of a share of the mean loss."""
-
-        def gradients(mean_loss: Callable[..., Tensor]) -> Tensor:
-            loss = share * mean_loss(tokens_BT, targets_BT)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
+    def __call__(self, tokens_BT: Tensor, targets_BT: Tensor, share: float) -> Tensor:
+        """A share of the mean loss, of which each parameter that learns has its gradient."""
+        step = (tokens_BT, targets_BT, share)
         if self.common.has(tuple(tokens_BT.shape)):
-            if self.common.through(lambda: gradients(self.compiled), "adaptation") is not None:
-                return
+            loss = self.common.through(lambda: backpropagate(self.compiled, *step), "adaptation")
+            if loss is not None:
+                return loss
             self.model.zero_grad()  # it may have failed in the midst of them
-        gradients(self.model.mean_loss)
+        return backpropagate(self.model.mean_loss, *step)
 
 
 def refused(error: RuntimeError) -> RunFailure:

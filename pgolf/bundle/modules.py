@@ -87,7 +87,7 @@ def asked_word(node: ast.AST) -> str | None:
     return None
 
 
-def is_false_here(node: ast.AST, used: set[str]) -> bool:
+def asks_for_unnumbered_documents(node: ast.AST, used: set[str]) -> bool:
     """Whether a node asks for the numbers of documents, and the recipe's loader numbers none."""
     match node:
         case ast.Compare(left=ast.Name(id="documents_BT"), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
@@ -135,8 +135,8 @@ def is_excluded(node: ast.AST, used: set[str]) -> bool:
             quirks = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and n.attr.startswith(QUIRK)}
             parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
             words = {word for part in parts if (word := asked_word(part)) is not None}
-            is_false = any(is_false_here(part, used) for part in parts)
-            return (bool(quirks) and not quirks & used) or not words <= used or is_false
+            is_in_vain = any(asks_for_unnumbered_documents(part, used) for part in parts)
+            return (bool(quirks) and not quirks & used) or not words <= used or is_in_vain
     return False
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pgolf.bundle.modules import QUIRK, asked_word, is_false_here
+from pgolf.bundle.modules import QUIRK, asked_word, asks_for_unnumbered_documents
 from trainer.recipe.recipe import Recipe
 
 # What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, steps
@@ -82,7 +82,7 @@ class Specialiser(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         word = asked_word(node)
-        if is_false_here(node, self.used):
+        if asks_for_unnumbered_documents(node, self.used):
             return ast.copy_location(ast.Constant(False), node)
         return node if word is None else ast.copy_location(ast.Constant(word in self.used), node)
 

@@ -19,7 +19,7 @@ from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.calibrated import calibrated
 from pgolf.preflight.cost import spend_of
 from pgolf.preflight.duration import DurationEstimate, estimate_duration, planned_tokens
-from pgolf.preflight.memory import disk_bytes, training_memory_bytes
+from pgolf.preflight.memory import disk_bytes, memory_bytes
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
@@ -224,8 +224,8 @@ def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
         memory,
     ]
     groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
-    memory_bytes = training_memory_bytes(recipe)
-    return replace(known, groups=groups, model_bytes=model_bytes, memory_bytes=memory_bytes).with_findings(findings)
+    needed = memory_bytes(recipe, launch.gpu)
+    return replace(known, groups=groups, model_bytes=model_bytes, memory_bytes=needed).with_findings(findings)
 
 
 def examine_data(known: Preflight, manifest: Manifest, runs_dir: Path) -> Preflight:

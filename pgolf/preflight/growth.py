@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pgolf.preflight.duration import assumption
-from pgolf.preflight.memory import compiled_memory_bytes, training_memory_bytes
+from pgolf.preflight.memory import memory_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.strict import RecipeConflict
@@ -35,9 +35,8 @@ def growth_of(recipe: Recipe, gpu: str | None, cores: int, step_seconds: float |
 def grown(change: str, recipe: Recipe, gpu: str | None, cores: int, factor: float) -> Growth:
     """What a changed recipe takes."""
     seconds = factor * assumption(recipe, gpu, cores).step_seconds
-    memory = training_memory_bytes(recipe) if gpu is None else compiled_memory_bytes(recipe)
     parameters = sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
-    return Growth(change, parameters, seconds, recipe.schedule.batch_tokens / seconds, memory)
+    return Growth(change, parameters, seconds, recipe.schedule.batch_tokens / seconds, memory_bytes(recipe, gpu))
 
 
 def changes_of(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:

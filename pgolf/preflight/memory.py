@@ -55,6 +55,15 @@ def compiled_memory_bytes(recipe: Recipe) -> int:
     return state_bytes(recipe) + int(COMPILED_SHARE * activation_bytes(recipe))
 
 
+def memory_bytes(recipe: Recipe, gpu: str | None) -> int:
+    """Peak bytes of one process's training: of a GPU's memory, or of this machine's. A GPU that does not compute as
+    public scripts did is taken to need what is counted for float32.
+    """
+    compute = recipe.compute
+    is_as_public = compute.compile != "never" and "float32" not in (compute.precision, compute.stream)
+    return compiled_memory_bytes(recipe) if gpu is not None and is_as_public else training_memory_bytes(recipe)
+
+
 def disk_bytes(recipe: Recipe, validation_tokens: int) -> int:
     """Bytes that a run directory grows to."""
     weights = FLOAT_BYTES * sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))

@@ -10,7 +10,7 @@ from pgolf.findings import Finding, Severity
 from pgolf.launching import distribution_of
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
-from pgolf.preflight.memory import disk_bytes, training_memory_bytes
+from pgolf.preflight.memory import disk_bytes, memory_bytes
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
@@ -231,7 +231,7 @@ def processes(recipe: Recipe, launch: Launch) -> Finding:
 
 def gpu_memory(recipe: Recipe, gpu: str) -> Finding:
     """Whether training fits into the memory of a GPU, one process each."""
-    needed, kind = training_memory_bytes(recipe), gpu.partition(":")[0].rstrip("!")
+    needed, kind = memory_bytes(recipe, gpu), gpu.partition(":")[0].rstrip("!")
     message, size = f"about {needed / 1e9:.1f} GB to train on each {kind}", GPU_MEMORY_BYTES.get(kind)
     if size is None:
         return Finding("pass", "memory", f"{message}; how much it has is not known here")
@@ -243,7 +243,7 @@ def gpu_memory(recipe: Recipe, gpu: str) -> Finding:
 
 def memory(recipe: Recipe, available_bytes: int | None, processes: int = 1) -> Finding:
     """Whether training fits into this machine's memory."""
-    needed = processes * training_memory_bytes(recipe)
+    needed = processes * memory_bytes(recipe, None)
     message = f"about {needed / 1e9:.1f} GB to train" + (f" in {processes} processes" if processes > 1 else "")
     if available_bytes is None:
         return Finding("pass", "memory", message)

@@ -53,7 +53,7 @@ class Gpus:
             known = "as public scripts ran on 8xH100, 18 within 10 %, 16 of them if left out of the fit"
             return known if self.number == 8 else f"{known}; other numbers of them are not measured"
         source = SOURCES.get(self.kind, "an assumption")
-        return f"as public scripts ran on 8xH100, by {source} {self.times_as_long:g} times as long on {self.kind}"
+        return f"as public scripts ran on 8xH100; {self.kind} {self.times_as_long:g} times as long, by {source}"
 
 
 def parse_gpus(gpu: str) -> Gpus:

@@ -6,6 +6,7 @@ Source: openai/parameter-golf #549 (SGD), #576 (AdamW).
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 from math import cos, pi
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import Learn, WindowScorer
+from trainer.evaluation.scoring import Learn, WindowScorer, backpropagate
 from trainer.evaluation.windows import Window, sliding_windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
@@ -63,7 +64,7 @@ class ChunkLearner:
 
     def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World, learn: Learn | None = None) -> None:
         self.model, self.recipe = model, recipe
-        self.backpropagate = learn or self.backpropagate_plainly
+        self.backpropagate = learn or partial(backpropagate, model.mean_loss)
         is_shared = model.compute.scoring == "together"
         self.world = world if is_shared else World(world.device)  # by itself, each process takes all of every step
         named = dict(model.named_parameters())
@@ -95,10 +96,6 @@ class ChunkLearner:
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         self.optimizer.step()
-
-    def backpropagate_plainly(self, tokens_BT: Tensor, targets_BT: Tensor, share: float) -> None:
-        """Nothing; each parameter that learns has its gradient of a share of the mean loss."""
-        (share * self.model.mean_loss(tokens_BT, targets_BT)).backward()  # type: ignore[no-untyped-call]
 
 
 def make_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

@@ -23,8 +23,8 @@ STRETCH_WINDOWS = 4_096
 Progress = Callable[[int], None]
 # Logits of the last so many tokens. Shapes: (B, T), int -> (B, last, V).
 Forward = Callable[[Tensor, int], Tensor]
-# The gradient of a share of the mean loss, in each parameter that learns. Shapes: (B, T), (B, T), float.
-Learn = Callable[[Tensor, Tensor, float], None]
+# The share of the mean loss, of which each parameter that learns has its gradient then. Shapes: (B, T), (B, T), float.
+Learn = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def score_stream(
@@ -118,6 +118,15 @@ class WindowScorer:
         nats = F.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten(), reduction="none")
         nats_BT = np.asarray(nats.float().cpu().numpy(), dtype=np.float32).reshape(len(batch), scored)
         return np.concatenate([row[: window.kept] for row, window in zip(nats_BT, batch, strict=True)])
+
+
+def backpropagate(
+    mean_loss: Callable[[Tensor, Tensor], Tensor], tokens_BT: Tensor, targets_BT: Tensor, share: float
+) -> Tensor:
+    """A share of the mean loss, of which each parameter that learns has its gradient."""
+    loss = share * mean_loss(tokens_BT, targets_BT)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
 
 
 def same_shape_batches(stretch: Iterable[Window], pass_tokens: int) -> Iterator[list[Window]]:

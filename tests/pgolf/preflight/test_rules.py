@@ -1,6 +1,7 @@
 """Each rule of preflight at its border."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,16 @@ def test_memory_is_compared_with_what_is_free() -> None:
     needed = training_memory_bytes(recipe_of())
     found = [rules.memory(recipe_of(), available).severity for available in (needed, needed - 1, None)]
     assert found == ["pass", "warn", "pass"]
+
+
+def test_a_gpu_that_computes_as_public_scripts_did_needs_what_theirs_did() -> None:
+    recipe = load_spec("pr549_leaky_ttt").spec.recipe
+    found = rules.gpu_memory(recipe, "H100:8")
+    assert found.severity == "pass"
+    gigabytes = float(found.message.split()[1])
+    assert gigabytes * 1e9 == pytest.approx(21_471 * 2**20, rel=0.12)  # its log: 21471 MiB allocated
+    wide = replace(recipe, compute=replace(recipe.compute, compile="never"))
+    assert float(rules.gpu_memory(wide, "H100:8").message.split()[1]) > 2 * gigabytes
 
 
 def test_a_full_disk_fails_even_where_the_runs_folder_is_not_there_yet(
