@@ -23,7 +23,7 @@ from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, is_device, write_handle
 from pgolf.rundir import RunDirectory, follow_file
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import describe_exit
 
 
 class LocalLauncher:
@@ -172,7 +172,7 @@ class LocalLauncher:
 def ended(run: RunDirectory, code: int | None) -> JobStatus:
     """The status of a job that is over. A last word counts only if the job ended with the code it was left with."""
     if code is not None and code < 0:
-        return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
+        return JobStatus("ended", code, f"the trainer was {describe_exit(code)}")
     state = run.read_state()
     return JobStatus("ended", code, (state.get("error") or "") if state.get("exit_code") == code else "")
 

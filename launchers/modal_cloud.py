@@ -20,7 +20,7 @@ from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
 from pgolf.rundir import RunDirectory
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT, describe_exit
 
 KINDS = (
     "T4", "L4", "A10", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000",
@@ -34,7 +34,6 @@ AT_ONCE = 100
 CORES_A_GPU = 4
 TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
 EXAMINATION_SECONDS = 600
-TIMED_OUT, ALREADY_RUNNING, CANCELLED = 124, 75, 130
 
 
 class ModalLauncher:
@@ -315,7 +314,7 @@ def status_of(call_id: str | None) -> JobStatus:
     except errors.FunctionTimeoutError:
         return JobStatus("ended", TIMED_OUT, "Modal stopped it at its time limit; the same command goes on")
     except errors.RemoteError as error:
-        return JobStatus("ended", CANCELLED, f"Modal cancelled it: {error}")
+        return JobStatus("ended", INTERRUPTED, f"Modal cancelled it: {error}")
     except errors.InternalFailure as error:
         return JobStatus("ended", 1, f"its container died, again and again: {error}")
     except (errors.NotFoundError, errors.OutputExpiredError) as error:
@@ -326,7 +325,7 @@ def status_of(call_id: str | None) -> JobStatus:
         return JobStatus("unreachable", message=f"Modal does not say how {call_id} goes: {error!r}")
     code, message = returned["exit_code"], returned["message"]
     if code < 0:
-        message = f"the trainer was {describe_end(code)}"
+        message = f"the trainer was {describe_exit(code)}"
     return JobStatus("ended", code, message)
 
 

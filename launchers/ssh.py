@@ -22,7 +22,7 @@ from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, distribution_of, is_device, read_handle, write_handle
 from pgolf.rundir import RunDirectory
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import describe_exit
 
 OLDEST_PYTHON = (3, 11)
 AT_ONCE = 1000  # the machine has them wait for their turn
@@ -246,7 +246,7 @@ def status_of(found: dict[str, Any], run: RunDirectory) -> JobStatus:
         return JobStatus("ended", None, "its run directory there is gone; the same command begins anew")
     code = 0 if found["is_finished"] else found["exit_code"]
     if code is not None and code < 0:
-        return JobStatus("ended", code, f"the trainer was {describe_end(code)}")
+        return JobStatus("ended", code, f"the trainer was {describe_exit(code)}")
     message = found["message"] or run.read_state().get("error") or ""
     if code is None:
         message = "its supervisor there is gone: killed, or the machine was restarted"

@@ -7,9 +7,7 @@ from pgolf.dispatch import Dispatch
 from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
 from pgolf.launching import GroupLauncher, Handle, JobStatus
 from pgolf.rundir import RunDirectory
-
-# The trainer's way of saying that another one is at work in the same directory.
-ALREADY_RUNNING = 75
+from trainer.recipe.exit_codes import ALREADY_RUNNING
 
 
 @dataclass(frozen=True, slots=True)

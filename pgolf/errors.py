@@ -13,6 +13,8 @@ PgolfError
 └── Interrupted      130    stopped from the keyboard or by a signal; resumable
 """
 
+from trainer.recipe.exit_codes import INTERRUPTED
+
 
 class PgolfError(Exception):
     """One message for people: where, what was found, what was expected, what to do."""
@@ -69,7 +71,7 @@ class MachineError(PgolfError):
 class Interrupted(PgolfError):
     """Stopped from the keyboard or by a signal. What was running can be resumed."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
 
 
 TREE = (RunFailed, UsageError, CheckFailed, LauncherError, DataError, MachineError, Interrupted)

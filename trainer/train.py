@@ -16,7 +16,7 @@ from trainer.evaluation.validation import read_validation
 from trainer.export import Exporter
 from trainer.model.attention_kernels import kernel_of
 from trainer.recipe.averaging import Candidates
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import read_json, write_json
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import write_checkpoint
@@ -121,7 +121,7 @@ def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None
         raise Stopped("stopped while scoring; the same command resumes")
     if scoring.returncode:
         failure = RunFailure(
-            read_json(job.files.state).get("error") or f"scoring was {describe_end(scoring.returncode)}"
+            read_json(job.files.state).get("error") or f"scoring was {describe_exit(scoring.returncode)}"
         )
         failure.exit_code = max(1, scoring.returncode)
         raise failure

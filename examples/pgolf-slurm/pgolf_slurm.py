@@ -21,7 +21,7 @@ from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
 from pgolf.rundir import RunDirectory, follow_file
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import describe_exit
 
 AT_ONCE = 1000
 # Between the signal that a time limit is near and the limit: time for a checkpoint.
@@ -174,7 +174,7 @@ def status_of(facts: dict[str, str], run: RunDirectory) -> JobStatus:
         return JobStatus("ended", 0)
     code, killer = map(int, facts.get("ExitCode", "1:0").split(":"))
     if killer:
-        return JobStatus("ended", -killer, f"the trainer was {describe_end(-killer)}; Slurm says {state}")
+        return JobStatus("ended", -killer, f"the trainer was {describe_exit(-killer)}; Slurm says {state}")
     said = str(run.read_state().get("error") or "")
     return JobStatus("ended", code, said or f"Slurm says {state or 'nothing'}")
 

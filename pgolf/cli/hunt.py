@@ -22,12 +22,13 @@ from pgolf.specs.loading import Loaded, load_any, load_any_of_run
 from pgolf.specs.script import ScriptSpec
 from pgolf.specs.search import LENGTH, Search
 from pgolf.specs.sweeps import Point, label_of
+from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED
 
 LEDGER = "ledger.yaml"
 # So many proposals in a row of which none can be run: the space is used up, or nothing in it is allowed.
 MOST_REFUSALS = 50
 # Exit codes of runs that say something of a place, or of whoever sits here, and nothing of a point.
-NOT_OF_THE_POINT = (2, 4, 5, 6, 75, 130)
+NOT_OF_THE_POINT = (2, 4, 5, 6, ALREADY_RUNNING, INTERRUPTED)
 
 
 @dataclass(frozen=True, slots=True)

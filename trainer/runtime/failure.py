@@ -1,5 +1,7 @@
 """The ways a run ends early, each with the exit code that its launcher sees."""
 
+from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED
+
 
 class RunFailure(Exception):
     """Something a person must hear about in one line. The exit codes are those of the pgolf command."""
@@ -46,10 +48,10 @@ class MachineRefused(RunFailure):
 class AlreadyRunning(RunFailure):
     """Another trainer holds this run directory."""
 
-    exit_code = 75
+    exit_code = ALREADY_RUNNING
 
 
 class Stopped(RunFailure):
     """Asked to stop; the checkpoint is on disk."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import RunFiles, read_json
 from trainer.runtime.failure import RunFailure
 
@@ -57,7 +57,7 @@ class Workers:
         try:
             word = read_json(self.files.worker_word(rank))["error"]
         except (OSError, ValueError, KeyError):
-            word = describe_end(code)
+            word = describe_exit(code)
         failure = RunFailure(f"process {rank} of {len(self.processes) + 1}: {word}")
         failure.exit_code = max(1, code)
         return failure

@@ -10,7 +10,7 @@ from typing import Any
 from trainer.dialects.headline import headline_kind, headline_of, protocol_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
-from trainer.recipe.endings import describe_end
+from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import write_json
 from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.guard import guard_of
@@ -101,7 +101,7 @@ def check_time(job: ScriptJob, listener: LogListener) -> None:
 
 def end_in_words(code: int) -> str:
     """How a process ended."""
-    words = describe_end(code)
+    words = describe_exit(code)
     return words if code > 0 else f"it was {words}"
 
 
