@@ -20,8 +20,7 @@ from pgolf.bundle.specialise import Specialiser, component_names, constructed
 from pgolf.bundle.stub import self_extracting
 from pgolf.bundle.unreachable import reachable_statements, without_annotations
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.specs.experiment import ExperimentSpec
-from pgolf.specs.identity import recipe_json
+from pgolf.specs.experiment import Experiment, recipe_json
 from trainer.recipe.files import write_whole
 from trainer.recipe.recipe import Recipe
 
@@ -75,7 +74,7 @@ class Bundle:
         return "".join(f"{name}=={version(name)}\n" for name in self.code.libraries)
 
 
-def bundle_of(spec: ExperimentSpec, ruleset: Ruleset) -> Bundle:
+def bundle_of(spec: Experiment, ruleset: Ruleset) -> Bundle:
     """The bundle of a spec's recipe."""
     document = {
         "name": spec.name,

@@ -18,7 +18,7 @@ from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
 from pgolf.errors import CheckFailed, MachineError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
-from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.experiment import Experiment
 from trainer.recipe.files import read_json, write_json, write_whole
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
@@ -96,7 +96,7 @@ def collect(runs: list[RunDirectory]) -> list[SeedResult]:
     return sorted(rows, key=lambda row: row.seed)
 
 
-def write_submission(rows: list[SeedResult], spec: ExperimentSpec, ruleset: Ruleset, author: Author, out: Path) -> None:
+def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> None:
     """Nothing; the folder holds a submission.
 
     Raises: UsageError when it is not empty, MachineError when it cannot be written.
@@ -196,7 +196,7 @@ def log_lines(row: SeedResult) -> Iterator[str]:
             )
 
 
-def readme(rows: list[SeedResult], spec: ExperimentSpec, author: Author, document: dict[str, Any]) -> str:
+def readme(rows: list[SeedResult], spec: Experiment, author: Author, document: dict[str, Any]) -> str:
     """README.md."""
     spread = document["val_bpb_std"]
     deviation = "one seed" if spread is None else f"{len(rows)} seeds, sample std {spread:.6f}"

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pgolf.specs.experiment import GPU_PATTERN, NAME_PATTERN
+from pgolf.specs.experiment import NAME_PATTERN
+from pgolf.specs.parts import GPU_PATTERN
 from pgolf.specs.script import SCRIPT_PATTERN, VARIABLE_PATTERN
 from pgolf.specs.suggestions import Path, component_kinds, nearest, spec_path, valid_keys
 from pgolf.specs.yaml_documents import Node, Place, describe_value
@@ -44,9 +45,7 @@ def explain_error(detail: Any, document: Node) -> str:
         case kind if kind in UNKNOWN_KEY:
             return f"{place}: {dotted} is not a key here; {alternatives(str(path[-1]), valid_keys(location[:-1]))}"
         case "missing":
-            return (
-                f"{place}: {dotted} is missing; add it, or build on a spec that has it with `extends:`{instead(path)}"
-            )
+            return f"{place}: {dotted} is missing; add it, or build on a spec that has it with `extends:`"
         case "union_tag_not_found":
             return f"{place}: {dotted} has no `kind`; expected one of {', '.join(component_kinds(location))}"
         case "union_tag_invalid":
@@ -57,11 +56,6 @@ def explain_error(detail: Any, document: Node) -> str:
         case "string_pattern_mismatch":
             return f"{place}: {dotted}: found {detail['input']!r}, expected {PATTERNS[detail['ctx']['pattern']]}"
     return f"{place}: {dotted}: found {describe_value(detail['input'])}, {expectation(detail['msg'])}"
-
-
-def instead(path: Path) -> str:
-    """What may stand in the place of a missing key."""
-    return "; or run a script with `program:`" if path == ("recipe",) else ""
 
 
 def expectation(message: str) -> str:

@@ -5,16 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from pgolf.specs.experiment import recipe_json
 from pgolf.specs.script import Script
 from trainer.recipe.recipe import Recipe
-
-
-def recipe_json(recipe: Recipe) -> dict[str, Any]:
-    """Every value of a recipe, defaults included, as JSON."""
-    document: dict[str, Any] = TypeAdapter(Recipe).dump_python(recipe, mode="json")
-    return document
 
 
 def without_paths(value: Any) -> Any:

@@ -4,7 +4,8 @@ from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
 from pgolf.scripts.reads import Reads, is_of_machine
 from pgolf.specs.complaints import place_of
-from pgolf.specs.script import Script, ScriptSpec, program_of
+from pgolf.specs.experiment import Experiment
+from pgolf.specs.script import Script, program_of
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.yaml_documents import Node
 from trainer.recipe.files import DATA_PLACE
@@ -13,7 +14,7 @@ from trainer.recipe.files import DATA_PLACE
 ALMOST_THE_SAME = 0.85
 
 
-def check_script(spec: ScriptSpec, document: Node) -> None:
+def check_script(spec: Experiment, document: Node) -> None:
     """Nothing, if the script is there and reads what the spec sets.
 
     Raises: SpecError with file:line.

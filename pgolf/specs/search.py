@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from pgolf.errors import SpecError
-from pgolf.specs.experiment import SpecPart
+from pgolf.specs.parts import SpecPart
 from pgolf.specs.sweeps import Key, Range
 
 LENGTH = "recipe.budget.train"

@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from pgolf.specs.experiment import ExperimentSpec
-from pgolf.specs.script import ScriptSpec
+from pgolf.specs.experiment import Experiment
 
 Path = tuple[str | int, ...]
 
@@ -24,7 +23,7 @@ def children(kind: Any) -> dict[str, Any]:
     if is_dataclass(kind):
         return {field.name: field.type for field in fields(kind)}
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
+        return {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
     return {}
 
 
@@ -62,7 +61,7 @@ def component_kinds(location: Path) -> list[str]:
 def walk(location: Path) -> tuple[Path, list[Any]]:
     """The path through a spec that a pydantic error location stands for, and the types that may stand at its end."""
     path: list[str | int] = []
-    alternatives: list[Any] = [ExperimentSpec, ScriptSpec]
+    alternatives: list[Any] = [Experiment]
     for part in location:
         if len(alternatives) > 1 and part in {kind_word(kind) for kind in alternatives}:
             alternatives = [kind for kind in alternatives if kind_word(kind) == part]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from pgolf.errors import SpecError
-from pgolf.specs.experiment import SpecPart
+from pgolf.specs.parts import SpecPart
 
 # More than anybody means to pay for; a grid of five keys gets there by a typo.
 MOST_POINTS = 1000

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pgolf.errors import SpecError
-from pgolf.specs.loading import Recipes, load_spec
+from pgolf.specs.loading import LoadedSpec, load_spec
 
 WHOLE = """\
 spec_version: 1
@@ -48,7 +48,7 @@ def changed(*changes: tuple[str, str]) -> str:
     return text
 
 
-def load_text(folder: Path, text: str) -> Recipes:
+def load_text(folder: Path, text: str) -> LoadedSpec:
     """The spec of a text."""
     return load_spec(str(write(folder / "spec.yaml", text)))
 

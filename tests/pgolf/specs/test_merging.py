@@ -138,7 +138,7 @@ def test_extends_reaches_one_step_and_no_further(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_spec(str(tmp_path / "c.yaml"))
     assert str(caught.value).startswith(f"{tmp_path}/c.yaml:2: ")
-    assert "one step" in str(caught.value)
+    assert "only one level" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["3", "[a, b]", "{a: b}", "null", "true"])

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from pgolf.errors import SpecError
-from pgolf.specs.loading import load_all, load_any
+from pgolf.specs.loading import load_spec, load_specs
 from pgolf.specs.sweeps import Range, alternatives_of, label_of, points_of, read_sweep
 from tests.pgolf.specs.builders import write
 
@@ -21,7 +21,7 @@ LR, WIDTH = "recipe.optimizer.matrix_lr", "recipe.model.width"
 def specs_of(folder: Path, sweep: object, *assignments: str) -> list[dict[str, object]]:
     """The points of a spec file with a sweep."""
     file = write(folder / "spec.yaml", BASE + f"sweep: {json.dumps(sweep)}\n")
-    return [loaded.point for loaded in load_all(str(file), [], assignments)]
+    return [loaded.point for loaded in load_specs(str(file), [], assignments)]
 
 
 def test_a_grid_is_every_combination_in_order(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_grid_is_every_combination_in_order(tmp_path: Path) -> None:
 
 def test_each_spec_has_its_values_and_says_where_they_come_from(tmp_path: Path) -> None:
     file = write(tmp_path / "spec.yaml", BASE + f"sweep:\n  kind: points\n  points: [{{{LR}: 0.01}}, {{{LR}: 0.5}}]\n")
-    first, second = load_all(str(file))
+    first, second = load_specs(str(file))
     assert [loaded.spec.recipe.optimizer.matrix_lr for loaded in (first, second)] == [0.01, 0.5]  # type: ignore[union-attr]
     assert first.sources[LR] == f"{file}:5"
     assert first.spec.name == second.spec.name == "swept"
@@ -104,8 +104,8 @@ def test_a_misspelt_key_of_a_point_is_refused_at_the_sweep(tmp_path: Path) -> No
 
 def test_what_takes_one_spec_refuses_several(tmp_path: Path) -> None:
     file = write(tmp_path / "spec.yaml", BASE + f"sweep: {{kind: points, points: [{{{LR}: 0.1}}, {{{LR}: 0.2}}]}}\n")
-    with pytest.raises(SpecError, match="a sweep over 2 points; this takes one spec"):
-        load_any(str(file))
+    with pytest.raises(SpecError, match="a sweep over 2 points; this command takes a single spec"):
+        load_spec(str(file))
 
 
 def test_labels_are_short_and_tell_keys_apart() -> None:
