@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.plain_loop import Shape
+from pgolf.campaign.run_documents import run_documents
 from pgolf.preflight.examine import examine
-from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from trainer.recipe.plan import execution_plan

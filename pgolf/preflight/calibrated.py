@@ -8,7 +8,7 @@ from typing import Any
 from pgolf.preflight.byte_estimate import ByteEstimate, between
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import find_runs, read_or_empty
-from pgolf.specs.identity import recipe_json
+from pgolf.specs.experiment import recipe_json
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe
 

@@ -12,7 +12,8 @@ from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.rules import spend
-from pgolf.specs.experiment import Experiment, Launch
+from pgolf.specs.experiment import Experiment
+from pgolf.specs.parts import Launch
 
 PRICES = Path(__file__).with_name("prices.yaml")
 OWN_PRICES = "prices.yaml"

@@ -12,7 +12,7 @@ from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.specs.experiment import Launch
+from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW

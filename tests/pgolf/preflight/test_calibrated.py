@@ -9,7 +9,7 @@ import pytest
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.calibrated import calibrated
 from pgolf.preflight.size import estimate_model_bytes
-from pgolf.specs.identity import recipe_json
+from pgolf.specs.experiment import recipe_json
 from pgolf.specs.loading import load_spec
 from trainer.recipe.recipe import Recipe
 

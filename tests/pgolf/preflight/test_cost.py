@@ -8,7 +8,7 @@ from pgolf.errors import UsageError
 from pgolf.preflight.cost import OVERHEAD_SECONDS, estimate_usd, read_prices, seconds_for, usd_an_hour
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.rules import spend
-from pgolf.specs.experiment import Launch
+from pgolf.specs.parts import Launch
 
 TEN_MINUTES_EACH = DurationEstimate(600.0, 600.0, "stated")
 

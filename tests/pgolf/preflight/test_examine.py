@@ -19,7 +19,7 @@ def test_preflight_and_run_agree_on_identity_code_and_parameters(micro_run: RunD
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
     result = micro_run.read_result()
     assert found.identity == result["spec_sha256"]
-    assert found.code.sha256 == result["code_sha256"]
+    assert found.code_sha256 == result["code_sha256"]
     assert found.code_bytes == result["artifact"]["code_bytes"]
     assert sum(found.groups.values()) == result["parameters"]
     assert found.epochs == pytest.approx(result["epochs"])

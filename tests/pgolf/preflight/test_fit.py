@@ -66,7 +66,7 @@ def test_the_command_writes_an_overlay_that_fits(pgolf: Pgolf, tmp_path: Path) -
     assert preflight["model_bytes"] == found["model_bytes"]
     assert 0.99 * 400_000 < preflight["total_bytes"]["high"] <= 400_000
     small = pgolf("fit", "quickstart", "--bytes", "20000")
-    assert (small.code, "train_gpt.py alone has" in small.err) == (2, True)
+    assert (small.code, "train_gpt.py alone takes" in small.err) == (2, True)
 
 
 def trained_under(limit: int, like: RunDirectory, folder: Path) -> RunDirectory:

@@ -13,8 +13,8 @@ from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.memory import training_memory_bytes
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.specs.experiment import Launch
 from pgolf.specs.loading import load_spec
+from pgolf.specs.parts import Launch
 from trainer.recipe.recipe import Recipe
 
 RULES = load_ruleset("parameter_golf")
