@@ -6,7 +6,7 @@ from pgolf.report.groups import RunGroup
 from pgolf.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from pgolf.report.page.svg import COLOURS, Scale, dot, drawing, in_words, line, polyline, scale_of, text
 from pgolf.report.rows import Group
-from pgolf.report.swept import order
+from pgolf.report.sweep_names import sort_key
 from pgolf.specs.sweeps import label_of, shown
 
 CAPTION = (
@@ -27,7 +27,7 @@ def sweep_pictures(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[str
 def by_the_rest(groups: Sequence[RunGroup], key: str) -> dict[str, list[RunGroup]]:
     """Groups that have all other values in common, by what these are, each in the order of the key's values."""
     found: dict[str, list[RunGroup]] = {}
-    for group in sorted(groups, key=lambda group: order(group.swept[key])):
+    for group in sorted(groups, key=lambda group: sort_key(group.swept[key])):
         rest = {other: value for other, value in group.swept.items() if other != key}
         name = group.rows[0].result["name"]
         found.setdefault(f"{name} {label_of(rest)}".strip(), []).append(group)
@@ -37,7 +37,7 @@ def by_the_rest(groups: Sequence[RunGroup], key: str) -> dict[str, list[RunGroup
 def picture(key: str, lines: dict[str, list[RunGroup]]) -> str:
     """Bits per byte against a key's values, which stand side by side in order, whatever lies between them."""
     groups = [group for each in lines.values() for group in each]
-    values = sorted({repr(group.swept[key]): group.swept[key] for group in groups}.values(), key=order)
+    values = sorted({repr(group.swept[key]): group.swept[key] for group in groups}.values(), key=sort_key)
     places = {repr(value): number for number, value in enumerate(values)}
     x = Scale(-0.5, len(values) - 0.5, LEFT, WIDTH - RIGHT)
     y = scale_of([row.val_bpb for group in groups for row in group.rows], HEIGHT - BOTTOM, TOP)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.report.comparison import compare
 from pgolf.report.groups import group_runs
 from pgolf.report.page.document import html_page
+from pgolf.report.significance import compare
 from pgolf.report.tables import seed_cells
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory

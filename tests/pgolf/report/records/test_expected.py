@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pgolf.report.comparison import compare
 from pgolf.report.records.groups import RecordGroup, record_groups
+from pgolf.report.significance import compare
 from pgolf.rulesets.ruleset import load_ruleset
 
 RECORDS = Path(__file__).parents[5] / "shared" / "records"

@@ -9,13 +9,13 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from pgolf.report.comparison import caveats, welch_degrees
 from pgolf.report.groups import RunGroup
 from pgolf.report.records.groups import RecordGroup
 from pgolf.report.rows import Group, Row
+from pgolf.report.significance import caveats, welch_degrees
 from pgolf.report.stages import common_stages
 from pgolf.report.statistics import student_quantile, summarise
-from pgolf.report.swept import flat_spec, is_shared
+from pgolf.report.sweep_names import is_shared
 
 THOUSANDTH = 0.001
 QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_seconds", "evaluate_seconds", "usd")
@@ -101,10 +101,9 @@ def differing_keys(first: Group, second: Group) -> dict[str, tuple[Any, Any]]:
 
 def settings_of(group: Group) -> dict[str, Any]:
     """What is known of how a group was made: its spec, or what its logs print of hyperparameters."""
-    if isinstance(group, RunGroup) and group.spec_json is not None:
+    if isinstance(group, RunGroup) and group.rows:
         first = group.rows[0].result
-        hashes = {key: first.get(key) for key in ("code_sha256", "data_sha256")}
-        return flat_spec(group.spec_json) | hashes
+        return group.settings | {key: first.get(key) for key in ("code_sha256", "data_sha256")}
     if isinstance(group, RecordGroup) and group.rows:
         run = group.rows[0].run
         return {"parameters": run.parameters, "wallclock_limit": run.wallclock_limit, **run.settings}

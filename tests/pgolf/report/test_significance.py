@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pgolf.findings import Finding
-from pgolf.report.comparison import compare, paired, seeds_to_decide, versus_lines, welch
+from pgolf.report.significance import compare, paired, seeds_to_decide, versus_lines, welch
 from pgolf.rulesets.ruleset import load_ruleset
 
 RULES = load_ruleset("parameter_golf")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from pgolf.report.groups import SeedRow
 from pgolf.report.rows import Group, Row
+from pgolf.report.seed_rows import SeedRow
 
 AXES = {"step": "steps", "tokens": "tokens", "elapsed_seconds": "seconds"}
 PLACES = 8
@@ -50,7 +50,7 @@ def courses_of(first: Group, second: Group, places: int = PLACES) -> list[Course
 def course(row: Row, axis: str, measure: str) -> Course:
     """A seed's loss along an axis; empty where it has no such thing."""
     if isinstance(row, SeedRow):
-        return points(row.run.read_metrics(), axis, measure)
+        return points(row.metrics, axis, measure)
     return row.curve() if (axis, measure) == ("step", "train_loss") else []
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgolf.report.contrast import contrast, difference_of, shared_difference
-from pgolf.report.courses import courses_of, near
+from pgolf.report.compare import contrast, difference_of, shared_difference
+from pgolf.report.curves import courses_of, near
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.rundir import RunDirectory
 from tests.conftest import run_pgolf
