@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import trainer.train as train_module
+from pgolf.campaign.run_documents import run_documents
 from pgolf.preflight import rules
 from pgolf.preflight.examine import examine
-from pgolf.preflight.prepared import run_documents
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec, shipped_specs

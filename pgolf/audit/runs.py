@@ -15,7 +15,7 @@ from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
-from pgolf.report.scripts import CLOCK_GRAIN_SECONDS
+from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.files import DataFiles

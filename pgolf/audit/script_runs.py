@@ -11,7 +11,7 @@ from pgolf.audit.folder import merged
 from pgolf.audit.static import code_verdicts
 from pgolf.audit.verdicts import Verdict, in_order, settled
 from pgolf.findings import Severity
-from pgolf.report.scripts import CLOCK_GRAIN_SECONDS
+from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 

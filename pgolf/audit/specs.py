@@ -7,7 +7,7 @@ from pgolf.audit.runs import by_construction, data_facts
 from pgolf.audit.verdicts import Verdict, in_order, settled
 from pgolf.errors import DataError
 from pgolf.findings import Finding
-from pgolf.preflight.examine import Preflight
+from pgolf.preflight.preflight import Preflight
 from trainer.recipe.local import local_codes
 
 RULES = {

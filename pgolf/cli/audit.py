@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, findings_table, print_json, printable, say
+from pgolf.cli.display.console import answer_console, findings_table, print_json, printable, say
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import Finding, failures
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
@@ -95,7 +95,7 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
     from pgolf.audit.specs import audit_spec
     from pgolf.preflight.examine import examine
 
-    spec = options.select_spec(subject, runs_dir, None, None).spec
+    spec = options.select_spec(subject, runs_dir).require_recipe().spec
     return "spec", audit_spec(examine(spec, runs_dir=runs_dir, on_progress=say))
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pgolf.cli.console import answer_console, findings_table, print_json, say
-from pgolf.cli.fetch_display import fetch_display
+from pgolf.cli.display.console import answer_console, findings_table, print_json, say
+from pgolf.cli.display.fetch import fetch_display
 from pgolf.cli.options import Json
 from pgolf.data.corpora import read_documents
 from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch

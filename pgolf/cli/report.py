@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, say
-from pgolf.cli.running import print_groups
+from pgolf.cli.display.console import answer_console, say
+from pgolf.cli.display.groups import print_groups
 from pgolf.errors import MachineError, UsageError
-from pgolf.report.comparison import compare, versus_lines
 from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
 from pgolf.report.reading import baseline_at, groups_at
 from pgolf.report.rows import Group
+from pgolf.report.significance import compare, versus_lines
 from pgolf.report.tables import csv_table, markdown_table
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, in_time, print_json, say
+from pgolf.cli.display.console import answer_console, in_time, print_json, say
 from pgolf.errors import LauncherError, UsageError
 from pgolf.launching import Launcher, load_launcher, read_handle
 from pgolf.rundir import RunDirectory, find_runs, read_or_empty

@@ -10,8 +10,8 @@ from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
 from pgolf.errors import SpecError
 from pgolf.report.records.logs import runs_in
 from pgolf.scripts.program import ScriptProgram
+from pgolf.specs.experiment import recipe_json
 from pgolf.specs.flat import flatten
-from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import load_spec, shipped_specs
 from trainer.dialects.logged import LoggedRun
 from trainer.recipe.inventory import inventory, parameter_groups

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from pgolf.specs.identity import recipe_json
+from pgolf.specs.experiment import recipe_json
 from pgolf.specs.loading import load_spec, shipped_specs
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe

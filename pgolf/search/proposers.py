@@ -8,8 +8,8 @@ from math import ceil, floor, prod
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgolf.errors import PgolfError, SpecError, UsageError
-from pgolf.searching.ledger import Candidate, Ledger
-from pgolf.searching.promotion import score_at
+from pgolf.search.halving import score_at
+from pgolf.search.ledger import Candidate, Ledger
 from pgolf.specs.search import Search
 from pgolf.specs.sweeps import Point, Range
 from pgolf.specs.yaml_documents import parse_yaml
@@ -17,11 +17,11 @@ from pgolf.specs.yaml_documents import parse_yaml
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-# What a proposal may change: never where it runs, what it may cost, or by which rules it is judged.
+# What a proposal may change: never where it runs, what it may cost, or the rules that apply.
 CHANGEABLE = ("recipe.", "program.env.")
-PATIENCE_SECONDS = 600.0
-# Keeps the seeds of further attempts apart from those of further points.
-ATTEMPTS = 100_003
+PROPOSAL_SECONDS = 600.0
+# Keeps the random seeds of repeated attempts apart from those of later points.
+ATTEMPT_STRIDE = 100_003
 
 
 class Proposer(Protocol):
@@ -30,16 +30,18 @@ class Proposer(Protocol):
     name: str
 
     def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
-        """A point to try next. Of the same ledger another attempt may give another point.
+        """Return a point to try next. Another attempt on the same ledger may return another point.
 
-        Raises: PgolfError when there is none.
+        Raises:
+            PgolfError: there is none.
         """
         ...
 
 
 class OptimizerProposer:
-    """Optuna's tree-structured Parzen estimator, which is told the ledger anew each time: the ledger is all it knows,
-    and the same ledger has the same next point.
+    """Optuna's tree-structured Parzen estimator, rebuilt from the ledger each time.
+
+    It has no other state, so the same ledger gives the same next point.
     """
 
     name = "optuna"
@@ -50,7 +52,7 @@ class OptimizerProposer:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         candidates = ledger.candidates()
-        seed = search.seed + len(candidates) + ATTEMPTS * attempt
+        seed = search.seed + len(candidates) + ATTEMPT_STRIDE * attempt
         sampler = optuna.samplers.TPESampler(n_startup_trials=search.startup, seed=seed)
         study = optuna.create_study(sampler=sampler)
         space = {key: distribution_of(source) for key, source in search.values.items()}
@@ -64,7 +66,7 @@ class OptimizerProposer:
 
 
 def distribution_of(source: Range | list[Any]) -> "BaseDistribution":
-    """The optimizer's word for a range, or for a list."""
+    """Return Optuna's distribution for a range or a list."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(source, list):
@@ -75,19 +77,19 @@ def distribution_of(source: Range | list[Any]) -> "BaseDistribution":
 
 
 def as_choice(source: Range | list[Any], value: Any) -> Any:
-    """A value as the optimizer has it."""
+    """Return a value in Optuna's form."""
     return json.dumps(value) if isinstance(source, list) else value
 
 
 def from_choice(source: Range | list[Any], found: Any) -> Any:
-    """The optimizer's value as a spec has it, with no more digits than anybody would write."""
+    """Return Optuna's value in a spec's form, floats with six significant digits."""
     if isinstance(source, list):
         return json.loads(found)
     return found if source.whole else float(f"{found:.6g}")
 
 
 def fits(distribution: "BaseDistribution", value: Any) -> bool:
-    """Whether a value, which a person may have proposed, is one of a distribution's."""
+    """Return whether a value, which a person may have proposed, lies in a distribution."""
     from optuna.distributions import CategoricalDistribution
 
     if isinstance(distribution, CategoricalDistribution):
@@ -97,7 +99,7 @@ def fits(distribution: "BaseDistribution", value: Any) -> bool:
 
 
 class CommandProposer:
-    """A program: the ledger and the space go in as JSON, a point or an overlay comes out as YAML."""
+    """A program that reads ledger and space as JSON on stdin and prints a point, or an overlay, as YAML."""
 
     def __init__(self, command: str) -> None:
         self.words = shlex.split(command)
@@ -106,25 +108,28 @@ class CommandProposer:
         self.name = self.words[0]
 
     def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
-        asked = json.dumps({"space": search.model_dump(mode="json")["values"], "ledger": ledger.events})
+        request = json.dumps({"space": search.model_dump(mode="json")["values"], "ledger": ledger.events})
         try:
             ended = subprocess.run(
-                self.words, input=asked, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+                self.words, input=request, capture_output=True, text=True, timeout=PROPOSAL_SECONDS, check=False
             )
         except OSError as error:
             raise UsageError(f"--propose {self.name}: {error.strerror}") from None
         except subprocess.TimeoutExpired:
-            raise PgolfError(f"--propose {self.name}: no answer in {PATIENCE_SECONDS:.0f} s") from None
+            raise PgolfError(f"--propose {self.name}: no answer in {PROPOSAL_SECONDS:.0f} s") from None
         if ended.returncode:
-            said = ended.stderr.strip().splitlines()[-1:] or ["nothing"]
-            raise PgolfError(f"--propose {self.name}: it ended with code {ended.returncode}; its last words: {said[0]}")
+            last = ended.stderr.strip().splitlines()[-1:] or ["nothing"]
+            raise PgolfError(
+                f"--propose {self.name}: it ended with code {ended.returncode}; last line of stderr: {last[0]}"
+            )
         return point_of(ended.stdout, f"--propose {self.name}")
 
 
 def point_of(text: str, place: str) -> Point:
-    """The point that a YAML text gives, by dotted keys or as an overlay.
+    """Return the point that a YAML text describes, by dotted keys or as an overlay.
 
-    Raises: SpecError for anything else, and for keys that no proposal may change.
+    Raises:
+        SpecError: it is something else, or changes a key that a proposal may not change.
     """
     document = parse_yaml(text, place).plain()
     if not isinstance(document, dict) or not document:
@@ -137,24 +142,24 @@ def point_of(text: str, place: str) -> Point:
 
 
 def leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
-    """Values by dotted key. A mapping that names a kind is one value, for it replaces a component."""
+    """Return values by dotted key. A mapping with a `kind` is one value, because it replaces a whole component."""
     if not isinstance(value, dict) or not value or ("kind" in value and prefix):
         return [(prefix, value)]
     return [leaf for key, each in value.items() for leaf in leaves(f"{prefix}.{key}" if prefix else str(key), each)]
 
 
 def size_of(search: Search) -> float:
-    """How many points a space has."""
+    """Return the number of points in a space."""
     return prod(map(count_of, search.values.values()))
 
 
 def count_of(source: Range | list[Any]) -> float:
-    """How many values there are to choose from."""
+    """Return the number of values of one key."""
     if isinstance(source, list):
         return len(source)
     return floor(source.high) - ceil(source.low) + 1 if source.whole else float("inf")
 
 
 def is_known(point: Point, candidates: Sequence[Candidate]) -> bool:
-    """Whether a point has been proposed before."""
+    """Return whether a point has been proposed before."""
     return any(candidate.point == point for candidate in candidates)

@@ -1,10 +1,10 @@
-"""`pgolf preflight --describe FILE`: the bytes of a run that is described, not specified."""
+"""`pgolf preflight --describe FILE`: artifact bytes from a description of somebody's run."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from pgolf.cli.console import answer_console, print_json
+from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import SpecError, UsageError
 from pgolf.preflight.public_runs import estimate_public_run
 from pgolf.rulesets.ruleset import load_ruleset
@@ -13,9 +13,11 @@ RULESET = "parameter_golf"
 
 
 def print_described(path: Path, is_json: bool) -> None:
-    """Nothing; the bytes of a run of which a file tells hyperparameters, formats and compressor.
+    """Print the bytes of a run whose hyperparameters, formats and compressor a file describes.
 
-    Raises: UsageError when there is no such file; SpecError when it is no JSON object, or says too little.
+    Raises:
+        UsageError: there is no such file.
+        SpecError: it is not a JSON object, or says too little.
     """
     description = read_object(path)
     try:
@@ -33,12 +35,12 @@ def print_described(path: Path, is_json: bool) -> None:
         print_json({"artifact": artifact})
         return
     console = answer_console()
-    console.print(f"model {estimate.estimate:,} bytes ({estimate.low:,} to {estimate.high:,}), code not counted")
+    console.print(f"model {estimate.estimate:,} bytes ({estimate.low:,} to {estimate.high:,}), without code")
     console.print(estimate.basis, style="dim", markup=False)
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file."""
+    """Read the JSON object in a file."""
     try:
         found = json.loads(path.read_bytes())
     except OSError as error:

@@ -1,7 +1,7 @@
-"""The ledger of a search: what was proposed, refused, tried, kept and discarded, and why, in a file for people.
+"""The ledger of a search: a YAML file of what was proposed, refused, tried, kept and discarded, and why.
 
-It is only ever added to, and is all that a search knows: another command goes on from it, and so does a person who
-writes `- {what: proposed, point: {...}}` at its end.
+It is only appended to, and holds the whole state of a search: the same command continues from it, and a person can
+add `- {what: proposed, point: {...}}` at its end.
 """
 
 import fcntl
@@ -19,34 +19,35 @@ from pgolf.specs.yaml_documents import parse_yaml
 from trainer.recipe.files import write_whole
 
 HEAD = """\
-# What `pgolf search` tried. The same command goes on from here. To have a point of your own tried next, add at the end:
+# What `pgolf search` tried. The same command continues from here. To have a point of your own tried next, append:
 # - {what: proposed, point: {recipe.optimizer.matrix_lr: 0.03}, by: me}
 """
 EVENTS = ("begun", "proposed", "refused", "started", "tried", "stopped", "failed", "kept", "discarded")
 
-# What each event has beside `what`, and of which kind it is where it is no text.
-RUN = ("number", "rung", "seed", "run")
-NEEDED = {
+# The keys that each event needs besides `what`.
+RUN_KEYS = ("number", "rung", "seed", "run")
+REQUIRED_KEYS = {
     "begun": ("spec", "spec_sha256"),
     "refused": ("number", "why"),
-    "started": RUN,
-    "tried": (*RUN, "val_bpb"),
-    "stopped": (*RUN, "why"),
-    "failed": (*RUN, "why"),
+    "started": RUN_KEYS,
+    "tried": (*RUN_KEYS, "val_bpb"),
+    "stopped": (*RUN_KEYS, "why"),
+    "failed": (*RUN_KEYS, "why"),
     "kept": ("number", "rung", "why"),
     "discarded": ("number", "why"),
 }
-KINDS: dict[str, Any] = {"number": int, "rung": int, "seed": int, "val_bpb": (int, float)}
-# What a point may change: never where it runs, what it may cost, or by which rules it is judged.
-POINTS = ("recipe.", "program.")
+# Types of the keys that are not text.
+KEY_TYPES: dict[str, Any] = {"number": int, "rung": int, "seed": int, "val_bpb": (int, float)}
+# What a point may change: never where it runs, what it may cost, or the rules that apply.
+POINT_PREFIXES = ("recipe.", "program.")
 
 
 @dataclass(slots=True)
 class Candidate:
-    """A point, and what became of it."""
+    """A point and its results."""
 
     number: int
-    """From 1, in the order of the ledger."""
+    """Counted from 1, in the order of the ledger."""
     point: Point
     by: str
     scores: dict[int, dict[int, float]] = field(default_factory=dict)
@@ -54,22 +55,23 @@ class Candidate:
     runs: dict[int, str] = field(default_factory=dict)
     """The run of the first seed, by rung."""
     ended: str | None = None
-    """Why no more is made of it: refused, stopped or failed."""
+    """Why it is not run any more: refused, stopped or failed."""
     reached: int = 0
-    """The rung that it is to go through."""
+    """The rung that it is to complete next."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The file, and what it says."""
+    """The file and its events."""
 
     path: Path
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, what: str, **facts: Any) -> None:
-        """Nothing; the file has an event more.
+        """Append an event to the file.
 
-        Raises: MachineError when it cannot be written.
+        Raises:
+            MachineError: the file cannot be written.
         """
         assert what in EVENTS, what
         self.refresh()
@@ -84,14 +86,15 @@ class Ledger:
         self.events.append(event)
 
     def refresh(self) -> None:
-        """Nothing; what a person has added meanwhile is known, and counts in the order of the file.
+        """Read the file again, for entries that a person has added since.
 
-        Raises: UsageError with the line of an entry that is none.
+        Raises:
+            UsageError: an entry is not an event; names its line.
         """
         self.events = read_ledger(self.path).events
 
     def candidates(self) -> list[Candidate]:
-        """All points with what became of them."""
+        """Return all points with their results."""
         found: list[Candidate] = []
         for event in self.events:
             if event["what"] == "proposed":
@@ -101,7 +104,7 @@ class Ledger:
         return found
 
     def spent(self, unit: str) -> float:
-        """Runs, seconds or dollars that were spent."""
+        """Return the runs, seconds or dollars spent so far."""
         ended = [
             event
             for event in self.events
@@ -111,7 +114,7 @@ class Ledger:
 
 
 def note(candidate: Candidate, event: dict[str, Any]) -> None:
-    """Nothing; the candidate knows what an event says of it."""
+    """Update a candidate by an event about it."""
     match event["what"]:
         case "refused" | "stopped" | "failed":
             candidate.ended = f"{event['what']}: {event.get('why', '')}"
@@ -123,47 +126,49 @@ def note(candidate: Candidate, event: dict[str, Any]) -> None:
 
 
 def read_ledger(path: Path) -> Ledger:
-    """The ledger in a file; an empty one where there is none.
+    """Read a ledger; an empty one if there is no file.
 
-    Raises: UsageError with the line of an entry that is none.
+    Raises:
+        UsageError: an entry is not an event; names its line.
     """
     if not path.exists():
         return Ledger(path)
     document = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(document.value, list | None):
-        raise UsageError(f"{path}: found no list of events; each begins with `- {{what: ...`")
+        raise UsageError(f"{path}: expected a list of events, each beginning with `- {{what: ...`")
     events: list[dict[str, Any]] = []
     for node in document.value or []:
         event, proposed = node.plain(), sum(each["what"] == "proposed" for each in events)
-        if (wrong := what_is_wrong(event, proposed)) is not None:
+        if (wrong := problem_with(event, proposed)) is not None:
             raise UsageError(f"{node.place}: {wrong}")
         events.append(event)
     return Ledger(path, events)
 
 
-def what_is_wrong(event: Any, proposed: int) -> str | None:
-    """Why something is no event after so many proposals; None where it is one."""
+def problem_with(event: Any, proposed: int) -> str | None:
+    """Return what is wrong with an event that follows so many proposals; None if nothing is."""
     if not isinstance(event, dict) or event.get("what") not in EVENTS:
-        return f"no event; `what` is one of {', '.join(EVENTS)}"
+        return f"not an event; `what` is one of {', '.join(EVENTS)}"
     what = event["what"]
     if what == "proposed":
         point = event.get("point")
         if not isinstance(point, dict) or not point:
-            return "what is proposed has a point, such as {recipe.optimizer.matrix_lr: 0.03}"
-        foreign = [key for key in point if not str(key).startswith(POINTS)]
-        return f"{foreign[0]} is no part of a point; only {' and '.join(POINTS)}* are" if foreign else None
-    for key in NEEDED[what]:
-        if not isinstance(event.get(key), KINDS.get(key, str)) or isinstance(event.get(key), bool):
-            return f"what is {what} has {key}, found {event.get(key)!r}"
+            return "a proposed event needs a point, such as {recipe.optimizer.matrix_lr: 0.03}"
+        foreign = [key for key in point if not str(key).startswith(POINT_PREFIXES)]
+        return f"{foreign[0]} cannot be part of a point; only {' and '.join(POINT_PREFIXES)}* can" if foreign else None
+    for key in REQUIRED_KEYS[what]:
+        if not isinstance(event.get(key), KEY_TYPES.get(key, str)) or isinstance(event.get(key), bool):
+            return f"a {what} event needs {key}, found {event.get(key)!r}"
     number = event.get("number", 1)
-    return None if what == "begun" or 1 <= number <= proposed else f"number {number} is no point proposed above it"
+    return None if what == "begun" or 1 <= number <= proposed else f"number {number} is not a point proposed above it"
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """A context in which no other search works on a ledger.
+def lock_search(folder: Path) -> Iterator[None]:
+    """Hold the lock of a search folder.
 
-    Raises: UsageError when one does.
+    Raises:
+        UsageError: another search holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,5 +179,5 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"another search is at work in {folder}") from None
+            raise UsageError(f"another search is running in {folder}") from None
         yield

@@ -1,4 +1,4 @@
-"""Showing a fetch: one bar of bytes on a terminal, a line a file anywhere else."""
+"""Progress of a fetch: one bar of bytes on a terminal, a line a file anywhere else."""
 
 import sys
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from pgolf.cli.console import progress_console, say
+from pgolf.cli.display.console import progress_console, say
 from pgolf.data.downloads import FetchDisplay
 
 
 @contextmanager
 def fetch_display() -> Iterator[FetchDisplay]:
-    """A display for the stream that stderr is."""
+    """Yield a display for the stream that stderr is."""
     if not sys.stderr.isatty():
         yield FetchLines()
         return

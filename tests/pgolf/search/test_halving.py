@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pgolf.searching.ledger import Candidate
-from pgolf.searching.promotion import End, Evaluate, Propose, Purse, discards, leader, next_step, score_at
+from pgolf.search.halving import End, Evaluate, Propose, RemainingBudget, discards, leader, next_step, score_at
+from pgolf.search.ledger import Candidate
 from pgolf.specs.search import Rung, Search
 from pgolf.specs.sweeps import Range
 
@@ -20,7 +20,7 @@ def carried_out(
     """A search by runs at full share, each costing its share; its points, its steps, and why it ended."""
     chance, candidates, steps, left = random.Random(7), list[Candidate](), list[Evaluate](), budget
     while True:
-        step = next_step(search, candidates, SEEDS, Purse(left, 1.0, is_by_runs=False))
+        step = next_step(search, candidates, SEEDS, RemainingBudget(left, 1.0, is_by_runs=False))
         match step:
             case End(why=why):
                 return candidates, steps, why
@@ -73,11 +73,13 @@ def test_what_goes_on_is_among_the_best_share_or_ends_the_search() -> None:
 
 def test_points_that_ended_are_left_alone() -> None:
     worst = Candidate(1, {"recipe.x": 0.3}, "a", scores={0: {1: 0.0}}, ended="stopped: by its rule")
-    assert isinstance(next_step(SEARCH, [worst], SEEDS, Purse(10.0, 1.0, is_by_runs=True)), Propose)
+    assert isinstance(next_step(SEARCH, [worst], SEEDS, RemainingBudget(10.0, 1.0, is_by_runs=True)), Propose)
 
 
 def test_a_persons_point_is_run_before_anything_new() -> None:
-    step = next_step(SEARCH, [Candidate(1, {"recipe.x": 0.3}, "me")], SEEDS, Purse(10.0, 1.0, is_by_runs=True))
+    step = next_step(
+        SEARCH, [Candidate(1, {"recipe.x": 0.3}, "me")], SEEDS, RemainingBudget(10.0, 1.0, is_by_runs=True)
+    )
     assert isinstance(step, Evaluate)
     assert (step.candidate.by, step.rung, step.seed) == ("me", 0, 1)
 

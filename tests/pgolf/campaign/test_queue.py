@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel
 
-from pgolf.campaign import Outcome, carry_out, tasks_of
-from pgolf.dispatch import Dispatch
+from pgolf.campaign.dispatch import Dispatch
+from pgolf.campaign.observer import Observer
+from pgolf.campaign.queue import Outcome, carry_out, tasks_of
 from pgolf.errors import Busy, LauncherError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, write_handle
@@ -75,6 +76,16 @@ class Scripted:
 RUNNING, DONE = JobStatus("running"), JobStatus("ended", 0)
 
 
+class Troubles(Observer):
+    """Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
 def ends_of(
     launcher: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[int, JobStatus], list[str]]:
@@ -82,10 +93,10 @@ def ends_of(
     monkeypatch.chdir(tmp_path)
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
     dispatch = Dispatch(found, {}, launcher, tmp_path)
-    troubles: list[str] = []
-    outcomes = [each for each in carry_out(tasks_of(dispatch, [1, 2, 3]), lambda _: None, troubles.append) if each]
+    troubles = Troubles()
+    outcomes = [each for each in carry_out(tasks_of(dispatch, [1, 2, 3]), troubles) if each]
     assert all(isinstance(outcome, Outcome) for outcome in outcomes)
-    return {outcome.run.seed: outcome.status for outcome in outcomes}, troubles
+    return {outcome.run.seed: outcome.status for outcome in outcomes}, troubles.messages
 
 
 def test_no_more_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Runs that begin with the weights of another run: quantized, packed and scored again, and nothing trained."""
+"""Runs that start from another run's weights: they quantize, pack and score, and train nothing."""
 
 import hashlib
 import json
@@ -8,28 +8,29 @@ from typing import Any
 
 from pgolf.errors import MachineError, UsageError
 from pgolf.rundir import RunDirectory
-from pgolf.specs.identity import recipe_json
-from pgolf.specs.loading import Recipes, load_spec_of_run
+from pgolf.specs.experiment import recipe_json
+from pgolf.specs.loading import LoadedSpec, load_spec
 from trainer.recipe.files import read_json
 
-# What may differ from the parent: everything that happens after training.
+# Slots that may differ from the parent: everything that happens after training.
 AFTER_TRAINING = ("quantizer", "codec", "evaluation")
 
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """A run whose float weights are at hand."""
+    """A run that has kept its float weights."""
 
     run: RunDirectory
 
     def as_json(self) -> dict[str, Any]:
-        """What run.json says of the parent.
+        """Return what the child's run.json says about its parent.
 
-        Raises: UsageError when it has not finished training.
+        Raises:
+            UsageError: the parent has not finished training.
         """
         if not self.run.files.prequant.exists():
             raise UsageError(
-                f"{self.run.run_id} has kept no weights before quantization; it has not finished training, or "
+                f"{self.run.run_id} has no weights from before quantization: it has not finished training, or "
                 f"{self.run.files.prequant} was removed"
             )
         last = (self.run.read_metrics() or [{"step": 0, "elapsed_seconds": 0.0}])[-1]
@@ -42,22 +43,24 @@ class Parent:
         }
 
     def check_same_origin(self, document: dict[str, Any]) -> None:
-        """Nothing, if a child under run.json `document` has the parent's data and torch.
+        """Check that a child with this run.json has its parent's data and torch.
 
-        Raises: UsageError naming both.
+        Raises:
+            UsageError: they differ; names both.
         """
         before = self.run.read_run()
         for key in ("data_sha256", "torch"):
             if before[key] != document[key]:
                 raise UsageError(
-                    f"{self.run.run_id} was trained with {key} {before[key]}; here it is {document[key]}, and scores "
-                    "of the same weights would not be comparable"
+                    f"{self.run.run_id} was trained with {key} {before[key]}, here it is {document[key]}; scores of "
+                    "the same weights would not compare"
                 )
 
     def hand_down(self, child: RunDirectory) -> None:
-        """Nothing; the child has the weights.
+        """Copy the weights and the training metrics to the child.
 
-        Raises: MachineError when they cannot be written.
+        Raises:
+            MachineError: they cannot be written.
         """
         try:
             child.files.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -68,17 +71,18 @@ class Parent:
             raise MachineError(f"{error.filename or child.root}: {error.strerror}") from error
 
 
-def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]) -> Recipes:
-    """The spec of a run with changes that concern only what comes after training.
+def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]) -> LoadedSpec:
+    """Load the spec of a run, changed only in what comes after training.
 
-    Raises: UsageError naming the first change that concerns training itself.
+    Raises:
+        UsageError: a change concerns training; names the first one.
     """
-    loaded = load_spec_of_run(parent.files.spec, overlays, assignments)
+    loaded = load_spec(parent.files.spec, overlays, assignments).require_recipe()
     recipe = read_json(parent.files.spec)["recipe"]
     if rounding_in_training(recipe_json(loaded.spec.recipe)) == {"kind": "none"}:
-        # Another quantizer says nothing of the rounding that training saw; what it was, it stays.
+        # Another quantizer slot replaces this key as well, but how training rounded its weights cannot change any more.
         rounding = f"recipe.quantizer.training={json.dumps(rounding_in_training(recipe))}"
-        loaded = load_spec_of_run(parent.files.spec, overlays, [*assignments, rounding])
+        loaded = load_spec(parent.files.spec, overlays, [*assignments, rounding])
     before, after = trained_part(recipe), trained_part(recipe_json(loaded.spec.recipe))
     for slot in after:
         if before.get(slot) != after[slot]:
@@ -91,19 +95,19 @@ def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]
 
 
 def trained_part(recipe: dict[str, Any]) -> dict[str, Any]:
-    """What of a recipe the weights depend on: all slots but the last ones, and the rounding that training has seen."""
+    """Return what of a recipe the weights depend on: every slot used in training, and rounding during training."""
     slots = {slot: value for slot, value in recipe.items() if slot not in AFTER_TRAINING}
     return slots | {"quantizer.training": rounding_in_training(recipe)}
 
 
 def rounding_in_training(recipe: dict[str, Any]) -> dict[str, Any]:
-    """How weights were rounded while they were trained."""
+    """Return how weights are rounded during training."""
     rounding: dict[str, Any] = recipe["quantizer"].get("training", {"kind": "none"})
     return rounding
 
 
 def first_difference(path: str, before: Any, after: Any) -> tuple[str, Any, Any]:
-    """The dotted key of the first value that differs, and both values."""
+    """Return the dotted key of the first value that differs, and both values."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys([*before, *after]):
             if before.get(key) != after.get(key):

@@ -9,8 +9,8 @@ from statistics import median
 import pytest
 
 from pgolf.errors import PgolfError, SpecError
-from pgolf.searching.ledger import Ledger
-from pgolf.searching.proposers import CommandProposer, OptimizerProposer, point_of
+from pgolf.search.ledger import Ledger
+from pgolf.search.proposers import CommandProposer, OptimizerProposer, point_of
 from pgolf.specs.search import Search
 from pgolf.specs.sweeps import Range
 
@@ -80,7 +80,7 @@ def test_a_program_is_given_ledger_and_space_and_its_failure_is_quoted(tmp_path:
     ledger.add("begun", spec="toy", spec_sha256="a")
     assert CommandProposer(f"{sys.executable} {program}").propose(SEARCH, ledger) == {"recipe.x": 1.5}
     program.write_text("raise SystemExit('no idea')")
-    with pytest.raises(PgolfError, match="code 1; its last words: no idea"):
+    with pytest.raises(PgolfError, match="code 1; last line of stderr: no idea"):
         CommandProposer(f"{sys.executable} {program}").propose(SEARCH, ledger)
     with pytest.raises(PgolfError, match="No such file"):
         CommandProposer("/nowhere/propose").propose(SEARCH, ledger)

@@ -1,4 +1,4 @@
-"""What a search found, for people and for programs."""
+"""The result of a search."""
 
 import json
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pgolf.cli.console import answer_console, print_json
-from pgolf.searching.ledger import Candidate, Ledger
-from pgolf.searching.promotion import leader
+from pgolf.cli.display.console import answer_console, print_json
+from pgolf.search.halving import leader
+from pgolf.search.ledger import Candidate, Ledger
 from pgolf.specs.search import Search
 from pgolf.specs.sweeps import label_of
 
 
 def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None:
-    """Nothing; every point with what became of it is on stdout, the best first."""
+    """Print every point with its result, the best first."""
     candidates = ledger.candidates()
     ranking = sorted(candidates, key=lambda each: order(search, each))
     best = leader(search, [each for each in candidates if each.ended is None])
@@ -44,19 +44,19 @@ def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None
     console.print(f"{why}; {spent['runs']:.0f} runs, {spent['seconds']:.0f} s, ${spent['usd']:.2f}", markup=False)
     if best is not None:
         words = " ".join(f"--set {key}={json.dumps(value)}" for key, value in best.point.items())
-        console.print(f"the best: {words}", markup=False)
-    console.print(f"everything that was tried: {ledger.path}", markup=False)
+        console.print(f"best: {words}", markup=False)
+    console.print(f"ledger: {ledger.path}", markup=False)
 
 
 def order(search: Search, candidate: Candidate) -> tuple[bool, int, float, int]:
-    """Those that climbed highest first, then those with the best score."""
+    """Return the sort key: points on the highest rung first, then by score."""
     facts = row(search, candidate)
     score = float("inf") if facts["val_bpb"] is None else facts["val_bpb"]
     return candidate.ended is not None, -facts["rung"], score, candidate.number
 
 
 def row(search: Search, candidate: Candidate) -> dict[str, Any]:
-    """A point, how far it came, and its score there."""
+    """Return a point, the highest rung it has a score at, and that score."""
     scored = [rung for rung in range(len(search.rungs)) if candidate.scores.get(rung)]
     rung = max(scored, default=0)
     known = candidate.scores.get(rung, {})

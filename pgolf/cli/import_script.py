@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, print_json, say
+from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.drafting.draft import Draft, draft_of
 from pgolf.drafting.writing import recipe_draft, script_draft
 from pgolf.errors import MachineError, SpecError, UsageError

@@ -1,4 +1,4 @@
-"""The two streams: stdout carries the answer, stderr everything else."""
+"""The two output streams: the answer goes to stdout, everything else to stderr."""
 
 import json
 import sys
@@ -15,42 +15,43 @@ STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim
 
 
 def answer_console() -> Console:
-    """stdout; as wide as needed where nobody looks at a screen."""
+    """Return a console on stdout; wide where the output does not go to a terminal."""
     console = Console(highlight=False, soft_wrap=False)
     return console if console.is_terminal else Console(highlight=False, width=200)
 
 
 def progress_console() -> Console:
-    """stderr."""
+    """Return a console on stderr."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
-    """Nothing; a line on stderr."""
+    """Print a line on stderr."""
     progress_console().print(escape(line))
 
 
 def agree_to_pay(usd: float | None) -> None:
-    """Nothing, if whoever sits here agrees.
+    """Ask the user to agree to a cost.
 
-    Raises: UsageError when nobody does, or nobody can be asked.
+    Raises:
+        UsageError: the user does not agree, or there is no terminal to ask on.
     """
     import typer
 
-    words = "cost nobody knows how much" if usd is None else f"cost about ${usd:.2f}"
+    cost = "at an unknown cost" if usd is None else f"for about ${usd:.2f}"
     if not sys.stdin.isatty():
-        raise UsageError(f"this will {words}, and nobody is here to be asked; --yes agrees")
-    if not typer.confirm(f"This will {words}. Go on?", err=True):
-        raise UsageError("not agreed to; nothing was started")
+        raise UsageError(f"this would run {cost}, and there is no terminal to ask on; --yes agrees to it")
+    if not typer.confirm(f"Run {cost}?", err=True):
+        raise UsageError("the cost was not agreed to; nothing was started")
 
 
 def print_json(document: Any) -> None:
-    """Nothing; one JSON object on stdout and nothing else."""
+    """Print one JSON object on stdout."""
     print(json.dumps(document, indent=2, allow_nan=False))
 
 
 def findings_table(findings: list[Finding]) -> Table:
-    """One line a finding, with its fix where there is one."""
+    """Return a table of findings, each with its fix if there is one."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -62,12 +63,12 @@ def findings_table(findings: list[Finding]) -> Table:
 
 
 def printable(text: str) -> str:
-    """A text without control characters, which a stranger's file may hold."""
+    """Return a text without control characters, which an untrusted file may contain."""
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def in_time(seconds: float | None) -> str:
-    """Seconds in the unit that people would use."""
+    """Return a duration in the unit that reads best."""
     if seconds is None:
         return "unknown"
     if seconds < 120:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pgolf.campaign.from_checkpoint import load_child
 from pgolf.errors import UsageError
-from pgolf.parents import load_child
 from pgolf.report.groups import group_runs
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
@@ -108,7 +108,7 @@ def test_a_run_that_kept_no_weights_is_refused(pgolf: Pgolf, parent: RunDirector
     parent.files.prequant.unlink()
     ended = pgolf("run", "--from-checkpoint", parent.run_id)
     assert ended.code == 2
-    assert "has kept no weights before quantization" in ended.err
+    assert "has no weights from before quantization" in ended.err
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgolf.errors import UsageError
-from pgolf.searching.ledger import held, read_ledger
+from pgolf.search.ledger import lock_search, read_ledger
 
 
 def test_what_was_written_is_read_again_with_what_a_person_added(tmp_path: Path) -> None:
@@ -45,13 +45,13 @@ def test_what_was_there_before_costs_nothing(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("- {what: tryed, number: 1}", "`what` is one of"),
-        ("- {what: proposed}", "has a point"),
-        ("- {what: refused, number: 9, why: x}", "number 9 is no point proposed above it"),
-        ("- {what: refused, number: two, why: x}", "has number, found 'two'"),
-        ("- {what: tried, number: 1, rung: 0, seed: 1, run: x, val_bpb: low}", "has val_bpb, found 'low'"),
-        ("- {what: discarded, number: 1}", "has why, found None"),
-        ("- {what: proposed, point: {spend.usd: 1000}}", "spend.usd is no part of a point"),
-        ("- just words", "no event"),
+        ("- {what: proposed}", "needs a point"),
+        ("- {what: refused, number: 9, why: x}", "number 9 is not a point proposed above it"),
+        ("- {what: refused, number: two, why: x}", "needs number, found 'two'"),
+        ("- {what: tried, number: 1, rung: 0, seed: 1, run: x, val_bpb: low}", "needs val_bpb, found 'low'"),
+        ("- {what: discarded, number: 1}", "needs why, found None"),
+        ("- {what: proposed, point: {spend.usd: 1000}}", "spend.usd cannot be part of a point"),
+        ("- just words", "not an event"),
     ],
 )
 def test_a_line_that_is_no_event_is_named(line: str, words: str, tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_a_line_that_is_no_event_is_named(line: str, words: str, tmp_path: Path)
 
 
 def test_two_searches_do_not_share_a_ledger(tmp_path: Path) -> None:
-    with held(tmp_path):
-        imports = "from pathlib import Path\nfrom pgolf.searching.ledger import held\n"
-        program = f"{imports}with held(Path({str(tmp_path)!r})): pass"
+    with lock_search(tmp_path):
+        imports = "from pathlib import Path\nfrom pgolf.search.ledger import lock_search\n"
+        program = f"{imports}with lock_search(Path({str(tmp_path)!r})): pass"
         ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert "another search is at work" in ended.stderr
-    with held(tmp_path):
+        assert "another search is running" in ended.stderr
+    with lock_search(tmp_path):
         pass
