@@ -21,9 +21,7 @@ def finite_json(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
 class SpecPart(BaseModel):
     """A frozen part of a spec that refuses unknown keys."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Launch(SpecPart):

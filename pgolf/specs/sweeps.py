@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from pgolf.errors import SpecError
 from pgolf.specs.parts import SpecPart
@@ -88,7 +88,7 @@ class RandomSweep(SpecPart):
 
 
 Sweep = Annotated[GridSweep | PointsSweep | RandomSweep, Field(discriminator="kind")]
-SWEEP: TypeAdapter[GridSweep | PointsSweep | RandomSweep] = TypeAdapter(Sweep)
+SWEEP: TypeAdapter[GridSweep | PointsSweep | RandomSweep] = TypeAdapter(Sweep, config=ConfigDict(defer_build=True))
 
 
 def points_of(sweep: GridSweep | PointsSweep | RandomSweep) -> list[Point]:

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Annotated, Any
 
 # What every recipe dataclass tells pydantic: unknown keys are errors, docstrings below fields are documentation.
-CHECKED: dict[str, Any] = {"extra": "forbid", "use_attribute_docstrings": True}
+CHECKED: dict[str, Any] = {"extra": "forbid"}
 
 
 @dataclass(frozen=True, slots=True)
