@@ -136,17 +136,16 @@ def variants_of(is_compiling: bool) -> dict[str, tuple[str, ...]]:
 
 
 def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Timing], list[Ratio]]:
-    """Our step, as its variants, against a plain loop's with the same optimizer, turn by turn in this process; on a GPU
-    also against that loop compiled, as public scripts are.
+    """Time a step of each variant against the plain loop of the same precision and optimizer, in turns in this process.
+
+    On a GPU also against that loop compiled, as public scripts are.
     """
     variants, batch_tokens = variants_of(is_compiling), ratio_batch_tokens(shape)
     with ExitStack() as stack:
         jobs = {name: stack.enter_context(job_of_shape(shape, batch_tokens, *keys)) for name, keys in variants.items()}
         trainings = {name: TimedTraining(job, SilentJournal()) for name, job in jobs.items()}
-        actions: dict[str, Callable[[], object]] = {
-            name: as_scripts_do(loop.step) for name, loop in plain_loops(jobs["ours"]).items()
-        }
-        others = list(actions)
+        loops = plain_loops(list(jobs.values()))
+        actions: dict[str, Callable[[], object]] = {name: as_scripts_do(loop.step) for name, loop in loops.items()}
         actions |= {name: as_the_trainer_does(training.whole_step) for name, training in trainings.items()}
         seconds = take_turns(actions, rounds, is_settled=True)
         for training in trainings.values():
@@ -157,22 +156,33 @@ def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Ti
     timings = [Timing(f"{name}: {key}", values, tokens, "tokens", flops) for key, values in seconds.items()]
     ratios = [
         Ratio(f"{shape}, training: {key} over the {other}", pairs(seconds[other], seconds[key]))
-        for other in others
-        for key in variants
+        for other, loop in loops.items()
+        for key, job in jobs.items()
+        if products_of(job) == loop.products
     ]
     return timings, ratios
 
 
-def plain_loops(job: TrainingJob) -> dict[str, PlainLoop]:
-    """The loops that a job is measured beside."""
-    schedule, shard, device = job.recipe.schedule, next(job.data.root.glob("fineweb_train_*.bin")), bench_device()
+def plain_loops(jobs: list[TrainingJob]) -> dict[str, PlainLoop]:
+    """Return the loops to compare with: one for each precision among `jobs`, and on a GPU also the loop compiled."""
+    if bench_device().type == "cuda":
+        loops = {is_compiled: plain_loop(jobs[0], is_compiled) for is_compiled in (False, True)}
+        return {"plain loop, same optimizer": loops[False], "plain loop, compiled": loops[True]}
+    by_products = {products_of(job): job for job in jobs}
+    names = {torch.float32: "plain loop, same optimizer", torch.bfloat16: "plain loop in bfloat16, same optimizer"}
+    return {names[products]: plain_loop(job) for products, job in by_products.items()}
+
+
+def plain_loop(job: TrainingJob, is_compiled: bool = False) -> PlainLoop:
+    """Return the plain loop with a job's shape, batch, data and precision."""
+    schedule, shard = job.recipe.schedule, next(job.data.root.glob("fineweb_train_*.bin"))
     sizes = (schedule.batch_tokens, schedule.micro_tokens, schedule.sequence_tokens)
+    return PlainLoop(plain_shape(job.recipe), shard, *sizes, True, bench_device(), products_of(job), is_compiled)
 
-    def loop(is_compiled: bool) -> PlainLoop:
-        return PlainLoop(plain_shape(job.recipe), shard, *sizes, True, device, is_compiled)
 
-    loops = {"plain loop, same optimizer": loop(False)}
-    return loops if device.type == "cpu" else loops | {"plain loop, compiled": loop(True)}
+def products_of(job: TrainingJob) -> torch.dtype:
+    """Return the dtype in which a job multiplies matrices on this machine."""
+    return products_in(job.recipe.compute.precision, bench_device())
 
 
 def as_scripts_do(action: Callable[[], object]) -> Callable[[], object]:
