@@ -1,7 +1,7 @@
-"""A plain PyTorch training loop, as people write them: the yardstick of ours.
+"""A plain PyTorch training loop, as in public scripts, to compare the trainer with.
 
-It takes nothing from the trainer. Same shape of model, as the challenge's baseline script builds it (U-Net skips,
-input mix, scales, tied and softcapped head); `nn.Linear`, one Newton-Schulz a matrix, torch's AdamW as it comes.
+It uses nothing from the trainer. The model has the shape of the challenge's baseline script (U-Net skips, input mix,
+scales, tied and softcapped head). It uses `nn.Linear`, Newton-Schulz on one matrix at a time, and torch's AdamW.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shape:
-    """All that a model of the baseline's kind is made from."""
+    """The sizes that define a model of the baseline's kind."""
 
     vocabulary: int
     width: int
     order: tuple[int, ...]
-    """The blocks in the order in which they run; a block that stands there twice shares its weights."""
+    """Block numbers in the order in which they run; a number that appears twice is one block with shared weights."""
     heads: int
     kv_heads: int
     hidden: int
@@ -62,7 +62,7 @@ class PlainBlock(nn.Module):
 
 
 def narrow_on_gpu(x: Tensor) -> Tensor:
-    """As public scripts keep their stream."""
+    """Return `x` in bfloat16 on a GPU, where public scripts keep their residual stream so."""
     return x.bfloat16() if x.is_cuda else x
 
 
@@ -108,7 +108,7 @@ class PlainGpt(nn.Module):
 
 
 class PlainMuon(torch.optim.Optimizer):
-    """One matrix after the other, as in the public scripts."""
+    """Muon that orthogonalizes one matrix after the other, as public scripts do."""
 
     def __init__(self, matrices: list[nn.Parameter], lr: float, products: torch.dtype) -> None:
         super().__init__(matrices, {"lr": lr})
