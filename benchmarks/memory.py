@@ -1,6 +1,6 @@
 """Peak memory of a training step, in a process of its own.
 
-The kernel is asked for what this program held: `ru_maxrss` begins with what its parent did.
+On a CPU it is VmHWM from /proc: `ru_maxrss` would include the parent's memory.
 """
 
 import subprocess
@@ -28,7 +28,7 @@ print(on_gpu or 1024 * int(lines["VmHWM"].split()[0]))
 
 
 def peak_bytes(shape: str) -> int:
-    """The most that a process held in which one step was taken; on a GPU, the most that it had allocated there."""
+    """Return the peak memory of a process that takes one step: resident on a CPU, allocated on a GPU."""
     command = [sys.executable, "-c", STEP, shape, str(RATIO_BATCH_TOKENS)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(ended.stdout.split()[-1])

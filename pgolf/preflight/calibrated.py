@@ -15,7 +15,7 @@ from trainer.recipe.recipe import Recipe
 # What weights depend on: other slots say what becomes of them.
 TRAINED = ("data", "model", "optimizer", "schedule", "averaging", "budget", "compute")
 # Half widths: seeds of one spec differ by less; other clips on weights of the same kind, by somewhat more. Under other
-# bits the correction itself is uncertain: 4 bits in place of 6 took 3.6 % less than it said (docs/results.md).
+# bits the correction itself is uncertain: 4 bits in place of 6 took 3.6 % less than it said (docs/log/2026-11-21.md).
 SAME_GRID, OTHER_GRID = 0.005, 0.015
 
 

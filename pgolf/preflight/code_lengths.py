@@ -2,7 +2,7 @@
 
 The codes of a row depend on its step in units of its own standard deviation and on nothing else: neither on how large
 the weights are nor on how they were trained. Brotli at its best is a Huffman coder on such codes.
-Source: constants fitted on public logs of openai/parameter-golf; docs/results.md has predictions beside real bytes.
+Source: constants fitted on public logs of openai/parameter-golf; predicted against measured: docs/log/2026-11-21.md.
 """
 
 import heapq

@@ -3,7 +3,7 @@
 The scripts of openai/parameter-golf print their hyperparameters and which tensor went into which format. From that the
 weights, rows and steps of each part follow, and from these its bytes. What the log does not tell widens the interval,
 and the basis says so.
-Source: constants fitted on public logs; docs/results.md has the errors.
+Source: constants fitted on public logs; docs/log/2026-11-21.md has the errors.
 """
 
 import re

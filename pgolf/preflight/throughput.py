@@ -3,7 +3,8 @@
 A step takes a fixed time, and one for each operation of its forward and backward pass. Three numbers fitted to 18
 public runs on 8xH100, whose models differ threefold in operations a token, give the steps of each within 6.3 %; left
 out of the fit, two of the 18 are off by more than 10 %: the smallest model and the one with the shortest sequences
-(benchmarks/public_speed.py, docs/results.md). The rate of attention is a regression's, above what the hardware can do.
+(benchmarks/public_speed.py, docs/log/2026-11-22.md). The rate of attention is a regression's, above what the hardware
+can do.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ SOURCES = {
 # two slow ones had a compiler's time in theirs.
 SECONDS_AN_EVALUATION_FLOP = SECONDS_A_MATMUL_FLOP
 # Products of a step of adaptation, which public scripts do not compile and this trainer does, as a multiple of those;
-# and what else it takes. One H200 took less for the one shape that was measured there (docs/results.md).
+# and what else it takes. One H200 took less for the one shape that was measured there (docs/log/2026-11-26.md).
 # Two numbers fitted to eight public evaluations: six within 16 %, the other two took a third longer
 # (benchmarks/public_speed.py).
 LEARNING_TIMES_AS_LONG, LEARNING_STEP_SECONDS = 7.3, 0.0315

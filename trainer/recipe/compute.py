@@ -28,7 +28,7 @@ class Compute:
     the first with heads padded to a width that GPUs like; FlexAttention, a GPU's, for documents kept apart in compiled
     steps; or blocks of queries, for CPUs. `measured` is the fastest of them in a trial before training, printed and
     kept in run.json, which need not come out the same again; `automatic` is blocks on a CPU and, on a GPU, what was the
-    fastest for such heads where it was measured (docs/results.md)."""
+    fastest for such heads where it was measured (docs/log/2026-11-26.md)."""
     loss: Literal["chunked", "plain"] = "chunked"
     """Whether logits of a training step exist a chunk at a time, or all at once in float32."""
     orthogonalization: Literal["shared_out", "replicated"] = "shared_out"

@@ -20,7 +20,7 @@ from tests.conftest import Pgolf, shared_run
 
 RULES = load_ruleset("parameter_golf")
 CRAWLER = "pr1579_crawler_d736"
-# What the crawler's file may weigh. The target is 25,000; docs/results.md says what is in the way.
+# What the crawler's file may weigh. The target is 25,000; docs/log/2026-11-21.md says what is in the way.
 CRAWLER_BYTES = 35_000
 
 
