@@ -11,8 +11,8 @@ from pgolf.audit.gates.size import size_verdicts
 from pgolf.audit.static import code_verdicts
 from pgolf.audit.verdicts import Verdict, in_order
 from pgolf.findings import Severity
-from pgolf.report.records.folder import files_near, log_files
-from pgolf.report.records.groups import record_groups
+from pgolf.records.folder import files_near, log_files
+from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import Ruleset
 
 UNSEEN = (

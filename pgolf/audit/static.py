@@ -8,7 +8,7 @@ from pgolf.audit.catalogue import load_catalogue
 from pgolf.audit.code.reading import CHECKED
 from pgolf.audit.confined import read_confined
 from pgolf.audit.verdicts import Verdict, settled
-from pgolf.report.records.folder import files_near
+from pgolf.records.folder import files_near
 
 
 def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:

@@ -12,11 +12,11 @@ from rich.text import Text
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, print_json
 from pgolf.errors import UsageError
+from pgolf.records.folder import is_record
 from pgolf.report.contrast import contrast
 from pgolf.report.courses import Courses, courses_of
 from pgolf.report.groups import SeedRow
 from pgolf.report.reading import groups_at
-from pgolf.report.records.folder import is_record
 from pgolf.report.rows import Group
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 

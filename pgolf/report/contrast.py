@@ -9,13 +9,13 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from pgolf.records.groups import RecordGroup
 from pgolf.report.comparison import caveats, welch_degrees
 from pgolf.report.groups import RunGroup
-from pgolf.report.records.groups import RecordGroup
 from pgolf.report.rows import Group, Row
 from pgolf.report.stages import common_stages
-from pgolf.report.statistics import student_quantile, summarise
 from pgolf.report.swept import flat_spec, is_shared
+from pgolf.statistics import student_quantile, summarise
 
 THOUSANDTH = 0.001
 QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_seconds", "evaluate_seconds", "usd")

@@ -10,9 +10,9 @@ from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.launching import is_device
 from pgolf.report.scripts import CLOCK_GRAIN_SECONDS, script_problems
-from pgolf.report.statistics import Spread, summarise
 from pgolf.report.swept import differing, flat_spec, name_of, order
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
+from pgolf.statistics import Spread, summarise
 
 SLOW_TIMES = 1.3
 

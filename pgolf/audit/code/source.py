@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgolf.report.records.folder import MAIN
+from pgolf.records.folder import MAIN
 from pgolf.scripts.unwrapping import TooLarge, decoded, layers, runs_unknown
 
 MOST_BYTES = 4_000_000

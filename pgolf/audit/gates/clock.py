@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, settled
 from pgolf.findings import Severity
-from pgolf.report.records.problems import LATE_SECONDS
+from pgolf.records.problems import LATE_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
 
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.verdicts import Verdict, settled
-from pgolf.report.records.problems import BYTES_TOLERANCE, FEW_TOKENS
+from pgolf.records.problems import BYTES_TOLERANCE, FEW_TOKENS
 from pgolf.rulesets.ruleset import Ruleset
 
 # What counting every leading space twice adds to the bytes of English web text (#1719, #1734: 1.1746).

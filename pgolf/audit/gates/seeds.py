@@ -6,7 +6,7 @@ from statistics import fmean
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, settled
 from pgolf.findings import Severity
-from pgolf.report.records.folder import MAIN
+from pgolf.records.folder import MAIN
 
 NEEDED_SEEDS = 3
 # A headline is printed with four digits or more.

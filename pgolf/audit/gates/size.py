@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pgolf.audit.facts import Facts, shipped_bytes
 from pgolf.audit.verdicts import Verdict, settled
-from pgolf.report.records.folder import MAIN
-from pgolf.report.records.problems import SMALL_EDIT
+from pgolf.records.folder import MAIN
+from pgolf.records.problems import SMALL_EDIT
 from pgolf.rulesets.ruleset import Ruleset
 
 MEBI_LIMIT_SHARE = 2**20 / 1e6

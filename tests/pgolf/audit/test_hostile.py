@@ -10,8 +10,8 @@ import pytest
 
 from pgolf.audit.confined import read_confined
 from pgolf.audit.folder import audit_folder
-from pgolf.report.records import logs
-from pgolf.report.records.groups import record_groups
+from pgolf.records import logs
+from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Ended
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.report.records.folder import is_record
-from pgolf.report.records.groups import RecordGroup, record_groups
+from pgolf.records.folder import is_record
+from pgolf.records.groups import RecordGroup, record_groups
 from pgolf.report.tables import verdict_of
 from pgolf.rulesets.ruleset import load_ruleset
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.report.records.folder import is_record, log_files, read_record
-from pgolf.report.records.groups import record_groups
-from pgolf.report.records.logs import runs_in
+from pgolf.records.folder import is_record, log_files, read_record
+from pgolf.records.groups import record_groups
+from pgolf.records.logs import runs_in
 from pgolf.rulesets.ruleset import load_ruleset
 from trainer.dialects.headline import headline_kind
 from trainer.dialects.plain import TooLong
@@ -212,7 +212,7 @@ def test_hostile_folders_are_read_within_bounds(tmp_path: Path, monkeypatch: pyt
     (record / "submission.json").write_text(
         '{"name": "<script>alert(1)</script>", "seeds": {"__proto__": 1, "1e99": 2}}'
     )
-    monkeypatch.setattr("pgolf.report.records.logs.MOST_BYTES", 1_000_000)
+    monkeypatch.setattr("pgolf.records.logs.MOST_BYTES", 1_000_000)
     assert is_record(record)
     assert "out.log" not in [path.name for path in log_files(record)]
     found = read_record(record)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from pgolf.records.groups import RecordGroup, record_groups
 from pgolf.report.comparison import compare
-from pgolf.report.records.groups import RecordGroup, record_groups
 from pgolf.rulesets.ruleset import load_ruleset
 
-RECORDS = Path(__file__).parents[5] / "shared" / "records"
+RECORDS = Path(__file__).parents[4] / "shared" / "records"
 RULES = load_ruleset("parameter_golf")
 ROWS = [json.loads(line) for line in (RECORDS / "expected.jsonl").read_text().splitlines()] if RECORDS.is_dir() else []
 # What the expectation does not give there although the folder has it: committed code beside a size without code.

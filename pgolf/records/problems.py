@@ -5,8 +5,8 @@ from itertools import pairwise
 from math import log
 
 from pgolf.findings import Finding
-from pgolf.report.records.folder import MAIN, Record
-from pgolf.report.records.groups import RecordGroup
+from pgolf.records.folder import MAIN, Record
+from pgolf.records.groups import RecordGroup
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.headline import evaluations, settings_of
 from trainer.dialects.logged import LoggedRun

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.findings import Finding
-from pgolf.report.records.folder import MAIN, Record, read_record
-from pgolf.report.statistics import Spread, summarise
+from pgolf.records.folder import MAIN, Record, read_record
 from pgolf.rulesets.ruleset import Ruleset
+from pgolf.statistics import Spread, summarise
 from trainer.dialects.headline import evaluations, headline_kind, headline_of, protocol_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import plain
@@ -208,7 +208,7 @@ def largest(values: Iterable[int | None]) -> int | None:
 
 def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
     """The groups of a submission folder: that of most seeds first, what must not join it after it."""
-    from pgolf.report.records.problems import folder_problems, group_problems, row_problems
+    from pgolf.records.problems import folder_problems, group_problems, row_problems
 
     record = read_record(folder)
     parts = partition(record.runs)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgolf.report.records.claims import Claims, read_claims, read_object
-from pgolf.report.records.logs import runs_in
+from pgolf.records.claims import Claims, read_claims, read_object
+from pgolf.records.logs import runs_in
 from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import TooLong, plain
 
