@@ -8,7 +8,7 @@ from typing import Any
 
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN
-from pgolf.records.groups import RecordGroup, RecordRow
+from pgolf.records.rows import RecordGroup, RecordRow
 
 NON_RECORD = re.compile(r"(?:^|[^a-z])non[-_ ]?record|non[-_ ]record", re.IGNORECASE)
 

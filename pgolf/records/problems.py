@@ -6,7 +6,7 @@ from math import log
 
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
-from pgolf.records.groups import RecordGroup
+from pgolf.records.rows import RecordGroup
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.headline import evaluations, settings_of
 from trainer.dialects.logged import LoggedRun

@@ -9,7 +9,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from pgolf.records.groups import RecordGroup
+from pgolf.records.rows import RecordGroup
 from pgolf.report.comparison import caveats, welch_degrees
 from pgolf.report.groups import RunGroup
 from pgolf.report.rows import Group, Row

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pgolf.records.folder import is_record
-from pgolf.records.groups import RecordGroup, record_groups
+from pgolf.records.groups import record_groups
+from pgolf.records.rows import RecordGroup
 from pgolf.report.tables import verdict_of
 from pgolf.rulesets.ruleset import load_ruleset
 

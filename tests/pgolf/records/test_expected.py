@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pgolf.records.groups import RecordGroup, record_groups
+from pgolf.records.groups import record_groups
+from pgolf.records.rows import RecordGroup
 from pgolf.report.comparison import compare
 from pgolf.rulesets.ruleset import load_ruleset
 
