@@ -34,9 +34,7 @@ def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -
     """Every rule's verdict on a submission folder, of its group with the most seeds."""
     group = record_groups(folder, ruleset)[0]
     facts = facts_of_group(group)
-    present = {path.name for path in folder.iterdir()} | set(facts.committed)
-    if "claims.json" in present:  # the README's numbers, taken from it before
-        present.add("README.md")
+    present = {path.name for path in folder.iterdir()}
     verdicts = [*number_verdicts(facts, ruleset), *form_verdicts(facts, present)]
     if is_code_read:
         logged = group.rows[0].run.settings if group.rows else {}

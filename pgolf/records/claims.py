@@ -1,4 +1,4 @@
-"""What the author of a record says: submission.json in every dialect, README.md, or numbers taken from both before."""
+"""What the author of a record says: submission.json in every dialect, and README.md."""
 
 import json
 import re
@@ -47,13 +47,8 @@ def read_claims(folder: Path) -> Claims:
     """The claims of a folder."""
     found = Claims()
     submission = read_submission(folder / "submission.json", found)
-    readme = folder / "README.md"
-    stand_in = "has its README" if readme.exists() else read_object(folder / "claims.json")
-    if isinstance(stand_in, dict):
-        take_stand_in(found, stand_in)
-    else:
-        take_submission(found, submission)
-        take_readme(found, readme)
+    take_submission(found, submission)
+    take_readme(found, folder / "README.md")
     found.name = plain(text_of(submission.get("name")) or folder.name)
     found.track = plain(text_of(submission.get("track")))
     return found
@@ -84,20 +79,6 @@ def read_object(path: Path) -> dict[str, Any] | str:
     except RecursionError:
         return "is nested too deeply"
     return document if isinstance(document, dict) else "is no JSON object"
-
-
-def take_stand_in(found: Claims, document: dict[str, Any]) -> None:
-    """Nothing; the claims are those of claims.json."""
-    for source, value in mapping(document.get("headline_val_bpb")).items():
-        if (number := number_of(value)) is not None:
-            found.headlines[source] = number
-    for source, value in mapping(document.get("std")).items():
-        if (number := number_of(value)) is not None:
-            found.stds[source] = number
-    found.seeds = [seed for seed in map(integer_of, sequence(document.get("seeds"))) if seed is not None]
-    take_per_seed(found, mapping(document.get("per_seed")))
-    found.bytes_total = integer_of(document.get("bytes_total"))
-    found.hardware = " ".join(text_of(value) for value in mapping(document.get("hardware_text")).values())
 
 
 def take_submission(found: Claims, document: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgolf.records.claims import Claims, read_claims, read_object
+from pgolf.records.claims import Claims, read_claims
 from pgolf.records.logs import runs_in
 from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import TooLong, plain
@@ -13,7 +13,7 @@ from trainer.dialects.plain import TooLong, plain
 MAIN = "train_gpt.py"
 CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
 LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
-NOT_LOGS = {"requirements.txt", "LICENSE.txt", "ORIGIN.txt"}
+NOT_LOGS = {"requirements.txt", "LICENSE.txt"}
 MOST_FILES, DEEPEST = 2_000, 4
 # All public folders' logs together are smaller.
 MOST_LOG_BYTES, MOST_BAD_LOGS = 64_000_000, 8
@@ -127,11 +127,6 @@ def take_file(record: Record, known: dict[tuple[object, ...], LoggedRun], name: 
 
 
 def code_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the code files of a folder, counted; or as code_bytes.json has them where no code file is there."""
+    """Bytes of the code files of a folder, counted."""
     files = [path for path in files_near(folder) if path.suffix in CODE_SUFFIXES and is_inside(path, folder)]
-    if files:
-        return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MOST_FILES]}
-    stated = read_object(folder / "code_bytes.json")
-    if isinstance(stated, str):
-        return {}
-    return {plain(name): size for name, size in stated.items() if isinstance(size, int)}
+    return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MOST_FILES]}

@@ -29,7 +29,7 @@ def of_files(**files: str | bytes) -> Callable[[Path], None]:
 
 
 def pipes(folder: Path) -> None:
-    for name in ("submission.json", "README.md", "train.log", "train_gpt.py", "claims.json", "code_bytes.json"):
+    for name in ("submission.json", "README.md", "train.log", "train_gpt.py"):
         os.mkfifo(folder / name)
 
 

@@ -163,11 +163,9 @@ def test_a_seeds_key_may_say_seed(key: str, tmp_path: Path) -> None:
     assert {"claim_not_in_logs", "wrong_std"} <= tags(group)
 
 
-def test_what_stands_in_for_files_gives_way_to_them(tmp_path: Path) -> None:
+def test_committed_code_is_counted_from_its_files(tmp_path: Path) -> None:
     write(tmp_path, by_seed(), val_bpb=1.05)
     (tmp_path / "README.md").write_text("nothing")
-    (tmp_path / "claims.json").write_text("{}")
-    (tmp_path / "code_bytes.json").write_text('{"train_gpt.py": 60000}')
     (tmp_path / "train_gpt.py").write_text("#" * 500_000)
     group = only_group(tmp_path)
     assert group.record.code == {"train_gpt.py": 500_000}
