@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.audit.alone import last_words, run_alone
+from pgolf.audit.isolation import last_error_line, run_isolated
 from pgolf.audit.verdicts import Verdict, settled
 from pgolf.data.shards import read_shard
 from pgolf.data.tokenizers import load_tokenizer_file
@@ -103,11 +103,11 @@ def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list
             asked=np.array(questions.asked),
             begin=np.array(questions.begin),
         )
-        ended = run_alone(ask(folder), folder, MOST_SECONDS)
+        ended = run_isolated(ask(folder), folder, MOST_SECONDS)
         if ended is None:
             return unanswered(f"scoring took longer than {MOST_SECONDS} s")
         if ended.returncode or not (folder / ANSWERS).is_file():
-            return unanswered(f"scoring ended with {ended.returncode}: {last_words(ended)}")
+            return unanswered(f"scoring ended with {ended.returncode}: {last_error_line(ended)}")
         try:
             with np.load(folder / ANSWERS, allow_pickle=False) as answers:
                 nats, rows = answers["nats"], answers["log_probabilities"]

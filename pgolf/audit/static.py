@@ -6,7 +6,7 @@ from typing import Any
 
 from pgolf.audit.catalogue import load_catalogue
 from pgolf.audit.code.reading import CHECKED
-from pgolf.audit.confined import read_confined
+from pgolf.audit.isolation import read_code_isolated
 from pgolf.audit.verdicts import Verdict, settled
 from pgolf.records.folder import files_near
 
@@ -15,7 +15,7 @@ def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
     """A verdict for every rule that has a signature; where there is no code, none."""
     if not any(path.suffix == ".py" for path in files_near(folder)):
         return []
-    found = read_confined(folder, logged)
+    found = read_code_isolated(folder, logged)
     if isinstance(found, str):
         return [settled(rule, "unknown", found, "code") for rule in CHECKED]
     verdicts = [*broken_files(found), *suspicious(found)]

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pgolf.audit.alone import run_alone
+from pgolf.audit.isolation import run_isolated
 from pgolf.bundle.build import PROGRAM, Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
 from pgolf.bundle.submission import SUBMISSION
@@ -192,7 +192,7 @@ def rescored(model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, alone: P
         return Finding("fail", "score", f"seed {seed}: {model.name} is not the artifact of the claims")
     out = alone / f"seed-{seed}"
     arguments = ["--data", "data", "--out", out.name, "--model", str(model.resolve()), "--seed", seed]
-    ended = run_alone([PROGRAM, *arguments, "--device", "cpu"], alone, SCORING_HOURS * 3600)
+    ended = run_isolated([PROGRAM, *arguments, "--device", "cpu"], alone, SCORING_HOURS * 3600)
     if ended is None:
         return Finding("fail", "score", f"seed {seed}: not scored within {SCORING_HOURS} hours")
     if ended.returncode:

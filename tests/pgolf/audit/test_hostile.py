@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.audit.confined import read_confined
 from pgolf.audit.folder import audit_folder
+from pgolf.audit.isolation import read_code_isolated
 from pgolf.records import logs
 from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import load_ruleset
@@ -117,7 +117,7 @@ def test_code_that_would_leave_a_mark_leaves_none(tmp_path: Path) -> None:
         "pgolf_adapter.py",
     ):
         (folder / name).write_text(act)
-    found = read_confined(folder, {})
+    found = read_code_isolated(folder, {})
     assert isinstance(found, dict)
     assert len(found["files"]) == 7
     audit_folder(folder, RULES)
@@ -125,9 +125,9 @@ def test_code_that_would_leave_a_mark_leaves_none(tmp_path: Path) -> None:
 
 
 def test_code_that_takes_too_long_to_read_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pgolf.audit import confined
+    from pgolf.audit import isolation
 
-    monkeypatch.setattr(confined, "MOST_SECONDS", 0.01)
+    monkeypatch.setattr(isolation, "MAX_READING_SECONDS", 0.01)
     (tmp_path / "train_gpt.py").write_text("x = 1\n")
     (found,) = [verdict for verdict in audit_folder(tmp_path, RULES) if verdict.rule == "RUNS-IN-FOLDER"]
     assert found.severity == "unknown"

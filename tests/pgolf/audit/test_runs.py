@@ -84,13 +84,13 @@ def test_the_probe_gives_the_very_scores_of_the_ledger(
     micro_run: RunDirectory, micro_data: Path, tmp_path: Path
 ) -> None:
     """Chunks of the unchanged text are scored as they were in the run, for a chunk sees nothing but itself."""
-    from pgolf.audit.alone import run_alone
+    from pgolf.audit.isolation import run_isolated
     from pgolf.audit.probes import trainer_of
 
     tokens, begin = probe_tokens(micro_data)
     questions = questions_about(tokens, begin, [])
     np.savez(tmp_path / QUESTIONS, streams=questions.streams[:1], asked=np.array([(0, 5)]), begin=np.array(begin))
-    ended = run_alone(trainer_of(micro_run.files.model)(tmp_path), tmp_path, 100)
+    ended = run_isolated(trainer_of(micro_run.files.model)(tmp_path), tmp_path, 100)
     assert ended is not None
     assert ended.returncode == 0, ended.stderr
     window = read_json(micro_run.files.result)["metrics"][-1]["window"]
