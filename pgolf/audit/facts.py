@@ -1,7 +1,7 @@
 """Facts: the numbers of a submission that audits look at, wherever they were read."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log
 from typing import Any
@@ -109,46 +109,6 @@ def run_facts(row: RecordRow) -> RunFacts:
         processes=run.world_size,
         gpus=tuple(sorted(run.gpus)),
     )
-
-
-def facts_of_case(case: Mapping[str, Any]) -> Facts:
-    """The facts of a labelled case: a public submission reduced to its numbers."""
-    said: Mapping[str, Any] = case.get("metadata") or {}
-    return Facts(
-        runs=tuple(case_runs(case, said)),
-        is_record=case.get("track") != "non_record",
-        headline=said.get("val_bpb"),
-        claimed_bytes=tuple(filter(None, (said.get("bytes_total"),))),
-        claimed_seeds=tuple(said.get("seeds_claimed") or ()),
-        claimed_bytes_a_token=said.get("bytes_per_token_from_json"),
-        committed=said.get("committed_py_bytes") or {},
-    )
-
-
-def case_runs(case: Mapping[str, Any], said: Mapping[str, Any]) -> Iterator[RunFacts]:
-    """The runs of a case. What only the folder's numbers have stands in a run of its own."""
-    for run in case.get("runs") or ():
-        total, code = run.get("total_bytes"), run.get("code_bytes")
-        model = run.get("model_bytes", total - code if total and code else None)
-        yield RunFacts(
-            place=run["log"],
-            seed=run.get("seed"),
-            val_loss=run.get("val_loss"),
-            val_bpb=run.get("val_bpb"),
-            validation_tokens=run.get("val_tokens"),
-            train_shards=run.get("train_shards"),
-            train_seconds=run.get("train_time_s"),
-            evaluate_seconds=run.get("eval_time_s"),
-            is_whole_evaluation=run.get("eval_time_from") == "total_eval_time",
-            total_bytes=total,
-            model_bytes=model,
-            code_bytes=code,
-            processes=run.get("world_size"),
-        )
-    known = {run.get("val_tokens") for run in case.get("runs") or ()}
-    for tokens in said.get("val_tokens") or ():
-        if tokens not in known:
-            yield RunFacts(place="a log without a final score", validation_tokens=tokens)
 
 
 def shipped_bytes(facts: Facts) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pgolf.audit.facts import Facts, RunFacts, facts_of_case
+from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.folder import number_verdicts
 from pgolf.audit.verdicts import Verdict
 from pgolf.rulesets.ruleset import load_ruleset
@@ -124,7 +124,3 @@ def test_nothing_known_is_nothing_said() -> None:
     found = verdicts(Facts())
     assert {verdict.severity for verdict in found.values()} <= {"unknown", "fail"}
     assert {rule for rule, verdict in found.items() if verdict.severity == "fail"} == {"THREE-SEEDS-ONE-CONFIG"}
-
-
-def test_a_case_without_metadata_is_no_error() -> None:
-    assert verdicts(facts_of_case({"pr": 1, "verdict": "legal", "rule": "SLOT"}))
