@@ -106,10 +106,14 @@ def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list
         ended = run_isolated(ask(folder), folder, MOST_SECONDS)
         if ended is None:
             return unanswered(f"scoring took longer than {MOST_SECONDS} s")
-        if ended.returncode or not (folder / ANSWERS).is_file():
-            return unanswered(f"scoring ended with {ended.returncode}: {last_error_line(ended)}")
+        if not (folder / ANSWERS).is_file():
+            return unanswered(f"scoring ended with exit code {ended.returncode}: {last_error_line(ended)}")
         try:
             with np.load(folder / ANSWERS, allow_pickle=False) as answers:
+                if "refused" in answers:
+                    return refused(str(answers["refused"]))
+                if ended.returncode:
+                    return unanswered(f"scoring ended with exit code {ended.returncode}: {last_error_line(ended)}")
                 nats, rows = answers["nats"], answers["log_probabilities"]
                 return [*judged(questions, nats, rows), *([] if judge is None else judge(nats))]
         except (KeyError, ValueError, OSError) as error:
@@ -119,6 +123,12 @@ def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list
 def unanswered(why: str) -> list[Verdict]:
     """No test could be made."""
     return [settled(rule, "unknown", why, "executed") for rule in RULES]
+
+
+def refused(reason: str) -> list[Verdict]:
+    """Return the verdicts on a model that cannot be decoded."""
+    words = f"model.bin cannot be decoded: {reason}"
+    return [*unanswered(words), settled("METRIC-STAGE", "fail", words, "executed", "artifact/model.bin")]
 
 
 def judged(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:

@@ -209,15 +209,11 @@ def executed(run: RunDirectory) -> list[Verdict]:
         tokens, begin = probe_tokens(folder)
     except (DataError, OSError) as error:
         return unanswered(str(error))
-    found = probed(
+    return probed(
         questions_about(tokens, begin, protocol_edges(run)),
         trainer_of(run.files.model),
         partial(as_ledger, run, tokens, begin),
     )
-    if any("damaged" in verdict.message or "ArtifactRefused" in verdict.message for verdict in found):
-        words = f"model.bin cannot be decoded: {found[0].message}"
-        found.append(settled("METRIC-STAGE", "fail", words, "executed", "artifact/model.bin"))
-    return found
 
 
 def as_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats: Any) -> list[Verdict]:

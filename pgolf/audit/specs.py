@@ -23,15 +23,25 @@ RULES = {
 def audit_spec(found: Preflight) -> list[Verdict]:
     """Every rule's verdict on a spec, as far as it can be known before a run."""
     has_own_code = bool(local_codes(found.spec.recipe))
-    verdicts = [foreseen(finding) for finding in found.findings if finding.rule in RULES]
+    verdicts = [verdict_of(finding, found) for finding in found.findings if finding.rule in RULES]
     verdicts += [*by_construction(has_own_code), *seeds(found), *protocol(has_own_code), *data(found)]
     return in_order(verdicts)
 
 
-def foreseen(finding: Finding) -> Verdict:
-    """A finding of preflight as a verdict. What it does not know yet is unknown."""
-    is_unknown = "not known" in finding.message
-    return settled(RULES[finding.rule], "unknown" if is_unknown else finding.severity, finding.message, "numbers")
+def verdict_of(finding: Finding, found: Preflight) -> Verdict:
+    """Return a finding of preflight as a verdict, unknown where the finding lacks what it would judge."""
+    severity = "unknown" if is_undecided(finding.rule, found) else finding.severity
+    return settled(RULES[finding.rule], severity, finding.message, "numbers")
+
+
+def is_undecided(rule: str, found: Preflight) -> bool:
+    """Return whether preflight passed a rule only because it had nothing to judge."""
+    match rule:
+        case "evaluation_clock":
+            return found.duration is None or found.duration.evaluate_seconds is None
+        case "lossless_tokenizer":
+            return found.located is not None and found.located.manifest.tokenizer.lossless is None
+    return False
 
 
 def seeds(found: Preflight) -> Iterator[Verdict]:

@@ -25,12 +25,12 @@ def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
 
 def broken_files(found: Mapping[str, Any]) -> Iterator[Verdict]:
     """Files that are no Python, or hide too much."""
-    for name, why in found["broken"].items():
-        if "unpacks to" in why:
-            yield settled("SELF-CONTAINED", "unknown", f"{name} {why}; it was not read", "code", name)
-        else:
-            words = f"{name} does not compile here ({why}); records must on Python 3.10 to 3.12"
-            yield settled("RUNS-IN-FOLDER", "warn", words, "code", name)
+    for name, error in found["broken"].items():
+        words = f"{name} does not compile here ({error}); a record must compile on Python 3.10 to 3.12"
+        yield settled("RUNS-IN-FOLDER", "warn", words, "code", name)
+    for name in found["too_large"]:
+        words = f"{name} was not read: it has, or unpacks to, more bytes than any program has"
+        yield settled("SELF-CONTAINED", "unknown", words, "code", name)
     for name in found["opaque"]:
         words = f"{name} runs what could not be unpacked without running it; what it does is not known"
         yield settled("SELF-CONTAINED", "unknown", words, "code", name)
@@ -66,7 +66,7 @@ def suspected(rule: str, found: list[Mapping[str, Any]]) -> Verdict:
 
 def clean(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
     """What no signature matched. That is no proof of innocence, and is not called one."""
-    if not found["files"] or found["broken"] or found["opaque"]:
+    if not found["files"] or found["broken"] or found["too_large"] or found["opaque"]:
         return
     for rule in load_catalogue():
         if rule in CHECKED and rule not in named:

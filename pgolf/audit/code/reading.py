@@ -29,6 +29,7 @@ def read_code(folder: Path, logged: Mapping[str, str]) -> dict[str, Any]:
         "files": [file.name for file in sources.files],
         "wrapped": sources.wrapped,
         "broken": sources.broken,
+        "too_large": sources.too_large,
         "opaque": sources.opaque,
         "suspicions": [each.as_json() for each in found],
     }

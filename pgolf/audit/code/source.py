@@ -35,7 +35,9 @@ class Sources:
 
     files: list[SourceFile] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
-    """Syntax errors and bombs, by file."""
+    """Files that cannot be parsed, with the error."""
+    too_large: list[str] = field(default_factory=list)
+    """Files that have, or unpack to, more bytes than are read."""
     opaque: list[str] = field(default_factory=list)
     """Files that run what could not be unpacked."""
     wrapped: list[str] = field(default_factory=list)
@@ -55,7 +57,7 @@ def read_sources(folder: Path) -> Sources:
             texts = layers(decoded(path.read_bytes()))
             tree = ast.parse(texts[-1])
         except TooLarge:
-            sources.broken[name] = "unpacks to more bytes than any program has"
+            sources.too_large.append(name)
             continue
         except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
             sources.broken[name] = describe(error)

@@ -132,3 +132,12 @@ def test_code_that_takes_too_long_to_read_is_unknown(tmp_path: Path, monkeypatch
     (found,) = [verdict for verdict in audit_folder(tmp_path, RULES) if verdict.rule == "RUNS-IN-FOLDER"]
     assert found.severity == "unknown"
     assert "longer than" in found.message
+
+
+def test_code_that_unpacks_to_too_many_bytes_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "train_gpt.py").write_text("exec('x' * 1_000_000_000_000)")
+    verdicts = audit_folder(tmp_path, RULES)
+    (found,) = [verdict for verdict in verdicts if verdict.rule == "SELF-CONTAINED"]
+    assert found.severity == "unknown"
+    assert "was not read" in found.message
+    assert all(verdict.basis != "code" for verdict in verdicts if verdict.severity == "pass")

@@ -60,7 +60,7 @@ def test_a_target_flip_finds_what_future_perturbation_does_not(tmp_path: Path) -
         (adapters.RAISING, "no GPU here"),
         (adapters.ONLINE, "without a network"),
         ("def score(tokens): ...", "no function distributions"),
-        ("import sys; sys.exit(3)", "ended with 3"),
+        ("import sys; sys.exit(3)", "exit code 3"),
     ],
     ids=["noisy", "short", "raising", "online", "half an adapter", "leaving"],
 )

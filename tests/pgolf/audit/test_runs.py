@@ -123,4 +123,7 @@ def test_a_damaged_model_is_named(copy: RunDirectory) -> None:
     content = bytearray(copy.files.model.read_bytes())
     content[len(content) // 2] ^= 1
     copy.files.model.write_bytes(content)
-    assert verdicts(copy, is_executed=True)["METRIC-STAGE"].severity == "fail"
+    found = verdicts(copy, is_executed=True)
+    assert found["METRIC-STAGE"].severity == "fail"
+    assert "model.bin cannot be decoded" in found["METRIC-STAGE"].message
+    assert found["C1-CAUSAL"].severity == "unknown"
