@@ -75,15 +75,15 @@ class Facts:
 def facts_of_group(group: RecordGroup) -> Facts:
     """The facts of a public record, from its logs and claims."""
     claims = group.record.claims
-    sizes = [*claims.bytes_of.values(), *([claims.bytes_total] if claims.bytes_total else [])]
+    sizes = [*claims.bytes_by_seed.values(), *([claims.bytes_total] if claims.bytes_total else [])]
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
         is_record=NON_RECORD.search(claims.track or group.record.folder.resolve().parent.name) is None,
         headline=claims.headline,
-        claimed_bpb=claims.bpb_of,
+        claimed_bpb=claims.bpb_by_seed,
         claimed_bytes=tuple(sizes),
         claimed_seeds=tuple(claims.seeds),
-        claimed_evaluate_seconds=tuple(claims.seconds_of.values()),
+        claimed_evaluate_seconds=tuple(claims.evaluate_seconds_by_seed.values()),
         committed=group.record.code,
         problems={found.rule: found for found in group.problems()},
     )

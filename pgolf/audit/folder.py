@@ -11,7 +11,7 @@ from pgolf.audit.gates.size import size_verdicts
 from pgolf.audit.static import code_verdicts
 from pgolf.audit.verdicts import Verdict, in_order
 from pgolf.findings import Severity
-from pgolf.records.folder import files_near, log_files
+from pgolf.records.folder import log_files, walk_files
 from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import Ruleset
 
@@ -24,7 +24,7 @@ UNSEEN = (
 
 def holds_something(folder: Path) -> bool:
     """Whether there is anything of a submission in a folder."""
-    files = [path for path in files_near(folder) if path.is_file()]
+    files = [path for path in walk_files(folder) if path.is_file()]
     return any(path.suffix == ".py" or path.name in ("submission.json", "README.md") for path in files) or bool(
         log_files(folder)
     )

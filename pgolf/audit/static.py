@@ -8,12 +8,12 @@ from pgolf.audit.catalogue import load_catalogue
 from pgolf.audit.code.reading import CHECKED
 from pgolf.audit.isolation import read_code_isolated
 from pgolf.audit.verdicts import Verdict, settled
-from pgolf.records.folder import files_near
+from pgolf.records.folder import walk_files
 
 
 def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
     """A verdict for every rule that has a signature; where there is no code, none."""
-    if not any(path.suffix == ".py" for path in files_near(folder)):
+    if not any(path.suffix == ".py" for path in walk_files(folder)):
         return []
     found = read_code_isolated(folder, logged)
     if isinstance(found, str):

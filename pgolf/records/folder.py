@@ -1,4 +1,4 @@
-"""A public submission folder: its logs as runs, its claims, its code."""
+"""A public submission folder: its logs as runs, its claims, and the sizes of its code."""
 
 import os
 from collections.abc import Iterator
@@ -14,38 +14,41 @@ MAIN = "train_gpt.py"
 CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
 LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
 NOT_LOGS = {"requirements.txt", "LICENSE.txt"}
-MOST_FILES, DEEPEST = 2_000, 4
-# All public folders' logs together are smaller.
-MOST_LOG_BYTES, MOST_BAD_LOGS = 64_000_000, 8
+MAX_FILES, MAX_DEPTH = 2_000, 4
+# All logs of any public folder together have fewer bytes.
+MAX_LOG_BYTES = 64_000_000
+# What a log that cannot be read counts against that limit.
+UNREADABLE_LOG_BYTES = MAX_LOG_BYTES // 8
 
 
 @dataclass(slots=True)
 class Record:
-    """Everything that a folder holds, before anything is made of it."""
+    """A submission folder as read."""
 
     folder: Path
     claims: Claims
     runs: list[LoggedRun] = field(default_factory=list)
-    """Each once, as the file that is named after its seed prints it."""
+    """Each run once; if several files print it, from the file that is named after its seed."""
     code: dict[str, int] = field(default_factory=dict)
     """Bytes of each committed code file."""
     copies: dict[str, list[str]] = field(default_factory=dict)
-    """Files that print only runs which other files print as well, and how many of them."""
-    utf16: list[str] = field(default_factory=list)
-    several: dict[str, list[int]] = field(default_factory=dict)
-    """Seeds of files that print more than one run."""
-    unread: dict[str, str] = field(default_factory=dict)
-    """Files that could not be read, and why."""
-    logs: int = 0
+    """Logs that print only runs of other logs, with the names of those logs."""
+    utf16_logs: list[str] = field(default_factory=list)
+    multi_seed_logs: dict[str, list[int]] = field(default_factory=dict)
+    """Logs that print runs of several seeds, with these seeds."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Logs that could not be read, with the reason."""
+    log_count: int = 0
+    """Number of files that print at least one run."""
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path is a plain file of a folder: no pipe, and no link that leads out."""
+    """Return whether a path is a regular file below a folder, not a pipe and not a link that leads out."""
     return path.is_file() and folder.resolve() in path.resolve().parents
 
 
 def is_record(path: Path) -> bool:
-    """Whether a folder is a submission folder, and no folder of runs of pgolf's own."""
+    """Return whether a path is a submission folder, as opposed to pgolf's own runs or a folder of submissions."""
     if not path.is_dir() or (path / "run.json").exists() or any(path.glob("seed-*/run.json")):
         return False
     if (path / "submission.json").exists():
@@ -55,54 +58,54 @@ def is_record(path: Path) -> bool:
 
 
 def own_logs(folder: Path) -> list[Path]:
-    """Logs of a folder itself, or of a folder for logs in it: what lies deeper is of other records."""
+    """Return the logs in a folder itself and in its log folders; deeper ones may belong to other records."""
     return [path for path in log_files(folder) if path.parent == folder or "log" in path.parent.name.lower()]
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Files that may be logs, those named after a seed first. Links that lead out of the folder are none."""
-    near = [
+    """Return the files below a folder that may be logs, those with `seed` in their name first."""
+    paths = [
         path
-        for path in files_near(folder)
+        for path in walk_files(folder)
         if path.name not in NOT_LOGS and any(map(path.match, LOGS)) and is_inside(path, folder)
     ]
-    return sorted(near, key=lambda path: ("seed" not in path.name.lower(), path.as_posix()))[:MOST_FILES]
+    return sorted(paths, key=lambda path: ("seed" not in path.name.lower(), path.as_posix()))[:MAX_FILES]
 
 
-def files_near(folder: Path) -> Iterator[Path]:
-    """Files of a folder, as deep as records go."""
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, down to MAX_DEPTH."""
     for place, below, names in os.walk(folder):
-        if len(Path(place).relative_to(folder).parts) >= DEEPEST - 1:
+        if len(Path(place).relative_to(folder).parts) >= MAX_DEPTH - 1:
             below.clear()
         yield from (Path(place, name) for name in sorted(names))
 
 
 def read_record(folder: Path) -> Record:
-    """A submission folder, read. Nothing in it is executed, and nothing outside it is opened."""
+    """Read a submission folder without executing anything in it or opening anything outside it."""
     record = Record(folder, read_claims(folder), code=code_sizes(folder))
     known: dict[tuple[object, ...], LoggedRun] = {}
-    left = MOST_LOG_BYTES
+    left = MAX_LOG_BYTES
     for path in log_files(folder):
         name = plain(path.relative_to(folder).as_posix())
         if left <= 0:
-            record.unread[name] = f"not read: the logs before it have {MOST_LOG_BYTES:,} bytes already"
+            record.unreadable[name] = f"not read, because the logs before it have {MAX_LOG_BYTES:,} bytes"
             continue
         try:
             runs, is_utf16, size = runs_in(path, folder)
             left -= size
         except (OSError, TooLong) as error:
-            record.unread[name] = str(error)
-            left -= MOST_LOG_BYTES // MOST_BAD_LOGS
+            record.unreadable[name] = str(error)
+            left -= UNREADABLE_LOG_BYTES
             continue
-        take_file(record, known, name, runs)
+        add_log(record, known, name, runs)
         if is_utf16:
-            record.utf16.append(name)
-    join_evaluations(record)
+            record.utf16_logs.append(name)
+    merge_evaluations(record)
     return record
 
 
-def join_evaluations(record: Record) -> None:
-    """Nothing; a log of an evaluation alone is part of the run of its seed, where there is one."""
+def merge_evaluations(record: Record) -> None:
+    """Merge each run that is only an evaluation into the training run of its seed, if there is one."""
     trained = {run.seed: run for run in record.runs if not run.is_evaluation}
     for run in [run for run in record.runs if run.is_evaluation and run.seed is not None and run.seed in trained]:
         merge(trained[run.seed], run)
@@ -110,11 +113,11 @@ def join_evaluations(record: Record) -> None:
         record.runs.remove(run)
 
 
-def take_file(record: Record, known: dict[tuple[object, ...], LoggedRun], name: str, runs: list[LoggedRun]) -> None:
-    """Nothing; the record has the runs of a file that it did not have, and knows which it had."""
-    record.logs += bool(runs)
+def add_log(record: Record, known: dict[tuple[object, ...], LoggedRun], name: str, runs: list[LoggedRun]) -> None:
+    """Add the runs of a log that `known` does not hold yet, and note the log as a copy if it holds all of them."""
+    record.log_count += bool(runs)
     if len({run.seed for run in runs}) > 1:
-        record.several[name] = [run.seed for run in runs if run.seed is not None]
+        record.multi_seed_logs[name] = [run.seed for run in runs if run.seed is not None]
     twins = []
     for run in runs:
         twin = known.setdefault(run.identity, run)
@@ -127,6 +130,6 @@ def take_file(record: Record, known: dict[tuple[object, ...], LoggedRun], name: 
 
 
 def code_sizes(folder: Path) -> dict[str, int]:
-    """Bytes of the code files of a folder, counted."""
-    files = [path for path in files_near(folder) if path.suffix in CODE_SUFFIXES and is_inside(path, folder)]
-    return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MOST_FILES]}
+    """Return the bytes of each code file below a folder."""
+    files = [path for path in walk_files(folder) if path.suffix in CODE_SUFFIXES and is_inside(path, folder)]
+    return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MAX_FILES]}

@@ -1,6 +1,6 @@
-"""Rows of a public record, and groups of rows that may be averaged."""
+"""The rows of a public record, one for each seed, and the groups of rows that may be averaged."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,13 +16,14 @@ from trainer.dialects.scores import Score
 
 @dataclass(frozen=True)
 class RecordRow:
-    """One seed, as its log says."""
+    """One seed, with the numbers of its log."""
 
     run: LoggedRun
     score: Score
     code: dict[str, int]
+    """Bytes of each committed code file."""
     ruleset: Ruleset
-    problems_found: list[Finding] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
     @property
     def seed(self) -> int:
@@ -42,28 +43,29 @@ class RecordRow:
 
     @property
     def model_bytes(self) -> int | None:
-        """The packed model, as the total's own line has it, or the line of the last one packed."""
+        """Bytes of the packed model, from the line of the total or else from the last line about a packed model."""
         return self.run.packed_bytes
 
     @property
     def code_bytes(self) -> int | None:
-        """The code that the log counted; None where it counted none."""
+        """Bytes of code that the logged total includes; None if it includes none."""
         size = self.run.size
         if size is None or size.kind == "artifact":
             return None
         return size.code if size.code is not None else self.run.code_bytes
 
     @property
-    def with_main(self) -> int | None:
-        """The model with train_gpt.py as committed."""
-        return self.with_code(lambda name: name == MAIN)
+    def total_with_main(self) -> int | None:
+        """Bytes of the model and of train_gpt.py as committed."""
+        return self.total_with(lambda name: name == MAIN)
 
     @property
-    def with_all_python(self) -> int | None:
-        """The model with every committed Python file."""
-        return self.with_code(lambda name: name.endswith(".py"))
+    def total_with_python(self) -> int | None:
+        """Bytes of the model and of every committed Python file."""
+        return self.total_with(lambda name: name.endswith(".py"))
 
-    def with_code(self, is_counted: Any) -> int | None:
+    def total_with(self, is_counted: Callable[[str], bool]) -> int | None:
+        """Return the bytes of the model and of the committed files that are counted; None if either is unknown."""
         sizes = [size for name, size in self.code.items() if is_counted(name)]
         return None if self.model_bytes is None or not sizes else self.model_bytes + sum(sizes)
 
@@ -77,36 +79,36 @@ class RecordRow:
 
     @property
     def protocol(self) -> str:
-        """How it was scored, as the score's line says, or for an adapted one the line that begins adaptation."""
+        """The evaluation protocol, from the line of the score or, after adaptation, from the line that begins it."""
         return protocol_of(self.score, self.run)
 
     def problems(self) -> list[Finding]:
-        return self.problems_found
+        return self.findings
 
     def references(self) -> None:
-        """Nothing: what old methods make of these bytes is not known."""
+        """Return None: the scores of reference methods on this text are not known."""
 
     @property
     def usd(self) -> None:
-        """Nothing: a log does not say what it cost."""
+        """None: a log does not state a cost."""
 
     @property
     def curve_unit(self) -> str:
-        """Steps: logs of records count in them."""
+        """The unit of the curve: public logs count steps."""
         return "steps"
 
     def curve(self) -> list[tuple[float, float]]:
-        """Training loss against steps."""
+        """Return training loss in nats against steps."""
         return [(float(step), loss) for step, loss in self.run.curve]
 
     def stages(self) -> list[tuple[str, float]]:
-        """The score before packing, and every evaluation after it, by their labels."""
+        """Return the label and val_bpb of the last score before packing and of every evaluation after it."""
         before = [score for score in self.run.scores if score.stage == "prequant"][-1:]
         packed = [evaluation.best for evaluation in evaluations(self.run)]
         return [(score.label, score.val_bpb) for score in (*before, *packed)]
 
     def byte_parts(self) -> dict[str, int]:
-        """Model and code, where the log tells them apart."""
+        """Return the bytes of model and code, where the log gives them separately."""
         parts = {"model": self.model_bytes, "code": self.code_bytes}
         return {name: size for name, size in parts.items() if size is not None}
 
@@ -124,13 +126,13 @@ class RecordRow:
             "code_bytes": self.code_bytes,
             "total_bytes": self.total_bytes,
             "usd": None,
-            "problems": [{"rule": found.rule, "message": found.message} for found in self.problems_found],
+            "problems": [{"rule": found.rule, "message": found.message} for found in self.findings],
             "metric": self.score.label,
             "from": self.explain(),
         }
 
     def explain(self) -> dict[str, str | None]:
-        """The file and line that each number came from."""
+        """Return the file and line of each number."""
         size = self.run.size
         return {
             "val_bpb": f"{self.score.file or self.run.file}:{self.score.line}",
@@ -141,13 +143,14 @@ class RecordRow:
 
 @dataclass(frozen=True)
 class RecordGroup:
-    """The seeds of a record that are runs of one model, of one length, of one set of logs."""
+    """The rows of a record that have one model, one run length and one set of logs."""
 
     name: str
     record: Record
     rows: list[RecordRow]
-    notes: list[Finding]
+    findings: list[Finding]
     label: str | None
+    """Of the score that all rows have."""
 
     @cached_property
     def spread(self) -> Spread | None:
@@ -163,10 +166,10 @@ class RecordGroup:
 
     @property
     def usd(self) -> None:
-        """Nothing: logs do not say."""
+        """None: logs do not state a cost."""
 
     def problems(self) -> list[Finding]:
-        return self.notes
+        return self.findings
 
     def as_json(self) -> dict[str, Any]:
         spread = self.spread
@@ -184,14 +187,14 @@ class RecordGroup:
             "max_total_bytes": self.max_total_bytes,
             "recounted_bytes": {
                 "model_and_logged_code": largest(row.total_bytes if row.code_bytes else None for row in self.rows),
-                "model_and_train_gpt": largest(row.with_main for row in self.rows),
-                "model_and_all_python": largest(row.with_all_python for row in self.rows),
+                "model_and_train_gpt": largest(row.total_with_main for row in self.rows),
+                "model_and_all_python": largest(row.total_with_python for row in self.rows),
             },
             "ruleset": self.rows[0].ruleset.label if self.rows else None,
             "limit_bytes": self.rows[0].ruleset.artifact_limit_bytes if self.rows else None,
             "over_limit": self.is_over_limit,
             "usd": None,
-            "problems": [{"rule": found.rule, "message": found.message} for found in self.notes],
+            "problems": [{"rule": found.rule, "message": found.message} for found in self.findings],
             "versus": None,
         }
 

@@ -5,7 +5,7 @@ from itertools import chain
 
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.verdicts import Verdict, settled
-from pgolf.records.problems import BYTES_TOLERANCE, FEW_TOKENS
+from pgolf.records.problems import BYTES_TOLERANCE, MIN_TOKEN_SHARE
 from pgolf.rulesets.ruleset import Ruleset
 
 # What counting every leading space twice adds to the bytes of English web text (#1719, #1734: 1.1746).
@@ -17,7 +17,9 @@ WHOLE = 0.999
 
 def metric_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Byte identity, canonical validation text, plausibility."""
-    fewest = FEW_TOKENS * min((low for low, _ in (data.validation_tokens for data in ruleset.data.values())), default=0)
+    fewest = MIN_TOKEN_SHARE * min(
+        (low for low, _ in (data.validation_tokens for data in ruleset.data.values())), default=0
+    )
     measured = [run for run in facts.runs if run.implied_bytes is not None and (run.validation_tokens or 0) >= fewest]
     yield from chain(identity(facts, measured, ruleset), canonical(facts, ruleset), plausible(facts, ruleset))
 
@@ -92,7 +94,7 @@ def canonical(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
                 yield settled("TRAIN-VAL-DISJOINT", "warn", words, "numbers", places[count])
             return
     fewest = min(low for low, _ in (data.validation_tokens for data in ruleset.data.values()))
-    if short := [count for count in counts if count < FEW_TOKENS * fewest]:
+    if short := [count for count in counts if count < MIN_TOKEN_SHARE * fewest]:
         words = f"{short[0]:,} tokens were scored; no known tokenizer makes fewer than {fewest:,} of the whole text"
         yield settled("VAL-IS-CANONICAL", "fail", words, "numbers", places[short[0]])
     elif strange := [count for count in counts if not is_known(count, ruleset)]:

@@ -76,7 +76,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_made_to_harm_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MOST_BYTES", 8_000_000)
+    monkeypatch.setattr(logs, "MAX_BYTES", 8_000_000)
     folder = tmp_path / "folder"
     folder.mkdir()
     FOLDERS[name](folder)
