@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.folder import number_verdicts
-from pgolf.audit.static import code_verdicts
 from pgolf.audit.verdicts import Verdict
 from pgolf.errors import UsageError
 from pgolf.findings import Severity
@@ -100,8 +100,7 @@ def facts_of_case(case: Mapping[str, Any]) -> Facts:
         is_record=case.get("track") != "non_record",
         headline=metadata.get("val_bpb"),
         claimed_bytes=tuple(filter(None, (metadata.get("bytes_total"),))),
-        claimed_seeds=tuple(metadata.get("seeds_claimed") or ()),
-        claimed_bytes_a_token=metadata.get("bytes_per_token_from_json"),
+        claimed_bytes_per_token=metadata.get("bytes_per_token_from_json"),
         committed=metadata.get("committed_py_bytes") or {},
     )
 
@@ -112,7 +111,7 @@ def run_facts(case: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[
         total, code = run.get("total_bytes"), run.get("code_bytes")
         model = run.get("model_bytes", total - code if total and code else None)
         yield RunFacts(
-            place=run["log"],
+            log=run["log"],
             seed=run.get("seed"),
             val_loss=run.get("val_loss"),
             val_bpb=run.get("val_bpb"),
@@ -129,7 +128,7 @@ def run_facts(case: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[
     known = {run.get("val_tokens") for run in case.get("runs") or ()}
     for tokens in metadata.get("val_tokens") or ():
         if tokens not in known:
-            yield RunFacts(place="a log without a final score", validation_tokens=tokens)
+            yield RunFacts(log="a log without a final score", validation_tokens=tokens)
 
 
 def verdicts_from_numbers(cases: Iterable[Case], ruleset: Ruleset) -> Iterator[tuple[Case, list[Verdict]]]:

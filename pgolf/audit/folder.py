@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.facts import Facts, facts_of_group
 from pgolf.audit.gates.clock import clock_verdicts
 from pgolf.audit.gates.data import data_verdicts
 from pgolf.audit.gates.metric import metric_verdicts
-from pgolf.audit.gates.seeds import form_verdicts, seed_verdicts
+from pgolf.audit.gates.seeds import file_verdicts, seed_verdicts
 from pgolf.audit.gates.size import size_verdicts
-from pgolf.audit.static import code_verdicts
-from pgolf.audit.verdicts import Verdict, in_order
+from pgolf.audit.verdicts import Verdict, sort_verdicts
 from pgolf.findings import Severity
 from pgolf.records.folder import log_files, walk_files
 from pgolf.records.groups import record_groups
@@ -35,11 +35,11 @@ def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -
     group = record_groups(folder, ruleset)[0]
     facts = facts_of_group(group)
     present = {path.name for path in folder.iterdir()}
-    verdicts = [*number_verdicts(facts, ruleset), *form_verdicts(facts, present)]
+    verdicts = [*number_verdicts(facts, ruleset), *file_verdicts(facts, present)]
     if is_code_read:
         logged = group.rows[0].run.settings if group.rows else {}
         verdicts += code_verdicts(folder, logged)
-    return in_order(merged(verdicts))
+    return sort_verdicts(merged(verdicts))
 
 
 def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:

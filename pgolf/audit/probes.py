@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgolf.audit.isolation import last_error_line, run_isolated
-from pgolf.audit.verdicts import Verdict, settled
+from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.data.shards import read_shard
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.data.verify import check_files
@@ -122,13 +122,13 @@ def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list
 
 def unanswered(why: str) -> list[Verdict]:
     """No test could be made."""
-    return [settled(rule, "unknown", why, "executed") for rule in RULES]
+    return [make_verdict(rule, "unknown", why, "executed") for rule in RULES]
 
 
 def refused(reason: str) -> list[Verdict]:
     """Return the verdicts on a model that cannot be decoded."""
     words = f"model.bin cannot be decoded: {reason}"
-    return [*unanswered(words), settled("METRIC-STAGE", "fail", words, "executed", "artifact/model.bin")]
+    return [*unanswered(words), make_verdict("METRIC-STAGE", "fail", words, "executed", "artifact/model.bin")]
 
 
 def judged(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
@@ -158,9 +158,9 @@ def future(questions: Questions, nats: Any) -> Verdict:
             first = int(before.argmax()) + 1
             gap = float(np.abs(nats[0][first - 1] - nats[number][first - 1]))
             words = f"other tokens from {cut} on change the score of token {first} by {gap:.3g} nats"
-            return settled("C1-CAUSAL", "fail", words, "executed", f"cut {cut}")
+            return make_verdict("C1-CAUSAL", "fail", words, "executed", f"cut {cut}")
     words = f"{len(questions.cuts)} cuts: every score before them is the same, bit for bit"
-    return settled("C1-CAUSAL", "pass", words, "executed", f"cuts {questions.cuts}")
+    return make_verdict("C1-CAUSAL", "pass", words, "executed", f"cuts {questions.cuts}")
 
 
 def target(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
@@ -173,12 +173,12 @@ def target(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
         if not np.array_equal(of_base, of_flipped[number]):
             gap = float(np.abs(of_base - of_flipped[number]).max())
             words = f"another token at {place} changes its own distribution by up to {gap:.3g} nats"
-            return settled("C1-SELF", "fail", words, "executed", f"token {place}")
+            return make_verdict("C1-SELF", "fail", words, "executed", f"token {place}")
         score = float(nats[2 + len(questions.cuts) + number][place - 1])
         if (wrong := misread(place, score, -float(of_base[changed[place]]))) is not None:
-            return settled("C1-SELF", "fail", wrong, "executed", f"token {place}")
+            return make_verdict("C1-SELF", "fail", wrong, "executed", f"token {place}")
     words = f"{len(questions.flips)} tokens changed: each distribution is the same, bit for bit, and is what scores"
-    return settled("C1-SELF", "pass", words, "executed", f"tokens {questions.flips}", f"seed {questions.seed}")
+    return make_verdict("C1-SELF", "pass", words, "executed", f"tokens {questions.flips}", f"seed {questions.seed}")
 
 
 def misread(place: int, score: float, read: float) -> str | None:
@@ -201,9 +201,9 @@ def normalised(questions: Questions, nats: Any, log_probabilities: Any) -> Verdi
         else:
             wrong = misread(place, float(nats[0][place - 1]), -float(row[questions.streams[0][place]]))
         if wrong is not None:
-            return settled("C2-NORMALISED", "fail", wrong, "executed", f"token {place}")
+            return make_verdict("C2-NORMALISED", "fail", wrong, "executed", f"token {place}")
     words = f"at all {length - 1} tokens the probabilities sum to one and are what scores"
-    return settled("C2-NORMALISED", "pass", words, "executed")
+    return make_verdict("C2-NORMALISED", "pass", words, "executed")
 
 
 def single_pass(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
@@ -214,13 +214,13 @@ def single_pass(questions: Questions, nats: Any, log_probabilities: Any) -> Iter
     broken = [test for test in tests if test.severity == "fail"]
     words = "a second pass, or learning before scoring, shows as scores that know the future or are of no distribution"
     if not np.isfinite(nats).all() or (nats < 0).any():
-        yield settled("C4-SINGLE-PASS", "fail", "some scores are negative or no numbers", "executed")
+        yield make_verdict("C4-SINGLE-PASS", "fail", "some scores are negative or no numbers", "executed")
         return
     for rule in ("C3-SCORE-FIRST", "C4-SINGLE-PASS"):
         if broken:
-            yield settled(rule, "warn", f"{words}: {broken[0].message}", "executed", *broken[0].evidence)
+            yield make_verdict(rule, "warn", f"{words}: {broken[0].message}", "executed", *broken[0].evidence)
         else:
-            yield settled(rule, "pass", f"{words}; none does at {len(questions.cuts)} cuts", "executed")
+            yield make_verdict(rule, "pass", f"{words}; none does at {len(questions.cuts)} cuts", "executed")
 
 
 def probe_tokens(folder: Path) -> "tuple[Tokens, int]":

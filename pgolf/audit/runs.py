@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgolf.audit.probes import SAME_SCORE, STREAM_TOKENS, probe_tokens, probed, questions_about, trainer_of, unanswered
-from pgolf.audit.verdicts import Verdict, in_order, settled
+from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.shards import read_shard, split_documents
 from pgolf.data.tokenizers import load_tokenizer_file
@@ -47,33 +47,33 @@ def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) 
         verdicts += executed(run)
     else:
         verdicts += unanswered("the protocol was not probed")
-    return in_order(verdicts)
+    return sort_verdicts(verdicts)
 
 
 def sizes(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
     """The artifact's files, counted."""
     claimed = result["artifact"]
     if not run.files.model.is_file():
-        yield settled("SIZE-CAP", "unknown", f"{run.files.model} is gone", "files")
+        yield make_verdict("SIZE-CAP", "unknown", f"{run.files.model} is gone", "files")
         return
     model = run.files.model.stat().st_size
     code = run.files.program.stat().st_size if run.files.program.is_file() else None
     total = model + (claimed["code_bytes"] if code is None else code)
     limit = claimed["limit_bytes"]
     words = f"{model:,} bytes of model and {total - model:,} of code are {total:,} of {limit:,}"
-    yield settled("SIZE-CAP", "fail" if total > limit else "pass", words, "files", "artifact/model.bin")
+    yield make_verdict("SIZE-CAP", "fail" if total > limit else "pass", words, "files", "artifact/model.bin")
     is_same = model == claimed["model_bytes"] and code in (None, claimed["code_bytes"])
     rule, words = (
         "SIZE-CODE-IS-SHIPPED-CODE",
         f"the result says {claimed['model_bytes']:,} and {claimed['code_bytes']:,}",
     )
     if not is_same:
-        yield settled(rule, "fail", f"{words}, the files have {model:,} and {code or 0:,}", "files")
+        yield make_verdict(rule, "fail", f"{words}, the files have {model:,} and {code or 0:,}", "files")
     elif code is None:
         words = f"train_gpt.py is not kept with this run; the result counts {claimed['code_bytes']:,} bytes"
-        yield settled(rule, "unknown", words, "files")
+        yield make_verdict(rule, "unknown", words, "files")
     else:
-        yield settled(rule, "pass", f"{words}; so have the files", "files", "artifact/train_gpt.py")
+        yield make_verdict(rule, "pass", f"{words}; so have the files", "files", "artifact/train_gpt.py")
 
 
 def clocks(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
@@ -93,10 +93,10 @@ def clocks(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
     ):
         is_over = seconds > limit + CLOCK_GRAIN_SECONDS
         words = f"{what}: {seconds:.1f} s of {limit:.0f} on {result.get('environment', {}).get('device', 'unknown')}"
-        yield settled(rule, over if is_over else "pass", words, "files", "result.json: clock")
+        yield make_verdict(rule, over if is_over else "pass", words, "files", "result.json: clock")
     if not is_contest:
         words = f"ran on {result.get('environment', {}).get('device')}, not on {ruleset.hardware}"
-        yield settled("HARDWARE", "warn", words, "files", "result.json: environment")
+        yield make_verdict("HARDWARE", "warn", words, "files", "result.json: environment")
 
 
 def by_construction(has_own_code: bool) -> Iterator[Verdict]:
@@ -104,14 +104,14 @@ def by_construction(has_own_code: bool) -> Iterator[Verdict]:
     if has_own_code:
         words = "code of the user's own takes part (local/); the trainer's construction proves nothing"
         for rule in ("NO-PREQUANT-TTT", "NO-VAL-CALIBRATION", "NO-TRAIN-DATA-AT-EVAL"):
-            yield settled(rule, "unknown", words, "construction")
+            yield make_verdict(rule, "unknown", words, "construction")
         return
     for rule, words in (
         ("NO-PREQUANT-TTT", "the process that trains and packs never opens a validation shard"),
         ("NO-VAL-CALIBRATION", "calibration draws from the training loader"),
         ("NO-TRAIN-DATA-AT-EVAL", "the process that scores never opens a training shard"),
     ):
-        yield settled(rule, "pass", words, "construction")
+        yield make_verdict(rule, "pass", words, "construction")
 
 
 def ledger_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
@@ -122,20 +122,20 @@ def ledger_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdi
         with np.load(run.files.ledger, allow_pickle=False) as ledger:
             nats, counts = ledger["nll"], ledger["bytes"]
     except (OSError, KeyError, ValueError) as error:
-        yield settled("BPB-IDENTITY", "unknown", f"the ledger cannot be read: {error}", "files", "ledger.npz")
+        yield make_verdict("BPB-IDENTITY", "unknown", f"the ledger cannot be read: {error}", "files", "ledger.npz")
         return
     headline = result["headline"]
     expected = next(m["tokens"] for m in reversed(result["metrics"]) if m["val_bpb"] == headline["val_bpb"])
     is_whole = len(nats) == len(counts) == expected and bool(np.isfinite(nats).all())
     words = f"{len(nats):,} targets have one score each"
     words = words if is_whole else f"{len(nats):,} scores for {expected:,} targets, or some are no numbers"
-    yield settled("LOG-COMPLETE", "pass" if is_whole else "fail", words, "files", "ledger.npz")
+    yield make_verdict("LOG-COMPLETE", "pass" if is_whole else "fail", words, "files", "ledger.npz")
     total, text = float(nats.sum(dtype=np.float64)), int(counts.sum(dtype=np.int64))
     bpb, implied = total / log(2) / text, len(nats) * headline["val_loss"] / log(2) / headline["val_bpb"]
     is_same = abs(bpb - headline["val_bpb"]) <= SAME * bpb and abs(implied - text) <= SAME * text
     words = f"{len(nats):,} targets of {total:,.1f} nats over {text:,} bytes are {bpb:.9f} bpb"
     words += f", {headline['val_bpb']:.9f} is claimed"
-    yield settled("BPB-IDENTITY", "pass" if is_same else "fail", words, "files", "ledger.npz")
+    yield make_verdict("BPB-IDENTITY", "pass" if is_same else "fail", words, "files", "ledger.npz")
 
 
 def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
@@ -144,29 +144,29 @@ def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
     about = run.read_run()
     folder = Path(about.get("data_folder") or "/nowhere")
     if not (folder / "manifest.json").is_file():
-        return [settled(rule, "unknown", f"the data of this run is not at {folder}", "files") for rule in rules]
+        return [make_verdict(rule, "unknown", f"the data of this run is not at {folder}", "files") for rule in rules]
     try:
         manifest = check_files(folder)
         if manifest.sha256 != about.get("data_sha256"):
             words = (
                 f"{folder} has manifest {manifest.sha256[:12]} now, the run had {str(about.get('data_sha256'))[:12]}"
             )
-            return [settled(rule, "unknown", words, "files") for rule in rules]
+            return [make_verdict(rule, "unknown", words, "files") for rule in rules]
         return [*data_facts(folder, manifest, ruleset), *recounted(run, folder, manifest)]
     except (DataError, OSError) as error:
-        return [settled(rule, "unknown", str(error), "files") for rule in rules]
+        return [make_verdict(rule, "unknown", str(error), "files") for rule in rules]
 
 
 def data_facts(folder: Path, manifest: "Manifest", ruleset: Ruleset) -> Iterator[Verdict]:
     """Canonical text, and no validation document in training."""
     canonical = canonical_data(manifest, ruleset)
-    yield settled("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
+    yield make_verdict("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
     begin = load_tokenizer_file(DataFiles(folder).tokenizer).bos_id()
     overlap = measure_overlap(folder, manifest, begin)
     found = overlap.finding()
     # One document that small corpora have twice is a question, and no leaky export.
     severity: Severity = "warn" if found.severity == "fail" and overlap.inside == 1 else found.severity
-    yield settled("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
+    yield make_verdict("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
 
 
 def recounted(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:
@@ -185,10 +185,10 @@ def recounted(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator
     counted = int(counts[: length - 1].sum(dtype=np.int64)) if whole else 0
     words = f"{len(whole):,} documents decode to {text:,} bytes, the ledger counts {counted:,}"
     severity: Severity = "unknown" if not whole else "pass" if text == counted else "fail"
-    yield settled("SPACE-ONCE", severity, words, "files", "ledger.npz", "tokenizer.model")
+    yield make_verdict("SPACE-ONCE", severity, words, "files", "ledger.npz", "tokenizer.model")
     lossless = lossless_tokenizer(manifest)
     is_known = manifest.tokenizer.lossless is not None
-    yield settled("LOSSLESS", lossless.severity if is_known else "unknown", lossless.message, "files")
+    yield make_verdict("LOSSLESS", lossless.severity if is_known else "unknown", lossless.message, "files")
 
 
 def validation_tokens(folder: Path, manifest: "Manifest") -> "NDArray[np.uint16]":
@@ -231,13 +231,17 @@ def as_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats:
         with np.load(run.files.ledger, allow_pickle=False) as ledger:
             kept = ledger["nll"][:count]
     except (OSError, KeyError, ValueError) as error:
-        return [settled("METRIC-STAGE", "unknown", f"the ledger cannot be read: {error}", "executed", "ledger.npz")]
+        return [
+            make_verdict("METRIC-STAGE", "unknown", f"the ledger cannot be read: {error}", "executed", "ledger.npz")
+        ]
     scored = nats[0][: len(kept)]
     is_same = bool(np.allclose(scored, kept, rtol=SAME_SCORE, atol=SAME_SCORE))
     words = f"model.bin scores the first {len(kept)} targets at {float(scored.sum()):.3f} nats"
     words += f", the ledger says {float(kept.sum()):.3f}"
     return [
-        settled("METRIC-STAGE", "pass" if is_same else "fail", words, "executed", "artifact/model.bin", "ledger.npz")
+        make_verdict(
+            "METRIC-STAGE", "pass" if is_same else "fail", words, "executed", "artifact/model.bin", "ledger.npz"
+        )
     ]
 
 

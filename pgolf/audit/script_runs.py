@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pgolf.audit.code.reading import CHECKED
+from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.folder import merged
-from pgolf.audit.static import code_verdicts
-from pgolf.audit.verdicts import Verdict, in_order, settled
+from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.findings import Severity
 from pgolf.report.scripts import CLOCK_GRAIN_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
@@ -25,12 +25,12 @@ def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool 
     """
     result = run.read_result()
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]
-    verdicts.append(settled("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
+    verdicts.append(make_verdict("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
     if is_code_read:
         verdicts += code_verdicts(run.files.local, result.get("settings") or {})
     else:
-        verdicts += [settled(rule, "unknown", "the code was not read", "code") for rule in CHECKED]
-    return in_order(merged(verdicts))
+        verdicts += [make_verdict(rule, "unknown", "the code was not read", "code") for rule in CHECKED]
+    return sort_verdicts(merged(verdicts))
 
 
 def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
@@ -40,17 +40,17 @@ def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Ver
     gone = [str(path) for path in kept.values() if not path.is_file()]
     if not kept or gone:
         words = f"{', '.join(gone)} is gone" if gone else "no packed model was found; only the log says how large it is"
-        yield settled("SIZE-CAP", "unknown", words, "files")
+        yield make_verdict("SIZE-CAP", "unknown", words, "files")
         return
     code = sum(path.stat().st_size for path in run.files.local.rglob("*") if path.is_file())
     model = sum(path.stat().st_size for path in kept.values())
     words = f"{model:,} bytes of model and {code:,} of code are {model + code:,} of {limit:,}"
-    yield settled("SIZE-CAP", "fail" if model + code > limit else "pass", words, "files", *map(str, kept))
+    yield make_verdict("SIZE-CAP", "fail" if model + code > limit else "pass", words, "files", *map(str, kept))
     logged = claimed["logged_total_bytes"]
     if logged is not None:
         words = f"the log says {logged:,} bytes in all, the files have {model + code:,}"
         severity: Severity = "pass" if logged == model + code else "warn"
-        yield settled("SIZE-CODE-IS-SHIPPED-CODE", severity, words, "files")
+        yield make_verdict("SIZE-CODE-IS-SHIPPED-CODE", severity, words, "files")
 
 
 def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
@@ -61,10 +61,10 @@ def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict
     ):
         seconds = result["clock"].get(key)
         if seconds is None:
-            yield settled(rule, "unknown", f"its log does not give {key}", "numbers")
+            yield make_verdict(rule, "unknown", f"its log does not give {key}", "numbers")
         else:
             words = f"{seconds:.1f} s of {limit:.0f}, as its log gives them"
-            yield settled(rule, "warn" if seconds > limit + CLOCK_GRAIN_SECONDS else "pass", words, "numbers")
+            yield make_verdict(rule, "warn" if seconds > limit + CLOCK_GRAIN_SECONDS else "pass", words, "numbers")
     devices = ", ".join(result["hardware"]["devices"]) or "a CPU"
     if devices.count("H100") != 8:
-        yield settled("HARDWARE", "warn", f"ran on {devices}, not on {ruleset.hardware}", "files", "result.json")
+        yield make_verdict("HARDWARE", "warn", f"ran on {devices}, not on {ruleset.hardware}", "files", "result.json")

@@ -41,19 +41,19 @@ class Verdict(Finding):
         }
 
 
-def settled(rule: str, severity: Severity, message: str, basis: Basis, *evidence: str) -> Verdict:
+def make_verdict(rule: str, severity: Severity, message: str, basis: Basis, *evidence: str) -> Verdict:
     """A verdict of a rule that the catalogue has."""
     fix = load_catalogue()[rule].settles if severity in ("warn", "unknown") else None
     return Verdict(severity, rule, message, fix, basis, evidence)
 
 
-def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
+def sort_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """What says no first, then suspicions, then what is not known, then what holds; each in the catalogue's order."""
     rank = {rule: place for place, rule in enumerate(load_catalogue())}
     return sorted(verdicts, key=lambda verdict: (ORDER.index(verdict.severity), rank[verdict.rule]))
 
 
-def overall(verdicts: Iterable[Verdict]) -> Severity:
+def overall_severity(verdicts: Iterable[Verdict]) -> Severity:
     """One word for all of them: the worst there is. It passes only where nothing is left unknown."""
     found = {verdict.severity for verdict in verdicts}
     return next((severity for severity in ORDER if severity in found), "unknown")

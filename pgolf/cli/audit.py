@@ -109,24 +109,24 @@ def finished(run: RunDirectory) -> RunDirectory:
 def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[Verdict]":
     """The verdicts, those that an adapter's answers settle in place of those that could not know."""
     from pgolf.audit.probes import adapter_of, probe_tokens, probed, questions_about
-    from pgolf.audit.verdicts import in_order
+    from pgolf.audit.verdicts import sort_verdicts
 
     tokens, begin = probe_tokens(data)
     found = probed(questions_about(tokens, begin, []), adapter_of(adapter))
     settled = {verdict.rule for verdict in found}
     others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
-    return in_order([*others, *found])
+    return sort_verdicts([*others, *found])
 
 
 def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Ruleset) -> dict[str, Any]:
     """The object of --json."""
-    from pgolf.audit.verdicts import overall
+    from pgolf.audit.verdicts import overall_severity
 
     return {
         "subject": subject,
         "kind": kind,
         "ruleset": ruleset.label,
-        "verdict": overall(verdicts),
+        "verdict": overall_severity(verdicts),
         "findings": [verdict.as_json() for verdict in verdicts],
     }
 

@@ -1,4 +1,4 @@
-"""Public records against numbers recomputed from their logs by hand; the set is not part of the project."""
+"""Public records against independently recomputed numbers; the set is not part of the project."""
 
 import json
 from collections.abc import Callable

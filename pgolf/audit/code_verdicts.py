@@ -7,7 +7,7 @@ from typing import Any
 from pgolf.audit.catalogue import load_catalogue
 from pgolf.audit.code.reading import CHECKED
 from pgolf.audit.isolation import read_code_isolated
-from pgolf.audit.verdicts import Verdict, settled
+from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.records.folder import walk_files
 
 
@@ -17,7 +17,7 @@ def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
         return []
     found = read_code_isolated(folder, logged)
     if isinstance(found, str):
-        return [settled(rule, "unknown", found, "code") for rule in CHECKED]
+        return [make_verdict(rule, "unknown", found, "code") for rule in CHECKED]
     verdicts = [*broken_files(found), *suspicious(found)]
     verdicts += clean(found, {verdict.rule for verdict in verdicts})
     return verdicts
@@ -27,13 +27,13 @@ def broken_files(found: Mapping[str, Any]) -> Iterator[Verdict]:
     """Files that are no Python, or hide too much."""
     for name, error in found["broken"].items():
         words = f"{name} does not compile here ({error}); a record must compile on Python 3.10 to 3.12"
-        yield settled("RUNS-IN-FOLDER", "warn", words, "code", name)
+        yield make_verdict("RUNS-IN-FOLDER", "warn", words, "code", name)
     for name in found["too_large"]:
         words = f"{name} was not read: it has, or unpacks to, more bytes than any program has"
-        yield settled("SELF-CONTAINED", "unknown", words, "code", name)
+        yield make_verdict("SELF-CONTAINED", "unknown", words, "code", name)
     for name in found["opaque"]:
         words = f"{name} runs what could not be unpacked without running it; what it does is not known"
-        yield settled("SELF-CONTAINED", "unknown", words, "code", name)
+        yield make_verdict("SELF-CONTAINED", "unknown", words, "code", name)
 
 
 def suspicious(found: Mapping[str, Any]) -> Iterator[Verdict]:
@@ -56,12 +56,12 @@ def suspected(rule: str, found: list[Mapping[str, Any]]) -> Verdict:
         words += "; reviewers are of two minds about it"
     match found[0]["state"]:
         case "on":
-            return settled(rule, "warn", f"{words} ({places[0]})", "code", *places)
+            return make_verdict(rule, "warn", f"{words} ({places[0]})", "code", *places)
         case "off":
             words = f"{words} ({places[0]}), but only if `{found[0]['why']}`, which is false by default"
-            return settled(rule, "unknown", words, "code", *places)
+            return make_verdict(rule, "unknown", words, "code", *places)
         case _:
-            return settled(rule, "pass", f"{words} ({places[0]}), but nothing calls it", "code", *places)
+            return make_verdict(rule, "pass", f"{words} ({places[0]}), but nothing calls it", "code", *places)
 
 
 def clean(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
@@ -70,4 +70,4 @@ def clean(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
         return
     for rule in load_catalogue():
         if rule in CHECKED and rule not in named:
-            yield settled(rule, "pass", "no known signature in the code, which proves nothing", "code")
+            yield make_verdict(rule, "pass", "no known signature in the code, which proves nothing", "code")
