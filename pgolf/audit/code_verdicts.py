@@ -1,4 +1,4 @@
-"""What a folder's code looks like, as verdicts: hypotheses with the line to read, never proof."""
+"""Verdicts from a folder's source code: hypotheses with the line to read, never proof."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,60 +12,59 @@ from pgolf.records.folder import walk_files
 
 
 def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
-    """A verdict for every rule that has a signature; where there is no code, none."""
+    """Return a verdict for every rule that has a signature; none if the folder has no Python file."""
     if not any(path.suffix == ".py" for path in walk_files(folder)):
         return []
     found = read_code_isolated(folder, logged)
     if isinstance(found, str):
         return [make_verdict(rule, "unknown", found, "code") for rule in CHECKED]
-    verdicts = [*broken_files(found), *suspicious(found)]
-    verdicts += clean(found, {verdict.rule for verdict in verdicts})
-    return verdicts
+    verdicts = [*unread_files(found), *suspected_rules(found)]
+    return [*verdicts, *clean_rules(found, {verdict.rule for verdict in verdicts})]
 
 
-def broken_files(found: Mapping[str, Any]) -> Iterator[Verdict]:
-    """Files that are no Python, or hide too much."""
+def unread_files(found: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Yield a verdict for each file that does not compile, is too large, or runs code that cannot be unpacked."""
     for name, error in found["broken"].items():
-        words = f"{name} does not compile here ({error}); a record must compile on Python 3.10 to 3.12"
-        yield make_verdict("RUNS-IN-FOLDER", "warn", words, "code", name)
+        message = f"{name} does not compile here ({error}); a record must compile on Python 3.10 to 3.12"
+        yield make_verdict("RUNS-IN-FOLDER", "warn", message, "code", name)
     for name in found["too_large"]:
-        words = f"{name} was not read: it has, or unpacks to, more bytes than any program has"
-        yield make_verdict("SELF-CONTAINED", "unknown", words, "code", name)
+        message = f"{name} was not read: it has, or unpacks to, more bytes than any program has"
+        yield make_verdict("SELF-CONTAINED", "unknown", message, "code", name)
     for name in found["opaque"]:
-        words = f"{name} runs what could not be unpacked without running it; what it does is not known"
-        yield make_verdict("SELF-CONTAINED", "unknown", words, "code", name)
+        message = f"{name} runs code that cannot be unpacked without executing it; what that does is unknown"
+        yield make_verdict("SELF-CONTAINED", "unknown", message, "code", name)
 
 
-def suspicious(found: Mapping[str, Any]) -> Iterator[Verdict]:
-    """One verdict a rule: what a run comes by first, then what it does not by default."""
+def suspected_rules(found: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Yield one verdict for each suspected rule, from the code that a run reaches, else from what it does not reach."""
     by_rule: dict[str, list[Mapping[str, Any]]] = {}
     for each in found["suspicions"]:
         by_rule.setdefault(each["rule"], []).append(each)
-    for rule, all_of in by_rule.items():
+    for rule, suspicions in by_rule.items():
         for state in ("on", "off", "dead"):
-            if of_state := [each for each in all_of if each["state"] == state]:
-                yield suspected(rule, of_state)
+            if of_state := [each for each in suspicions if each["state"] == state]:
+                yield suspicion_verdict(rule, of_state)
                 break
 
 
-def suspected(rule: str, found: list[Mapping[str, Any]]) -> Verdict:
-    """The verdict of a rule from places of one reach."""
+def suspicion_verdict(rule: str, found: list[Mapping[str, Any]]) -> Verdict:
+    """Return the verdict of a rule from suspicions with one state of reachability."""
     places = tuple(each["place"] for each in found)
-    words = found[0]["message"] + (f", and {len(found) - 1} more" if len(found) > 1 else "")
+    message = found[0]["message"] + (f", and {len(found) - 1} more" if len(found) > 1 else "")
     if all(each["mild"] for each in found):
-        words += "; reviewers are of two minds about it"
+        message += "; reviewers disagree about it"
     match found[0]["state"]:
         case "on":
-            return make_verdict(rule, "warn", f"{words} ({places[0]})", "code", *places)
+            return make_verdict(rule, "warn", f"{message} ({places[0]})", "code", *places)
         case "off":
-            words = f"{words} ({places[0]}), but only if `{found[0]['why']}`, which is false by default"
-            return make_verdict(rule, "unknown", words, "code", *places)
+            message = f"{message} ({places[0]}), but only if `{found[0]['why']}`, which is false by default"
+            return make_verdict(rule, "unknown", message, "code", *places)
         case _:
-            return make_verdict(rule, "pass", f"{words} ({places[0]}), but nothing calls it", "code", *places)
+            return make_verdict(rule, "pass", f"{message} ({places[0]}), but nothing calls it", "code", *places)
 
 
-def clean(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
-    """What no signature matched. That is no proof of innocence, and is not called one."""
+def clean_rules(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
+    """Yield a pass for each rule without a verdict, if all code was read; it proves nothing, and says so."""
     if not found["files"] or found["broken"] or found["too_large"] or found["opaque"]:
         return
     for rule in load_catalogue():

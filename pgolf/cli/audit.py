@@ -75,9 +75,9 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
             f"{path} holds the runs of several seeds; audit one of them, such as {next(path.glob('seed-*'))}"
         )
     if path.is_dir():
-        from pgolf.audit.folder import audit_folder, holds_something
+        from pgolf.audit.folder import audit_folder, holds_submission
 
-        if not holds_something(path):
+        if not holds_submission(path):
             raise UsageError(f"{path}: neither claims, logs nor code; expected a submission folder, a run or a spec")
         return "record", audit_folder(path, ruleset, is_code_read=not is_metadata_only)
     from pgolf.audit.specs import audit_spec
@@ -108,11 +108,11 @@ def finished(run: RunDirectory) -> RunDirectory:
 
 def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[Verdict]":
     """The verdicts, those that an adapter's answers settle in place of those that could not know."""
-    from pgolf.audit.probes import adapter_of, probe_tokens, probed, questions_about
+    from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, run_probes
     from pgolf.audit.verdicts import sort_verdicts
 
     tokens, begin = probe_tokens(data)
-    found = probed(questions_about(tokens, begin, []), adapter_of(adapter))
+    found = run_probes(make_questions(tokens, begin, []), adapter_command(adapter))
     settled = {verdict.rule for verdict in found}
     others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
     return sort_verdicts([*others, *found])

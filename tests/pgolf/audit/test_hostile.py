@@ -1,4 +1,4 @@
-"""Folders made to harm: none of them runs anything, leaves the folder, hangs, or ends in a traceback."""
+"""Hostile folders: auditing one executes nothing, reads nothing outside it, does not hang and ends in no traceback."""
 
 import gzip
 import json
@@ -75,7 +75,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_made_to_harm_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_folder_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "MAX_BYTES", 8_000_000)
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -89,7 +89,7 @@ def test_a_folder_made_to_harm_ends_in_verdicts(name: str, tmp_path: Path, monke
     assert sorted(tmp_path.iterdir()) == [folder]
 
 
-def test_what_a_terminal_would_obey_does_not_reach_it(pgolf: Callable[..., Ended], tmp_path: Path) -> None:
+def test_terminal_escapes_are_removed(pgolf: Callable[..., Ended], tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\x1b[31m"
     folder = tmp_path / f"rec{evil}ord"
     folder.mkdir()
@@ -102,7 +102,7 @@ def test_what_a_terminal_would_obey_does_not_reach_it(pgolf: Callable[..., Ended
         assert "\x07" not in ended.out + ended.err
 
 
-def test_code_that_would_leave_a_mark_leaves_none(tmp_path: Path) -> None:
+def test_code_is_not_executed(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     act = f"open({str(mark)!r}, 'w').close()\n"
     folder = tmp_path / "folder"
