@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.audit.catalogue import load_catalogue
-from pgolf.audit.code.reading import CHECKED
+from pgolf.audit.code.reading import SIGNATURE_RULES
 from pgolf.audit.isolation import read_code_isolated
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.records.folder import walk_files
@@ -17,7 +17,7 @@ def code_verdicts(folder: Path, logged: Mapping[str, str]) -> list[Verdict]:
         return []
     found = read_code_isolated(folder, logged)
     if isinstance(found, str):
-        return [make_verdict(rule, "unknown", found, "code") for rule in CHECKED]
+        return [make_verdict(rule, "unknown", found, "code") for rule in SIGNATURE_RULES]
     verdicts = [*unread_files(found), *suspected_rules(found)]
     return [*verdicts, *clean_rules(found, {verdict.rule for verdict in verdicts})]
 
@@ -68,5 +68,5 @@ def clean_rules(found: Mapping[str, Any], named: set[str]) -> Iterator[Verdict]:
     if not found["files"] or found["broken"] or found["too_large"] or found["opaque"]:
         return
     for rule in load_catalogue():
-        if rule in CHECKED and rule not in named:
+        if rule in SIGNATURE_RULES and rule not in named:
             yield make_verdict(rule, "pass", "no known signature in the code, which proves nothing", "code")

@@ -6,7 +6,7 @@ Such a run has no ledger and no protocol that can be probed; what only these wou
 from collections.abc import Iterator
 from typing import Any
 
-from pgolf.audit.code.reading import CHECKED
+from pgolf.audit.code.reading import SIGNATURE_RULES
 from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.folder import merge_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
@@ -29,7 +29,7 @@ def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool 
     if is_code_read:
         verdicts += code_verdicts(run.files.local, result.get("settings") or {})
     else:
-        verdicts += [make_verdict(rule, "unknown", "the code was not read", "code") for rule in CHECKED]
+        verdicts += [make_verdict(rule, "unknown", "the code was not read", "code") for rule in SIGNATURE_RULES]
     return sort_verdicts(merge_verdicts(verdicts))
 
 

@@ -17,7 +17,7 @@ from benchmarks.audit_cases import (
 from pgolf.audit.folder import number_verdicts
 from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import load_ruleset
-from tests.pgolf.audit.code.scripts import GUILTY, INNOCENT
+from tests.pgolf.audit.code.scripts import LOOKALIKES, VIOLATIONS
 
 RULES = load_ruleset("parameter_golf")
 CASES = Path(__file__).parents[3] / "shared" / "records" / "legality_cases.jsonl"
@@ -56,7 +56,7 @@ def test_the_only_false_alarm_is_an_accepted_row_that_was_over_time(cases: Path)
 
 def test_code_is_compared_with_rulings(tmp_path: Path) -> None:
     lines = []
-    for number, (rule, text) in enumerate([GUILTY["epochs before packing"], INNOCENT["score first"]]):
+    for number, (rule, text) in enumerate([VIOLATIONS["epochs before packing"], LOOKALIKES["score first"]]):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "train_gpt.py").write_text(text)
         verdict = "legal" if number else "illegal"
