@@ -52,7 +52,7 @@ def is_learning(node: ast.Call, scope: Scope, flow: Flow) -> bool:
 
 
 def judge_site(program: Program, flow: Flow, site: Site) -> Iterator[Suspicion]:
-    """Yield the suspicion about a learning place, unless every call path to it scores first."""
+    """Yield the suspicion if a call path to a learning place rescores over epochs or does not score first."""
     paths = list(call_paths(program, flow, site, MAX_DEPTH))
     unscored = [path for path in paths if not any(scores_first(program, flow, each) for each in path)]
     for path in paths:
