@@ -22,16 +22,21 @@ from trainer.evaluation.windows import Window
 from trainer.model.gpt import GptModel
 from trainer.recipe.files import ANSWERS, QUESTIONS
 from trainer.runtime.device import choose_device
+from trainer.runtime.failure import ArtifactRefused
 from trainer.runtime.world import World
 
 
 def probe_main() -> int:
-    """0, with answers.npz in the folder."""
+    """Answer the questions in answers.npz, or write there why the model cannot be decoded. Return the exit code."""
     parser = argparse.ArgumentParser(prog="trainer.probe")
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    card, weights = decode_artifact(arguments.model)
+    try:
+        card, weights = decode_artifact(arguments.model)
+    except ArtifactRefused as error:
+        np.savez(arguments.folder / ANSWERS, refused=np.array(str(error)))
+        return error.exit_code
     world = World(choose_device("cpu"))
     with np.load(arguments.folder / QUESTIONS) as questions:
         streams, asked, begin = questions["streams"], questions["asked"], int(questions["begin"])

@@ -12,10 +12,10 @@ from rich.text import Text
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import UsageError
+from pgolf.records.folder import is_record
 from pgolf.report.compare import contrast
 from pgolf.report.curves import Courses, courses_of
 from pgolf.report.reading import groups_at
-from pgolf.report.records.folder import is_record
 from pgolf.report.rows import Group
 from pgolf.report.seed_rows import SeedRow
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset

@@ -8,7 +8,7 @@ from typing import Any
 from pgolf.drafting.features import differing_features
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
 from pgolf.errors import SpecError
-from pgolf.report.records.logs import runs_in
+from pgolf.records.logs import runs_in
 from pgolf.scripts.program import ScriptProgram
 from pgolf.specs.experiment import recipe_json
 from pgolf.specs.flat import flatten

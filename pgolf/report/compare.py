@@ -9,13 +9,13 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from pgolf.records.rows import RecordGroup
 from pgolf.report.groups import RunGroup
-from pgolf.report.records.groups import RecordGroup
 from pgolf.report.rows import Group, Row
 from pgolf.report.significance import caveats, welch_degrees
 from pgolf.report.stages import common_stages
-from pgolf.report.statistics import student_quantile, summarise
 from pgolf.report.sweep_names import is_shared
+from pgolf.statistics import student_quantile, summarise
 
 THOUSANDTH = 0.001
 QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_seconds", "evaluate_seconds", "usd")

@@ -10,9 +10,9 @@ from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.report.run_problems import group_problems, with_problems
 from pgolf.report.seed_rows import SeedRow, problem_json
-from pgolf.report.statistics import Spread, summarise
 from pgolf.report.sweep_names import differing, flat_spec, name_of, point_key, sort_key
 from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
+from pgolf.statistics import Spread, summarise
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pgolf.records.groups import record_groups
+from pgolf.records.rows import RecordGroup
 from pgolf.report.reading import records_below
-from pgolf.report.records.groups import RecordGroup, record_groups
 from pgolf.report.tables import markdown_lines, spreadsheet_cell
 from pgolf.rulesets.ruleset import Ruleset
 

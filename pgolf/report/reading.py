@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pgolf.errors import UsageError
+from pgolf.records.folder import is_record
+from pgolf.records.groups import record_groups
 from pgolf.report.groups import group_runs, runs_below
-from pgolf.report.records.folder import is_record
-from pgolf.report.records.groups import record_groups
 from pgolf.report.rows import Group
 from pgolf.rulesets.ruleset import Ruleset
 

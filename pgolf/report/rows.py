@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from pgolf.data.references import References
 from pgolf.findings import Finding
-from pgolf.report.statistics import Spread
+from pgolf.statistics import Spread
 
 
 class Row(Protocol):

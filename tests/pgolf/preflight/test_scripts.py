@@ -7,7 +7,7 @@ import pytest
 
 from pgolf.preflight.public_runs import estimate_public_run
 from pgolf.preflight.script import described, is_same
-from pgolf.report.records.logs import runs_in
+from pgolf.records.logs import runs_in
 from tests.conftest import SHARED_DATA
 from tests.scripts.workshop import Workshop
 

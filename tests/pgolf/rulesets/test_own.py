@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from pgolf.errors import SpecError
-from pgolf.report.records.groups import record_groups
+from pgolf.records.groups import record_groups
 from pgolf.rulesets import ruleset
 from pgolf.rulesets.ruleset import load_ruleset
-from tests.pgolf.report.records.test_logs import write
+from tests.pgolf.records.test_logs import write
 
 SHIPPED = Path(ruleset.__file__).with_name("parameter_golf.yaml")
 

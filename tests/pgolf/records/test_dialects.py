@@ -1,12 +1,13 @@
-"""Ordinary folders that are easily misread, each reduced to what makes it so."""
+"""Ordinary folders that are easily misread, each reduced to the feature that makes it so."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from pgolf.report.records.folder import is_record
-from pgolf.report.records.groups import RecordGroup, record_groups
+from pgolf.records.folder import is_record
+from pgolf.records.groups import record_groups
+from pgolf.records.rows import RecordGroup
 from pgolf.report.tables import verdict_of
 from pgolf.rulesets.ruleset import load_ruleset
 
@@ -60,12 +61,12 @@ def assert_three(group: RecordGroup) -> None:
     "prefix",
     ["[2026-04-02 10:11:12,123] ", "2026-04-02T10:11:12.5Z INFO ", "[rank0]: ", "[10:11:12] ", "INFO:__main__:"],
 )
-def test_what_a_logger_puts_before_lines_is_no_part_of_them(prefix: str, tmp_path: Path) -> None:
+def test_logger_prefixes_are_removed(prefix: str, tmp_path: Path) -> None:
     files = {name: [prefix + line for line in lines] for name, lines in by_seed().items()}
     assert_three(only_group(write(tmp_path, files, val_bpb=round(MEAN, 8))))
 
 
-def test_a_dumped_source_gives_neither_seed_nor_machine(tmp_path: Path) -> None:
+def test_a_source_dump_gives_neither_seed_nor_gpu(tmp_path: Path) -> None:
     source = [
         "import torch",
         "def f(seed=5):",
@@ -76,7 +77,7 @@ def test_a_dumped_source_gives_neither_seed_nor_machine(tmp_path: Path) -> None:
     assert_three(only_group(write(tmp_path, files, val_bpb=round(MEAN, 8))))
 
 
-def test_an_evaluations_own_log_belongs_to_the_run_of_its_seed(tmp_path: Path) -> None:
+def test_a_log_of_an_evaluation_joins_the_run_of_its_seed(tmp_path: Path) -> None:
     files = {
         f"train_seed{seed}.log": [*log_of(seed, 1.2)[:-1], f"quantized val_loss:2.0 val_bpb:1.2{seed:04d}"]
         for seed in SCORES
@@ -91,48 +92,48 @@ def test_an_evaluations_own_log_belongs_to_the_run_of_its_seed(tmp_path: Path) -
     assert {row.explain()["val_bpb"] for row in group.rows} == {f"eval_seed{seed}.log:2" for seed in SCORES}
 
 
-def test_a_log_that_lacks_its_head_is_of_the_model_of_the_others(tmp_path: Path) -> None:
+def test_a_log_without_its_head_joins_the_model_of_the_others(tmp_path: Path) -> None:
     files = by_seed()
     files["train_seed7.log"] = files["train_seed7.log"][3:]
     assert_three(only_group(write(tmp_path, files, val_bpb=round(MEAN, 8))))
 
 
-def test_a_number_alone_in_a_name_is_the_seed(tmp_path: Path) -> None:
+def test_a_bare_number_in_a_file_name_is_the_seed(tmp_path: Path) -> None:
     files = {
         f"log_{seed}.txt": [x for x in log_of(seed, bpb) if not x.startswith("seed")] for seed, bpb in SCORES.items()
     }
     assert_three(only_group(write(tmp_path, files, val_bpb=round(MEAN, 8))))
 
 
-def test_a_seed_after_a_score_begins_another_run(tmp_path: Path) -> None:
+def test_a_seed_line_after_a_score_begins_another_run(tmp_path: Path) -> None:
     lines = [line for seed, bpb in SCORES.items() for line in log_of(seed, bpb)[3:]]
     group = only_group(write(tmp_path, {"train.log": lines}, val_bpb=round(MEAN, 8)))
     assert {row.seed for row in group.rows} == set(SCORES)
     assert tags(group) == {"multi_seed_in_one_log"}
 
 
-def test_megabytes_before_bytes_are_not_bytes(tmp_path: Path) -> None:
+def test_a_size_in_megabytes_is_not_read_as_bytes(tmp_path: Path) -> None:
     group = only_group(write(tmp_path, by_seed(size="16.34 MB (16,341,163 bytes)")))
     assert group.max_total_bytes == 16_341_163
     assert verdict_of(group) == "OVER THE LIMIT"
     assert only_group(write(tmp_path, by_seed(size="16.34 MB"))).max_total_bytes is None
 
 
-def test_a_size_that_nobody_prints_does_not_fit(tmp_path: Path) -> None:
+def test_an_unprinted_size_is_unknown(tmp_path: Path) -> None:
     files = {
         name: [line for line in lines if "size" not in line.split(" ")] for name, lines in by_seed(size="x").items()
     }
     assert verdict_of(only_group(write(tmp_path, files))) == "SIZE UNKNOWN"
 
 
-def test_a_clock_of_the_logs_own_choosing_is_no_excuse(tmp_path: Path) -> None:
+def test_a_longer_limit_in_the_log_does_not_extend_the_contests(tmp_path: Path) -> None:
     files = {name: ["max_wallclock_seconds:900.000", *lines] for name, lines in by_seed(train_ms=899_500).items()}
     group = only_group(write(tmp_path, files))
     assert verdict_of(group) == "OVER TIME"
     assert {"over_time", "mean_of_invalid_runs"} <= tags(group)
 
 
-def test_a_run_without_the_common_score_is_left_out_by_name(tmp_path: Path) -> None:
+def test_a_run_without_the_common_score_is_left_out_and_named(tmp_path: Path) -> None:
     files = by_seed()
     files["train_seed7.log"] = [*files["train_seed7.log"][:-1], "post_ema val_loss:1.9 val_bpb:1.14000000"]
     group = only_group(write(tmp_path, files))
@@ -140,14 +141,14 @@ def test_a_run_without_the_common_score_is_left_out_by_name(tmp_path: Path) -> N
     assert "no_common_metric" in tags(group)
 
 
-def test_strides_that_differ_are_named(tmp_path: Path) -> None:
+def test_differing_strides_are_reported(tmp_path: Path) -> None:
     files = by_seed()
     for name, stride in zip(sorted(files), (64, 64, 256), strict=True):
         files[name][-1] += f" stride:{stride}"
     assert "protocol_differs_between_seeds" in tags(only_group(write(tmp_path, files)))
 
 
-def test_a_readmes_table_is_read_by_its_heading(tmp_path: Path) -> None:
+def test_the_readme_table_is_read_by_its_heading(tmp_path: Path) -> None:
     write(tmp_path, by_seed(), val_bpb=round(MEAN, 8))
     rows = [f"| {seed} | **{bpb:.5f}** | {bpb * 1.6884:.6f} |" for seed, bpb in SCORES.items()]
     (tmp_path / "README.md").write_text("\n".join(["| Seed | val_bpb | val_loss |", "|---|---|---|", *rows]))
@@ -155,18 +156,16 @@ def test_a_readmes_table_is_read_by_its_heading(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["seed_7", "seed7", "s7", "7"])
-def test_a_seeds_key_may_say_seed(key: str, tmp_path: Path) -> None:
+def test_a_seeds_key_may_have_a_prefix(key: str, tmp_path: Path) -> None:
     group = only_group(
         write(tmp_path, by_seed(), val_bpb={"mean": 1.2, "std": 0.5}, seed_results={key: {"val_bpb": 1.09}})
     )
     assert {"claim_not_in_logs", "wrong_std"} <= tags(group)
 
 
-def test_what_stands_in_for_files_gives_way_to_them(tmp_path: Path) -> None:
+def test_committed_code_is_counted_from_its_files(tmp_path: Path) -> None:
     write(tmp_path, by_seed(), val_bpb=1.05)
     (tmp_path / "README.md").write_text("nothing")
-    (tmp_path / "claims.json").write_text("{}")
-    (tmp_path / "code_bytes.json").write_text('{"train_gpt.py": 60000}')
     (tmp_path / "train_gpt.py").write_text("#" * 500_000)
     group = only_group(tmp_path)
     assert group.record.code == {"train_gpt.py": 500_000}
@@ -185,7 +184,7 @@ def test_links_that_lead_out_are_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["1" + "0" * 400, "NaN", "1e400", '"x"', "[]"])
-def test_numbers_that_are_none_are_none(value: str, tmp_path: Path) -> None:
+def test_values_that_are_not_numbers_are_ignored(value: str, tmp_path: Path) -> None:
     write(tmp_path, by_seed())
     (tmp_path / "submission.json").write_text(f'{{"val_bpb": {value}, "bytes_total": {value}, "seeds": [{value}]}}')
     group = only_group(tmp_path)
@@ -193,7 +192,7 @@ def test_numbers_that_are_none_are_none(value: str, tmp_path: Path) -> None:
     json.dumps(group.as_json(), allow_nan=False)
 
 
-def test_a_folder_of_records_is_none(tmp_path: Path) -> None:
+def test_a_folder_of_records_is_not_a_record(tmp_path: Path) -> None:
     write(tmp_path / "track" / "one", by_seed())
     assert not is_record(tmp_path / "track")
     assert is_record(tmp_path / "track" / "one")

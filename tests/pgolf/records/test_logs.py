@@ -1,13 +1,13 @@
-"""Logs in the three public dialects, written for these tests."""
+"""Reading logs in the three public dialects, and folders of them."""
 
 import gzip
 from pathlib import Path
 
 import pytest
 
-from pgolf.report.records.folder import is_record, log_files, read_record
-from pgolf.report.records.groups import record_groups
-from pgolf.report.records.logs import runs_in
+from pgolf.records.folder import is_record, log_files, read_record
+from pgolf.records.groups import record_groups
+from pgolf.records.logs import runs_in
 from pgolf.rulesets.ruleset import load_ruleset
 from trainer.dialects.headline import headline_kind
 from trainer.dialects.plain import TooLong
@@ -62,7 +62,7 @@ DIALECTS = {"baseline": (BASELINE, 2.4360), "minutes": (MINUTES, 3.7266), "own":
 
 
 def log_of(dialect: str, seed: int, bpb: float) -> str:
-    """A log whose loss belongs to its bits per byte."""
+    """Return a log whose loss and bits per byte imply the dialect's bytes per token."""
     text, bytes_a_token = DIALECTS[dialect]
     return text.format(seed=seed, bpb=bpb, loss=bpb * 0.6931471805599453 * bytes_a_token)
 
@@ -99,13 +99,13 @@ def test_each_dialect_gives_its_numbers(
     }
 
 
-def test_seconds_may_stand_on_another_line_of_the_same_evaluation(tmp_path: Path) -> None:
-    """The baseline's exact line has none; the line with four decimals before it has."""
+def test_seconds_are_taken_from_another_line_of_the_same_evaluation(tmp_path: Path) -> None:
+    """The baseline prints seconds on the line with four decimals, not on the exact line after it."""
     (group,) = record_groups(write(tmp_path, "baseline", {1: 1.21, 2: 1.22}), RULES)
     assert [row.evaluate_seconds for row in group.rows] == [1.401, 1.401]
 
 
-def test_encodings_compression_and_terminal_escapes_change_nothing(tmp_path: Path) -> None:
+def test_encoding_compression_and_terminal_escapes_change_nothing(tmp_path: Path) -> None:
     text = log_of("baseline", 42, 1.2)
     (tmp_path / "a.log").write_bytes(text.encode("utf-16"))
     (tmp_path / "b.log.gz").write_bytes(gzip.compress(text.encode()))
@@ -116,7 +116,7 @@ def test_encodings_compression_and_terminal_escapes_change_nothing(tmp_path: Pat
     assert rules_of(tmp_path) >= {"utf16_log", "duplicate_log", "single_seed"}
 
 
-def test_a_log_that_begins_with_its_own_source_is_read_past_it(tmp_path: Path) -> None:
+def test_source_code_at_the_start_of_a_log_is_ignored(tmp_path: Path) -> None:
     source = 'class Args:\n    seed = int(os.environ.get("SEED", 1337))\n'
     source += 'log0(f"seed:{args.seed} val_loss:{v} val_bpb:{b}")\n'
     (tmp_path / "train.log").write_text(source + log_of("baseline", 42, 1.2))
@@ -124,7 +124,7 @@ def test_a_log_that_begins_with_its_own_source_is_read_past_it(tmp_path: Path) -
     assert (run.seed, run.scores[-1].val_bpb) == (42, 1.2)
 
 
-def test_one_file_may_hold_several_runs_or_one_twice(tmp_path: Path) -> None:
+def test_a_file_may_hold_several_runs_or_one_run_twice(tmp_path: Path) -> None:
     both = log_of("baseline", 1, 1.21) + log_of("baseline", 2, 1.22)
     (tmp_path / "all.log").write_text(both)
     (tmp_path / "seed3.log").write_text(log_of("baseline", 3, 1.23) * 2)
@@ -133,7 +133,7 @@ def test_one_file_may_hold_several_runs_or_one_twice(tmp_path: Path) -> None:
     assert {"multi_seed_in_one_log", "run_printed_twice_in_one_log"} <= rules_of(tmp_path)
 
 
-def test_what_must_not_be_averaged_comes_apart(tmp_path: Path) -> None:
+def test_runs_that_must_not_be_averaged_are_separated(tmp_path: Path) -> None:
     write(tmp_path, "baseline", {1: 1.21, 2: 1.22, 3: 1.23})
     longer = log_of("baseline", 1, 1.10).replace("max_wallclock_seconds:600.000", "max_wallclock_seconds:14400.000")
     (tmp_path / "train_seed1_4h.log").write_text(longer)
@@ -150,7 +150,7 @@ def test_what_must_not_be_averaged_comes_apart(tmp_path: Path) -> None:
 
 
 def test_the_headline_is_an_evaluation_that_all_seeds_have(tmp_path: Path) -> None:
-    """Two logs end with another line than the third; that one is never mixed in."""
+    """Only the third log ends with a further evaluation, which must not enter the mean."""
     for seed, extra in ((1, ""), (2, ""), (3, "final_ttt_T0.98_exact val_loss:2.0000 val_bpb:1.17000000\n")):
         shared = "ttt:done val_loss=2.060000 val_bpb=1.200000 elapsed=300.0s\n"
         (tmp_path / f"seed{seed}.log").write_text(log_of("baseline", seed, 1.22) + shared + extra)
@@ -173,13 +173,13 @@ def test_the_headline_is_an_evaluation_that_all_seeds_have(tmp_path: Path) -> No
         ("[" * 100_000, "broken_submission_json"),
     ],
 )
-def test_a_claim_that_the_logs_do_not_bear_is_named(tmp_path: Path, submission: str, rule: str) -> None:
+def test_a_claim_that_the_logs_do_not_support_is_reported(tmp_path: Path, submission: str, rule: str) -> None:
     write(tmp_path, "baseline", {1: 1.21, 2: 1.22, 3: 1.23})
     (tmp_path / "submission.json").write_text(submission)
     assert rule in rules_of(tmp_path)
 
 
-def test_honest_claims_in_every_dialect_raise_nothing(tmp_path: Path) -> None:
+def test_correct_claims_in_every_dialect_add_no_problem(tmp_path: Path) -> None:
     write(tmp_path, "baseline", {1: 1.21, 2: 1.22, 3: 1.23})
     expected = rules_of(tmp_path)
     for submission in (
@@ -192,7 +192,7 @@ def test_honest_claims_in_every_dialect_raise_nothing(tmp_path: Path) -> None:
         assert rules_of(tmp_path) == expected, submission
 
 
-def test_bytes_that_do_not_fit_the_text_are_named(tmp_path: Path) -> None:
+def test_a_wrong_byte_count_is_reported(tmp_path: Path) -> None:
     write(tmp_path, "baseline", {1: 1.21})
     text = (tmp_path / "train_seed1.log").read_text()
     (tmp_path / "train_seed1.log").write_text(text.replace("tokens:62021632", "tokens:40540160"))
@@ -212,11 +212,11 @@ def test_hostile_folders_are_read_within_bounds(tmp_path: Path, monkeypatch: pyt
     (record / "submission.json").write_text(
         '{"name": "<script>alert(1)</script>", "seeds": {"__proto__": 1, "1e99": 2}}'
     )
-    monkeypatch.setattr("pgolf.report.records.logs.MOST_BYTES", 1_000_000)
+    monkeypatch.setattr("pgolf.records.logs.MAX_BYTES", 1_000_000)
     assert is_record(record)
     assert "out.log" not in [path.name for path in log_files(record)]
     found = read_record(record)
-    assert {"bomb.log.gz", "cut.log.gz", "line.log"} <= {*found.unread}
+    assert {"bomb.log.gz", "cut.log.gz", "line.log"} <= {*found.unreadable}
     assert {"unreadable_log", "no_log"} <= rules_of(record)
     with pytest.raises(TooLong):
         runs_in(record / "bomb.log.gz", record)

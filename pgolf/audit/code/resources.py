@@ -1,4 +1,4 @@
-"""What a program reads, imports and ignores: network, files that are not there, shards it should not see, clocks."""
+"""Signatures of forbidden resources: the network, missing modules, the wrong shards, an ignored clock."""
 
 import ast
 import re
@@ -52,10 +52,10 @@ LIMIT = re.compile(r"wallclock|budget|max_s|seconds|time_limit|cap")
 SCORING = re.compile(r"eval|score|ttt|adapt|slide|sliding", re.IGNORECASE)
 
 
-def network(program: Program) -> Iterator[Suspicion]:
-    """Calls that reach for the network, where a run comes by them."""
+def find_network_use(program: Program) -> Iterator[Suspicion]:
+    """Yield imports and calls that use the network."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
                 if found := next((name for name in names if name in NETWORK or name.split(".")[0] in NETWORK), None):
@@ -63,13 +63,13 @@ def network(program: Program) -> Iterator[Suspicion]:
             elif isinstance(node, ast.Call) and call_name(node) in FETCHING:
                 yield suspect(program, scope, node, "SELF-CONTAINED", f"{call_name(node)} fetches files")
             elif isinstance(node, ast.Call) and re.search(r"subprocess|os\.system|popen", ast.unparse(node.func)):
-                words = " ".join(texts_of(program, node))
-                if DOWNLOADERS.search(words):
-                    yield suspect(program, scope, node, "SELF-CONTAINED", f"runs `{words[:80]}`")
+                message = " ".join(texts_of(program, node))
+                if DOWNLOADERS.search(message):
+                    yield suspect(program, scope, node, "SELF-CONTAINED", f"runs `{message[:80]}`")
 
 
 def texts_of(program: Program, node: ast.Call) -> Iterator[str]:
-    """Texts in a call, and in the names that it is given."""
+    """Yield the strings in a call and in the settings that it names."""
     for part in ast.walk(node):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
             yield part.value
@@ -78,10 +78,10 @@ def texts_of(program: Program, node: ast.Call) -> Iterator[str]:
             yield from (str(each) for each in value) if isinstance(value, list) else (str(value),)
 
 
-def missing_modules(program: Program, present: set[str]) -> Iterator[Suspicion]:
-    """Imports of modules that are neither in the folder nor known packages. Guarded ones are left out."""
+def find_missing_modules(program: Program, present: set[str]) -> Iterator[Suspicion]:
+    """Yield imports, outside of `try`, of modules that are neither in the folder nor known packages."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if not isinstance(node, ast.Import | ast.ImportFrom):
                 continue
             if any(isinstance(each, ast.Try) for each in program.enclosing(node)):
@@ -95,14 +95,14 @@ def missing_modules(program: Program, present: set[str]) -> Iterator[Suspicion]:
             for name in dict.fromkeys(each.split(".")[0] for each in names):
                 is_known = name in sys.stdlib_module_names or name in KNOWN or name == "__future__"
                 if name not in present and (is_relative or not is_known):
-                    words = f"imports {name}, which is not in the folder and no package that records use"
-                    yield suspect(program, scope, node, "RUNS-IN-FOLDER", words)
+                    message = f"imports {name}, which is neither in the folder nor a package that records use"
+                    yield suspect(program, scope, node, "RUNS-IN-FOLDER", message)
 
 
-def trained_on_validation(program: Program) -> Iterator[Suspicion]:
-    """Patterns of training shards that match the validation shards."""
+def find_training_on_validation(program: Program) -> Iterator[Suspicion]:
+    """Yield patterns of training shards that match the validation shards."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             pairs: list[tuple[str, ast.expr]] = []
             if isinstance(node, ast.Assign):
                 pairs = [(name, node.value) for target in node.targets for name in names_in(target)]
@@ -110,34 +110,34 @@ def trained_on_validation(program: Program) -> Iterator[Suspicion]:
                 pairs = [(name, node.value) for name in names_in(node.target)]
             for name, value in pairs:
                 if re.search(r"train", name) and not re.search(r"val", name) and mentions_validation(value):
-                    words = f"{name} reads the validation shards"
-                    yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", words)
+                    message = f"{name} reads the validation shards"
+                    yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", message)
 
 
-def packed_validation(program: Program, flow: Flow) -> Iterator[Suspicion]:
-    """Validation text that goes into what is packed."""
+def find_packed_validation(program: Program, flow: Flow) -> Iterator[Suspicion]:
+    """Yield calls that write validation text into a file or an artifact."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if not isinstance(node, ast.Call) or call_name(node) not in WRITING or is_json(node):
                 continue
             if any(flow.holds(each, scope) for each in node.args[:1]):
-                words = f"`{ast.unparse(node)[:80]}` packs validation text"
-                yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", words)
+                message = f"`{ast.unparse(node)[:80]}` packs validation text"
+                yield suspect(program, scope, node, "NO-VAL-IN-ARTIFACT", message)
 
 
 def is_json(node: ast.Call) -> bool:
-    """Whether a call writes JSON, by its module or by settings that only JSON has."""
+    """Return whether a call writes JSON, by its module or by settings that only JSON has."""
     return "json" in ast.unparse(node.func) or any(keyword.arg in JSON_SETTINGS for keyword in node.keywords)
 
 
 def mentions_validation(node: ast.expr) -> bool:
-    """Whether a path or pattern names validation shards, or all shards."""
+    """Return whether a path or pattern matches validation shards."""
     texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     return any(re.search(r"fineweb_val|_val_\*", text) or is_wide(text) for text in texts)
 
 
 def is_wide(pattern: str) -> bool:
-    """Whether a glob pattern matches validation shards as well."""
+    """Return whether a glob pattern for other shards matches validation shards too."""
     return (
         "*" in pattern
         and fnmatchcase("fineweb_val_000000.bin", pattern.rpartition("/")[2])
@@ -145,26 +145,26 @@ def is_wide(pattern: str) -> bool:
     )
 
 
-def training_text_after_packing(program: Program, flow: Flow) -> Iterator[Suspicion]:
-    """Training shards that are read by what scores, or after the model is packed."""
+def find_late_training_reads(program: Program, flow: Flow) -> Iterator[Suspicion]:
+    """Yield reads of training text in scoring functions or after the model is packed."""
     for scope in program.scopes:
-        packed = [node for node in scope.own_nodes() if isinstance(node, ast.Call) and is_packing(node)]
+        packed = [node for node in scope.nodes if isinstance(node, ast.Call) and is_packing(node)]
         first = min(((node.lineno, node.col_offset) for node in packed), default=None)
         is_scorer = bool(SCORING.search(scope.name)) and "train" not in scope.name
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if not isinstance(node, ast.Call) or node in packed:
                 continue
             is_late = first is not None and (node.lineno, node.col_offset) > first
             if (is_late or is_scorer) and reads_training(program, flow, scope, node):
                 when = "after packing" if is_late else f"in {scope.name}"
-                words = f"`{ast.unparse(node)[:80]}` reads training text {when}"
-                yield suspect(program, scope, node, "NO-TRAIN-DATA-AT-EVAL", words)
+                message = f"`{ast.unparse(node)[:80]}` reads training text {when}"
+                yield suspect(program, scope, node, "NO-TRAIN-DATA-AT-EVAL", message)
                 break
 
 
 def reads_training(program: Program, flow: Flow, scope: Scope, node: ast.Call) -> bool:
-    """Whether a call draws from the training text."""
-    if call_name(node) == "load_state_dict":  # weights, whatever they were trained on
+    """Return whether a call reads training text."""
+    if call_name(node) == "load_state_dict":  # this loads weights and no text
         return False
     receiver = node.func.value if isinstance(node.func, ast.Attribute) else None
     draws = receiver is not None and call_name(node).startswith(("next", "load", "read", "sample", "get_batch"))
@@ -179,19 +179,19 @@ def reads_training(program: Program, flow: Flow, scope: Scope, node: ast.Call) -
 
 
 def reads_own_training(flow: Flow, callee: Scope) -> bool:
-    """Whether a function opens training shards by itself."""
+    """Return whether a function opens training shards that no caller passes."""
     return any(
         isinstance(node, ast.Call)
         and re.search(r"load|read|memmap|fromfile", call_name(node))
-        and any(flow.holds(each, callee) and not flow.is_given(each, callee) for each in node.args)
-        for node in callee.own_nodes()
+        and any(flow.holds(each, callee) and not flow.comes_from_callers(each, callee) for each in node.args)
+        for node in callee.nodes
     )
 
 
-def ignored_clocks(program: Program) -> Iterator[Suspicion]:
-    """Switches that stop training at a step whatever the clock says, where they are on by default."""
+def find_ignored_clocks(program: Program) -> Iterator[Suspicion]:
+    """Yield tests that by default stop training at a step regardless of the clock, or ignore the time limit."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if isinstance(node, ast.If | ast.While | ast.IfExp) and (
                 name := next(filter(STOP_STEP.search, sorted(names_in(node.test))), None)
             ):
@@ -200,15 +200,15 @@ def ignored_clocks(program: Program) -> Iterator[Suspicion]:
                 value = program.settings.named(name)
                 is_set = value is UNKNOWN or bool(value)
                 if is_set and not (isinstance(value, int) and value < 0):
-                    words = f"{name} stops training by steps; the clock is not asked"
-                    yield suspect(program, scope, node, "TRAIN-600", words)
+                    message = f"{name} stops training at a step without reading the clock"
+                    yield suspect(program, scope, node, "TRAIN-600", message)
             elif isinstance(node, ast.If) and (name := clock_that_is_off(program, node.test)) is not None:
-                words = f"{name} is 0 by default, which the test takes for no clock at all"
-                yield suspect(program, scope, node, "TRAIN-600", words)
+                message = f"{name} is 0 by default, which the test takes as no time limit"
+                yield suspect(program, scope, node, "TRAIN-600", message)
 
 
 def clock_that_is_off(program: Program, test: ast.expr) -> str | None:
-    """The limit in seconds that a test of the time ignores by default, if it does."""
+    """Return the name of the time limit that a test ignores by default; None if it does not."""
     if (
         not re.search(r"time|clock|elapsed|perf_counter", ast.unparse(test))
         or program.settings.value(test) is not False
@@ -219,10 +219,10 @@ def clock_that_is_off(program: Program, test: ast.expr) -> str | None:
     )
 
 
-def leaky_exports(program: Program) -> Iterator[Suspicion]:
-    """Data preparation whose default puts most validation documents into training."""
+def find_leaky_exports(program: Program) -> Iterator[Suspicion]:
+    """Yield data preparation whose default puts most validation documents into the training text."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if (
                 isinstance(node, ast.Call)
                 and call_name(node) == "add_argument"
@@ -230,5 +230,5 @@ def leaky_exports(program: Program) -> Iterator[Suspicion]:
             ):
                 default = next((each.value for each in node.keywords if each.arg == "default"), None)
                 if isinstance(default, ast.Constant) and default.value == 10_000:
-                    words = "the default of --val-docs, 10,000, leaves 40,000 validation documents in the training text"
-                    yield suspect(program, scope, node, "TRAIN-VAL-DISJOINT", words)
+                    message = "--val-docs is 10,000 by default, which leaves 40,000 validation documents in training"
+                    yield suspect(program, scope, node, "TRAIN-VAL-DISJOINT", message)

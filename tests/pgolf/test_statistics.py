@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pgolf.report.statistics import student_quantile, summarise
+from pgolf.statistics import student_quantile, summarise
 
 
 @pytest.mark.parametrize(
