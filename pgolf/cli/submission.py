@@ -8,7 +8,7 @@ import typer
 from platformdirs import user_cache_path
 
 from pgolf.audit.verify import Claims, check_claims, check_scores, find_data, is_built_here, read_claims
-from pgolf.bundle.submission import Author, collect, write_submission
+from pgolf.bundle.submission import Author, collect_seeds, write_submission
 from pgolf.cli import options
 from pgolf.cli.console import answer_console, findings_table, print_json, say
 from pgolf.errors import CheckFailed
@@ -31,7 +31,7 @@ def submission(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
 ) -> None:
     """Write a records folder: README, submission.json, logs, train_gpt.py and the artifacts."""
-    rows = collect([find_run(run, runs_dir) for run in runs])
+    rows = collect_seeds([find_run(run, runs_dir) for run in runs])
     spec = load_spec_of_run(rows[0].run.files.spec, [], []).spec
     title = name or rows[0].result["name"]
     who = Author(author=author, github_id=github_id, name=title, blurb=blurb, track=track, day=date.today())
