@@ -2,7 +2,7 @@
 
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
-from pgolf.scripts.reads import Reads, is_of_machine
+from pgolf.scripts.reads import EnvironmentReads, is_of_machine
 from pgolf.specs.complaints import place_of
 from pgolf.specs.script import Script, ScriptSpec, program_of
 from pgolf.specs.suggestions import nearest
@@ -77,7 +77,7 @@ def check_variable(name: str, program: ScriptProgram, script: Script, document: 
         )
 
 
-def alternative(name: str, reads: Reads) -> str:
+def alternative(name: str, reads: EnvironmentReads) -> str:
     """The variable that somebody probably meant, and where it is read; or how many there are."""
     close = nearest(name, reads.names)
     if close is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.report.records.folder import MAIN
-from pgolf.scripts.unwrapping import TooLarge, decoded, layers, runs_unknown
+from pgolf.scripts.unwrapping import TooLarge, decode_source, layers, runs_unknown
 
 MOST_BYTES = 4_000_000
 MOST_FILES = 200
@@ -52,7 +52,7 @@ def read_sources(folder: Path) -> Sources:
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise TooLarge
-            texts = layers(decoded(path.read_bytes()))
+            texts = layers(decode_source(path.read_bytes()))
             tree = ast.parse(texts[-1])
         except TooLarge:
             sources.broken[name] = "unpacks to more bytes than any program has"
