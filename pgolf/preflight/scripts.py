@@ -20,7 +20,7 @@ from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.rundir import find_runs, read_or_empty
 from pgolf.scripts.program import ScriptProgram, neighbours
-from pgolf.scripts.reads import Variable, is_of_machine
+from pgolf.scripts.reads import Variable, is_external
 from pgolf.specs.identity import script_spec_sha256
 from pgolf.specs.script import ScriptSpec, program_of
 from trainer.recipe.files import LOCAL_FOLDER
@@ -130,8 +130,8 @@ class ScriptPreflight:
     def ambient(self) -> list[str]:
         """Variables of this shell that the script would, or might, read, and the spec does not set."""
         reads, given = self.program.reads, {*self.spec.program.env, self.spec.program.seed_variable}
-        candidates = [name for name in os.environ if name not in given and not is_of_machine(name)]
-        return sorted(name for name in candidates if reads.knows(name) or reads.walks)
+        candidates = [name for name in os.environ if name not in given and not is_external(name)]
+        return sorted(name for name in candidates if reads.may_read(name) or reads.escapes)
 
     def own_files(self) -> dict[str, Path]:
         root = Path(self.spec.program.path).parent
@@ -274,23 +274,23 @@ def is_shipped(path: Path, root: Path, program: ScriptProgram) -> bool:
 def variables(known: ScriptPreflight) -> Iterator[Finding]:
     """What becomes of the variables that the script reads."""
     reads, given = known.program.reads, known.spec.program.env
-    own = [name for name in reads.names if not is_of_machine(name)]
+    own = [name for name in reads.names if not is_external(name)]
     message = f"{known.program.name} reads {len(own)} variables; {len(given)} are set, {len(known.unset)} are not"
     if reads.patterns:
         places = ", ".join(reads.patterns.values())
         message += f"; names put together at {places} are known only as patterns"
-    if reads.walks:
-        places = ", ".join(reads.walks)
+    if reads.escapes:
+        places = ", ".join(reads.escapes)
         message += f"; at {places} it goes through all there are, so a misspelt one cannot be told"
-    yield Finding("warn" if reads.walks else "pass", "variables", message)
+    yield Finding("warn" if reads.escapes else "pass", "variables", message)
     ambient = [f"{name}={os.environ[name]}" for name in known.ambient]
-    if ambient and reads.walks:
+    if ambient and reads.escapes:
         names = ", ".join(known.ambient)
         yield Finding("pass", "ambient_variables", f"runs do not see this shell's {names}", "program.env")
     elif ambient:
         message = f"{', '.join(ambient)} in this shell would change the script; its runs do not see it"
         yield Finding("warn", "ambient_variables", message, "program.env, if it is meant")
-    misread = [name for name in given if not is_of_machine(name) and name not in reads.names]
+    misread = [name for name in given if not is_external(name) and name not in reads.names]
     if misread:
         yield Finding("warn", "unread_variables", f"whether {', '.join(misread)} is read is not certain")
 

@@ -41,7 +41,7 @@ class EnvironmentReads:
     """In the order of the files and lines."""
     patterns: dict[str, str] = field(default_factory=dict)
     """Regular expressions of names that the script composes at run time, with their places."""
-    walks: list[str] = field(default_factory=list)
+    escapes: list[str] = field(default_factory=list)
     """Places that iterate over all variables, or pass the environment to code that cannot be followed."""
 
     @property
@@ -53,17 +53,17 @@ class EnvironmentReads:
         """Return the first place where a variable is read."""
         return next(variable for variable in self.variables if variable.name == name)
 
-    def knows(self, name: str) -> bool:
+    def may_read(self, name: str) -> bool:
         """Return whether the script, its launcher or a library may read a variable."""
         is_composed = any(re.fullmatch(pattern, name) for pattern in self.patterns)
-        return name in self.names or is_composed or is_of_machine(name)
+        return name in self.names or is_composed or is_external(name)
 
     def unset(self, given: Iterable[str]) -> list[Variable]:
         """Return the variables that are not given, each once, without those that launchers or libraries use."""
         known = set(given)
-        return [self.first(name) for name in self.names if name not in known and not is_of_machine(name)]
+        return [self.first(name) for name in self.names if name not in known and not is_external(name)]
 
 
-def is_of_machine(name: str) -> bool:
+def is_external(name: str) -> bool:
     """Return whether a variable is set by launchers or read by libraries."""
     return any(kind.fullmatch(name) for kind in (OF_LAUNCHERS, OF_LIBRARIES))

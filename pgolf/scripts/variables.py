@@ -207,7 +207,7 @@ class FileReader:
             if isinstance(name, ast.Name) and id(name) in inner:
                 continue
             self.record_read(name, default)
-        self.found.walks += [f"{self.name}:{getattr(node, 'lineno', 1)}" for node in self.escapes()]
+        self.found.escapes += [f"{self.name}:{getattr(node, 'lineno', 1)}" for node in self.escapes()]
 
     def escapes(self) -> Iterator[ast.AST]:
         """Yield the places where the environment is passed to code that is not followed."""

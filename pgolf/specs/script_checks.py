@@ -2,7 +2,7 @@
 
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
-from pgolf.scripts.reads import EnvironmentReads, is_of_machine
+from pgolf.scripts.reads import EnvironmentReads, is_external
 from pgolf.specs.complaints import place_of
 from pgolf.specs.script import Script, ScriptSpec, program_of
 from pgolf.specs.suggestions import nearest
@@ -22,7 +22,9 @@ def check_script(spec: ScriptSpec, document: Node) -> None:
     for name in spec.program.env:
         check_variable(name, program, spec.program, document)
     named = spec.program.seed_variable
-    is_taken = named is None or program.reads.knows(named) or program.reads.walks or named in spec.program.unchecked
+    is_taken = (
+        named is None or program.reads.may_read(named) or program.reads.escapes or named in spec.program.unchecked
+    )
     if named is not None and not is_taken:
         place = place_of(document, ("program", "seed_variable"))
         raise SpecError(
@@ -68,9 +70,9 @@ def check_variable(name: str, program: ScriptProgram, script: Script, document: 
     if name in script.unchecked:
         return
     close = nearest(name, reads.names, ALMOST_THE_SAME)
-    if reads.knows(name) and not (is_of_machine(name) and name not in reads.names and close is not None):
+    if reads.may_read(name) and not (is_external(name) and name not in reads.names and close is not None):
         return
-    if not reads.walks or close is not None:
+    if not reads.escapes or close is not None:
         raise SpecError(
             f"{place}: program.env.{name}: {program.name} reads no such variable, so setting it does nothing; "
             f"{alternative(name, reads)}"

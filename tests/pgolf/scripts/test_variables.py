@@ -103,18 +103,18 @@ def test_places_are_lines_of_the_file() -> None:
 
 def test_a_composed_name_is_recorded_as_a_pattern() -> None:
     reads = variables_read({"a.py": "import os\nfor i in range(3):\n    os.environ.get(f'LR_{i}', 1)\n"})
-    assert reads.knows("LR_2")
-    assert not reads.knows("LR2")
+    assert reads.may_read("LR_2")
+    assert not reads.may_read("LR2")
 
 
 def test_iterating_over_all_variables_is_reported() -> None:
     reads = variables_read({"a.py": "import os\nargs = {k.lower(): v for k, v in os.environ.items()}\n"})
-    assert reads.walks == ["a.py:2"]
+    assert reads.escapes == ["a.py:2"]
 
 
 @pytest.mark.parametrize("name", ["RANK", "MASTER_PORT", "NCCL_DEBUG", "OMP_NUM_THREADS", "HF_TOKEN"])
 def test_variables_of_launchers_and_libraries_count_as_read(name: str) -> None:
-    assert variables_read({"a.py": "x = 1"}).knows(name)
+    assert variables_read({"a.py": "x = 1"}).may_read(name)
 
 
 def test_given_variables_and_those_of_the_machine_are_not_unset() -> None:
@@ -165,7 +165,7 @@ ESCAPES = {
 
 @pytest.mark.parametrize("text", ESCAPES.values(), ids=ESCAPES.keys())
 def test_places_where_the_environment_cannot_be_followed_are_reported(text: str) -> None:
-    assert variables_read({"a.py": text}).walks
+    assert variables_read({"a.py": text}).escapes
 
 
 FOLLOWED = {
@@ -190,7 +190,7 @@ FOLLOWED = {
 @pytest.mark.parametrize("text", FOLLOWED.values(), ids=FOLLOWED.keys())
 def test_the_environment_is_followed_through_common_constructs(text: str) -> None:
     reads = variables_read({"a.py": text})
-    assert (reads.names, reads.walks, reads.patterns) == (["LR"], [], {})
+    assert (reads.names, reads.escapes, reads.patterns) == (["LR"], [], {})
 
 
 def test_a_name_for_the_environment_imported_from_another_file_is_followed() -> None:
