@@ -3,9 +3,9 @@
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
 from pgolf.scripts.reads import EnvironmentReads, is_external
-from pgolf.specs.complaints import place_of
 from pgolf.specs.script import Script, ScriptSpec, program_of
 from pgolf.specs.suggestions import nearest
+from pgolf.specs.validation_errors import place_of
 from pgolf.specs.yaml_documents import Node
 from trainer.recipe.files import DATA_PLACE
 
