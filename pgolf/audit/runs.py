@@ -170,7 +170,7 @@ def manifest_verdicts(folder: Path, manifest: "Manifest", ruleset: Ruleset) -> I
     overlap = measure_overlap(folder, manifest, begin)
     found = overlap.finding()
     # A single shared document may be a duplicate in a small corpus and does not show a leaky export.
-    severity: Severity = "warn" if found.severity == "fail" and overlap.inside == 1 else found.severity
+    severity: Severity = "warn" if found.severity == "fail" and overlap.overlapping == 1 else found.severity
     yield make_verdict("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
 
 

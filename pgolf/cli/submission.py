@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pgolf.bundle.submission import Author, collect, write_submission
+from pgolf.bundle.submission import Author, collect_seeds, write_submission
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console
 from pgolf.rulesets.ruleset import load_ruleset
@@ -25,7 +25,7 @@ def submission(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
 ) -> None:
     """Write a records folder: README, submission.json, logs, train_gpt.py and the artifacts."""
-    rows = collect([find_run(run, runs_dir) for run in runs])
+    rows = collect_seeds([find_run(run, runs_dir) for run in runs])
     spec = load_spec(rows[0].run.files.spec).require_recipe().spec
     title = name or rows[0].result["name"]
     who = Author(author=author, github_id=github_id, name=title, blurb=blurb, track=track, day=date.today())

@@ -19,7 +19,7 @@ from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_runs, read_or_empty
 from pgolf.scripts.program import ScriptProgram, neighbours
-from pgolf.scripts.reads import Variable, is_of_machine
+from pgolf.scripts.reads import Variable, is_external
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import script_spec_sha256
 from pgolf.specs.script import program_of
@@ -74,8 +74,8 @@ class ScriptHistory:
     def ambient(self) -> tuple[str, ...]:
         """Variables of this shell that the script reads, or may read, and the spec does not set."""
         reads, given = self.program.reads, {*self.spec.program.env, self.spec.program.seed_variable}
-        candidates = [name for name in os.environ if name not in given and not is_of_machine(name)]
-        return tuple(sorted(name for name in candidates if reads.knows(name) or reads.walks))
+        candidates = [name for name in os.environ if name not in given and not is_external(name)]
+        return tuple(sorted(name for name in candidates if reads.may_read(name) or reads.escapes))
 
 
 def examine_script(spec: Experiment, *, runs_dir: Path, runs: int = 1) -> Preflight:
@@ -171,23 +171,23 @@ def is_shipped(path: Path, root: Path, program: ScriptProgram) -> bool:
 def variables(spec: Experiment, program: ScriptProgram, facts: ScriptFacts) -> Iterator[Finding]:
     """Yield what happens to the variables that the script reads."""
     reads, given = program.reads, spec.program.env
-    own = [name for name in reads.names if not is_of_machine(name)]
+    own = [name for name in reads.names if not is_external(name)]
     message = f"{program.name} reads {len(own)} variables; {len(given)} are set, {len(facts.unset)} are not"
     if reads.patterns:
         places = ", ".join(reads.patterns.values())
         message += f"; names assembled at {places} are known only as patterns"
-    if reads.walks:
-        places = ", ".join(reads.walks)
+    if reads.escapes:
+        places = ", ".join(reads.escapes)
         message += f"; at {places} it reads all variables there are, so a misspelled one cannot be found"
-    yield Finding("warn" if reads.walks else "pass", "variables", message)
+    yield Finding("warn" if reads.escapes else "pass", "variables", message)
     ambient = [f"{name}={os.environ[name]}" for name in facts.ambient]
-    if ambient and reads.walks:
+    if ambient and reads.escapes:
         names = ", ".join(facts.ambient)
         yield Finding("pass", "ambient_variables", f"runs do not see this shell's {names}", "program.env")
     elif ambient:
         message = f"{', '.join(ambient)} in this shell would change the script; its runs do not see it"
         yield Finding("warn", "ambient_variables", message, "set it in program.env, if the run should see it")
-    misread = [name for name in given if not is_of_machine(name) and name not in reads.names]
+    misread = [name for name in given if not is_external(name) and name not in reads.names]
     if misread:
         yield Finding("warn", "unread_variables", f"{', '.join(misread)} may not be read: the source does not show it")
 

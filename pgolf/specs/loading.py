@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 import pgolf
 from pgolf.errors import SpecError
-from pgolf.specs.complaints import explain_errors, sources
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.merging import merge, parse_assignment
 from pgolf.specs.paths import absolute_paths, own_code_paths
@@ -18,6 +17,7 @@ from pgolf.specs.script_checks import check_script
 from pgolf.specs.search import Search, read_search
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.sweeps import Point
+from pgolf.specs.validation_errors import explain_errors, sources
 from pgolf.specs.variations import variations
 from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 

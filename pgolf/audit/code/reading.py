@@ -10,7 +10,7 @@ from pgolf.audit.code.flow import Flow
 from pgolf.audit.code.program import Program
 from pgolf.audit.code.source import Sources, read_sources
 from pgolf.audit.code.suspicion import Suspicion
-from pgolf.scripts.settings import Settings, commanded
+from pgolf.scripts.settings import Settings, readme_variables
 
 MAX_README = 1_000_000
 SIGNATURE_RULES = (
@@ -38,7 +38,7 @@ def read_code(folder: Path, logged: Mapping[str, str]) -> dict[str, Any]:
 def suspicions(folder: Path, sources: Sources, logged: Mapping[str, str]) -> Iterator[Suspicion]:
     """Yield the suspicions of all signatures, once for each rule and line."""
     trees = [file.tree for file in sources.files]
-    program = Program(sources.files, Settings(trees, commanded(readme_of(folder)), logged))
+    program = Program(sources.files, Settings(trees, readme_variables(readme_of(folder)), logged))
     validation, training = Flow(program, "validation"), Flow(program, "training")
     present = {part for path in folder.rglob("*") for part in (path.stem, path.name)} if folder.is_dir() else set()
     seen: set[tuple[str, str]] = set()

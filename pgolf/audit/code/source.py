@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.records.folder import MAIN
-from pgolf.scripts.unwrapping import TooLarge, decoded, layers, runs_unknown
+from pgolf.scripts.unwrapping import TooLarge, decode_source, layers, runs_unknown
 
 MAX_BYTES = 4_000_000
 MAX_FILES = 200
@@ -54,7 +54,7 @@ def read_sources(folder: Path) -> Sources:
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise TooLarge
-            texts = layers(decoded(path.read_bytes()))
+            texts = layers(decode_source(path.read_bytes()))
             tree = ast.parse(texts[-1])
         except TooLarge:
             sources.too_large.append(name)

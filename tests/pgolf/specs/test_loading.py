@@ -1,4 +1,4 @@
-"""From a name or a file to a spec, and back from a run."""
+"""Loading specs by name, from files, and from runs."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from trainer.recipe.optimizer import MuonAdamW
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
-def test_every_shipped_spec_loads_and_is_called_like_its_file(name: str) -> None:
+def test_every_shipped_spec_loads_and_has_the_name_of_its_file(name: str) -> None:
     assert load_spec(name).spec.name == name
 
 
@@ -35,9 +35,7 @@ def test_the_example_spec_of_the_checkout_loads() -> None:
     assert spec.recipe.model == load_spec("quickstart").spec.recipe.model
 
 
-def test_a_reference_is_a_file_when_it_looks_like_one_or_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reference_is_a_file_if_it_looks_like_one_or_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_spec("quickstart") == shipped_specs()["quickstart"]
     assert find_spec("./quickstart") == Path("quickstart")
@@ -47,7 +45,7 @@ def test_a_reference_is_a_file_when_it_looks_like_one_or_is_there(
     assert load_spec("quickstart").spec.name == "whole"
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(
         SpecError, match="quickstrat: no such file and no shipped experiment of this name; did you mean `quickstart"
     ):
@@ -69,7 +67,7 @@ def test_a_run_loads_as_the_spec_it_was_made_from(micro_run: RunDirectory) -> No
 
 
 @pytest.mark.parametrize("question", ["plain?", "quoted \" and ' # yes: no", "\u00e9\u4e2d", "emoji \N{GRINNING FACE}"])
-def test_a_question_survives_the_way_through_a_run(tmp_path: Path, question: str) -> None:
+def test_a_question_round_trips_through_a_run(tmp_path: Path, question: str) -> None:
     spec = load_spec("quickstart").spec.model_copy(update={"question": question})
     file = tmp_path / "spec.json"
     document = spec.as_json() | {"seed": 42, "sources": {}}

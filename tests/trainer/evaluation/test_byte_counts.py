@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from pgolf.data.tokenizers import ScoredBytes, train_tokenizer
+from pgolf.data.tokenizers import ScoredByteCounter, train_tokenizer
 from trainer.evaluation.byte_counts import ByteCounts
 
 TEXTS = [
@@ -65,6 +65,6 @@ def test_prepare_counts_the_bytes_that_are_scored(text: str, has_prefix: bool) -
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     tokens = tokenizer.encode(text)
     counted = ByteCounts(tokenizer).of_targets(np.array([tokenizer.bos_id(), *tokens])).sum()
-    assert ScoredBytes(tokenizer).count(tokens) == counted
+    assert ScoredByteCounter(tokenizer).count(tokens) == counted
     is_space_lost = not has_prefix and tokenizer.decode(tokens).startswith(" ")
     assert counted == len(tokenizer.decode(tokens).encode()) - is_space_lost

@@ -1,4 +1,4 @@
-"""What pydantic found, said in the words of the file: file:line, what was found, what was expected, the nearest key."""
+"""Explains pydantic's validation errors: file:line, what was found, what was expected, the nearest key."""
 
 import re
 from typing import Any
@@ -22,7 +22,10 @@ PATTERNS = {
 
 
 def explain_errors(error: ValidationError, document: Node) -> str:
-    """One line an error: unknown keys first, for a misspelt key is missing as well and its mending mends both."""
+    """Return one line for each error.
+
+    Unknown keys come first, and a key that an unknown one probably means is not reported as missing.
+    """
     details = error.errors(include_url=False)
     unknown = [detail for detail in details if detail["type"] in UNKNOWN_KEY]
     meant = {(*d["loc"][:-1], nearest(str(d["loc"][-1]), valid_keys(d["loc"][:-1]))) for d in unknown}
@@ -31,7 +34,7 @@ def explain_errors(error: ValidationError, document: Node) -> str:
 
 
 def explain_error(detail: Any, document: Node) -> str:
-    """One error in one line."""
+    """Return one error in one line."""
     location: Path = detail["loc"]
     conflict = detail.get("ctx", {}).get("error")
     path = spec_path(location)
@@ -39,18 +42,19 @@ def explain_error(detail: Any, document: Node) -> str:
         path += conflict.path
     place = place_of(document, path)
     if conflict is not None and (assigned := assigned_below(document, path[: len(spec_path(location))])):
-        place = assigned  # of two values that contradict each other, the one from the command line is the news
+        place = assigned  # of two contradicting values, the user has just written the one on the command line
     dotted = ".".join(map(str, path)) or "the spec"
     match detail["type"]:
         case kind if kind in UNKNOWN_KEY:
-            return f"{place}: {dotted} is not a key here; {alternatives(str(path[-1]), valid_keys(location[:-1]))}"
+            return f"{place}: {dotted} is not a key here; {suggest_key(str(path[-1]), valid_keys(location[:-1]))}"
         case "missing":
             return f"{place}: {dotted} is missing; add it, or build on a spec that has it with `extends:`"
         case "union_tag_not_found":
             return f"{place}: {dotted} has no `kind`; expected one of {', '.join(component_kinds(location))}"
         case "union_tag_invalid":
             tag = detail["ctx"]["tag"]
-            return f"{place_of(document, (*path, 'kind'))}: {dotted}.kind {tag!r} is unknown; {choose(tag, detail)}"
+            place = place_of(document, (*path, "kind"))
+            return f"{place}: {dotted}.kind {tag!r} is unknown; {suggest_kind(tag, detail)}"
         case "value_error":
             return f"{place}: {dotted}: {conflict}"
         case "string_pattern_mismatch":
@@ -59,29 +63,29 @@ def explain_error(detail: Any, document: Node) -> str:
 
 
 def expectation(message: str) -> str:
-    """Pydantic's sentence as the second half of ours."""
+    """Rephrase pydantic's message as `expected ...`."""
     said = message.removeprefix("Input should be ").removeprefix("a valid ")
     said = re.sub(r"(a )?dictionary( or .*)?$", "a mapping", said)
     said = re.sub(r"List should have (.*) after.*", r"a list with \1", said)
     return f"expected {said}"
 
 
-def alternatives(word: str, keys: list[str]) -> str:
-    """The key somebody probably meant, or all there are."""
+def suggest_key(word: str, keys: list[str]) -> str:
+    """Return the most similar key as a question, or all valid keys."""
     if close := nearest(word, keys):
         return f"did you mean `{close}`?"
     return f"expected one of {', '.join(keys)}" if keys else "no keys are expected here"
 
 
-def choose(tag: str, detail: Any) -> str:
-    """The kind somebody probably meant among those there are."""
+def suggest_kind(tag: str, detail: Any) -> str:
+    """Return the most similar kind as a question, or all valid kinds."""
     words = [word.strip("' ") for word in detail["ctx"]["expected_tags"].split(",")]
     close = nearest(str(tag), words)
     return f"did you mean `{close}`?" if close else f"expected one of {', '.join(words)}"
 
 
 def place_of(document: Node, path: Path) -> Place:
-    """Where the value at a path was written, or the nearest mapping above it."""
+    """Return where the value at a path was written, or the nearest mapping above it."""
     node = document
     place = document.place
     for part in path:
@@ -97,7 +101,7 @@ def place_of(document: Node, path: Path) -> Place:
 
 
 def assigned_below(document: Node, path: Path) -> Place | None:
-    """The --set argument that wrote a value at or below a path, or None."""
+    """Return the --set argument that wrote a value at or below a path, or None."""
     node = document
     for part in path:
         node = node.value[part if isinstance(node.value, list) else str(part)]
@@ -106,7 +110,7 @@ def assigned_below(document: Node, path: Path) -> Place | None:
 
 
 def sources(document: Node, prefix: str = "") -> dict[str, str]:
-    """Where each value came from, by dotted key; what is absent is a default."""
+    """Return where each value was written, by dotted key; defaults are not included."""
     if not isinstance(document.value, dict):
         return {prefix: str(document.place)}
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a spec that is wrong is told: the right line, what was found, what was meant."""
+"""Error messages of invalid specs: the right line, what was found, what was expected."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_key(
         ("kind: deviations", "kind: deviations, zzz: 3", 18, ["kind", "k"]),
     ],
 )
-def test_a_key_like_no_other_is_answered_with_those_of_the_chosen_kind(
+def test_the_error_of_an_unknown_key_lists_the_keys_of_the_chosen_kind(
     tmp_path: Path, old: str, new: str, line: int, choices: list[str]
 ) -> None:
     said = refusal_of(tmp_path, changed((old, new)))
@@ -50,7 +50,7 @@ def test_a_key_like_no_other_is_answered_with_those_of_the_chosen_kind(
     assert said.endswith(f"zzz is not a key here; expected one of {', '.join(choices)}")
 
 
-def test_a_key_of_a_sibling_kind_is_no_key_of_this_one(tmp_path: Path) -> None:
+def test_a_key_of_a_sibling_kind_is_refused(tmp_path: Path) -> None:
     said = refusal_of(tmp_path, changed(("kind: brotli, quality: 9", "kind: zlib, quality: 9")))
     assert said == "spec.yaml:19: recipe.codec.quality is not a key here; expected one of kind, level"
 
@@ -119,7 +119,7 @@ def test_a_wrong_value_is_shown_with_its_line(tmp_path: Path, old: str, new: str
         ("launch: {options: {timeout: .inf}}", "launch.options"),
     ],
 )
-def test_what_stands_beside_the_recipe_is_checked_as_well(tmp_path: Path, extra: str, message: str) -> None:
+def test_values_outside_the_recipe_are_checked_as_well(tmp_path: Path, extra: str, message: str) -> None:
     said = refusal_of(tmp_path, WHOLE + extra + "\n")
     assert said.startswith(f"spec.yaml:22: {message}")
 
@@ -142,7 +142,7 @@ def test_what_stands_beside_the_recipe_is_checked_as_well(tmp_path: Path, extra:
         ("{kind: muon_adamw}", "[1]", "spec.yaml:12: recipe.optimizer: found a list, expected a mapping", []),
     ],
 )
-def test_a_slot_without_a_good_kind_is_told_the_kinds(
+def test_the_error_of_a_slot_without_a_valid_kind_lists_the_kinds(
     tmp_path: Path, old: str, new: str, start: str, mentions: list[str]
 ) -> None:
     said = refusal_of(tmp_path, changed((old, new)))
@@ -160,7 +160,7 @@ def test_a_slot_without_a_good_kind_is_told_the_kinds(
         (", kv_heads: 2", 9, "recipe.model.attention.kv_heads"),
     ],
 )
-def test_a_missing_key_is_asked_for_where_it_belongs(tmp_path: Path, old: str, line: int, key: str) -> None:
+def test_a_missing_key_is_reported_at_the_mapping_it_belongs_to(tmp_path: Path, old: str, line: int, key: str) -> None:
     said = refusal_of(tmp_path, changed((old, "")))
     assert said.startswith(f"spec.yaml:{line}: {key} is missing")
 
@@ -181,7 +181,7 @@ def test_a_missing_key_is_asked_for_where_it_belongs(tmp_path: Path, old: str, l
         ("embedding: 8}", "flat..x: 8}", 17, "recipe.quantizer.bits: bits has a pattern with an empty segment"),
     ],
 )
-def test_values_that_contradict_each_other_are_refused_at_the_one_to_change(
+def test_contradicting_values_are_refused_at_the_one_to_change(
     tmp_path: Path, old: str, new: str, line: int, message: str
 ) -> None:
     assert refusal_of(tmp_path, changed((old, new))).startswith(f"spec.yaml:{line}: {message}")

@@ -1,7 +1,7 @@
-"""A module's syntax tree without what a recipe cannot reach: other kinds of components, and quirks that are off.
+"""Removes from a module's syntax tree what a recipe cannot reach: other kinds of components, and quirks that are off.
 
-A slot's `match` has a case for each kind, a union names each kind, and here and there the trainer asks for a kind with
-isinstance. For a given recipe all of these are known; and that it is a recipe has been checked when it was read.
+A slot's `match` has a case for each kind, a union names each kind, and some code tests for a kind with isinstance. For
+a given recipe the results are known. Checks of the recipe itself are removed too: it was checked when it was read.
 """
 
 import ast
@@ -11,34 +11,34 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pgolf.bundle.modules import QUIRK, asked_word, asks_for_unnumbered_documents
+from pgolf.bundle.modules import QUIRK, is_false_document_test, tested_condition
 from trainer.recipe.recipe import Recipe
 
-# What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, steps
-# timed before it, and what makes a CPU faster without changing a bit.
+# Functions that only a run launched by pgolf needs: its stop rule, comparing the hardware with the requested one,
+# timing steps before the run, and speeding up a CPU without changing results.
 LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
 
 
 def component_names() -> frozenset[str]:
-    """Names of all dataclasses that a recipe may be made of."""
-    return frozenset(kind.__name__ for kind in kinds_of(Recipe, set()))
+    """Return the names of all dataclasses that a recipe may contain."""
+    return frozenset(kind.__name__ for kind in dataclasses_of(Recipe, set()))
 
 
-def kinds_of(annotation: Any, seen: set[Any]) -> Iterator[type]:
-    """The dataclasses that an annotation leads to."""
+def dataclasses_of(annotation: Any, seen: set[Any]) -> Iterator[type]:
+    """Yield the dataclasses in an annotation and, recursively, in their fields."""
     if is_dataclass(annotation) and isinstance(annotation, type):
         if annotation not in seen:
             seen.add(annotation)
             yield annotation
             for field in fields(annotation):
-                yield from kinds_of(field.type, seen)
+                yield from dataclasses_of(field.type, seen)
     elif typing.get_origin(annotation) is not None or isinstance(annotation, types.UnionType):
         for part in typing.get_args(annotation):
-            yield from kinds_of(part, seen)
+            yield from dataclasses_of(part, seen)
 
 
-def constructed(trees: Iterable[ast.AST], components: frozenset[str]) -> set[str]:
-    """Components that functions make, whatever the recipe says."""
+def constructed_components(trees: Iterable[ast.AST], components: frozenset[str]) -> set[str]:
+    """Return the components that functions construct, independently of the recipe."""
     found = set()
     for tree in trees:
         for function in ast.walk(tree):
@@ -48,8 +48,8 @@ def constructed(trees: Iterable[ast.AST], components: frozenset[str]) -> set[str
     return found
 
 
-class Specialiser(ast.NodeTransformer):
-    """Drops branches for components that are in no use, and folds what becomes constant by it."""
+class Specializer(ast.NodeTransformer):
+    """Removes branches for unused components and folds the constants that result."""
 
     def __init__(self, components: frozenset[str], used: set[str]) -> None:
         self.components, self.unused = components, components - used
@@ -81,10 +81,10 @@ class Specialiser(ast.NodeTransformer):
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
-        word = asked_word(node)
-        if asks_for_unnumbered_documents(node, self.used):
+        condition = tested_condition(node)
+        if is_false_document_test(node, self.used):
             return ast.copy_location(ast.Constant(False), node)
-        return node if word is None else ast.copy_location(ast.Constant(word in self.used), node)
+        return node if condition is None else ast.copy_location(ast.Constant(condition in self.used), node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
@@ -92,7 +92,7 @@ class Specialiser(ast.NodeTransformer):
         return ast.copy_location(ast.Constant(False), node) if is_off else node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """A union without its unused members; `A | None` with an unused A is the type of None alone."""
+        """Remove the unused members of a union; `A | None` with an unused A becomes `Literal[None]`."""
         if not isinstance(node.op, ast.BitOr):
             self.generic_visit(node)
             return node
@@ -140,7 +140,7 @@ class Specialiser(ast.NodeTransformer):
         return node
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        """A type without its bounds: what a recipe holds has been checked."""
+        """Replace `Annotated[T, ...]` by T: the bounds of a recipe's values were checked when it was read."""
         self.generic_visit(node)
         match node:
             case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[kind, *_])):
@@ -148,7 +148,7 @@ class Specialiser(ast.NodeTransformer):
         return node
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """A component without what it checks when it is made."""
+        """Remove a component's `__post_init__`, which only checks its values."""
         if node.name in self.components:
             node.body = [part for part in node.body if not is_check(part)] or [ast.Pass()]
         self.generic_visit(node)
@@ -161,7 +161,7 @@ class Specialiser(ast.NodeTransformer):
 
 
 def is_pure(node: ast.expr) -> bool:
-    """Whether asking costs nothing and changes nothing: no call but isinstance."""
+    """Return whether an expression calls nothing but isinstance, so that it can be dropped."""
     calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
     return all(isinstance(called, ast.Name) and called.id == "isinstance" for called in calls)
 
@@ -175,7 +175,7 @@ def is_constant(node: ast.expr, value: bool) -> bool:
 
 
 def union_members(node: ast.expr) -> list[ast.expr]:
-    """The members of A | B | C."""
+    """Return the members of `A | B | C`."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return [*union_members(node.left), *union_members(node.right)]
     return [node]
