@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from launchers.devices import HeldDevices, cuda_devices, hold_devices
-from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, is_device, write_handle
+from pgolf.launching.doctor import checkup_arguments, findings_of
 from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.exit_codes import describe_exit
 

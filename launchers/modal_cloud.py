@@ -13,12 +13,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from launchers import modal_storage as storage
-from launchers.examination import checkup_arguments, findings_of
-from launchers.following import FollowedJobs
-from launchers.shipping import add_news, known_text, news_of, present_rule, shards_of, take_in
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
+from pgolf.launching.doctor import checkup_arguments, findings_of
+from pgolf.launching.polling import FollowedJobs
+from pgolf.launching.shipping import add_news, known_text, news_of, present_rule, shards_of, take_in
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT, describe_exit
 

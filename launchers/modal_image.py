@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from launchers.shipping import TRAINER
 from pgolf.launching import distribution_of
+from pgolf.launching.shipping import TRAINER
 
 PYTHON = "3.11"
 # Versions that run there. A test holds them to constraints.txt.

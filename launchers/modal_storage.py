@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from launchers.modal_worker import CALLS, DATA, STOP
-from launchers.shipping import run_archive, shard_hashes
 from launchers.ssh_agent import comes_back
 from pgolf.errors import LauncherError
+from pgolf.launching.shipping import run_archive, shard_hashes
 from pgolf.rundir import RunDirectory
 
 MANIFEST = "manifest.json"

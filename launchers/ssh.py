@@ -14,13 +14,21 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from launchers.examination import checkup_arguments, findings_of
-from launchers.following import FollowedJobs
-from launchers.shipping import add_news, known_text, present_rule, run_archive, shard_hashes, take_in, trainer_archive
 from launchers.ssh_transport import Machine, RemoteAgent
 from pgolf.errors import LauncherError, MachineError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, distribution_of, is_device, read_handle, write_handle
+from pgolf.launching.doctor import checkup_arguments, findings_of
+from pgolf.launching.polling import FollowedJobs
+from pgolf.launching.shipping import (
+    add_news,
+    known_text,
+    present_rule,
+    run_archive,
+    shard_hashes,
+    take_in,
+    trainer_archive,
+)
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import describe_exit
 

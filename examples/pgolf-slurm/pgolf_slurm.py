@@ -16,10 +16,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
+from pgolf.launching.doctor import checkup_arguments, findings_of
 from pgolf.rundir import RunDirectory, follow_file
 from trainer.recipe.exit_codes import describe_exit
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from launchers.shipping import add_news, known_text, news_of
 from launchers.ssh import SshLauncher, check_devices, check_disk, check_python
 from launchers.ssh_agent import comes_back
 from pgolf.launching import Job, is_device
+from pgolf.launching.shipping import add_news, known_text, news_of
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
 from tests.launchers.places import SshPlace, sshd

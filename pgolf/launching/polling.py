@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pgolf.errors import Unreachable
-from pgolf.launching import Handle, JobStatus
+from pgolf.launching.protocol import Handle, JobStatus
 from pgolf.rundir import RunDirectory, follow_file
 
 POLL_SECONDS = 5.0
