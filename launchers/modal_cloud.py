@@ -4,23 +4,32 @@ The call goes on when this computer is switched off, is made again after a preem
 run's id. The container ends by itself when the spending cap is used up.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from launchers import modal_storage as storage
-from pgolf.errors import LauncherError, MachineError, Unreachable
+from pgolf.errors import LauncherError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
-from pgolf.launching.doctor import checkup_arguments, findings_of
-from pgolf.launching.polling import FollowedJobs
-from pgolf.launching.shipping import add_news, known_text, news_of, present_rule, shards_of, take_in
+from pgolf.launching import Handle, Job, JobStatus
+from pgolf.launching.doctor import doctor_arguments, doctor_findings
+from pgolf.launching.endings import ended_status
+from pgolf.launching.handles import create_handle, record_state, run_of, update_handle
+from pgolf.launching.polling import PolledLauncher, RemoteOptions
+from pgolf.launching.shipping import (
+    apply_update,
+    attempt_settings,
+    fetching,
+    fingerprint_of,
+    mirrored_files,
+    shards_of,
+    text_update,
+)
 from pgolf.rundir import RunDirectory
-from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT, describe_exit
+from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT
 
 KINDS = (
     "T4", "L4", "A10", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000",
@@ -36,17 +45,15 @@ TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TO
 EXAMINATION_SECONDS = 600
 
 
-class ModalLauncher:
+class ModalLauncher(PolledLauncher):
     """Runs jobs in Modal's containers."""
 
     name: ClassVar[str] = "modal"
     summary: ClassVar[str] = "Modal's rented GPUs, by the second"
     is_remote: ClassVar[bool] = True
 
-    class Options(BaseModel):
+    class Options(RemoteOptions):
         """launch.options of this launcher."""
-
-        model_config = ConfigDict(extra="forbid")
 
         data_volume: str = "pgolf-data"
         """The Volume of shards; made if it is not there."""
@@ -54,9 +61,9 @@ class ModalLauncher:
         """The Volume of run directories; made if it is not there."""
         environment: str | None = None
         """Modal's environment; null is the profile's."""
-        secrets: list[str] = []
+        secrets: list[str] = Field(default_factory=list)
         """Names of Modal secrets that the container is to have."""
-        packages: list[str] = []
+        packages: list[str] = Field(default_factory=list)
         """Further packages of the image, or addresses of wheels; nothing is built."""
         cores: Annotated[int, Field(ge=1, le=64)] | None = None
         """Physical cores; null is 4 a GPU, or one a process on CPUs."""
@@ -66,15 +73,8 @@ class ModalLauncher:
         """Where; null is anywhere, which is cheapest."""
         retries: Annotated[int, Field(ge=0, le=10)] = 3
         """How often a container that crashed is replaced. Preemptions do not count."""
-        ledger: bool = False
-        """Whether fetch brings ledger.npz, four bytes a validation token and more."""
         commit_seconds: Annotated[float, Field(gt=0)] = 10.0
         """How often the container commits what it wrote: what a crash can lose, and how live the log is."""
-        poll_seconds: Annotated[float, Field(gt=0)] = 5.0
-        """How often a watched run is asked after."""
-
-    def __init__(self) -> None:
-        self.jobs = FollowedJobs(self.look)
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
@@ -103,67 +103,50 @@ class ModalLauncher:
                 image=image_of(tuple(LOCK), known.packages), gpu=gpu, timeout=EXAMINATION_SECONDS, retries=0
             )(modal_worker.examine)
             with app.run(environment_name=known.environment):
-                said, complaint = function.remote(CODE, checkup_arguments(str(modal_worker.SCRATCH), gpu))
-        return [first, rates(), *findings_of(said, complaint)]
+                said, complaint = function.remote(CODE, doctor_arguments(str(modal_worker.SCRATCH), gpu))
+        return [first, rates(), *doctor_findings(said, complaint)]
 
     def capacity(self, job: Job) -> int:
         return AT_ONCE
 
     def submit(self, job: Job) -> Handle:
         options, run = self.Options.model_validate(job.options), job.run
-        handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
-        handle |= {"volume": options.runs_volume, "path": run.remote_id, "state": "queued", "call_id": None}
-        write_handle(run, handle)
+        place = {"volume": options.runs_volume, "path": run.remote_id}
+        handle = create_handle(self.name, run, options=job.options, **place, state="queued", call_id=None)
         with named_errors():
             runs, data = runs_volume(options), volume_of(options.data_volume, options)
             storage.send_run(runs, run, storage.send_data(data, run))
             storage.withdraw_stop(runs, run.remote_id)
             living = [call for call in storage.calls_of(runs, run.remote_id) if not has_ended(call)]
-            handle |= {"call_id": living[0]} if living else spawn(job, options, runs, data)
-        write_handle(run, handle)
-        self.jobs.forget(handle)
+            update_handle(handle, **({"call_id": living[0]} if living else spawn(job, options, runs, data)))
+        self.poll_again(handle)
         return handle
 
-    def status(self, handle: Handle) -> JobStatus:
-        return self.jobs.status(handle)
-
-    def look(self, handle: Handle) -> JobStatus:
+    def poll(self, handle: Handle) -> JobStatus:
         """The status there and now; what the run had said at its last commit is here."""
-        run, options = RunDirectory(Path(handle["run_dir"])), self.Options.model_validate(handle["options"])
+        run, options = run_of(handle), self.Options.model_validate(handle["options"])
         try:
             with named_errors():
-                status = status_of(handle["call_id"])
+                call = call_of(handle["call_id"])
                 mirror(run, runs_volume(options))
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
-        if status.state == "unreachable":
-            return status
-        if status.state == "ended" and status.message.startswith("call fc-"):
-            # Of two commands at the same moment, the other one's call is at work.
-            handle["call_id"] = status.message.split()[1]
-            write_handle(run, handle)
+        status = call.status
+        if other := call.returned.get("other_call"):
+            # Two commands submitted this run at the same moment, and the other one's call is at work.
+            update_handle(handle, call_id=other)
             return JobStatus("running")
-        if status.state == "ended" and not status.message:
-            status = JobStatus("ended", status.exit_code, run.read_state().get("error") or "")
+        if status.state == "ended":
+            status = ended_status(run, status.exit_code, status.message)
         if status.state == "running" and not run.files.state.exists():
             status = JobStatus("queued")
-        before = read_handle(run)
-        if before and before.get("state") != status.state:
-            write_handle(run, before | {"state": status.state})
-        return status
-
-    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        return self.jobs.logs(handle, follow)
+        return record_state(run, status)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
-        try:
-            with tempfile.TemporaryDirectory(prefix=".fetched-", dir=run.root) as folder, named_errors():
-                volume, hashes = runs_volume(options), hashes_of_call(handle["call_id"])
-                storage.receive_run(volume, run.remote_id, Path(folder), options.ledger, hashes)
-                take_in(run, Path(folder))
-        except OSError as error:
-            raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
+        with fetching(run) as folder, named_errors():
+            hashes = call_of(handle["call_id"]).returned.get("files", {})
+            storage.receive_run(runs_volume(options), run.remote_id, folder, options.ledger, hashes)
 
     def cancel(self, handle: Handle) -> None:
         """Nothing; the container leaves a checkpoint and ends. One that waits, or is asked again, ends at once."""
@@ -175,7 +158,7 @@ class ModalLauncher:
             has_begun = handle["call_id"] in storage.calls_of(volume, handle["path"])
             if not storage.ask_to_stop(volume, handle["path"]) or not has_begun:
                 modal.FunctionCall.from_id(handle["call_id"]).cancel(terminate_containers=True)
-        self.jobs.forget(handle)
+        self.poll_again(handle)
 
 
 def check_gpu(gpu: str | None) -> Finding:
@@ -288,65 +271,61 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         "data_volume": options.data_volume,
         "data_sha256": job.run.read_run()["data_sha256"],
         "shards": shards_of(job.run),
-        "rule": present_rule(job.run),
+        "settings": attempt_settings(job.run),
     }
     with app.run(detach=True, environment_name=options.environment):
         call = function.spawn(order)
         return {"call_id": call.object_id, "app_id": app.app_id, "dashboard": app.get_dashboard_url()}
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A Modal call as Modal describes it."""
+
+    status: JobStatus
+    returned: dict[str, Any] = field(default_factory=dict)
+    """What the worker returned: `exit_code`, `message`, the SHA-256 of each of its `files`, and the id of an
+    `other_call` that works on the run in its place. Empty unless it returned.
+    """
+
+
 def has_ended(call_id: str) -> bool:
-    """Whether a call is certainly over, however."""
-    return status_of(call_id).state == "ended"
+    """Return whether a call is certainly over."""
+    return call_of(call_id).status.state == "ended"
 
 
-def status_of(call_id: str | None) -> JobStatus:
-    """Where a call stands. Only what Modal says of the call itself is an end of it; the worker raises nothing."""
+def call_of(call_id: str | None) -> Call:
+    """Return where a call stands. Only Modal's own account of the call ends it: the worker raises nothing."""
     import modal
     from modal import exception as errors
 
     if call_id is None:
-        return JobStatus("ended", None, "it was never submitted; the same command does it")
+        return Call(JobStatus("ended", None, "it was never submitted; the same command does it"))
     try:
         returned = modal.FunctionCall.from_id(call_id).get(timeout=0)
     except TimeoutError:
-        return JobStatus("running")
+        return Call(JobStatus("running"))
     except errors.FunctionTimeoutError:
-        return JobStatus("ended", TIMED_OUT, "Modal stopped it at its time limit; the same command goes on")
+        return Call(JobStatus("ended", TIMED_OUT, "Modal stopped it at its time limit; the same command goes on"))
     except errors.RemoteError as error:
-        return JobStatus("ended", INTERRUPTED, f"Modal cancelled it: {error}")
+        return Call(JobStatus("ended", INTERRUPTED, f"Modal cancelled it: {error}"))
     except errors.InternalFailure as error:
-        return JobStatus("ended", 1, f"its container died, again and again: {error}")
+        return Call(JobStatus("ended", 1, f"its container died, again and again: {error}"))
     except (errors.NotFoundError, errors.OutputExpiredError) as error:
-        return JobStatus("ended", None, f"Modal has forgotten call {call_id}: {error}")
+        return Call(JobStatus("ended", None, f"Modal has forgotten call {call_id}: {error}"))
     except errors.AuthError:
         raise
     except Exception as error:  # a network, a server that is busy: nothing is known of the call
-        return JobStatus("unreachable", message=f"Modal does not say how {call_id} goes: {error!r}")
-    code, message = returned["exit_code"], returned["message"]
-    if code < 0:
-        message = f"the trainer was {describe_exit(code)}"
-    return JobStatus("ended", code, message)
-
-
-def hashes_of_call(call_id: str | None) -> dict[str, str]:
-    """SHA-256 of each file as the container wrote it; empty while it works."""
-    import modal
-
-    try:
-        returned = modal.FunctionCall.from_id(call_id or "").get(timeout=0)
-    except Exception:  # then there is nothing to compare with
-        return {}
-    hashes: dict[str, str] = returned.get("files", {})
-    return hashes
+        return Call(JobStatus("unreachable", message=f"Modal does not say how {call_id} goes: {error!r}"))
+    return Call(JobStatus("ended", returned["exit_code"], returned["message"]), returned)
 
 
 def mirror(run: RunDirectory, volume: Any) -> None:
     """Nothing; log, metrics and state are as they were last committed."""
-    for path in (run.files.log, run.files.metrics, run.files.state):
+    for path in mirrored_files(run):
         content = storage.read_text(volume, run.remote_id, path.name)
         if content is not None:
-            add_news(path, news_of(content, *known_text(path)))
+            apply_update(path, text_update(content, *fingerprint_of(path)))
 
 
 @contextmanager

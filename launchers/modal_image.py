@@ -3,7 +3,7 @@
 from typing import Any
 
 from pgolf.launching import distribution_of
-from pgolf.launching.shipping import TRAINER
+from pgolf.launching.shipping import TRAINER_FOLDER
 
 PYTHON = "3.11"
 # Versions that run there. A test holds them to constraints.txt.
@@ -31,4 +31,4 @@ def image_of(libraries: tuple[str, ...], packages: list[str]) -> Any:
     pinned = [f"{name}=={LOCK[name]}" if name in LOCK else name for name in names]
     image = modal.Image.debian_slim(python_version=PYTHON).apt_install("g++", "libc6-dev")
     image = image.uv_pip_install(*pinned, *packages, extra_options="--only-binary :all:")
-    return image.add_local_dir(TRAINER, f"{CODE}/trainer", ignore=["**/__pycache__/**", "**/*.pyc"])
+    return image.add_local_dir(TRAINER_FOLDER, f"{CODE}/trainer", ignore=["**/__pycache__/**", "**/*.pyc"])

@@ -53,14 +53,14 @@ def work_on(order: dict[str, Any]) -> dict[str, Any]:
     if (kept / STOP).exists():
         return {"exit_code": STOPPED, "message": "cancelled before it began"}
     if other := earlier_call(kept / CALLS, volume):
-        return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run"}
+        return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run", "other_call": other}
     scratch = Mirror(SCRATCH / order["run_id"], kept)
     scratch.restore()
     attempt = Attempt(scratch.folder, began, order["limit_seconds"])
     if attempt.is_over():
         return {"exit_code": TIMED_OUT, "message": attempt.words}
     document = scratch.folder / "run.json"
-    document.write_text(json.dumps({**json.loads(document.read_text()), **order["rule"]}))
+    document.write_text(json.dumps({**json.loads(document.read_text()), **order["settings"]}))
     if wrong := spoiled_shards(order):
         words = "on the Volume was not what its hash says, and is gone; the same command sends it again"
         return {"exit_code": BAD_DATA, "message": f"{', '.join(wrong)} {words}"}

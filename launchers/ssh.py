@@ -7,30 +7,31 @@ directory here reads like that of a run here.
 
 import hashlib
 import tarfile
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from launchers.ssh_transport import Machine, RemoteAgent
-from pgolf.errors import LauncherError, MachineError, Unreachable
+from pgolf.errors import LauncherError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, distribution_of, is_device, read_handle, write_handle
-from pgolf.launching.doctor import checkup_arguments, findings_of
-from pgolf.launching.polling import FollowedJobs
+from pgolf.launching import Handle, Job, JobStatus, distribution_of
+from pgolf.launching.doctor import doctor_arguments, doctor_findings
+from pgolf.launching.endings import ended_status
+from pgolf.launching.handles import create_handle, record_state, run_of, update_handle
+from pgolf.launching.polling import PolledLauncher, RemoteOptions
+from pgolf.launching.requirements import check_devices
 from pgolf.launching.shipping import (
-    add_news,
-    known_text,
-    present_rule,
+    apply_update,
+    attempt_settings,
+    fetching,
+    fingerprint_of,
+    mirrored_files,
     run_archive,
     shard_hashes,
-    take_in,
     trainer_archive,
 )
 from pgolf.rundir import RunDirectory
-from trainer.recipe.exit_codes import describe_exit
 
 OLDEST_PYTHON = (3, 11)
 AT_ONCE = 1000  # the machine has them wait for their turn
@@ -43,17 +44,15 @@ def below_home(folder: str) -> str:
     return folder.removeprefix("~/")
 
 
-class SshLauncher:
+class SshLauncher(PolledLauncher):
     """Runs jobs on another machine."""
 
     name: ClassVar[str] = "ssh"
     summary: ClassVar[str] = "any machine one can log into with ssh"
     is_remote: ClassVar[bool] = True
 
-    class Options(BaseModel):
+    class Options(RemoteOptions):
         """launch.options of this launcher."""
-
-        model_config = ConfigDict(extra="forbid")
 
         host: str
         """As in `ssh HOST`: a name, user@name, or an alias of ~/.ssh/config."""
@@ -69,15 +68,8 @@ class SshLauncher:
         """Where code, data and runs are kept there; relative to the home folder."""
         usd_per_hour: Annotated[float, Field(ge=0)] | None = None
         """What the machine costs while it works; without it spend.usd cannot be kept."""
-        ledger: bool = False
-        """Whether fetch brings ledger.npz, four bytes a validation token and more."""
-        poll_seconds: Annotated[float, Field(gt=0)] = 5.0
-        """How often a watched run is asked after."""
         connect_seconds: Annotated[int, Field(ge=1)] = 10
         """How long a connection may take to come about."""
-
-    def __init__(self) -> None:
-        self.jobs = FollowedJobs(self.look)
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
@@ -89,7 +81,7 @@ class SshLauncher:
             check_python(found, options),
             check_libraries(found, options),
             check_disk(found, options, job),
-            check_devices(found, job),
+            check_devices(job, found["devices"], found["cores"] or 1, options.host),
         ]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
@@ -97,9 +89,9 @@ class SshLauncher:
         agent = agent_of(known)
         found = agent.ask("probe", root=known.folder, libraries=[])
         code = send_code(agent, found["root"])
-        command = [known.python, *checkup_arguments(found["root"], gpu)]
+        command = [known.python, *doctor_arguments(found["root"], gpu)]
         ended = agent.machine.run(["env", f"PYTHONPATH={code}", *command])
-        return findings_of(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
+        return doctor_findings(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
 
     def capacity(self, job: Job) -> int:
         return AT_ONCE
@@ -108,66 +100,49 @@ class SshLauncher:
         options = self.Options.model_validate(job.options)
         agent, run = agent_of(options), job.run
         root = agent.ask("probe", root=options.folder, libraries=[])["root"]
-        handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
-        handle |= {"remote_dir": f"{root}/runs/{run.remote_id}", "state": "queued"}
-        write_handle(run, handle)
+        remote_dir = f"{root}/runs/{run.remote_id}"
+        handle = create_handle(self.name, run, options=job.options, remote_dir=remote_dir, state="queued")
         code = send_code(agent, root)
         data = send_data(agent, root, run)
-        agent.ask("unpack", run_archive(run, data), folder=handle["remote_dir"])
+        agent.ask("unpack", run_archive(run, data), folder=remote_dir)
         started = agent.ask(
             "start",
-            run=handle["remote_dir"],
+            run=remote_dir,
             code=code,
             python=options.python,
             root=root,
             devices=0 if job.gpu is None else job.processes,
             processes=job.processes,
             limit_seconds=job.limit_seconds,
-            rule=present_rule(run),
+            settings=attempt_settings(run),
         )
-        handle |= {"pid": started["pid"], "state": "running"}
-        write_handle(run, handle)
-        self.jobs.forget(handle)  # an earlier job of this run may have been seen to end
+        update_handle(handle, pid=started["pid"], state="running")
+        self.poll_again(handle)  # an earlier job of this run may have been seen to end
         return handle
 
-    def status(self, handle: Handle) -> JobStatus:
-        return self.jobs.status(handle)
-
-    def look(self, handle: Handle) -> JobStatus:
+    def poll(self, handle: Handle) -> JobStatus:
         """The status there and now; what the run has said since is here."""
-        run, options = RunDirectory(Path(handle["run_dir"])), self.Options.model_validate(handle["options"])
-        followed = (run.files.log, run.files.metrics, run.files.state)
-        known = {path.name: known_text(path) for path in followed}
+        run, options = run_of(handle), self.Options.model_validate(handle["options"])
+        known = {path.name: fingerprint_of(path) for path in mirrored_files(run)}
         try:
             found = agent_of(options).ask("poll", run=handle["remote_dir"], known=known)
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
         if found["exists"]:
-            for path in followed:
-                add_news(path, found["files"][path.name])
-        status = status_of(found, run)
-        before = read_handle(run)
-        if before.get("state") != status.state:
-            write_handle(run, before | {"state": status.state})
-        return status
-
-    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        return self.jobs.logs(handle, follow)
+            for path in mirrored_files(run):
+                apply_update(path, found["files"][path.name])
+        return record_state(run, status_of(found, run))
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
         agent = agent_of(options)
         hashes = agent.ask("listing", run=handle["remote_dir"], ledger=options.ledger)["files"]
-        try:
-            with tempfile.TemporaryDirectory(prefix=".fetched-", dir=run.root) as folder:
-                receive_files(agent, handle["remote_dir"], hashes, Path(folder))
-                take_in(run, Path(folder))
-        except OSError as error:
-            raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
+        with fetching(run) as folder:
+            receive_files(agent, handle["remote_dir"], hashes, folder)
 
     def cancel(self, handle: Handle) -> None:
         agent_of(self.Options.model_validate(handle["options"])).ask("cancel", run=handle["remote_dir"])
-        self.jobs.forget(handle)
+        self.poll_again(handle)
 
 
 def agent_of(options: SshLauncher.Options) -> RemoteAgent:
@@ -212,19 +187,6 @@ def check_disk(found: dict[str, Any], options: SshLauncher.Options, job: Job) ->
     return Finding("pass", "disk_there", f"{place} has {free:,} bytes free")
 
 
-def check_devices(found: dict[str, Any], job: Job) -> Finding:
-    """Whether the devices are there."""
-    devices = found["devices"]
-    if job.gpu is None:
-        return Finding("pass", "device", f"CPU with {found['cores']} cores")
-    if len(devices) < job.processes:
-        message = f"{job.gpu} is asked for, nvidia-smi there finds {len(devices) or 'no'} GPU"
-        return Finding("fail", "device", message, "--set launch.gpu=null for the CPU, or another machine")
-    if not all(is_device(job.gpu, name) for name in devices):
-        return Finding("warn", "device", f"{job.gpu} is asked for, there is {', '.join(devices)}; times will differ")
-    return Finding("pass", "device", f"{len(devices)} x {devices[0]}")
-
-
 def send_code(agent: RemoteAgent, root: str) -> str:
     """The folder there that holds this trainer."""
     archive = trainer_archive()
@@ -253,14 +215,12 @@ def status_of(found: dict[str, Any], run: RunDirectory) -> JobStatus:
     if not found["exists"]:
         return JobStatus("ended", None, "its run directory there is gone; the same command begins anew")
     code = 0 if found["is_finished"] else found["exit_code"]
-    if code is not None and code < 0:
-        return JobStatus("ended", code, f"the trainer was {describe_exit(code)}")
-    message = found["message"] or run.read_state().get("error") or ""
-    if code is None:
-        message = "its supervisor there is gone: killed, or the machine was restarted"
-        if found["free_bytes"] < FULL_DISK_BYTES:
-            message = f"the disk there is full ({found['free_bytes']:,} bytes are free)"
-    return JobStatus("ended", code, message)
+    if code is not None:
+        return ended_status(run, code, found["message"])
+    message = "its supervisor there is gone: killed, or the machine was restarted"
+    if found["free_bytes"] < FULL_DISK_BYTES:
+        message = f"the disk there is full ({found['free_bytes']:,} bytes are free)"
+    return JobStatus("ended", None, message)
 
 
 def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], folder: Path) -> None:

@@ -166,8 +166,8 @@ def start(asked: dict[str, Any]) -> dict[str, Any]:
             return job
         for name in ("exit.json", "seat.json"):
             (root / name).unlink(missing_ok=True)
-        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **asked["rule"]})
-        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps({**asked, "rule": None})]
+        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **asked["settings"]})
+        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps({**asked, "settings": None})]
         with (root / "train.log").open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=str(root), start_new_session=True

@@ -63,6 +63,11 @@ class RunDirectory:
         return self.files.result.exists()
 
     @property
+    def exit_code(self) -> int | None:
+        """Exit code of the last attempt as its files have it; None if they have none."""
+        return 0 if self.is_finished else self.read_state().get("exit_code")
+
+    @property
     def is_alive(self) -> bool:
         """Whether a trainer holds the lock at this moment. Asks the kernel; takes nothing from the trainer."""
         try:

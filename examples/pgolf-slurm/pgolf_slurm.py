@@ -6,22 +6,23 @@ it is started in the same directory. Nothing here asks sacct, which many cluster
 """
 
 import math
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
-from pgolf.launching.doctor import checkup_arguments, findings_of
-from pgolf.rundir import RunDirectory, follow_file
-from trainer.recipe.exit_codes import describe_exit
+from pgolf.launching import Handle, Job, JobStatus
+from pgolf.launching.commands import run_command
+from pgolf.launching.doctor import run_doctor
+from pgolf.launching.endings import ended_status
+from pgolf.launching.handles import create_handle, record_state, record_stop_request, run_of, update_handle
+from pgolf.launching.polling import follow_log
+from pgolf.rundir import RunDirectory
 
 AT_ONCE = 1000
 # Between the signal that a time limit is near and the limit: time for a checkpoint.
@@ -62,7 +63,7 @@ class SlurmLauncher:
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
         try:
-            partitions = ask("sinfo", "--noheader", "--format=%R %a").split("\n")
+            partitions = run_command("sinfo", "--noheader", "--format=%R %a").split("\n")
         except LauncherError as error:
             return [Finding("fail", "slurm", str(error), "run pgolf on a login node, with SLURM_CONF as there")]
         up = [line.split()[0] for line in partitions if line.endswith(" up")]
@@ -72,10 +73,7 @@ class SlurmLauncher:
         return [Finding("pass", "slurm", f"partitions {', '.join(up)} are up")]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
-        words = self.resources(gpu, 1, self.Options.model_validate(options))
-        command = ["srun", "--quiet", *words, sys.executable, *checkup_arguments(str(Path.cwd()), gpu)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        return findings_of(ended.stdout, ended.stderr.strip())
+        return run_doctor(gpu, ["srun", "--quiet", *self.resources(gpu, 1, self.Options.model_validate(options))])
 
     def capacity(self, job: Job) -> int:
         return AT_ONCE
@@ -88,16 +86,12 @@ class SlurmLauncher:
         handles = [self.adopt(job) for job in jobs]
         waiting = [job for job, handle in zip(jobs, handles, strict=True) if handle["job"] is None]
         numbers = iter(self.sbatch(waiting) if waiting else [])
-        for job, handle in zip(jobs, handles, strict=True):
-            handle["job"] = handle["job"] or next(numbers)
-            write_handle(job.run, handle)
-        return handles
+        return [update_handle(handle, job=handle["job"] or next(numbers)) for handle in handles]
 
     def adopt(self, job: Job) -> Handle:
         """The handle of a job that is in the queue for this run already; without a number where there is none."""
-        handle: Handle = {"launcher": self.name, "run_dir": str(job.run.root.resolve()), "job": None}
-        write_handle(job.run, handle)
-        for line in ask("squeue", "--noheader", "--array", "--me", "--format=%i %j %k").splitlines():
+        handle = create_handle(self.name, job.run, job=None)
+        for line in run_command("squeue", "--noheader", "--array", "--me", "--format=%i %j %k").splitlines():
             number, name, *comment = line.split(maxsplit=2)
             if name == job.run.run_id or handle["run_dir"] in (comment or [""])[0].split(";"):
                 index = 0 if name == job.run.run_id else comment[0].split(";").index(handle["run_dir"])
@@ -115,7 +109,7 @@ class SlurmLauncher:
             words += [f"--job-name={first.run.run_id}", f"--output={first.run.files.log.resolve()}"]
         else:
             words += [f"--job-name={first.run.root.parent.name}", f"--array=0-{len(jobs) - 1}", "--output=/dev/null"]
-        number = ask("sbatch", *words, stdin=script_of(roots, first.processes)).strip().partition(";")[0]
+        number = run_command("sbatch", *words, stdin=script_of(roots, first.processes)).strip().partition(";")[0]
         return [number] if len(jobs) == 1 else [f"{number}_{index}" for index in range(len(jobs))]
 
     def resources(self, gpu: str | None, processes: int, options: "SlurmLauncher.Options") -> list[str]:
@@ -130,37 +124,24 @@ class SlurmLauncher:
         return [*words, *options.extra]
 
     def status(self, handle: Handle) -> JobStatus:
-        run = RunDirectory(Path(handle["run_dir"]))
+        run = run_of(handle)
         try:
-            status = status_of(show_job(handle["job"]), run)
+            return record_state(run, status_of(show_job(handle["job"]), run))
         except LauncherError as error:
             return JobStatus("unreachable", message=str(error))
-        before = read_handle(run)
-        if before.get("state") != status.state:
-            write_handle(run, before | {"state": status.state})
-        return status
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        run = RunDirectory(Path(handle["run_dir"]))
-        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
-
-    def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write."""
-        while self.status(handle).state != "ended":
-            yield True
-        yield False
+        return follow_log(handle, self.status, follow)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         """Nothing; the disk is shared."""
 
     def cancel(self, handle: Handle) -> None:
         """Nothing; the job leaves a checkpoint and ends. Asked a second time, it is killed."""
-        is_first = not handle.get("was_asked_to_stop")
-        write_handle(RunDirectory(Path(handle["run_dir"])), handle | {"was_asked_to_stop": True})
-        if self.status(handle).state == "queued" or not is_first:
-            ask("scancel", handle["job"])
+        if record_stop_request(handle) or self.status(handle).state == "queued":
+            run_command("scancel", handle["job"])
         else:
-            ask("scancel", "--batch", "--signal=TERM", handle["job"])  # without the hurry that scancel has
+            run_command("scancel", "--batch", "--signal=TERM", handle["job"])  # without the hurry that scancel has
 
 
 def status_of(facts: dict[str, str], run: RunDirectory) -> JobStatus:
@@ -170,13 +151,11 @@ def status_of(facts: dict[str, str], run: RunDirectory) -> JobStatus:
         return JobStatus("queued", message=facts.get("Reason", ""))
     if state in RUNNING or (not state and run.is_alive):
         return JobStatus("running")
-    if run.is_finished:
-        return JobStatus("ended", 0)
-    code, killer = map(int, facts.get("ExitCode", "1:0").split(":"))
-    if killer:
-        return JobStatus("ended", -killer, f"the trainer was {describe_exit(-killer)}; Slurm says {state}")
-    said = str(run.read_state().get("error") or "")
-    return JobStatus("ended", code, said or f"Slurm says {state or 'nothing'}")
+    if run.is_finished or not state:  # a job that ended a few minutes ago is forgotten
+        return ended_status(run, run.exit_code)
+    code, killer = map(int, facts["ExitCode"].split(":"))
+    status = ended_status(run, -killer or code)
+    return replace(status, message=f"{status.message or 'the job ended'} (Slurm: {state})")
 
 
 def time_words(job: Job, options: SlurmLauncher.Options) -> list[str]:
@@ -210,7 +189,7 @@ def show_job(number: str) -> dict[str, str]:
     Raises: LauncherError when the controller does not answer.
     """
     try:
-        lines = ask("scontrol", "--oneliner", "show", "job", number).splitlines()
+        lines = run_command("scontrol", "--oneliner", "show", "job", number).splitlines()
     except LauncherError as error:
         if "Invalid job id" in str(error):
             return {}
@@ -218,17 +197,3 @@ def show_job(number: str) -> dict[str, str]:
     rows = [dict(word.partition("=")[::2] for word in line.split()) for line in lines]
     wanted = number.partition("_")[2]
     return next((row for row in rows if not wanted or row.get("ArrayTaskId") == wanted), {})
-
-
-def ask(*command: str, stdin: str = "") -> str:
-    """What one of Slurm's commands says.
-
-    Raises: LauncherError in its words.
-    """
-    try:
-        ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, env=os.environ)
-    except FileNotFoundError:
-        raise LauncherError(f"{command[0]} is not installed here") from None
-    if ended.returncode:
-        raise LauncherError(f"{command[0]}: {ended.stderr.strip() or ended.returncode}")
-    return ended.stdout

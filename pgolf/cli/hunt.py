@@ -226,7 +226,7 @@ class Hunt:
         if not run.is_finished:
             if status.exit_code in NOT_OF_THE_POINT:
                 raise failure_of(outcome, 1, 1)
-            what = "stopped" if "stopped by stop." in status.message else "failed"
+            what = "stopped" if status.reason == "stop_rule" else "failed"
             self.ledger.add(what, **facts, why=status.message or "it ended without a word")
             return
         row = SeedRow(run, run.read_result())

@@ -48,7 +48,9 @@ class JobStatus:
     exit_code: int | None = None
     """Of an ended job, where the launcher knows it."""
     message: str = ""
-    """Why it ended, or why it cannot be asked, in one line."""
+    """Why it ended, or why it cannot be asked, in one line; for people."""
+    reason: Literal["stop_rule"] | None = None
+    """The same for programs: "stop_rule" if the run's own stop rule ended it."""
 
 
 class Launcher(Protocol):

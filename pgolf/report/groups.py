@@ -8,7 +8,7 @@ from typing import Any
 from pgolf.data.references import References, is_well_below, read_references
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
-from pgolf.launching import is_device
+from pgolf.launching.requirements import is_gpu_of_kind
 from pgolf.report.scripts import CLOCK_GRAIN_SECONDS, script_problems
 from pgolf.report.statistics import Spread, summarise
 from pgolf.report.swept import differing, flat_spec, name_of, order
@@ -119,7 +119,7 @@ class SeedRow:
         if asked is None:
             return []
         number = int(asked.partition(":")[2] or 1)
-        if len(devices) >= number and all(is_device(asked, name) for name in devices):
+        if len(devices) >= number and all(is_gpu_of_kind(asked, name) for name in devices):
             return []
         message = f"{asked} was asked for, {', '.join(devices) or 'no GPU'} came; its times do not compare"
         return [Finding("warn", "other_device", message)]

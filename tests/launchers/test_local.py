@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from launchers.devices import cuda_devices, hold_devices
-from launchers.local import LocalLauncher, ended
+from launchers.local import LocalLauncher
 from pgolf.errors import Busy
 from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
+from pgolf.launching.endings import ended_status
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf, run_pgolf
 
@@ -199,10 +200,14 @@ def test_a_trainer_that_could_not_say_why_is_known_by_its_exit_code(tmp_path: Pa
     run = RunDirectory(tmp_path / "x" / "seed-1")
     run.root.mkdir(parents=True)
     run.files.state.write_text('{"phase": "failed", "error": "of an earlier attempt", "exit_code": 5}')
-    assert ended(run, 6) == JobStatus("ended", 6, "")
-    assert ended(run, 5) == JobStatus("ended", 5, "of an earlier attempt")
-    assert ended(run, -9).message.startswith("the trainer was killed by signal 9, by hand or")
-    assert "cut short" in ended(run, -7).message
+    assert ended_status(run, 6) == JobStatus("ended", 6, "")
+    assert ended_status(run, 5) == JobStatus("ended", 5, "of an earlier attempt")
+    assert ended_status(run, -9).message.startswith("the trainer was killed by signal 9, by hand or")
+    assert "cut short" in ended_status(run, -7).message
+    assert ended_status(run, 5, "its time was up") == JobStatus("ended", 5, "its time was up")
+    run.files.state.write_text('{"phase": "failed", "error": "slow", "exit_code": 1, "reason": "stop_rule"}')
+    assert ended_status(run, 1) == JobStatus("ended", 1, "slow", "stop_rule")
+    assert ended_status(run, 6).reason is None
 
 
 def test_the_built_in_launcher_comes_through_the_plugin_door() -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from launchers.ssh import SshLauncher, check_devices, check_disk, check_python
+from launchers.ssh import SshLauncher, check_disk, check_python
 from launchers.ssh_agent import comes_back
-from pgolf.launching import Job, is_device
-from pgolf.launching.shipping import add_news, known_text, news_of
+from pgolf.launching import Job
+from pgolf.launching.requirements import check_devices, is_gpu_of_kind
+from pgolf.launching.shipping import apply_update, fingerprint_of, text_update
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
 from tests.launchers.places import SshPlace, sshd
@@ -163,7 +164,7 @@ def test_what_comes_back_and_what_stays() -> None:
 def test_a_text_is_followed_also_where_it_was_cut_and_written_again(tmp_path: Path) -> None:
     here = tmp_path / "metrics.jsonl"
     for there in (b"", b"one\n", b"one\ntwo\n", b"one\n", b"one\nthree\nfour\n", b"f\xff\n"):
-        add_news(here, news_of(there, *known_text(here)))
+        apply_update(here, text_update(there, *fingerprint_of(here)))
         assert (here.read_bytes() if here.exists() else b"") == there
 
 
@@ -191,7 +192,7 @@ def job(tmp_path: Path, gpu: str | None) -> Job:
     ],
 )
 def test_which_device_is_which(asked: str, name: str, expected: bool) -> None:
-    assert is_device(asked, name) == expected
+    assert is_gpu_of_kind(asked, name) == expected
 
 
 def test_findings_of_a_machine(tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_findings_of_a_machine(tmp_path: Path) -> None:
         (["NVIDIA H100"] * 2, "pass"),
         (["NVIDIA A100"] * 2, "warn"),
     ):
-        assert check_devices(found | {"devices": devices}, job(tmp_path, "H100!:2")).severity == expected
+        assert check_devices(job(tmp_path, "H100!:2"), devices, 8, "pod").severity == expected
 
 
 @pytest.mark.slow
