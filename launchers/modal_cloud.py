@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from launchers import modal_storage as storage
-from pgolf.errors import LauncherError, Unreachable
+from pgolf.errors import DataError, LauncherError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus
 from pgolf.launching.doctor import doctor_arguments, doctor_findings
@@ -29,7 +29,7 @@ from pgolf.launching.shipping import (
     text_update,
 )
 from pgolf.rundir import RunDirectory
-from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT
+from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED, TIMED_OUT
 
 KINDS = (
     "T4", "L4", "A10", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000",
@@ -43,6 +43,13 @@ AT_ONCE = 100
 CORES_A_GPU = 4
 TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
 EXAMINATION_SECONDS = 600
+# Sent to the worker, which can import neither pgolf nor trainer.
+EXIT_CODES = {
+    "already_running": ALREADY_RUNNING,
+    "bad_data": DataError.exit_code,
+    "interrupted": INTERRUPTED,
+    "timed_out": TIMED_OUT,
+}
 
 
 class ModalLauncher(PolledLauncher):
@@ -272,6 +279,7 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         "data_sha256": job.run.read_run()["data_sha256"],
         "shards": shards_of(job.run),
         "settings": attempt_settings(job.run),
+        "exit_codes": EXIT_CODES,
     }
     with app.run(detach=True, environment_name=options.environment):
         call = function.spawn(order)

@@ -29,7 +29,6 @@ GRACE_SECONDS = 30.0
 TRAINER_GRACE_SECONDS = 20.0
 # Two calls for one run that begin together see each other after this long.
 SETTLING_SECONDS = 2.0
-BAD_DATA, TIMED_OUT, ALREADY_RUNNING, STOPPED = 5, 124, 75, 130
 
 
 def work(order: dict[str, Any]) -> dict[str, Any]:
@@ -44,26 +43,27 @@ def work(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def work_on(order: dict[str, Any]) -> dict[str, Any]:
-    began = time.monotonic()
+    began, codes = time.monotonic(), order["exit_codes"]
     volume = modal.Volume.from_name(order["runs_volume"])
     volume.reload()
     kept = RUNS / order["run_id"]
     if (kept / "result.json").exists():
         return {"exit_code": 0, "message": ""}
     if (kept / STOP).exists():
-        return {"exit_code": STOPPED, "message": "cancelled before it began"}
+        return {"exit_code": codes["interrupted"], "message": "cancelled before it began"}
     if other := earlier_call(kept / CALLS, volume):
-        return {"exit_code": ALREADY_RUNNING, "message": f"call {other} is at work on this run", "other_call": other}
+        message = f"call {other} is at work on this run"
+        return {"exit_code": codes["already_running"], "message": message, "other_call": other}
     scratch = Mirror(SCRATCH / order["run_id"], kept)
     scratch.restore()
     attempt = Attempt(scratch.folder, began, order["limit_seconds"])
     if attempt.is_over():
-        return {"exit_code": TIMED_OUT, "message": attempt.words}
+        return {"exit_code": codes["timed_out"], "message": attempt.words}
     document = scratch.folder / "run.json"
     document.write_text(json.dumps({**json.loads(document.read_text()), **order["settings"]}))
     if wrong := spoiled_shards(order):
         words = "on the Volume was not what its hash says, and is gone; the same command sends it again"
-        return {"exit_code": BAD_DATA, "message": f"{', '.join(wrong)} {words}"}
+        return {"exit_code": codes["bad_data"], "message": f"{', '.join(wrong)} {words}"}
     trainer = start_trainer(scratch.folder, order)
     try:
         watch(trainer, scratch, volume, attempt, order["commit_seconds"])
@@ -74,7 +74,7 @@ def work_on(order: dict[str, Any]) -> dict[str, Any]:
         volume.commit()
     hashes = {str(path.relative_to(scratch.folder)): sha256_of(path) for path in scratch.files()}
     if attempt.is_over() and trainer.returncode:
-        return {"exit_code": TIMED_OUT, "message": attempt.words, "files": hashes}
+        return {"exit_code": codes["timed_out"], "message": attempt.words, "files": hashes}
     return {"exit_code": trainer.returncode, "message": "", "files": hashes}
 
 

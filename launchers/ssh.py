@@ -32,6 +32,7 @@ from pgolf.launching.shipping import (
     trainer_archive,
 )
 from pgolf.rundir import RunDirectory
+from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT
 
 OLDEST_PYTHON = (3, 11)
 AT_ONCE = 1000  # the machine has them wait for their turn
@@ -115,6 +116,7 @@ class SshLauncher(PolledLauncher):
             processes=job.processes,
             limit_seconds=job.limit_seconds,
             settings=attempt_settings(run),
+            exit_codes={"timed_out": TIMED_OUT, "interrupted": INTERRUPTED},
         )
         update_handle(handle, pid=started["pid"], state="running")
         self.poll_again(handle)  # an earlier job of this run may have been seen to end

@@ -29,7 +29,6 @@ from typing import Any, BinaryIO
 GRACE_SECONDS = 30.0
 HASHED = ".hashed.json"
 LOOK_SECONDS = 0.1
-TIMED_OUT, STOPPED = 124, 130
 # What stays on the machine: checkpoints that only a resumed run needs, and the ledger unless somebody asks for it.
 WORK_FOLDER = "work"  # a script's own: checkpoints, logs, unpacked weights
 LEFT_BEHIND = ("run.lock", "job.json", "exit.json", "seat.json", "start.lock")
@@ -190,7 +189,7 @@ def supervise(asked: dict[str, Any]) -> None:
             began = time.monotonic()
             code, message = run_trainer(root, asked, devices)
     except KeyboardInterrupt:
-        code, message = STOPPED, "stopped while it waited for its turn"
+        code, message = asked["exit_codes"]["interrupted"], "stopped while it waited for its turn"
     line = json.dumps({"seconds": time.monotonic() - began}) + "\n"
     with suppress(OSError), (root / "attempts.jsonl").open("a") as attempts:
         attempts.write(line)
@@ -218,7 +217,7 @@ def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> tuple[
         return trainer.wait(asked["limit_seconds"]), ""
     except subprocess.TimeoutExpired:
         end(trainer)
-        return TIMED_OUT, f"stopped after {asked['limit_seconds']:.0f} s, which is what it was allowed to cost"
+        return asked["exit_codes"]["timed_out"], f"stopped after {asked['limit_seconds']:.0f} s: spend.usd is used up"
     finally:
         os.close(sender)
 

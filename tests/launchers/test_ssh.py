@@ -121,7 +121,7 @@ def test_a_run_ends_when_its_dollars_are_spent(desk: Desk, place: SshPlace) -> N
     ended = desk.run(*endless, "--yes")
     run = RunDirectory(next(desk.folder.glob("runs/*/seed-*")))
     assert ended.code == 1, ended.err
-    assert "stopped after 6 s, which is what it was allowed to cost" in ended.err
+    assert "stopped after 6 s: spend.usd is used up" in ended.err
     assert [*place.there(run).files.checkpoints.glob("step-*.ckpt")]
     (seconds,) = run.read_attempts()
     assert 6 <= seconds < 6 + 15
