@@ -54,7 +54,7 @@ def hold_devices(candidates: list[str], count: int) -> HeldDevices:
     locks, taken = ExitStack(), list[tuple[str, int]]()
     for index in candidates if count else []:
         with suppress(BlockingIOError):
-            file = lock(folder / f"{index}.lock")
+            file = lock_file(folder / f"{index}.lock")
             locks.enter_context(file)
             taken.append((index, file.fileno()))
         if len(taken) == count:
@@ -65,7 +65,7 @@ def hold_devices(candidates: list[str], count: int) -> HeldDevices:
     raise Busy(f"{count} CUDA devices are needed, {len(taken)} here have no run of yours")
 
 
-def lock(path: Path) -> IO[bytes]:
+def lock_file(path: Path) -> IO[bytes]:
     """A file that is locked.
 
     Raises: BlockingIOError when another process has it.

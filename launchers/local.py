@@ -47,22 +47,22 @@ class LocalLauncher:
         self.lifelines: dict[str, int] = {}
 
     def check(self, job: Job) -> list[Finding]:
-        names = [] if job.gpu is None else [*self.cuda.values()]
+        names = [] if job.gpu is None else [*self.gpus.values()]
         return [check_devices(job, names, len(os.sched_getaffinity(0)), "this machine")]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         return run_doctor(gpu)
 
     @cached_property
-    def cuda(self) -> dict[str, str]:
+    def gpus(self) -> dict[str, str]:
         """The devices, asked for once: the question takes a moment, and runs are timed."""
         return cuda_devices()
 
     def capacity(self, job: Job) -> int:
-        return 1 if job.gpu is None else max(1, len(self.cuda) // job.processes)
+        return 1 if job.gpu is None else max(1, len(self.gpus) // job.processes)
 
     def submit(self, job: Job) -> Handle:
-        held = hold_devices([*self.cuda], 0 if job.gpu is None else job.processes)
+        held = hold_devices([*self.gpus], 0 if job.gpu is None else job.processes)
         devices = {"devices": held.indices} if held.indices else {}
         try:
             handle = create_handle(self.name, job.run, pid=None, detached=job.is_detached, **devices)
@@ -113,7 +113,7 @@ class LocalLauncher:
         if child is not None and child.poll() is None:
             return JobStatus("running")
         if child is not None:
-            self.release(run.run_id)
+            self.close_lifeline(run.run_id)
             return ended_status(run, child.returncode)
         if run.is_alive or is_running(handle):
             return JobStatus("running")
@@ -133,7 +133,7 @@ class LocalLauncher:
         if pid is not None:
             os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
 
-    def release(self, run_id: str) -> None:
+    def close_lifeline(self, run_id: str) -> None:
         """Nothing; the pipe of an ended job is closed."""
         lifeline = self.lifelines.pop(run_id, None)
         if lifeline is not None:

@@ -31,18 +31,18 @@ from pgolf.launching.shipping import (
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED, TIMED_OUT
 
-KINDS = (
+GPU_KINDS = (
     "T4", "L4", "A10", "L40S", "A100", "A100-40GB", "A100-80GB", "RTX-PRO-6000",
     "H100", "H100!", "H200", "B200", "B200+",
 )  # fmt: skip
-MOST_GPUS, MOST_A10 = 8, 4
-LONGEST_SECONDS = 86_400
+MAX_GPUS, MAX_A10 = 8, 4
+MAX_SECONDS = 86_400
 # Without a cap a run may last this many times what was planned, and half an hour more.
-PLANNED_TIMES, BEYOND_PLAN_SECONDS = 3, 1800
-AT_ONCE = 100
-CORES_A_GPU = 4
+PLAN_FACTOR, PLAN_MARGIN_SECONDS = 3, 1800
+MAX_JOBS = 100
+CORES_PER_GPU = 4
 TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
-EXAMINATION_SECONDS = 600
+DOCTOR_SECONDS = 600
 # Sent to the worker, which can import neither pgolf nor trainer.
 EXIT_CODES = {
     "already_running": ALREADY_RUNNING,
@@ -87,7 +87,7 @@ class ModalLauncher(PolledLauncher):
         options = self.Options.model_validate(job.options)
         findings = [check_gpu(job.gpu), check_limit(job)]
         try:
-            with named_errors():
+            with translated_errors():
                 check_secrets(options)
         except LauncherError as error:
             return [*findings, Finding("fail", "credentials", str(error))]
@@ -97,30 +97,30 @@ class ModalLauncher(PolledLauncher):
         import modal
 
         from launchers import modal_worker
-        from launchers.modal_image import CODE, LOCK, image_of
+        from launchers.modal_image import CODE_FOLDER, PINNED, image_of
 
         known = self.Options.model_validate(options)
         first = check_gpu(gpu)
         if first.severity == "fail":
             return [first]
-        with named_errors():
+        with translated_errors():
             check_secrets(known)
             app = modal.App("pgolf-doctor")
             function = app.function(
-                image=image_of(tuple(LOCK), known.packages), gpu=gpu, timeout=EXAMINATION_SECONDS, retries=0
-            )(modal_worker.examine)
+                image=image_of(tuple(PINNED), known.packages), gpu=gpu, timeout=DOCTOR_SECONDS, retries=0
+            )(modal_worker.run_doctor)
             with app.run(environment_name=known.environment):
-                said, complaint = function.remote(CODE, doctor_arguments(str(modal_worker.SCRATCH), gpu))
-        return [first, rates(), *doctor_findings(said, complaint)]
+                said, complaint = function.remote(CODE_FOLDER, doctor_arguments(str(modal_worker.SCRATCH_FOLDER), gpu))
+        return [first, check_prices(), *doctor_findings(said, complaint)]
 
     def capacity(self, job: Job) -> int:
-        return AT_ONCE
+        return MAX_JOBS
 
     def submit(self, job: Job) -> Handle:
         options, run = self.Options.model_validate(job.options), job.run
         place = {"volume": options.runs_volume, "path": run.remote_id}
         handle = create_handle(self.name, run, options=job.options, **place, state="queued", call_id=None)
-        with named_errors():
+        with translated_errors():
             runs, data = runs_volume(options), volume_of(options.data_volume, options)
             storage.send_run(runs, run, storage.send_data(data, run))
             storage.withdraw_stop(runs, run.remote_id)
@@ -133,9 +133,9 @@ class ModalLauncher(PolledLauncher):
         """The status there and now; what the run had said at its last commit is here."""
         run, options = run_of(handle), self.Options.model_validate(handle["options"])
         try:
-            with named_errors():
+            with translated_errors():
                 call = call_of(handle["call_id"])
-                mirror(run, runs_volume(options))
+                mirror_files(run, runs_volume(options))
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
         status = call.status
@@ -151,7 +151,7 @@ class ModalLauncher(PolledLauncher):
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
-        with fetching(run) as folder, named_errors():
+        with fetching(run) as folder, translated_errors():
             hashes = call_of(handle["call_id"]).returned.get("files", {})
             storage.receive_run(runs_volume(options), run.remote_id, folder, options.ledger, hashes)
 
@@ -160,10 +160,10 @@ class ModalLauncher(PolledLauncher):
         import modal
 
         options = self.Options.model_validate(handle["options"])
-        with named_errors():
+        with translated_errors():
             volume = runs_volume(options)
             has_begun = handle["call_id"] in storage.calls_of(volume, handle["path"])
-            if not storage.ask_to_stop(volume, handle["path"]) or not has_begun:
+            if not storage.request_stop(volume, handle["path"]) or not has_begun:
                 modal.FunctionCall.from_id(handle["call_id"]).cancel(terminate_containers=True)
         self.poll_again(handle)
 
@@ -173,9 +173,9 @@ def check_gpu(gpu: str | None) -> Finding:
     if gpu is None:
         return Finding("pass", "device", "a container without GPU")
     kind, _, number = gpu.partition(":")
-    if kind not in KINDS:
-        return Finding("fail", "device", f"Modal has no GPU {kind!r}; it has {', '.join(KINDS)}", "launch.gpu")
-    most = MOST_A10 if kind == "A10" else MOST_GPUS
+    if kind not in GPU_KINDS:
+        return Finding("fail", "device", f"Modal has no GPU {kind!r}; it has {', '.join(GPU_KINDS)}", "launch.gpu")
+    most = MAX_A10 if kind == "A10" else MAX_GPUS
     if int(number or 1) > most:
         return Finding("fail", "device", f"{gpu}: Modal gives {most} {kind} to a container at most", "launch.gpu")
     if kind == "H100":
@@ -186,17 +186,17 @@ def check_gpu(gpu: str | None) -> Finding:
 
 def check_limit(job: Job) -> Finding:
     """How long the container may last."""
-    cap = "what spend.usd buys" if job.limit_seconds is not None else f"{PLANNED_TIMES} times the plan, set spend.usd"
+    cap = "what spend.usd buys" if job.limit_seconds is not None else f"{PLAN_FACTOR} times the plan, set spend.usd"
     return Finding("pass", "time_limit", f"Modal ends a run after {limit_of(job):,} s: {cap}")
 
 
 def limit_of(job: Job) -> int:
     """Seconds that a container may last."""
     if job.limit_seconds is not None:
-        return max(1, min(LONGEST_SECONDS, int(job.limit_seconds)))
+        return max(1, min(MAX_SECONDS, int(job.limit_seconds)))
     if job.planned_seconds is None:
-        return LONGEST_SECONDS
-    return min(LONGEST_SECONDS, int(PLANNED_TIMES * job.planned_seconds + BEYOND_PLAN_SECONDS))
+        return MAX_SECONDS
+    return min(MAX_SECONDS, int(PLAN_FACTOR * job.planned_seconds + PLAN_MARGIN_SECONDS))
 
 
 def check_secrets(options: ModalLauncher.Options) -> None:
@@ -218,7 +218,7 @@ def check_secrets(options: ModalLauncher.Options) -> None:
             ) from None
 
 
-def rates() -> Finding:
+def check_prices() -> Finding:
     """What Modal asks today, in its own words, to hold against the table that plans go by."""
     import modal
     from modal.exception import Error
@@ -250,9 +250,9 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
     import modal
 
     from launchers import modal_worker
-    from launchers.modal_image import CODE, image_of
+    from launchers.modal_image import CODE_FOLDER, image_of
 
-    cores = options.cores or (job.processes if job.gpu is None else CORES_A_GPU * job.processes)
+    cores = options.cores or (job.processes if job.gpu is None else CORES_PER_GPU * job.processes)
     limit = limit_of(job)
     app = modal.App(f"pgolf-{job.run.remote_id.replace('/', '-')}"[-64:])
     function = app.function(
@@ -262,15 +262,15 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         memory=None if options.memory_gib is None else 1024 * options.memory_gib,
         region=options.region,
         secrets=[modal.Secret.from_name(name, environment_name=options.environment) for name in options.secrets],
-        volumes={str(modal_worker.RUNS): runs, str(modal_worker.DATA): data},
+        volumes={str(modal_worker.RUNS_MOUNT): runs, str(modal_worker.DATA_MOUNT): data},
         timeout=limit,
         retries=modal.Retries(max_retries=options.retries, initial_delay=1.0, backoff_coefficient=2.0),
         single_use_containers=True,
-    )(modal_worker.work)
-    order = {
+    )(modal_worker.run_job)
+    request = {
         "run_id": job.run.remote_id,
         "runs_volume": options.runs_volume,
-        "code": CODE,
+        "code": CODE_FOLDER,
         "processes": job.processes,
         "cores": cores if job.gpu is None else None,
         "limit_seconds": limit,
@@ -282,7 +282,7 @@ def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dic
         "exit_codes": EXIT_CODES,
     }
     with app.run(detach=True, environment_name=options.environment):
-        call = function.spawn(order)
+        call = function.spawn(request)
         return {"call_id": call.object_id, "app_id": app.app_id, "dashboard": app.get_dashboard_url()}
 
 
@@ -328,16 +328,16 @@ def call_of(call_id: str | None) -> Call:
     return Call(JobStatus("ended", returned["exit_code"], returned["message"]), returned)
 
 
-def mirror(run: RunDirectory, volume: Any) -> None:
+def mirror_files(run: RunDirectory, volume: Any) -> None:
     """Nothing; log, metrics and state are as they were last committed."""
     for path in mirrored_files(run):
-        content = storage.read_text(volume, run.remote_id, path.name)
+        content = storage.read_committed(volume, run.remote_id, path.name)
         if content is not None:
             apply_update(path, text_update(content, *fingerprint_of(path)))
 
 
 @contextmanager
-def named_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """A context in which Modal's errors become ours, with what to do.
 
     Raises: Unreachable, LauncherError.

@@ -7,7 +7,7 @@ from pgolf.launching.shipping import TRAINER_FOLDER
 
 PYTHON = "3.11"
 # Versions that run there. A test holds them to constraints.txt.
-LOCK = {
+PINNED = {
     "torch": "2.13.0",
     "numpy": "2.4.6",
     "sentencepiece": "0.2.3",
@@ -16,7 +16,7 @@ LOCK = {
     "zstandard": "0.25.0",
 }
 # Where the container finds the trainer.
-CODE = "/pgolf/code"
+CODE_FOLDER = "/pgolf/code"
 
 
 def image_of(libraries: tuple[str, ...], packages: list[str]) -> Any:
@@ -28,7 +28,7 @@ def image_of(libraries: tuple[str, ...], packages: list[str]) -> Any:
     import modal
 
     names = dict.fromkeys(["torch", "numpy", "sentencepiece", *map(distribution_of, libraries)])
-    pinned = [f"{name}=={LOCK[name]}" if name in LOCK else name for name in names]
+    pinned = [f"{name}=={PINNED[name]}" if name in PINNED else name for name in names]
     image = modal.Image.debian_slim(python_version=PYTHON).apt_install("g++", "libc6-dev")
     image = image.uv_pip_install(*pinned, *packages, extra_options="--only-binary :all:")
-    return image.add_local_dir(TRAINER_FOLDER, f"{CODE}/trainer", ignore=["**/__pycache__/**", "**/*.pyc"])
+    return image.add_local_dir(TRAINER_FOLDER, f"{CODE_FOLDER}/trainer", ignore=["**/__pycache__/**", "**/*.pyc"])

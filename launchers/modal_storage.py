@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from launchers.modal_worker import CALLS, DATA, STOP
-from launchers.ssh_agent import comes_back
+from launchers.modal_worker import CALLS_FOLDER, DATA_MOUNT, STOP_FILE
+from launchers.ssh_agent import is_fetched
 from pgolf.errors import LauncherError
 from pgolf.launching.shipping import run_archive, shard_hashes
 from pgolf.rundir import RunDirectory
@@ -16,7 +16,7 @@ from pgolf.rundir import RunDirectory
 MANIFEST = "manifest.json"
 
 
-def sizes_on(volume: Any, folder: str) -> dict[str, int]:
+def file_sizes(volume: Any, folder: str) -> dict[str, int]:
     """Sizes of the files below a folder of a Volume, by their path in it; empty where there is none."""
     from modal.exception import NotFoundError
 
@@ -36,19 +36,19 @@ def send_data(volume: Any, run: RunDirectory) -> str:
     if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
         return ""
     here, identity = Path(run.read_run()["data_folder"]), run.read_run()["data_sha256"]
-    there = sizes_on(volume, identity)
+    there = file_sizes(volume, identity)
     missing = [name for name in shard_hashes(here) if there.get(name) != (here / name).stat().st_size]
     for names in ([name for name in missing if name != MANIFEST], [MANIFEST] if missing else []):
         if names:
             with volume.batch_upload(force=True) as batch:
                 for name in names:
                     batch.put_file(here / name, f"/{identity}/{name}")
-    return f"{DATA}/{identity}"
+    return f"{DATA_MOUNT}/{identity}"
 
 
 def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
     """Nothing; the run directory is there, as it begins. One that is there already stays as it is."""
-    if "run.json" in sizes_on(volume, run.remote_id):
+    if "run.json" in file_sizes(volume, run.remote_id):
         return
     with (
         tarfile.open(fileobj=io.BytesIO(run_archive(run, data_folder))) as archive,
@@ -62,25 +62,25 @@ def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
 
 def calls_of(volume: Any, run_id: str) -> list[str]:
     """Ids of the calls that ever began to work on a run."""
-    return [PurePosixPath(name).name for name in sizes_on(volume, f"{run_id}/{CALLS}")]
+    return [PurePosixPath(name).name for name in file_sizes(volume, f"{run_id}/{CALLS_FOLDER}")]
 
 
-def ask_to_stop(volume: Any, run_id: str) -> bool:
+def request_stop(volume: Any, run_id: str) -> bool:
     """Whether nobody had asked before; the worker sees the file at its next commit."""
-    if STOP in sizes_on(volume, run_id):
+    if STOP_FILE in file_sizes(volume, run_id):
         return False
     with volume.batch_upload() as batch:
-        batch.put_file(io.BytesIO(b"stop"), f"/{run_id}/{STOP}")
+        batch.put_file(io.BytesIO(b"stop"), f"/{run_id}/{STOP_FILE}")
     return True
 
 
 def withdraw_stop(volume: Any, run_id: str) -> None:
     """Nothing; the next job of this run may work."""
-    if STOP in sizes_on(volume, run_id):
-        volume.remove_file(f"/{run_id}/{STOP}")
+    if STOP_FILE in file_sizes(volume, run_id):
+        volume.remove_file(f"/{run_id}/{STOP_FILE}")
 
 
-def read_text(volume: Any, run_id: str, name: str) -> bytes | None:
+def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
     """A file of a run as it was last committed, or None where it is not there yet."""
     from modal.exception import NotFoundError
 
@@ -96,7 +96,7 @@ def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashe
     Raises: LauncherError when one of them came back otherwise than the container wrote it.
     """
     root = Path("/")
-    for name in wanted(sizes_on(volume, run_id), root, with_ledger):
+    for name in fetched_names(file_sizes(volume, run_id), root, with_ledger):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
@@ -106,7 +106,7 @@ def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashe
             raise LauncherError(f"{run_id}: {name} came back changed; pgolf fetch again")
 
 
-def wanted(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
+def fetched_names(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
     """The files that are to come back."""
-    own = (name for name in names if not name.startswith(f"{CALLS}/") and name != STOP)
-    return [name for name in own if comes_back(root / name, root, with_ledger)]
+    own = (name for name in names if not name.startswith(f"{CALLS_FOLDER}/") and name != STOP_FILE)
+    return [name for name in own if is_fetched(root / name, root, with_ledger)]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from launchers.ssh_transport import Machine, RemoteAgent
+from launchers.ssh_transport import RemoteAgent, SshHost
 from pgolf.errors import LauncherError, Unreachable
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus, distribution_of
@@ -35,12 +35,12 @@ from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT
 
 OLDEST_PYTHON = (3, 11)
-AT_ONCE = 1000  # the machine has them wait for their turn
+MAX_JOBS = 1000  # the machine has them wait for their turn
 FULL_DISK_BYTES = 10_000_000
 CHECKPOINT_ROOM_BYTES = 5_000_000_000
 
 
-def below_home(folder: str) -> str:
+def without_tilde(folder: str) -> str:
     """A folder without the tilde, which only a shell would understand."""
     return folder.removeprefix("~/")
 
@@ -65,7 +65,7 @@ class SshLauncher(PolledLauncher):
         """In place of ~/.ssh/config."""
         python: str = "python3"
         """The Python there that has torch."""
-        folder: Annotated[str, Field(min_length=1), AfterValidator(below_home)] = "pgolf"
+        folder: Annotated[str, Field(min_length=1), AfterValidator(without_tilde)] = "pgolf"
         """Where code, data and runs are kept there; relative to the home folder."""
         usd_per_hour: Annotated[float, Field(ge=0)] | None = None
         """What the machine costs while it works; without it spend.usd cannot be kept."""
@@ -75,7 +75,7 @@ class SshLauncher(PolledLauncher):
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
         try:
-            found = agent_of(options).ask("probe", root=options.folder, libraries=libraries_of(job))
+            found = agent_of(options).call("probe", root=options.folder, libraries=libraries_of(job))
         except LauncherError as error:
             return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without a question")]
         return [
@@ -88,25 +88,25 @@ class SshLauncher(PolledLauncher):
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         known = self.Options.model_validate(options)
         agent = agent_of(known)
-        found = agent.ask("probe", root=known.folder, libraries=[])
+        found = agent.call("probe", root=known.folder, libraries=[])
         code = send_code(agent, found["root"])
         command = [known.python, *doctor_arguments(found["root"], gpu)]
-        ended = agent.machine.run(["env", f"PYTHONPATH={code}", *command])
+        ended = agent.host.run(["env", f"PYTHONPATH={code}", *command])
         return doctor_findings(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
 
     def capacity(self, job: Job) -> int:
-        return AT_ONCE
+        return MAX_JOBS
 
     def submit(self, job: Job) -> Handle:
         options = self.Options.model_validate(job.options)
         agent, run = agent_of(options), job.run
-        root = agent.ask("probe", root=options.folder, libraries=[])["root"]
+        root = agent.call("probe", root=options.folder, libraries=[])["root"]
         remote_dir = f"{root}/runs/{run.remote_id}"
         handle = create_handle(self.name, run, options=job.options, remote_dir=remote_dir, state="queued")
         code = send_code(agent, root)
         data = send_data(agent, root, run)
-        agent.ask("unpack", run_archive(run, data), folder=remote_dir)
-        started = agent.ask(
+        agent.call("unpack", run_archive(run, data), folder=remote_dir)
+        started = agent.call(
             "start",
             run=remote_dir,
             code=code,
@@ -127,30 +127,30 @@ class SshLauncher(PolledLauncher):
         run, options = run_of(handle), self.Options.model_validate(handle["options"])
         known = {path.name: fingerprint_of(path) for path in mirrored_files(run)}
         try:
-            found = agent_of(options).ask("poll", run=handle["remote_dir"], known=known)
+            found = agent_of(options).call("poll", run=handle["remote_dir"], known=known)
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
         if found["exists"]:
             for path in mirrored_files(run):
                 apply_update(path, found["files"][path.name])
-        return record_state(run, status_of(found, run))
+        return record_state(run, job_status(found, run))
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
         agent = agent_of(options)
-        hashes = agent.ask("listing", run=handle["remote_dir"], ledger=options.ledger)["files"]
+        hashes = agent.call("list_files", run=handle["remote_dir"], ledger=options.ledger)["files"]
         with fetching(run) as folder:
             receive_files(agent, handle["remote_dir"], hashes, folder)
 
     def cancel(self, handle: Handle) -> None:
-        agent_of(self.Options.model_validate(handle["options"])).ask("cancel", run=handle["remote_dir"])
+        agent_of(self.Options.model_validate(handle["options"])).call("cancel", run=handle["remote_dir"])
         self.poll_again(handle)
 
 
 def agent_of(options: SshLauncher.Options) -> RemoteAgent:
     """The agent on the machine of these options."""
-    machine = Machine(options.host, options.port, options.identity_file, options.config_file, options.connect_seconds)
-    return RemoteAgent(machine, options.python, options.folder)
+    host = SshHost(options.host, options.port, options.identity_file, options.config_file, options.connect_seconds)
+    return RemoteAgent(host, options.python, options.folder)
 
 
 def libraries_of(job: Job) -> list[str]:
@@ -193,7 +193,7 @@ def send_code(agent: RemoteAgent, root: str) -> str:
     """The folder there that holds this trainer."""
     archive = trainer_archive()
     folder = f"{root}/code/{hashlib.sha256(archive).hexdigest()[:16]}"
-    agent.ask("unpack", archive, folder=folder)
+    agent.call("unpack", archive, folder=folder)
     return folder
 
 
@@ -204,13 +204,13 @@ def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
     here = Path(run.read_run()["data_folder"])
     there = f"{root}/data/{run.read_run()['data_sha256']}"
     hashes = shard_hashes(here)
-    for name in agent.ask("absent", folder=there, files=hashes)["absent"]:
+    for name in agent.call("missing_files", folder=there, files=hashes)["missing"]:
         with (here / name).open("rb") as file:
-            agent.ask("receive", file, path=f"{there}/{name}", sha256=hashes[name])
+            agent.call("receive", file, path=f"{there}/{name}", sha256=hashes[name])
     return there
 
 
-def status_of(found: dict[str, Any], run: RunDirectory) -> JobStatus:
+def job_status(found: dict[str, Any], run: RunDirectory) -> JobStatus:
     """What a poll says of a job."""
     if found["is_running"]:
         return JobStatus("queued" if found["is_waiting"] else "running")
@@ -230,16 +230,16 @@ def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], f
 
     Raises: LauncherError when they came cut short or changed; nothing else is touched then.
     """
-    ended = agent.machine.run(agent.words("send", run=remote_dir, files=list(hashes)))
+    ended = agent.host.run(agent.command_line("send", run=remote_dir, files=list(hashes)))
     archive = folder / ".archive.tar"
     archive.write_bytes(ended.stdout)
     try:
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
     except tarfile.TarError as error:
-        raise LauncherError(f"{agent.machine.host}: what came back is cut short ({error}); pgolf fetch again") from None
+        raise LauncherError(f"{agent.host.name}: what came back is cut short ({error}); pgolf fetch again") from None
     archive.unlink()
     for name, sha256 in hashes.items():
         path = folder / PurePosixPath(name)
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise LauncherError(f"{agent.machine.host}: {name} came back changed; pgolf fetch again")
+            raise LauncherError(f"{agent.host.name}: {name} came back changed; pgolf fetch again")

@@ -27,18 +27,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 GRACE_SECONDS = 30.0
-HASHED = ".hashed.json"
-LOOK_SECONDS = 0.1
+HASH_CACHE = ".hashed.json"
+# Written once a run has its devices. The name is kept for supervisors of older versions that are still at work.
+DEVICES_FILE = "seat.json"
+RETRY_SECONDS = 0.1
 # What stays on the machine: checkpoints that only a resumed run needs, and the ledger unless somebody asks for it.
 WORK_FOLDER = "work"  # a script's own: checkpoints, logs, unpacked weights
-LEFT_BEHIND = ("run.lock", "job.json", "exit.json", "seat.json", "start.lock")
+NOT_FETCHED = ("run.lock", "job.json", "exit.json", DEVICES_FILE, "start.lock")
 
 
-def probe(asked: dict[str, Any]) -> dict[str, Any]:
+def probe(request: dict[str, Any]) -> dict[str, Any]:
     """What there is: Python, libraries, CUDA devices, free disk."""
-    root = Path(asked["root"]).expanduser()
+    root = Path(request["root"]).expanduser()
     existing = next(path for path in (root, *root.parents) if path.exists())
-    missing = [name for name in asked["libraries"] if importlib.util.find_spec(name) is None]
+    missing = [name for name in request["libraries"] if importlib.util.find_spec(name) is None]
     return {
         "python": platform.python_version(),
         "missing": missing,
@@ -73,14 +75,14 @@ def cuda_devices() -> list[str]:
     return [line.strip() for line in listing.decode().splitlines() if line.strip()]
 
 
-def absent(asked: dict[str, Any]) -> dict[str, Any]:
+def missing_files(request: dict[str, Any]) -> dict[str, Any]:
     """Which files are not there, or are not what their SHA-256 says."""
-    return {"absent": damaged(Path(asked["folder"]), asked["files"])}
+    return {"missing": damaged_files(Path(request["folder"]), request["files"])}
 
 
-def damaged(folder: Path, hashes: dict[str, str]) -> list[str]:
+def damaged_files(folder: Path, hashes: dict[str, str]) -> list[str]:
     """Files of a folder that are missing, or have another SHA-256. What is untouched is not hashed again."""
-    cache = folder / HASHED
+    cache = folder / HASH_CACHE
     known, seen = read_or_empty(cache), {}
     wrong = []
     for name, sha256 in hashes.items():
@@ -106,19 +108,19 @@ def sha256_of(path: Path) -> str:
         return copy_hashed(file, None)
 
 
-def receive(asked: dict[str, Any]) -> dict[str, Any]:
+def receive(request: dict[str, Any]) -> dict[str, Any]:
     """Nothing; a file is what came over stdin, whole or not at all.
 
     Raises: ValueError when it came cut short or changed.
     """
-    path = Path(asked["path"])
+    path = Path(request["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             found = copy_hashed(sys.stdin.buffer, file)
-        if found != asked["sha256"]:
-            raise ValueError(f"{path} arrived with SHA-256 {found[:12]}, sent was {asked['sha256'][:12]}")
+        if found != request["sha256"]:
+            raise ValueError(f"{path} arrived with SHA-256 {found[:12]}, sent was {request['sha256'][:12]}")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -135,9 +137,9 @@ def copy_hashed(source: BinaryIO, target: BinaryIO | None) -> str:
     return digest.hexdigest()
 
 
-def unpack(asked: dict[str, Any]) -> dict[str, Any]:
+def unpack(request: dict[str, Any]) -> dict[str, Any]:
     """Nothing; a folder holds the archive that came over stdin. One that is there already stays as it is."""
-    folder = Path(asked["folder"])
+    folder = Path(request["folder"])
     if folder.exists():
         return {}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -154,19 +156,20 @@ def unpack(asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def start(asked: dict[str, Any]) -> dict[str, Any]:
+def start(request: dict[str, Any]) -> dict[str, Any]:
     """The process of a run: the one that is at work on it already, else a new one. A finished run has none."""
-    root = Path(asked["run"])
-    with exclusively(root / "start.lock"):
+    root = Path(request["run"])
+    with exclusive_lock(root / "start.lock"):
         if (root / "result.json").exists():
             return {"pid": None}
         job = read_or_empty(root / "job.json")
         if is_running(job):
             return job
-        for name in ("exit.json", "seat.json"):
+        for name in ("exit.json", DEVICES_FILE):
             (root / name).unlink(missing_ok=True)
-        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **asked["settings"]})
-        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps({**asked, "settings": None})]
+        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **request["settings"]})
+        supervised = json.dumps({**request, "settings": None})
+        command = [sys.executable, str(Path(__file__).absolute()), "supervise", supervised]
         with (root / "train.log").open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=str(root), start_new_session=True
@@ -176,20 +179,20 @@ def start(asked: dict[str, Any]) -> dict[str, Any]:
         return job
 
 
-def supervise(asked: dict[str, Any]) -> None:
+def supervise(request: dict[str, Any]) -> None:
     """Nothing; exit.json says how the trainer ended. It waits for devices, then has its time and no more; asked
     to stop, this passes it on.
     """
-    root = Path(asked["run"])
+    root = Path(request["run"])
     signal.signal(signal.SIGTERM, interrupt)
     began = time.monotonic()
     try:
-        with seat(Path(asked["root"]), asked["devices"]) as devices:
-            write_json(root / "seat.json", {"devices": devices})
+        with claimed_devices(Path(request["root"]), request["devices"]) as devices:
+            write_json(root / DEVICES_FILE, {"devices": devices})
             began = time.monotonic()
-            code, message = run_trainer(root, asked, devices)
+            code, message = run_trainer(root, request, devices)
     except KeyboardInterrupt:
-        code, message = asked["exit_codes"]["interrupted"], "stopped while it waited for its turn"
+        code, message = request["exit_codes"]["interrupted"], "stopped while it waited for its turn"
     line = json.dumps({"seconds": time.monotonic() - began}) + "\n"
     with suppress(OSError), (root / "attempts.jsonl").open("a") as attempts:
         attempts.write(line)
@@ -201,33 +204,35 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> tuple[int, str]:
+def run_trainer(root: Path, request: dict[str, Any], devices: list[str]) -> tuple[int, str]:
     """The trainer's exit code, and why it was stopped if it was."""
     receiver, sender = os.pipe()  # the trainer ends with this process, whatever ends it
-    command = [asked["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
-    environment = {**os.environ, "PYTHONPATH": asked["code"], "PYTHONDONTWRITEBYTECODE": "1"}
-    if asked["devices"]:
+    command = [request["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
+    environment = {**os.environ, "PYTHONPATH": request["code"], "PYTHONDONTWRITEBYTECODE": "1"}
+    if request["devices"]:
         environment.update(CUDA_VISIBLE_DEVICES=",".join(devices), CUDA_DEVICE_ORDER="PCI_BUS_ID")
     trainer = subprocess.Popen(
-        [*command, "--processes", str(asked["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
+        [*command, "--processes", str(request["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
     )
     os.close(receiver)
     signal.signal(signal.SIGTERM, partial(stop_or_kill, trainer, []))
     try:
-        return trainer.wait(asked["limit_seconds"]), ""
+        return trainer.wait(request["limit_seconds"]), ""
     except subprocess.TimeoutExpired:
-        end(trainer)
-        return asked["exit_codes"]["timed_out"], f"stopped after {asked['limit_seconds']:.0f} s: spend.usd is used up"
+        stop_trainer(trainer)
+        return request["exit_codes"][
+            "timed_out"
+        ], f"stopped after {request['limit_seconds']:.0f} s: spend.usd is used up"
     finally:
         os.close(sender)
 
 
-def stop_or_kill(trainer: subprocess.Popen[bytes], asked: list[float], *_: object) -> None:
+def stop_or_kill(trainer: subprocess.Popen[bytes], earlier: list[float], *_: object) -> None:
     """Nothing; the trainer has been asked to stop. One that is asked again, or has had its time, is killed."""
-    if asked:
+    if earlier:
         trainer.kill()
         return
-    asked.append(time.monotonic())
+    earlier.append(time.monotonic())
     trainer.terminate()
     killer = threading.Timer(GRACE_SECONDS, trainer.kill)
     killer.daemon = True
@@ -235,7 +240,7 @@ def stop_or_kill(trainer: subprocess.Popen[bytes], asked: list[float], *_: objec
 
 
 @contextmanager
-def seat(root: Path, count: int) -> Iterator[list[str]]:
+def claimed_devices(root: Path, count: int) -> Iterator[list[str]]:
     """A context with `count` CUDA devices that no other run of pgolf here is on; with none, one with the CPU.
 
     It waits until they are free. The kernel holds the locks, so they end with this process.
@@ -254,7 +259,7 @@ def seat(root: Path, count: int) -> Iterator[list[str]]:
                 if len(taken) == max(1, count):
                     yield taken
                     return
-        time.sleep(random.uniform(0.5, 1.5) * LOOK_SECONDS)  # two that wait for several must not keep in step
+        time.sleep(random.uniform(0.5, 1.5) * RETRY_SECONDS)  # two that wait for several must not keep in step
 
 
 def visible_devices() -> list[str]:
@@ -264,7 +269,7 @@ def visible_devices() -> list[str]:
     return indices if visible is None else [index for index in visible.split(",") if index in indices]
 
 
-def end(trainer: subprocess.Popen[bytes]) -> int:
+def stop_trainer(trainer: subprocess.Popen[bytes]) -> int:
     """The exit code of a trainer that has been asked to stop, and made to after a while."""
     trainer.terminate()
     try:
@@ -274,25 +279,25 @@ def end(trainer: subprocess.Popen[bytes]) -> int:
         return trainer.wait()
 
 
-def poll(asked: dict[str, Any]) -> dict[str, Any]:
+def poll(request: dict[str, Any]) -> dict[str, Any]:
     """Where a run stands, and what its files hold beyond what the asker has."""
-    root = Path(asked["run"])
+    root = Path(request["run"])
     job = read_or_empty(root / "job.json")
     running = is_running(job)  # asked first: what is written after it is seen at the next poll
     ended = read_or_empty(root / "exit.json")
     return {
         "exists": (root / "run.json").exists(),
         "is_running": running,
-        "is_waiting": not (root / "seat.json").exists(),
+        "is_waiting": not (root / DEVICES_FILE).exists(),
         "is_finished": (root / "result.json").exists(),
         "exit_code": ended.get("exit_code"),
         "free_bytes": shutil.disk_usage(root if root.exists() else Path.home()).free,
         "message": ended.get("message", ""),
-        "files": {name: news(root / name, size, digest) for name, (size, digest) in asked["known"].items()},
+        "files": {name: text_update(root / name, size, digest) for name, (size, digest) in request["known"].items()},
     }
 
 
-def news(path: Path, size: int, digest: str) -> dict[str, Any] | None:
+def text_update(path: Path, size: int, digest: str) -> dict[str, Any] | None:
     """What a text file holds after its first `size` bytes, if these are the known ones; else all of it."""
     try:
         content = path.read_bytes()
@@ -303,41 +308,41 @@ def news(path: Path, size: int, digest: str) -> dict[str, Any] | None:
     return {"begin": begin, "text": content[begin:].decode("utf-8", "surrogateescape")}
 
 
-def cancel(asked: dict[str, Any]) -> dict[str, Any]:
+def cancel(request: dict[str, Any]) -> dict[str, Any]:
     """Whether there was a run to stop; its supervisor has been told."""
-    job = read_or_empty(Path(asked["run"]) / "job.json")
+    job = read_or_empty(Path(request["run"]) / "job.json")
     if not is_running(job):
         return {"was_running": False}
     os.kill(job["pid"], signal.SIGTERM)
     return {"was_running": True}
 
 
-def listing(asked: dict[str, Any]) -> dict[str, Any]:
+def list_files(request: dict[str, Any]) -> dict[str, Any]:
     """SHA-256 of every file that is to come back."""
-    root = Path(asked["run"])
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and comes_back(path, root, asked["ledger"])]
+    root = Path(request["run"])
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and is_fetched(path, root, request["ledger"])]
     return {"files": {str(path.relative_to(root)): sha256_of(path) for path in files}}
 
 
-def comes_back(path: Path, root: Path, with_ledger: bool) -> bool:
+def is_fetched(path: Path, root: Path, with_ledger: bool) -> bool:
     """Whether a file of a run is wanted where it was asked for."""
-    if path.name.startswith(".") or path.name in LEFT_BEHIND or (path.name == "ledger.npz" and not with_ledger):
+    if path.name.startswith(".") or path.name in NOT_FETCHED or (path.name == "ledger.npz" and not with_ledger):
         return False
     if root / WORK_FOLDER in path.parents:
         return False
     return path.parent != root / "checkpoints" or path.name == "prequant.ckpt"
 
 
-def send(asked: dict[str, Any]) -> None:
+def send(request: dict[str, Any]) -> None:
     """Nothing; the named files are on stdout as an archive."""
-    root = Path(asked["run"])
+    root = Path(request["run"])
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
-        for name in asked["files"]:
+        for name in request["files"]:
             archive.add(str(root / name), name)
 
 
 @contextmanager
-def exclusively(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """A context that one process at a time is in."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -373,20 +378,20 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 COMMANDS = {
-    "probe": probe, "absent": absent, "receive": receive, "unpack": unpack, "start": start, "poll": poll,
-    "cancel": cancel, "listing": listing,
+    "probe": probe, "missing_files": missing_files, "receive": receive, "unpack": unpack, "start": start, "poll": poll,
+    "cancel": cancel, "list_files": list_files,
 }  # fmt: skip
 SILENT_COMMANDS = {"supervise": supervise, "send": send}
 
 
 def main() -> int:
     """The exit code of one command; an error is one line of JSON as well."""
-    command, asked = sys.argv[1], json.loads(sys.argv[2])
+    command, request = sys.argv[1], json.loads(sys.argv[2])
     try:
         if command in SILENT_COMMANDS:
-            SILENT_COMMANDS[command](asked)
+            SILENT_COMMANDS[command](request)
             return 0
-        print(json.dumps(COMMANDS[command](asked)))
+        print(json.dumps(COMMANDS[command](request)))
     except (OSError, ValueError, tarfile.TarError) as error:
         print(json.dumps({"error": str(error)}))
     return 0

@@ -74,12 +74,12 @@ class Interrupted(PgolfError):
     exit_code = INTERRUPTED
 
 
-TREE = (RunFailed, UsageError, CheckFailed, LauncherError, DataError, MachineError, Interrupted)
+ERROR_CLASSES = (RunFailed, UsageError, CheckFailed, LauncherError, DataError, MachineError, Interrupted)
 
 
 def error_for_exit_code(code: int, message: str) -> PgolfError:
     """The error that an exit code of the trainer stands for; an unknown code is a failed run."""
-    for kind in TREE:
+    for kind in ERROR_CLASSES:
         if kind.exit_code == code:
             return kind(message)
     return RunFailed(message)

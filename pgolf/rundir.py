@@ -86,7 +86,7 @@ class RunDirectory:
             return "finished"
         if self.is_alive:
             return "running"
-        if (elsewhere := self.state_elsewhere) is not None:
+        if (elsewhere := self.remote_state) is not None:
             return elsewhere
         said = self.read_state().get("phase")
         if said == "failed":
@@ -96,7 +96,7 @@ class RunDirectory:
         return "prepared" if said is None else "stopped"
 
     @property
-    def state_elsewhere(self) -> Literal["queued", "running"] | None:
+    def remote_state(self) -> Literal["queued", "running"] | None:
         """What was last heard of a job on another machine that was not over then; None of all others."""
         state = read_or_empty(self.handle).get("state")
         return state if state in ("queued", "running") else None

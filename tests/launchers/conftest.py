@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.launchers.places import LocalPlace, Place, modal_server, one_node_slurm, sshd
+from tests.launchers.backends import Backend, LocalBackend, modal_server, one_node_slurm, sshd
 
 PLUGIN = Path(__file__).parent.parent.parent / "examples" / "pgolf-slurm"
 
 
 @pytest.fixture(params=["local", "ssh", "modal", "slurm"])
-def place(
+def backend(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     session_folder: Path,
     bare_python: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Place]:
-    """Each place where a job can run; one whose tools are not installed is skipped by its name."""
+) -> Iterator[Backend]:
+    """Each backend where a job can run; one whose tools are not installed is skipped by its name."""
     match request.param:
         case "local":
-            yield LocalPlace()
+            yield LocalBackend()
         case "ssh":
             with sshd(tmp_path / "ssh", bare_python) as found:
                 yield found

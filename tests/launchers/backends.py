@@ -23,12 +23,12 @@ from pgolf.rundir import RunDirectory
 SYSTEM_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """A launcher with what it runs on."""
 
     name: str
     reruns_by_itself: bool
-    """Whether an interrupted job is started again by the place."""
+    """Whether an interrupted job is started again by the backend."""
     has_own_data: bool
     """Whether the shards are copied there."""
 
@@ -38,7 +38,7 @@ class Place(Protocol):
         ...
 
     def interrupt(self, run: RunDirectory) -> None:
-        """Nothing; the job has been stopped as this place does it to make room for others."""
+        """Nothing; the job has been stopped as this backend does it to make room for others."""
         ...
 
     def crash(self, run: RunDirectory) -> None:
@@ -54,7 +54,7 @@ class Place(Protocol):
         ...
 
 
-class LocalPlace:
+class LocalBackend:
     """This machine."""
 
     name = "local"
@@ -78,7 +78,7 @@ class LocalPlace:
         return Path(run.read_run()["data_folder"])
 
 
-class SshPlace:
+class SshBackend:
     """This machine, as seen by its own sshd: another home, a Python without pgolf."""
 
     name = "ssh"
@@ -114,7 +114,7 @@ class SshPlace:
         return Path(self.there(run).read_run()["data_folder"])
 
 
-class ModalPlace:
+class ModalBackend:
     """A server that speaks Modal's protocol and runs containers here, with a Python without pgolf."""
 
     name = "modal"
@@ -179,8 +179,8 @@ def is_trainer(pid: int, folder: str) -> bool:
 @contextmanager
 def modal_server(
     root: Path, python: Path, monkeypatch: pytest.MonkeyPatch, token: str = "as-fake"
-) -> Iterator[ModalPlace]:
-    """A place behind a Modal stand-in of its own, with this process's environment pointing there."""
+) -> Iterator[ModalBackend]:
+    """A backend behind a Modal stand-in of its own, with this process's environment pointing there."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("the stand-in for Modal needs root and unshare, for its containers")
     root.mkdir(parents=True)
@@ -196,14 +196,14 @@ def modal_server(
         for name, value in settings.items():
             monkeypatch.setenv(f"MODAL_{name}", value)
         monkeypatch.setenv("MODAL_CONFIG_PATH", str(root / "no-such-file"))
-        yield ModalPlace(root, control)
+        yield ModalBackend(root, control)
     finally:
         server.terminate()
         server.wait()
         server.stdout.close()
 
 
-class SlurmPlace:
+class SlurmBackend:
     """A real one-node Slurm without accounting."""
 
     name = "slurm"
@@ -269,8 +269,8 @@ PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 
 
 @contextmanager
-def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmPlace]:
-    """A place behind Slurm's own daemons, on free ports, with the plugin where pgolf finds it."""
+def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmBackend]:
+    """A backend behind Slurm's own daemons, on free ports, with the plugin where pgolf finds it."""
     missing = [
         name for name in ("munged", "slurmctld", "slurmd", "sbatch") if shutil.which(name, path=SYSTEM_PATH) is None
     ]
@@ -301,7 +301,7 @@ def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) ->
         daemons = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
     try:
         wait_for_node(root)
-        yield SlurmPlace()
+        yield SlurmBackend()
     finally:
         subprocess.run([scancel, "--me"], check=False, capture_output=True)
         time.sleep(0.5)
@@ -323,8 +323,8 @@ def wait_for_node(root: Path) -> None:
 
 
 @contextmanager
-def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
-    """A place behind an sshd of its own, on a free port of the loopback, with fresh keys."""
+def sshd(root: Path, python: Path) -> Iterator[SshBackend]:
+    """A backend behind an sshd of its own, on a free port of the loopback, with fresh keys."""
     server = shutil.which("sshd", path=SYSTEM_PATH)
     if server is None or shutil.which("ssh") is None:
         pytest.skip("OpenSSH is not installed here (Debian: openssh-server, openssh-client)")
@@ -335,19 +335,19 @@ def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / key)], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
     port = free_port()
-    place = SshPlace(root, python, port)
+    backend = SshBackend(root, python, port)
     (root / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {root}/host\nAuthorizedKeysFile {root}/identity.pub\n"
         "StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
     )
-    place.config.write_text(
+    backend.config.write_text(
         f"Host lab\n HostName 127.0.0.1\n Port {port}\n User root\n IdentityFile {root}/identity\n"
         f" IdentitiesOnly yes\n UserKnownHostsFile {root}/known\n StrictHostKeyChecking accept-new\n"
     )
     daemon = subprocess.Popen([server, "-D", "-f", str(root / "sshd_config"), "-E", str(root / "sshd.log")])
     try:
         wait_for_port(port)
-        yield place
+        yield backend
     finally:
         daemon.terminate()
         daemon.wait()
