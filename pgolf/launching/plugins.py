@@ -13,41 +13,40 @@ GROUP = "pgolf.launchers"
 
 
 def launcher_entries() -> dict[str, EntryPoint]:
-    """Installed launchers by name, none of them imported yet."""
+    """Return the entry points of installed launchers by name, none of them imported."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def load_launcher(name: str) -> Launcher:
-    """The launcher of a name.
+    """Return a new launcher of this name.
 
     Raises: LauncherError when it is not installed or cannot be imported.
     """
     entries = launcher_entries()
     if name not in entries:
-        raise LauncherError(f"launcher {name!r} is not installed; there is {', '.join(sorted(entries))}")
+        raise LauncherError(f"launcher {name!r} is not installed; installed are {', '.join(sorted(entries))}")
     try:
         launcher: Launcher = entries[name].load()()
-    except Exception as error:  # a stranger's plugin may fail in any way; it is named and nothing else breaks
+    except Exception as error:  # a plugin may fail in any way; it is named and nothing else breaks
         raise LauncherError(f"launcher {name!r} ({entries[name].value}) cannot be loaded: {error!r}") from error
     return launcher
 
 
 def check_options(launcher: Launcher, options: dict[str, Any]) -> None:
-    """Nothing, if the launcher understands its options.
+    """Check launch.options.
 
-    Raises: LauncherError naming the first that it does not.
+    Raises: LauncherError naming the first option that is unknown or has a wrong value.
     """
     try:
         launcher.Options.model_validate(options)
     except ValidationError as error:
         found = error.errors(include_url=False)
-        first = next(
-            (each for each in found if each["type"] == "extra_forbidden"), found[0]
-        )  # a typo explains the rest
+        # A misspelled option explains the others, such as a missing one.
+        first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
         path = ".".join(("launch.options", *map(str, first["loc"])))
         near = get_close_matches(str(first["loc"][0]), launcher.Options.model_fields, n=1)
         is_unknown = first["type"] == "extra_forbidden"
         guess = f"; did you mean `{near[0]}`?" if near and is_unknown else ""
-        complaint = "is no option" if is_unknown else first["msg"]
+        complaint = f"not an option of {launcher.name}" if is_unknown else first["msg"]
         known = ", ".join(launcher.Options.model_fields) or "none"
-        raise LauncherError(f"{path}: {complaint}{guess}; {launcher.name} has the options: {known}") from None
+        raise LauncherError(f"{path}: {complaint}{guess}; options of {launcher.name}: {known}") from None

@@ -41,14 +41,14 @@ def is_growing(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterato
 
 
 class RemoteOptions(BaseModel):
-    """The launch.options that every launcher for another machine has."""
+    """The launch.options that launchers for other machines share."""
 
     model_config = ConfigDict(extra="forbid")
 
     ledger: bool = False
-    """Whether fetch brings ledger.npz, four bytes a validation token and more."""
+    """Whether fetch copies ledger.npz too, which has more than four bytes per validation token."""
     poll_seconds: Annotated[float, Field(gt=0)] = POLL_SECONDS
-    """How often a watched run is asked after."""
+    """Seconds between polls of a watched run."""
 
 
 class PolledLauncher(ABC):

@@ -15,16 +15,16 @@ Handle = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What a launcher is asked to run."""
+    """A run that a launcher is asked to carry out."""
 
     run: RunDirectory
     """Created, with spec.json and run.json in it."""
     gpu: str | None
-    """Kind and number such as "H100:8"; None is the CPU."""
+    """Kind and number, such as "H100:8"; None for the CPU."""
     processes: int
-    """Processes that are to share the run; with a GPU, one a device."""
+    """Processes that share the run; with GPUs, one per GPU."""
     options: dict[str, Any]
-    """Validated by the launcher's Options."""
+    """launch.options, validated by the launcher's Options."""
     is_detached: bool
     """Whether the job outlives the process that submitted it."""
     libraries: tuple[str, ...] = ()
@@ -32,83 +32,85 @@ class Job:
     data_bytes: int = 0
     """Size of the shards."""
     disk_bytes: int = 0
-    """What the run directory grows to."""
+    """Expected size of the finished run directory."""
     planned_seconds: float | None = None
-    """Training and scoring as preflight expects them."""
+    """Training and scoring as preflight predicts them."""
     limit_seconds: float | None = None
-    """What the spending cap buys; the place itself ends the job then. None sets no limit."""
+    """Seconds that the spending cap pays for, after which the launcher ends the job; None for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """Where a job stands."""
+    """The state of a job, and how it ended."""
 
     state: Literal["queued", "running", "unreachable", "ended"]
-    """Of an unreachable job nobody knows whether it goes on; it is not started again."""
+    """An unreachable job may still be running, so it is not started again."""
     exit_code: int | None = None
-    """Of an ended job, where the launcher knows it."""
+    """Of an ended job, if the launcher knows it."""
     message: str = ""
-    """Why it ended, or why it cannot be asked, in one line; for people."""
+    """Why it ended or cannot be reached, in one line for people."""
     reason: Literal["stop_rule"] | None = None
-    """The same for programs: "stop_rule" if the run's own stop rule ended it."""
+    """Why it ended, for programs: "stop_rule" if the run's own stop rule ended it."""
 
 
 class Launcher(Protocol):
-    """A place where jobs run. Methods that take a handle work in any process, not only in the one that submitted."""
+    """A way to run jobs. Methods that take a handle work in any process, not only in the one that submitted the job."""
 
     name: ClassVar[str]
     summary: ClassVar[str]
     """One line for `pgolf launchers`."""
     is_remote: ClassVar[bool]
-    """Whether jobs run on another machine, under another Python and torch. Their handles hold `state`, "queued" or
+    """Whether jobs run on another machine, under another Python and torch. Their handles keep `state` at "queued" or
     "running" until the job was seen to have ended.
     """
     Options: ClassVar[type[BaseModel]]
-    """Drives validation, help and docs of launch.options."""
+    """The model of launch.options: it validates them and documents them."""
 
     def check(self, job: Job) -> list[Finding]:
-        """What stands in the way of this job, found without starting it."""
+        """Return what would prevent this job from running, without starting it."""
         ...
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
-        """What a run would find there: versions, devices, kernels, disk, credentials. It may take minutes and cents.
+        """Return what `pgolf doctor` finds where jobs run: versions, devices, kernels, disk, credentials, clock.
 
-        Raises: LauncherError when nothing can be asked there.
+        This may take minutes and cost cents.
+
+        Raises: LauncherError when nothing can be run there.
         """
         ...
 
     def capacity(self, job: Job) -> int:
-        """How many jobs like this one may run at the same time."""
+        """Return how many jobs like this one may run at the same time."""
         ...
 
     def submit(self, job: Job) -> Handle:
-        """The handle of the job, started once.
+        """Start a job and return its handle. A job that already runs for this run directory is not started again.
 
-        Raises: LauncherError when it could not be.
+        Raises: LauncherError when it could not be started.
         """
         ...
 
     def status(self, handle: Handle) -> JobStatus: ...
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        """Lines of the log; with `follow` until the job has ended."""
+        """Return the lines of the log; with `follow`, new ones too until the job has ended."""
         ...
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
-        """Nothing; what the job wrote is in the run directory."""
+        """Copy what the job wrote into the run directory."""
         ...
 
     def cancel(self, handle: Handle) -> None:
-        """Nothing; the job has been asked to stop and to leave a checkpoint."""
+        """Ask the job to write a checkpoint and end."""
         ...
 
 
 @runtime_checkable
 class GroupLauncher(Protocol):
-    """A launcher that would rather hear of several jobs at once, as a scheduler with job arrays does."""
+    """A launcher that takes several jobs at once, such as a scheduler with job arrays."""
 
     def submit_all(self, jobs: Sequence[Job]) -> list[Handle]:
-        """The handles of jobs that differ in their run directories alone, in their order.
+        """Start jobs that differ in their run directories only, and return their handles in the same order.
 
         Raises: LauncherError when they could not be started.
         """

@@ -71,7 +71,7 @@ def test_options_that_do_not_exist_are_named(user: User) -> None:
     with_option(user, hots="typo")
     ended = user.run(*SHORT)
     assert ended.code == 4
-    assert "launch.options.hots: is no option; did you mean `host`?" in " ".join(ended.err.split())
+    assert "launch.options.hots: not an option of ssh; did you mean `host`?" in " ".join(ended.err.split())
     assert "identity_file" in ended.err
 
 

@@ -183,7 +183,7 @@ def test_an_ambiguous_or_unknown_reference_is_answered_with_the_candidates(
 ) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         find_run(reference, runs)
-    assert str(caught.value).endswith(f"there is {', '.join(named)}")
+    assert str(caught.value).endswith(f"candidates: {', '.join(named)}")
 
 
 def test_attempts_are_in_order_and_of_that_seed_alone(tmp_path: Path) -> None:
