@@ -1,9 +1,9 @@
-"""This machine: its CPU, or its CUDA devices, one a process.
+"""The local launcher: jobs are processes of this machine, on its CPU or with one CUDA device per process.
 
-The trainer is a child in a session of its own, so that Ctrl-C reaches it once and through us. It holds one end of a
-pipe, this process the other: however this process ends, the pipe closes, and the trainer checkpoints and ends as
-well. A detached trainer gets no pipe. Its log, its state and its result are files in the run directory, and so there
-is nothing to fetch.
+The trainer is a child process in its own session, so that Ctrl-C reaches it only once, through this process. The two
+hold the ends of a pipe (the lifeline): when this process ends, however it ends, the pipe closes, and the trainer writes
+a checkpoint and ends too. A detached trainer gets no pipe. The trainer writes into the run directory, so there is
+nothing to fetch.
 """
 
 import os
@@ -34,7 +34,7 @@ class LocalLauncher:
     """Runs jobs as processes of this machine."""
 
     name: ClassVar[str] = "local"
-    summary: ClassVar[str] = "this machine: its CPU, or one CUDA device a process"
+    summary: ClassVar[str] = "this machine: its CPU, or one CUDA device per process"
     is_remote: ClassVar[bool] = False
 
     class Options(BaseModel):
@@ -55,7 +55,7 @@ class LocalLauncher:
 
     @cached_property
     def gpus(self) -> dict[str, str]:
-        """The devices, asked for once: the question takes a moment, and runs are timed."""
+        """Names of the CUDA devices by index. nvidia-smi is slow, so it is run only once."""
         return cuda_devices()
 
     def capacity(self, job: Job) -> int:
@@ -72,7 +72,7 @@ class LocalLauncher:
         return update_handle(handle, pid=child.pid, started=process_start(child.pid))
 
     def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":
-        """The trainer's process, its words in the run's log, its life tied to ours unless it is detached.
+        """Start the trainer with its output in the run's log, and with a lifeline unless it is detached.
 
         Raises: LauncherError when it cannot be started.
         """
@@ -81,7 +81,7 @@ class LocalLauncher:
         environment = dict(os.environ)
         if job.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(held.indices)
-            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi
         receiver, sender = os.pipe()
         if not job.is_detached:
             command += ["--lifeline", str(receiver)]
@@ -123,25 +123,25 @@ class LocalLauncher:
         return follow_log(handle, self.status, follow)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
-        """Nothing; the trainer wrote into the run directory itself."""
+        """Do nothing: the trainer writes into the run directory itself."""
 
     def cancel(self, handle: Handle) -> None:
-        """Nothing; the trainer leaves a checkpoint and ends. Asked a second time, it is killed."""
+        """Ask the trainer to write a checkpoint and end; kill it when called a second time."""
         run = run_of(handle)
-        # Of two commands that started this run at the same moment, the other one's trainer may have got the lock.
+        # When two commands start a run at the same moment, the trainer that got the lock may be the other command's.
         pid = handle["pid"] if is_running(handle) else run.read_state().get("pid") if run.is_alive else None
         if pid is not None:
             os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
 
     def close_lifeline(self, run_id: str) -> None:
-        """Nothing; the pipe of an ended job is closed."""
+        """Close this end of an ended job's pipe."""
         lifeline = self.lifelines.pop(run_id, None)
         if lifeline is not None:
             os.close(lifeline)
 
 
 def is_running(handle: Handle) -> bool:
-    """Whether the very process of the handle lives, and not a later one with its pid."""
+    """Return whether the process of the handle is alive; a later one with the same pid does not count."""
     pid = handle.get("pid")
     if pid is None:
         return False

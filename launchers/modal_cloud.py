@@ -1,7 +1,7 @@
-"""Modal: each run is one detached call of one function, in a container of its own, with its data and files on Volumes.
+"""The Modal launcher: each run is one detached call of a function in its own container, with its files on Volumes.
 
-The call goes on when this computer is switched off, is made again after a preemption, and finds its checkpoint by the
-run's id. The container ends by itself when the spending cap is used up.
+The call continues when this computer is switched off. Modal repeats it after a preemption, and it finds its checkpoint
+by the run's id. The container ends by itself when the spending cap is used up.
 """
 
 from collections.abc import Iterator
@@ -37,11 +37,11 @@ GPU_KINDS = (
 )  # fmt: skip
 MAX_GPUS, MAX_A10 = 8, 4
 MAX_SECONDS = 86_400
-# Without a cap a run may last this many times what was planned, and half an hour more.
+# Without a cap a run may take this many times its planned duration, and half an hour more.
 PLAN_FACTOR, PLAN_MARGIN_SECONDS = 3, 1800
 MAX_JOBS = 100
 CORES_PER_GPU = 4
-TOKEN_FIX = "`modal token new` makes a token; or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
+TOKEN_FIX = "Run `modal token new`, or set MODAL_TOKEN_ID and MODAL_TOKEN_SECRET, or MODAL_PROFILE"
 DOCTOR_SECONDS = 600
 # Sent to the worker, which can import neither pgolf nor trainer.
 EXIT_CODES = {
@@ -56,32 +56,32 @@ class ModalLauncher(PolledLauncher):
     """Runs jobs in Modal's containers."""
 
     name: ClassVar[str] = "modal"
-    summary: ClassVar[str] = "Modal's rented GPUs, by the second"
+    summary: ClassVar[str] = "GPUs rented from Modal, billed by the second"
     is_remote: ClassVar[bool] = True
 
     class Options(RemoteOptions):
         """launch.options of this launcher."""
 
         data_volume: str = "pgolf-data"
-        """The Volume of shards; made if it is not there."""
+        """Volume for shards; created if it does not exist."""
         runs_volume: str = "pgolf-runs"
-        """The Volume of run directories; made if it is not there."""
+        """Volume for run directories; created if it does not exist."""
         environment: str | None = None
-        """Modal's environment; null is the profile's."""
+        """Modal environment; null for that of the profile."""
         secrets: list[str] = Field(default_factory=list)
-        """Names of Modal secrets that the container is to have."""
+        """Names of Modal secrets to give to the container."""
         packages: list[str] = Field(default_factory=list)
-        """Further packages of the image, or addresses of wheels; nothing is built."""
+        """More packages for the image, by name or wheel URL; nothing is compiled."""
         cores: Annotated[int, Field(ge=1, le=64)] | None = None
-        """Physical cores; null is 4 a GPU, or one a process on CPUs."""
+        """Physical cores; null for 4 per GPU, or one per process without GPUs."""
         memory_gib: Annotated[int, Field(ge=1, le=1024)] | None = None
-        """Memory that is asked for; null leaves it to Modal."""
+        """Memory to reserve; null for Modal's default."""
         region: str | None = None
-        """Where; null is anywhere, which is cheapest."""
+        """Region; null for any, which is cheapest."""
         retries: Annotated[int, Field(ge=0, le=10)] = 3
-        """How often a container that crashed is replaced. Preemptions do not count."""
+        """How many times a crashed container is replaced. Preemptions do not count."""
         commit_seconds: Annotated[float, Field(gt=0)] = 10.0
-        """How often the container commits what it wrote: what a crash can lose, and how live the log is."""
+        """Seconds between commits of the container's files: a crash can lose that much, and the log lags by it."""
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
@@ -91,7 +91,7 @@ class ModalLauncher(PolledLauncher):
                 check_secrets(options)
         except LauncherError as error:
             return [*findings, Finding("fail", "credentials", str(error))]
-        return [*findings, Finding("pass", "credentials", "Modal answers, and knows the secrets")]
+        return [*findings, Finding("pass", "credentials", "Modal accepts the token and has the secrets")]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         import modal
@@ -110,8 +110,8 @@ class ModalLauncher(PolledLauncher):
                 image=image_of(tuple(PINNED), known.packages), gpu=gpu, timeout=DOCTOR_SECONDS, retries=0
             )(modal_worker.run_doctor)
             with app.run(environment_name=known.environment):
-                said, complaint = function.remote(CODE_FOLDER, doctor_arguments(str(modal_worker.SCRATCH_FOLDER), gpu))
-        return [first, check_prices(), *doctor_findings(said, complaint)]
+                stdout, stderr = function.remote(CODE_FOLDER, doctor_arguments(str(modal_worker.SCRATCH_FOLDER), gpu))
+        return [first, check_prices(), *doctor_findings(stdout, stderr)]
 
     def capacity(self, job: Job) -> int:
         return MAX_JOBS
@@ -130,7 +130,7 @@ class ModalLauncher(PolledLauncher):
         return handle
 
     def poll(self, handle: Handle) -> JobStatus:
-        """The status there and now; what the run had said at its last commit is here."""
+        """Return the status of the call, with log, metrics and state.json here as of the last commit."""
         run, options = run_of(handle), self.Options.model_validate(handle["options"])
         try:
             with translated_errors():
@@ -140,7 +140,7 @@ class ModalLauncher(PolledLauncher):
             return JobStatus("unreachable", message=str(error))
         status = call.status
         if other := call.returned.get("other_call"):
-            # Two commands submitted this run at the same moment, and the other one's call is at work.
+            # Two commands submitted this run at the same moment, and the other one's call is running.
             update_handle(handle, call_id=other)
             return JobStatus("running")
         if status.state == "ended":
@@ -156,7 +156,7 @@ class ModalLauncher(PolledLauncher):
             storage.receive_run(runs_volume(options), run.remote_id, folder, options.ledger, hashes)
 
     def cancel(self, handle: Handle) -> None:
-        """Nothing; the container leaves a checkpoint and ends. One that waits, or is asked again, ends at once."""
+        """Ask the container to write a checkpoint and end. One that is queued, or was asked before, ends at once."""
         import modal
 
         options = self.Options.model_validate(handle["options"])
@@ -169,29 +169,30 @@ class ModalLauncher(PolledLauncher):
 
 
 def check_gpu(gpu: str | None) -> Finding:
-    """Whether Modal has such GPUs, and that no other kind comes in their place."""
+    """Return whether Modal has such GPUs, and whether it may give others in their place."""
     if gpu is None:
-        return Finding("pass", "device", "a container without GPU")
+        return Finding("pass", "device", "a container without a GPU")
     kind, _, number = gpu.partition(":")
     if kind not in GPU_KINDS:
-        return Finding("fail", "device", f"Modal has no GPU {kind!r}; it has {', '.join(GPU_KINDS)}", "launch.gpu")
+        return Finding("fail", "device", f"Modal has no GPU {kind!r}; it has {', '.join(GPU_KINDS)}", "set launch.gpu")
     most = MAX_A10 if kind == "A10" else MAX_GPUS
     if int(number or 1) > most:
-        return Finding("fail", "device", f"{gpu}: Modal gives {most} {kind} to a container at most", "launch.gpu")
+        return Finding("fail", "device", f"{gpu}: a Modal container has at most {most} {kind}", "set launch.gpu")
     if kind == "H100":
         exact = f'--set launch.gpu="{gpu.replace("H100", "H100!")}"'
-        return Finding("warn", "device", f"for {gpu} Modal may give H200s, whose times do not compare", exact)
+        return Finding("warn", "device", f"for {gpu} Modal may give H200s, which changes run times", exact)
     return Finding("pass", "device", f"{gpu} in one container")
 
 
 def check_limit(job: Job) -> Finding:
-    """How long the container may last."""
-    cap = "what spend.usd buys" if job.limit_seconds is not None else f"{PLAN_FACTOR} times the plan, set spend.usd"
-    return Finding("pass", "time_limit", f"Modal ends a run after {limit_of(job):,} s: {cap}")
+    """Return the time limit of the container and where it comes from."""
+    by_plan = f"{PLAN_FACTOR} times the plan; set spend.usd for another limit"
+    basis = by_plan if job.limit_seconds is None else "what spend.usd pays for"
+    return Finding("pass", "time_limit", f"Modal ends a run after {limit_of(job):,} s: {basis}")
 
 
 def limit_of(job: Job) -> int:
-    """Seconds that a container may last."""
+    """Return the time limit of a container in seconds."""
     if job.limit_seconds is not None:
         return max(1, min(MAX_SECONDS, int(job.limit_seconds)))
     if job.planned_seconds is None:
@@ -200,9 +201,9 @@ def limit_of(job: Job) -> int:
 
 
 def check_secrets(options: ModalLauncher.Options) -> None:
-    """Nothing, if Modal lets us in and has every secret.
+    """Check that Modal accepts the token and has every secret.
 
-    Raises: LauncherError naming what is missing.
+    Raises: LauncherError naming a secret that is missing; Modal's own error when the token is refused.
     """
     import modal
     from modal.exception import NotFoundError
@@ -213,26 +214,26 @@ def check_secrets(options: ModalLauncher.Options) -> None:
             modal.Secret.from_name(name, environment_name=options.environment).hydrate()
         except NotFoundError:
             raise LauncherError(
-                f"Modal has no secret {name!r}; `modal secret create {name} KEY=VALUE` makes it, or leave it out of "
-                "launch.options.secrets"
+                f"Modal has no secret {name!r}; create it with `modal secret create {name} KEY=VALUE`, or remove it "
+                "from launch.options.secrets"
             ) from None
 
 
 def check_prices() -> Finding:
-    """What Modal asks today, in its own words, to hold against the table that plans go by."""
+    """Return Modal's current prices as Modal states them, to compare with the table that preflight uses."""
     import modal
     from modal.exception import Error
 
     try:
-        said = " ".join(str(modal.Workspace.from_context().billing.rates()).split())
+        rates = " ".join(str(modal.Workspace.from_context().billing.rates()).split())
     except Error as error:
-        message = f"Modal did not say what it asks today ({error}); plans go by pgolf's table and its date"
+        message = f"Modal did not return its current prices ({error}); preflight uses pgolf's dated table"
         return Finding("warn", "prices", message, "compare with modal.com/pricing")
-    return Finding("pass", "prices", f"Modal asks: {said}")
+    return Finding("pass", "prices", f"Modal's current prices: {rates}")
 
 
 def volume_of(name: str, options: ModalLauncher.Options) -> Any:
-    """A Volume by name, made if it is not there."""
+    """Return a Volume by name, created if it does not exist."""
     import modal
 
     return modal.Volume.from_name(name, create_if_missing=True, environment_name=options.environment)
@@ -243,9 +244,9 @@ def runs_volume(options: ModalLauncher.Options) -> Any:
 
 
 def spawn(job: Job, options: ModalLauncher.Options, runs: Any, data: Any) -> dict[str, Any]:
-    """What the handle says of a new call: its id, its app, where it can be looked at.
+    """Start a call and return what goes into the handle: its id, its app's id, its dashboard.
 
-    Each call has an app of its own: of a detached app whose client has left Modal keeps the last call only.
+    Each call has its own app: once the client has gone, Modal keeps only the last call of a detached app.
     """
     import modal
 
@@ -308,28 +309,28 @@ def call_of(call_id: str | None) -> Call:
     from modal import exception as errors
 
     if call_id is None:
-        return Call(JobStatus("ended", None, "it was never submitted; the same command does it"))
+        return Call(JobStatus("ended", None, "it was never submitted; the same command submits it"))
     try:
         returned = modal.FunctionCall.from_id(call_id).get(timeout=0)
     except TimeoutError:
         return Call(JobStatus("running"))
     except errors.FunctionTimeoutError:
-        return Call(JobStatus("ended", TIMED_OUT, "Modal stopped it at its time limit; the same command goes on"))
+        return Call(JobStatus("ended", TIMED_OUT, "Modal stopped it at its time limit; the same command resumes"))
     except errors.RemoteError as error:
         return Call(JobStatus("ended", INTERRUPTED, f"Modal cancelled it: {error}"))
     except errors.InternalFailure as error:
-        return Call(JobStatus("ended", 1, f"its container died, again and again: {error}"))
+        return Call(JobStatus("ended", 1, f"its container crashed repeatedly: {error}"))
     except (errors.NotFoundError, errors.OutputExpiredError) as error:
-        return Call(JobStatus("ended", None, f"Modal has forgotten call {call_id}: {error}"))
+        return Call(JobStatus("ended", None, f"Modal no longer knows call {call_id}: {error}"))
     except errors.AuthError:
         raise
-    except Exception as error:  # a network, a server that is busy: nothing is known of the call
-        return Call(JobStatus("unreachable", message=f"Modal does not say how {call_id} goes: {error!r}"))
+    except Exception as error:  # a network error or a busy server: nothing is known of the call
+        return Call(JobStatus("unreachable", message=f"Modal did not return the status of {call_id}: {error!r}"))
     return Call(JobStatus("ended", returned["exit_code"], returned["message"]), returned)
 
 
 def mirror_files(run: RunDirectory, volume: Any) -> None:
-    """Nothing; log, metrics and state are as they were last committed."""
+    """Bring log, metrics and state.json here up to the last commit."""
     for path in mirrored_files(run):
         content = storage.read_committed(volume, run.remote_id, path.name)
         if content is not None:
@@ -338,17 +339,14 @@ def mirror_files(run: RunDirectory, volume: Any) -> None:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """A context in which Modal's errors become ours, with what to do.
-
-    Raises: Unreachable, LauncherError.
-    """
+    """Turn errors of the modal package into Unreachable and LauncherError, with what to do."""
     from modal import exception as errors
 
     try:
         yield
     except errors.AuthError as error:
-        raise LauncherError(f"Modal lets nobody in: {error}. {TOKEN_FIX}") from None
+        raise LauncherError(f"Modal authentication failed: {error}. {TOKEN_FIX}") from None
     except errors.ConnectionError as error:
         raise Unreachable(f"Modal does not answer: {error}") from None
     except errors.Error as error:
-        raise LauncherError(f"Modal says no: {error}") from None
+        raise LauncherError(f"Modal reported an error: {error}") from None

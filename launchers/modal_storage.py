@@ -1,4 +1,4 @@
-"""Modal's Volumes, seen from here: shards by their hash, runs by their id."""
+"""Modal Volumes as the client uses them: shards by their hash, runs by their id."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 
 
 def file_sizes(volume: Any, folder: str) -> dict[str, int]:
-    """Sizes of the files below a folder of a Volume, by their path in it; empty where there is none."""
+    """Return the sizes of all files below a folder of a Volume, by their path in it; empty if it does not exist."""
     from modal.exception import NotFoundError
 
     try:
@@ -29,9 +29,9 @@ def file_sizes(volume: Any, folder: str) -> dict[str, int]:
 
 
 def send_data(volume: Any, run: RunDirectory) -> str:
-    """The folder in a container that holds the run's shards; only what was missing has been sent.
+    """Upload the run's missing shards and return their folder in a container.
 
-    The manifest goes last and alone, so that where it is, everything is.
+    The manifest is uploaded last and alone: if it is there, everything is.
     """
     if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
         return ""
@@ -47,7 +47,7 @@ def send_data(volume: Any, run: RunDirectory) -> str:
 
 
 def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
-    """Nothing; the run directory is there, as it begins. One that is there already stays as it is."""
+    """Upload what the run directory begins with. One that is there already is left as it is."""
     if "run.json" in file_sizes(volume, run.remote_id):
         return
     with (
@@ -61,12 +61,12 @@ def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
 
 
 def calls_of(volume: Any, run_id: str) -> list[str]:
-    """Ids of the calls that ever began to work on a run."""
+    """Return the ids of all calls that began to work on a run."""
     return [PurePosixPath(name).name for name in file_sizes(volume, f"{run_id}/{CALLS_FOLDER}")]
 
 
 def request_stop(volume: Any, run_id: str) -> bool:
-    """Whether nobody had asked before; the worker sees the file at its next commit."""
+    """Ask the worker to stop, which it sees at its next commit; return False if it had been asked before."""
     if STOP_FILE in file_sizes(volume, run_id):
         return False
     with volume.batch_upload() as batch:
@@ -75,13 +75,13 @@ def request_stop(volume: Any, run_id: str) -> bool:
 
 
 def withdraw_stop(volume: Any, run_id: str) -> None:
-    """Nothing; the next job of this run may work."""
+    """Remove the request to stop, so that the next job of this run may work."""
     if STOP_FILE in file_sizes(volume, run_id):
         volume.remove_file(f"/{run_id}/{STOP_FILE}")
 
 
 def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
-    """A file of a run as it was last committed, or None where it is not there yet."""
+    """Return the last committed content of a run's file, or None if there is none yet."""
     from modal.exception import NotFoundError
 
     try:
@@ -91,9 +91,9 @@ def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
 
 
 def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashes: dict[str, str]) -> None:
-    """Nothing; the files of a run lie in `folder`.
+    """Download the files of a run into `folder`; `hashes` are the SHA-256 that the container computed.
 
-    Raises: LauncherError when one of them came back otherwise than the container wrote it.
+    Raises: LauncherError when one of them arrives changed.
     """
     root = Path("/")
     for name in fetched_names(file_sizes(volume, run_id), root, with_ledger):
@@ -103,10 +103,10 @@ def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashe
             volume.read_file_into_fileobj(f"{run_id}/{name}", file)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if hashes.get(name, found) != found:
-            raise LauncherError(f"{run_id}: {name} came back changed; pgolf fetch again")
+            raise LauncherError(f"{run_id}: {name} arrived changed; run `pgolf fetch` again")
 
 
 def fetched_names(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
-    """The files that are to come back."""
+    """Return the names of the files to fetch."""
     own = (name for name in names if not name.startswith(f"{CALLS_FOLDER}/") and name != STOP_FILE)
     return [name for name in own if is_fetched(root / name, root, with_ledger)]

@@ -1,8 +1,8 @@
-"""Any machine one can log into: a rented pod, the lab's box.
+"""The ssh launcher: jobs on any machine that ssh can log into, such as a rented pod or a lab server.
 
-The trainer, the shards and the run directory go there, each once and by its hash; a supervisor starts the trainer and
-outlives every connection. Asking how it goes brings the log, the metrics and the state along, so that the run
-directory here reads like that of a run here.
+The trainer's code, the shards and the run directory are copied there, each once, by hash. A supervisor there starts the
+trainer and outlives every connection. Each poll copies log, metrics and state.json back, so that the run directory here
+looks like that of a local run.
 """
 
 import hashlib
@@ -35,13 +35,13 @@ from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT
 
 OLDEST_PYTHON = (3, 11)
-MAX_JOBS = 1000  # the machine has them wait for their turn
+MAX_JOBS = 1000  # jobs queue on the machine
 FULL_DISK_BYTES = 10_000_000
 CHECKPOINT_ROOM_BYTES = 5_000_000_000
 
 
 def without_tilde(folder: str) -> str:
-    """A folder without the tilde, which only a shell would understand."""
+    """Return a folder without a leading ~/, which only a shell expands; ssh starts in the home folder anyway."""
     return folder.removeprefix("~/")
 
 
@@ -49,35 +49,35 @@ class SshLauncher(PolledLauncher):
     """Runs jobs on another machine."""
 
     name: ClassVar[str] = "ssh"
-    summary: ClassVar[str] = "any machine one can log into with ssh"
+    summary: ClassVar[str] = "any machine that ssh can log into"
     is_remote: ClassVar[bool] = True
 
     class Options(RemoteOptions):
         """launch.options of this launcher."""
 
         host: str
-        """As in `ssh HOST`: a name, user@name, or an alias of ~/.ssh/config."""
+        """As in `ssh HOST`: a name, user@name, or an alias from ~/.ssh/config."""
         port: Annotated[int, Field(ge=1, le=65535)] | None = None
-        """Where sshd listens; null leaves it to ssh."""
+        """Port of sshd; null for the one that ssh is configured with."""
         identity_file: str | None = None
-        """The private key; null leaves it to ssh."""
+        """File of the private key; null for those that ssh is configured with."""
         config_file: str | None = None
-        """In place of ~/.ssh/config."""
+        """Configuration of ssh; null for ~/.ssh/config."""
         python: str = "python3"
-        """The Python there that has torch."""
+        """A Python there that has torch."""
         folder: Annotated[str, Field(min_length=1), AfterValidator(without_tilde)] = "pgolf"
-        """Where code, data and runs are kept there; relative to the home folder."""
+        """Folder there for code, data and runs; relative to the home folder."""
         usd_per_hour: Annotated[float, Field(ge=0)] | None = None
-        """What the machine costs while it works; without it spend.usd cannot be kept."""
+        """Price of the machine; needed to enforce spend.usd."""
         connect_seconds: Annotated[int, Field(ge=1)] = 10
-        """How long a connection may take to come about."""
+        """Timeout of a connection attempt."""
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
         try:
             found = agent_of(options).call("probe", root=options.folder, libraries=libraries_of(job))
         except LauncherError as error:
-            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without a question")]
+            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without asking")]
         return [
             check_python(found, options),
             check_libraries(found, options),
@@ -119,11 +119,11 @@ class SshLauncher(PolledLauncher):
             exit_codes={"timed_out": TIMED_OUT, "interrupted": INTERRUPTED},
         )
         update_handle(handle, pid=started["pid"], state="running")
-        self.poll_again(handle)  # an earlier job of this run may have been seen to end
+        self.poll_again(handle)  # the last status may be that of an earlier job of this run
         return handle
 
     def poll(self, handle: Handle) -> JobStatus:
-        """The status there and now; what the run has said since is here."""
+        """Return the status there, with log, metrics and state.json here brought up to date."""
         run, options = run_of(handle), self.Options.model_validate(handle["options"])
         known = {path.name: fingerprint_of(path) for path in mirrored_files(run)}
         try:
@@ -148,49 +148,49 @@ class SshLauncher(PolledLauncher):
 
 
 def agent_of(options: SshLauncher.Options) -> RemoteAgent:
-    """The agent on the machine of these options."""
+    """Return the agent on the machine of these options."""
     host = SshHost(options.host, options.port, options.identity_file, options.config_file, options.connect_seconds)
     return RemoteAgent(host, options.python, options.folder)
 
 
 def libraries_of(job: Job) -> list[str]:
-    """What the trainer imports there."""
+    """Return what the trainer imports there."""
     return [*dict.fromkeys(["torch", "numpy", "sentencepiece", *job.libraries])]
 
 
 def check_python(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
-    """Whether Python there is new enough."""
+    """Return whether the Python there is new enough."""
     version = tuple(int(part) for part in found["python"].split(".")[:2])
     if version < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
-        message = f"{options.host} has Python {found['python']} as {options.python}, {wanted} or newer is needed"
-        return Finding("fail", "machine", message, "launch.options.python: another one there")
+        message = f"{options.host}: {options.python} is Python {found['python']}, but {wanted} or newer is needed"
+        return Finding("fail", "machine", message, "set launch.options.python to another one there")
     return Finding("pass", "machine", f"{options.host}: Python {found['python']}, torch {found['torch']}")
 
 
 def check_libraries(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
-    """Whether what the trainer imports is installed there."""
+    """Return whether what the trainer imports is installed there."""
     if not found["missing"]:
-        return Finding("pass", "libraries_there", "what the trainer imports is installed there")
+        return Finding("pass", "libraries_there", "all libraries that the trainer imports are installed")
     missing = " ".join(map(distribution_of, found["missing"]))
     fix = f"ssh {options.host} {options.python} -m pip install {missing}"
-    return Finding("fail", "libraries_there", f"{options.host} has no {missing} in {options.python}", fix)
+    return Finding("fail", "libraries_there", f"{options.host}: {options.python} lacks {missing}", fix)
 
 
 def check_disk(found: dict[str, Any], options: SshLauncher.Options, job: Job) -> Finding:
-    """Whether there is room for data and checkpoints."""
+    """Return whether there is room for data and checkpoints."""
     free, needed = found["free_bytes"], job.data_bytes + min(CHECKPOINT_ROOM_BYTES, job.disk_bytes)
     place = f"{options.host}:{found['root']}"
     if not found["is_writable"]:
-        return Finding("fail", "disk_there", f"{place} is not writable", "launch.options.folder: another one")
+        return Finding("fail", "disk_there", f"{place} is not writable", "set launch.options.folder to another one")
     if free < needed:
-        message = f"{place} has {free:,} bytes free, {needed:,} are needed"
-        return Finding("fail", "disk_there", message, "make room, or launch.options.folder on another disk")
+        message = f"{place} has {free:,} bytes free, but {needed:,} are needed"
+        return Finding("fail", "disk_there", message, "free disk space, or set launch.options.folder to another disk")
     return Finding("pass", "disk_there", f"{place} has {free:,} bytes free")
 
 
 def send_code(agent: RemoteAgent, root: str) -> str:
-    """The folder there that holds this trainer."""
+    """Copy the trainer's code there, unless it is there already, and return its folder."""
     archive = trainer_archive()
     folder = f"{root}/code/{hashlib.sha256(archive).hexdigest()[:16]}"
     agent.call("unpack", archive, folder=folder)
@@ -198,7 +198,7 @@ def send_code(agent: RemoteAgent, root: str) -> str:
 
 
 def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
-    """The folder there that holds the run's shards; only what was missing has been sent."""
+    """Copy the run's missing or damaged shards there and return their folder."""
     if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
         return ""
     here = Path(run.read_run()["data_folder"])
@@ -211,24 +211,28 @@ def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
 
 
 def job_status(found: dict[str, Any], run: RunDirectory) -> JobStatus:
-    """What a poll says of a job."""
+    """Return the status that the answer to a poll describes."""
     if found["is_running"]:
         return JobStatus("queued" if found["is_waiting"] else "running")
     if not found["exists"]:
-        return JobStatus("ended", None, "its run directory there is gone; the same command begins anew")
+        return JobStatus(
+            "ended",
+            None,
+            "its run directory on the machine is gone; the same command starts it again from the beginning",
+        )
     code = 0 if found["is_finished"] else found["exit_code"]
     if code is not None:
         return ended_status(run, code, found["message"])
-    message = "its supervisor there is gone: killed, or the machine was restarted"
+    message = "its supervisor was killed, or the machine was restarted"
     if found["free_bytes"] < FULL_DISK_BYTES:
-        message = f"the disk there is full ({found['free_bytes']:,} bytes are free)"
+        message = f"the disk of the machine is full ({found['free_bytes']:,} bytes free)"
     return JobStatus("ended", None, message)
 
 
 def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], folder: Path) -> None:
-    """Nothing; the files lie in `folder`, byte for byte.
+    """Copy files of a run from the machine into `folder`; `hashes` are their names there with the expected SHA-256.
 
-    Raises: LauncherError when they came cut short or changed; nothing else is touched then.
+    Raises: LauncherError when one of them arrives incomplete or changed.
     """
     ended = agent.host.run(agent.command_line("send", run=remote_dir, files=list(hashes)))
     archive = folder / ".archive.tar"
@@ -237,9 +241,11 @@ def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], f
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
     except tarfile.TarError as error:
-        raise LauncherError(f"{agent.host.name}: what came back is cut short ({error}); pgolf fetch again") from None
+        raise LauncherError(
+            f"{agent.host.name}: the files arrived incomplete ({error}); run `pgolf fetch` again"
+        ) from None
     archive.unlink()
     for name, sha256 in hashes.items():
         path = folder / PurePosixPath(name)
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise LauncherError(f"{agent.host.name}: {name} came back changed; pgolf fetch again")
+            raise LauncherError(f"{agent.host.name}: {name} arrived changed; run `pgolf fetch` again")

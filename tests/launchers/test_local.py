@@ -171,7 +171,7 @@ def test_devices_are_those_that_are_visible(
         held = hold_devices(expected, 1)
         assert held.indices == expected[:1]
         assert hold_devices_elsewhere(expected, 1) == expected[1:]
-        with pytest.raises(Busy, match="2 CUDA devices are needed, 1 here"):
+        with pytest.raises(Busy, match="2 CUDA devices are needed, 1 are free"):
             hold_devices(expected, 2)
         held.release()
         assert hold_devices_elsewhere(expected, 2) == expected

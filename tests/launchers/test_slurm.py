@@ -47,7 +47,7 @@ def test_a_partition_that_is_not_there_is_named(user: User) -> None:
     (user.folder / "backend.yaml").write_text(json.dumps({"launch": launch}))
     ended = user.run(*SHORT)
     assert ended.code == 3
-    assert "partition 'gpus' is not there or not up; there is lab" in " ".join(ended.err.split())
+    assert "partition 'gpus' is unknown or not up; up are lab" in " ".join(ended.err.split())
 
 
 def test_without_slurm_the_plugin_says_so(user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,11 +51,11 @@ def test_what_keeps_us_out_is_named_with_the_fix(user: User, backend: SshBackend
     bare.mkdir(parents=True)
     (bare / "python").symlink_to(Path(sys.executable).resolve())
     for options, words in (
-        ({"config_file": str(stranger)}, ("lets nobody in", "Permission denied", "ssh-copy-id lab")),
+        ({"config_file": str(stranger)}, ("authentication failed", "Permission denied", "ssh-copy-id lab")),
         ({"host": "nowhere.invalid"}, ("Could not resolve", "as in `ssh HOST`")),
         ({"port": 1}, ("lab does not answer", "Connection refused")),
         ({"python": "python9"}, ("lab has no python9", "launch.options.python")),
-        ({"python": str(bare / "python")}, ("lab has no torch", "-m pip install torch")),
+        ({"python": str(bare / "python")}, ("lacks torch", "-m pip install torch")),
         ({"folder": "/dev/null/pgolf"}, ("lab: ", "Not a directory")),
     ):
         with_option(user, **options)
@@ -201,7 +201,8 @@ def test_findings_of_a_machine(tmp_path: Path) -> None:
     assert check_python(found, options).severity == "fail"
     assert check_python(found | {"python": "3.12.1"}, options).severity == "pass"
     assert (
-        "1,000,000,000 bytes free, 2,000,000,000 are needed" in check_disk(found, options, job(tmp_path, None)).message
+        "1,000,000,000 bytes free, but 2,000,000,000 are needed"
+        in check_disk(found, options, job(tmp_path, None)).message
     )
     assert check_disk(found | {"free_bytes": 10**10}, options, job(tmp_path, None)).severity == "pass"
     for devices, expected in (
