@@ -1,4 +1,4 @@
-"""What every launcher must do, with real processes and the real trainer."""
+"""The conformance suite: what every launcher must do, with real processes and the real trainer."""
 
 import hashlib
 import json
@@ -10,69 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pgolf.rundir import RunDirectory
-from tests.conftest import LONG, Ended, run_pgolf
-from tests.launchers.backends import Backend
+from tests.conftest import LONG
+from tests.launchers.user import PATIENCE_SECONDS, SHORT, User
 
-SHORT = ("--with", "micro")
-PATIENCE_SECONDS = 120
-# Every backend by `make test-all`; those that stand for the others by default.
+# `make test-all` runs these on every backend, `make test` on the local one.
 FEW_BACKENDS = ["local", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssh", "modal", "slurm"))]
-
-
-class User:
-    """A folder of a user who works with one backend."""
-
-    def __init__(self, folder: Path, backend: Backend) -> None:
-        self.folder, self.backend = folder, backend
-        (folder / "backend.yaml").write_text(json.dumps({"launch": backend.launch}))
-
-    def run(self, *arguments: str) -> Ended:
-        """`pgolf run quickstart` on the backend."""
-        return run_pgolf(self.folder, "run", "quickstart", *arguments, "--with", "backend.yaml", "--json")
-
-    def __call__(self, *arguments: str) -> Ended:
-        return run_pgolf(self.folder, *arguments)
-
-    def start(self, *arguments: str) -> RunDirectory:
-        """The run directory of a run that goes on by itself."""
-        ended = self.run(*arguments, "--detach")
-        assert ended.code == 0, ended.err
-        return RunDirectory(Path(ended.json["runs"][0]["run_dir"]))
-
-    def wait_for_step(self, run: RunDirectory, step: int) -> None:
-        """Until the run has trained so many steps, as another process learns it."""
-        self.wait(run, lambda row: (row["step"] or 0) >= step)
-
-    def wait_for_end(self, run: RunDirectory) -> None:
-        """Until the run is over."""
-        self.wait(run, lambda row: row["state"] not in ("queued", "running"))
-
-    def wait_until_nothing_is_to_be_stopped(self, run: RunDirectory) -> None:
-        """Until cancelling says so: a trainer that has let its run go still has torch to unload."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self("cancel", run.run_id).code != 4:
-            assert time.monotonic() < deadline, "there is always something to stop"
-
-    def wait(self, run: RunDirectory, is_there: Callable[[dict[str, Any]], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            (row,) = self("status", "--json").json["runs"]
-            if is_there(row):
-                return
-            assert time.monotonic() < deadline, (row, run.files.log.read_text() if run.files.log.exists() else "")
-            time.sleep(0.2)
-
-
-@pytest.fixture
-def user(tmp_path: Path, backend: Backend) -> User:
-    folder = tmp_path / "user"
-    folder.mkdir()
-    return User(folder, backend)
 
 
 @pytest.mark.parametrize("backend", FEW_BACKENDS, indirect=True)
@@ -107,7 +53,7 @@ time.sleep(float(os.environ.get("PAUSE", 0)))
 
 
 def script_spec(user: User, data: Path, **variables: object) -> None:
-    """Nothing; own.yaml runs a script on the backend, which has its own copy of the data."""
+    """Write own.yaml, which runs a script on the backend with the data."""
     (user.folder / "own.py").write_text(SCRIPT)
     env = {"DATA_PATH": "{data}", **variables}
     program = {"kind": "script", "path": "own.py", "data": str(data), "env": env}
@@ -148,7 +94,7 @@ def test_a_cancelled_run_goes_on_from_its_checkpoint_to_the_same_score(user: Use
     user.wait_for_step(run, 30)
     assert user("cancel", run.run_id).code == 0
     user.wait_for_end(run)
-    user.wait_until_nothing_is_to_be_stopped(run)
+    user.wait_until_cancel_finds_nothing(run)
     ended = user.run(*LONG)
     assert ended.code == 0, ended.err
     assert run.read_result()["resumed_from_step"] > 0
@@ -170,7 +116,7 @@ def test_an_interrupted_run_ends_with_the_same_score(user: User, long_run: RunDi
 
 @pytest.mark.slow
 def test_a_lost_reply_to_submit_never_starts_a_second_run(user: User) -> None:
-    """The client dies before it has written the handle, and the same command is given again."""
+    """The client dies before it has written the job's number, and the same command is given again."""
     run = user.start(*LONG)
     user.wait_for_step(run, 1)
     run.handle.unlink()
@@ -198,7 +144,7 @@ def test_a_trainer_that_dies_is_reported_and_the_same_command_goes_on(user: User
 
 
 def flip_low_bits(path: Path) -> None:
-    """Nothing; the file has its old size, and other tokens, all of them in the vocabulary."""
+    """Change tokens of a shard. All stay in the vocabulary, and the size stays the same."""
     content = bytearray(path.read_bytes())
     for position in range(len(content) // 2, len(content) - 2, 64):
         content[position & ~1] ^= 1
@@ -222,7 +168,7 @@ def test_a_shard_that_is_not_right_there_is_named_or_sent_again(
     assert user.run(*own).code == 0
     damage(next(user.backend.data_folder(only_run(user.folder)).glob(f"*_{split}_*.bin")))
     ended = user.run(*own, "--fresh")
-    # What is missing is sent again at once. By ssh so is what is damaged; in a container it is found out.
+    # A missing shard is sent again at once; by ssh a damaged one too. In a container the damage is found first.
     if not user.backend.has_own_data or (user.backend.name == "modal" and damage is flip_low_bits):
         assert ended.code == 5, ended.err
         assert f"fineweb_{split}_000000.bin" in ended.err
@@ -235,7 +181,7 @@ def test_a_shard_that_is_not_right_there_is_named_or_sent_again(
 
 @pytest.mark.slow
 def test_another_folder_gets_a_run_of_its_own(user: User, tmp_path: Path) -> None:
-    """Not the result of an earlier one that has the same name there: nobody knows what code that was."""
+    """A run with the same id from another folder is not reused: it may have run other code."""
     if not user.backend.has_own_data:
         pytest.skip("runs lie in the folder itself")
     assert user.run(*SHORT).code == 0
@@ -284,7 +230,7 @@ def test_a_trainer_that_hangs_is_killed_at_the_second_asking(user: User) -> None
 
 
 def only_run(folder: Path) -> RunDirectory:
-    """The one run below a folder, once it is there."""
+    """Wait for the only run below a folder and return it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := [*folder.glob("runs/*/seed-*/run.json")]):
         assert time.monotonic() < deadline, "no run directory appeared"

@@ -20,7 +20,7 @@ from tests.conftest import LONG, Pgolf, run_pgolf
 
 
 def wait_for_step(run_dir: Path, step: int = 1) -> None:
-    """Until a run has trained a step."""
+    """Wait until a run has trained so many steps."""
     deadline = time.monotonic() + 60
     while RunDirectory(run_dir).read_state().get("step", 0) < step:
         assert time.monotonic() < deadline, "the run did not start"
@@ -28,7 +28,7 @@ def wait_for_step(run_dir: Path, step: int = 1) -> None:
 
 
 def wait_for_end(run_dir: Path) -> None:
-    """Until no trainer holds a run."""
+    """Wait until no trainer holds a run's lock."""
     deadline = time.monotonic() + 30
     while RunDirectory(run_dir).is_alive:
         assert time.monotonic() < deadline, "the run did not end"
@@ -36,13 +36,13 @@ def wait_for_end(run_dir: Path) -> None:
 
 
 def start_long(folder: Path) -> "subprocess.Popen[str]":
-    """`pgolf run` of a few seconds, in the background."""
+    """Start a run of a few seconds in the background."""
     command = [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def only_run(folder: Path) -> Path:
-    """The one run below a folder, once it is there."""
+    """Wait for the only run below a folder and return its directory."""
     deadline = time.monotonic() + 60
     while not (found := [*folder.glob("runs/*/seed-*/run.json")]):
         assert time.monotonic() < deadline, "no run directory appeared"
@@ -101,7 +101,7 @@ def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf
     assert RunDirectory(run_dir).state == "stopped"
     deadline = time.monotonic() + 30
     while pgolf("cancel", "seed-1337").code != 4:  # it still has to unload torch
-        assert time.monotonic() < deadline, "there is always something to stop"
+        assert time.monotonic() < deadline, "`pgolf cancel` still finds something to stop"
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_devices_are_those_that_are_visible(
 
 
 def hold_devices_elsewhere(candidates: list[str], count: int) -> list[str]:
-    """What another process gets."""
+    """Return the devices that another process gets."""
     program = f"from launchers.devices import hold_devices\nprint(*hold_devices({candidates!r}, {count}).indices)"
     return subprocess.check_output([sys.executable, "-c", program], text=True).split()
 

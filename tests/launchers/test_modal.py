@@ -1,4 +1,4 @@
-"""The Modal launcher against a server that speaks Modal's protocol: what is asked of Modal, and what goes wrong."""
+"""The Modal launcher with a server that speaks Modal's protocol: what it requests, and what can go wrong."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from pgolf.launching import Job
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
 from tests.launchers.backends import ModalBackend, call_id, modal_server
-from tests.launchers.test_conformance import SHORT, User
+from tests.launchers.user import SHORT, User
 
 ROOT = Path(__file__).parent.parent.parent
 EIGHT = ("--set", "recipe.schedule.batch_tokens=512", "--set", "recipe.schedule.micro_batch_tokens=64")
@@ -30,15 +30,8 @@ def backend(tmp_path: Path, bare_python: Path, monkeypatch: pytest.MonkeyPatch) 
         yield found
 
 
-@pytest.fixture
-def user(tmp_path: Path, backend: ModalBackend) -> User:
-    folder = tmp_path / "user"
-    folder.mkdir()
-    return User(folder, backend)
-
-
 def with_launch(user: User, **changes: Any) -> None:
-    """Nothing; the user's backend.yaml has another launch."""
+    """Change `launch` in the user's backend.yaml."""
     launch = user.backend.launch
     options = changes.pop("options", {})
     (user.folder / "backend.yaml").write_text(
@@ -51,7 +44,7 @@ def job(tmp_path: Path, **facts: Any) -> Job:
 
 
 def test_the_worker_needs_nothing_but_modal_and_the_standard_library(tmp_path: Path) -> None:
-    """In a container there is no pgolf; importing the worker there must not want it, nor torch."""
+    """There is no pgolf in a container; importing the worker must need neither it nor torch."""
     program = (
         "import sys\n"
         "for name in ('pgolf', 'torch', 'numpy', 'pydantic', 'rich', 'typer', 'yaml'): sys.modules[name] = None\n"
@@ -73,7 +66,7 @@ def test_what_runs_there_is_what_is_tested_here() -> None:
 
 
 def test_what_is_asked_of_modal(user: User, backend: ModalBackend) -> None:
-    """Eight exact H100 for what five dollars buy; nothing of pgolf travels, and no build."""
+    """Eight exact H100 for the time that five dollars pay for; pgolf is not sent, and nothing is compiled."""
     with_launch(user, gpu="H100!:8", options={"secrets": ["wandb"], "memory_gib": 64, "cores": 32})
     subprocess.run(
         [sys.executable, "-m", "modal", "secret", "create", "wandb", "WANDB_API_KEY=planted-wandb-key"],
@@ -234,7 +227,7 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(user: User, backend: Mo
 
 @pytest.mark.slow
 def test_weights_trained_there_are_packed_again_there(user: User, backend: ModalBackend) -> None:
-    """Training on many GPUs, then quantizing and scoring on one: the kept weights are sent along."""
+    """Weights trained on many GPUs are quantized and scored on one: they are uploaded with the run."""
     assert user.run(*SHORT).code == 0
     (parent,) = (RunDirectory(path) for path in user.folder.glob("runs/*/seed-*"))
     child = user("run", "--from-checkpoint", str(parent.root), "--set", "recipe.quantizer.bits={default: 4}", "--json")

@@ -1,4 +1,4 @@
-"""The Slurm plugin: several seeds as one array, and what it says where something is wrong."""
+"""The Slurm plugin: several seeds as one job array, and its errors."""
 
 import json
 import subprocess
@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 
 from pgolf.rundir import RunDirectory
-from tests.launchers.backends import one_node_slurm
+from tests.launchers.backends import SlurmBackend, one_node_slurm
 from tests.launchers.conftest import installed_plugin
-from tests.launchers.test_conformance import SHORT, User
+from tests.launchers.user import SHORT, User
 
 
 @pytest.fixture
-def user(tmp_path: Path, session_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[User]:
-    with one_node_slurm(tmp_path / "slurm", installed_plugin(session_folder), monkeypatch) as backend:
-        folder = tmp_path / "user"
-        folder.mkdir()
-        yield User(folder, backend)
+def backend(tmp_path: Path, session_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmBackend]:
+    with one_node_slurm(tmp_path / "slurm", installed_plugin(session_folder), monkeypatch) as found:
+        yield found
 
 
 def test_it_is_listed_with_its_options(user: User) -> None:
@@ -35,7 +33,7 @@ def test_seeds_are_one_job_array_whose_numbers_are_found_again(user: User) -> No
     assert len({number.partition("_")[0] for number in numbers}) == 1
     assert [number.partition("_")[2] for number in numbers] == ["0", "1"]
     for run in runs:
-        run.handle.unlink()  # as if the reply had been lost
+        run.handle.unlink()  # as if sbatch's reply had been lost
     ended = user("seeds", "quickstart", *SHORT, "--n", "2", "--with", "backend.yaml", "--json")
     assert ended.code == 0, ended.err
     assert [run["result"]["seed"] for run in ended.json["runs"]] == [1337, 42]
@@ -59,7 +57,7 @@ def test_without_slurm_the_plugin_says_so(user: User, monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_a_gpu_is_asked_for_as_a_gres(user: User) -> None:
-    """The node has two devices that are no GPUs: the job gets one, and the trainer says what it finds."""
+    """The node has two devices that are not GPUs: the job gets one, and the trainer reports what it finds."""
     launch = {"on": "slurm", "gpu": "fake:1"}
     (user.folder / "backend.yaml").write_text(json.dumps({"launch": launch}))
     run = user.start(*SHORT)

@@ -1,4 +1,4 @@
-"""The ssh launcher where something is wrong: keys, host, Python, connection, time."""
+"""The ssh launcher when keys, host, Python, connection or time limit are wrong."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from pgolf.launching.shipping import apply_update, fingerprint_of, text_update
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
 from tests.launchers.backends import SshBackend, sshd
-from tests.launchers.test_conformance import PATIENCE_SECONDS, SHORT, User
+from tests.launchers.user import PATIENCE_SECONDS, SHORT, User
 
 
 @pytest.fixture
@@ -29,15 +29,8 @@ def backend(tmp_path: Path, bare_python: Path) -> Iterator[SshBackend]:
         yield found
 
 
-@pytest.fixture
-def user(tmp_path: Path, backend: SshBackend) -> User:
-    folder = tmp_path / "user"
-    folder.mkdir()
-    return User(folder, backend)
-
-
 def with_option(user: User, **options: Any) -> None:
-    """Nothing; the user's backend.yaml has other options."""
+    """Change launch.options in the user's backend.yaml."""
     launch = user.backend.launch
     launch["options"] |= options
     (user.folder / "backend.yaml").write_text(json.dumps({"launch": launch}))
@@ -113,7 +106,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_a_run_ends_when_its_dollars_are_spent(user: User, backend: SshBackend) -> None:
-    """At a dollar a second; the plan is cheaper than that, the machine is slower than planned."""
+    """A dollar per second. The plan costs less, but the machine is slower than planned."""
     with_option(user, usd_per_hour=3600.0)
     endless = ("--with", "micro", "--set", "recipe.budget.train=3000", "--set", "spend.usd=6")
     unasked = user.run(*endless)
@@ -220,5 +213,5 @@ def test_a_supervisor_that_is_gone_is_told_from_a_trainer_that_ended(user: User,
     user.wait_for_step(run, 1)
     os.kill(json.loads((backend.there(run).root / "job.json").read_text())["pid"], signal.SIGKILL)
     ended = user.run(*LONG)
-    assert ended.code == 0, ended.err  # it went on: the trainer had left a checkpoint when its supervisor was gone
+    assert ended.code == 0, ended.err  # resumed: the trainer left a checkpoint when its supervisor died
     assert run.is_finished
