@@ -23,6 +23,7 @@ from pgolf.launching.endings import ended_status
 from pgolf.launching.handles import create_handle, record_state, record_stop_request, run_of, update_handle
 from pgolf.launching.polling import follow_log
 from pgolf.rundir import RunDirectory
+from trainer.recipe.exit_codes import INTERRUPTED
 
 MAX_JOBS = 1000
 # So long before the time limit Slurm sends SIGTERM: time for a checkpoint.
@@ -155,7 +156,7 @@ def status_of(facts: dict[str, str], run: RunDirectory) -> JobStatus:
     if run.is_finished or not state:  # Slurm forgets a job some minutes after its end
         return ended_status(run, run.exit_code)
     code, killer = map(int, facts["ExitCode"].split(":"))
-    status = ended_status(run, -killer or code)
+    status = ended_status(run, -killer or code or INTERRUPTED)  # a job cancelled in the queue ends with code 0
     return replace(status, message=f"{status.message or 'the job ended'} (Slurm: {state})")
 
 

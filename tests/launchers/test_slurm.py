@@ -74,3 +74,17 @@ def test_doctor_examines_a_node(user: User) -> None:
     ended = user("doctor", "quickstart", *SHORT, "--with", "backend.yaml", "--json")
     assert ended.code == 0, ended.err
     assert {"torch", "attention", "disk"} <= {check["rule"] for check in ended.json["checks"]}
+
+
+@pytest.mark.slow
+def test_a_job_cancelled_in_the_queue_is_started_again(user: User) -> None:
+    """Slurm gives it exit code 0, which is not success."""
+    held = {"on": "slurm", "options": {"extra": ["--hold"]}}
+    (user.folder / "backend.yaml").write_text(json.dumps({"launch": held}))
+    run = user.start(*SHORT)
+    assert user("cancel", run.run_id).code == 0
+    user.wait_for_end(run)
+    (user.folder / "backend.yaml").write_text(json.dumps({"launch": user.backend.launch}))
+    ended = user.run(*SHORT)
+    assert ended.code == 0, ended.err
+    assert run.is_finished
