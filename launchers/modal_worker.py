@@ -39,7 +39,7 @@ def run_job(request: dict[str, Any]) -> dict[str, Any]:
     try:
         return attempt_job(request)
     except Exception as error:
-        return {"exit_code": 1, "message": f"in the container: {type(error).__name__}: {error}"}
+        return {"exit_code": 1, "message": f"failed in the container: {type(error).__name__}: {error}"}
 
 
 def attempt_job(request: dict[str, Any]) -> dict[str, Any]:

@@ -257,9 +257,8 @@ def claimed_devices(root: Path, count: int) -> Iterator[list[str]]:
                 if len(taken) == max(1, count):
                     yield taken
                     return
-        time.sleep(
-            random.uniform(0.5, 1.5) * RETRY_SECONDS
-        )  # two runs that wait for several devices must not retry in step
+        # Two runs that wait for several devices must not retry in step.
+        time.sleep(random.uniform(0.5, 1.5) * RETRY_SECONDS)
 
 
 def visible_devices() -> list[str]:
