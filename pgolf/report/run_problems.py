@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from pgolf.data.references import is_well_below
 from pgolf.findings import Finding
-from pgolf.launching import is_device
+from pgolf.launching.requirements import is_gpu_of_kind
 from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS, script_problems
 from pgolf.report.seed_rows import SeedRow
 
@@ -31,7 +31,7 @@ def other_device(row: SeedRow) -> Iterator[Finding]:
     if requested is None:
         return
     number = int(requested.partition(":")[2] or 1)
-    if len(devices) < number or not all(is_device(requested, name) for name in devices):
+    if len(devices) < number or not all(is_gpu_of_kind(requested, name) for name in devices):
         found = ", ".join(devices) or "no GPU"
         yield Finding("warn", "other_device", f"found {found}, requested {requested}; its times do not compare")
 

@@ -219,7 +219,7 @@ class SearchLoop:
         if not run.is_finished:
             if status.exit_code in NOT_BY_CANDIDATE:
                 raise failure_of(outcome)
-            what = "stopped" if "stopped by stop." in status.message else "failed"
+            what = "stopped" if status.reason == "stop_rule" else "failed"
             self.ledger.add(what, **facts, why=status.message or "it ended without giving a reason")
             return
         row = SeedRow.load(run)

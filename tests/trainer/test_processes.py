@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from launchers.local import process_start
+from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
 from tests.pgolf.data.builders import prepared, sentences

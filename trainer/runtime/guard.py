@@ -6,10 +6,10 @@ looks on.
 
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NoReturn
 
 from trainer.runtime.failure import Hopeless
-from trainer.runtime.journal import Journal
+from trainer.runtime.journal import Journal, RunJournal
 
 # The first steps pay for caches and compilation; the plan knows only of those after them.
 SETTLING_STEPS, MEASURED_STEPS = 10, 50
@@ -62,7 +62,7 @@ class Guard:
         words += f" {1000 * planned:.1f} ms ({self.plan['basis']})"
         self.journal.say(words)
         if most is not None and found > most * planned:
-            raise Hopeless(f"stopped by stop.slower_than: {words}, and {most} times that is allowed")
+            self.stop(f"stopped by stop.slower_than: {words}, and {most} times that is allowed")
 
     def after_row(self, tokens: int, bpb: float) -> None:
         """Nothing, while training does not lag behind the other run at the same tokens.
@@ -78,12 +78,21 @@ class Guard:
             return
         mine, theirs = sum(value for _, value in self.rows) / AVERAGED_ROWS, sum(there) / len(there)
         if mine > theirs + other["by_bpb"]:
-            raise Hopeless(
+            self.stop(
                 f"stopped by stop.worse_than: {mine:.4f} bpb in training up to token {tokens:,}, where "
                 f"{other['run']} had {theirs:.4f}; {other['by_bpb']} more are allowed"
             )
 
+    def stop(self, message: str) -> NoReturn:
+        """End the run, with a reason in state.json that programs can tell from a failure.
+
+        Raises: Hopeless.
+        """
+        self.journal.report(reason="stop_rule")
+        raise Hopeless(message)
+
 
 def guard_of(run: dict[str, Any], journal: Journal) -> Guard | None:
-    """The guard of a run that came with a plan or a rule. A program on its own has neither."""
-    return Guard(run, journal) if run.get("plan") or run.get("stop") else None
+    """Return the guard of a run that has a plan or a stop rule. Only rank 0 watches: all ranks stop when it does."""
+    is_guarded = isinstance(journal, RunJournal) and (run.get("plan") or run.get("stop"))
+    return Guard(run, journal) if is_guarded else None

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pgolf.rundir import RunDirectory
+from pgolf.rundir import RunDirectory, find_runs
 from tests.conftest import LONG, Pgolf
 from trainer.recipe.files import RunFiles
 from trainer.runtime.failure import Hopeless
-from trainer.runtime.guard import AVERAGED_ROWS, MEASURED_STEPS, SETTLING_STEPS, Guard
+from trainer.runtime.guard import AVERAGED_ROWS, MEASURED_STEPS, SETTLING_STEPS, Guard, guard_of
 from trainer.runtime.journal import RunJournal, SilentJournal
 
 PLAN = {"step_seconds": 0.040, "basis": "3 finished runs of this spec"}
@@ -48,6 +48,12 @@ def test_without_a_rule_a_slow_start_is_only_noted(monkeypatch: pytest.MonkeyPat
     clock, guard = Clock(monkeypatch), Guard({"plan": PLAN}, RunJournal(RunFiles(tmp_path)))
     take_steps(guard, clock, [1.0] * MEASURED_STEPS)
     assert "took 1000.0 ms each, planned were 40.0 ms" in RunFiles(tmp_path).log.read_text()
+
+
+def test_rank_0_alone_watches(tmp_path: Path) -> None:
+    assert guard_of({"plan": PLAN}, SilentJournal()) is None
+    assert guard_of({"plan": PLAN}, RunJournal(RunFiles(tmp_path))) is not None
+    assert guard_of({}, RunJournal(RunFiles(tmp_path))) is None
 
 
 def rule(curve: list[list[float]]) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def test_where_the_other_run_has_no_curve_nothing_is_compared() -> None:
 
 
 @pytest.mark.slow
-def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDirectory) -> None:
+def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDirectory, tmp_path: Path) -> None:
     """At a hundredth of the learning rate it lags behind a run that was as long."""
     slow = ("--set", "recipe.optimizer.matrix_lr=0.0002", "--set", "recipe.optimizer.embedding_lr=0.0002")
     other = f"stop.worse_than={{run: {long_run.root}, by_bpb: 0.02}}"
@@ -99,9 +105,12 @@ def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDi
     assert "stopped by stop.worse_than" in ended.err
     again = pgolf("status", "--json").json["runs"][0]
     assert again["state"] == "failed"
+    (run,) = find_runs(tmp_path / "runs")
+    assert run.read_state()["reason"] == "stop_rule"
     assert again["step"] < 300
     freed = pgolf("run", "quickstart", *LONG, *slow, "--json")
     assert freed.json["runs"][0]["result"]["steps"] == 300
+    assert "reason" not in run.read_state()
 
 
 def test_a_rule_that_names_no_run_or_has_no_plan_is_said_before(pgolf: Pgolf) -> None:

@@ -1,4 +1,4 @@
-"""Places where jobs run, brought up for the tests: each with real processes, and the ways in which it fails."""
+"""What launchers run jobs on in the tests, with real processes, and the ways in which each fails."""
 
 import json
 import os
@@ -23,39 +23,39 @@ from pgolf.rundir import RunDirectory
 SYSTEM_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
 
-class Place(Protocol):
-    """A launcher with what it runs on."""
+class Backend(Protocol):
+    """A launcher and what it runs jobs on."""
 
     name: str
     reruns_by_itself: bool
-    """Whether an interrupted job is started again by the place."""
+    """Whether the backend starts an interrupted job again."""
     has_own_data: bool
-    """Whether the shards are copied there."""
+    """Whether the shards are copied to the backend."""
 
     @property
     def launch(self) -> dict[str, Any]:
-        """The launch part of a spec."""
+        """`launch` of a spec."""
         ...
 
     def interrupt(self, run: RunDirectory) -> None:
-        """Nothing; the job has been stopped as this place does it to make room for others."""
+        """Preempt the job as this backend does."""
         ...
 
     def crash(self, run: RunDirectory) -> None:
-        """Nothing; the trainer is dead."""
+        """Kill the trainer."""
         ...
 
     def trainers(self, run: RunDirectory) -> list[int]:
-        """Processes of the run's trainer."""
+        """Return the pids of the run's trainer."""
         ...
 
     def data_folder(self, run: RunDirectory) -> Path:
-        """Where the run reads its shards."""
+        """Return the folder that the run reads its shards from."""
         ...
 
 
-class LocalPlace:
-    """This machine."""
+class LocalBackend:
+    """The local launcher."""
 
     name = "local"
     reruns_by_itself = False
@@ -78,8 +78,8 @@ class LocalPlace:
         return Path(run.read_run()["data_folder"])
 
 
-class SshPlace:
-    """This machine, as seen by its own sshd: another home, a Python without pgolf."""
+class SshBackend:
+    """This machine through an sshd of the test: other folders, a Python without pgolf."""
 
     name = "ssh"
     reruns_by_itself = False
@@ -98,7 +98,7 @@ class SshPlace:
         return {"on": "ssh", "options": options | {"folder": str(self.root / "there"), "poll_seconds": 0.3}}
 
     def there(self, run: RunDirectory) -> RunDirectory:
-        """The run directory on the other side."""
+        """Return the run directory as the machine has it."""
         return RunDirectory(self.root / "there" / "runs" / run.remote_id)
 
     def interrupt(self, run: RunDirectory) -> None:
@@ -114,8 +114,8 @@ class SshPlace:
         return Path(self.there(run).read_run()["data_folder"])
 
 
-class ModalPlace:
-    """A server that speaks Modal's protocol and runs containers here, with a Python without pgolf."""
+class ModalBackend:
+    """A stand-in for Modal: it speaks its protocol and runs containers here, with a Python without pgolf."""
 
     name = "modal"
     reruns_by_itself = True
@@ -144,16 +144,16 @@ class ModalPlace:
         return self.root / "volumes" / self.volume("pgolf-data") / str(run.read_run()["data_sha256"])
 
     def volume(self, name: str) -> str:
-        """The folder behind a Volume."""
+        """Return the name of the folder behind a Volume."""
         return str(self.state()["volumes"][name])
 
     def state(self) -> Any:
-        """All that was asked of the server."""
+        """Return all requests that the server has received."""
         with urllib.request.urlopen(f"{self.control}/state") as answer:
             return json.load(answer)
 
     def tell(self, what: str, **query: str) -> None:
-        """Nothing; the server has been told to fail."""
+        """Make the server fail in some way."""
         request = urllib.request.Request(f"{self.control}/{what}?{urllib.parse.urlencode(query)}", method="POST")
         urllib.request.urlopen(request).close()
 
@@ -163,7 +163,7 @@ def call_id(run: RunDirectory) -> str:
 
 
 def trainers_in(folder: str) -> list[int]:
-    """Living trainers whose command names a folder, wherever that is."""
+    """Return the pids of living trainers whose command line names a folder."""
     processes = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
     return [pid for pid in processes if process_start(pid) is not None and is_trainer(pid, folder)]
 
@@ -179,8 +179,8 @@ def is_trainer(pid: int, folder: str) -> bool:
 @contextmanager
 def modal_server(
     root: Path, python: Path, monkeypatch: pytest.MonkeyPatch, token: str = "as-fake"
-) -> Iterator[ModalPlace]:
-    """A place behind a Modal stand-in of its own, with this process's environment pointing there."""
+) -> Iterator[ModalBackend]:
+    """Start a stand-in for Modal and set the environment so that the modal package uses it."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("the stand-in for Modal needs root and unshare, for its containers")
     root.mkdir(parents=True)
@@ -196,15 +196,15 @@ def modal_server(
         for name, value in settings.items():
             monkeypatch.setenv(f"MODAL_{name}", value)
         monkeypatch.setenv("MODAL_CONFIG_PATH", str(root / "no-such-file"))
-        yield ModalPlace(root, control)
+        yield ModalBackend(root, control)
     finally:
         server.terminate()
         server.wait()
         server.stdout.close()
 
 
-class SlurmPlace:
-    """A real one-node Slurm without accounting."""
+class SlurmBackend:
+    """A real Slurm with one node and without accounting."""
 
     name = "slurm"
     reruns_by_itself = True
@@ -215,7 +215,7 @@ class SlurmPlace:
         return {"on": "slurm"}
 
     def interrupt(self, run: RunDirectory) -> None:
-        """Nothing; the job has been put back into the queue. It may begin again after a while only; here, at once."""
+        """Requeue the job. Slurm would delay its next start; here it may start at once."""
         number = json.loads(run.handle.read_text())["job"]
         subprocess.run(["scontrol", "requeue", number], check=True)
         deadline = time.monotonic() + 60
@@ -269,8 +269,8 @@ PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 
 
 @contextmanager
-def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmPlace]:
-    """A place behind Slurm's own daemons, on free ports, with the plugin where pgolf finds it."""
+def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmBackend]:
+    """Start Slurm's daemons on free ports, with the plugin where pgolf finds it."""
     missing = [
         name for name in ("munged", "slurmctld", "slurmd", "sbatch") if shutil.which(name, path=SYSTEM_PATH) is None
     ]
@@ -301,7 +301,7 @@ def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) ->
         daemons = [subprocess.Popen(command, stdout=log, stderr=log) for command in commands]
     try:
         wait_for_node(root)
-        yield SlurmPlace()
+        yield SlurmBackend()
     finally:
         subprocess.run([scancel, "--me"], check=False, capture_output=True)
         time.sleep(0.5)
@@ -311,7 +311,7 @@ def one_node_slurm(root: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def wait_for_node(root: Path) -> None:
-    """Until the node takes jobs."""
+    """Wait until the node accepts jobs."""
     deadline = time.monotonic() + 60
     while True:
         ended = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True, check=False)
@@ -323,8 +323,8 @@ def wait_for_node(root: Path) -> None:
 
 
 @contextmanager
-def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
-    """A place behind an sshd of its own, on a free port of the loopback, with fresh keys."""
+def sshd(root: Path, python: Path) -> Iterator[SshBackend]:
+    """Start an sshd on a free port of the loopback interface, with new keys."""
     server = shutil.which("sshd", path=SYSTEM_PATH)
     if server is None or shutil.which("ssh") is None:
         pytest.skip("OpenSSH is not installed here (Debian: openssh-server, openssh-client)")
@@ -335,19 +335,19 @@ def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / key)], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
     port = free_port()
-    place = SshPlace(root, python, port)
+    backend = SshBackend(root, python, port)
     (root / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {root}/host\nAuthorizedKeysFile {root}/identity.pub\n"
         "StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
     )
-    place.config.write_text(
+    backend.config.write_text(
         f"Host lab\n HostName 127.0.0.1\n Port {port}\n User root\n IdentityFile {root}/identity\n"
         f" IdentitiesOnly yes\n UserKnownHostsFile {root}/known\n StrictHostKeyChecking accept-new\n"
     )
     daemon = subprocess.Popen([server, "-D", "-f", str(root / "sshd_config"), "-E", str(root / "sshd.log")])
     try:
         wait_for_port(port)
-        yield place
+        yield backend
     finally:
         daemon.terminate()
         daemon.wait()
@@ -355,7 +355,7 @@ def sshd(root: Path, python: Path) -> Iterator[SshPlace]:
 
 
 def end_supervisors(there: Path) -> None:
-    """Nothing; no job of a test outlives it."""
+    """Kill the supervisors that a test has left."""
     for job in there.glob("runs/*/*/job.json"):
         found = json.loads(job.read_text())
         if process_start(found["pid"]) == found["started"]:
@@ -369,7 +369,7 @@ def free_port() -> int:
 
 
 def wait_for_port(port: int) -> None:
-    """Until something listens."""
+    """Wait until something listens on a port."""
     deadline = time.monotonic() + 10
     while True:
         with socket.socket() as probe:
