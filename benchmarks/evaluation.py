@@ -13,8 +13,9 @@ from benchmarks.plain_loop import PlainGpt
 from benchmarks.shapes import bench_device, job_of_shape, plain_shape
 from benchmarks.training import as_scripts_do, as_the_trainer_does, pairs, variants_of
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import PASS_TOKENS, score_stream
+from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import read_validation
+from trainer.evaluation.window_scorer import PASS_TOKENS
 from trainer.evaluation.windows import sliding_windows
 from trainer.graphs import PASSES_BEFORE_A_GRAPH, LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel

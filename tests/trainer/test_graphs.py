@@ -15,8 +15,9 @@ from tests.trainer.small import VOCABULARY, awake_model, random_tokens, small_re
 from trainer.codec.container import ModelCard
 from trainer.data.batches import MicroBatch
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import PASS_TOKENS, Forward, score_stream
+from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import ValidationText
+from trainer.evaluation.window_scorer import PASS_TOKENS, Forward
 from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss, make_training_loss

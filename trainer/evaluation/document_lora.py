@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from trainer.evaluation.scoring import WindowScorer
+from trainer.evaluation.window_scorer import WindowScorer
 from trainer.evaluation.windows import Window, document_spans, window_from
 from trainer.model.linear import linear
 from trainer.recipe.evaluation import DocumentLora

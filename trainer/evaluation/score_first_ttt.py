@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import Learn, WindowScorer, backpropagate
+from trainer.evaluation.window_scorer import Learn, WindowScorer, backpropagate
 from trainer.evaluation.windows import Window, sliding_windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd

@@ -11,7 +11,8 @@ from torch import Tensor
 from pgolf.specs.loading import load_spec, shipped_specs
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import WindowScorer, score_stream
+from trainer.evaluation.scoring import score_stream
+from trainer.evaluation.window_scorer import WindowScorer
 from trainer.evaluation.windows import Window
 from trainer.recipe.evaluation import (
     AdamW,
