@@ -20,7 +20,8 @@ from pgolf.specs.reference import spec_reference
 from pgolf.specs.script import ScriptSpec
 from pgolf.specs.search import SEARCH
 from pgolf.specs.sweeps import SWEEP
-from trainer.recipe.plan import RopeUse, execution_plan
+from trainer.recipe.execution_rope import ExecutionRope
+from trainer.recipe.plan import execution_plan
 
 spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, reference, list, new.")
 
@@ -86,7 +87,7 @@ def is_set(value: object) -> bool:
             return True
 
 
-def describe_rope(rope: RopeUse) -> str:
+def describe_rope(rope: ExecutionRope) -> str:
     """A rotation in few words: dimensions, and what is unusual about it."""
     words = [f"{rope.dims} dims"]
     if rope.period_dims != rope.dims:

@@ -8,24 +8,10 @@ to be 5 of 7. Here the topology resolves to a list that people can print, the fo
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from trainer.recipe.execution_rope import ExecutionRope
 from trainer.recipe.model import Gpt
 from trainer.recipe.patterns import pattern_matches
 from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopology, TopologyRecipe
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RopeUse:
-    """How one execution rotates its heads."""
-
-    dims: int
-    """Rotated dimensions of each head."""
-    period_dims: int
-    """Over how many dimensions the frequencies fall from 1 to 1 / base; `dims`, but for a published quirk."""
-    base: float
-    divisor: float = 1.0
-    """What every frequency is divided by."""
-    trained_tokens: int | None = None
-    """Sequence length beyond which the base is stretched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +22,7 @@ class Execution:
     """Name of the block, which is also the prefix of its tensors."""
     loop: int
     """How many times this block has run before."""
-    rope: RopeUse
+    rope: ExecutionRope
     """Rotation of its heads."""
     exclusive: bool = False
     """Whether heads lose what points along their own token's value (XSA)."""
@@ -92,7 +78,7 @@ def flat_visits(model: Gpt, topology: FlatTopology, progress: float) -> list[Exe
         order[recurrence.last + 1 : recurrence.last + 1] = again * (recurrence.loops - 1)
     visits = []
     for position, layer in enumerate(order):
-        visit = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=rope_use(model))
+        visit = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=execution_rope(model))
         is_parallel = layer >= topology.parallel_from
         visits.append(replace(visit, parallel=topology.parallel if is_parallel else "none"))
     return visits
@@ -101,7 +87,9 @@ def flat_visits(model: Gpt, topology: FlatTopology, progress: float) -> list[Exe
 def recursive_visits(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
     """The shared blocks in turn."""
     return [
-        Execution(block=f"shared.{position % topology.blocks}", loop=position // topology.blocks, rope=rope_use(model))
+        Execution(
+            block=f"shared.{position % topology.blocks}", loop=position // topology.blocks, rope=execution_rope(model)
+        )
         for position in range(topology.executions)
     ]
 
@@ -110,7 +98,7 @@ def looped_visits(model: Gpt, topology: LoopedTopology) -> list[Execution]:
     """Flat blocks, the loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
     before, after = topology.flat_before, topology.flat_after
     pairs = min(before, after) if topology.skips == "unet" else 0
-    rope = rope_use(model)
+    rope = execution_rope(model)
     visits = [
         Execution(block=f"flat.{layer}", loop=0, rope=rope, pushes_skip=layer >= before - pairs)
         for layer in range(before)
@@ -130,7 +118,7 @@ def looped_visit(model: Gpt, topology: LoopedTopology, loop: int, block: int) ->
     return Execution(
         block=f"looped.{block}",
         loop=loop,
-        rope=rope_use(model, loop),
+        rope=execution_rope(model, loop),
         instruction=loop if topology.instructions and block == 0 else None,
         blend=loop - 1 + dead_blends if is_blended else None,
     )
@@ -179,7 +167,7 @@ def ordinal(model: Gpt, block: str) -> int:
     return int(number)
 
 
-def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
+def execution_rope(model: Gpt, loop: int | None = None) -> ExecutionRope:
     """The rotation of an execution; `loop` counts those of a looped block."""
     rope, head_width = model.attention.rope, model.head_width
     if rope.published_truncated:
@@ -188,8 +176,8 @@ def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
         return truncated_rope(head_width, rope.base)
     dims = rope.dims or head_width
     if loop is not None and rope.loop_divisors:
-        return RopeUse(dims=dims, period_dims=dims, base=rope.base, divisor=rope.loop_divisors[loop])
-    return RopeUse(dims=dims, period_dims=dims, base=rope.base, trained_tokens=rope.trained_tokens)
+        return ExecutionRope(dims=dims, period_dims=dims, base=rope.base, divisor=rope.loop_divisors[loop])
+    return ExecutionRope(dims=dims, period_dims=dims, base=rope.base, trained_tokens=rope.trained_tokens)
 
 
 def skip_rows(model: Gpt, plan: Plan) -> int:
