@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pgolf.preflight.throughput import Gpus, forward_seconds, work_of
 from pgolf.specs.loading import load_spec
 from trainer.recipe.evaluation import Sliding
-from trainer.recipe.plan import progress_of_change
+from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.work import PASSES_A_STEP
 
@@ -67,7 +67,7 @@ def read_run(row: dict[str, Any]) -> PublicRun:
 
 def step_times(run: PublicRun, numbers: NDArray[np.float64]) -> float:
     """Steps that a run would have made: `numbers` are fixed seconds, and seconds a flop of both kinds."""
-    change = progress_of_change(run.recipe.model)
+    change = plan_change_progress(run.recipe.model)
     shares = [(1.0, 1.0)] if change is None else [(0.0, change), (1.0, 1 - change)]
     steps, tokens = 0.0, PASSES_A_STEP * run.recipe.schedule.batch_tokens / run.gpus
     for progress, share in shares:

@@ -8,7 +8,7 @@ out of the fit, two of the 18 are off by more than 10 %: the smallest model and 
 
 from dataclasses import dataclass
 
-from trainer.recipe.plan import progress_of_change
+from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.work import PASSES_A_STEP, TokenWork, token_work
 
@@ -76,7 +76,7 @@ def step_seconds(recipe: Recipe, gpus: Gpus, progress: float = 1.0) -> float:
 
 def mean_step_seconds(recipe: Recipe, gpus: Gpus) -> float:
     """Seconds of a step over the whole budget, part of which may run fewer executions."""
-    change = progress_of_change(recipe.model)
+    change = plan_change_progress(recipe.model)
     if change is None:
         return step_seconds(recipe, gpus)
     before, after = step_seconds(recipe, gpus, 0.0), step_seconds(recipe, gpus)

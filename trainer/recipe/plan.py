@@ -1,6 +1,6 @@
 """The execution plan: which block runs when, and what each execution is given.
 
-A model is not "n layers". Shared blocks run several times, flags differ between visits, skips cross the middle. The
+A model is not "n layers". Shared blocks run several times, flags differ between executions, skips cross the middle. The
 published scripts keep this in module attributes set by loops at construction, which is how "XSA on all 7 layers" came
 to be 5 of 7. Here the topology resolves to a list that people can print, the forward pass walks it and nothing else.
 """
@@ -53,38 +53,38 @@ def execution_plan(model: Gpt, progress: float = 1.0) -> Plan:
     """The executions of a model, in order, once that share of its budget is spent."""
     match model.topology:
         case FlatTopology():
-            visits = with_skips(model, flat_visits(model, model.topology, progress))
+            executions = with_skips(model, flat_executions(model, model.topology, progress))
         case LoopedTopology():
-            visits = looped_visits(model, model.topology)
+            executions = looped_executions(model, model.topology)
         case RecursiveTopology():
-            visits = with_skips(model, recursive_visits(model, model.topology))
-    plan = tuple(complete(model, visits, position) for position in range(len(visits)))
+            executions = with_skips(model, recursive_executions(model, model.topology))
+    plan = tuple(complete_execution(model, executions, position) for position in range(len(executions)))
     check_plan(plan)
     return plan
 
 
-def progress_of_change(model: Gpt) -> float | None:
+def plan_change_progress(model: Gpt) -> float | None:
     """Share of the budget after which the plan is another one, or None where it never is."""
     recurrence = model.topology.recurrence if isinstance(model.topology, FlatTopology) else None
     return None if recurrence is None else recurrence.from_progress
 
 
-def flat_visits(model: Gpt, topology: FlatTopology, progress: float) -> list[Execution]:
+def flat_executions(model: Gpt, topology: FlatTopology, progress: float) -> list[Execution]:
     """Every block once, but for the recurrent range, which from its share of the budget on runs several times."""
     order = list(range(topology.layers))
     recurrence = topology.recurrence
     if recurrence is not None and progress >= recurrence.from_progress:
         again = list(range(recurrence.first, recurrence.last + 1))
         order[recurrence.last + 1 : recurrence.last + 1] = again * (recurrence.loops - 1)
-    visits = []
+    executions = []
     for position, layer in enumerate(order):
-        visit = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=execution_rope(model))
+        execution = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=execution_rope(model))
         is_parallel = layer >= topology.parallel_from
-        visits.append(replace(visit, parallel=topology.parallel if is_parallel else "none"))
-    return visits
+        executions.append(replace(execution, parallel=topology.parallel if is_parallel else "none"))
+    return executions
 
 
-def recursive_visits(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
+def recursive_executions(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
     """The shared blocks in turn."""
     return [
         Execution(
@@ -94,24 +94,24 @@ def recursive_visits(model: Gpt, topology: RecursiveTopology) -> list[Execution]
     ]
 
 
-def looped_visits(model: Gpt, topology: LoopedTopology) -> list[Execution]:
+def looped_executions(model: Gpt, topology: LoopedTopology) -> list[Execution]:
     """Flat blocks, the loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
     before, after = topology.flat_before, topology.flat_after
     pairs = min(before, after) if topology.skips == "unet" else 0
     rope = execution_rope(model)
-    visits = [
+    executions = [
         Execution(block=f"flat.{layer}", loop=0, rope=rope, pushes_skip=layer >= before - pairs)
         for layer in range(before)
     ]
     for loop in range(topology.loops):
-        visits += [looped_visit(model, topology, loop, block) for block in range(topology.looped)]
+        executions += [looped_execution(model, topology, loop, block) for block in range(topology.looped)]
     for layer in range(after):
         pops = layer if layer < pairs else None
-        visits.append(Execution(block=f"flat.{before + layer}", loop=0, rope=rope, pops_skip=pops))
-    return visits
+        executions.append(Execution(block=f"flat.{before + layer}", loop=0, rope=rope, pops_skip=pops))
+    return executions
 
 
-def looped_visit(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
+def looped_execution(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
     """One block in one loop. From the second loop on its output is blended into the stream."""
     is_blended = topology.blend is not None and loop > 0
     _, dead_blends = dead_rows(topology)
@@ -124,41 +124,41 @@ def looped_visit(model: Gpt, topology: LoopedTopology, loop: int, block: int) ->
     )
 
 
-def with_skips(model: Gpt, visits: list[Execution]) -> list[Execution]:
+def with_skips(model: Gpt, executions: list[Execution]) -> list[Execution]:
     """The first half of the executions pushes, the second half pops, last in first out."""
-    first_half = len(visits) // 2 if model.topology.skips != "none" else 0
+    first_half = len(executions) // 2 if model.topology.skips != "none" else 0
     return [
         replace(
-            visit,
+            execution,
             pops_skip=position - first_half if first_half <= position < 2 * first_half else None,
             pushes_skip=position < first_half,
         )
-        for position, visit in enumerate(visits)
+        for position, execution in enumerate(executions)
     ]
 
 
-def complete(model: Gpt, visits: list[Execution], position: int) -> Execution:
-    """A visit with what depends on its block and on its place among the others."""
-    visit, attention, value = visits[position], model.attention, model.embedding.value
-    from_end = len(visits) - position
+def complete_execution(model: Gpt, executions: list[Execution], position: int) -> Execution:
+    """An execution with what depends on its block and on its place among the others."""
+    execution, attention, value = executions[position], model.attention, model.embedding.value
+    from_end = len(executions) - position
     adds_value = value.last_executions - from_end if value is not None else -1
     return replace(
-        visit,
-        exclusive=any(is_meant(pattern, visit) for pattern in attention.exclusive),
+        execution,
+        exclusive=any(matches_execution(pattern, execution) for pattern in attention.exclusive),
         adds_value=adds_value if adds_value >= 0 else None,
         adds_first_value=position - 1 if attention.value_residual and position else None,
         scale_row=position if model.topology.scales == "execution" else None,
-        norm_factor=(ordinal(model, visit.block) + 1) ** -0.5 if model.topology.depth_scale else 1.0,
+        norm_factor=(block_index(model, execution.block) + 1) ** -0.5 if model.topology.depth_scale else 1.0,
     )
 
 
-def is_meant(pattern: str, visit: Execution) -> bool:
+def matches_execution(pattern: str, execution: Execution) -> bool:
     """Whether a pattern names an execution: by its block alone, or as BLOCK/LOOP with the loop's number."""
     block, _, loop = pattern.partition("/")
-    return pattern_matches(block, visit.block) and loop in ("", str(visit.loop))
+    return pattern_matches(block, execution.block) and loop in ("", str(execution.loop))
 
 
-def ordinal(model: Gpt, block: str) -> int:
+def block_index(model: Gpt, block: str) -> int:
     """The number of a block among all, from 0; looped blocks come after the flat ones."""
     family, _, number = block.partition(".")
     topology = model.topology

@@ -11,9 +11,9 @@ from trainer.recipe.compute import Compute
 from trainer.recipe.data import DataRecipe
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.model import Gpt
-from trainer.recipe.named import check_every_pattern
 from trainer.recipe.optimizer import OptimizerRecipe
-from trainer.recipe.plan import progress_of_change
+from trainer.recipe.pattern_check import check_every_pattern
+from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.quantizer import QuantizerRecipe
 from trainer.recipe.schedule import ScheduleRecipe
 from trainer.recipe.strict import CHECKED, RecipeConflict
@@ -56,8 +56,8 @@ class Recipe:
             raise RecipeConflict("reserve_seconds needs clock: seconds", "budget", "reserve_seconds")
         if self.budget.reserve_seconds and self.budget.reserve_seconds >= self.budget.train:
             raise RecipeConflict("reserve_seconds leaves no time to train", "budget", "reserve_seconds")
-        check_every_pattern(self)
-        change = progress_of_change(self.model)
+        check_every_pattern(self, self.model, self.evaluation, self.data.vocabulary_size)
+        change = plan_change_progress(self.model)
         if change is not None and self.planned_steps and change > (self.planned_steps - 1) / self.planned_steps:
             raise RecipeConflict(
                 f"no step of {self.planned_steps} comes after {change} of the budget; the model would be scored with "

@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from trainer.recipe.evaluation import DocumentLora, ScoreFirstTtt
+from trainer.recipe.evaluation import DocumentLora, EvaluationRecipe, ScoreFirstTtt
 from trainer.recipe.inventory import MATRIX_GROUPS, inventory
+from trainer.recipe.model import Gpt
 from trainer.recipe.patterns import matches_any, pattern_matches
-from trainer.recipe.plan import execution_plan, is_meant
+from trainer.recipe.plan import execution_plan, matches_execution
 from trainer.recipe.strict import RecipeConflict
-
-if TYPE_CHECKING:
-    from trainer.recipe.recipe import Recipe
 
 # Keys whose values are patterns of tensors, as lists or as keys of a mapping, and the groups that they can affect.
 EVERY_GROUP, QUANTIZED_GROUPS = ("embedding", *MATRIX_GROUPS, "control"), ("embedding", *MATRIX_GROUPS)
@@ -24,46 +22,43 @@ OF_TENSORS = {
 EVERYTHING = ("default", "*")
 
 
-def check_every_pattern(recipe: "Recipe") -> None:
+def check_every_pattern(recipe: Any, model: Gpt, evaluation: EvaluationRecipe, vocabulary_size: int | None) -> None:
     """Nothing, if each pattern of a recipe names a tensor, or a block of the model.
 
     Raises: RecipeConflict with the nearest name.
     """
-    tensors = inventory(recipe.model, recipe.data.vocabulary_size or 1)
+    tensors = inventory(model, vocabulary_size or 1)
     for path, patterns in patterns_of(recipe, ()):
         if path[-1] == "exclusive":
-            check_visits(recipe, path, patterns)
+            check_execution_patterns(model, path, patterns)
             continue
         groups = OF_TENSORS[path[-1]]
-        if isinstance(recipe.evaluation, DocumentLora) and path[-1] == "learn":
+        if isinstance(evaluation, DocumentLora) and path[-1] == "learn":
             groups = QUANTIZED_GROUPS
         names = [tensor.name for tensor in tensors if tensor.group in groups]
         for pattern in patterns:
             if pattern not in EVERYTHING and not any(pattern_matches(pattern, name) for name in names):
                 raise RecipeConflict(f"{pattern!r} names nothing that it could affect{hint(pattern, names)}", *path)
-    check_something_learns(recipe, [tensor.name for tensor in tensors])
+    check_something_learns(evaluation, [tensor.name for tensor in tensors])
 
 
-def check_visits(recipe: "Recipe", path: tuple[str, ...], patterns: Iterable[str]) -> None:
+def check_execution_patterns(model: Gpt, path: tuple[str, ...], patterns: Iterable[str]) -> None:
     """Nothing, if each pattern names a visit to a block, before or after the plan changes.
 
     Raises: RecipeConflict with the nearest name.
     """
-    visits = [visit for progress in (0.0, 1.0) for visit in execution_plan(recipe.model, progress)]
+    executions = [execution for progress in (0.0, 1.0) for execution in execution_plan(model, progress)]
     for pattern in patterns:
-        if not any(is_meant(pattern, visit) for visit in visits):
-            names = list(
-                dict.fromkeys(name for visit in visits for name in (visit.block, f"{visit.block}/{visit.loop}"))
-            )
+        if not any(matches_execution(pattern, execution) for execution in executions):
+            names = list(dict.fromkeys(name for e in executions for name in (e.block, f"{e.block}/{e.loop}")))
             raise RecipeConflict(f"{pattern!r} names no execution of this model{hint(pattern, names)}", *path)
 
 
-def check_something_learns(recipe: "Recipe", names: list[str]) -> None:
+def check_something_learns(evaluation: EvaluationRecipe, names: list[str]) -> None:
     """Nothing, if adaptation has a tensor to adapt.
 
     Raises: RecipeConflict otherwise, before training is paid for.
     """
-    evaluation = recipe.evaluation
     if not isinstance(evaluation, ScoreFirstTtt):
         return
     if not any(matches_any(evaluation.learn, n) and not matches_any(evaluation.freeze, n) for n in names):
