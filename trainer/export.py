@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
-from trainer.codec.shares import group_bytes
+from trainer.codec.group_sizes import group_bytes
 from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel

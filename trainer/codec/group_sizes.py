@@ -1,18 +1,15 @@
 """What each group of tensors costs in an artifact, for whoever wants to spend bytes better."""
 
 from math import floor
-from typing import TYPE_CHECKING
 
 import torch
 
+from trainer.codec.container import ModelCard
 from trainer.quantizer.matrix import QuantizedMatrix
-
-if TYPE_CHECKING:
-    from trainer.codec.container import ModelCard
-    from trainer.quantizer.quantizer import QuantizedModel
+from trainer.quantizer.quantizer import QuantizedModel
 
 
-def group_bytes(card: "ModelCard", model: "QuantizedModel", streams: dict[str, int]) -> dict[str, int]:
+def group_bytes(card: ModelCard, model: QuantizedModel, streams: dict[str, int]) -> dict[str, int]:
     """Bytes of each tensor group, and of header and container, which together are the whole file.
 
     Groups share the stream of codes by the entropy of their codes, a matrix at a time, and the streams of steps and
