@@ -34,6 +34,6 @@ def make_average(recipe: AveragingRecipe, parameters: Weights) -> WeightAverage:
 
             return SwaAverage(parameters, recipe.every_steps, recipe.below_lr)
         case Candidates():
-            from trainer.averaging.candidates import SeveralAverages
+            from trainer.averaging.candidates import CandidateAverages
 
-            return SeveralAverages(parameters, recipe)
+            return CandidateAverages(parameters, recipe)

@@ -10,7 +10,7 @@ from trainer.averaging.swa import SwaAverage
 from trainer.recipe.averaging import Candidates
 
 
-class SeveralAverages:
+class CandidateAverages:
     """The last weights and the averages of a recipe, of which the best is exported."""
 
     def __init__(self, parameters: dict[str, Tensor], recipe: Candidates) -> None:

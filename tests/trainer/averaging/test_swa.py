@@ -3,7 +3,7 @@
 import torch
 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
-from trainer.averaging.candidates import SeveralAverages
+from trainer.averaging.candidates import CandidateAverages
 from trainer.averaging.choice import choose_candidate
 from trainer.averaging.ema import EmaAverage
 from trainer.averaging.last import LastWeights
@@ -36,7 +36,7 @@ def test_without_a_member_the_last_weights_stand_for_it() -> None:
 def test_several_averages_are_each_what_they_are_alone() -> None:
     weight = torch.zeros(2, dtype=torch.float64)
     recipe = Candidates(kind="candidates", ema_decay=0.8, swa_every_steps=2, swa_below_lr=0.9)
-    several = SeveralAverages({"w": weight}, recipe)
+    several = CandidateAverages({"w": weight}, recipe)
     alone = EmaAverage({"w": weight}, 0.8, from_initial=False), SwaAverage({"w": weight}, 2, 0.9)
     for step in range(9):
         weight.copy_(torch.randn(2, dtype=torch.float64))
