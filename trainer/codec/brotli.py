@@ -16,12 +16,12 @@ class BrotliCompressor:
     def compress(self, data: bytes) -> bytes:
         return bytes(brotli.compress(data, quality=self.quality, lgwin=WINDOW_BITS, lgblock=BLOCK_BITS))
 
-    def decompress(self, data: bytes, at_most: int) -> bytes:
+    def decompress(self, data: bytes, max_bytes: int) -> bytes:
         decompressor = brotli.Decompressor()
         try:
-            found = bytes(decompressor.process(data, output_buffer_limit=at_most + 1))
+            found = bytes(decompressor.process(data, output_buffer_limit=max_bytes + 1))
         except brotli.error as error:
             raise ValueError(str(error)) from error
         if not decompressor.is_finished():
-            raise ValueError(f"the stream is cut short, or holds more than {at_most:,} bytes")
+            raise ValueError(f"the stream is cut short, or holds more than {max_bytes:,} bytes")
         return found

@@ -26,15 +26,15 @@ Exchange = Callable[[Symbols, "constriction.stream.model.Categorical"], Symbols]
 PREFIX = struct.Struct("<BBI")
 COLUMNS, CENTRED_COLUMNS, BROTLI_ROWS, BROTLI_COLUMNS = range(4)
 # A row is coded with what the rows before it have taught; the more of them, the less another one teaches.
-ROWS_TAUGHT_BY, MOST_ROWS = 8, 32
+BLOCK_DIVISOR, MAX_ROWS = 8, 32
 # Widths are means of |code| in 64ths, drawn towards the matrix's mean as if by so many rows more.
 WIDTH_UNIT, PRIOR_ROWS = 64, 6
 # What a seen code adds to its histogram, beside the 1 that every code starts with; how far counts may grow.
-SEEN, MOST_COUNTS = 32, 1 << 22
+COUNT_STEP, MAX_COUNTS = 32, 1 << 22
 # A new context starts from its nearest neighbour's histogram, weighed as so many codes.
-NEIGHBOURS, INHERITED = 2, 16
+MAX_DISTANCE, INHERITED_CODES = 2, 16
 # Brotli at its best is slow; it is tried where its fast level comes this close.
-FAST_QUALITY, WORTH_TRYING = 5, 1.03
+FAST_QUALITY, MAX_FAST_RATIO = 5, 1.03
 
 
 def width_limits() -> Integers:
@@ -78,20 +78,20 @@ class Histograms:
         self.symbols = symbols
         self.counts: dict[int, Integers] = {}
 
-    def of(self, context: int) -> Integers:
+    def counts_for(self, context: int) -> Integers:
         if context not in self.counts:
-            near = [known for known in self.counts if abs(known - context) <= NEIGHBOURS]
+            near = [known for known in self.counts if abs(known - context) <= MAX_DISTANCE]
             if near:
                 counts_S = self.counts[min(near, key=lambda known: (abs(known - context), known))]
-                inherited_S = counts_S * (INHERITED * SEEN) // int(counts_S.sum())
+                inherited_S = counts_S * (INHERITED_CODES * COUNT_STEP) // int(counts_S.sum())
                 self.counts[context] = np.maximum(1, inherited_S)
             else:
                 self.counts[context] = np.ones(self.symbols, np.int64)
         return self.counts[context]
 
     def learn(self, context: int, symbols: Symbols) -> None:
-        counts_S = self.counts[context] + SEEN * np.bincount(symbols, minlength=self.symbols)
-        self.counts[context] = (counts_S + 1) // 2 if counts_S.sum() > MOST_COUNTS else counts_S
+        counts_S = self.counts[context] + COUNT_STEP * np.bincount(symbols, minlength=self.symbols)
+        self.counts[context] = (counts_S + 1) // 2 if counts_S.sum() > MAX_COUNTS else counts_S
 
     def copy(self) -> "Histograms":
         """Histograms that learn without these."""
@@ -108,7 +108,7 @@ class ColumnRangeCoder:
         learned: dict[tuple[int, int], Histograms] = {}
         pieces = []
         for codes_RC in matrices:
-            method, largest, payload = smallest(codes_RC, learned)
+            method, largest, payload = encode_matrix(codes_RC, learned)
             pieces += [PREFIX.pack(method, largest, len(payload)), payload]
         return b"".join(pieces)
 
@@ -124,14 +124,14 @@ class ColumnRangeCoder:
                 raise ValueError("the codes end early")
             method, largest, length = PREFIX.unpack_from(data, position)
             position += PREFIX.size
-            matrices.append(decoded(data[position : position + length], method, largest, shape, learned))
+            matrices.append(decode_matrix(data[position : position + length], method, largest, shape, learned))
             position += length
         if position != len(data):
             raise ValueError(f"{len(data) - position:,} bytes of codes too many")
         return matrices
 
 
-def smallest(
+def encode_matrix(
     codes_RC: NDArray[np.int8], learned: dict[tuple[int, int], Histograms]
 ) -> tuple[int, int, bytes]:  # fmt: skip
     """Method, largest code and bytes of a matrix; its histograms have learned from it."""
@@ -140,13 +140,13 @@ def smallest(
     largest = max(1, int(np.abs(codes_RC.astype(np.int64)).max(initial=0)))
     tried = {}
     for method in (COLUMNS, CENTRED_COLUMNS) if is_off_centre(codes_RC) else (COLUMNS,):
-        histograms = histograms_of(learned, method, largest).copy()
-        tried[method] = range_coded(codes_RC, method, largest, histograms), histograms
+        histograms = histograms_for(learned, method, largest).copy()
+        tried[method] = encode_range(codes_RC, method, largest, histograms), histograms
     method = min(tried, key=lambda method: len(tried[method][0]))
     payload, histograms = tried[method]
     for other, turned_RC in ((BROTLI_ROWS, codes_RC), (BROTLI_COLUMNS, codes_RC.T)):
         stream = turned_RC.tobytes()
-        if len(brotli.compress(stream, quality=FAST_QUALITY, lgwin=24)) < WORTH_TRYING * len(payload):
+        if len(brotli.compress(stream, quality=FAST_QUALITY, lgwin=24)) < MAX_FAST_RATIO * len(payload):
             compressed = bytes(brotli.compress(stream, quality=11, lgwin=24))
             if len(compressed) < len(payload):
                 method, payload = other, compressed
@@ -160,13 +160,13 @@ def is_off_centre(codes_RC: NDArray[np.int8]) -> bool:
     return bool(len(codes_RC) and (2 * np.abs(codes_RC.sum(0, dtype=np.int64)) >= len(codes_RC)).any())
 
 
-def histograms_of(learned: dict[tuple[int, int], Histograms], method: int, largest: int) -> Histograms:
+def histograms_for(learned: dict[tuple[int, int], Histograms], method: int, largest: int) -> Histograms:
     """The histograms of a method and a largest code, new where there are none."""
     reach = 2 * largest if method == CENTRED_COLUMNS else largest
     return learned.setdefault((method, largest), Histograms(2 * reach + 1))
 
 
-def range_coded(codes_RC: NDArray[np.int8], method: int, largest: int, histograms: Histograms) -> bytes:
+def encode_range(codes_RC: NDArray[np.int8], method: int, largest: int, histograms: Histograms) -> bytes:
     """The range coder's bytes."""
     encoder = constriction.stream.queue.RangeEncoder()
 
@@ -174,11 +174,11 @@ def range_coded(codes_RC: NDArray[np.int8], method: int, largest: int, histogram
         encoder.encode(symbols, model)
         return symbols
 
-    walk(codes_RC.astype(np.int64), method, largest, histograms, put)
+    code_matrix(codes_RC.astype(np.int64), method, largest, histograms, put)
     return bytes(encoder.get_compressed().astype("<u4").tobytes())
 
 
-def decoded(
+def decode_matrix(
     payload: bytes, method: int, largest: int, shape: tuple[int, int], learned: dict[tuple[int, int], Histograms]
 ) -> NDArray[np.int8]:
     """A matrix from its bytes.
@@ -188,7 +188,7 @@ def decoded(
     if 0 in shape:
         return np.zeros(shape, np.int8)
     if method in (BROTLI_ROWS, BROTLI_COLUMNS):
-        return brotli_decoded(payload, shape, method)
+        return decode_brotli(payload, shape, method)
     if method > BROTLI_COLUMNS or not 1 <= largest <= 128 or len(payload) % 4:
         raise ValueError(f"a matrix coded in way {method} with codes up to {largest} in {len(payload)} bytes")
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
@@ -201,11 +201,11 @@ def decoded(
         return found
 
     codes_RC = np.zeros(shape, np.int64)
-    walk(codes_RC, method, largest, histograms_of(learned, method, largest), take)
+    code_matrix(codes_RC, method, largest, histograms_for(learned, method, largest), take)
     return codes_RC.astype(np.int8)
 
 
-def brotli_decoded(payload: bytes, shape: tuple[int, int], method: int) -> NDArray[np.int8]:
+def decode_brotli(payload: bytes, shape: tuple[int, int], method: int) -> NDArray[np.int8]:
     """A matrix that brotli coded better."""
     from trainer.codec.brotli import BrotliCompressor
 
@@ -216,7 +216,7 @@ def brotli_decoded(payload: bytes, shape: tuple[int, int], method: int) -> NDArr
     return codes.reshape(shape) if method == BROTLI_ROWS else codes.reshape(shape[::-1]).T.copy()
 
 
-def walk(codes_RC: Integers, method: int, largest: int, histograms: Histograms, exchange: Exchange) -> None:
+def code_matrix(codes_RC: Integers, method: int, largest: int, histograms: Histograms, exchange: Exchange) -> None:
     """Nothing; all codes have gone through `exchange`, which writes those that are there or reads those that are not.
 
     The one walk serves both directions, so that they cannot disagree.
@@ -228,9 +228,10 @@ def walk(codes_RC: Integers, method: int, largest: int, histograms: Histograms, 
         context_C = widths.contexts()
         order_C = np.argsort(context_C, kind="stable")
         deviations_CR = (codes_RC[rows] - centre_C)[:, order_C].T.copy()
-        for context, columns in runs(context_C[order_C]):
+        for context, columns in equal_runs(context_C[order_C]):
             part_CR = deviations_CR[columns]
-            model = constriction.stream.model.Categorical(histograms.of(context).astype(np.float64), perfect=False)
+            counts_S = histograms.counts_for(context).astype(np.float64)
+            model = constriction.stream.model.Categorical(counts_S, perfect=False)
             symbols = exchange((part_CR.ravel() + reach).astype(np.int32), model)
             histograms.learn(context, symbols)
             deviations_CR[columns] = symbols.reshape(part_CR.shape) - reach
@@ -244,12 +245,12 @@ def row_blocks(rows: int) -> Iterator[slice]:
     """Rows that are coded with one state of knowledge."""
     start = 0
     while start < rows:
-        stop = min(rows, start + max(1, min(MOST_ROWS, start // ROWS_TAUGHT_BY)))
+        stop = min(rows, start + max(1, min(MAX_ROWS, start // BLOCK_DIVISOR)))
         yield slice(start, stop)
         start = stop
 
 
-def runs(sorted_C: Integers) -> Iterator[tuple[int, slice]]:
+def equal_runs(sorted_C: Integers) -> Iterator[tuple[int, slice]]:
     """Each value of a sorted array, and where it stands."""
     edges = [0, *(np.flatnonzero(np.diff(sorted_C)) + 1).tolist(), len(sorted_C)]
     for start, stop in pairwise(edges):

@@ -17,8 +17,8 @@ class Compressor(Protocol):
 
     def compress(self, data: bytes) -> bytes: ...
 
-    def decompress(self, data: bytes, at_most: int) -> bytes:
-        """What went in; no more than one byte above `at_most` is ever held.
+    def decompress(self, data: bytes, max_bytes: int) -> bytes:
+        """What went in; no more than one byte above `max_bytes` is ever held.
 
         Raises: ValueError when the bytes are not what this codec writes.
         """
@@ -38,7 +38,7 @@ class MatrixCoder(Protocol):
         ...
 
 
-class CompressedRows:
+class RowMajorCoder:
     """Matrices as one stream of bytes, row by row."""
 
     def __init__(self, compressor: Compressor) -> None:
@@ -89,4 +89,4 @@ def make_matrix_coder(recipe: CodecRecipe) -> MatrixCoder:
             from trainer.codec.column_range import ColumnRangeCoder
 
             return ColumnRangeCoder()
-    return CompressedRows(make_compressor(recipe))
+    return RowMajorCoder(make_compressor(recipe))

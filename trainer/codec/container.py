@@ -45,7 +45,7 @@ STREAMS = ("header", "codes", "steps", "floats")
 LENGTHS = struct.Struct(f"<B{len(STREAMS)}I")
 DIGEST_BYTES = 32
 # No card is longer, and no model that a card describes is larger.
-MOST_HEADER_BYTES, MOST_PARAMETERS = 1 << 20, 1 << 30
+MAX_HEADER_BYTES, MAX_PARAMETERS = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ class ModelCard:
 
 def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> dict[str, int]:
     """Bytes of each stream, once `path` holds the artifact."""
-    streams, checksums = compressed_streams(card, model, codec)
+    streams, checksums = compress_streams(card, model, codec)
     lengths = LENGTHS.pack(codec.number, *(len(stream) for stream in streams.values()))
     body = lengths + b"".join(streams.values()) + struct.pack(f"<{len(checksums)}I", *checksums)
     write_whole(path, ARTIFACT_MAGIC + hashlib.sha256(body).digest() + body)
@@ -76,7 +76,7 @@ def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: C
 
 def encoded_bytes(card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> int:
     """How many bytes an artifact would have."""
-    streams, checksums = compressed_streams(card, model, codec)
+    streams, checksums = compress_streams(card, model, codec)
     return sum(map(len, streams.values())) + container_bytes(checksums)
 
 
@@ -85,9 +85,7 @@ def container_bytes(checksums: list[int]) -> int:
     return len(ARTIFACT_MAGIC) + DIGEST_BYTES + LENGTHS.size + 4 * len(checksums)
 
 
-def compressed_streams(
-    card: ModelCard, model: QuantizedModel, codec: CodecRecipe
-) -> tuple[dict[str, bytes], list[int]]:
+def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> tuple[dict[str, bytes], list[int]]:
     """The streams by name, and the checksum of each tensor."""
     matrices: list[Codes] = []
     steps, floats, checksums = [], [], []
@@ -127,14 +125,14 @@ def decode_model(path: Path) -> tuple[ModelCard, QuantizedModel]:
     """
     try:
         number, streams, rest = split_streams(unseal(path))
-        codec = codec_of(number)
+        codec = find_codec(number)
         compressor = make_compressor(codec)
-        card = read_card(compressor.decompress(streams["header"], MOST_HEADER_BYTES))
+        card = read_card(compressor.decompress(streams["header"], MAX_HEADER_BYTES))
         layout = Layout(card)
         matrices = make_matrix_coder(codec).decode(streams["codes"], layout.shapes)
         steps = compressor.decompress(streams["steps"], layout.step_bytes)
         floats = compressor.decompress(streams["floats"], layout.float_bytes)
-        return card, layout.assembled(matrices, steps, floats, rest)
+        return card, layout.assemble(matrices, steps, floats, rest)
     except ValueError as error:
         raise ArtifactRefused(f"{path}: {error}") from error
 
@@ -183,8 +181,8 @@ def read_card(header: bytes) -> ModelCard:
         parameters = sum(tensor.size for tensor in card.tensors())
     except (ValueError, RecipeRefused, RecursionError, ArithmeticError, LookupError) as error:
         raise ValueError(f"its header is not readable: {error}") from error
-    if parameters > MOST_PARAMETERS:
-        raise ValueError(f"its header describes {parameters:,} parameters, at most {MOST_PARAMETERS:,} are read")
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"its header describes {parameters:,} parameters, at most {MAX_PARAMETERS:,} are read")
     return card
 
 
@@ -210,7 +208,7 @@ class Layout:
         rank = min(self.quantizer.residual.rank, rows, columns)
         return [(rows, columns), (rank, rows), (rank, columns)]
 
-    def assembled(self, matrices: list[Codes], steps: bytes, floats: bytes, checksums: bytes) -> QuantizedModel:
+    def assemble(self, matrices: list[Codes], steps: bytes, floats: bytes, checksums: bytes) -> QuantizedModel:
         """The tensors, each as its checksum says.
 
         Raises: ValueError naming the first one that is not, or the stream that is too short or too long.
@@ -225,13 +223,13 @@ class Layout:
             parts = [(next(codes), scales.take(np.dtype("<f2"), shape[:1])) for shape in self.shapes_of(tensor)]
             if parts:
                 raw = b"".join(part.tobytes() for column in zip(*parts, strict=True) for part in column)
-                matrix, *factors = (QuantizedMatrix(own_tensor(c), own_tensor(s)) for c, s in parts)
+                matrix, *factors = (QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts)
                 residual = (factors[0], factors[1]) if factors else None
                 model.matrices[tensor.name] = replace(matrix, residual=residual)
             else:
                 values = others.take(self.float_kind, tensor.shape)
                 raw = values.tobytes()
-                model.floats[tensor.name] = own_tensor(values)
+                model.floats[tensor.name] = copy_tensor(values)
             if zlib.crc32(raw) != checksum:
                 raise ValueError(f"{tensor.name} does not match its checksum")
         return model
@@ -251,7 +249,7 @@ class Cursor:
         return array
 
 
-def own_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
+def copy_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
     """A tensor of its own memory."""
     return torch.from_numpy(array.copy())
 
@@ -261,7 +259,7 @@ def raw_bytes(tensor: Tensor) -> bytes:
     return bytes(tensor.contiguous().numpy().tobytes())
 
 
-def codec_of(number: int) -> CodecRecipe:
+def find_codec(number: int) -> CodecRecipe:
     """The codec that a byte names; its effort does not matter for reading.
 
     Raises: ValueError for a byte that names none.
