@@ -1,14 +1,14 @@
-"""Brotli."""
+"""Brotli compression."""
 
 import brotli
 
-# Codes of weights repeat nothing over distances: larger windows take longer to find that out, for the same bytes (a
-# smaller one costs some). Few and long blocks save their headers.
+# Codes of weights do not repeat over long distances: a window above 64 KiB takes longer and saves no bytes, a smaller
+# one costs some. Long blocks save block headers.
 WINDOW_BITS, BLOCK_BITS = 16, 24
 
 
 class BrotliCompressor:
-    """RFC 7932."""
+    """Brotli (RFC 7932) at a given quality."""
 
     def __init__(self, quality: int = 11) -> None:
         self.quality = quality

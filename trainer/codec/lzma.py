@@ -1,4 +1,4 @@
-"""LZMA."""
+"""LZMA compression."""
 
 import lzma
 

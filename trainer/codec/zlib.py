@@ -1,10 +1,10 @@
-"""DEFLATE."""
+"""zlib compression."""
 
 import zlib
 
 
 class ZlibCompressor:
-    """RFC 1950."""
+    """DEFLATE in a zlib container (RFC 1950)."""
 
     def __init__(self, level: int) -> None:
         self.level = level

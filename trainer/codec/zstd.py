@@ -1,10 +1,10 @@
-"""Zstandard."""
+"""Zstandard compression."""
 
 import zstandard
 
 
 class ZstdCompressor:
-    """RFC 8878."""
+    """Zstandard (RFC 8878) at a given level."""
 
     def __init__(self, level: int) -> None:
         self.level = level
