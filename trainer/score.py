@@ -106,7 +106,7 @@ class Scoring:
                 ledger,
                 recipe,
                 self.world,
-                self.text.begin,
+                self.text.bos,
                 lambda n: self.follow(stage, n),
                 forward=self.graphs,
                 learn=self.learning_graphs,

@@ -46,13 +46,13 @@ class BatchReader:
         self.step_windows = schedule.batch_tokens // schedule.sequence_tokens
         self.micro_windows = schedule.micro_tokens // schedule.sequence_tokens
         self.state = order.state()
-        self.ahead: Prefetcher[StepTokens] | None = None
+        self.prefetcher: Prefetcher[StepTokens] | None = None
 
     def next_step(self) -> Iterator[MicroBatch]:
         """This rank's part of the next step, on the world's device."""
-        if self.ahead is None:
-            self.ahead = Prefetcher(self.read_step)
-        step = self.ahead.next()
+        if self.prefetcher is None:
+            self.prefetcher = Prefetcher(self.read_step)
+        step = self.prefetcher.next()
         for micro in step.micro_batches:
             tokens_BT = micro.to(self.world.device, non_blocking=True)
             yield MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
@@ -74,11 +74,11 @@ class BatchReader:
 
         Raises: AssertionError once steps have been read; what was read ahead would be lost.
         """
-        assert self.ahead is None, "a reader is restored before its first step"
+        assert self.prefetcher is None, "a reader is restored before its first step"
         self.order.restore(state)
         self.state = state
 
     def close(self) -> None:
         """Nothing; no thread reads ahead any more."""
-        if self.ahead is not None:
-            self.ahead.close()
+        if self.prefetcher is not None:
+            self.prefetcher.close()

@@ -29,8 +29,8 @@ class WindowOrder(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, seed: int, begin: int) -> WindowOrder:
-    """The order that a recipe names. `begin` is the token that begins a document.
+def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, seed: int, bos: int) -> WindowOrder:
+    """The order that a recipe names. `bos` is the token that begins a document.
 
     Raises: DataRefused when the shards hold no window, or no document.
     """
@@ -48,17 +48,17 @@ def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, se
 
             return CoprimeStrideOrder(recipe, stream, window_tokens, seed)
         case DocumentPacking():
-            from trainer.data.document_packing import first_document
+            from trainer.data.document_packing import first_document_start
             from trainer.data.sequential import SequentialOrder
 
-            return SequentialOrder(window_tokens, first_document(stream, begin))
+            return SequentialOrder(window_tokens, first_document_start(stream, bos))
 
 
-def number_documents_for(recipe: LoaderRecipe, x_BT: Tensor, begin: int) -> Tensor | None:
+def number_documents_for(recipe: LoaderRecipe, x_BT: Tensor, bos: int) -> Tensor | None:
     """The document of each token, or None where the recipe lets attention cross from one into the next."""
     match recipe:
         case DocumentPacking():
             from trainer.data.document_packing import number_documents
 
-            return number_documents(x_BT, begin)
+            return number_documents(x_BT, bos)
     return None

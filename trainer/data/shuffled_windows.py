@@ -25,12 +25,12 @@ class ShuffledWindowsOrder:
 
         Raises: DataRefused when no shard is long enough for one.
         """
-        chance = np.random.default_rng((self.seed, self.epoch))
+        rng = np.random.default_rng((self.seed, self.epoch))
         parts = []
         for start, tokens in zip(self.stream.starts, self.stream.lengths, strict=False):
             # A window's last target is one token further, and the offset must not cost a short shard its only window.
             slack = (tokens - 1) % self.window_tokens if tokens <= 2 * self.window_tokens else self.window_tokens - 1
-            offset = int(chance.integers(slack + 1))
+            offset = int(rng.integers(slack + 1))
             count = max(0, (tokens - 1 - offset) // self.window_tokens)
             parts.append(start + offset + self.window_tokens * np.arange(count, dtype=np.int64))
         windows = np.concatenate(parts)
@@ -38,7 +38,7 @@ class ShuffledWindowsOrder:
             raise DataRefused(
                 f"no training shard holds the {self.window_tokens + 1} tokens of a window and its last target"
             )
-        chance.shuffle(windows)
+        rng.shuffle(windows)
         return windows
 
     def draw(self, windows: int) -> NDArray[np.int64]:

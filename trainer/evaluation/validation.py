@@ -19,7 +19,7 @@ class ValidationText:
 
     tokens: NDArray[np.uint16]
     byte_counts: NDArray[np.uint16] = field(repr=False)
-    begin: int
+    bos: int
     """The token that begins a document."""
 
     @property
@@ -35,7 +35,7 @@ class ValidationText:
             raise DataRefused(
                 f"the validation text has no full window of {recipe.window} tokens, which tail: drop needs"
             )
-        return ValidationText(self.tokens[: targets + 1], self.byte_counts[:targets], self.begin)
+        return ValidationText(self.tokens[: targets + 1], self.byte_counts[:targets], self.bos)
 
 
 def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:

@@ -101,9 +101,9 @@ def test_a_step_of_coprime_stride_mixes_more_and_more_shards(tmp_path: Path) -> 
 def test_a_stride_shares_no_divisor_with_the_windows(tmp_path: Path) -> None:
     stream = counting_stream(tmp_path, *(1 + WINDOW * count for count in (1, 2, 6, 12, 30, 60, 7)))
     drawn: Any = order(CoprimeStride(kind="coprime_stride"), stream)
-    for walk in drawn.walks:
-        positions = {walk.position(number, WINDOW) for number in range(walk.windows)}
-        assert len(positions) == walk.windows
+    for permutation in drawn.permutations:
+        positions = {permutation.position(number, WINDOW) for number in range(permutation.windows)}
+        assert len(positions) == permutation.windows
 
 
 @pytest.mark.parametrize("recipe", RANDOM, ids=kind)
