@@ -1,4 +1,4 @@
-"""Windows from many shards at once, each shard walked by a coprime stride."""
+"""Windows mixed from several shards, each of which is visited with a coprime stride."""
 
 from dataclasses import dataclass
 from math import gcd
@@ -11,15 +11,16 @@ from trainer.data.shards import TokenStream
 from trainer.recipe.loader import CoprimeStride
 from trainer.runtime.failure import DataRefused
 
-# Walks and draws have chances of their own under one seed.
+# Permutations and draws have independent random streams under one seed.
 PERMUTATION_SALT, DRAW_SALT = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class ShardPermutation:
-    """The way through one shard in one epoch: window k begins at first + ((start + k * stride) mod windows) * length.
+    """The order of the windows of one shard in one epoch.
 
-    The stride shares no divisor with the number of windows, and so each is met once.
+    The k-th window begins at first + ((start + k * stride) mod windows) * window_tokens. The stride shares no divisor
+    with the number of windows, so that each window occurs once.
     """
 
     first: int
@@ -28,15 +29,15 @@ class ShardPermutation:
     stride: int
 
     def position(self, number: int, window_tokens: int) -> int:
-        """Where the window met as `number`, from 0, begins in the stream."""
+        """Return where in the stream the window with this number, from 0, begins."""
         return self.first + (self.start + number * self.stride) % self.windows * window_tokens
 
 
 class CoprimeStrideOrder:
-    """Each step draws from several shards, picked in proportion to what they have left.
+    """An order in which each draw mixes several shards, picked in proportion to their unread windows.
 
-    Source: openai/parameter-golf #726, #1060; there the number of shards grows with the training clock, here with the
-    windows drawn, which makes it the same on every machine.
+    Source: openai/parameter-golf #726, #1060; there the number of shards grows with the training time, here with the
+    number of windows drawn, which is the same on every machine.
     """
 
     def __init__(self, recipe: CoprimeStride, stream: TokenStream, window_tokens: int, seed: int) -> None:
@@ -45,11 +46,11 @@ class CoprimeStrideOrder:
         self.permutations = self.permute_shards()
         self.left = self.windows_per_shard()
         if not self.left.sum():
-            raise DataRefused(f"no training shard holds {window_tokens + 1} tokens, one window and its last target")
+            raise DataRefused(f"no training shard holds {window_tokens + 1} tokens: one window and its last target")
         self.epoch_windows = int(self.left.sum())
 
     def permute_shards(self) -> list[ShardPermutation]:
-        """The way through every shard in the present epoch."""
+        """Return a permutation of each shard for the current epoch."""
         return [self.permute_shard(shard) for shard in range(len(self.stream.lengths))]
 
     def permute_shard(self, shard: int) -> ShardPermutation:
@@ -69,7 +70,7 @@ class CoprimeStrideOrder:
 
     @property
     def shards_to_mix(self) -> int:
-        """Shards that the next draw takes from."""
+        """Number of shards that the next draw mixes."""
         share = min(1.0, self.drawn / self.epoch_windows)
         wanted = self.recipe.first_shards + share * (self.recipe.last_shards - self.recipe.first_shards)
         return min(round(wanted), int(np.count_nonzero(self.left)))
@@ -88,7 +89,7 @@ class CoprimeStrideOrder:
         return np.array(positions, dtype=np.int64)
 
     def mix(self, rng: np.random.Generator, windows: int) -> list[int]:
-        """At most so many windows, equally many from each of some shards that have any left."""
+        """Take at most `windows` windows, split equally among some shards with unread windows."""
         shares = self.left / self.left.sum()
         shards = rng.choice(len(shares), size=self.shards_to_mix, replace=False, p=shares)
         share, rest = divmod(windows, len(shards))
@@ -98,7 +99,7 @@ class CoprimeStrideOrder:
         return positions
 
     def take(self, shard: int, windows: int) -> list[int]:
-        """The next windows of a shard, as many as it has left."""
+        """Take the next `windows` windows of a shard, or all that are left."""
         permutation, left = self.permutations[shard], int(self.left[shard])
         numbers = range(permutation.windows - left, permutation.windows - max(0, left - windows))
         self.left[shard] -= len(numbers)

@@ -1,4 +1,4 @@
-"""Documents side by side in a window, none of which sees another."""
+"""Documents packed into windows in which each attends only to itself."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,10 @@ from trainer.runtime.failure import DataRefused
 
 
 def first_document_start(stream: TokenStream, bos: int) -> int:
-    """Where the first document begins: an export may cut one in half at a shard's start.
+    """Return where in the stream the first document begins; a shard may begin in the middle of one.
 
-    Raises: DataRefused when no shard holds the token that begins one.
+    Raises:
+        DataRefused: no shard holds `bos`, the token that begins a document.
     """
     for start, part in zip(stream.starts, stream.parts, strict=False):
         found = (part == bos).argmax()
@@ -20,8 +21,8 @@ def first_document_start(stream: TokenStream, bos: int) -> int:
 
 
 def number_documents(x_BT: Tensor, bos: int) -> Tensor:
-    """The document of each token, counted from the start of its window. Shapes: (B, T) -> (B, T).
+    """Return the number of the document that each token belongs to. Shapes: (B, T) -> (B, T).
 
-    A document that began in the window before is number 0 and is seen from there on only.
+    Numbers count from the start of the window; 0 is a document that began in an earlier window.
     """
     return torch.cumsum(x_BT == bos, dim=-1)
