@@ -17,7 +17,7 @@ class Evaluation:
     @property
     def best(self) -> Score:
         """The line with the most decimals; of several the first, for a later one is an alias."""
-        return max(self.scores, key=exactness)
+        return max(self.scores, key=source_quality)
 
     @property
     def settings(self) -> str:
@@ -26,7 +26,7 @@ class Evaluation:
         return " ".join(sorted(found))
 
 
-def exactness(score: Score) -> tuple[int, bool]:
+def source_quality(score: Score) -> tuple[int, bool]:
     """How good a line is as a source: its decimals, then whether it is a result and no line of progress."""
     return score.decimals, not score.label.endswith(":done")
 
@@ -37,14 +37,14 @@ def evaluations(run: LoggedRun) -> list[Evaluation]:
     for score in run.scores:
         if score.stage == "prequant":
             continue
-        if found and is_same(found[-1][-1], score):
+        if found and is_same_number(found[-1][-1], score):
             found[-1].append(score)
         else:
             found.append([score])
     return [Evaluation(tuple(scores)) for scores in found]
 
 
-def is_same(one: Score, other: Score) -> bool:
+def is_same_number(one: Score, other: Score) -> bool:
     """Whether two lines give the same number, as far as the shorter one goes."""
     return abs(one.val_bpb - other.val_bpb) <= 0.5000001 * 10.0 ** -min(one.decimals, other.decimals)
 
@@ -61,7 +61,7 @@ def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
         found = evaluations(run)
         for position, evaluation in enumerate(found):
             for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.label, (position - len(found), exactness(score), -order))
+                rank.setdefault(score.label, (position - len(found), source_quality(score), -order))
         ranks.append(rank)
     shared = Counter(kind for rank in ranks for kind in rank)
     most = max(shared.values(), default=0)

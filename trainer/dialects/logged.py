@@ -10,16 +10,16 @@ from trainer.dialects.scores import BYTES, NUMBER, SCORE, STEP, Score, Size, in_
 SEED_IN_NAME = re.compile(
     r"seed[_-]?(\d{1,10})|(?:^|[_-])s(\d{1,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-](\d{1,10})$", re.IGNORECASE
 )
-MOST_RUNS, MOST_SCORES = 500, 5_000
-BEGINNINGS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
+MAX_RUNS, MAX_SCORES = 500, 5_000
+HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
 # Of a hyperparameter dump: what differs between seeds by nature.
-PRIVATE = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
+SEED_SPECIFIC = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
-STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d{1,12})\b")
-TRAINED_IN_WORDS = re.compile(rf"^Training complete in {NUMBER}s")
+STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
+TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
 MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
 CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
 PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*(\d[\d,]{0,17})\b")
@@ -32,11 +32,11 @@ TOKENS = re.compile(
 TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
 ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
 BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
-SEED_WORDS = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
+SEED_LINE = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
 GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
 HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
-SPEAKING = re.compile(
+INFORMATIVE = re.compile(
     r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
     r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
 )
@@ -90,7 +90,7 @@ class LoggedRun:
         return self.step is None and self.stopped is None and not self.curve
 
     @property
-    def is_something(self) -> bool:
+    def has_scores(self) -> bool:
         """Whether this is a run, and not a header or a summary."""
         return bool(self.scores)
 
@@ -136,16 +136,16 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
     """
     runs = [LoggedRun(file, 1)]
     for number, line in enumerate(text, start=1):
-        if SPEAKING.search(line) is None:
+        if INFORMATIVE.search(line) is None:
             continue
         run = runs[-1]
         if run.scores and is_header(line) and any(score.stage != "prequant" for score in run.scores):
             run = LoggedRun(file, number)
             runs.append(run)
-            if len(runs) > MOST_RUNS:
-                raise TooLong(f"{file} prints more than {MOST_RUNS:,} runs")
-        note(run, line, number)
-    real = [run for run in runs if run.is_something]
+            if len(runs) > MAX_RUNS:
+                raise TooLong(f"{file} prints more than {MAX_RUNS:,} runs")
+        record_line(run, line, number)
+    real = [run for run in runs if run.has_scores]
     for run in real:
         if run.seed is None:
             run.seed = run.named_seed
@@ -154,42 +154,42 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
 
 def is_header(line: str) -> bool:
     """Whether a line stands at the beginning of a run only."""
-    return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(BEGINNINGS))
+    return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(HEADER_STARTS))
 
 
-def note(run: LoggedRun, line: str, number: int) -> None:
+def record_line(run: LoggedRun, line: str, number: int) -> None:
     """Nothing; the run knows what the line says."""
     if score := score_of(line, number):
         run.scores.append(score)
-        if len(run.scores) > MOST_SCORES:
-            raise TooLong(f"{run.file} prints more than {MOST_SCORES:,} scores of one run")
+        if len(run.scores) > MAX_SCORES:
+            raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
     elif size := size_of(line, number):
         run.sizes.append(size)
-    elif note_progress(run, line) or note_bytes(run, line):
+    elif record_progress(run, line) or record_bytes(run, line):
         return
     else:
-        note_setting(run, line, number)
+        record_setting(run, line, number)
 
 
-def note_progress(run: LoggedRun, line: str) -> bool:
+def record_progress(run: LoggedRun, line: str) -> bool:
     """Whether the line was about steps or time."""
     if found := STOP.match(line):
         run.stopped = int(found[1]), int(found[2])
         run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
-    elif found := STOP_IN_WORDS.match(line):
+    elif found := STOP_SENTENCE.match(line):
         run.step = int(found[1])
-    elif found := TRAINED_IN_WORDS.match(line):
+    elif found := TRAINED_SENTENCE.match(line):
         run.train_seconds = float(found[1])
     elif found := TOTAL_EVAL.match(line):
         run.total_eval_seconds = float(found[1])
     elif found := STEP.match(line):
-        note_step(run, int(found[1]), line)
+        record_step(run, int(found[1]), line)
     else:
         return False
     return True
 
 
-def note_step(run: LoggedRun, step: int, line: str) -> None:
+def record_step(run: LoggedRun, step: int, line: str) -> None:
     """Nothing; the run has come so far, in such a time, to such a loss."""
     if time := STEP_TIME.search(line):
         run.has_minutes |= time[2] == "m"
@@ -201,7 +201,7 @@ def note_step(run: LoggedRun, step: int, line: str) -> None:
         run.validations.append((step, float(found[1]), float(found[2])))
 
 
-def note_bytes(run: LoggedRun, line: str) -> bool:
+def record_bytes(run: LoggedRun, line: str) -> bool:
     """Whether the line was about a part of the artifact."""
     if found := MODEL.match(line):
         if found[1].strip():
@@ -215,10 +215,10 @@ def note_bytes(run: LoggedRun, line: str) -> bool:
     return True
 
 
-def note_setting(run: LoggedRun, line: str, number: int) -> None:
+def record_setting(run: LoggedRun, line: str, number: int) -> None:
     """Nothing; the run knows what the line says of its settings."""
     is_code = bool(CODE_LINE.search(line))
-    if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_WORDS.search(line))):
+    if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_LINE.search(line))):
         run.seed, run.seed_line = int(found[1]), number
     if found := PARAMETERS.search(line):
         run.parameters = run.parameters or integer(found[1])
@@ -235,7 +235,7 @@ def note_setting(run: LoggedRun, line: str, number: int) -> None:
         run.train_shards = int(found[1])
     if not is_code and (found := GPU.search(line)):
         run.gpus.add(found[1].strip())
-    if (found := SETTING.match(line)) and not PRIVATE.search(found[1]):
+    if (found := SETTING.match(line)) and not SEED_SPECIFIC.search(found[1]):
         run.settings[found[1]] = found[2].strip()
 
 

@@ -3,7 +3,7 @@
 import re
 
 # One line of a public log, a dumped source, has 200,000 characters.
-MOST_LINE = 2_000
+MAX_LINE_CHARACTERS = 2_000
 # What loggers and launchers put before a line: a time in brackets or not, a level, a rank.
 LOGGER_PREFIX = re.compile(
     r"^(?:\[rank\s?\d{1,4}\]:?\s*|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,+:Z]{0,16}\]?\s*"
@@ -23,4 +23,4 @@ def plain(words: str) -> str:
 
 def plain_line(line: str) -> str:
     """A line of a log as its reader wants it."""
-    return LOGGER_PREFIX.sub("", plain(line[:MOST_LINE]))
+    return LOGGER_PREFIX.sub("", plain(line[:MAX_LINE_CHARACTERS]))
