@@ -1,4 +1,4 @@
-"""Public logs as runs: one may hold none, one, several, or the same one twice."""
+"""Runs read from public logs; a log may hold none, one, several, or the same one twice."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ SEED_IN_NAME = re.compile(
 )
 MAX_RUNS, MAX_SCORES = 500, 5_000
 HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
-# Of a hyperparameter dump: what differs between seeds by nature.
+# Names in a hyperparameter dump whose values differ between seeds anyway.
 SEED_SPECIFIC = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
@@ -40,17 +40,17 @@ INFORMATIVE = re.compile(
     r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
     r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
 )
-"""Any of the words that a line must have to say something."""
-# What Python has and logs have not: a line of a dumped source says nothing of the run.
+"""Words of which every informative line has at least one."""
+# Syntax of Python that log lines do not have: lines of dumped source code are ignored.
 CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 
 
 @dataclass(slots=True)
 class LoggedRun:
-    """What a log says of one run."""
+    """One run as its log describes it."""
 
     file: str
-    """Relative to the record's folder."""
+    """Path of the log, relative to the folder of the record."""
     first_line: int
     seed: int | None = None
     seed_line: int = 0
@@ -61,66 +61,66 @@ class LoggedRun:
     validation_tokens: int | None = None
     train_shards: int | None = None
     adapts_in_windows: bool = False
-    """Whether test-time training is said to go over sliding windows."""
+    """Whether the log says that test-time training uses sliding windows."""
     settings: dict[str, str] = field(default_factory=dict)
     step: int | None = None
     train_seconds: float | None = None
     has_minutes: bool = False
     stopped: tuple[int, int] | None = None
-    """Milliseconds and step of the stop line."""
+    """Milliseconds and step of the line that reports an early stop."""
     curve: list[tuple[int, float]] = field(default_factory=list)
-    """Steps with the training loss, or else the validation loss, in nats."""
+    """Step and training loss in nats of each logged training step."""
     validations: list[tuple[int, float, float]] = field(default_factory=list)
-    """Steps with the validation loss in nats and its bits per byte, while training."""
+    """Step, validation loss in nats and bits per byte of each validation during training."""
     batch_tokens: int | None = None
-    """Tokens of a step."""
+    """Tokens per step."""
     scores: list[Score] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     model_bytes: int | None = None
-    """Of the last packed model."""
+    """Size of the last packed model."""
     code_bytes: int | None = None
     is_code_compressed: bool = False
     total_eval_seconds: float | None = None
     copies: int = 1
-    """How often this file prints the run."""
+    """Number of times this file prints the run."""
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether this is a log of an evaluation alone: it has scores, and no step."""
+        """Whether the log has no training step, only an evaluation."""
         return self.step is None and self.stopped is None and not self.curve
 
     @property
     def has_scores(self) -> bool:
-        """Whether this is a run, and not a header or a summary."""
+        """Whether the run has a score; without one it is only a header or a summary."""
         return bool(self.scores)
 
     @property
     def named_seed(self) -> int | None:
-        """The seed in the file's name."""
+        """Seed in the name of the file, if there is one."""
         found = SEED_IN_NAME.search(Path(self.file).stem)
         return None if found is None else int(found[1] or found[2] or found[3])
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two prints of the same run have in common."""
+        """Values that are equal in two prints of the same run."""
         return (self.seed, self.parameters, self.stopped or (self.step, self.train_seconds), self.first_packed)
 
     @property
     def first_packed(self) -> tuple[float, ...]:
-        """The first score of the packed model, which every print of a run has."""
+        """First score of the packed model, which every print of a run has."""
         packed = [score.val_bpb for score in self.scores if score.stage != "prequant" and score.decimals > 4]
         return tuple(packed[:1])
 
     @property
     def size(self) -> Size | None:
-        """What was handed in: the last labelled total, else the last there is."""
+        """Size of the submission: the last labelled total, else the last size."""
         labelled = [size for size in self.sizes if size.kind != "total" or size.label]
         candidates = labelled or self.sizes
         return candidates[-1] if candidates else None
 
     @property
     def packed_bytes(self) -> int | None:
-        """The packed model, as the total's own line has it, or the line of the last one packed."""
+        """Bytes of the packed model, from the line of the total or else from the last line about a packed model."""
         size = self.size
         if size is None:
             return None
@@ -130,9 +130,10 @@ class LoggedRun:
 
 
 def split_runs(text: list[str], file: str) -> list[LoggedRun]:
-    """Runs in the order in which a log prints them. A header after a score begins another one.
+    """Return the runs in the order in which a log prints them. A header after a score begins a new run.
 
-    Raises: TooLong for more runs, or more scores of one, than anybody prints.
+    Raises:
+        TooLong: there are more than MAX_RUNS runs, or more than MAX_SCORES scores in one.
     """
     runs = [LoggedRun(file, 1)]
     for number, line in enumerate(text, start=1):
@@ -153,12 +154,16 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
 
 
 def is_header(line: str) -> bool:
-    """Whether a line stands at the beginning of a run only."""
+    """Return whether a line occurs only at the beginning of a run."""
     return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(HEADER_STARTS))
 
 
 def record_line(run: LoggedRun, line: str, number: int) -> None:
-    """Nothing; the run knows what the line says."""
+    """Record in the run what the line says.
+
+    Raises:
+        TooLong: the run has more than MAX_SCORES scores.
+    """
     if score := score_of(line, number):
         run.scores.append(score)
         if len(run.scores) > MAX_SCORES:
@@ -172,7 +177,7 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
 
 
 def record_progress(run: LoggedRun, line: str) -> bool:
-    """Whether the line was about steps or time."""
+    """Record a line about steps or time; return whether the line was one."""
     if found := STOP.match(line):
         run.stopped = int(found[1]), int(found[2])
         run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
@@ -190,7 +195,7 @@ def record_progress(run: LoggedRun, line: str) -> bool:
 
 
 def record_step(run: LoggedRun, step: int, line: str) -> None:
-    """Nothing; the run has come so far, in such a time, to such a loss."""
+    """Record time, loss and validation of a training step."""
     if time := STEP_TIME.search(line):
         run.has_minutes |= time[2] == "m"
         if run.stopped is None:
@@ -202,7 +207,7 @@ def record_step(run: LoggedRun, step: int, line: str) -> None:
 
 
 def record_bytes(run: LoggedRun, line: str) -> bool:
-    """Whether the line was about a part of the artifact."""
+    """Record a line about a part of the artifact; return whether the line was one."""
     if found := MODEL.match(line):
         if found[1].strip():
             run.model_bytes = integer(found[2])
@@ -216,7 +221,7 @@ def record_bytes(run: LoggedRun, line: str) -> bool:
 
 
 def record_setting(run: LoggedRun, line: str, number: int) -> None:
-    """Nothing; the run knows what the line says of its settings."""
+    """Record seed, sizes and other settings that the line gives."""
     is_code = bool(CODE_LINE.search(line))
     if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_LINE.search(line))):
         run.seed, run.seed_line = int(found[1]), number
@@ -240,7 +245,7 @@ def record_setting(run: LoggedRun, line: str, number: int) -> None:
 
 
 def merge(run: LoggedRun, again: LoggedRun) -> None:
-    """Nothing; a run that is printed a second time has what either print has."""
+    """Add to a run what a second print of it has and the first one lacks."""
     known = {(score.label, score.val_bpb) for score in run.scores}
     new = [score for score in again.scores if (score.label, score.val_bpb) not in known]
     run.scores += new if again.file == run.file else [replace(score, file=again.file) for score in new]
