@@ -88,7 +88,7 @@ class Scorer:
         """Nothing; the tokens are scored."""
         world, ledger = World(bench_device()), ScoreLedger(tokens)
         score_stream(
-            self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs, learn=self.learning_graphs
+            self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs, backward=self.learning_graphs
         )
 
 

@@ -1,6 +1,6 @@
-"""Low-rank additions (LoRA) that learn from a document while it is scored, and are forgotten after it.
+"""Low-rank adapters (LoRA) that learn from a document while it is scored, and are forgotten after it.
 
-Each chunk is scored before the additions learn from it; a new document begins with none of what was learned. Additions
+Each chunk is scored before the adapters learn from it; a new document starts with none of what was learned. Adapters
 are made where the model multiplies by a matrix, without a word of it in the model.
 Source: LoRA, arXiv 2106.09685; per-document score-first adaptation, openai/parameter-golf #1530.
 """
@@ -25,7 +25,7 @@ from trainer.runtime.failure import RunFailure
 SEED = 0
 
 
-class Additions(TorchFunctionMode):
+class LoraAdapters(TorchFunctionMode):
     """While entered, x w^T becomes x w^T + alpha / rank * (x a^T) b^T for each named matrix."""
 
     def __init__(self, matrices: Mapping[str, Tensor], recipe: DocumentLora) -> None:
@@ -40,16 +40,16 @@ class Additions(TorchFunctionMode):
                 nn.Parameter(first_PC.to(matrix.device)),
                 nn.Parameter(torch.zeros(rows, recipe.rank, device=matrix.device)),
             )
-        self.beginning = [tensor.detach().clone() for tensor in self.parameters()]
+        self.initial = [tensor.detach().clone() for tensor in self.parameters()]
 
     def parameters(self) -> list[Tensor]:
         """Both factors of every addition."""
         return [tensor for pair in self.pairs.values() for tensor in pair]
 
     @torch.no_grad()
-    def forget(self) -> None:
-        """Nothing; the additions are what they were at first, which is nothing at all."""
-        for tensor, first in zip(self.parameters(), self.beginning, strict=True):
+    def reset(self) -> None:
+        """Nothing; the adapters are what they were at first, which is nothing at all."""
+        for tensor, first in zip(self.parameters(), self.initial, strict=True):
             tensor.copy_(first)
 
     def __torch_function__(
@@ -63,7 +63,7 @@ class Additions(TorchFunctionMode):
         return result + (added if args[2] is None else args[2] * added)
 
 
-def score_with_additions(scorer: WindowScorer, recipe: DocumentLora, begins: list[int]) -> None:
+def score_with_lora(scorer: WindowScorer, recipe: DocumentLora, starts: list[int]) -> None:
     """Nothing; every target is scored. Processes that share the work all do all of it."""
     named = dict(scorer.model.named_parameters())
     tensors = inventory(scorer.model.recipe, len(scorer.model.embedding.tokens))
@@ -74,23 +74,23 @@ def score_with_additions(scorer: WindowScorer, recipe: DocumentLora, begins: lis
         raise RunFailure("recipe.evaluation.learn names no matrix")
     for parameter in scorer.model.parameters():
         parameter.requires_grad_(False)
-    learner = DocumentLearner(scorer, recipe, Additions(matrices, recipe))
-    for start, stop in document_spans(begins, len(scorer.ledger.nats)):
+    learner = DocumentScorer(scorer, recipe, LoraAdapters(matrices, recipe))
+    for start, stop in document_spans(starts, len(scorer.ledger.nats)):
         learner.score(start, stop)
 
 
-class DocumentLearner:
+class DocumentScorer:
     """Scores a document chunk by chunk, and learns from each chunk but the last."""
 
-    def __init__(self, scorer: WindowScorer, recipe: DocumentLora, additions: Additions) -> None:
-        self.scorer, self.recipe, self.additions = scorer, recipe, additions
+    def __init__(self, scorer: WindowScorer, recipe: DocumentLora, adapters: LoraAdapters) -> None:
+        self.scorer, self.recipe, self.adapters = scorer, recipe, adapters
 
     def score(self, start: int, stop: int) -> None:
         """Nothing; targets start .. stop - 1 are scored, and what was learned from them is forgotten."""
         recipe, ledger = self.recipe, self.scorer.ledger
-        self.additions.forget()
+        self.adapters.reset()
         optimizer = torch.optim.AdamW(
-            self.additions.parameters(),
+            self.adapters.parameters(),
             lr=recipe.lr,
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
@@ -100,7 +100,7 @@ class DocumentLearner:
             end = first + recipe.chunk_tokens
             window = window_from(first, recipe.chunk_tokens, max(start, end - recipe.window), stop, len(ledger.nats))
             is_learned = end < stop
-            with self.additions, torch.set_grad_enabled(is_learned):
+            with self.adapters, torch.set_grad_enabled(is_learned):
                 logits_1TV = self.scorer.logits([window])
             ledger.commit(window.first_target, self.scorer.nats(logits_1TV.detach(), [window]))
             if is_learned:

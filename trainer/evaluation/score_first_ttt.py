@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.window_scorer import Learn, WindowScorer, backpropagate
+from trainer.evaluation.window_scorer import Backward, WindowScorer, backpropagate
 from trainer.evaluation.windows import Window, sliding_windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
@@ -24,7 +24,7 @@ from trainer.runtime.failure import RunFailure
 from trainer.runtime.world import World
 
 
-def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt, learn: Learn | None = None) -> None:
+def score_and_adapt(scorer: WindowScorer, recipe: ScoreFirstTtt, backward: Backward | None = None) -> None:
     """Nothing; every target is scored, and the model has learned from all chunks but the last.
 
     A window belongs to the chunk of the first target it scores. Processes that share the work share out the windows
@@ -32,7 +32,7 @@ def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt, learn: Learn | 
     """
     targets = len(scorer.ledger.nats)
     chunks = -(-targets // recipe.chunk_tokens)
-    learner = ChunkLearner(scorer.model, recipe, scorer.world, learn)
+    learner = ChunkLearner(scorer.model, recipe, scorer.world, backward)
     for chunk, of_chunk in windows_by_chunk(recipe, targets):
         scorer.score(of_chunk)
         if chunk < chunks - 1:
@@ -62,9 +62,9 @@ def chunk_sequences(ledger: ScoreLedger, recipe: ScoreFirstTtt, chunk: int) -> T
 class ChunkLearner:
     """The optimizer that goes over chunk after chunk; its state is never reset."""
 
-    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World, learn: Learn | None = None) -> None:
+    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World, backward: Backward | None = None) -> None:
         self.model, self.recipe = model, recipe
-        self.backpropagate = learn or partial(backpropagate, model.mean_loss)
+        self.backpropagate = backward or partial(backpropagate, model.mean_loss)
         is_shared = model.compute.scoring == "together"
         self.world = world if is_shared else World(world.device)  # by itself, each process takes all of every step
         named = dict(model.named_parameters())
@@ -74,7 +74,7 @@ class ChunkLearner:
         for name, parameter in named.items():
             parameter.requires_grad_(name in learning)
         self.parameters = [named[name] for name in learning]
-        self.optimizer = make_optimizer(recipe, self.parameters)
+        self.optimizer = make_adaptation_optimizer(recipe, self.parameters)
 
     def learn(self, sequences_NT: Tensor, share: float) -> None:
         """Nothing; the model has gone through the sequences at a share of the learning rate."""
@@ -98,7 +98,7 @@ class ChunkLearner:
         self.optimizer.step()
 
 
-def make_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def make_adaptation_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that a recipe adapts with."""
     match recipe.optimizer:
         case Sgd():

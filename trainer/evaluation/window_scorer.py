@@ -23,7 +23,7 @@ Progress = Callable[[int], None]
 # Logits of the last so many tokens. Shapes: (B, T), int -> (B, last, V).
 Forward = Callable[[Tensor, int], Tensor]
 # The share of the mean loss, of which each parameter that learns has its gradient then. Shapes: (B, T), (B, T), float.
-Learn = Callable[[Tensor, Tensor, float], Tensor]
+Backward = Callable[[Tensor, Tensor, float], Tensor]
 
 
 class WindowScorer:
@@ -50,7 +50,7 @@ class WindowScorer:
             waiting = deque(stretch)
             batches = iter(same_shape_batches(stretch, self.pass_tokens))
             while shared := list(islice(batches, self.world.size)):
-                for batch, nats in zip(shared, self.nats_of_all(shared), strict=True):
+                for batch, nats in zip(shared, self.nats_of_batches(shared), strict=True):
                     ends = np.cumsum([window.kept for window in batch])
                     found |= {w.first_target: part for w, part in zip(batch, np.split(nats, ends), strict=False)}
                 while waiting and waiting[0].first_target in found:
@@ -58,7 +58,7 @@ class WindowScorer:
                     self.ledger.commit(first, found.pop(first))
                 self.on_progress(self.ledger.committed)
 
-    def nats_of_all(self, shared: list[list[Window]]) -> list[NDArray[np.float32]]:
+    def nats_of_batches(self, shared: list[list[Window]]) -> list[NDArray[np.float32]]:
         """The nats of a batch for each process, of which this one computes its own."""
         batch = shared[min(self.world.rank, len(shared) - 1)]
         mine = self.nats(self.logits(batch), batch)

@@ -23,8 +23,8 @@ class Window:
         return self.start + self.length - self.scored
 
 
-def windows(recipe: Chunked | Sliding | Documents, targets: int, begins: Sequence[int] = (0,)) -> Iterator[Window]:
-    """Windows in order that score each of the targets exactly once, the tail included. `begins` are the places of the
+def windows(recipe: Chunked | Sliding | Documents, targets: int, starts: Sequence[int] = (0,)) -> Iterator[Window]:
+    """Windows in order that score each of the targets exactly once, the tail included. `starts` are the places of the
     tokens that begin a document, the first token's among them.
     """
     match recipe:
@@ -35,15 +35,15 @@ def windows(recipe: Chunked | Sliding | Documents, targets: int, begins: Sequenc
         case Sliding():
             yield from sliding_windows(recipe.window, recipe.stride, targets)
         case Documents():
-            for start, stop in document_spans(begins, targets):
+            for start, stop in document_spans(starts, targets):
                 yield from document_windows(recipe.window, recipe.stride, start, stop, targets)
 
 
-def document_spans(begins: Sequence[int], targets: int) -> Iterator[tuple[int, int]]:
-    """First and last-but-one target of each document. The token that begins a document is the last target of the one
+def document_spans(starts: Sequence[int], targets: int) -> Iterator[tuple[int, int]]:
+    """First and last-but-one target of each document. The token that starts a document is the last target of the one
     before it.
     """
-    inside = [begin for begin in begins if begin < targets]
+    inside = [begin for begin in starts if begin < targets]
     yield from zip(inside, [*inside[1:], targets], strict=True)
 
 
@@ -77,6 +77,6 @@ def document_windows(window: int, stride: int, start: int, stop: int, targets: i
 
 
 def window_from(first: int, new: int, begin: int, stop: int, targets: int) -> Window:
-    """A window that begins at `begin` and scores `new` targets from the first one on; those before `stop` count."""
+    """A window that starts at `begin` and scores `new` targets from the first one on; those before `stop` count."""
     end = min(first + new, targets)
     return Window(begin, end - begin, end - first, min(end, stop) - first)
