@@ -1,7 +1,7 @@
-"""Low-rank adapters (LoRA) that learn from a document while it is scored, and are forgotten after it.
+"""Document LoRA: low-rank adapters that learn from a document while it is scored and are reset for the next one.
 
-Each chunk is scored before the adapters learn from it; a new document starts with none of what was learned. Adapters
-are made where the model multiplies by a matrix, without a word of it in the model.
+Each chunk is scored before the adapters learn from it. The adapters intercept the model's matrix products, so the model
+itself has no code for them.
 Source: LoRA, arXiv 2106.09685; per-document score-first adaptation, openai/parameter-golf #1530.
 """
 
@@ -26,7 +26,7 @@ SEED = 0
 
 
 class LoraAdapters(TorchFunctionMode):
-    """While entered, x w^T becomes x w^T + alpha / rank * (x a^T) b^T for each named matrix."""
+    """A context in which x w^T becomes x w^T + alpha / rank * (x a^T) b^T for each of the given matrices."""
 
     def __init__(self, matrices: Mapping[str, Tensor], recipe: DocumentLora) -> None:
         super().__init__()
@@ -43,12 +43,12 @@ class LoraAdapters(TorchFunctionMode):
         self.initial = [tensor.detach().clone() for tensor in self.parameters()]
 
     def parameters(self) -> list[Tensor]:
-        """Both factors of every addition."""
+        """Return both factors of every adapter."""
         return [tensor for pair in self.pairs.values() for tensor in pair]
 
     @torch.no_grad()
     def reset(self) -> None:
-        """Nothing; the adapters are what they were at first, which is nothing at all."""
+        """Restore the initial adapters, which change no product because b is zero."""
         for tensor, first in zip(self.parameters(), self.initial, strict=True):
             tensor.copy_(first)
 
@@ -64,14 +64,14 @@ class LoraAdapters(TorchFunctionMode):
 
 
 def score_with_lora(scorer: WindowScorer, recipe: DocumentLora, starts: list[int]) -> None:
-    """Nothing; every target is scored. Processes that share the work all do all of it."""
+    """Score every target, adapting to each document. With several processes, each scores everything itself."""
     named = dict(scorer.model.named_parameters())
     tensors = inventory(scorer.model.recipe, len(scorer.model.embedding.tokens))
     names = [tensor.name for tensor in tensors if tensor.group in MATRIX_GROUPS]
     names.append("embedding.tokens" if scorer.model.head is None else "head")
     matrices = {name: named[name] for name in names if matches_any(recipe.learn, name)}
     if not matrices:
-        raise RunFailure("recipe.evaluation.learn names no matrix")
+        raise RunFailure("recipe.evaluation.learn matches no matrix of the model")
     for parameter in scorer.model.parameters():
         parameter.requires_grad_(False)
     learner = DocumentScorer(scorer, recipe, LoraAdapters(matrices, recipe))
@@ -80,13 +80,13 @@ def score_with_lora(scorer: WindowScorer, recipe: DocumentLora, starts: list[int
 
 
 class DocumentScorer:
-    """Scores a document chunk by chunk, and learns from each chunk but the last."""
+    """Scores a document chunk by chunk, and adapts after each chunk except the last."""
 
     def __init__(self, scorer: WindowScorer, recipe: DocumentLora, adapters: LoraAdapters) -> None:
         self.scorer, self.recipe, self.adapters = scorer, recipe, adapters
 
     def score(self, start: int, stop: int) -> None:
-        """Nothing; targets start .. stop - 1 are scored, and what was learned from them is forgotten."""
+        """Score the targets start .. stop - 1, which are one document, beginning with fresh adapters."""
         recipe, ledger = self.recipe, self.scorer.ledger
         self.adapters.reset()
         optimizer = torch.optim.AdamW(
@@ -108,8 +108,9 @@ class DocumentScorer:
         self.scorer.on_progress(ledger.committed)
 
     def learn(self, window: Window, logits_1TV: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Nothing; one step on the targets that a window has scored, from the forward pass that scored them: neither
-        weights nor inputs have changed since.
+        """Take one step on the targets that a window has scored.
+
+        The loss is computed from the logits that scored them: weights and inputs have not changed since.
         """
         first = window.first_target + 1
         targets = self.scorer.ledger.adaptation_tokens(first, first + window.scored).astype(np.int64)

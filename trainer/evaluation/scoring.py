@@ -24,9 +24,14 @@ def score_stream(
     forward: Forward | None = None,
     backward: Backward | None = None,
 ) -> None:
-    """Nothing; the ledger holds the score of every target. `bos` is the token that begins a document; `on_progress`
-    hears how many scores there are. A protocol that learns changes the model. `forward` does what the model does, and
-    faster, as long as there are neither gradients nor low-rank additions; `backward` leaves the gradients of a step.
+    """Write the score of every target into the ledger. A protocol that adapts changes the model.
+
+    Args:
+        bos: The token that begins a document.
+        on_progress: Called with the number of targets scored so far.
+        make_scorer: Replaces WindowScorer.
+        forward: A faster forward pass, used where neither gradients nor low-rank adapters are needed.
+        backward: A faster loss and backward pass for adaptation steps.
     """
     model.eval()
     scorer = (make_scorer or WindowScorer)(model, ledger, recipe.temperature, world, on_progress)
@@ -47,5 +52,5 @@ def score_stream(
 
 
 def document_starts(tokens: NDArray[np.uint16], bos: int) -> list[int]:
-    """Where documents begin; the first token begins one whatever it is."""
+    """Return the positions at which documents begin; position 0 is always one of them."""
     return sorted({0, *np.flatnonzero(tokens == bos).tolist()})

@@ -1,4 +1,4 @@
-"""Scoring of windows by a model, of which only logits are asked."""
+"""Scoring of windows, with a model that is only asked for logits."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,21 +15,22 @@ from trainer.evaluation.windows import Window
 from trainer.model.gpt import GptModel
 from trainer.runtime.world import World
 
-# Tokens of a forward pass: enough to keep two cores or a GPU busy, few enough that the logits fit.
+# Tokens per forward pass: enough to keep two cores or a GPU busy, few enough that the logits fit in memory.
 PASS_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-# Among how many windows those of one shape are looked for; their scores wait for one another.
+# Windows of equal shape are batched within stretches of this many; scores of a stretch wait for one another.
 STRETCH_WINDOWS = 4_096
 Progress = Callable[[int], None]
-# Logits of the last so many tokens. Shapes: (B, T), int -> (B, last, V).
+# Returns the logits of the last `int` tokens. Shapes: (B, T), int -> (B, last, V).
 Forward = Callable[[Tensor, int], Tensor]
-# The share of the mean loss, of which each parameter that learns has its gradient then. Shapes: (B, T), (B, T), float.
+# Returns a share of the mean loss, whose gradients it has accumulated. Shapes: (B, T), (B, T), float.
 Backward = Callable[[Tensor, Tensor, float], Tensor]
 
 
 class WindowScorer:
-    """Scores windows. Those of one shape go through the model together, wherever in a stretch of the text they stand;
-    the ledger gets its scores in order. Where several processes share the work they take turns: of each round of
-    batches one is this process's, and all of them commit all scores.
+    """Scores windows and commits the scores to the ledger in order.
+
+    Windows of one shape go through the model together, wherever they are in a stretch of the text. Of each round of
+    batches, one per process, a process computes its own; every process commits all scores.
     """
 
     def __init__(
@@ -38,12 +39,12 @@ class WindowScorer:
         self.model, self.ledger, self.temperature = model, ledger, temperature
         self.world, self.on_progress = world, on_progress
         self.forward: Forward = model
-        # One token is less than a window, so that each window is a pass of its own.
+        # A limit of one token puts each window into a forward pass of its own.
         self.pass_tokens = PASS_TOKENS[world.device.type] if model.compute.scoring == "together" else 1
 
     @torch.no_grad()
     def score(self, ordered: Iterable[Window]) -> None:
-        """Nothing; the ledger holds the scores of the windows' targets."""
+        """Commit the scores of the windows' targets to the ledger."""
         remaining = iter(ordered)
         while stretch := list(islice(remaining, STRETCH_WINDOWS)):
             found: dict[int, NDArray[np.float32]] = {}
@@ -59,19 +60,19 @@ class WindowScorer:
                 self.on_progress(self.ledger.committed)
 
     def nats_of_batches(self, shared: list[list[Window]]) -> list[NDArray[np.float32]]:
-        """The nats of a batch for each process, of which this one computes its own."""
+        """Return the nats of one batch per process; this process computes its own and gathers the others."""
         batch = shared[min(self.world.rank, len(shared) - 1)]
         mine = self.nats(self.logits(batch), batch)
         return self.world.gather(mine, [sum(window.kept for window in each) for each in shared])
 
     def logits(self, batch: list[Window]) -> Tensor:
-        """What the model says of the targets that windows of one shape score, and of no others. Shapes: (B, T, V)."""
+        """Return the logits of the targets that windows of one shape score. Shapes: (B, T, V)."""
         tokens = self.ledger.tokens
         x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(self.world.device)
         return self.forward(x_BT, batch[0].scored)
 
     def nats(self, logits_BTV: Tensor, batch: list[Window]) -> NDArray[np.float32]:
-        """Nats of the targets that count, window by window."""
+        """Return the nats of the targets that count, window by window."""
         tokens, scored = self.ledger.tokens, batch[0].scored
         y_BT = torch.stack([as_tensor(tokens, w.first_target + 1, scored) for w in batch]).to(logits_BTV.device)
         if self.temperature != 1.0:
@@ -84,14 +85,14 @@ class WindowScorer:
 def backpropagate(
     mean_loss: Callable[[Tensor, Tensor], Tensor], tokens_BT: Tensor, targets_BT: Tensor, share: float
 ) -> Tensor:
-    """A share of the mean loss, of which each parameter that learns has its gradient."""
+    """Accumulate the gradients of a share of the mean loss; return that share."""
     loss = share * mean_loss(tokens_BT, targets_BT)
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
 
 def same_shape_batches(stretch: Iterable[Window], pass_tokens: int) -> Iterator[list[Window]]:
-    """The windows in batches of one shape, none of which needs padding."""
+    """Yield the windows in batches of equal shape, which need no padding."""
     filling: dict[tuple[int, int], list[Window]] = defaultdict(list)
     for window in stretch:
         batch = filling[window.length, window.scored]

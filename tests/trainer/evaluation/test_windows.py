@@ -1,4 +1,4 @@
-"""Each target is scored exactly once, whatever the protocol and the length."""
+"""Each target is scored exactly once, for every protocol and length."""
 
 from hypothesis import given
 from hypothesis import strategies as st
