@@ -17,7 +17,7 @@ from trainer.evaluation.ledger import bits_per_byte
 from trainer.graphs import is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
-from trainer.optimizer.optimizer import make_optimizer_of
+from trainer.optimizer.optimizer import make_optimizer
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
@@ -55,7 +55,7 @@ class Training:
         self.model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute).to(world.device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.tensors = inventory(recipe.model, recipe.vocabulary_size)
-        self.optimizer = make_optimizer_of(recipe, self.tensors, self.parameters, world)
+        self.optimizer = make_optimizer(recipe, self.tensors, self.parameters, world)
         self.loss = make_training_loss(recipe.quantizer, self.tensors, self.model)
         self.plan_changes_at = plan_change_progress(recipe.model)
         self.average = make_average(recipe.averaging, self.parameters)

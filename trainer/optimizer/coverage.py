@@ -13,7 +13,7 @@ from trainer.runtime.failure import TrainingFailed
 
 # Behind a zero-initialised projection the first gradient is zero; by the fourth step everything alive has moved.
 STEPS_TO_MOVE = 4
-BYTES_A_VALUE = 2
+BYTES_PER_VALUE = 2
 
 
 def check_groups(parameters: Mapping[str, Tensor], groups: Iterable[Iterable[str]]) -> None:
@@ -62,4 +62,4 @@ class MovementCheck:
 
 
 def describe_tensor(name: str, tensor: Tensor) -> str:
-    return f"{name} {tuple(tensor.shape)}, up to {BYTES_A_VALUE * tensor.numel():,} bytes of the artifact,"
+    return f"{name} {tuple(tensor.shape)}, up to {BYTES_PER_VALUE * tensor.numel():,} bytes of the artifact,"

@@ -104,7 +104,7 @@ class Muon:
         self.named, self.rates, self.recipe, self.world, self.dtype = named, rates, recipe, world, dtype
         self.iterations = polynomials(recipe)
         self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
-        self.stacks = stacks_of_one_kind(named, rates, world.size)
+        self.stacks = stack_matrices(named, rates, world.size)
 
     def step(self, step: int, multiplier: float) -> None:
         """Nothing; one update from the gradients, which are spent. `multiplier` scales every learning rate."""
@@ -113,9 +113,9 @@ class Muon:
     @torch.no_grad()
     def begin(self, step: int) -> list[Update]:
         """How all matrices are going to move. The gradients are spent."""
-        return [self.update_of(stack, momentum_at(self.recipe.momentum, step)) for stack in self.stacks]
+        return [self.start_update(stack, momentum_at(self.recipe.momentum, step)) for stack in self.stacks]
 
-    def update_of(self, stack: Stack, momentum: float) -> Update:
+    def start_update(self, stack: Stack, momentum: float) -> Update:
         """How a stack is going to move; its momentum has taken its gradients in."""
         gradients = [gradient_of(self.named[name]) for name in stack.names]
         buffers = [self.buffers[name] for name in stack.names]
@@ -163,7 +163,7 @@ class Muon:
             buffer.copy_(state[name])
 
 
-def stacks_of_one_kind(named: Mapping[str, Tensor], rates: Mapping[str, float], processes: int) -> list[Stack]:
+def stack_matrices(named: Mapping[str, Tensor], rates: Mapping[str, float], processes: int) -> list[Stack]:
     """The matrices in stacks of one shape and learning rate, each as high as the device likes, dealt out to processes
     so that each has about as many values.
     """

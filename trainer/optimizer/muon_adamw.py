@@ -36,7 +36,7 @@ class MuonAdamWOptimizer:
         self.muon = Muon({name: parameters[name] for name in matrices}, self.rates, recipe, world, dtype)
         self.adamw_groups = sorted({self.adamw_group(tensor) for tensor in others})
         self.adamw = torch.optim.AdamW(
-            [self.members(group, others) for group in self.adamw_groups],
+            [self.parameter_group(group, others) for group in self.adamw_groups],
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
             fused=True,
@@ -53,7 +53,7 @@ class MuonAdamWOptimizer:
             decay = recipe.weight_decay
         return self.rates[tensor.name], decay
 
-    def members(self, group: tuple[float, float], tensors: Iterable[TensorSpec]) -> dict[str, Any]:
+    def parameter_group(self, group: tuple[float, float], tensors: Iterable[TensorSpec]) -> dict[str, Any]:
         """A parameter group as torch wants it."""
         members = [self.parameters[tensor.name] for tensor in tensors if self.adamw_group(tensor) == group]
         return {"params": members, "weight_decay": group[1]}

@@ -23,7 +23,7 @@ class Optimizer(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_optimizer_of(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
+def make_optimizer(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
     """The optimizer that a recipe names, for one of the processes of a world."""
     dtype = products_in(recipe.compute.precision, world.device)
     sharing = world if recipe.compute.orthogonalization == "shared_out" else World(world.device)

@@ -11,7 +11,7 @@ from trainer.optimizer.muon import (
     momentum_at,
     orthogonalize,
     polynomials,
-    stacks_of_one_kind,
+    stack_matrices,
 )
 from trainer.recipe.optimizer import Momentum, MuonAdamW
 
@@ -85,7 +85,7 @@ def test_steps_follow_the_formula(warmup_steps: int, after: bool, by_row: bool) 
 def test_stacks_hold_every_matrix_once_and_give_each_process_as_much(processes: int) -> None:
     shapes = {"q": (8, 8), "kv": (4, 8), "up": (16, 8), "down": (8, 16)}
     named = {f"{kind}.{layer}": torch.zeros(shape) for layer in range(11) for kind, shape in shapes.items()}
-    stacks = stacks_of_one_kind(named, dict.fromkeys(named, 0.1), processes)
+    stacks = stack_matrices(named, dict.fromkeys(named, 0.1), processes)
     assert sorted(name for stack in stacks for name in stack.names) == sorted(named)
     assert all(len({named[name].shape for name in stack.names}) == 1 for stack in stacks)
     loads = [sum(named[n].numel() for s in stacks if s.owner == rank for n in s.names) for rank in range(processes)]
