@@ -39,7 +39,7 @@ def calibrate(
             names = compensated_names(recipe, tensors, model)
             text = sequences(recipe.calibration)
             hessians = collect_hessians(model, names, text, check)
-            return again_in_loops(recipe, tensors, model, hessians, text, check) if recipe.loop_aware else hessians
+            return recollect_in_loops(recipe, tensors, model, hessians, text, check) if recipe.loop_aware else hessians
 
 
 def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list[str]:
@@ -54,7 +54,7 @@ def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list
 
 
 @torch.no_grad()
-def again_in_loops(
+def recollect_in_loops(
     recipe: Gptq, tensors: Inventory, model: GptModel, hessians: dict[str, Tensor], text: Sequences,
     check: Callable[[], None],
 ) -> dict[str, Tensor]:  # fmt: skip
@@ -71,7 +71,7 @@ def again_in_loops(
 
 
 @torch.no_grad()
-def generated_sequences(
+def generate_sequences(
     recipe: GeneratedText, model: GptModel, begin: int, tokens: int, seed: int, check: Callable[[], None]
 ) -> Sequences:
     """Sequences that the model writes, each from the token that begins a document. `check` is called for each token.

@@ -42,17 +42,17 @@ class GptqQuantizer:
         Raises: TrainingFailed when a row cannot be put on a grid, or a Hessian is not positive definite.
         """
         found = {name: self.nearest.quantize(name, w) for name, w in matrices.items() if name not in self.hessians}
-        for names in stacks_of_one_shape({name: w for name, w in matrices.items() if name in self.hessians}):
+        for names in stack_by_shape({name: w for name, w in matrices.items() if name in self.hessians}):
             grids = [checked_row_grid(self.recipe, name, matrices[name]) for name in names]
             w_NRC = torch.stack([matrices[name] for name in names])
             hessian_NCC = torch.stack([self.hessians[name].to(w_NRC.device) for name in names])
-            codes_NRC = compensated_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(torch.int8)
+            codes_NRC = compensate_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(torch.int8)
             for name, codes_RC, grid in zip(names, codes_NRC, grids, strict=True):
                 found[name] = QuantizedMatrix(codes_RC, grid.steps_R)
         return {name: found[name] for name in matrices}
 
 
-def stacks_of_one_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
+def stack_by_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
     """The names of the matrices of each shape, no more at a time than the device likes."""
     by_shape: dict[torch.Size, list[str]] = defaultdict(list)
     for name, w_RC in matrices.items():
@@ -63,7 +63,7 @@ def stacks_of_one_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
             yield names[start : start + most]
 
 
-def compensated_codes(
+def compensate_codes(
     names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: Gptq
 ) -> Tensor:
     """The codes of some matrices, in float64. Shapes: (N, R, C), (N, C, C) -> (N, R, C).
@@ -73,18 +73,18 @@ def compensated_codes(
     order_NC = column_order(hessian_NCC.diagonal(dim1=-2, dim2=-1), recipe.order)
     order_NC1, order_N1C = order_NC[:, :, None], order_NC[:, None]
     w_NCR = w_NRC.double().mT.take_along_dim(order_NC1, dim=1).contiguous()
-    damped_NCC = damped(hessian_NCC.double(), recipe.damping)
+    damped_NCC = damp(hessian_NCC.double(), recipe.damping)
     damped_NCC = damped_NCC.take_along_dim(order_NC1, dim=1).take_along_dim(order_N1C, dim=2)
-    spread_NCC = spreading(names, damped_NCC, recipe)
+    factor_NCC = inverse_factor(names, damped_NCC, recipe)
     codes_NCR = torch.empty_like(w_NCR)
     for start in range(0, w_NCR.size(1), recipe.block):
         block = slice(start, min(start + recipe.block, w_NCR.size(1)))
-        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], spread_NCC[:, block, block], grids)
-        w_NCR[:, block.stop :].baddbmm_(spread_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
+        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], factor_NCC[:, block, block], grids)
+        w_NCR[:, block.stop :].baddbmm_(factor_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
     return codes_NCR.take_along_dim(order_NC.argsort()[:, :, None], dim=1).mT
 
 
-def round_block(w_NBR: Tensor, spread_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
+def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
     """Codes of some columns, and the error of each that the columns after the block have yet to make up for."""
     steps_NR = torch.stack([grid.divisors_R1.double().squeeze(1) for grid in grids])
     levels_N1 = steps_NR.new_tensor([[grid.levels] for grid in grids])
@@ -92,14 +92,14 @@ def round_block(w_NBR: Tensor, spread_NBB: Tensor, grids: Sequence[RowGrid]) -> 
     for column in range(w_NBR.size(1)):
         codes_NR = (w_NBR[:, column] / steps_NR).round_().clamp_(-levels_N1, levels_N1)
         codes_NBR[:, column] = codes_NR
-        error_NR = (w_NBR[:, column] - codes_NR * steps_NR) / spread_NBB[:, column, column, None]
+        error_NR = (w_NBR[:, column] - codes_NR * steps_NR) / factor_NBB[:, column, column, None]
         errors_NBR[:, column] = error_NR
-        after_NB1 = spread_NBB[:, column, column + 1 :, None]
+        after_NB1 = factor_NBB[:, column, column + 1 :, None]
         w_NBR[:, column + 1 :].addcmul_(after_NB1, error_NR[:, None], value=-1)
     return codes_NBR, errors_NBR
 
 
-def spreading(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
+def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
     """Row j: how the error of column j, divided by its diagonal, moves the columns after it.
 
     With the order of columns reversed, H = R R^T for an upper triangular R, and so H^-1 = U^T U with U = R^-1.
@@ -120,7 +120,7 @@ def spreading(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor
     return factor_NCC
 
 
-def damped(hessian_NCC: Tensor, damping: float) -> Tensor:
+def damp(hessian_NCC: Tensor, damping: float) -> Tensor:
     """Each Hessian with a share of its mean diagonal added, so that it can be inverted; the identity if it is zero."""
     mean_N11 = hessian_NCC.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
     identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.quantizer.clip import clip_rows
+from trainer.quantizer.clip import row_clips
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import Grid
 from trainer.runtime.failure import TrainingFailed
@@ -36,7 +36,7 @@ def row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
     """
     levels = largest_code(value_for(recipe.bits, name))
     floor = value_for(recipe.scale_floor, name) if recipe.scale_floor else 0.0
-    steps_R = (clip_rows(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
+    steps_R = (row_clips(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
     return RowGrid(steps_R, levels)
 
 

@@ -16,7 +16,7 @@ from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.quantizer import LowRankResidual
 
 
-def with_residuals(
+def add_residuals(
     recipe: LowRankResidual, weights: Mapping[str, Tensor], matrices: Mapping[str, QuantizedMatrix]
 ) -> dict[str, QuantizedMatrix]:
     """The matrices, those of the largest errors with their residuals."""
@@ -33,10 +33,12 @@ def low_rank_factors(error_RC: Tensor, recipe: LowRankResidual) -> tuple[Quantiz
     left_RN, values_N, right_NC = torch.linalg.svd(error_RC.double(), full_matrices=False)
     rank = min(recipe.rank, len(values_N))
     roots_P1 = values_N[:rank, None].sqrt()
-    return on_grid(roots_P1 * left_RN.mT[:rank], recipe.bits), on_grid(roots_P1 * right_NC[:rank], recipe.bits)
+    return round_factor(roots_P1 * left_RN.mT[:rank], recipe.bits), round_factor(
+        roots_P1 * right_NC[:rank], recipe.bits
+    )
 
 
-def on_grid(factor_PN: Tensor, bits: int) -> QuantizedMatrix:
+def round_factor(factor_PN: Tensor, bits: int) -> QuantizedMatrix:
     """A factor rounded to nearest, each row up to its largest value."""
     levels = largest_code(bits)
     steps_P = (factor_PN.abs().amax(dim=1) / levels).half()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 
-def without_smallest(w_RC: Tensor, share: float) -> Tensor:
+def prune_smallest(w_RC: Tensor, share: float) -> Tensor:
     """The matrix with that share of its weights, the smallest by magnitude, set to zero. Shapes: (R, C) -> (R, C)."""
     count = int(share * w_RC.numel())
     if not count:

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from trainer.quantizer.low_rank import with_residuals
+from trainer.quantizer.low_rank import add_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
-from trainer.quantizer.pruning import without_smallest
+from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
 
@@ -70,7 +70,7 @@ def quantize_model(
     """The weights, with every tensor on its grid or in its float type."""
     chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
     quantize_all = make_quantizer(recipe, hessians)
-    quantized = quantize_all({name: without_smallest(weights[name].detach(), recipe.pruned) for name in chosen})
+    quantized = quantize_all({name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen})
     matrices = {name: QuantizedMatrix(made.codes_RC.cpu(), made.steps_R.cpu()) for name, made in quantized.items()}
     floats = {
         tensor.name: weights[tensor.name].detach().to(FLOAT_TYPES[recipe.float_type]).cpu()
@@ -78,5 +78,5 @@ def quantize_model(
         if tensor.name not in matrices
     }
     if recipe.residual is not None:
-        matrices = with_residuals(recipe.residual, weights, matrices)
+        matrices = add_residuals(recipe.residual, weights, matrices)
     return QuantizedModel(matrices, floats)

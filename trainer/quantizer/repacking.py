@@ -5,17 +5,17 @@ from dataclasses import replace
 from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
 
 # By how much more than it is over the next attempt shrinks an artifact, and how many attempts there are.
-MORE, MARGIN_BYTES, MOST_ATTEMPTS = 1.1, 64, 6
+OVERSHOOT, MARGIN_BYTES, MAX_ATTEMPTS = 1.1, 64, 6
 # A grid so much wider is no longer the model that was trained; better to say that it does not fit.
-MOST_TIMES = 1.5
+MAX_WIDENING = 1.5
 
 
-def coarser(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
+def widen_clips(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
     """A quantizer whose clips lie so many times further out: its steps are as much wider, its codes shorter."""
     assert isinstance(recipe.clip, DeviationClip)
     return replace(recipe, clip=replace(recipe.clip, k={name: k * times for name, k in recipe.clip.k.items()}))
 
 
-def times_for(over_bytes: int, weights: int) -> float:
+def widening_for(over_bytes: int, weights: int) -> float:
     """How many times wider steps must be for so many bytes less: twice as wide is one bit a weight less."""
-    return float(2.0 ** min(8 * (MORE * over_bytes + MARGIN_BYTES) / weights, 8.0))
+    return float(2.0 ** min(8 * (OVERSHOOT * over_bytes + MARGIN_BYTES) / weights, 8.0))

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from trainer.model.gpt import GptModel
 from trainer.quantizer.grid import RowGrid, checked_row_grid, row_grid
-from trainer.quantizer.pruning import without_smallest
+from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.quantizer import PublishedTrainingGrid, QuantizerRecipe, StraightThrough, is_quantized
 from trainer.runtime.failure import TrainingFailed
@@ -50,20 +50,21 @@ class RoundedLoss:
         softness = self.training.softness * multiplier / (self.training.below_lr or 1.0)
         with torch.no_grad():
             self.offsets = {
-                name: self.rounded(name, parameter, softness) - parameter for name, parameter in self.parameters.items()
+                name: self.round_matrix(name, parameter, softness) - parameter
+                for name, parameter in self.parameters.items()
             }
         return self.probes_left > 0
 
-    def rounded(self, name: str, w_RC: Tensor, softness: float) -> Tensor:
+    def round_matrix(self, name: str, w_RC: Tensor, softness: float) -> Tensor:
         """A matrix as the export would round it, or as a published quirk does."""
         published = self.training.published_grid
         match published:
             case PublishedTrainingGrid():
                 from trainer.quantizer.published_training_grid import published_training_grid
 
-                return rounded(w_RC, published_training_grid(published, name, w_RC), softness)
-        pruned_RC = without_smallest(w_RC, self.recipe.pruned)
-        return rounded(pruned_RC, row_grid(self.recipe, name, pruned_RC), softness)
+                return round_to_grid(w_RC, published_training_grid(published, name, w_RC), softness)
+        pruned_RC = prune_smallest(w_RC, self.recipe.pruned)
+        return round_to_grid(pruned_RC, row_grid(self.recipe, name, pruned_RC), softness)
 
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         """Mean nats of all targets."""
@@ -99,7 +100,7 @@ class RoundedLoss:
         return f"rounding of {len(gradients)} matrices begins: the loss of a batch goes from {losses}"
 
 
-def rounded(w_RC: Tensor, grid: RowGrid, softness: float) -> Tensor:
+def round_to_grid(w_RC: Tensor, grid: RowGrid, softness: float) -> Tensor:
     """The point of its row's grid that stands for each weight, or, softly, a point on the way to it."""
     if not softness:
         return grid.codes(w_RC) * grid.divisors_R1

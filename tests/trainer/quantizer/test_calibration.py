@@ -17,7 +17,7 @@ from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.model.norm import rms_norm
-from trainer.quantizer.calibration import calibrate, generated_sequences
+from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
@@ -147,13 +147,13 @@ def test_sequences_come_from_the_training_text_by_seed(trained: tuple[Recipe, Gp
 def test_a_model_writes_its_own_calibration_text() -> None:
     model = awake_model(small_recipe())
     recipe = GeneratedText(kind="generated", sequences=3, temperature=0.5)
-    text, again = (torch.cat(generated_sequences(recipe, model, 1, 12, seed, nothing)) for seed in (7, 7))
+    text, again = (torch.cat(generate_sequences(recipe, model, 1, 12, seed, nothing)) for seed in (7, 7))
     assert torch.equal(text, again)
     assert text.shape == (3, 12)
     assert set(text[:, 0].tolist()) == {1}
     assert len({tuple(row) for row in text.tolist()}) == 3
     cold = GeneratedText(kind="generated", sequences=1, temperature=1e-6)
-    (greedy,) = generated_sequences(cold, model, 1, 6, 0, nothing)
+    (greedy,) = generate_sequences(cold, model, 1, 6, 0, nothing)
     with torch.no_grad():
         for position in range(1, 6):
             assert greedy[0, position] == model(greedy[:, :position], last=1).argmax()

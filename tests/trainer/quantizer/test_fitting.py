@@ -9,7 +9,7 @@ import torch
 from tests.trainer.small import awake_model, small_recipe
 from trainer.codec.container import ModelCard, encoded_bytes
 from trainer.quantizer.fitting import fit_to_bytes
-from trainer.quantizer.pruning import without_smallest
+from trainer.quantizer.pruning import prune_smallest
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Grid
@@ -103,7 +103,7 @@ def test_what_cannot_fit_is_an_error_with_its_numbers() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.5])
 def test_the_smallest_weights_are_pruned(share: float) -> None:
     w_RC = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
-    pruned = without_smallest(w_RC, share)
+    pruned = prune_smallest(w_RC, share)
     assert int((pruned == 0).sum()) == int(share * 600)
     threshold = np.sort(w_RC.abs().numpy().ravel())[int(share * 600)]
     assert torch.equal(pruned, torch.where(w_RC.abs() >= threshold, w_RC, 0.0))

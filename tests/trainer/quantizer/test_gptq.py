@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import trainer.quantizer.gptq
-from trainer.quantizer.gptq import GptqQuantizer, column_order, damped
+from trainer.quantizer.gptq import GptqQuantizer, column_order, damp
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Bits, DeviationClip, Gptq, TrainingText
@@ -50,7 +50,7 @@ def by_explicit_inverses(w_RC: Tensor, hessian_CC: Tensor, quantized: QuantizedM
     w = w_RC.double().clone()
     steps_R = quantized.steps_R.double()
     levels = 2 ** (gptq.bits["default"] - 1) - 1
-    hessian_CC = damped(hessian_CC.double(), gptq.damping)
+    hessian_CC = damp(hessian_CC.double(), gptq.damping)
     left = column_order(hessian_CC.diagonal(), gptq.order).tolist()
     while left:
         inverse = torch.linalg.inv(hessian_CC[left][:, left])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.trainer.small import small_recipe
-from trainer.quantizer.clip import percentile_rows
+from trainer.quantizer.clip import row_percentiles
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.runtime.failure import TrainingFailed
 
@@ -67,4 +67,4 @@ def test_bits_and_clip_go_by_name() -> None:
 def test_percentiles_are_numpys() -> None:
     w_RC = gaussian().abs()
     expected = np.percentile(w_RC.double().numpy(), 99.5, axis=1)
-    np.testing.assert_allclose(percentile_rows(w_RC, 99.5).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(row_percentiles(w_RC, 99.5).numpy(), expected, rtol=1e-5)
