@@ -39,15 +39,15 @@ class ScoringProtocol:
         metadata={"description": "Further quantizers by name, scored beside the exported one and never the headline."},
     )
 
-    def __post_init__(self) -> None:
-        check_names(self.references)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunked(ScoringProtocol):
     """Disjoint windows: the first target of a window has no context but its input token."""
 
     kind: Literal["chunked"]
+
+    def __post_init__(self) -> None:
+        check_references(self.references)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +61,7 @@ class Sliding(ScoringProtocol):
     """New targets per window."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_stride(self.stride, self.window)
 
 
@@ -74,7 +74,7 @@ class Documents(ScoringProtocol):
     """New targets per window."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_stride(self.stride, self.window)
 
 
@@ -136,7 +136,7 @@ class ScoreFirstTtt(ScoringProtocol):
     """Patterns of tensors that do not, though `learn` names them."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_stride(self.stride, self.window)
         check_pattern_names(self.learn, "learn")
         check_pattern_names(self.freeze, "freeze")
@@ -172,7 +172,7 @@ class DocumentLora(ScoringProtocol):
     """Decoupled decay."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_pattern_names(self.learn, "learn")
         if self.chunk_tokens > self.window:
             raise RecipeConflict(f"a chunk of {self.chunk_tokens} tokens is longer than the window", "chunk_tokens")
@@ -181,7 +181,7 @@ class DocumentLora(ScoringProtocol):
 EvaluationRecipe = Chunked | Sliding | Documents | ScoreFirstTtt | DocumentLora
 
 
-def check_names(references: dict[str, Reference]) -> None:
+def check_references(references: dict[str, Reference]) -> None:
     """Nothing, if every name can be that of a file.
 
     Raises: RecipeConflict otherwise.
