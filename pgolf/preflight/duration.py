@@ -5,6 +5,8 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
+from trainer.recipe.work import PASSES_PER_STEP
+
 from pgolf.preflight.throughput import (
     LEARNING_STEP_SECONDS,
     LEARNING_TIMES_AS_LONG,
@@ -16,7 +18,6 @@ from pgolf.preflight.throughput import (
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.work import PASSES_A_STEP
 
 # Sustained training speed assumed where nothing was measured. Units: flop/s.
 ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
@@ -112,7 +113,7 @@ def assumption(recipe: Recipe, gpu: str | None, cores: int) -> Assumption:
     speed = cores * ASSUMED_CPU_FLOPS_A_CORE
     forward = work_of(recipe, 1.0).flops / speed
     basis = f"assumed {speed:.1e} flop/s on {cores} CPU cores, not measured"
-    return Assumption(recipe.schedule.batch_tokens * PASSES_A_STEP * forward, forward, basis)
+    return Assumption(recipe.schedule.batch_tokens * PASSES_PER_STEP * forward, forward, basis)
 
 
 def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
@@ -128,9 +129,9 @@ def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
     match evaluation:
         case ScoreFirstTtt():
             places = processes * ceil(evaluation.batch_sequences / processes)
-            return passes, PASSES_A_STEP * evaluation.epochs * places / evaluation.batch_sequences
+            return passes, PASSES_PER_STEP * evaluation.epochs * places / evaluation.batch_sequences
         case DocumentLora():
-            return PASSES_A_STEP * passes * processes, 0.0
+            return PASSES_PER_STEP * passes * processes, 0.0
         case _:
             return passes, 0.0
 

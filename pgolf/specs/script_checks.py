@@ -7,7 +7,7 @@ from pgolf.specs.complaints import place_of
 from pgolf.specs.script import Script, ScriptSpec, program_of
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.yaml_documents import Node
-from trainer.recipe.files import DATA_PLACE
+from trainer.recipe.files import DATA_PLACEHOLDER
 
 # How like two names are of which one is a misspelling of the other, where either could be meant.
 ALMOST_THE_SAME = 0.85
@@ -29,10 +29,12 @@ def check_script(spec: ScriptSpec, document: Node) -> None:
             f"{place}: program.seed_variable: {program.name} does not read {named}, so all its runs would be one; "
             f"{alternative(named, program.reads)}, or null for a script without a seed"
         )
-    wants_data = [name for name, text in spec.program.env.items() if DATA_PLACE in text]
+    wants_data = [name for name, text in spec.program.env.items() if DATA_PLACEHOLDER in text]
     if wants_data and spec.program.data is None:
         place = place_of(document, ("program", "env", wants_data[0]))
-        raise SpecError(f"{place}: program.env.{wants_data[0]} names {DATA_PLACE}, and program.data names no folder")
+        raise SpecError(
+            f"{place}: program.env.{wants_data[0]} names {DATA_PLACEHOLDER}, and program.data names no folder"
+        )
     if spec.program.nproc not in (None, spec.launch.devices) and spec.launch.gpu is not None:
         place = place_of(document, ("program", "nproc"))
         raise SpecError(f"{place}: program.nproc: {spec.program.nproc} processes for {spec.launch.gpu}; one a device")

@@ -9,7 +9,7 @@ from typing import Any
 # Where a run keeps its copies of the user's own code, so that it can be moved.
 LOCAL_FOLDER = "local"
 # What stands for the folder of the data in a script's variables, on whatever machine it runs.
-DATA_PLACE = "{data}"
+DATA_PLACEHOLDER = "{data}"
 # What a probe is asked, and what it says.
 QUESTIONS, ANSWERS = "questions.npz", "answers.npz"
 
@@ -40,7 +40,7 @@ class RunFiles:
         """Phase, step, pid, heartbeat; replaced whole."""
         return self.root / "state.json"
 
-    def worker_word(self, rank: int) -> Path:
+    def worker_state(self, rank: int) -> Path:
         """The last word of another process of the run than the chief."""
         return self.root / f"rank-{rank}.json"
 

@@ -8,8 +8,8 @@ from trainer.recipe.model import Gpt
 from trainer.recipe.plan import execution_plan
 
 # A training step is a forward pass, and a backward pass of twice as many products.
-PASSES_A_STEP = 3
-FLOPS_A_WEIGHT = 2
+PASSES_PER_STEP = 3
+FLOPS_PER_WEIGHT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def token_work(model: Gpt, vocabulary_size: int, sequence_tokens: int, progress:
     )
     hidden = sum(model.hidden_width(execution.block) for execution in plan)
     return TokenWork(
-        matmul_flops=FLOPS_A_WEIGHT * (weights + vocabulary_size * model.width),
-        attention_flops=2 * FLOPS_A_WEIGHT * len(plan) * model.width * sequence_tokens / 2,
+        matmul_flops=FLOPS_PER_WEIGHT * (weights + vocabulary_size * model.width),
+        attention_flops=2 * FLOPS_PER_WEIGHT * len(plan) * model.width * sequence_tokens / 2,
         stream_values=len(plan) * (2 * model.width + 2 * model.kv_width) + hidden + vocabulary_size,
     )
