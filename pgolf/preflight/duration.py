@@ -5,8 +5,6 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
-from trainer.recipe.work import PASSES_PER_STEP
-
 from pgolf.preflight.throughput import (
     LEARNING_STEP_SECONDS,
     LEARNING_TIMES_AS_LONG,
@@ -18,6 +16,7 @@ from pgolf.preflight.throughput import (
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.token_work import PASSES_PER_STEP
 
 # Sustained training speed assumed where nothing was measured. Units: flop/s.
 ASSUMED_CPU_FLOPS_A_CORE = 4.0e10

@@ -10,9 +10,9 @@ class ExecutionRope:
     dims: int
     """Rotated dimensions of each head."""
     period_dims: int
-    """Over how many dimensions the frequencies fall from 1 to 1 / base; `dims`, but for a published quirk."""
+    """Dimensions over which frequencies fall from 1 to 1 / base; equals `dims` except for a published quirk."""
     base: float
     divisor: float = 1.0
-    """What every frequency is divided by."""
+    """Divisor of every frequency."""
     trained_tokens: int | None = None
-    """Sequence length beyond which the base is stretched."""
+    """Sequence length, in tokens, above which the base is increased."""

@@ -1,8 +1,8 @@
-"""The execution plan: which block runs when, and what each execution is given.
+"""The execution plan: the order in which blocks run, and the settings of each execution.
 
-A model is not "n layers". Shared blocks run several times, flags differ between executions, skips cross the middle. The
-published scripts keep this in module attributes set by loops at construction, which is how "XSA on all 7 layers" came
-to be 5 of 7. Here the topology resolves to a list that people can print, the forward pass walks it and nothing else.
+A model is not simply "n layers": shared blocks run several times, flags differ between executions, skips connect the
+halves. Published scripts keep this in module attributes set by loops at construction, which is how "XSA on all 7
+layers" became 5 of 7. Here the topology is resolved to a list that can be printed, and the forward pass follows it.
 """
 
 from dataclasses import dataclass, replace
@@ -16,41 +16,41 @@ from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """One visit to a block."""
+    """One execution of a block."""
 
     block: str
     """Name of the block, which is also the prefix of its tensors."""
     loop: int
     """How many times this block has run before."""
     rope: ExecutionRope
-    """Rotation of its heads."""
+    """Rotary position embedding of its heads."""
     exclusive: bool = False
-    """Whether heads lose what points along their own token's value (XSA)."""
+    """Whether heads lose their component along the token's own value vector (XSA)."""
     adds_value: int | None = None
-    """Which factor scales the value embedding that is added to the values; None adds none."""
+    """Index of the factor of the value embedding that is added to the values; None adds none."""
     adds_first_value: int | None = None
-    """Which factor scales the first execution's values, added to these; None adds none."""
+    """Index of the factor of the first execution's values that are added to the values; None adds none."""
     scale_row: int | None = None
-    """Row of the scales and input mixes that belong to executions; None where they belong to blocks."""
+    """Row of the scales and input mixes of executions; None if they belong to blocks."""
     norm_factor: float = 1.0
-    """What the normed inputs are multiplied by."""
+    """Factor of the normalized inputs."""
     parallel: Literal["none", "sum", "lanes"] = "none"
-    """What attention and MLP read."""
+    """What attention and MLP read; see FlatTopology.parallel."""
     instruction: int | None = None
-    """Which learned vector field is added before the block; None adds none."""
+    """Index of the loop instruction that is added before the block; None adds none."""
     blend: int | None = None
-    """Which factor blends the output into the stream; None replaces the stream."""
+    """Index of the factor that blends the output into the stream; None replaces the stream."""
     pops_skip: int | None = None
-    """Row of skip_weights that scales the stream popped from the skip stack before the block; None pops nothing."""
+    """Row of skip_weights for the stream popped from the skip stack before the block; None pops nothing."""
     pushes_skip: bool = False
-    """Whether the output goes on the skip stack."""
+    """Whether the output is pushed on the skip stack."""
 
 
 Plan = tuple[Execution, ...]
 
 
 def execution_plan(model: Gpt, progress: float = 1.0) -> Plan:
-    """The executions of a model, in order, once that share of its budget is spent."""
+    """Return the executions of a model, in order, at `progress`, the spent share of its budget."""
     match model.topology:
         case FlatTopology():
             executions = with_skips(model, flat_executions(model, model.topology, progress))
@@ -64,13 +64,13 @@ def execution_plan(model: Gpt, progress: float = 1.0) -> Plan:
 
 
 def plan_change_progress(model: Gpt) -> float | None:
-    """Share of the budget after which the plan is another one, or None where it never is."""
+    """Return the share of the budget at which the plan changes, or None if it never does."""
     recurrence = model.topology.recurrence if isinstance(model.topology, FlatTopology) else None
     return None if recurrence is None else recurrence.from_progress
 
 
 def flat_executions(model: Gpt, topology: FlatTopology, progress: float) -> list[Execution]:
-    """Every block once, but for the recurrent range, which from its share of the budget on runs several times."""
+    """Return every block once, and the recurrent range several times once `progress` has reached its start."""
     order = list(range(topology.layers))
     recurrence = topology.recurrence
     if recurrence is not None and progress >= recurrence.from_progress:
@@ -85,7 +85,7 @@ def flat_executions(model: Gpt, topology: FlatTopology, progress: float) -> list
 
 
 def recursive_executions(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
-    """The shared blocks in turn."""
+    """Return executions of the shared blocks in turn."""
     return [
         Execution(
             block=f"shared.{position % topology.blocks}", loop=position // topology.blocks, rope=execution_rope(model)
@@ -95,7 +95,7 @@ def recursive_executions(model: Gpt, topology: RecursiveTopology) -> list[Execut
 
 
 def looped_executions(model: Gpt, topology: LoopedTopology) -> list[Execution]:
-    """Flat blocks, the loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
+    """Return flat blocks, loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
     before, after = topology.flat_before, topology.flat_after
     pairs = min(before, after) if topology.skips == "unet" else 0
     rope = execution_rope(model)
@@ -112,7 +112,7 @@ def looped_executions(model: Gpt, topology: LoopedTopology) -> list[Execution]:
 
 
 def looped_execution(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
-    """One block in one loop. From the second loop on its output is blended into the stream."""
+    """Return one block in one loop. From the second loop on its output is blended into the stream."""
     is_blended = topology.blend is not None and loop > 0
     _, dead_blends = dead_rows(topology)
     return Execution(
@@ -125,7 +125,7 @@ def looped_execution(model: Gpt, topology: LoopedTopology, loop: int, block: int
 
 
 def with_skips(model: Gpt, executions: list[Execution]) -> list[Execution]:
-    """The first half of the executions pushes, the second half pops, last in first out."""
+    """Return the executions with skips: the first half pushes, the second half pops, last in first out."""
     first_half = len(executions) // 2 if model.topology.skips != "none" else 0
     return [
         replace(
@@ -138,7 +138,7 @@ def with_skips(model: Gpt, executions: list[Execution]) -> list[Execution]:
 
 
 def complete_execution(model: Gpt, executions: list[Execution], position: int) -> Execution:
-    """An execution with what depends on its block and on its place among the others."""
+    """Return an execution with the settings that depend on its block and its position."""
     execution, attention, value = executions[position], model.attention, model.embedding.value
     from_end = len(executions) - position
     adds_value = value.last_executions - from_end if value is not None else -1
@@ -153,13 +153,13 @@ def complete_execution(model: Gpt, executions: list[Execution], position: int) -
 
 
 def matches_execution(pattern: str, execution: Execution) -> bool:
-    """Whether a pattern names an execution: by its block alone, or as BLOCK/LOOP with the loop's number."""
+    """Return whether a pattern, BLOCK or BLOCK/LOOP with the number of the loop, matches an execution."""
     block, _, loop = pattern.partition("/")
     return pattern_matches(block, execution.block) and loop in ("", str(execution.loop))
 
 
 def block_index(model: Gpt, block: str) -> int:
-    """The number of a block among all, from 0; looped blocks come after the flat ones."""
+    """Return the number of a block among all, from 0; looped blocks come after flat ones."""
     family, _, number = block.partition(".")
     topology = model.topology
     if family == "looped" and isinstance(topology, LoopedTopology):
@@ -168,7 +168,7 @@ def block_index(model: Gpt, block: str) -> int:
 
 
 def execution_rope(model: Gpt, loop: int | None = None) -> ExecutionRope:
-    """The rotation of an execution; `loop` counts those of a looped block."""
+    """Return the rotary settings of an execution; `loop` is given for looped blocks only."""
     rope, head_width = model.attention.rope, model.head_width
     if rope.published_truncated:
         from trainer.recipe.published_rope import truncated_rope
@@ -181,14 +181,14 @@ def execution_rope(model: Gpt, loop: int | None = None) -> ExecutionRope:
 
 
 def skip_rows(model: Gpt, plan: Plan) -> int:
-    """Rows of skip_weights: executions that take a skip, and the dead rows of a published quirk."""
+    """Return the rows of skip_weights: one per execution that pops, and unused ones of a published quirk."""
     used = sum(execution.pops_skip is not None for execution in plan)
     dead_skips, _ = dead_rows(model.topology, used)
     return used + dead_skips
 
 
 def dead_rows(topology: TopologyRecipe, used_skips: int = 0) -> tuple[int, int]:
-    """Rows of skip weights, and blends, that exist and are never used: none, but for a published quirk."""
+    """Return the numbers of skip weight rows and of blends that are never used: 0 except for a published quirk."""
     if isinstance(topology, LoopedTopology) and topology.published_dead_rows:
         from trainer.recipe.published_dead_rows import dead_rows_of
 
@@ -197,9 +197,9 @@ def dead_rows(topology: TopologyRecipe, used_skips: int = 0) -> tuple[int, int]:
 
 
 def check_plan(plan: Plan) -> None:
-    """Nothing, if the parts add up: no pop from an empty stack, nothing left on it, each weight used once.
+    """Assert that skips add up: no pop from an empty stack, nothing left on it, each weight used once.
 
-    Raises: AssertionError; a plan is computed, so a wrong one is a bug and not a bad spec.
+    A wrong plan is a bug, not an invalid spec, because plans are computed.
     """
     depth = 0
     for execution in plan:
