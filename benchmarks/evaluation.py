@@ -13,8 +13,9 @@ from benchmarks.plain_loop import PlainGpt
 from benchmarks.shapes import bench_device, job_of_shape, plain_shape
 from benchmarks.training import pair_ratios, variants_of, with_default_allocator, with_kept_memory
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import PASS_TOKENS, score_stream
+from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import read_validation
+from trainer.evaluation.window_scorer import PASS_TOKENS
 from trainer.evaluation.windows import sliding_windows
 from trainer.graphs import PASSES_BEFORE_A_GRAPH, LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel
@@ -91,7 +92,7 @@ class Scorer:
         """Score the tokens under a protocol."""
         world, ledger = World(bench_device()), ScoreLedger(tokens)
         score_stream(
-            self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs, learn=self.learning_graphs
+            self.model, ledger, protocol, world, 1, lambda _: None, forward=self.graphs, backward=self.learning_graphs
         )
 
 

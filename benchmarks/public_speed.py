@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from pgolf.preflight.throughput import Gpus, forward_seconds, work_of
 from pgolf.specs.loading import load_spec
 from trainer.recipe.evaluation import Sliding
-from trainer.recipe.plan import progress_of_change
+from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.work import PASSES_A_STEP
+from trainer.recipe.token_work import PASSES_PER_STEP
 
 TABLE = Path(__file__).parent / "public_speed.yaml"
 WINDOW = 2048
@@ -67,9 +67,9 @@ def read_run(row: dict[str, Any]) -> PublicRun:
 
 def step_times(run: PublicRun, numbers: NDArray[np.float64]) -> float:
     """Return the predicted steps of a run; `numbers` are fixed seconds, seconds a matmul flop and an attention flop."""
-    change = progress_of_change(run.recipe.model)
+    change = plan_change_progress(run.recipe.model)
     shares = [(1.0, 1.0)] if change is None else [(0.0, change), (1.0, 1 - change)]
-    steps, tokens = 0.0, PASSES_A_STEP * run.recipe.schedule.batch_tokens / run.gpus
+    steps, tokens = 0.0, PASSES_PER_STEP * run.recipe.schedule.batch_tokens / run.gpus
     for progress, share in shares:
         work = work_of(run.recipe, progress)
         second = numbers @ np.array([1.0, tokens * work.matmul_flops, tokens * work.attention_flops])
@@ -112,7 +112,7 @@ def read_evaluations(runs: dict[str, PublicRun]) -> list[PublicEvaluation]:
         recipe = replace(run.recipe, evaluation=Sliding(kind="sliding", window=window, stride=row["stride"]))
         steps, gpus = row.get("steps", 0), Gpus(run.gpu, run.gpus)
         sliding = forward_seconds(recipe, gpus, row["tokens"] * window / row["stride"])
-        products = PASSES_A_STEP * forward_seconds(recipe, gpus, steps * row.get("learned", 0))
+        products = PASSES_PER_STEP * forward_seconds(recipe, gpus, steps * row.get("learned", 0))
         name = f"{run.name}, stride {row['stride']}"
         found.append(PublicEvaluation(name, row.get("sliding"), row.get("adapting"), sliding, products, steps))
     return found

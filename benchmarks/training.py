@@ -13,7 +13,7 @@ from benchmarks.plain_loop import PlainLoop
 from benchmarks.shapes import bench_device, job_of_shape, plain_shape, ratio_batch_tokens
 from trainer.data.batches import MicroBatch
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.work import PASSES_A_STEP, token_work
+from trainer.recipe.token_work import PASSES_PER_STEP, token_work
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import products_in
@@ -95,7 +95,7 @@ class TimedTraining(Training):
 def step_flops(recipe: Recipe) -> float:
     """Return the counted operations of a step: products with weights, and attention."""
     work = token_work(recipe.model, recipe.vocabulary_size, recipe.schedule.sequence_tokens)
-    return PASSES_A_STEP * work.flops * recipe.schedule.batch_tokens
+    return PASSES_PER_STEP * work.flops * recipe.schedule.batch_tokens
 
 
 def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timing]:

@@ -99,7 +99,7 @@ def account_for(arguments: argparse.Namespace, error: Exception) -> int:
     print(f"trainer: {failure}", file=sys.stderr, flush=True)
     files = RunFiles(arguments.run_dir)
     if not isinstance(failure, AlreadyRunning):
-        leave_word(files.worker_word(arguments.rank) if arguments.rank else files.state, failure)
+        leave_word(files.worker_state(arguments.rank) if arguments.rank else files.state, failure)
     return failure.exit_code
 
 

@@ -8,14 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
-from trainer.codec.shares import group_bytes
+from trainer.codec.group_sizes import group_bytes
 from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
-from trainer.quantizer.calibration import calibrate, generated_sequences
+from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
-from trainer.quantizer.repacking import MOST_ATTEMPTS, MOST_TIMES, coarser, times_for
+from trainer.quantizer.repacking import MAX_ATTEMPTS, MAX_WIDENING, widen_clips, widening_for
 from trainer.recipe.files import write_json
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
@@ -58,7 +58,7 @@ class Exporter:
         weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
         if over <= 0 or not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
             return artifact
-        if times_for(over, max(1, weights)) > MOST_TIMES:
+        if widening_for(over, max(1, weights)) > MAX_WIDENING:
             self.journal.say(
                 f"{over:,} bytes over the limit, more than a wider grid can mend; the artifact stays as it is"
             )
@@ -66,9 +66,9 @@ class Exporter:
         self.job.files.references.mkdir(exist_ok=True)
         self.job.files.model.replace(self.job.files.references / OVER_LIMIT)
         repacked = {"bytes_before": artifact["total_bytes"]}
-        while over > 0 and attempt < MOST_ATTEMPTS:
-            times, attempt = min(MOST_TIMES, times * times_for(over, weights)), attempt + 1
-            wider = coarser(quantizer, times)
+        while over > 0 and attempt < MAX_ATTEMPTS:
+            times, attempt = min(MAX_WIDENING, times * widening_for(over, weights)), attempt + 1
+            wider = widen_clips(quantizer, times)
             artifact = self.encode(wider, self.rounded(wider, hessians))
             over = artifact["total_bytes"] - artifact["limit_bytes"]
         fits = "fits" if over <= 0 else f"is still {over:,} bytes over"
@@ -101,7 +101,7 @@ class Exporter:
         device, seed = self.model.embedding.tokens.device, self.job.seed
         match recipe:
             case GeneratedText():
-                return generated_sequences(recipe, self.model, self.begin, tokens, seed, self.check)
+                return generate_sequences(recipe, self.model, self.begin, tokens, seed, self.check)
             case TrainingText():
                 if recipe.published_first:
                     from trainer.data.published_first_sequences import first_sequences

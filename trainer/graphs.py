@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.batches import MicroBatch
-from trainer.evaluation.scoring import PASS_TOKENS, backpropagate
+from trainer.evaluation.window_scorer import PASS_TOKENS, backpropagate
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss
 from trainer.recipe.compute import Compute

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from trainer.codec.container import ModelCard, decode_artifact
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import WindowScorer, score_stream
+from trainer.evaluation.scoring import score_stream
+from trainer.evaluation.window_scorer import WindowScorer
 from trainer.evaluation.windows import Window
 from trainer.model.gpt import GptModel
 from trainer.recipe.files import ANSWERS, QUESTIONS

@@ -106,10 +106,10 @@ class Scoring:
                 ledger,
                 recipe,
                 self.world,
-                self.text.begin,
+                self.text.bos,
                 lambda n: self.follow(stage, n),
                 forward=self.graphs,
-                learn=self.learning_graphs,
+                backward=self.learning_graphs,
             )
         nats, targets = ledger.totals()
         metric = {"stage": stage, **describe_protocol(recipe), **facts}

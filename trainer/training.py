@@ -17,11 +17,11 @@ from trainer.evaluation.ledger import bits_per_byte
 from trainer.graphs import is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
-from trainer.optimizer.optimizer import make_optimizer_of
+from trainer.optimizer.optimizer import make_optimizer
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
-from trainer.recipe.plan import progress_of_change
+from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.clock import ChiefsClock, PhaseClock
@@ -55,9 +55,9 @@ class Training:
         self.model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute).to(world.device)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.tensors = inventory(recipe.model, recipe.vocabulary_size)
-        self.optimizer = make_optimizer_of(recipe, self.tensors, self.parameters, world)
+        self.optimizer = make_optimizer(recipe, self.tensors, self.parameters, world)
         self.loss = make_training_loss(recipe.quantizer, self.tensors, self.model)
-        self.plan_changes_at = progress_of_change(recipe.model)
+        self.plan_changes_at = plan_change_progress(recipe.model)
         self.average = make_average(recipe.averaging, self.parameters)
         split = read_split(job.data, "train", recipe.vocabulary_size)
         self.stream = TokenStream(split.shards)

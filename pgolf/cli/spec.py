@@ -16,8 +16,9 @@ from pgolf.specs.flat import flatten
 from pgolf.specs.loading import LoadedSpec, shipped_specs
 from pgolf.specs.reference import spec_reference
 from pgolf.specs.schema import file_schema
+from trainer.recipe.execution_rope import ExecutionRope
 from trainer.recipe.model import Gpt
-from trainer.recipe.plan import RopeUse, execution_plan
+from trainer.recipe.plan import execution_plan
 
 spec_app = typer.Typer(no_args_is_help=True, help="Inspect specs: show, diff, schema, reference, list, new.")
 
@@ -83,7 +84,7 @@ def is_set(value: object) -> bool:
             return True
 
 
-def describe_rope(rope: RopeUse) -> str:
+def describe_rope(rope: ExecutionRope) -> str:
     """Return a rotation in a few words: dimensions, and what is unusual about it."""
     words = [f"{rope.dims} dims"]
     if rope.period_dims != rope.dims:

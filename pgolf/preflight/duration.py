@@ -16,7 +16,7 @@ from pgolf.preflight.throughput import (
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.work import PASSES_A_STEP
+from trainer.recipe.token_work import PASSES_PER_STEP
 
 # Sustained training speed assumed where nothing was measured. Units: flop/s.
 ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
@@ -112,7 +112,7 @@ def assumption(recipe: Recipe, gpu: str | None, cores: int) -> Assumption:
     speed = cores * ASSUMED_CPU_FLOPS_A_CORE
     forward = work_of(recipe, 1.0).flops / speed
     basis = f"assumed {speed:.1e} flop/s on {cores} CPU cores, not measured"
-    return Assumption(recipe.schedule.batch_tokens * PASSES_A_STEP * forward, forward, basis)
+    return Assumption(recipe.schedule.batch_tokens * PASSES_PER_STEP * forward, forward, basis)
 
 
 def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
@@ -128,9 +128,9 @@ def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
     match evaluation:
         case ScoreFirstTtt():
             places = processes * ceil(evaluation.batch_sequences / processes)
-            return passes, PASSES_A_STEP * evaluation.epochs * places / evaluation.batch_sequences
+            return passes, PASSES_PER_STEP * evaluation.epochs * places / evaluation.batch_sequences
         case DocumentLora():
-            return PASSES_A_STEP * passes * processes, 0.0
+            return PASSES_PER_STEP * passes * processes, 0.0
         case _:
             return passes, 0.0
 

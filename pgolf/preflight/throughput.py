@@ -9,9 +9,9 @@ can do.
 
 from dataclasses import dataclass
 
-from trainer.recipe.plan import progress_of_change
+from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.work import PASSES_A_STEP, TokenWork, token_work
+from trainer.recipe.token_work import PASSES_PER_STEP, TokenWork, token_work
 
 FIXED_SECONDS = 0.0188
 # Of one H100 among eight.
@@ -72,12 +72,12 @@ def step_seconds(recipe: Recipe, gpus: Gpus, progress: float = 1.0) -> float:
     """Seconds of a step at a share of the budget."""
     work, tokens = work_of(recipe, progress), recipe.schedule.batch_tokens / gpus.number
     per_token = work.matmul_flops * SECONDS_A_MATMUL_FLOP + work.attention_flops * SECONDS_A_ATTENTION_FLOP
-    return gpus.times_as_long * (FIXED_SECONDS + PASSES_A_STEP * tokens * per_token)
+    return gpus.times_as_long * (FIXED_SECONDS + PASSES_PER_STEP * tokens * per_token)
 
 
 def mean_step_seconds(recipe: Recipe, gpus: Gpus) -> float:
     """Seconds of a step over the whole budget, part of which may run fewer executions."""
-    change = progress_of_change(recipe.model)
+    change = plan_change_progress(recipe.model)
     if change is None:
         return step_seconds(recipe, gpus)
     before, after = step_seconds(recipe, gpus, 0.0), step_seconds(recipe, gpus)

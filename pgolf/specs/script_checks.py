@@ -8,7 +8,7 @@ from pgolf.specs.script import Script, program_of
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.validation_errors import place_of
 from pgolf.specs.yaml_documents import Node
-from trainer.recipe.files import DATA_PLACE
+from trainer.recipe.files import DATA_PLACEHOLDER
 
 # Similarity from which a name that may be read counts as a misspelling of another one.
 MISSPELLING_SIMILARITY = 0.85
@@ -32,11 +32,11 @@ def check_script(spec: Experiment, document: Node) -> None:
             f"{place}: program.seed_variable: {program.name} does not read {named}, so every seed would give the same "
             f"run; {suggest_variable(named, program.reads)}, or set it to null for a script without a seed"
         )
-    wants_data = [name for name, text in spec.program.env.items() if DATA_PLACE in text]
+    wants_data = [name for name, text in spec.program.env.items() if DATA_PLACEHOLDER in text]
     if wants_data and spec.program.data is None:
         place = place_of(document, ("program", "env", wants_data[0]))
         raise SpecError(
-            f"{place}: program.env.{wants_data[0]} uses {DATA_PLACE}, but program.data names no folder; add it"
+            f"{place}: program.env.{wants_data[0]} uses {DATA_PLACEHOLDER}, but program.data names no folder; add it"
         )
     if spec.program.nproc not in (None, spec.launch.devices) and spec.launch.gpu is not None:
         place = place_of(document, ("program", "nproc"))

@@ -15,8 +15,9 @@ from tests.trainer.small import VOCABULARY, awake_model, random_tokens, small_re
 from trainer.codec.container import ModelCard
 from trainer.data.batches import MicroBatch
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import PASS_TOKENS, Forward, score_stream
+from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import ValidationText
+from trainer.evaluation.window_scorer import PASS_TOKENS, Forward
 from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled, make_graphs
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss, make_training_loss
@@ -167,7 +168,7 @@ def check_with_and_without(recipe: EvaluationRecipe, length: int, tolerance: flo
         model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
         forward = ScoringGraphs(model, silent) if use_graphs else None
         learn = LearningGraphs(model, silent) if use_graphs else None
-        score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward, learn=learn)
+        score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward, backward=learn)
         found.append(ledger.nats)
     np.testing.assert_allclose(found[0], found[1], atol=tolerance)
 
@@ -217,7 +218,7 @@ def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkey
     for say in (said.append, None):
         model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
         learn = LearningGraphs(model, say) if say else None
-        score_stream(model, ledger, LEARNING, ALONE, 1, lambda _: None, learn=learn)
+        score_stream(model, ledger, LEARNING, ALONE, 1, lambda _: None, backward=learn)
         found.append(ledger.nats)
     assert np.array_equal(found[0], found[1])
     assert len(said) == 1

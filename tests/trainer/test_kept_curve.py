@@ -18,7 +18,7 @@ import trainer.runtime.device
 from tests.trainer.small import VOCABULARY, small_recipe
 from trainer.graphs import is_compiled, make_graphs
 from trainer.model.gpt import GptModel
-from trainer.optimizer.optimizer import make_optimizer_of
+from trainer.optimizer.optimizer import make_optimizer
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
 from trainer.runtime.world import ALONE, World
@@ -48,7 +48,7 @@ def curve(dtype: torch.dtype = torch.float32, world: World = ALONE, **compute: A
     torch.manual_seed(1337)
     model = GptModel(recipe.model, VOCABULARY, recipe.compute).to(world.device, dtype)
     parameters, tensors = dict(model.named_parameters()), inventory(recipe.model, VOCABULARY)
-    optimizer = make_optimizer_of(recipe, tensors, dict(parameters), world)
+    optimizer = make_optimizer(recipe, tensors, dict(parameters), world)
     loss, losses = make_training_loss(recipe.quantizer, tensors, model), []
     if is_compiled(recipe.compute, world.device):
         make_graphs(model, loss, recipe.schedule, lambda micro: loss.mean_loss(micro.x_BT, micro.y_BT, None))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trainer.recipe.plan import RopeUse
+from trainer.recipe.execution_rope import ExecutionRope
 
 
 class Rotary:
@@ -13,7 +13,7 @@ class Rotary:
     that grows with the sequence (NTK-aware scaling) keeps the slowest wavelength as long in sequences as it was.
     """
 
-    def __init__(self, use: RopeUse) -> None:
+    def __init__(self, use: ExecutionRope) -> None:
         self.use = use
         self.dims = use.dims
         self.tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}

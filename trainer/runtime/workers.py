@@ -34,7 +34,7 @@ class Workers:
         """Nothing; one process a command, each told by `--lifeline` which pipe ends with this process."""
         receiver, self.lifeline = os.pipe()
         for rank, command in enumerate(commands, start=1):
-            self.files.worker_word(rank).unlink(missing_ok=True)
+            self.files.worker_state(rank).unlink(missing_ok=True)
             process = subprocess.Popen([*command, "--lifeline", str(receiver)], pass_fds=(receiver,))
             self.processes.append(process)
         os.close(receiver)
@@ -55,7 +55,7 @@ class Workers:
     def describe_death(self, rank: int, code: int) -> RunFailure:
         """The failure of a worker, in its own words where it left any."""
         try:
-            word = read_json(self.files.worker_word(rank))["error"]
+            word = read_json(self.files.worker_state(rank))["error"]
         except (OSError, ValueError, KeyError):
             word = describe_exit(code)
         failure = RunFailure(f"process {rank} of {len(self.processes) + 1}: {word}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.recipe.files import DATA_PLACE, RunFiles, read_json
+from trainer.recipe.files import DATA_PLACEHOLDER, RunFiles, read_json
 from trainer.runtime.failure import ResumeRefused
 
 # Where the script works, below the run directory; it stays there from one attempt to the next.
@@ -35,7 +35,7 @@ class ScriptJob:
     def variables(self) -> dict[str, str]:
         """What the script's environment has beside that of this process."""
         folder = self.run["data_folder"] or ""
-        given = {name: text.replace(DATA_PLACE, folder) for name, text in self.program["env"].items()}
+        given = {name: text.replace(DATA_PLACEHOLDER, folder) for name, text in self.program["env"].items()}
         named = self.program["seed_variable"]
         return given if named is None else given | {named: str(self.seed)}
 

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from trainer.dialects.logged import SPEAKING, LoggedRun, note
+from trainer.dialects.logged import INFORMATIVE, LoggedRun, record_line
 from trainer.dialects.plain import TooLong, plain_line
 from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE
 from trainer.recipe.files import RunFiles
@@ -31,11 +31,11 @@ class LogListener:
         """
         append_line(self.files.log, line)
         words = plain_line(line)
-        if SPEAKING.search(words) is None:
+        if INFORMATIVE.search(words) is None:
             return
         trained, validated = len(self.logged.curve), len(self.logged.validations)
         try:
-            note(self.logged, words, self.count_lines())
+            record_line(self.logged, words, self.count_lines())
         except TooLong:  # whoever prints so many scores is followed by the later half of them
             del self.logged.scores[: len(self.logged.scores) // 2]
         if NO_NUMBER.search(words) and not STEP_ANYWHERE.search(words):

@@ -203,7 +203,7 @@ def test_a_program_unpacks_itself_with_or_without_brotli(tmp_path: Path, has_bro
 
 def test_components_that_a_recipe_does_not_name_are_not_in_its_file() -> None:
     quickstart, crawler = built("quickstart").readable, built(CRAWLER).readable
-    for name in ("GptqQuantizer", "RoundedLoss", "score_and_learn", "truncated_rope"):
+    for name in ("GptqQuantizer", "RoundedLoss", "score_and_adapt", "truncated_rope"):
         assert name in crawler
         assert name not in quickstart
     for name in (

@@ -16,7 +16,7 @@ from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step
 from pgolf.specs.loading import load_spec
 from tests.conftest import Pgolf
 from trainer.recipe.inventory import inventory
-from trainer.recipe.work import token_work
+from trainer.recipe.token_work import token_work
 
 RUNS = read_runs()
 RECORDS = Path(__file__).parents[4] / "shared/records"

@@ -21,6 +21,9 @@ def test_the_json_schema_carries_the_docstrings_and_forbids_unknown_keys() -> No
     assert schema["additionalProperties"] is False
     brotli = schema["$defs"]["Brotli"]
     assert brotli["additionalProperties"] is False
-    assert brotli["properties"]["quality"]["description"] == "0 is fastest, 11 smallest."
+    assert (
+        brotli["properties"]["quality"]["description"]
+        == "Compression quality: 0 is fastest, 11 gives the fewest bytes."
+    )
     assert (brotli["properties"]["quality"]["minimum"], brotli["properties"]["quality"]["maximum"]) == (0, 11)
     assert "kind" in brotli["required"]

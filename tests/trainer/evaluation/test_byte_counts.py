@@ -1,4 +1,4 @@
-"""Bytes of text, counted by hand and by UTF-8."""
+"""ByteCounts against counts by hand and the UTF-8 length of the text."""
 
 import io
 
@@ -24,7 +24,7 @@ def tokenizer() -> sentencepiece.SentencePieceProcessor:
 
 
 def challenge_tokenizer() -> sentencepiece.SentencePieceProcessor:
-    """Without pieces of several spaces, as the challenge's are."""
+    """Return a tokenizer without pieces of several spaces, like those of the challenge."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["the cat sat on the mat and the dog sat on the cat too"] * 50),

@@ -1,4 +1,4 @@
-"""Scores against a recomputation of each target alone, and blind to the future."""
+"""Scores equal a recomputation of each target alone, and do not depend on later tokens."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def scored(tokens: "np.ndarray[tuple[int], np.dtype[np.uint16]]", recipe: Evalua
 
 
 def context_start(recipe: Chunked | Sliding, target: int, targets: int) -> int:
-    """The first input token that the protocol shows for a target."""
+    """Return the first input token that the protocol shows for a target."""
     if isinstance(recipe, Chunked):
         return target // recipe.window * recipe.window
     if target < recipe.window:
@@ -34,7 +34,7 @@ def context_start(recipe: Chunked | Sliding, target: int, targets: int) -> int:
 
 
 @pytest.mark.parametrize("recipe", PROTOCOLS, ids=lambda recipe: recipe.kind)
-def test_each_score_is_that_of_a_full_recomputation_one_target_at_a_time(recipe: Chunked | Sliding) -> None:
+def test_each_score_equals_a_recomputation_of_its_target_alone(recipe: Chunked | Sliding) -> None:
     tokens = stream()
     ledger = scored(tokens, recipe)
     model = awake_model(small_recipe()).double()
@@ -57,7 +57,7 @@ def test_tokens_from_a_cut_on_leave_all_scores_before_it_identical(recipe: Evalu
     assert not np.array_equal(before[cut - 1 :], after[cut - 1 :])
 
 
-def test_one_key_scores_each_window_by_itself_and_nothing_else_changes() -> None:
+def test_scoring_one_by_one_gives_the_same_scores() -> None:
     sliding, nats, shapes = Sliding(kind="sliding", window=32, stride=8), [], []
     for word in ("together", "one_by_one"):
         model, ledger, seen = awake_model(small_recipe(compute__scoring=word)), ScoreLedger(stream()), list[int]()

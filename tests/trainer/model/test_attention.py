@@ -10,7 +10,8 @@ from trainer.model.grouped_query import GroupedQueryAttention
 from trainer.model.rope import Rotary
 from trainer.model.visit import Visit, Walk
 from trainer.recipe.attention import GroupedQuery
-from trainer.recipe.plan import RopeUse, execution_plan
+from trainer.recipe.execution_rope import ExecutionRope
+from trainer.recipe.plan import execution_plan
 
 
 def normed(x: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,7 @@ def test_it_is_grouped_query_attention() -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.3)
-    rotary = Rotary(RopeUse(dims=4, period_dims=4, base=10_000.0))
+    rotary = Rotary(ExecutionRope(dims=4, period_dims=4, base=10_000.0))
     x_BTD = torch.randn(1, 5, model.width)
     scale_D = torch.randn(model.width)
     visit = Visit(Walk(x_BTD, library_attention), execution_plan(model)[0], rotary)

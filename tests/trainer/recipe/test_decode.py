@@ -1,4 +1,4 @@
-"""Both readers of a recipe give the same verdict and the same recipe."""
+"""pydantic and decode_recipe accept the same documents and return the same recipe."""
 
 import copy
 from typing import Any
@@ -20,7 +20,7 @@ Step = tuple[Any, ...]
 
 
 def paths(document: Any, prefix: Step = ()) -> list[Step]:
-    """The path of every value in a document."""
+    """Return the path of every value in a document."""
     found = [prefix] if prefix else []
     if isinstance(document, dict):
         for key, value in document.items():
@@ -32,7 +32,7 @@ def paths(document: Any, prefix: Step = ()) -> list[Step]:
 
 
 def verdicts(document: Any) -> tuple[Recipe | None, Recipe | None]:
-    """What pydantic and the trainer's own reader make of a document; None when they refuse it."""
+    """Return the recipes that pydantic and the trainer read from a document; None if they refuse it."""
     try:
         by_pydantic = PYDANTIC.validate_python(document)
     except ValidationError:
@@ -81,7 +81,7 @@ def test_both_readers_agree_on_mutated_documents(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_a_resolved_recipe_comes_back_equal(document: Any) -> None:
+def test_a_resolved_recipe_survives_a_round_trip(document: Any) -> None:
     by_pydantic, by_trainer = verdicts(document)
     assert by_trainer is not None
     assert by_pydantic == by_trainer

@@ -1,22 +1,19 @@
-"""What each group of tensors costs in an artifact, for whoever wants to spend bytes better."""
+"""Artifact bytes by tensor group, an estimate that shows where bytes are spent."""
 
 from math import floor
-from typing import TYPE_CHECKING
 
 import torch
 
+from trainer.codec.container import ModelCard
 from trainer.quantizer.matrix import QuantizedMatrix
-
-if TYPE_CHECKING:
-    from trainer.codec.container import ModelCard
-    from trainer.quantizer.quantizer import QuantizedModel
+from trainer.quantizer.quantizer import QuantizedModel
 
 
-def group_bytes(card: "ModelCard", model: "QuantizedModel", streams: dict[str, int]) -> dict[str, int]:
-    """Bytes of each tensor group, and of header and container, which together are the whole file.
+def group_bytes(card: ModelCard, model: QuantizedModel, streams: dict[str, int]) -> dict[str, int]:
+    """Return the bytes of each tensor group and of header and container; they sum to the size of the file.
 
-    Groups share the stream of codes by the entropy of their codes, a matrix at a time, and the streams of steps and
-    floats by their sizes before compression: an estimate, for a compressor sees all of them at once.
+    The stream of codes is divided among groups by the entropy of the codes of each matrix, the streams of steps and
+    floats by uncompressed size. This is an estimate: a compressor sees all of a stream at once.
     """
     codes: dict[str, float] = {}
     steps: dict[str, float] = {}
@@ -38,7 +35,7 @@ def group_bytes(card: "ModelCard", model: "QuantizedModel", streams: dict[str, i
 
 
 def entropy_bits(matrix: QuantizedMatrix) -> float:
-    """Bits that the codes of a matrix take when each is coded by how often it occurs."""
+    """Return the bits of the codes of a matrix under an ideal code of their own histogram."""
     bits = 0.0
     for part in matrix.parts():
         _, counts = torch.unique(part.codes_RC, return_counts=True)
