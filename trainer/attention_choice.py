@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from trainer.data.order import number_documents_for
-from trainer.model.attention_kernels import Attend, make_attend
+from trainer.model.attention_function import AttentionFunction
+from trainer.model.attention_kernels import make_attention_function
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.device import products_in
@@ -60,7 +61,7 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
         if documents_BT is not None and kernel in WITHOUT_DOCUMENTS:
             continue
         try:
-            attend = make_attend(kernel, device.type, recipe.model.head_width, documents_BT)
+            attend = make_attention_function(kernel, device.type, recipe.model.head_width, documents_BT)
             seconds[kernel] = min(seconds_of_passes(attend, inputs)[1:])
         except RuntimeError:
             if kernel == "library":  # it can do everything; of another this says that it takes no such heads
@@ -68,7 +69,7 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
-def seconds_of_passes(attend: Attend, inputs: list[Tensor]) -> list[float]:
+def seconds_of_passes(attend: AttentionFunction, inputs: list[Tensor]) -> list[float]:
     """Seconds of some passes forward and backward; the first one is longer."""
     q_BHTE, k_BKTE, v_BKTE = inputs
     seconds = []

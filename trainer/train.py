@@ -14,7 +14,7 @@ from trainer.averaging.choice import choose_candidate
 from trainer.data.sampling import random_sequences
 from trainer.evaluation.validation import read_validation
 from trainer.export import Exporter
-from trainer.model.attention_kernels import kernel_of
+from trainer.model.attention_kernels import resolve_kernel
 from trainer.recipe.averaging import Candidates
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import read_json, write_json
@@ -92,7 +92,7 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
 
     Raises: ResumeRefused when it began in another one.
     """
-    kernel = kernel_of(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
+    kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
     environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
     check_same_environment(environment, job.run.get("environment"))
     if world.is_chief:

@@ -11,7 +11,8 @@ import torch
 import trainer.attention_choice
 from tests.trainer.small import CPU, small_recipe
 from trainer.attention_choice import CANDIDATES, time_kernels, with_chosen_attention
-from trainer.model.attention_kernels import Attend, make_attend
+from trainer.model.attention_function import AttentionFunction
+from trainer.model.attention_kernels import make_attention_function
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.files import RunFiles
 from trainer.runtime.job import TrainingJob
@@ -30,10 +31,10 @@ def refuse(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def cannot(*_: object) -> torch.Tensor:
         raise RuntimeError("No available kernel. Aborting execution.")
 
-    def make(word: AttentionKernel, *rest: Any) -> Attend:
-        return cannot if word == refused else make_attend(word, *rest)
+    def make(word: AttentionKernel, *rest: Any) -> AttentionFunction:
+        return cannot if word == refused else make_attention_function(word, *rest)
 
-    monkeypatch.setattr(trainer.attention_choice, "make_attend", make)
+    monkeypatch.setattr(trainer.attention_choice, "make_attention_function", make)
 
 
 def test_a_trial_ranks_all_that_can_do_it_by_their_seconds() -> None:
@@ -47,11 +48,13 @@ def test_what_gives_way_to_another_where_there_is_a_mask_is_not_tried_with_one(m
     assert set(time_kernels(small_recipe(), CPU)) == {"library", "flash", "padded"}
     asked: list[object] = []
 
-    def make(word: AttentionKernel, device_type: str, head_width: int, documents: torch.Tensor | None) -> Attend:
+    def make(
+        word: AttentionKernel, device_type: str, head_width: int, documents: torch.Tensor | None
+    ) -> AttentionFunction:
         asked.append(documents)
-        return make_attend(word, device_type, head_width, documents)
+        return make_attention_function(word, device_type, head_width, documents)
 
-    monkeypatch.setattr(trainer.attention_choice, "make_attend", make)
+    monkeypatch.setattr(trainer.attention_choice, "make_attention_function", make)
     packed = time_kernels(small_recipe(schedule__loader="{kind: document_packing}"), CPU)
     assert set(packed) == {"library", "padded"}
     assert asked

@@ -3,9 +3,6 @@
 from torch import Tensor, nn
 
 from trainer.model.visit import Visit
-from trainer.recipe.attention import GroupedQuery
-from trainer.recipe.local import LocalAttention
-from trainer.recipe.model import Gpt
 
 
 class Attention(nn.Module):
@@ -21,18 +18,3 @@ class Attention(nn.Module):
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
-
-
-def make_attention(model: Gpt) -> Attention:
-    """The attention that a recipe names."""
-    recipe = model.attention
-    match recipe:
-        case GroupedQuery():
-            from trainer.model.grouped_query import GroupedQueryAttention
-
-            return GroupedQueryAttention(model, recipe)
-        case LocalAttention():
-            from trainer.runtime.local_code import make_local
-
-            made: Attention = make_local(recipe.file, recipe.class_name, model, **recipe.options)
-            return made

@@ -3,11 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from trainer.model.attention import make_attention
 from trainer.model.lanes import Lanes
 from trainer.model.linear import narrowed
-from trainer.model.mlp import make_mlp
 from trainer.model.norm import rms_norm
+from trainer.model.slots import make_attention, make_mlp
 from trainer.model.visit import Visit
 from trainer.recipe.model import Gpt
 

@@ -75,7 +75,7 @@ def shares(scores_NRC: Tensor, group: int, start: int, mask_N1TT: Tensor | None)
 
 
 def blocked_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-    """Attention by blocks of queries. Shapes: those of `Attend`."""
+    """Attention by blocks of queries. Shapes: those of `AttentionFunction`."""
     kv_heads = k_BKTE.size(1)
     q_NGSE = torch.unflatten(q_BHSE * q_BHSE.size(-1) ** -0.5, 1, (kv_heads, -1)).flatten(0, 1)
     k_NTE, v_NTE = (x.to(q_BHSE.dtype).flatten(0, 1) for x in (k_BKTE, v_BKTE))

@@ -7,7 +7,8 @@ from functools import partial
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from trainer.model.attention_kernels import Attend, library_attention
+from trainer.model.attention_function import AttentionFunction
+from trainer.model.library_attention import library_attention
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def document_mask(documents_BT: Tensor) -> Tensor:
     return is_same_BTT.tril()[:, None]
 
 
-def make_flex_attend(documents_BT: Tensor) -> Attend:
+def make_flex_attention(documents_BT: Tensor) -> AttentionFunction:
     """Causal attention within documents, for a compiler: without one it would keep every pair of tokens. It has no
     gradients on a CPU.
     """
@@ -24,7 +25,7 @@ def make_flex_attend(documents_BT: Tensor) -> Attend:
 
 
 def flex_attend(documents_BT: Tensor, mask: BlockMask, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
-    """Attention within documents. Shapes: those of `Attend`."""
+    """Attention within documents. Shapes: those of `AttentionFunction`."""
     if q_BHSE.size(-2) != k_BKTE.size(-2):
         return library_attention(q_BHSE, k_BKTE, v_BKTE, document_mask(documents_BT))
     is_shared = q_BHSE.size(1) != k_BKTE.size(1)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.model.attention_kernels import make_attend
+from trainer.model.attention_kernels import make_attention_function
 from trainer.model.block import Block
 from trainer.model.embedding import TokenEmbedding
 from trainer.model.linear import linear
@@ -173,7 +173,9 @@ class GptModel(nn.Module):
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
         return Walk(
             first_BTD=x_BTD if self.stream_type is None else x_BTD.to(self.stream_type),
-            attend=make_attend(self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT),
+            attend=make_attention_function(
+                self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT
+            ),
             values_BTF=self.value_embedding(tokens_BT),
             stream_type=self.stream_type,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.model.attention_kernels import Attend
+from trainer.model.attention_function import AttentionFunction
 from trainer.model.rope import Rotary
 from trainer.recipe.plan import Execution
 
@@ -16,7 +16,7 @@ class Walk:
 
     first_BTD: Tensor
     """The stream as the embedding left it."""
-    attend: Attend
+    attend: AttentionFunction
     """What computes attention, and knows which earlier tokens may be seen."""
     values_BTF: Tensor | None = None
     """What some executions add to their values."""

@@ -5,8 +5,8 @@ import math
 import torch
 
 from tests.trainer.small import small_recipe
-from trainer.model.attention_kernels import library_attention
 from trainer.model.grouped_query import GroupedQueryAttention
+from trainer.model.library_attention import library_attention
 from trainer.model.rope import Rotary
 from trainer.model.visit import Visit, Walk
 from trainer.recipe.attention import GroupedQuery

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
-from trainer.model.attention_kernels import library_attention
 from trainer.model.block import Block
 from trainer.model.gpt import GptModel
 from trainer.model.grouped_query import GroupedQueryAttention
+from trainer.model.library_attention import library_attention
 from trainer.model.norm import rms_norm
 from trainer.model.smear import DocumentGate
 from trainer.model.visit import Visit, Walk
