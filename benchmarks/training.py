@@ -16,7 +16,7 @@ from trainer.recipe.recipe import Recipe
 from trainer.recipe.work import PASSES_A_STEP, token_work
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.device import products_in
+from trainer.runtime.device import product_dtype
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, RunJournal, SilentJournal
 from trainer.runtime.world import World
@@ -130,7 +130,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def variants_of(is_compiling: bool) -> dict[str, tuple[str, ...]]:
     """The variants that mean something: bfloat16 where a CPU multiplies it, graphs on one where they are wanted."""
-    has_narrow = products_in("bfloat16", bench_device()) == torch.bfloat16
+    has_narrow = product_dtype("bfloat16", bench_device()) == torch.bfloat16
     left_out = (set() if is_compiling else {COMPILED}) | (set() if has_narrow else {NARROW})
     return {name: keys for name, keys in VARIANTS[bench_device().type].items() if left_out.isdisjoint(keys)}
 

@@ -11,7 +11,7 @@ from trainer.model.attention_function import AttentionFunction
 from trainer.model.attention_kernels import make_attention_function
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.device import products_in
+from trainer.runtime.device import product_dtype
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.world import World
@@ -48,7 +48,11 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     """Seconds of one layer's attention, forward and backward and not compiled, by each kernel that can do it; the
     fastest first.
     """
-    attention, schedule, dtype = recipe.model.attention, recipe.schedule, products_in(recipe.compute.precision, device)
+    attention, schedule, dtype = (
+        recipe.model.attention,
+        recipe.schedule,
+        product_dtype(recipe.compute.precision, device),
+    )
     batch, length = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens
     tokens_BT = torch.zeros(batch, length, dtype=torch.int64, device=device)
     documents_BT = number_documents_for(schedule.loader, tokens_BT, begin=1)

@@ -38,7 +38,7 @@ def make_graphs(
 
     Raises: RunFailure when torch.compile fails, naming the key that turns it off.
     """
-    model.settle(schedule.sequence_tokens)
+    model.precompute(schedule.sequence_tokens)
     loss.module.compile(fullgraph=True, dynamic=False, backend=BACKEND)
     shape = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens + 1
     tokens_BT = torch.zeros(shape, dtype=torch.int64, device=model.embedding.tokens.device)
@@ -72,7 +72,7 @@ class CommonShapes:
         """Whether passes of a shape, (B, T) first, have come so often that more will."""
         self.passes[shape] += 1
         if self.passes[shape] == PASSES_BEFORE_A_GRAPH and len(self.found) < self.most:
-            self.model.settle(shape[1])
+            self.model.precompute(shape[1])
             self.found.append(shape)
         return shape in self.found
 

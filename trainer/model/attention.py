@@ -2,12 +2,12 @@
 
 from torch import Tensor, nn
 
-from trainer.model.visit import Visit
+from trainer.model.block_inputs import BlockInputs
 
 
 class Attention(nn.Module):
     """What a block asks of attention: what tokens gather, each channel scaled, and the values that they gathered from.
-    Those of which the visit asks nothing may be left out.
+    Tokens of which nothing is needed may be left out.
 
     Shapes: (B, T, D), (D,) -> (B, S or T, D), (B, T, F).
     """
@@ -16,5 +16,5 @@ class Attention(nn.Module):
         """The matrices that read the stream, which the model initialises."""
         return []
 
-    def forward(self, x_BTD: Tensor, scale_D: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
+    def forward(self, x_BTD: Tensor, scale_D: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
         raise NotImplementedError

@@ -14,19 +14,19 @@ from torch import Tensor, nn
 
 from trainer.model.attention_kernels import make_attention_function
 from trainer.model.block import Block
+from trainer.model.block_inputs import BlockInputs, ForwardContext
 from trainer.model.embedding import TokenEmbedding
 from trainer.model.linear import linear
 from trainer.model.loops import LoopInstructions
 from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softcapped
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
-from trainer.model.visit import Visit, Walk
 from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
 from trainer.recipe.local import LocalMlp
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import Execution, Plan, execution_plan
-from trainer.runtime.device import precision, products_in
+from trainer.runtime.device import autocast_to, product_dtype
 
 USUAL_COMPUTE = Compute()
 
@@ -42,7 +42,7 @@ class GptModel(nn.Module):
         self.recipe, self.compute = model, compute
         self.plan: Plan = execution_plan(model)
         self.rotaries: dict[object, Rotary] = {}
-        self.number_types: tuple[torch.dtype, torch.dtype | None] | None = None
+        self.dtypes: tuple[torch.dtype, torch.dtype | None] | None = None
         shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
         self.embedding = TokenEmbedding(model, vocabulary_size)
         self.blocks = build_blocks(model, self.plan)
@@ -86,9 +86,9 @@ class GptModel(nn.Module):
         plan = execution_plan(self.recipe, progress)
         self.plan = self.plan if plan == self.plan else plan  # a compiled graph belongs to one object
 
-    def settle(self, length: int) -> None:
+    def precompute(self, length: int) -> None:
         """Nothing; what a forward pass of sequences so long looks up is there, and a compiler need not look it up."""
-        self.number_types = self.types_here()
+        self.dtypes = self.choose_dtypes()
         for execution in (*execution_plan(self.recipe, 0.0), *execution_plan(self.recipe, 1.0)):
             self.rotary(execution).table(length, self.embedding.tokens.device)
 
@@ -98,7 +98,7 @@ class GptModel(nn.Module):
 
         Shapes: (B, T) -> (B, T or last, V), float32.
         """
-        with self.precision():
+        with self.autocast():
             x_BTD = self.features(tokens_BT, documents_BT, last)
             z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
         if self.softcaps is not None:
@@ -110,25 +110,25 @@ class GptModel(nn.Module):
         if self.softcaps is not None:
             logits_BTV = self.forward(tokens_BT, documents_BT=documents_BT)
             return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
-        with self.precision():
+        with self.autocast():
             x_ND = rms_norm(self.features(tokens_BT, documents_BT)).flatten(0, 1)
             is_chunked = self.compute.loss == "chunked"
             return mean_cross_entropy(x_ND, self.head_weight, targets_BT.flatten(), self.recipe.softcap, is_chunked)
 
-    def precision(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context of a forward pass."""
-        return precision((self.number_types or self.types_here())[0], self.embedding.tokens.device)
+        return autocast_to((self.dtypes or self.choose_dtypes())[0], self.embedding.tokens.device)
 
     @property
-    def stream_type(self) -> torch.dtype | None:
+    def stream_dtype(self) -> torch.dtype | None:
         """What the stream is kept in, if not in the type of its sums."""
-        return (self.number_types or self.types_here())[1]
+        return (self.dtypes or self.choose_dtypes())[1]
 
-    def types_here(self) -> tuple[torch.dtype, torch.dtype | None]:
+    def choose_dtypes(self) -> tuple[torch.dtype, torch.dtype | None]:
         """What products are made of where the model is, and what the stream is kept in."""
         device = self.embedding.tokens.device
-        product_type = products_in(self.compute.precision, device)
-        is_narrow = product_type == products_in(self.compute.stream, device) == torch.bfloat16
+        product_type = product_dtype(self.compute.precision, device)
+        is_narrow = product_type == product_dtype(self.compute.stream, device) == torch.bfloat16
         return product_type, torch.bfloat16 if is_narrow else None
 
     @property
@@ -142,42 +142,42 @@ class GptModel(nn.Module):
         """
         # An MLP of one's own may look at its neighbours, and so needs all of them.
         is_narrowed = self.compute.scoring == "together" and not isinstance(self.recipe.mlp, LocalMlp)
-        walk = self.walk(tokens_BT, documents_BT)
-        x_BTD = walk.first_BTD
+        context = self.forward_context(tokens_BT, documents_BT)
+        x_BTD = context.embedded_BTD
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
         for number, execution in enumerate(self.plan):
             if execution.pops_skip is not None:
-                x_BTD = walk.kept(self.with_skip(x_BTD, skips.pop(), execution.pops_skip))
+                x_BTD = context.cast(self.add_skip(x_BTD, skips.pop(), execution.pops_skip))
             if execution.instruction is not None and self.instructions is not None:
-                x_BTD = walk.kept(x_BTD + self.instructions(x_BTD, execution.instruction))
+                x_BTD = context.cast(x_BTD + self.instructions(x_BTD, execution.instruction))
             asked = last if is_narrowed and number == len(self.plan) - 1 else None
-            visit = self.visit(walk, execution, first_value_BTF, asked)
+            inputs = self.block_inputs(context, execution, first_value_BTF, asked)
             block = self.get_submodule(execution.block)
             assert isinstance(block, Block)
             if execution.parallel == "lanes":
                 second_BTD = x_BTD if second_BTD is None else second_BTD
-                x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, visit)
+                x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, inputs)
             else:
-                after_BTD, v_BTF = block(x_BTD, visit)
-                x_BTD = walk.kept(self.blended(visit.asked(x_BTD), after_BTD, execution.blend))
+                after_BTD, v_BTF = block(x_BTD, inputs)
+                x_BTD = context.cast(self.blend_output(inputs.needed(x_BTD), after_BTD, execution.blend))
             first_value_BTF = v_BTF if first_value_BTF is None else first_value_BTF
             if execution.pushes_skip:
                 skips.append(x_BTD)
         x_BTD = x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
         return x_BTD if last is None else x_BTD[:, -last:]
 
-    def walk(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Walk:
+    def forward_context(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> ForwardContext:
         """What all executions share."""
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
-        return Walk(
-            first_BTD=x_BTD if self.stream_type is None else x_BTD.to(self.stream_type),
+        return ForwardContext(
+            embedded_BTD=x_BTD if self.stream_dtype is None else x_BTD.to(self.stream_dtype),
             attend=make_attention_function(
                 self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT
             ),
-            values_BTF=self.value_embedding(tokens_BT),
-            stream_type=self.stream_type,
+            value_embedding_BTF=self.value_embedding(tokens_BT),
+            stream_dtype=self.stream_dtype,
         )
 
     def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
@@ -187,17 +187,19 @@ class GptModel(nn.Module):
         values_BTF: Tensor = self.embedding.value(tokens_BT)
         return values_BTF
 
-    def visit(self, walk: Walk, execution: Execution, first_value_BTF: Tensor | None, last: int | None) -> Visit:
+    def block_inputs(
+        self, context: ForwardContext, execution: Execution, first_value_BTF: Tensor | None, last: int | None
+    ) -> BlockInputs:
         """What an execution brings to its block."""
         row, scales = execution.scale_row, self.execution_scales
-        return Visit(
-            walk,
+        return BlockInputs(
+            context,
             execution,
             self.rotary(execution),
             attention_scale_D=None if row is None else scales["attention"][row],
             mlp_scale_D=None if row is None else scales["mlp"][row],
             input_mix_2D=scales["input_mix"][row] if row is not None and "input_mix" in scales else None,
-            added_value_BTF=self.added_value(execution, walk.values_BTF, first_value_BTF),
+            added_value_BTF=self.added_value(execution, context.value_embedding_BTF, first_value_BTF),
             last=last,
         )
 
@@ -222,7 +224,7 @@ class GptModel(nn.Module):
             added_BTF = residual_BTF if added_BTF is None else added_BTF + residual_BTF
         return added_BTF
 
-    def with_skip(self, x_BTD: Tensor, skip_BTD: Tensor, row: int) -> Tensor:
+    def add_skip(self, x_BTD: Tensor, skip_BTD: Tensor, row: int) -> Tensor:
         """The stream with an early output: added, or mixed in by a learned gate."""
         assert self.skip_weights is not None
         skip_BTD = self.skip_weights[row] * skip_BTD
@@ -230,7 +232,7 @@ class GptModel(nn.Module):
             return x_BTD + skip_BTD
         return torch.lerp(skip_BTD, x_BTD.to(skip_BTD.dtype), torch.sigmoid(self.skip_gates[row]))
 
-    def blended(self, x_BTD: Tensor, after_BTD: Tensor, row: int | None) -> Tensor:
+    def blend_output(self, x_BTD: Tensor, after_BTD: Tensor, row: int | None) -> Tensor:
         """The stream with a block's output in its place, or with a learned share of it."""
         if row is None:
             return after_BTD

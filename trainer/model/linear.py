@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_variadic
 
 
-def narrowed(x_NC: Tensor) -> Tensor:
+def to_product_dtype(x_NC: Tensor) -> Tensor:
     """x in the type that products are made of here, so that several of them need not convert it one by one."""
     kind = x_NC.device.type
     return x_NC.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x_NC

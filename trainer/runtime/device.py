@@ -36,7 +36,7 @@ def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
     return torch.device("cuda", rank)
 
 
-def products_in(wanted: Precision, device: torch.device) -> torch.dtype:
+def product_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
     """The type that products on a device are made of."""
     is_meant = wanted == "bfloat16" or (wanted == "bfloat16_on_gpu" and device.type == "cuda")
     return torch.bfloat16 if is_meant and (device.type != "cpu" or cpu_has_bfloat16()) else torch.float32
@@ -52,7 +52,7 @@ def cpu_has_bfloat16() -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def precision(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
+def autocast_to(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
     """The context of a forward pass with products of a type. What is no product, and every weight, stays float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
@@ -67,7 +67,7 @@ def describe_environment(device: torch.device, processes: int, wanted: Precision
         "processes": processes,
         "threads": torch.get_num_threads(),
         "fused_adamw": True,
-        "products": str(products_in(wanted, device)).removeprefix("torch."),
+        "products": str(product_dtype(wanted, device)).removeprefix("torch."),
         "attention": attention,
     }
 

@@ -11,28 +11,28 @@ from trainer.recipe.plan import Execution
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class ForwardContext:
     """One way through the plan: what all of its executions share."""
 
-    first_BTD: Tensor
+    embedded_BTD: Tensor
     """The stream as the embedding left it."""
     attend: AttentionFunction
     """What computes attention, and knows which earlier tokens may be seen."""
-    values_BTF: Tensor | None = None
+    value_embedding_BTF: Tensor | None = None
     """What some executions add to their values."""
-    stream_type: torch.dtype | None = None
+    stream_dtype: torch.dtype | None = None
     """What the stream is kept in, if not in the type of its sums."""
 
-    def kept(self, x_BTD: Tensor) -> Tensor:
+    def cast(self, x_BTD: Tensor) -> Tensor:
         """x in the type that the stream is kept in. Shapes: unchanged."""
-        return x_BTD if self.stream_type is None else x_BTD.to(self.stream_type)
+        return x_BTD if self.stream_dtype is None else x_BTD.to(self.stream_dtype)
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class BlockInputs:
     """One step of the plan, with the tensors that belong to it and not to the block."""
 
-    walk: Walk
+    context: ForwardContext
     execution: Execution
     rotary: Rotary
     attention_scale_D: Tensor | None = None
@@ -44,6 +44,6 @@ class Visit:
     last: int | None = None
     """Of how many tokens at the end something is asked; None: of all."""
 
-    def asked(self, x_BTN: Tensor) -> Tensor:
+    def needed(self, x_BTN: Tensor) -> Tensor:
         """The rows of the tokens of which something is asked. Shapes: (B, T, N) -> (B, S, N)."""
         return x_BTN if self.last is None else x_BTN[:, -self.last :]
