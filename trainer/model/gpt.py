@@ -25,7 +25,7 @@ from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
 from trainer.recipe.local import LocalMlp
 from trainer.recipe.model import Gpt
-from trainer.recipe.plan import Execution, Plan, execution_plan
+from trainer.recipe.plan import Execution, Plan, execution_plan, progress_of_change
 from trainer.runtime.device import autocast_to, product_dtype
 
 USUAL_COMPUTE = Compute()
@@ -40,8 +40,9 @@ class GptModel(nn.Module):
     def __init__(self, model: Gpt, vocabulary_size: int, compute: Compute = USUAL_COMPUTE) -> None:
         super().__init__()
         self.recipe, self.compute = model, compute
-        self.plan: Plan = execution_plan(model)
-        self.rotaries: dict[object, Rotary] = {}
+        self.plans = execution_plan(model, 0.0), execution_plan(model, 1.0)
+        self.plan = self.plans[1]
+        self.rotaries = {execution.rope: Rotary(execution.rope) for plan in self.plans for execution in plan}
         self.dtypes: tuple[torch.dtype, torch.dtype | None] | None = None
         shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
         self.embedding = TokenEmbedding(model, vocabulary_size)
@@ -83,14 +84,15 @@ class GptModel(nn.Module):
 
     def follow_progress(self, progress: float) -> None:
         """Nothing; the plan is that of this share of the budget."""
-        plan = execution_plan(self.recipe, progress)
-        self.plan = self.plan if plan == self.plan else plan  # a compiled graph belongs to one object
+        changes_at = progress_of_change(self.recipe)
+        if changes_at is not None:
+            self.plan = self.plans[progress >= changes_at]
 
     def precompute(self, length: int) -> None:
         """Nothing; what a forward pass of sequences so long looks up is there, and a compiler need not look it up."""
         self.dtypes = self.choose_dtypes()
-        for execution in (*execution_plan(self.recipe, 0.0), *execution_plan(self.recipe, 1.0)):
-            self.rotary(execution).table(length, self.embedding.tokens.device)
+        for rotary in self.rotaries.values():
+            rotary.table(length, self.embedding.tokens.device)
 
     def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
         """Logits of the next token at every position, or only at the `last` ones. Where documents are numbered, no
@@ -195,17 +197,13 @@ class GptModel(nn.Module):
         return BlockInputs(
             context,
             execution,
-            self.rotary(execution),
+            self.rotaries[execution.rope],
             attention_scale_D=None if row is None else scales["attention"][row],
             mlp_scale_D=None if row is None else scales["mlp"][row],
             input_mix_2D=scales["input_mix"][row] if row is not None and "input_mix" in scales else None,
             added_value_BTF=self.added_value(execution, context.value_embedding_BTF, first_value_BTF),
             last=last,
         )
-
-    def rotary(self, execution: Execution) -> Rotary:
-        """The tables of an execution's rotation, which executions that rotate alike share."""
-        return self.rotaries.setdefault(execution.rope, Rotary(execution.rope))
 
     def added_value(
         self, execution: Execution, values_BTF: Tensor | None, first_value_BTF: Tensor | None

@@ -27,7 +27,7 @@ def block_and_inputs(model: GptModel, number: int) -> tuple[Block, BlockInputs, 
     block = model.get_submodule(execution.block)
     assert isinstance(block, Block)
     context = ForwardContext(embedded_BTD, library_attention)
-    return block, BlockInputs(context, execution, model.rotary(execution)), x_BTD
+    return block, BlockInputs(context, execution, model.rotaries[execution.rope]), x_BTD
 
 
 def branches(block: Block, inputs: BlockInputs, for_attention: Tensor, for_mlp: Tensor) -> tuple[Tensor, Tensor]:
