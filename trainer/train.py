@@ -44,9 +44,9 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     clock = PhaseClock()
     with clock.phase("prepare"):
         if job.recipe.compute.attention == "measured" and job.parent is None:
-            from trainer.attention_choice import with_chosen_attention
+            from trainer.autotune import with_fastest_attention
 
-            job = with_chosen_attention(job, world, journal)
+            job = with_fastest_attention(job, world, journal)
         environment = pin_environment(job, world)
         # What cannot be scored is refused before it costs training.
         read_validation(job.data, job.recipe.vocabulary_size)

@@ -26,17 +26,17 @@ WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
 TRIALS = 5
 
 
-def with_chosen_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
+def with_fastest_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
     """The job with one kernel in place of `measured`: what its first attempt found, else what is the fastest now."""
     candidates, number = CANDIDATES[world.device.type], 0
     if world.is_chief:
         kept = (job.run.get("environment") or {}).get("attention")
-        number = candidates.index(kept if kept in candidates else fastest(job.recipe, world.device, journal))
+        number = candidates.index(kept if kept in candidates else find_fastest(job.recipe, world.device, journal))
     kernel = candidates[world.told_by_chief(number)]
     return replace(job, recipe=replace(job.recipe, compute=replace(job.recipe.compute, attention=kernel)))
 
 
-def fastest(recipe: Recipe, device: torch.device, journal: Journal) -> AttentionKernel:
+def find_fastest(recipe: Recipe, device: torch.device, journal: Journal) -> AttentionKernel:
     """The kernel that won; the world knows about all of them."""
     seconds = time_kernels(recipe, device)
     ranking = ", ".join(f"{kernel} {1000 * value:.2f} ms" for kernel, value in seconds.items())
@@ -66,14 +66,14 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
             continue
         try:
             attend = make_attention_function(kernel, device.type, recipe.model.head_width, documents_BT)
-            seconds[kernel] = min(seconds_of_passes(attend, inputs)[1:])
+            seconds[kernel] = min(time_passes(attend, inputs)[1:])
         except RuntimeError:
             if kernel == "library":  # it can do everything; of another this says that it takes no such heads
                 raise
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
-def seconds_of_passes(attend: AttentionFunction, inputs: list[Tensor]) -> list[float]:
+def time_passes(attend: AttentionFunction, inputs: list[Tensor]) -> list[float]:
     """Seconds of some passes forward and backward; the first one is longer."""
     q_BHTE, k_BKTE, v_BKTE = inputs
     seconds = []
