@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from trainer.script.keeper import END_ALL
+from trainer.script.subreaper import END_ALL
 
 LOOK_AGAIN_SECONDS = 0.2
 CHUNK_BYTES = 1 << 16
@@ -19,8 +19,8 @@ CHUNK_BYTES = 1 << 16
 SCRIPT_GRACE_SECONDS = 8.0
 # A line that never ends is cut after so many bytes.
 LONGEST_LINE_BYTES = 1 << 20
-KEEPER = Path(__file__).with_name("keeper.py")
-KEEPER_SECONDS = 3.0
+SUBREAPER = Path(__file__).with_name("subreaper.py")
+SUBREAPER_SECONDS = 3.0
 
 
 class ScriptRanks:
@@ -43,7 +43,7 @@ class ScriptRanks:
             # `env` leaves to the script what this process has, but for what is withheld.
             kept_back = [word for name in self.withheld for word in ("-u", name)]
             given = [f"{name}={text}" for name, text in {**places, **self.variables, "PYTHONUNBUFFERED": "1"}.items()]
-            command = [sys.executable, "-P", str(KEEPER), str(os.getpid())]
+            command = [sys.executable, "-P", str(SUBREAPER), str(os.getpid())]
             command += ["env", *kept_back, *given, sys.executable, self.script]
             self.processes.append(
                 subprocess.Popen(
@@ -95,7 +95,7 @@ class ScriptRanks:
             with suppress(ProcessLookupError):
                 process.send_signal(END_ALL)
             try:
-                process.wait(KEEPER_SECONDS)
+                process.wait(SUBREAPER_SECONDS)
             except subprocess.TimeoutExpired:
                 signal_group(process, signal.SIGKILL)
                 process.wait()

@@ -1,4 +1,4 @@
-"""`python keeper.py PARENT COMMAND...`: the command, and nothing of it left when it has ended, or when the parent has.
+"""`python subreaper.py PARENT COMMAND...`: runs the command and leaves nothing of it behind.
 
 This process adopts whatever the command leaves behind, in whatever session, so that it can end all of it. The kernel
 tells it when its own parent is gone, killed or not.
@@ -20,7 +20,7 @@ END_ALL = signal.SIGHUP
 TRIES, PAUSE_SECONDS = 100, 0.02
 
 
-def keep(parent: int, command: list[str]) -> NoReturn:
+def run_as_subreaper(parent: int, command: list[str]) -> NoReturn:
     """Nothing comes after it: the command has ended, and this process as it did."""
     signal.signal(END_ALL, end_all)
     signal.signal(signal.SIGTERM, lambda *_: None)  # meant for the command, which has it too, and may take its time
@@ -79,4 +79,4 @@ def living_children(pid: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    keep(int(sys.argv[1]), sys.argv[2:])
+    run_as_subreaper(int(sys.argv[1]), sys.argv[2:])
