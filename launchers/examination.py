@@ -13,7 +13,7 @@ CLOCK_DIFFERENCE_SECONDS = 60.0
 
 def checkup_arguments(folder: str, gpu: str | None) -> list[str]:
     """The command line of `python` for a checkup."""
-    words = ["-P", "-m", "trainer.checkup", folder]
+    words = ["-P", "-m", "trainer.doctor", folder]
     return words if gpu is None else [*words, "--device", "cuda", "--devices", gpu.partition(":")[2] or "1"]
 
 
