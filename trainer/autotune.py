@@ -29,10 +29,10 @@ TRIALS = 5
 def with_fastest_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
     """The job with one kernel in place of `measured`: what its first attempt found, else what is the fastest now."""
     candidates, number = CANDIDATES[world.device.type], 0
-    if world.is_chief:
+    if world.is_rank_zero:
         kept = (job.run.get("environment") or {}).get("attention")
         number = candidates.index(kept if kept in candidates else find_fastest(job.recipe, world.device, journal))
-    kernel = candidates[world.told_by_chief(number)]
+    kernel = candidates[world.broadcast_number(number)]
     return replace(job, recipe=replace(job.recipe, compute=replace(job.recipe.compute, attention=kernel)))
 
 

@@ -30,7 +30,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is, Stopped when asked to.
     """
     clock = PhaseClock()
-    journal = journal_of(files, world.is_chief)
+    journal = journal_of(files, world.is_rank_zero)
     journal.report(phase="decode")
     with clock.phase("decode"):
         card, weights = decode_artifact(files.model)
@@ -38,7 +38,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
 
     def follow(stage: str, scored: int) -> None:
-        if world.is_chief:  # the others end with it
+        if world.is_rank_zero:  # the others end with it
             stop.check()
         journal.pulse(stage=stage, scored=scored, stage_seconds=clock.running_seconds)
 
@@ -56,7 +56,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     for name, reference in read_references(files).items():
         with clock.phase("references"):
             scoring.score("reference", reference, plain, quantizer=name)
-    if world.is_chief:
+    if world.is_rank_zero:
         write_ledger(files.ledger, ledger.nats, text.byte_counts)
         write_json(files.scores, {"metrics": scoring.metrics, "headline": headline, "seconds": clock.finished})
 

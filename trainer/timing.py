@@ -23,5 +23,5 @@ def time_steps(job: TrainingJob, steps: int, world: World) -> None:
         training.train_step(1.0).item()
         seconds.append(time.perf_counter() - began)
     training.batches.close()
-    if world.is_chief:
+    if world.is_rank_zero:
         write_json(job.files.root / "timing.json", {"step_seconds": median(seconds[WARMUP_STEPS:]), "steps": steps})

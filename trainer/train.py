@@ -34,12 +34,12 @@ POLL_SECONDS = 0.1
 
 
 def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
-    """Nothing; result.json is written. Processes that share the run train, and the chief goes on alone.
+    """Nothing; result.json is written. Processes that share the run train, and rank 0 goes on alone.
 
     Raises: RunFailure saying what went wrong, Stopped when asked to stop.
     """
     is_repeatable = is_deterministic(job.recipe, world.device)
-    journal = journal_of(job.files, world.is_chief)
+    journal = journal_of(job.files, world.is_rank_zero)
     journal.report(phase="prepare", error=None)
     clock = PhaseClock()
     with clock.phase("prepare"):
@@ -58,7 +58,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
 
     if job.parent is None:
         training.run(stop)
-    if not world.is_chief:
+    if not world.is_rank_zero:
         return
 
     if job.parent is None:
@@ -95,7 +95,7 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
     kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
     environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
     check_same_environment(environment, job.run.get("environment"))
-    if world.is_chief:
+    if world.is_rank_zero:
         write_json(job.files.run, job.run | {"environment": environment})
     return environment
 

@@ -24,7 +24,7 @@ from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.plan import progress_of_change
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
-from trainer.runtime.clock import ChiefsClock, PhaseClock
+from trainer.runtime.clock import PhaseClock, RankZeroClock
 from trainer.runtime.failure import LaunchRefused, ResumeRefused, TrainingFailed
 from trainer.runtime.guard import guard_of
 from trainer.runtime.job import Inheritance, TrainingJob
@@ -71,7 +71,7 @@ class Training:
         self.step = 0
         self.resumed_from_step = 0
         self.spent_seconds = 0.0
-        self.chiefs_clock = ChiefsClock(recipe.budget.train)
+        self.rank_zero_clock = RankZeroClock(recipe.budget.train)
         self.logged_until = 0.0
         # The first step, from 1, whose loss was not a number; kept on the device, so that asking is not waiting.
         self.broken_step = torch.zeros((), dtype=torch.int64, device=world.device)
@@ -138,7 +138,7 @@ class Training:
     def train_step(self, multiplier: float) -> Tensor:
         """The mean loss of one step over all processes, in nats a token, after its update.
 
-        Raises: StepAbandoned when the chief is asked to stop in the midst of it: weights and batches are those of the
+        Raises: StepAbandoned when rank 0 is asked to stop in the midst of it: weights and batches are those of the
         step before, and what the other processes have done of this one is of no use to anybody.
         """
         total = torch.zeros((), device=self.world.device)
@@ -147,7 +147,7 @@ class Training:
             if begins_rounding:
                 self.probe_rounding(micro)
                 begins_rounding = False
-            if self.stop.requested and self.world.is_chief:
+            if self.stop.requested and self.world.is_rank_zero:
                 raise StepAbandoned
             loss = self.mean_loss(micro) / self.recipe.schedule.micro_steps
             loss.backward()  # type: ignore[no-untyped-call]
@@ -179,15 +179,15 @@ class Training:
         return self.loss.mean_loss(micro.x_BT, micro.y_BT, self.documents(micro))
 
     def share(self, loss: Tensor) -> Tensor:
-        """The loss over all processes, which now also have the same gradients and the chief's clock."""
+        """The loss over all processes, which now also have the same gradients and rank 0's clock."""
         seconds = self.clock.seconds("train")
         if self.world.size == 1:
             self.spent_seconds = seconds
             return loss
-        clock = torch.tensor([seconds if self.world.is_chief else 0.0], device=self.world.device)
+        clock = torch.tensor([seconds if self.world.is_rank_zero else 0.0], device=self.world.device)
         sums = self.world.sum_gradients(self.parameters.values(), torch.cat((loss[None], clock)))
         if self.recipe.budget.clock == "seconds":
-            self.spent_seconds = self.chiefs_clock.seconds_after(self.step, sums[1])
+            self.spent_seconds = self.rank_zero_clock.seconds_after(self.step, sums[1])
         return sums[0]
 
     def update(self, multiplier: float) -> None:
@@ -240,12 +240,12 @@ class Training:
         return f"the last good checkpoint is {newest}"
 
     def write_checkpoint(self) -> None:
-        """Nothing; the chief has written the state of the last step.
+        """Nothing; rank 0 has written the state of the last step.
 
         Raises: TrainingFailed when a loss was not a number, or a weight is not: an update may break what the loss
         before it did not show.
         """
-        if not self.world.is_chief:
+        if not self.world.is_rank_zero:
             return
         self.check_finite()
         norms = torch.stack(torch._foreach_norm([parameter.detach() for parameter in self.parameters.values()]))
@@ -273,8 +273,8 @@ class Training:
 
         Raises: ResumeRefused when there are checkpoints and none is whole.
         """
-        found = self.newest_whole() if self.world.is_chief else None
-        step = self.world.told_by_chief(-1 if found is None else found["step"])
+        found = self.newest_whole() if self.world.is_rank_zero else None
+        step = self.world.broadcast_number(-1 if found is None else found["step"])
         if step >= 0:
             self.restore(found or read_checkpoint(self.checkpoints.path(step)))
             self.journal.say(f"resumed from step {self.step}")

@@ -83,16 +83,18 @@ def test_the_choice_is_printed_and_kept_and_tried_no_second_time(tmp_path: Path)
 
 @dataclass(frozen=True)
 class Worker(World):
-    """The second of two processes, whose chief says the number of a kernel."""
+    """The second of two processes, whose rank 0 broadcasts the number of a kernel."""
 
     rank: int = 1
     size: int = 2
 
-    def told_by_chief(self, number: int) -> int:
+    def broadcast_number(self, number: int) -> int:
         return 1
 
 
-def test_a_worker_tries_nothing_and_takes_what_its_chief_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_tries_nothing_and_takes_what_rank_zero_broadcasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refuse("library", monkeypatch)  # a trial would end here
     chosen = with_fastest_attention(job(tmp_path), Worker(CPU), SilentJournal())
     assert chosen.recipe.compute.attention == CANDIDATES["cpu"][1]

@@ -41,7 +41,7 @@ class RunFiles:
         return self.root / "state.json"
 
     def worker_word(self, rank: int) -> Path:
-        """The last word of another process of the run than the chief."""
+        """The last word of a process of the run other than rank 0."""
         return self.root / f"rank-{rank}.json"
 
     @property

@@ -20,7 +20,7 @@ from trainer.runtime.world import World
 
 LOCALHOST = "127.0.0.1"
 RENDEZVOUS_TIMEOUT = timedelta(minutes=5)
-# Longer than the lifeline takes to end a worker whose chief has ended.
+# Longer than the lifeline takes to end a worker when rank 0 has ended.
 LIFELINE_SECONDS = 1.0
 
 
@@ -31,29 +31,29 @@ class Seat:
     rank: int
     size: int
     port: int | None
-    """Where the chief waits; only a worker knows it beforehand."""
+    """Where rank 0 waits; only a worker knows it beforehand."""
 
 
 @contextmanager
 def assemble(
     seat: Seat, device: str, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
 ) -> Iterator[World]:
-    """A context in which this process is part of its world. The chief starts the others, with the same arguments.
+    """A context in which this process is part of its world. Rank 0 starts the others, with the same arguments.
 
     Raises: RunFailure with the reason of a worker that died; MachineRefused when there is no such device.
     """
     world = World(choose_device(device, seat.rank, seat.size), seat.rank, seat.size)
     if seat.size == 1:
         yield world
-    elif world.is_chief:
+    elif world.is_rank_zero:
         yield from lead(world, files, arguments, on_death)
     else:
-        assert seat.port is not None, "a worker is told the chief's port"
+        assert seat.port is not None, "a worker needs the port of rank 0"
         join(world, TCPStore(LOCALHOST, seat.port, seat.size, timeout=RENDEZVOUS_TIMEOUT))
         try:
             yield world
         except RuntimeError:
-            time.sleep(LIFELINE_SECONDS)  # if the chief is gone, that was the reason, and this process goes with it
+            time.sleep(LIFELINE_SECONDS)  # if rank 0 is gone, that was the reason, and this process goes with it
             raise
         sys.stdout.flush()
         os._exit(0)  # its work is done; taking gloo's threads down with the interpreter has been seen to abort
@@ -62,7 +62,7 @@ def assemble(
 def lead(
     world: World, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
 ) -> Iterator[World]:
-    """The world as its chief sees it, once; the workers are there before and gone after."""
+    """The world as rank 0 sees it, once; the workers are there before and gone after."""
     store = TCPStore(LOCALHOST, 0, world.size, is_master=True, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
     workers = Workers(files, on_death)
     common = [*own_command(), *arguments, "--processes", str(world.size)]

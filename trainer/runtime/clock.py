@@ -60,8 +60,8 @@ class PhaseClock:
 UNSEEN_SHARE, UNSEEN_STEPS, EACH_STEP_FROM = 0.002, 10, 0.98
 
 
-class ChiefsClock:
-    """The chief's seconds as every process has them. To read them is to wait for the device, and so that is done now
+class RankZeroClock:
+    """Rank 0's seconds as every process has them. To read them is to wait for the device, and so that is done now
     and then; in between they are what they were.
     """
 
@@ -69,10 +69,10 @@ class ChiefsClock:
         self.budget_seconds = budget_seconds
         self.read_at, self.seconds, self.next_read = 0, 0.0, 0
 
-    def seconds_after(self, step: int, chiefs: SupportsFloat) -> float:
-        """The seconds by which all processes decide after a step, whose own are `chiefs`."""
+    def seconds_after(self, step: int, rank_zero: SupportsFloat) -> float:
+        """The seconds that all processes decide by after a step; `rank_zero` are rank 0's own."""
         if step >= self.next_read:
-            before, self.seconds = self.seconds, float(chiefs)
+            before, self.seconds = self.seconds, float(rank_zero)
             a_step = (self.seconds - before) / max(1, step - self.read_at)
             unseen = int(UNSEEN_SHARE * self.budget_seconds / a_step) if a_step > 0 and before else 1
             is_late = self.seconds >= EACH_STEP_FROM * self.budget_seconds

@@ -23,7 +23,7 @@ class Journal(Protocol):
 
 
 class SilentJournal:
-    """A worker's: its chief speaks for all."""
+    """A worker's: rank 0 speaks for all."""
 
     def say(self, line: str) -> None: ...
     def report(self, **facts: Any) -> None: ...
@@ -75,9 +75,9 @@ class RunJournal:
         write_whole(self.files.metrics, "".join(kept).encode())
 
 
-def journal_of(files: RunFiles, is_chief: bool) -> Journal:
+def journal_of(files: RunFiles, is_rank_zero: bool) -> Journal:
     """The journal of one process of a run."""
-    return RunJournal(files) if is_chief else SilentJournal()
+    return RunJournal(files) if is_rank_zero else SilentJournal()
 
 
 def append_line(path: Path, line: str) -> None:

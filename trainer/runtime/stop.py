@@ -21,7 +21,7 @@ class StopRequest:
     def listen(self, lifeline: int | None, grace_seconds: float = GRACE_SECONDS) -> None:
         """Nothing; from now on SIGINT, SIGTERM and the end of the `lifeline` pipe ask for a stop.
 
-        The launcher, or a worker's chief, holds the other end of the pipe and never writes: whatever kills it closes
+        The launcher, or rank 0, holds the other end of the pipe and never writes: whatever kills it closes
         the pipe. The process then has `grace_seconds` to end by itself.
         """
         signal.signal(signal.SIGTERM, self.on_signal)

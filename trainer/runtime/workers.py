@@ -1,6 +1,6 @@
-"""The other processes of a run: started, watched and let go by the chief.
+"""The other processes of a run: started, watched and let go by rank 0.
 
-Each holds the end of a pipe whose other end is the chief's, and dies with it. One that dies takes the run with it:
+Each holds the end of a pipe whose other end is rank 0's, and dies with it. One that dies takes the run with it:
 what the others wait for would never come.
 """
 
@@ -15,7 +15,7 @@ from trainer.recipe.files import RunFiles, read_json
 from trainer.runtime.failure import RunFailure
 
 LOOK_SECONDS = 0.1
-# Left to a chief that a worker's death has woken with an error; one that is stuck in a collective operation is ended.
+# Left to rank 0 when a worker's death has woken it with an error; one that is stuck in a collective operation is ended.
 PATIENCE_AFTER_DEATH_SECONDS = 5.0
 DISMISSAL_SECONDS = 60.0
 
@@ -63,7 +63,7 @@ class Workers:
         return failure
 
     def blame(self) -> RunFailure | None:
-        """The failure of a worker that explains an error of the chief's, if there comes to be one."""
+        """The failure of a worker that explains an error of rank 0, if there comes to be one."""
         self.has_died.wait(PATIENCE_AFTER_DEATH_SECONDS / 2)
         self.is_over.set()
         return self.failure

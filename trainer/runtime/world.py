@@ -1,6 +1,6 @@
 """The processes that share a run, as one of them sees them.
 
-Rank 0, the chief, alone writes files. A world of one is the usual case and sends nothing. Gradients are summed by one
+Rank 0 alone writes files. A world of one is the usual case and sends nothing. Gradients are summed by one
 explicit all-reduce a step, of one flat buffer; every rank then takes the same optimizer step, of which each may compute
 a share and send it to the others, and so weights that began equal stay equal, which is checked by hash at both ends.
 """
@@ -29,7 +29,7 @@ class World:
     size: int = 1
 
     @property
-    def is_chief(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.rank == 0
 
     def sum_gradients(self, parameters: Iterable[Tensor], numbers_N: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ class World:
             if not torch.equal(other, hashes[0]):
                 raise TrainingFailed(f"{moment}: the weights of process {rank} are not those of process 0")
 
-    def told_by_chief(self, number: int) -> int:
-        """The chief's number, on every rank."""
+    def broadcast_number(self, number: int) -> int:
+        """Rank 0's number, on every rank."""
         if self.size == 1:
             return number
         message = torch.tensor([number], device=self.device)
