@@ -40,7 +40,7 @@ def find_fastest(recipe: Recipe, device: torch.device, journal: Journal) -> Atte
     """The kernel that won; the world knows about all of them."""
     seconds = time_kernels(recipe, device)
     ranking = ", ".join(f"{kernel} {1000 * value:.2f} ms" for kernel, value in seconds.items())
-    journal.say(f"attention of one layer, forward and backward: {ranking}")
+    journal.log(f"attention of one layer, forward and backward: {ranking}")
     return next(iter(seconds))
 
 

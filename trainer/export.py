@@ -52,14 +52,14 @@ class Exporter:
         stays beside the run as a reference, so that its score says what that cost.
         """
         quantizer = self.recipe.quantizer
-        hessians = self.calibrated(quantizer)
-        artifact = self.encode(quantizer, self.rounded(quantizer, hessians))
+        hessians = self.collect_hessians(quantizer)
+        artifact = self.encode(quantizer, self.quantize(quantizer, hessians))
         over, times, attempt = artifact["total_bytes"] - artifact["limit_bytes"], 1.0, 0
         weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
         if over <= 0 or not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
             return artifact
         if times_for(over, max(1, weights)) > MOST_TIMES:
-            self.journal.say(
+            self.journal.log(
                 f"{over:,} bytes over the limit, more than a wider grid can mend; the artifact stays as it is"
             )
             return artifact
@@ -69,23 +69,23 @@ class Exporter:
         while over > 0 and attempt < MOST_ATTEMPTS:
             times, attempt = min(MOST_TIMES, times * times_for(over, weights)), attempt + 1
             wider = coarser(quantizer, times)
-            artifact = self.encode(wider, self.rounded(wider, hessians))
+            artifact = self.encode(wider, self.quantize(wider, hessians))
             over = artifact["total_bytes"] - artifact["limit_bytes"]
         fits = "fits" if over <= 0 else f"is still {over:,} bytes over"
-        self.journal.say(f"over the limit: packed again with clips {times:.4f} times as wide, and {fits}")
+        self.journal.log(f"over the limit: packed again with clips {times:.4f} times as wide, and {fits}")
         return artifact | {"repacked": repacked | {"clip_times": times}}
 
-    def quantized(self, recipe: QuantizerRecipe) -> QuantizedModel:
+    def calibrate_and_quantize(self, recipe: QuantizerRecipe) -> QuantizedModel:
         """The model under a quantizer, calibrated as it asks for."""
-        return self.rounded(recipe, self.calibrated(recipe))
+        return self.quantize(recipe, self.collect_hessians(recipe))
 
-    def calibrated(self, recipe: QuantizerRecipe) -> dict[str, Tensor]:
+    def collect_hessians(self, recipe: QuantizerRecipe) -> dict[str, Tensor]:
         """What a quantizer wants to know of the inputs of each matrix."""
         self.journal.report(phase="calibrate")
         with self.clock.phase("calibrate"):
-            return calibrate(recipe, self.tensors, self.model, self.calibration_text, self.check)
+            return calibrate(recipe, self.tensors, self.model, self.calibration_sequences, self.check)
 
-    def rounded(self, recipe: QuantizerRecipe, hessians: dict[str, Tensor]) -> QuantizedModel:
+    def quantize(self, recipe: QuantizerRecipe, hessians: dict[str, Tensor]) -> QuantizedModel:
         """The model under a calibrated quantizer."""
         self.journal.report(phase="quantize")
         with self.clock.phase("quantize"):
@@ -95,7 +95,7 @@ class Exporter:
         """The float weights by name."""
         return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
 
-    def calibration_text(self, recipe: CalibrationRecipe) -> list[Tensor]:
+    def calibration_sequences(self, recipe: CalibrationRecipe) -> list[Tensor]:
         """The sequences that a calibration asks for. Shapes: (1, T) each."""
         tokens = recipe.tokens or self.recipe.schedule.sequence_tokens
         device, seed = self.model.embedding.tokens.device, self.job.seed
@@ -113,7 +113,7 @@ class Exporter:
         """Nothing; an artifact stands beside the run for each further quantizer that the recipe wants scored."""
         for name, reference in self.recipe.evaluation.references.items():
             self.job.files.references.mkdir(exist_ok=True)
-            model, card = self.quantized(reference.quantizer), self.card(reference.quantizer)
+            model, card = self.calibrate_and_quantize(reference.quantizer), self.card(reference.quantizer)
             encode_artifact(self.job.files.references / f"{name}.bin", card, model, self.recipe.codec)
 
     def card(self, quantizer: QuantizerRecipe) -> ModelCard:
@@ -136,7 +136,7 @@ class Exporter:
             if limit := quantizer.fit_bytes:
                 size_of = partial(encoded_bytes, card, codec=recipe.codec)
                 model, zeroed = fit_to_bytes(model, quantizer, size_of, self.check)
-                self.journal.say(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
+                self.journal.log(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
             streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
         return count_bytes(self.job, streams, group_bytes(card, model, streams))
 

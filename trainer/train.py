@@ -24,7 +24,7 @@ from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import check_same_environment, describe_environment, describe_hardware
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
-from trainer.runtime.journal import Journal, journal_of
+from trainer.runtime.journal import Journal, make_journal
 from trainer.runtime.program import own_command
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
@@ -39,7 +39,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     Raises: RunFailure saying what went wrong, Stopped when asked to stop.
     """
     is_repeatable = is_deterministic(job.recipe, world.device)
-    journal = journal_of(job.files, world.is_rank_zero)
+    journal = make_journal(job.files, world.is_rank_zero)
     journal.report(phase="prepare", error=None)
     clock = PhaseClock()
     with clock.phase("prepare"):
@@ -70,7 +70,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     artifact = exporter.export()
     exporter.write_references()
 
-    score_elsewhere(job, stop, world.size)
+    score_in_subprocess(job, stop, world.size)
     write_result(job, training, environment, artifact, is_repeatable)
     journal.report(phase="finished")
 
@@ -83,7 +83,7 @@ def keep_best(training: Training, job: TrainingJob, journal: Journal) -> None:
     losses = choose_candidate(training.model, training.average.candidates(), text)
     if len(losses) > 1:
         ranking = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-        journal.say(f"candidates by training loss: {ranking}; exporting {next(iter(losses))}")
+        journal.log(f"candidates by training loss: {ranking}; exporting {next(iter(losses))}")
     write_checkpoint(job.files.prequant, {n: p.detach().cpu() for n, p in training.model.named_parameters()})
 
 
@@ -100,7 +100,7 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
     return environment
 
 
-def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None:
+def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> None:
     """Nothing; a process that has not trained has decoded and scored the artifact.
 
     That process holds the end of a pipe whose other end is here, and so it does not outlive this one.

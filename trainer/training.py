@@ -14,7 +14,7 @@ from trainer.data.order import make_order, number_documents_for
 from trainer.data.shards import TokenStream
 from trainer.evaluation.byte_counts import load_tokenizer
 from trainer.evaluation.ledger import bits_per_byte
-from trainer.graphs import is_compiled, make_graphs
+from trainer.graphs import compile_loss, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
 from trainer.optimizer.optimizer import make_optimizer_of
@@ -26,8 +26,8 @@ from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.clock import PhaseClock, RankZeroClock
 from trainer.runtime.failure import LaunchRefused, ResumeRefused, TrainingFailed
-from trainer.runtime.guard import guard_of
-from trainer.runtime.job import Inheritance, TrainingJob
+from trainer.runtime.guard import make_guard
+from trainer.runtime.job import ParentWeights, TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
@@ -67,7 +67,7 @@ class Training:
         self.files = job.files
         self.checkpoints = CheckpointFolder(job.files.checkpoints)
         self.movement: MovementCheck | None = MovementCheck(self.optimizer.moving())
-        self.guard = guard_of(job.run, journal)
+        self.guard = make_guard(job.run, journal)
         self.step = 0
         self.resumed_from_step = 0
         self.spent_seconds = 0.0
@@ -133,7 +133,7 @@ class Training:
         if is_compiled(self.recipe.compute, self.world.device):
             self.journal.report(phase="compile")
             with self.clock.phase("compile"):
-                make_graphs(self.model, self.loss, self.recipe.schedule, self.mean_loss)
+                compile_loss(self.model, self.loss, self.recipe.schedule, self.mean_loss)
 
     def train_step(self, multiplier: float) -> Tensor:
         """The mean loss of one step over all processes, in nats a token, after its update.
@@ -172,7 +172,7 @@ class Training:
 
     def probe_rounding(self, micro: MicroBatch) -> None:
         """Nothing; rounded weights are proven to change the loss and to get gradients."""
-        self.journal.say(self.loss.probe(micro.x_BT, micro.y_BT, self.documents(micro)))
+        self.journal.log(self.loss.probe(micro.x_BT, micro.y_BT, self.documents(micro)))
 
     def mean_loss(self, micro: MicroBatch) -> Tensor:
         """Nats a token of one forward pass."""
@@ -217,10 +217,10 @@ class Training:
         row["train_bpb"] = train_bpb = bits_per_byte(value, self.bytes_a_token)
         self.journal.record(row)
         if self.guard:
-            self.guard.after_row(self.tokens_seen, train_bpb)
+            self.guard.check_curve(self.tokens_seen, train_bpb)
         speed = f"{1000 * step_seconds:.0f} ms/step"
         losses = f"train_loss {value:.4f} train_bpb {train_bpb:.4f}"
-        self.journal.say(f"step {self.step}/{planned or '?'} {losses} lr x{multiplier:.3f} {speed}")
+        self.journal.log(f"step {self.step}/{planned or '?'} {losses} lr x{multiplier:.3f} {speed}")
         self.journal.pulse(
             phase="train", step=self.step, total=planned, progress=self.progress, train_loss=value,
             train_bpb=train_bpb, step_seconds=step_seconds, elapsed_seconds=self.clock.seconds("train"),
@@ -277,10 +277,10 @@ class Training:
         step = self.world.broadcast_number(-1 if found is None else found["step"])
         if step >= 0:
             self.restore(found or read_checkpoint(self.checkpoints.path(step)))
-            self.journal.say(f"resumed from step {self.step}")
-        self.journal.forget_after(self.step)
+            self.journal.log(f"resumed from step {self.step}")
+        self.journal.truncate_after(self.step)
 
-    def inherit(self, parent: Inheritance) -> None:
+    def inherit(self, parent: ParentWeights) -> None:
         """Nothing; the model has the weights that another run kept before it quantized them.
 
         Raises: ResumeRefused when they are not those weights, or not of this model.
@@ -293,7 +293,7 @@ class Training:
         except RuntimeError as error:
             raise ResumeRefused(f"{path} holds the weights of another model: {error}") from error
         self.step, self.clock.finished["train"] = parent.steps, parent.train_seconds
-        self.journal.say(f"weights of a run of {parent.steps} steps; nothing is trained")
+        self.journal.log(f"weights of a run of {parent.steps} steps; nothing is trained")
 
     def newest_whole(self) -> dict[str, Any] | None:
         """The state in the newest checkpoint that is whole, or None when there is no checkpoint.
@@ -303,7 +303,7 @@ class Training:
         for step, state in self.checkpoints.restore():
             if state is not None:
                 return state
-            self.journal.say(f"checkpoint of step {step} is damaged; trying the one before")
+            self.journal.log(f"checkpoint of step {step} is damaged; trying the one before")
         if self.checkpoints.newest_first():
             raise ResumeRefused("every checkpoint is damaged; start another attempt with --fresh")
         return None

@@ -16,7 +16,7 @@ from trainer.recipe.recipe import Recipe
 
 # What only a run that pgolf launched has use for: its stop rule, the hardware to hold against what was asked for, steps
 # timed before it, and what makes a CPU faster without changing a bit.
-LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
+LAUNCHED_ONLY = {"make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
 
 
 def component_names() -> frozenset[str]:

@@ -17,7 +17,7 @@ from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.files import RunFiles
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import RunJournal, SilentJournal
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 from trainer.train import is_deterministic, pin_environment
 
 
@@ -71,14 +71,14 @@ def test_a_kernel_that_cannot_do_it_is_left_out_and_torchs_choice_is_not(monkeyp
 
 def test_the_choice_is_printed_and_kept_and_tried_no_second_time(tmp_path: Path) -> None:
     begun = job(tmp_path)
-    chosen = with_fastest_attention(begun, ALONE, RunJournal(begun.files))
+    chosen = with_fastest_attention(begun, SINGLE_PROCESS, RunJournal(begun.files))
     assert "attention of one layer, forward and backward: " in begun.files.log.read_text()
-    environment = pin_environment(chosen, ALONE)
+    environment = pin_environment(chosen, SINGLE_PROCESS)
     assert environment["attention"] == chosen.recipe.compute.attention
     assert json.loads(begun.files.run.read_text())["environment"]["attention"] in CANDIDATES["cpu"]
     for kept in CANDIDATES["cpu"]:
         again = replace(begun, run={"environment": environment | {"attention": kept}})
-        assert with_fastest_attention(again, ALONE, SilentJournal()).recipe.compute.attention == kept
+        assert with_fastest_attention(again, SINGLE_PROCESS, SilentJournal()).recipe.compute.attention == kept
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.training import Training
 
 RECURRENT = "recipe.model.topology.recurrence={first: 1, last: 2, loops: 2, from_progress: 0.5}"
@@ -39,7 +39,7 @@ def training(micro_run: RunDirectory, root: Path, name: str, changes: tuple[str,
     run = micro_run.read_run() | {"environment": None}
     root.mkdir(exist_ok=True)
     job = TrainingJob(files=RunFiles(root), recipe=recipe, seed=5, run=run)
-    return Training(job, ALONE, SilentJournal(), PhaseClock())
+    return Training(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
 
 
 def everything(made: Training) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.training import Training
 
 
@@ -35,7 +35,7 @@ def job(micro_run: RunDirectory, tmp_path: Path) -> TrainingJob:
 
 def training(job: TrainingJob, **changes: Any) -> Training:
     recipe = small_recipe(**changes)
-    return Training(replace(job, recipe=recipe), ALONE, RunJournal(job.files), PhaseClock())
+    return Training(replace(job, recipe=recipe), SINGLE_PROCESS, RunJournal(job.files), PhaseClock())
 
 
 def test_micro_batches_add_up_to_the_batch(job: TrainingJob) -> None:
@@ -137,7 +137,7 @@ def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path:
     moved = tmp_path / "elsewhere"
     shutil.copytree(job.data.root, moved)
     write_json(job.files.run, job.run | {"data_folder": str(moved)})
-    assert Training(read_job(tmp_path), ALONE, RunJournal(job.files), PhaseClock()).train_step(1.0).item() > 0
+    assert Training(read_job(tmp_path), SINGLE_PROCESS, RunJournal(job.files), PhaseClock()).train_step(1.0).item() > 0
 
 
 LOADERS = ["{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}"]

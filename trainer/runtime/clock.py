@@ -57,7 +57,7 @@ class PhaseClock:
 
 # What may be spent between two looks at the clock, as a share of the budget, and in steps; and from where on each step
 # looks.
-UNSEEN_SHARE, UNSEEN_STEPS, EACH_STEP_FROM = 0.002, 10, 0.98
+MAX_UNREAD_SHARE, MAX_UNREAD_STEPS, READ_EVERY_STEP_FROM = 0.002, 10, 0.98
 
 
 class RankZeroClock:
@@ -74,7 +74,7 @@ class RankZeroClock:
         if step >= self.next_read:
             before, self.seconds = self.seconds, float(rank_zero)
             a_step = (self.seconds - before) / max(1, step - self.read_at)
-            unseen = int(UNSEEN_SHARE * self.budget_seconds / a_step) if a_step > 0 and before else 1
-            is_late = self.seconds >= EACH_STEP_FROM * self.budget_seconds
-            self.read_at, self.next_read = step, step + (1 if is_late else max(1, min(UNSEEN_STEPS, unseen)))
+            unseen = int(MAX_UNREAD_SHARE * self.budget_seconds / a_step) if a_step > 0 and before else 1
+            is_late = self.seconds >= READ_EVERY_STEP_FROM * self.budget_seconds
+            self.read_at, self.next_read = step, step + (1 if is_late else max(1, min(MAX_UNREAD_STEPS, unseen)))
         return self.seconds

@@ -15,7 +15,7 @@ from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.failure import MachineRefused, ResumeRefused
 
 # What of an environment a GPU's numbers do not depend on.
-OF_THE_HOST = ("processor", "threads")
+HOST_KEYS = ("processor", "threads")
 
 
 def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
@@ -95,7 +95,7 @@ def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None)
     """
     is_exact = found["device"] == "cpu"  # on a GPU nobody promises bits, and another host may have other cores
     for key, before in (pinned or {}).items():
-        if found.get(key) != before and (is_exact or key not in OF_THE_HOST):
+        if found.get(key) != before and (is_exact or key not in HOST_KEYS):
             raise ResumeRefused(
                 f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes its "
                 "bits; resume it where it began, or start another attempt with --fresh"

@@ -13,7 +13,7 @@ class TrainingFailed(RunFailure):
     """The recipe did not train: a loss that is not a number, a parameter that never moves."""
 
 
-class Hopeless(RunFailure):
+class StoppedByRule(RunFailure):
     """Ended by its own stop rule."""
 
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any
 
-from trainer.runtime.failure import Hopeless
+from trainer.runtime.failure import StoppedByRule
 from trainer.runtime.journal import Journal
 
 # The first steps pay for caches and compilation; the plan knows only of those after them.
@@ -36,16 +36,16 @@ class Guard:
     def after_step(self) -> None:
         """Nothing; a step more has been taken.
 
-        Raises: Hopeless when the first steps were too far from the plan.
+        Raises: StoppedByRule when the first steps were too far from the plan.
         """
         self.steps += 1
         if self.steps <= MEASURED_STEPS:
-            self.note_speed(self.steps, time.monotonic())
+            self.check_speed(self.steps, time.monotonic())
 
-    def note_speed(self, step: int, seconds: float) -> None:
+    def check_speed(self, step: int, seconds: float) -> None:
         """Nothing; the speed of the first steps is known once they are over. Not every step has to be told of.
 
-        Raises: Hopeless when it is too far from the plan.
+        Raises: StoppedByRule when it is too far from the plan.
         """
         if self.settled is None:
             self.settled = (step, seconds) if step >= SETTLING_STEPS else None
@@ -60,14 +60,14 @@ class Guard:
             return
         words = f"steps {SETTLING_STEPS + 1} to {MEASURED_STEPS} took {1000 * found:.1f} ms each, planned were"
         words += f" {1000 * planned:.1f} ms ({self.plan['basis']})"
-        self.journal.say(words)
+        self.journal.log(words)
         if most is not None and found > most * planned:
-            raise Hopeless(f"stopped by stop.slower_than: {words}, and {most} times that is allowed")
+            raise StoppedByRule(f"stopped by stop.slower_than: {words}, and {most} times that is allowed")
 
-    def after_row(self, tokens: int, bpb: float) -> None:
+    def check_curve(self, tokens: int, bpb: float) -> None:
         """Nothing, while training does not lag behind the other run at the same tokens.
 
-        Raises: Hopeless when it does.
+        Raises: StoppedByRule when it does.
         """
         self.rows.append((tokens, bpb))
         other = self.rule.get("worse_than")
@@ -78,12 +78,12 @@ class Guard:
             return
         mine, theirs = sum(value for _, value in self.rows) / AVERAGED_ROWS, sum(there) / len(there)
         if mine > theirs + other["by_bpb"]:
-            raise Hopeless(
+            raise StoppedByRule(
                 f"stopped by stop.worse_than: {mine:.4f} bpb in training up to token {tokens:,}, where "
                 f"{other['run']} had {theirs:.4f}; {other['by_bpb']} more are allowed"
             )
 
 
-def guard_of(run: dict[str, Any], journal: Journal) -> Guard | None:
+def make_guard(run: dict[str, Any], journal: Journal) -> Guard | None:
     """The guard of a run that came with a plan or a rule. A program on its own has neither."""
     return Guard(run, journal) if run.get("plan") or run.get("stop") else None

@@ -11,7 +11,7 @@ from trainer.runtime.failure import ResumeRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Inheritance:
+class ParentWeights:
     """Weights that another run has trained: prequant.ckpt was there before this one began."""
 
     steps: int
@@ -30,10 +30,10 @@ class TrainingJob:
     """run.json: identity, hashes, limits."""
 
     @property
-    def parent(self) -> Inheritance | None:
+    def parent(self) -> ParentWeights | None:
         """What this run was given in place of training; None where it trains itself."""
-        found = self.run.get("parent")
-        return None if found is None else Inheritance(found["steps"], found["train_seconds"], found["prequant_sha256"])
+        parent = self.run.get("parent")
+        return parent and ParentWeights(parent["steps"], parent["train_seconds"], parent["prequant_sha256"])
 
     @property
     def data(self) -> DataFiles:

@@ -15,21 +15,21 @@ HEARTBEAT_SECONDS = 0.5
 class Journal(Protocol):
     """How a process tells the world what it does."""
 
-    def say(self, line: str) -> None: ...
+    def log(self, line: str) -> None: ...
     def report(self, **facts: Any) -> None: ...
     def pulse(self, **facts: Any) -> None: ...
     def record(self, row: dict[str, Any]) -> None: ...
-    def forget_after(self, step: int) -> None: ...
+    def truncate_after(self, step: int) -> None: ...
 
 
 class SilentJournal:
     """A worker's: rank 0 speaks for all."""
 
-    def say(self, line: str) -> None: ...
+    def log(self, line: str) -> None: ...
     def report(self, **facts: Any) -> None: ...
     def pulse(self, **facts: Any) -> None: ...
     def record(self, row: dict[str, Any]) -> None: ...
-    def forget_after(self, step: int) -> None: ...
+    def truncate_after(self, step: int) -> None: ...
 
 
 class RunJournal:
@@ -40,7 +40,7 @@ class RunJournal:
         self.beat = 0.0
         self.current: dict[str, Any] = {}
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Nothing; a line for people."""
         append_line(self.files.log, f"{time.strftime('%H:%M:%S')} {line}")
 
@@ -60,7 +60,7 @@ class RunJournal:
         """Nothing; one line in metrics.jsonl."""
         append_line(self.files.metrics, json.dumps(row, allow_nan=False))
 
-    def forget_after(self, step: int) -> None:
+    def truncate_after(self, step: int) -> None:
         """Nothing; metrics of steps that will be run again are gone, and so is a half-written last line."""
         if not self.files.metrics.exists():
             return
@@ -75,7 +75,7 @@ class RunJournal:
         write_whole(self.files.metrics, "".join(kept).encode())
 
 
-def journal_of(files: RunFiles, is_rank_zero: bool) -> Journal:
+def make_journal(files: RunFiles, is_rank_zero: bool) -> Journal:
     """The journal of one process of a run."""
     return RunJournal(files) if is_rank_zero else SilentJournal()
 

@@ -32,7 +32,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def remove_leftovers(files: RunFiles) -> None:
+def remove_temporary_files(files: RunFiles) -> None:
     """Nothing; what a killed trainer was writing when it died is gone. Only for the holder of the lock."""
     for file in (files.state, files.run, files.metrics, files.ledger, files.scores, files.result):
         for leftover in files.root.glob(f".{file.name}.*.tmp"):  # the launcher's own files may be in the making

@@ -14,10 +14,10 @@ from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import RunFiles, read_json
 from trainer.runtime.failure import RunFailure
 
-LOOK_SECONDS = 0.1
+WATCH_INTERVAL_SECONDS = 0.1
 # Left to rank 0 when a worker's death has woken it with an error; one that is stuck in a collective operation is ended.
-PATIENCE_AFTER_DEATH_SECONDS = 5.0
-DISMISSAL_SECONDS = 60.0
+DEATH_GRACE_SECONDS = 5.0
+EXIT_TIMEOUT_SECONDS = 60.0
 
 
 class Workers:
@@ -47,10 +47,10 @@ class Workers:
                 if process.poll():
                     self.failure = self.describe_death(rank, process.returncode)
                     self.has_died.set()
-                    if not self.is_over.wait(PATIENCE_AFTER_DEATH_SECONDS):
+                    if not self.is_over.wait(DEATH_GRACE_SECONDS):
                         self.on_death(self.failure)
                     return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(WATCH_INTERVAL_SECONDS)
 
     def describe_death(self, rank: int, code: int) -> RunFailure:
         """The failure of a worker, in its own words where it left any."""
@@ -62,17 +62,17 @@ class Workers:
         failure.exit_code = max(1, code)
         return failure
 
-    def blame(self) -> RunFailure | None:
+    def wait_for_failure(self) -> RunFailure | None:
         """The failure of a worker that explains an error of rank 0, if there comes to be one."""
-        self.has_died.wait(PATIENCE_AFTER_DEATH_SECONDS / 2)
+        self.has_died.wait(DEATH_GRACE_SECONDS / 2)
         self.is_over.set()
         return self.failure
 
-    def dismiss(self) -> None:
+    def wait(self) -> None:
         """Nothing; all have ended, having nothing left to do."""
         for process in self.processes:
             try:
-                process.wait(DISMISSAL_SECONDS)
+                process.wait(EXIT_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

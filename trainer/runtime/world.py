@@ -43,11 +43,11 @@ class World:
         torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(sums, gradients, strict=True)])
         return numbers_N
 
-    def send(self, tensor: Tensor, sender: int) -> "dist.Work | None":
+    def broadcast(self, tensor: Tensor, source: int) -> "dist.Work | None":
         """What to wait for before the tensor is read, which is then the sender's on every rank; None where it is
         already.
         """
-        return None if self.size == 1 else dist.broadcast(tensor, src=sender, async_op=True)
+        return None if self.size == 1 else dist.broadcast(tensor, src=source, async_op=True)
 
     def check_same_weights(self, parameters: Iterable[Tensor], moment: str) -> None:
         """Nothing, if all ranks hold the same weights, bit for bit.
@@ -82,7 +82,7 @@ class World:
         return [part[:length].cpu().numpy() for part, length in zip(received, lengths, strict=False)]
 
 
-ALONE = World(torch.device("cpu"))
+SINGLE_PROCESS = World(torch.device("cpu"))
 
 
 def weights_hash(parameters: Iterable[Tensor]) -> Tensor:

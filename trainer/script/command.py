@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from trainer.command import account_for
-from trainer.runtime.lock import exclusive_lock, remove_leftovers
+from trainer.command import report_failure
+from trainer.runtime.lock import exclusive_lock, remove_temporary_files
 from trainer.runtime.stop import StopRequest
 from trainer.script.job import read_script_job
-from trainer.script.supervise import supervise_script
+from trainer.script.supervisor import supervise_script
 
 
 def script_main() -> int:
@@ -24,8 +24,8 @@ def script_main() -> int:
         stop.listen(arguments.lifeline)
         with exclusive_lock(job.files.lock):
             if not job.files.result.exists():
-                remove_leftovers(job.files)
+                remove_temporary_files(job.files)
                 supervise_script(job, stop, arguments.processes)
     except Exception as error:  # the one place where any error becomes an exit code and a line in state.json
-        return account_for(arguments, error)
+        return report_failure(arguments, error)
     return 0

@@ -40,7 +40,7 @@ class ScriptJob:
         return given if named is None else given | {named: str(self.seed)}
 
 
-def holds_script(arguments: list[str]) -> bool:
+def is_script_run(arguments: list[str]) -> bool:
     """Whether one of the arguments is a run directory whose spec has a script."""
     for argument in arguments:
         try:

@@ -21,13 +21,13 @@ class LogListener:
         self.logged = LoggedRun(files.log.name, self.count_lines() + 1)
         self.total: int | None = None
         self.has_stepped = False
-        self.last_without_number = 0
+        self.nan_score_line = 0
         """The last line with a score that is no number; 0 where there is none."""
 
-    def hear(self, line: str) -> None:
+    def follow_line(self, line: str) -> None:
         """Nothing; the line stands in the log, and what it says stands in metrics and state.
 
-        Raises: Hopeless when the stop rule says so.
+        Raises: StoppedByRule when the stop rule says so.
         """
         append_line(self.files.log, line)
         words = plain_line(line)
@@ -39,30 +39,30 @@ class LogListener:
         except TooLong:  # whoever prints so many scores is followed by the later half of them
             del self.logged.scores[: len(self.logged.scores) // 2]
         if NO_NUMBER.search(words) and not STEP_ANYWHERE.search(words):
-            self.last_without_number = self.number
+            self.nan_score_line = self.number
         if found := STEP.match(words):
             self.total = int(found[2]) or None
         for step, loss in self.logged.curve[trained:]:
-            self.take_step(step, loss)
+            self.record_step(step, loss)
         for step, loss, bpb in self.logged.validations[validated:]:
             self.record(step, {"val_loss": loss, "val_bpb": bpb})
 
-    def take_step(self, step: int, loss: float) -> None:
+    def record_step(self, step: int, loss: float) -> None:
         """Nothing; a training step has been logged."""
-        rate = self.bpb_a_nat
+        rate = self.bpb_per_nat
         bpb = None if rate is None else loss * rate
         self.record(step, {"train_loss": loss} | ({} if bpb is None else {"train_bpb": bpb}))
         facts = {"train_loss": loss, "train_bpb": bpb, "step_seconds": self.elapsed / step if step else None}
         self.journal.pulse(phase="train", step=step, total=self.total, **facts)
         if self.guard is not None:
-            self.guard.note_speed(step, self.elapsed)
+            self.guard.check_speed(step, self.elapsed)
             if bpb is not None and (tokens := self.tokens_at(step)) is not None:
-                self.guard.after_row(tokens, bpb)
+                self.guard.check_curve(tokens, bpb)
 
     def record(self, step: int, facts: dict[str, float]) -> None:
         """Nothing; metrics.jsonl has a row more. What an earlier attempt said of later steps is gone."""
         if not self.has_stepped:
-            self.journal.forget_after(step - 1)
+            self.journal.truncate_after(step - 1)
             self.has_stepped = True
         tokens = self.tokens_at(step)
         known: dict[str, Any] = {} if tokens is None else {"tokens": tokens}
@@ -79,7 +79,7 @@ class LogListener:
         return None if self.logged.batch_tokens is None else step * self.logged.batch_tokens
 
     @property
-    def bpb_a_nat(self) -> float | None:
+    def bpb_per_nat(self) -> float | None:
         """Bits per byte that a nat a token is on this tokenizer, by the last line that gave both."""
         if self.logged.validations:
             _, loss, bpb = self.logged.validations[-1]

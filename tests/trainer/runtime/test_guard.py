@@ -9,7 +9,7 @@ import pytest
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf
 from trainer.recipe.files import RunFiles
-from trainer.runtime.failure import Hopeless
+from trainer.runtime.failure import StoppedByRule
 from trainer.runtime.guard import AVERAGED_ROWS, MEASURED_STEPS, SETTLING_STEPS, Guard
 from trainer.runtime.journal import RunJournal, SilentJournal
 
@@ -37,7 +37,7 @@ def test_the_first_steps_after_settling_decide(
     clock, guard = Clock(monkeypatch), Guard({"plan": PLAN, "stop": {"slower_than": 1.3}}, SilentJournal())
     steps = [9.0] * SETTLING_STEPS + [step_seconds] * (MEASURED_STEPS - SETTLING_STEPS)
     if is_hopeless:
-        with pytest.raises(Hopeless, match=r"took 52\.1 ms each, planned were 40\.0 ms .*and 1\.3 times"):
+        with pytest.raises(StoppedByRule, match=r"took 52\.1 ms each, planned were 40\.0 ms .*and 1\.3 times"):
             take_steps(guard, clock, steps)
     else:
         take_steps(guard, clock, [*steps, 99.0])
@@ -59,9 +59,9 @@ CURVE = [[1000.0 * step, 3.0 - 0.01 * step] for step in range(1, 101)]
 
 def test_a_run_that_lags_behind_the_other_at_the_same_tokens_ends() -> None:
     guard = Guard(rule(CURVE), SilentJournal())
-    with pytest.raises(Hopeless, match=r"old/seed-1 had 2\.9450; 0\.02 more are allowed"):
+    with pytest.raises(StoppedByRule, match=r"old/seed-1 had 2\.9450; 0\.02 more are allowed"):
         for tokens, bpb in CURVE[:AVERAGED_ROWS]:
-            guard.after_row(int(tokens), bpb + 0.021)
+            guard.check_curve(int(tokens), bpb + 0.021)
 
 
 def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]) -> int | None:
@@ -69,8 +69,8 @@ def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]
     guard = Guard(rule(CURVE), SilentJournal())
     for number, (tokens, bpb) in enumerate(curve):
         try:
-            guard.after_row(int(tokens), bpb + excess(number))
-        except Hopeless:
+            guard.check_curve(int(tokens), bpb + excess(number))
+        except StoppedByRule:
             return number + 1
     return None
 

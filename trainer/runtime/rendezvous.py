@@ -25,7 +25,7 @@ LIFELINE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class Rendezvous:
     """Which process of a run this is."""
 
     rank: int
@@ -35,21 +35,21 @@ class Seat:
 
 
 @contextmanager
-def assemble(
-    seat: Seat, device: str, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
+def join_world(
+    rendezvous: Rendezvous, device: str, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
 ) -> Iterator[World]:
     """A context in which this process is part of its world. Rank 0 starts the others, with the same arguments.
 
     Raises: RunFailure with the reason of a worker that died; MachineRefused when there is no such device.
     """
-    world = World(choose_device(device, seat.rank, seat.size), seat.rank, seat.size)
-    if seat.size == 1:
+    world = World(choose_device(device, rendezvous.rank, rendezvous.size), rendezvous.rank, rendezvous.size)
+    if rendezvous.size == 1:
         yield world
     elif world.is_rank_zero:
-        yield from lead(world, files, arguments, on_death)
+        yield from lead_world(world, files, arguments, on_death)
     else:
-        assert seat.port is not None, "a worker needs the port of rank 0"
-        join(world, TCPStore(LOCALHOST, seat.port, seat.size, timeout=RENDEZVOUS_TIMEOUT))
+        assert rendezvous.port is not None, "a worker needs the port of rank 0"
+        connect(world, TCPStore(LOCALHOST, rendezvous.port, rendezvous.size, timeout=RENDEZVOUS_TIMEOUT))
         try:
             yield world
         except RuntimeError:
@@ -59,7 +59,7 @@ def assemble(
         os._exit(0)  # its work is done; taking gloo's threads down with the interpreter has been seen to abort
 
 
-def lead(
+def lead_world(
     world: World, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
 ) -> Iterator[World]:
     """The world as rank 0 sees it, once; the workers are there before and gone after."""
@@ -68,15 +68,15 @@ def lead(
     common = [*own_command(), *arguments, "--processes", str(world.size)]
     workers.start([[*common, "--port", str(store.port), "--rank", str(rank)] for rank in range(1, world.size)])
     try:
-        join(world, store)
+        connect(world, store)
         yield world
     except RuntimeError as error:  # what a collective operation raises when another process is gone
-        raise workers.blame() or error from error
+        raise workers.wait_for_failure() or error from error
     dist.destroy_process_group()
-    workers.dismiss()
+    workers.wait()
 
 
-def join(world: World, store: TCPStore) -> None:
+def connect(world: World, store: TCPStore) -> None:
     """Nothing; this process takes part in collective operations."""
     backend = "nccl" if world.device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size)

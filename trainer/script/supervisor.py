@@ -13,12 +13,12 @@ from trainer.dialects.scores import Score
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import write_json
 from trainer.runtime.failure import Stopped, TrainingFailed
-from trainer.runtime.guard import guard_of
+from trainer.runtime.guard import make_guard
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
+from trainer.script.artifact_files import choose_artifact_files, copy_artifact, find_artifact_files
 from trainer.script.job import ScriptJob
 from trainer.script.listener import LogListener
-from trainer.script.packed import chosen_files, keep_artifact, packed_files
 from trainer.script.ranks import ScriptRanks
 
 
@@ -29,31 +29,31 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     """
     journal = RunJournal(job.files)
     journal.report(phase="prepare", error=None)
-    lay_out(job)
+    copy_script(job)
     began, started = time.time(), time.monotonic()
-    listener = LogListener(job.files, journal, guard_of(job.run, journal))
+    listener = LogListener(job.files, journal, make_guard(job.run, journal))
     listen(job, listener, stop, ranks_of(job, processes))
     seconds = time.monotonic() - started
     score = headline_of(listener.logged, headline_kind([listener.logged]))
-    if listener.last_without_number > (0 if score is None else score.line):
+    if listener.nan_score_line > (0 if score is None else score.line):
         raise TrainingFailed(
             f"{job.script} ended well after {seconds:.0f} s, and its last score is no number: "
-            f"{job.files.log}:{listener.last_without_number}"
+            f"{job.files.log}:{listener.nan_score_line}"
         )
     if score is None:
         raise TrainingFailed(
             f"{job.script} ended well after {seconds:.0f} s and printed no line with val_loss and val_bpb that a "
             f"result could be read from; {job.files.log} has what it printed"
         )
-    found = packed_files(job.work, job.program["artifact"], began)
-    artifact = keep_artifact(
-        job.files, job.work, chosen_files(found, listener.logged.packed_bytes), job.run, listener.logged
+    found = find_artifact_files(job.work, job.program["artifact"], began)
+    artifact = copy_artifact(
+        job.files, job.work, choose_artifact_files(found, listener.logged.packed_bytes), job.run, listener.logged
     )
     write_script_result(job, listener, score, artifact, seconds)
     journal.report(phase="finished")
 
 
-def lay_out(job: ScriptJob) -> None:
+def copy_script(job: ScriptJob) -> None:
     """Nothing; the script and its files are where it works, as they were shipped, whatever an attempt made of them."""
     shutil.copytree(job.files.local, job.work, dirs_exist_ok=True)
 
@@ -69,14 +69,14 @@ def ranks_of(job: ScriptJob, processes: int) -> ScriptRanks:
 def listen(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
     """Nothing; the script has ended well.
 
-    Raises: Stopped on request; Hopeless; TrainingFailed when it ended badly or had used up its seconds.
+    Raises: Stopped on request; StoppedByRule; TrainingFailed when it ended badly or had used up its seconds.
     """
     code = 0
     listener.journal.report(phase="train")
     try:
         for line in ranks.lines():
             if line is not None:
-                listener.hear(line)
+                listener.follow_line(line)
             listener.journal.pulse()
             stop.check()
             check_time(job, listener)
@@ -85,7 +85,7 @@ def listen(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: Scri
     finally:
         code = ranks.end()
     if code:
-        failure = TrainingFailed(f"{job.script}: {end_in_words(code)}; its last words: {last_words(job)}")
+        failure = TrainingFailed(f"{job.script}: {describe_script_end(code)}; its last words: {last_log_line(job)}")
         raise failure
 
 
@@ -99,13 +99,13 @@ def check_time(job: ScriptJob, listener: LogListener) -> None:
         raise TrainingFailed(f"stopped after {limit:g} s: program.seconds")
 
 
-def end_in_words(code: int) -> str:
+def describe_script_end(code: int) -> str:
     """How a process ended."""
     words = describe_exit(code)
     return words if code > 0 else f"it was {words}"
 
 
-def last_words(job: ScriptJob) -> str:
+def last_log_line(job: ScriptJob) -> str:
     """The last line that says anything."""
     lines = job.files.log.read_text(encoding="utf-8", errors="replace").splitlines() if job.files.log.exists() else []
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "none")

@@ -11,19 +11,19 @@ from trainer.recipe.files import RunFiles, write_json
 TIME_GRAIN_SECONDS = 1.0
 
 
-def packed_files(work: Path, patterns: list[str], since: float) -> list[Path]:
+def find_artifact_files(work: Path, patterns: list[str], since: float) -> list[Path]:
     """Files below the folder of the script's work that match a pattern and were written since a moment."""
     found = {path for pattern in patterns for path in work.glob(pattern) if path.is_file()}
     return sorted(path for path in found if path.stat().st_mtime >= since - TIME_GRAIN_SECONDS)
 
 
-def chosen_files(found: list[Path], logged_bytes: int | None) -> list[Path]:
+def choose_artifact_files(found: list[Path], logged_bytes: int | None) -> list[Path]:
     """The one file that has the bytes which the log gives, if there is just one; else all, for all may be shipped."""
     alike = [path for path in found if path.stat().st_size == logged_bytes]
     return alike if len(alike) == 1 else found
 
 
-def keep_artifact(
+def copy_artifact(
     files: RunFiles, work: Path, chosen: list[Path], run: dict[str, Any], logged: LoggedRun
 ) -> dict[str, Any]:
     """The part `artifact` of a result; the packed model lies in the artifact folder, with the bytes of everything.
