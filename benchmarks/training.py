@@ -20,6 +20,7 @@ from trainer.runtime.device import product_dtype
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, RunJournal, SilentJournal
 from trainer.runtime.world import World
+from trainer.step_log import StepLog
 from trainer.training import Training
 
 WARMUP_STEPS = 2  # memory is mapped by then
@@ -34,8 +35,10 @@ class TimedTraining(Training):
         self.parts: dict[str, list[float]] = defaultdict(list)
         self.now: dict[str, float] = defaultdict(float)
         self.is_split = False
-        self.make_ready()
-        self.next_step, self.batches.next_step = self.batches.next_step, self.timed_next_step  # type: ignore[method-assign]
+        self.log = StepLog(self.recipe, journal, self.guard, self.data.bytes_per_token, self.step)
+        self.compile()
+        batches = self.data.batches
+        self.next_step, batches.next_step = batches.next_step, self.timed_next_step  # type: ignore[method-assign]
         self.update_average, self.average.update = self.average.update, self.timed_average  # type: ignore[method-assign]
 
     @contextmanager
@@ -86,7 +89,9 @@ class TimedTraining(Training):
         seconds = time.perf_counter() - began
         self.now["backward"] = seconds - sum(self.now.values())
         with self.part("logging"):
-            self.follow(loss, 1.0, seconds)
+            if self.log.is_due(self.step, self.progress):
+                self.finite.check_losses()
+                self.log.write(self.step, self.progress, self.clock.seconds("train"), loss.item(), 1.0)
         for name, spent in self.now.items():
             self.parts[name].append(spent)
         return seconds
@@ -107,7 +112,7 @@ def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timi
             training.timed_step()
         training.parts.clear()
         whole = [training.timed_step() for _ in range(steps)]
-        training.batches.close()
+        training.data.batches.close()
     tokens = job.recipe.schedule.batch_tokens
     name = f"{shape}, {tokens:,} tokens a step"
     parts = [Timing(f"{name}: {part}", seconds) for part, seconds in training.parts.items()]
@@ -150,7 +155,7 @@ def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Ti
         actions |= {name: as_the_trainer_does(training.whole_step) for name, training in trainings.items()}
         seconds = take_turns(actions, rounds, is_settled=True)
         for training in trainings.values():
-            training.batches.close()
+            training.data.batches.close()
     recipe = jobs["ours"].recipe
     flops, tokens = step_flops(recipe), recipe.schedule.batch_tokens
     name = f"{shape}, {tokens:,} tokens a step"

@@ -10,7 +10,6 @@ from torch import Tensor
 from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
 from trainer.codec.shares import group_bytes
 from trainer.data.sampling import random_sequences
-from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate, generated_sequences
 from trainer.quantizer.fitting import fit_to_bytes
@@ -31,6 +30,7 @@ from trainer.recipe.quantizer import (
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
+from trainer.training_data import TrainingData
 
 OVER_LIMIT = "over_limit.bin"
 
@@ -39,10 +39,10 @@ class Exporter:
     """A trained model on its way into a file."""
 
     def __init__(
-        self, job: TrainingJob, model: GptModel, stream: TokenStream, begin: int, clock: PhaseClock, journal: Journal,
+        self, job: TrainingJob, model: GptModel, data: TrainingData, clock: PhaseClock, journal: Journal,
         check: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.job, self.recipe, self.model, self.stream, self.begin = job, job.recipe, model, stream, begin
+        self.job, self.recipe, self.model, self.data = job, job.recipe, model, data
         self.clock, self.journal, self.check = clock, journal, check
         self.tensors = inventory(job.recipe.model, job.recipe.vocabulary_size)
         self.model.eval()
@@ -101,13 +101,13 @@ class Exporter:
         device, seed = self.model.embedding.tokens.device, self.job.seed
         match recipe:
             case GeneratedText():
-                return generated_sequences(recipe, self.model, self.begin, tokens, seed, self.check)
+                return generated_sequences(recipe, self.model, self.data.bos_token, tokens, seed, self.check)
             case TrainingText():
                 if recipe.published_first:
                     from trainer.data.published_first_sequences import first_sequences
 
-                    return list(first_sequences(self.stream, recipe.sequences, tokens, device))
-                return list(random_sequences(self.stream, recipe.sequences, tokens, seed, device))
+                    return list(first_sequences(self.data.stream, recipe.sequences, tokens, device))
+                return list(random_sequences(self.data.stream, recipe.sequences, tokens, seed, device))
 
     def write_references(self) -> None:
         """Nothing; an artifact stands beside the run for each further quantizer that the recipe wants scored."""

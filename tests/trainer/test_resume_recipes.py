@@ -9,6 +9,7 @@ from torch import Tensor
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from trainer.recipe.files import RunFiles
+from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
@@ -65,9 +66,9 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(
     for _ in range(stop_at):
         cut.train_step(cut.recipe.schedule.multiplier(cut.progress))
     cut.write_checkpoint()
-    cut.batches.close()
+    cut.data.batches.close()
     again = training(micro_run, tmp_path / "cut", name, changes)
-    again.resume()
+    resume_training(again)
     assert again.step == stop_at
     again.run(StopRequest())
     expected, found = everything(steady), everything(again)

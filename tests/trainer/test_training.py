@@ -16,6 +16,7 @@ from pgolf.rundir import RunDirectory
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch
 from trainer.recipe.files import write_json
+from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
@@ -60,7 +61,7 @@ def test_a_stop_before_the_first_step_can_be_resumed(job: TrainingJob) -> None:
     with pytest.raises(Stopped):
         training(job).run(stop)
     again = training(job)
-    again.resume()
+    resume_training(again)
     again.run(StopRequest())
     assert again.step == 12
 
@@ -70,7 +71,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_a_checkpoint_holds_it(job:
     made.run(StopRequest())
     before = made.checkpoints.newest_first()
     broken = training(job, budget__train=400)
-    broken.resume()
+    resume_training(broken)
     with torch.no_grad():
         broken.parameters["flat.0.mlp.up"].fill_(float("nan"))
     with pytest.raises(TrainingFailed, match=r"step 13 is not a number; .* step-00000012\.ckpt"):
@@ -94,7 +95,7 @@ def test_weights_that_an_update_has_broken_reach_no_checkpoint(
     with pytest.raises(TrainingFailed, match=r"flat\.1\.mlp\.up is not finite .* step 4, .* step-00000003\.ckpt"):
         made.write_checkpoint()
     again = training(job, budget__train=400)
-    again.resume()
+    resume_training(again)
     assert again.step == 3
     assert all(parameter.isfinite().all() for parameter in again.parameters.values())
 
@@ -152,9 +153,9 @@ def test_training_goes_on_to_the_same_bits_whatever_the_loader(job: TrainingJob,
     for _ in range(5):
         first.train_step(first.recipe.schedule.multiplier(first.progress))
     first.write_checkpoint()
-    first.batches.close()
+    first.data.batches.close()
     second = training(job, schedule__loader=loader)
-    second.resume()
+    resume_training(second)
     assert second.step == 5
     second.run(StopRequest())
     for name, parameter in steady.parameters.items():

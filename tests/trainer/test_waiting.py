@@ -67,7 +67,7 @@ def test_a_step_waits_for_nothing(
         for _ in range(2):
             training.train_step(1.0)
     monkeypatch.undo()
-    training.batches.close()
+    training.data.batches.close()
     assert listener.heard == []
 
 

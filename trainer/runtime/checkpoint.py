@@ -79,7 +79,7 @@ class CheckpointFolder:
         """Checkpoint files, latest step first."""
         return sorted(self.folder.glob("step-*.ckpt"), reverse=True)
 
-    def restore(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    def read_all(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
         """Step and state of each checkpoint, newest first; a damaged one gives None for its state."""
         for path in self.newest_first():
             found = re.fullmatch(r"step-(\d+)\.ckpt", path.name)

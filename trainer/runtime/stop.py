@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from types import FrameType
-from typing import NoReturn
 
 from trainer.runtime.failure import Stopped
 
@@ -46,11 +45,4 @@ class StopRequest:
         Raises: Stopped if a stop was requested.
         """
         if self.requested:
-            self.obey()
-
-    def obey(self) -> NoReturn:
-        """Nothing comes after it: this process was asked to stop, or one that shares its run.
-
-        Raises: Stopped.
-        """
-        raise Stopped("stopped on request; the same command resumes")
+            raise Stopped("stopped on request; the same command resumes")
