@@ -98,7 +98,7 @@ class Exporter:
     def calibration_sequences(self, recipe: CalibrationRecipe) -> list[Tensor]:
         """The sequences that a calibration asks for. Shapes: (1, T) each."""
         tokens = recipe.tokens or self.recipe.schedule.sequence_tokens
-        device, seed = self.model.embedding.tokens.device, self.job.seed
+        device, seed = self.model.device, self.job.seed
         match recipe:
             case GeneratedText():
                 return generated_sequences(recipe, self.model, self.data.bos_token, tokens, seed, self.check)

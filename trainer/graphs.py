@@ -41,7 +41,7 @@ def compile_loss(
     model.precompute(schedule.sequence_tokens)
     loss.module.compile(fullgraph=True, dynamic=False, backend=BACKEND)
     shape = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens + 1
-    tokens_BT = torch.zeros(shape, dtype=torch.int64, device=model.embedding.tokens.device)
+    tokens_BT = torch.zeros(shape, dtype=torch.int64, device=model.device)
     micro = MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
     try:
         for progress in (0.0, 1.0):

@@ -6,14 +6,13 @@ from trainer.model.block_inputs import BlockInputs
 
 
 class Attention(nn.Module):
-    """What a block asks of attention: what tokens gather, each channel scaled, and the values that they gathered from.
-    Tokens of which nothing is needed may be left out.
+    """Base class of attention: the output with each channel scaled, and the values that it attended to.
 
-    Shapes: (B, T, D), (D,) -> (B, S or T, D), (B, T, F).
+    The output of tokens that are not needed may be left out. Shapes: (B, T, D), (D,) -> (B, S or T, D), (B, T, F).
     """
 
     def readers(self) -> list[nn.Parameter]:
-        """The matrices that read the stream, which the model initialises."""
+        """Return the matrices that read the residual stream; the model initialises them."""
         return []
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:

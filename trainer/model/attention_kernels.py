@@ -1,4 +1,4 @@
-"""What computes attention: all of these give the same, up to rounding, and differ in what they like."""
+"""The choice of an attention kernel. All of them compute the same up to rounding, at different speeds."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ PINNED = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTI
 
 
 def resolve_kernel(word: AttentionKernel, device_type: str, head_width: int) -> AttentionKernel:
-    """The kernel that a recipe's word means where none was tried: on a CPU blocks, on a GPU what won there."""
+    """Return the kernel that a recipe's word stands for: by default the one that won the benchmarks on each device."""
     if word not in ("automatic", "measured"):
         return word
     if device_type == "cpu":
@@ -26,7 +26,7 @@ def resolve_kernel(word: AttentionKernel, device_type: str, head_width: int) -> 
 def make_attention_function(
     word: AttentionKernel, device_type: str, head_width: int, documents_BT: Tensor | None = None
 ) -> AttentionFunction:
-    """The attention that a recipe's word means on a device, within documents where tokens are numbered by them."""
+    """Return the attention that a recipe's word stands for, within documents if `documents_BT` numbers them."""
     kernel, mask_B1TT = resolve_kernel(word, device_type, head_width), None
     if documents_BT is not None:
         from trainer.model.document_attention import document_mask, make_flex_attention

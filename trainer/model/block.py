@@ -1,4 +1,4 @@
-"""A block: attention and an MLP, each added to the stream."""
+"""A block: attention and an MLP, each added to the residual stream."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from trainer.recipe.model import Gpt
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block whose two branches have scales a channel, of its own or of each execution."""
+    """A pre-norm transformer block. Each branch has a scale per channel, the block's own or one of each execution."""
 
     def __init__(self, model: Gpt, name: str, has_lanes: bool) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Block(nn.Module):
         self.lanes = Lanes() if has_lanes else None
 
     def initialise(self, how: str) -> None:
-        """Nothing; matrices that read the stream are uniform(-1/sqrt(columns), 1/sqrt(columns)), or orthogonal."""
+        """Make matrices that read the residual stream orthogonal, or uniform(-1/sqrt(columns), 1/sqrt(columns))."""
         for matrix in (*self.attention.readers(), *self.mlp.readers()):
             if how == "orthogonal":
                 nn.init.orthogonal_(matrix)
@@ -38,7 +38,7 @@ class Block(nn.Module):
                 nn.init.uniform_(matrix, -bound, bound)
 
     def forward(self, x_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
-        """The stream after this block, for the tokens that are needed, and the values that attention has used.
+        """Return the residual stream of the needed tokens after this block, and the values of attention.
 
         Shapes: (B, T, D) -> (B, S, D), (B, T, F).
         """
@@ -53,7 +53,7 @@ class Block(nn.Module):
         return cast(x_BSD + self.apply_mlp(norm_input(x_BSD, inputs), inputs)), v_BTF
 
     def forward_lanes(self, a_BTD: Tensor, b_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor, Tensor]:
-        """Both lanes after this block, of which attention reads the first and the MLP the second, and the values."""
+        """Return both lanes after this block and the values: attention reads the first lane, the MLP the second."""
         assert self.lanes is not None
         attended_BSD, v_BTF = self.apply_attention(norm_input(self.mix_input(a_BTD, inputs), inputs), inputs)
         a_BSD, b_BSD = inputs.needed(a_BTD), inputs.needed(b_BTD)
@@ -62,14 +62,14 @@ class Block(nn.Module):
         return inputs.context.cast(first_BSD), inputs.context.cast(second_BSD), v_BTF
 
     def mix_input(self, x_BTD: Tensor, inputs: BlockInputs) -> Tensor:
-        """The stream with a share of the first embedding."""
+        """Return the residual stream mixed with the embedding."""
         mix_2D = self.input_mix if inputs.input_mix_2D is None else inputs.input_mix_2D
         return x_BTD if mix_2D is None else mix_2D[0] * x_BTD + mix_2D[1] * inputs.context.embedded_BTD
 
     def apply_attention(self, normed_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
         scale_D = self.attention_scale if inputs.attention_scale_D is None else inputs.attention_scale_D
         attended_BTD, v_BTF = self.attention(normed_BTD, scale_D, inputs)
-        return inputs.needed(attended_BTD), v_BTF  # a component of one's own may answer for all tokens
+        return inputs.needed(attended_BTD), v_BTF  # local attention may return all tokens
 
     def apply_mlp(self, normed_BTD: Tensor, inputs: BlockInputs) -> Tensor:
         scale_D = self.mlp_scale if inputs.mlp_scale_D is None else inputs.mlp_scale_D
@@ -78,6 +78,6 @@ class Block(nn.Module):
 
 
 def norm_input(x_BTD: Tensor, inputs: BlockInputs) -> Tensor:
-    """What a branch reads, in the type of its products."""
+    """Return the normed input of a branch, in the dtype of its products."""
     factor, normed_BTD = inputs.execution.norm_factor, rms_norm(x_BTD)
     return to_product_dtype(normed_BTD if factor == 1.0 else factor * normed_BTD)

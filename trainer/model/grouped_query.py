@@ -16,7 +16,7 @@ from trainer.recipe.model import Gpt
 class GroupedQueryAttention(Attention):
     """Causal attention in which heads / kv_heads query heads share a key and a value (GQA).
 
-    Queries and keys are RMS-normed, then rotated; a learned gain a head then sets how sharp attention is.
+    Queries and keys are RMS-normed, then rotated; a learned gain of each head then sets how sharp attention is.
     Source: GQA, arXiv 2305.13245; QK norm, arXiv 2010.04245.
     """
 
@@ -34,8 +34,8 @@ class GroupedQueryAttention(Attention):
         return [self.query, self.key, self.value]
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
-        """What each token asked for gathers from those before it and itself, or from those that the mask allows, each
-        channel scaled; and the values of all key/value heads side by side (F).
+        """Return the output of the needed tokens, each channel scaled, and the values of all key/value heads side by
+        side (F).
 
         Shapes: (B, T, D) -> (B, S, D), (B, T, F).
         """
@@ -58,9 +58,9 @@ class GroupedQueryAttention(Attention):
 
 
 def exclude_own_value(y_BHTE: Tensor, v_BKTE: Tensor) -> Tensor:
-    """Each head's output without its part along the value of the same token (exclusive self-attention, XSA).
+    """Return each head's output without its component along the token's own value (exclusive self-attention, XSA).
 
-    Query heads are grouped by the key/value head they share. Shapes: (B, H, T, E), (B, K, T, E) -> (B, H, T, E).
+    Query heads are grouped by the key/value head that they share. Shapes: (B, H, T, E), (B, K, T, E) -> (B, H, T, E).
     """
     direction_BKTE = F.normalize(v_BKTE, dim=-1)
     y_BKGTE = torch.unflatten(y_BHTE, 1, (v_BKTE.size(1), -1))

@@ -1,25 +1,25 @@
-"""Attention by the kernels that come with torch."""
+"""Attention by the kernels of torch."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-# cuDNN takes heads in multiples of this; for 46 or 52 (#1579, #1817) torch would do without it.
+# cuDNN needs head widths in multiples of this; with 46 or 52 (#1579, #1817) torch would not use it.
 HEAD_MULTIPLE = 8
 
 
 def library_attention(
     q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
-    """Attention by the kernel that torch chooses. `scale` is what products of queries and keys are multiplied with, if
-    not one over the root of their width.
+    """Compute attention by the kernel that torch chooses. `scale` multiplies the products of queries and keys; it
+    defaults to one over the root of their width.
     """
     asked, length = q_BHSE.size(-2), k_BKTE.size(-2)
     is_causal = mask_B1TT is None and asked == length
     if mask_B1TT is not None:
         mask_B1TT = mask_B1TT[:, :, -asked:]
-    elif not is_causal:  # torch takes the first query for the first token's
+    elif not is_causal:  # torch aligns the first query with the first key
         mask_B1TT = torch.ones(asked, length, dtype=torch.bool, device=q_BHSE.device).tril(length - asked)
     return F.scaled_dot_product_attention(
         q_BHSE,
@@ -35,9 +35,9 @@ def library_attention(
 def pinned_attention(
     kernel: SDPBackend, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None
 ) -> Tensor:
-    """Attention by one of torch's kernels, where every token sees all before it; else by torch's choice.
+    """Compute attention by the given kernel of torch, or by torch's choice if there is a mask or S < T.
 
-    Raises: RuntimeError when the kernel cannot do it.
+    Raises: RuntimeError if the kernel does not support the inputs.
     """
     if mask_B1TT is not None or q_BHSE.size(-2) != k_BKTE.size(-2):
         return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)
@@ -46,7 +46,7 @@ def pinned_attention(
 
 
 def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-    """The same with zeros at the end of each head, which change no product."""
+    """Compute attention with zeros appended to each head, which change no product."""
     width = q_BHSE.size(-1)
     zeros = -width % HEAD_MULTIPLE
     q_BHSE, k_BKTE, v_BKTE = (F.pad(x, (0, zeros)) for x in (q_BHSE, k_BKTE, v_BKTE))

@@ -9,7 +9,7 @@ from trainer.recipe.model import Gpt
 
 
 def make_attention(model: Gpt) -> Attention:
-    """The attention that a recipe names."""
+    """Return the attention that the recipe names."""
     recipe = model.attention
     match recipe:
         case GroupedQuery():
@@ -24,7 +24,7 @@ def make_attention(model: Gpt) -> Attention:
 
 
 def make_mlp(model: Gpt, hidden_width: int) -> Mlp:
-    """The MLP that a recipe names."""
+    """Return the MLP that the recipe names."""
     match model.mlp:
         case ReluSquared():
             from trainer.model.relu_squared import ReluSquaredMlp
