@@ -1,4 +1,4 @@
-"""Bringing the processes of a run together."""
+"""How the processes of a run find each other."""
 
 import os
 import sys
@@ -20,27 +20,27 @@ from trainer.runtime.world import World
 
 LOCALHOST = "127.0.0.1"
 RENDEZVOUS_TIMEOUT = timedelta(minutes=5)
-# Longer than the lifeline takes to end a worker when rank 0 has ended.
+# Longer than a worker lives after rank 0 has ended.
 LIFELINE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rendezvous:
-    """Which process of a run this is."""
+    """Rank of this process, number of processes, and port of rank 0."""
 
     rank: int
     size: int
     port: int | None
-    """Where rank 0 waits; only a worker knows it beforehand."""
+    """The port on which rank 0 listens; None on rank 0, which chooses it."""
 
 
 @contextmanager
 def join_world(
     rendezvous: Rendezvous, device: str, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
 ) -> Iterator[World]:
-    """A context in which this process is part of its world. Rank 0 starts the others, with the same arguments.
+    """Yield the world of this process. Rank 0 starts the others, with the same arguments.
 
-    Raises: RunFailure with the reason of a worker that died; MachineRefused when there is no such device.
+    Raises: RunFailure with the reason of a worker that died; MachineRefused if there is no such device.
     """
     world = World(choose_device(device, rendezvous.rank, rendezvous.size), rendezvous.rank, rendezvous.size)
     if rendezvous.size == 1:
@@ -48,21 +48,21 @@ def join_world(
     elif world.is_rank_zero:
         yield from lead_world(world, files, arguments, on_death)
     else:
-        assert rendezvous.port is not None, "a worker needs the port of rank 0"
+        assert rendezvous.port is not None, "--rank needs --port"
         connect(world, TCPStore(LOCALHOST, rendezvous.port, rendezvous.size, timeout=RENDEZVOUS_TIMEOUT))
         try:
             yield world
         except RuntimeError:
-            time.sleep(LIFELINE_SECONDS)  # if rank 0 is gone, that was the reason, and this process goes with it
+            time.sleep(LIFELINE_SECONDS)  # if rank 0 is gone, which is the likely reason, this process is ended here
             raise
         sys.stdout.flush()
-        os._exit(0)  # its work is done; taking gloo's threads down with the interpreter has been seen to abort
+        os._exit(0)  # skip the interpreter's shutdown: with gloo's threads it has aborted
 
 
 def lead_world(
     world: World, files: RunFiles, arguments: list[str], on_death: Callable[[RunFailure], None]
 ) -> Iterator[World]:
-    """The world as rank 0 sees it, once; the workers are there before and gone after."""
+    """Yield the world of rank 0, with the workers started before and ended after."""
     store = TCPStore(LOCALHOST, 0, world.size, is_master=True, timeout=RENDEZVOUS_TIMEOUT, wait_for_workers=False)
     workers = Workers(files, on_death)
     common = [*own_command(), *arguments, "--processes", str(world.size)]
@@ -70,13 +70,13 @@ def lead_world(
     try:
         connect(world, store)
         yield world
-    except RuntimeError as error:  # what a collective operation raises when another process is gone
+    except RuntimeError as error:  # raised by a collective operation if another process is gone
         raise workers.wait_for_failure() or error from error
     dist.destroy_process_group()
     workers.wait()
 
 
 def connect(world: World, store: TCPStore) -> None:
-    """Nothing; this process takes part in collective operations."""
+    """Make this process part of collective operations."""
     backend = "nccl" if world.device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=world.rank, world_size=world.size)
