@@ -1,4 +1,4 @@
-"""What a script prints, heard while it prints: as metrics, as a state, and as grounds to stop it."""
+"""Reads a script's output while it runs: into metrics and state, and for its stop rule."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ from trainer.runtime.journal import Journal, append_line
 
 
 class LogListener:
-    """One attempt at a script's run, as far as it has printed."""
+    """The output of one attempt at a script's run so far."""
 
     def __init__(self, files: RunFiles, journal: Journal, guard: Guard | None) -> None:
         self.files, self.journal, self.guard = files, journal, guard
@@ -22,12 +22,12 @@ class LogListener:
         self.total: int | None = None
         self.has_stepped = False
         self.nan_score_line = 0
-        """The last line with a score that is no number; 0 where there is none."""
+        """Number of the last line whose score is not a number; 0 if there is none."""
 
     def follow_line(self, line: str) -> None:
-        """Nothing; the line stands in the log, and what it says stands in metrics and state.
+        """Append a line to the log, and its numbers to metrics and state.
 
-        Raises: StoppedByRule when the stop rule says so.
+        Raises: StoppedByRule if the stop rule ends the run.
         """
         append_line(self.files.log, line)
         words = plain_line(line)
@@ -36,7 +36,7 @@ class LogListener:
         trained, validated = len(self.logged.curve), len(self.logged.validations)
         try:
             note(self.logged, words, self.count_lines())
-        except TooLong:  # whoever prints so many scores is followed by the later half of them
+        except TooLong:  # with too many scores only the later half is kept
             del self.logged.scores[: len(self.logged.scores) // 2]
         if NO_NUMBER.search(words) and not STEP_ANYWHERE.search(words):
             self.nan_score_line = self.number
@@ -48,7 +48,7 @@ class LogListener:
             self.record(step, {"val_loss": loss, "val_bpb": bpb})
 
     def record_step(self, step: int, loss: float) -> None:
-        """Nothing; a training step has been logged."""
+        """Record a logged training step, and check the stop rule."""
         rate = self.bpb_per_nat
         bpb = None if rate is None else loss * rate
         self.record(step, {"train_loss": loss} | ({} if bpb is None else {"train_bpb": bpb}))
@@ -60,7 +60,7 @@ class LogListener:
                 self.guard.check_curve(tokens, bpb)
 
     def record(self, step: int, facts: dict[str, float]) -> None:
-        """Nothing; metrics.jsonl has a row more. What an earlier attempt said of later steps is gone."""
+        """Append a row to metrics.jsonl. The first one removes the rows of an earlier attempt from this step on."""
         if not self.has_stepped:
             self.journal.truncate_after(step - 1)
             self.has_stepped = True
@@ -70,24 +70,24 @@ class LogListener:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training as the script counts them, else since it was started."""
+        """Seconds of training as the script logs them, else since it was started."""
         logged = self.logged.train_seconds
         return time.monotonic() - self.began if logged is None else logged
 
     def tokens_at(self, step: int) -> int | None:
-        """Tokens seen by a step, where the script says how many one takes."""
+        """Return the tokens seen up to a step, or None if the script does not log its batch size."""
         return None if self.logged.batch_tokens is None else step * self.logged.batch_tokens
 
     @property
     def bpb_per_nat(self) -> float | None:
-        """Bits per byte that a nat a token is on this tokenizer, by the last line that gave both."""
+        """Bits per byte for one nat per token, from the last line with both; None if there is none."""
         if self.logged.validations:
             _, loss, bpb = self.logged.validations[-1]
             return bpb / loss if loss else None
         return None
 
     def count_lines(self) -> int:
-        """Lines of the log so far; others write into it as well."""
+        """Return the number of lines of the log, to which others write as well."""
         if self.files.log.exists():
             with self.files.log.open("rb") as log:
                 log.seek(self.position)
