@@ -17,7 +17,7 @@ from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import read_validation
 from trainer.evaluation.window_scorer import PASS_TOKENS
 from trainer.evaluation.windows import sliding_windows
-from trainer.graphs import PASSES_BEFORE_A_GRAPH, LearningGraphs, ScoringGraphs, is_compiled
+from trainer.graphs import PASSES_BEFORE_COMPILE, LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import EvaluationRecipe, ScoreFirstTtt, Sgd, Sliding
 from trainer.recipe.recipe import Recipe
@@ -65,7 +65,7 @@ def measure_evaluation(shape: str, rounds: int, is_compiling: bool) -> tuple[lis
     )  # fmt: skip
     for name, variant in recipes.items():
         scorer = Scorer(variant)
-        for _ in range(PASSES_BEFORE_A_GRAPH if scorer.learning_graphs else 0):
+        for _ in range(PASSES_BEFORE_COMPILE if scorer.learning_graphs else 0):
             scorer.score(tokens, learning)
         learned = repeat(partial(scorer.score, tokens, learning), 1)
         timings.append(Timing(f"TTT {shape}, stride {window // 2}, one epoch: {name}", learned, scored, "tokens"))
@@ -85,7 +85,7 @@ class Scorer:
         """Score a few windows until the most frequent shape is compiled."""
         batch = PASS_TOKENS[bench_device().type] // protocol.window
         few = tokens[: protocol.window + batch * protocol.stride + 1]
-        for _ in range(PASSES_BEFORE_A_GRAPH if self.graphs else 0):
+        for _ in range(PASSES_BEFORE_COMPILE if self.graphs else 0):
             self.score(few, protocol)
 
     def score(self, tokens: NDArray[np.uint16], protocol: EvaluationRecipe) -> None:

@@ -20,7 +20,7 @@ choose_device("cpu")
 with job_of_shape(sys.argv[1], int(sys.argv[2])) as job:
     training = TimedTraining(job, SilentJournal())
     training.timed_step()
-    training.batches.close()
+    training.data.batches.close()
 on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
 lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(on_gpu or 1024 * int(lines["VmHWM"].split()[0]))

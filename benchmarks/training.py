@@ -16,10 +16,11 @@ from trainer.recipe.recipe import Recipe
 from trainer.recipe.token_work import PASSES_PER_STEP, token_work
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.device import products_in
+from trainer.runtime.device import product_dtype
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, RunJournal, SilentJournal
 from trainer.runtime.world import World
+from trainer.step_log import StepLog
 from trainer.training import Training
 
 WARMUP_STEPS = 2  # enough to map the memory of a step
@@ -34,8 +35,10 @@ class TimedTraining(Training):
         self.parts: dict[str, list[float]] = defaultdict(list)
         self.now: dict[str, float] = defaultdict(float)
         self.is_split = False
-        self.make_ready()
-        self.next_step, self.batches.next_step = self.batches.next_step, self.timed_next_step  # type: ignore[method-assign]
+        self.log = StepLog(self.recipe, journal, self.guard, self.data.bytes_per_token, self.step)
+        self.compile()
+        batches = self.data.batches
+        self.next_step, batches.next_step = batches.next_step, self.timed_next_step  # type: ignore[method-assign]
         self.update_average, self.average.update = self.average.update, self.timed_average  # type: ignore[method-assign]
 
     @contextmanager
@@ -86,7 +89,9 @@ class TimedTraining(Training):
         seconds = time.perf_counter() - began
         self.now["backward"] = seconds - sum(self.now.values())
         with self.part("logging"):
-            self.follow(loss, 1.0, seconds)
+            if self.log.is_due(self.step, self.progress):
+                self.finite.check_losses()
+                self.log.write(self.step, self.progress, self.clock.seconds("train"), loss.item(), 1.0)
         for name, spent in self.now.items():
             self.parts[name].append(spent)
         return seconds
@@ -107,7 +112,7 @@ def measure_parts(shape: str, steps: int, batch_tokens: int | None) -> list[Timi
             training.timed_step()
         training.parts.clear()
         whole = [training.timed_step() for _ in range(steps)]
-        training.batches.close()
+        training.data.batches.close()
     tokens = job.recipe.schedule.batch_tokens
     name = f"{shape}, {tokens:,} tokens a step"
     parts = [Timing(f"{name}: {part}", seconds) for part, seconds in training.parts.items()]
@@ -130,7 +135,7 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
 
 def variants_of(is_compiling: bool) -> dict[str, tuple[str, ...]]:
     """Return the variants for this machine: with bfloat16 only if the CPU has it, compiled on a CPU only if wanted."""
-    has_bfloat16 = products_in("bfloat16", bench_device()) == torch.bfloat16
+    has_bfloat16 = product_dtype("bfloat16", bench_device()) == torch.bfloat16
     left_out = (set() if is_compiling else {COMPILED}) | (set() if has_bfloat16 else {BFLOAT16})
     return {name: keys for name, keys in VARIANTS[bench_device().type].items() if left_out.isdisjoint(keys)}
 
@@ -151,7 +156,7 @@ def measure_ratios(shape: str, rounds: int, is_compiling: bool) -> tuple[list[Ti
         actions |= {name: with_kept_memory(training.whole_step) for name, training in trainings.items()}
         seconds = take_turns(actions, rounds, is_run_twice=True)
         for training in trainings.values():
-            training.batches.close()
+            training.data.batches.close()
     recipe = jobs["ours"].recipe
     flops, tokens = step_flops(recipe), recipe.schedule.batch_tokens
     name = f"{shape}, {tokens:,} tokens a step"
@@ -184,7 +189,7 @@ def plain_loop(job: TrainingJob, is_compiled: bool = False) -> PlainLoop:
 
 def products_of(job: TrainingJob) -> torch.dtype:
     """Return the dtype in which a job multiplies matrices on this machine."""
-    return products_in(job.recipe.compute.precision, bench_device())
+    return product_dtype(job.recipe.compute.precision, bench_device())
 
 
 def with_default_allocator(action: Callable[[], object]) -> Callable[[], object]:

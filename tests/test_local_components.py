@@ -34,7 +34,7 @@ class Mean(Attention):
     def readers(self):
         return [self.value]
 
-    def forward(self, x, scale, visit):
+    def forward(self, x, scale, inputs):
         v = linear(x, self.value)
         count = torch.arange(1, x.size(1) + 1)[:, None]
         return linear(v.cumsum(1) / (count + self.bias), self.output, scale), v

@@ -22,7 +22,7 @@ from trainer.recipe.quantizer import StraightThrough
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.job import read_job
 from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.score import score_artifact
 from trainer.train import run_job
 
@@ -283,9 +283,11 @@ def test_it_trains_quantizes_packs_and_scores_at_micro(
     run = RunDirectory(tmp_path / name / "seed-1337")
     run.create(*run_documents(preflight, run, 1337, {}), {})
     monkeypatch.setattr(
-        train_module, "score_elsewhere", lambda job, stop, _: score_artifact(job.files, job.data, ALONE, stop)
+        train_module,
+        "score_in_subprocess",
+        lambda job, stop, _: score_artifact(job.files, job.data, SINGLE_PROCESS, stop),
     )
-    run_job(read_job(run.root), StopRequest(), ALONE)
+    run_job(read_job(run.root), StopRequest(), SINGLE_PROCESS)
     check_result(run, recipe_of(name, "micro"))
 
 

@@ -6,9 +6,9 @@ import sys
 def start() -> int:
     """The exit code of the run that the command line names."""
     # Imported here: a script's run waits for no torch of ours, and a recipe's has nothing of the other.
-    from trainer.script.job import holds_script
+    from trainer.script.job import is_script_run
 
-    if holds_script(sys.argv[1:]):
+    if is_script_run(sys.argv[1:]):
         from trainer.script.command import script_main
 
         return script_main()

@@ -68,24 +68,24 @@ def probe_stream(
     model.load_state_dict(weights)
     model.to(world.device)
     ledger = ScoreLedger(tokens)
-    heard: dict[int, Tensor] = {}
-    score_stream(model, ledger, card.evaluation, world, begin, lambda _: None, partial(ListeningScorer, heard))
+    recorded: dict[int, Tensor] = {}
+    score_stream(model, ledger, card.evaluation, world, begin, lambda _: None, partial(RecordingScorer, recorded))
     temperature = card.evaluation.temperature
-    logits_PV = [heard[position - 1].double() / temperature for position in positions]
+    logits_PV = [recorded[position - 1].double() / temperature for position in positions]
     return ledger.nats, [torch.log_softmax(logits_V, 0).numpy() for logits_V in logits_PV]
 
 
-class ListeningScorer(WindowScorer):
+class RecordingScorer(WindowScorer):
     """Scores, and keeps the logits that each target was scored by."""
 
-    def __init__(self, heard: dict[int, Tensor], *settings: Any) -> None:
+    def __init__(self, recorded: dict[int, Tensor], *settings: Any) -> None:
         super().__init__(*settings)
-        self.heard = heard
+        self.recorded = recorded
 
     def logits(self, batch: list[Window]) -> Tensor:
         logits_BTV = super().logits(batch)
         for logits_TV, window in zip(logits_BTV, batch, strict=True):
-            self.heard.update(enumerate(logits_TV[: window.kept].detach().float().cpu(), start=window.first_target))
+            self.recorded.update(enumerate(logits_TV[: window.kept].detach().float().cpu(), start=window.first_target))
         return logits_BTV
 
 

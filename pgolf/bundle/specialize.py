@@ -16,7 +16,7 @@ from trainer.recipe.recipe import Recipe
 
 # Functions that only a run launched by pgolf needs: its stop rule, comparing the hardware with the requested one,
 # timing steps before the run, and speeding up a CPU without changing results.
-LAUNCHED_ONLY = {"guard_of", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
+LAUNCHED_ONLY = {"make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
 
 
 def component_names() -> frozenset[str]:

@@ -29,8 +29,8 @@ def test_packages_are_empty() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_trainer_modules_are_imported_by_name_only(module: Path) -> None:
-    # One file alone loads classes of the user's own. The checkup tries what may not be there, and is in no bundle.
-    loads_local_code = module.name in ("local_code.py", "checkup.py")
+    # One file alone loads classes of the user's own. The doctor tries what may not be there, and is in no bundle.
+    loads_local_code = module.name in ("local_code.py", "doctor.py")
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
             names = {alias.name.split(".")[0] for alias in node.names}

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from trainer.recipe.optimizer import Momentum, MuonAdamW
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 Polynomial = tuple[float, float, float]
 # A quintic polynomial whose iteration brings every singular value in (0, 1] into about [0.7, 1.2], near enough to 1.
@@ -99,7 +99,7 @@ class Muon:
         named: dict[str, Tensor],
         rates: Mapping[str, float],
         recipe: MuonAdamW,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.named, self.rates, self.recipe, self.world, self.dtype = named, rates, recipe, world, dtype
@@ -128,7 +128,7 @@ class Muon:
         else:
             torch._foreach_add_(gradients, buffers, alpha=momentum)
             direction_NRC = self.direction(torch.stack(gradients))
-        return Update(stack, direction_NRC, self.world.send(direction_NRC, stack.owner))
+        return Update(stack, direction_NRC, self.world.broadcast(direction_NRC, stack.owner))
 
     @torch.no_grad()
     def finish(self, updates: list[Update], multiplier: float) -> None:

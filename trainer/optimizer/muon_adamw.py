@@ -11,7 +11,7 @@ from trainer.optimizer.muon import Muon
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory, TensorSpec
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.patterns import matches_any, value_for
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 
 class MuonAdamWOptimizer:
@@ -22,7 +22,7 @@ class MuonAdamWOptimizer:
         recipe: MuonAdamW,
         tensors: Inventory,
         parameters: Mapping[str, Tensor],
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.recipe = recipe

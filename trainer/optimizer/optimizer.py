@@ -9,7 +9,7 @@ from trainer.recipe.inventory import Inventory
 from trainer.recipe.local import LocalOptimizer
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.device import products_in
+from trainer.runtime.device import product_dtype
 from trainer.runtime.world import World
 
 
@@ -24,8 +24,8 @@ class Optimizer(Protocol):
 
 
 def make_optimizer(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
-    """Return the optimizer that a recipe names, for one process of `world`."""
-    dtype = products_in(recipe.compute.precision, world.device)
+    """The optimizer that a recipe names, for one of the processes of a world."""
+    dtype = product_dtype(recipe.compute.precision, world.device)
     sharing = world if recipe.compute.orthogonalization == "shared_out" else World(world.device)
     match recipe.optimizer:
         case MuonAdamW():

@@ -25,7 +25,7 @@ from trainer.recipe.evaluation import (
     Sliding,
 )
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 
 BEGIN = 1
 LENGTH = 203
@@ -75,7 +75,7 @@ def scored(tokens: Tokens, recipe: EvaluationRecipe, of: Recipe | None = None) -
 
     ledger = ScoreLedger(tokens)
     with patch.object(WindowScorer, "logits", listening):
-        score_stream(model, ledger, recipe, ALONE, BEGIN, lambda _: None)
+        score_stream(model, ledger, recipe, SINGLE_PROCESS, BEGIN, lambda _: None)
     return ledger.nats, torch.cat([logits[target] for target in sorted(logits)])
 
 

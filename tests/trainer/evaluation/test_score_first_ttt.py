@@ -17,7 +17,7 @@ from trainer.evaluation.score_first_ttt import ChunkLearner
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.runtime.failure import RunFailure
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 WINDOW, STRIDE, CHUNK = 32, 8, 64
 ROOT = Path(__file__).parents[3]
@@ -84,7 +84,7 @@ def by_hand(ttt: ScoreFirstTtt) -> "np.ndarray[tuple[int], np.dtype[np.float64]]
 def test_scores_equal_the_independent_implementation(changes: dict[str, object]) -> None:
     ttt = recipe(**changes)
     ledger = ScoreLedger(stream())
-    score_stream(awake_model(small_recipe()), ledger, ttt, ALONE, BEGIN, lambda _: None)
+    score_stream(awake_model(small_recipe()), ledger, ttt, SINGLE_PROCESS, BEGIN, lambda _: None)
     np.testing.assert_allclose(ledger.nats, by_hand(ttt), atol=2e-4)
 
 
@@ -92,7 +92,7 @@ def test_only_selected_tensors_change() -> None:
     model = awake_model(small_recipe())
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     ttt = recipe(learn=("flat.*.mlp", "embedding"), freeze=("flat.1",))
-    score_stream(model, ScoreLedger(stream()), ttt, ALONE, BEGIN, lambda _: None)
+    score_stream(model, ScoreLedger(stream()), ttt, SINGLE_PROCESS, BEGIN, lambda _: None)
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved == {"embedding.tokens", *(f"flat.{n}.mlp.{part}" for n in (0, 2, 3) for part in ("up", "down"))}
 
@@ -100,7 +100,12 @@ def test_only_selected_tensors_change() -> None:
 def test_an_empty_selection_is_an_error() -> None:
     with pytest.raises(RunFailure, match="no tensor to train"):
         score_stream(
-            awake_model(small_recipe()), ScoreLedger(stream()), recipe(freeze=("*",)), ALONE, BEGIN, lambda _: None
+            awake_model(small_recipe()),
+            ScoreLedger(stream()),
+            recipe(freeze=("*",)),
+            SINGLE_PROCESS,
+            BEGIN,
+            lambda _: None,
         )
 
 

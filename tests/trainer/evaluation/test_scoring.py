@@ -8,7 +8,7 @@ from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import Chunked, EvaluationRecipe, Sliding
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 
 PROTOCOLS = [Chunked(kind="chunked", window=32), Sliding(kind="sliding", window=32, stride=8)]
 
@@ -19,7 +19,7 @@ def stream(length: int = 203, seed: int = 3) -> "np.ndarray[tuple[int], np.dtype
 
 def scored(tokens: "np.ndarray[tuple[int], np.dtype[np.uint16]]", recipe: EvaluationRecipe) -> ScoreLedger:
     ledger = ScoreLedger(tokens)
-    score_stream(awake_model(small_recipe()), ledger, recipe, ALONE, 1, lambda _: None)
+    score_stream(awake_model(small_recipe()), ledger, recipe, SINGLE_PROCESS, 1, lambda _: None)
     return ledger
 
 
@@ -62,7 +62,7 @@ def test_scoring_one_by_one_gives_the_same_scores() -> None:
     for word in ("together", "one_by_one"):
         model, ledger, seen = awake_model(small_recipe(compute__scoring=word)), ScoreLedger(stream()), list[int]()
         handle = model.embedding.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
-        score_stream(model, ledger, sliding, ALONE, 1, lambda _: None)
+        score_stream(model, ledger, sliding, SINGLE_PROCESS, 1, lambda _: None)
         handle.remove()
         nats.append(ledger.nats)
         shapes.append(seen)

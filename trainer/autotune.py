@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from trainer.data.order import number_documents_for
-from trainer.model.attention_kernels import Attend, make_attend
+from trainer.model.attention_function import AttentionFunction
+from trainer.model.attention_kernels import make_attention_function
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.device import products_in
+from trainer.runtime.device import product_dtype
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.world import World
@@ -25,21 +26,21 @@ WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
 TRIALS = 5
 
 
-def with_chosen_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
+def with_fastest_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
     """The job with one kernel in place of `measured`: what its first attempt found, else what is the fastest now."""
     candidates, number = CANDIDATES[world.device.type], 0
-    if world.is_chief:
+    if world.is_rank_zero:
         kept = (job.run.get("environment") or {}).get("attention")
-        number = candidates.index(kept if kept in candidates else fastest(job.recipe, world.device, journal))
-    kernel = candidates[world.told_by_chief(number)]
+        number = candidates.index(kept if kept in candidates else find_fastest(job.recipe, world.device, journal))
+    kernel = candidates[world.broadcast_number(number)]
     return replace(job, recipe=replace(job.recipe, compute=replace(job.recipe.compute, attention=kernel)))
 
 
-def fastest(recipe: Recipe, device: torch.device, journal: Journal) -> AttentionKernel:
+def find_fastest(recipe: Recipe, device: torch.device, journal: Journal) -> AttentionKernel:
     """The kernel that won; the world knows about all of them."""
     seconds = time_kernels(recipe, device)
     ranking = ", ".join(f"{kernel} {1000 * value:.2f} ms" for kernel, value in seconds.items())
-    journal.say(f"attention of one layer, forward and backward: {ranking}")
+    journal.log(f"attention of one layer, forward and backward: {ranking}")
     return next(iter(seconds))
 
 
@@ -47,10 +48,14 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     """Seconds of one layer's attention, forward and backward and not compiled, by each kernel that can do it; the
     fastest first.
     """
-    attention, schedule, dtype = recipe.model.attention, recipe.schedule, products_in(recipe.compute.precision, device)
+    attention, schedule, dtype = (
+        recipe.model.attention,
+        recipe.schedule,
+        product_dtype(recipe.compute.precision, device),
+    )
     batch, length = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens
     tokens_BT = torch.zeros(batch, length, dtype=torch.int64, device=device)
-    documents_BT = number_documents_for(schedule.loader, tokens_BT, begin=1)
+    documents_BT = number_documents_for(schedule.loader, tokens_BT, bos=1)
     inputs = [
         torch.randn(batch, heads, length, recipe.model.head_width, device=device, dtype=dtype, requires_grad=True)
         for heads in (attention.heads, attention.kv_heads, attention.kv_heads)
@@ -60,15 +65,15 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
         if documents_BT is not None and kernel in WITHOUT_DOCUMENTS:
             continue
         try:
-            attend = make_attend(kernel, device.type, recipe.model.head_width, documents_BT)
-            seconds[kernel] = min(seconds_of_passes(attend, inputs)[1:])
+            attend = make_attention_function(kernel, device.type, recipe.model.head_width, documents_BT)
+            seconds[kernel] = min(time_passes(attend, inputs)[1:])
         except RuntimeError:
             if kernel == "library":  # it can do everything; of another this says that it takes no such heads
                 raise
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
-def seconds_of_passes(attend: Attend, inputs: list[Tensor]) -> list[float]:
+def time_passes(attend: AttentionFunction, inputs: list[Tensor]) -> list[float]:
     """Seconds of some passes forward and backward; the first one is longer."""
     q_BHTE, k_BKTE, v_BKTE = inputs
     seconds = []

@@ -1,7 +1,7 @@
-"""`python keeper.py PARENT COMMAND...`: the command, and nothing of it left when it has ended, or when the parent has.
+"""`python subreaper.py PARENT COMMAND...`: run a command, and kill all of its processes when it or the parent ends.
 
-This process adopts whatever the command leaves behind, in whatever session, so that it can end all of it. The kernel
-tells it when its own parent is gone, killed or not.
+As a subreaper this process adopts the orphans of the command, whatever their session, so it can kill them all. The
+kernel signals it when its own parent ends, even if that was killed.
 """
 
 import ctypes
@@ -15,39 +15,39 @@ from pathlib import Path
 from typing import NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-# What ends everything at once: the parent's death, and a supervisor whose patience is over.
+# The signal that kills all processes at once: from the kernel when the parent ends, or from the supervisor.
 END_ALL = signal.SIGHUP
 TRIES, PAUSE_SECONDS = 100, 0.02
 
 
-def keep(parent: int, command: list[str]) -> NoReturn:
-    """Nothing comes after it: the command has ended, and this process as it did."""
+def run_as_subreaper(parent: int, command: list[str]) -> NoReturn:
+    """Run the command, and exit as it did: with its exit code, or by the signal that killed it."""
     signal.signal(END_ALL, end_all)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # meant for the command, which has it too, and may take its time
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the command gets it as well, and may take its time
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
         libc.prctl(PR_SET_PDEATHSIG, END_ALL)
-    if os.getppid() != parent:  # it ended before it could be watched
+    if os.getppid() != parent:  # the parent ended before prctl
         os._exit(1)
     code = subprocess.Popen(command).wait()
     kill_descendants()
     if code < 0:
-        with suppress(OSError):  # some signals have but one way
+        with suppress(OSError):  # the action of some signals cannot be set
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 
 
 def end_all(*_: object) -> None:
-    """Nothing comes after it: all that the command began is gone."""
+    """Kill all processes of the command, and exit."""
     kill_descendants()
     os._exit(128 + END_ALL)
 
 
 def kill_descendants() -> None:
-    """Nothing; no process below this one is left."""
+    """Kill all descendants of this process."""
     for _ in range(TRIES):
         children = living_children(os.getpid())
         if not children:
@@ -61,7 +61,7 @@ def kill_descendants() -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """Nothing; a process and those below it have been killed, parents first, so that they start no others."""
+    """Kill a process and its descendants, parents first, so that they start no more."""
     children = living_children(pid)
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGKILL)
@@ -70,7 +70,7 @@ def kill_tree(pid: int) -> None:
 
 
 def living_children(pid: int) -> list[int]:
-    """Children of a process, of all its threads."""
+    """Return the children of all threads of a process."""
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
@@ -79,4 +79,4 @@ def living_children(pid: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    keep(int(sys.argv[1]), sys.argv[2:])
+    run_as_subreaper(int(sys.argv[1]), sys.argv[2:])

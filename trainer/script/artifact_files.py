@@ -1,4 +1,4 @@
-"""The packed model that a script has left, and what it comes to with the code."""
+"""The packed model that a script has written, and its bytes with those of the code."""
 
 import shutil
 from pathlib import Path
@@ -7,26 +7,26 @@ from typing import Any
 from trainer.dialects.logged import LoggedRun
 from trainer.recipe.files import RunFiles, write_json
 
-# File systems tell times apart no better than this.
+# The coarsest time stamps of file systems.
 TIME_GRAIN_SECONDS = 1.0
 
 
-def packed_files(work: Path, patterns: list[str], since: float) -> list[Path]:
-    """Files below the folder of the script's work that match a pattern and were written since a moment."""
+def find_artifact_files(work: Path, patterns: list[str], since: float) -> list[Path]:
+    """Return the files in the working folder that match a pattern and were written since a moment."""
     found = {path for pattern in patterns for path in work.glob(pattern) if path.is_file()}
     return sorted(path for path in found if path.stat().st_mtime >= since - TIME_GRAIN_SECONDS)
 
 
-def chosen_files(found: list[Path], logged_bytes: int | None) -> list[Path]:
-    """The one file that has the bytes which the log gives, if there is just one; else all, for all may be shipped."""
+def choose_artifact_files(found: list[Path], logged_bytes: int | None) -> list[Path]:
+    """Return the one file of the size that the log gives, if there is exactly one; else all files found."""
     alike = [path for path in found if path.stat().st_size == logged_bytes]
     return alike if len(alike) == 1 else found
 
 
-def keep_artifact(
+def copy_artifact(
     files: RunFiles, work: Path, chosen: list[Path], run: dict[str, Any], logged: LoggedRun
 ) -> dict[str, Any]:
-    """The part `artifact` of a result; the packed model lies in the artifact folder, with the bytes of everything.
+    """Copy the packed model into the artifact folder, write bytes.json, and return the `artifact` of the result.
 
     Units: bytes.
     """

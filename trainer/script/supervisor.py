@@ -1,4 +1,4 @@
-"""A script's run from top to bottom: copy it, run it, hear it, count what it packed, say what came of it."""
+"""A script's run from top to bottom: copy it, run it, follow its log, count its artifact, write the result."""
 
 import os
 import platform
@@ -13,100 +13,96 @@ from trainer.dialects.scores import Score
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import write_json
 from trainer.runtime.failure import Stopped, TrainingFailed
-from trainer.runtime.guard import guard_of
+from trainer.runtime.guard import make_guard
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
+from trainer.script.artifact_files import choose_artifact_files, copy_artifact, find_artifact_files
 from trainer.script.job import ScriptJob
 from trainer.script.listener import LogListener
-from trainer.script.packed import chosen_files, keep_artifact, packed_files
 from trainer.script.ranks import ScriptRanks
 
 
 def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
-    """Nothing; result.json is written.
+    """Run a script and write result.json.
 
-    Raises: RunFailure saying what went wrong, Stopped when asked to stop.
+    Raises: RunFailure with the reason, Stopped on request.
     """
     journal = RunJournal(job.files)
     journal.report(phase="prepare", error=None)
-    lay_out(job)
+    copy_script(job)
     began, started = time.time(), time.monotonic()
-    listener = LogListener(job.files, journal, guard_of(job.run, journal))
-    listen(job, listener, stop, ranks_of(job, processes))
+    listener = LogListener(job.files, journal, make_guard(job.run, journal))
+    follow_script(job, listener, stop, start_ranks(job, processes))
     seconds = time.monotonic() - started
     score = headline_of(listener.logged, headline_kind([listener.logged]))
-    if listener.last_without_number > (0 if score is None else score.line):
+    if listener.nan_score_line > (0 if score is None else score.line):
         raise TrainingFailed(
-            f"{job.script} ended well after {seconds:.0f} s, and its last score is no number: "
-            f"{job.files.log}:{listener.last_without_number}"
+            f"{job.script} ended with code 0 after {seconds:.0f} s, and its last score is not a number: "
+            f"{job.files.log}:{listener.nan_score_line}"
         )
     if score is None:
         raise TrainingFailed(
-            f"{job.script} ended well after {seconds:.0f} s and printed no line with val_loss and val_bpb that a "
-            f"result could be read from; {job.files.log} has what it printed"
+            f"{job.script} ended with code 0 after {seconds:.0f} s and printed no line with val_loss and val_bpb that "
+            f"a result could be read from; {job.files.log} has its output"
         )
-    found = packed_files(job.work, job.program["artifact"], began)
-    artifact = keep_artifact(
-        job.files, job.work, chosen_files(found, listener.logged.packed_bytes), job.run, listener.logged
+    found = find_artifact_files(job.work, job.program["artifact"], began)
+    artifact = copy_artifact(
+        job.files, job.work, choose_artifact_files(found, listener.logged.packed_bytes), job.run, listener.logged
     )
     write_script_result(job, listener, score, artifact, seconds)
     journal.report(phase="finished")
 
 
-def lay_out(job: ScriptJob) -> None:
-    """Nothing; the script and its files are where it works, as they were shipped, whatever an attempt made of them."""
+def copy_script(job: ScriptJob) -> None:
+    """Copy the script and its files to its working folder, over what an earlier attempt left of them."""
     shutil.copytree(job.files.local, job.work, dirs_exist_ok=True)
 
 
-def ranks_of(job: ScriptJob, processes: int) -> ScriptRanks:
-    """The script's processes, at work."""
+def start_ranks(job: ScriptJob, processes: int) -> ScriptRanks:
+    """Start the script's processes."""
     ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"])
     is_told_ranks = processes > 1 or job.program["nproc"] is not None
     ranks.start(processes if is_told_ranks else None)
     return ranks
 
 
-def listen(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
-    """Nothing; the script has ended well.
+def follow_script(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
+    """Follow the script's output until it ends.
 
-    Raises: Stopped on request; Hopeless; TrainingFailed when it ended badly or had used up its seconds.
+    Raises: Stopped on request; StoppedByRule; TrainingFailed if it failed or took longer than `program.seconds`.
     """
     code = 0
     listener.journal.report(phase="train")
     try:
         for line in ranks.lines():
             if line is not None:
-                listener.hear(line)
+                listener.follow_line(line)
             listener.journal.pulse()
             stop.check()
             check_time(job, listener)
     except Stopped:
-        raise Stopped(f"stopped on request; the same command starts {job.script} again where it worked") from None
+        raise Stopped(f"stopped on request; the same command starts {job.script} again in its working folder") from None
     finally:
         code = ranks.end()
     if code:
-        failure = TrainingFailed(f"{job.script}: {end_in_words(code)}; its last words: {last_words(job)}")
-        raise failure
+        raise TrainingFailed(f"{job.script}: {describe_script_end(code)}; last line of its log: {last_log_line(job)}")
 
 
 def check_time(job: ScriptJob, listener: LogListener) -> None:
-    """Nothing, while the script has seconds left.
-
-    Raises: TrainingFailed when it has not.
-    """
+    """Raise TrainingFailed if the script has taken longer than `program.seconds`."""
     limit = job.program["seconds"]
     if limit is not None and time.monotonic() - listener.began > limit:
         raise TrainingFailed(f"stopped after {limit:g} s: program.seconds")
 
 
-def end_in_words(code: int) -> str:
-    """How a process ended."""
+def describe_script_end(code: int) -> str:
+    """Return the end of the script in words."""
     words = describe_exit(code)
     return words if code > 0 else f"it was {words}"
 
 
-def last_words(job: ScriptJob) -> str:
-    """The last line that says anything."""
+def last_log_line(job: ScriptJob) -> str:
+    """Return the last line of the log that is not blank."""
     lines = job.files.log.read_text(encoding="utf-8", errors="replace").splitlines() if job.files.log.exists() else []
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "none")
 
@@ -114,7 +110,7 @@ def last_words(job: ScriptJob) -> str:
 def write_script_result(
     job: ScriptJob, listener: LogListener, score: Score, artifact: dict[str, Any], seconds: float
 ) -> None:
-    """Nothing; result.json is there, once and for all. What no line says is null."""
+    """Write result.json. What the log does not say is null."""
     logged = listener.logged
     identity = {key: job.run[key] for key in ("run_id", "name", "seed", "spec_sha256", "code_sha256", "data_sha256")}
     step, tokens = logged.step, None if logged.step is None else listener.tokens_at(logged.step)
@@ -145,7 +141,7 @@ def write_script_result(
 
 
 def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
-    """A score as a metric of a result, with the line that it was read from."""
+    """Return a score as a metric of a result, with the number of its line in the log."""
     return {
         "stage": score.shown_stage,
         "protocol": protocol_of(score, logged),
@@ -158,7 +154,7 @@ def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
 
 
 def environment_of(job: ScriptJob) -> dict[str, Any]:
-    """What the result depends on besides script, variables and data, as far as it is known without asking torch."""
+    """Return what the result depends on besides script, variables and data, as far as known without importing torch."""
     return {"python": platform.python_version(), "torch": job.run["torch"], "device": job.run["device"]}
 
 
@@ -167,7 +163,7 @@ def cores_here() -> int:
 
 
 def devices_here() -> list[str]:
-    """Names of this machine's CUDA devices, as nvidia-smi has them."""
+    """Return the names of this machine's GPUs, from nvidia-smi."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
