@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from launchers.devices import HeldDevices, cuda_devices, hold_devices
+from launchers.shared_cores import shared_cores
 from launchers.ssh_agent import process_start
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
@@ -28,6 +29,7 @@ from pgolf.launching.handles import create_handle, record_stop_request, run_of, 
 from pgolf.launching.polling import follow_log
 from pgolf.launching.requirements import check_devices
 from pgolf.rundir import RunDirectory
+from trainer.recipe.cores import allowed_cores
 
 
 class LocalLauncher:
@@ -48,7 +50,7 @@ class LocalLauncher:
 
     def check(self, job: Job) -> list[Finding]:
         names = [] if job.gpu is None else [*self.gpus.values()]
-        return [check_devices(job, names, len(os.sched_getaffinity(0)), "this machine")]
+        return [check_devices(job, names, allowed_cores(), "this machine"), *shared_cores(job)]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         return run_doctor(gpu)

@@ -1,11 +1,14 @@
 """`python -P -m trainer RUN_DIR`: a run directory in, a run directory out, be it of a recipe or of a script."""
 
+import os
 import sys
 
 
 def start() -> int:
-    """The exit code of the run that the command line names."""
-    # Imported here: a script's run waits for no torch of ours, and a recipe's has nothing of the other.
+    """Run the job that the command line names and return its exit code."""
+    # Threads that wait by spinning take the cores from those that compute; OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Imported here: a script's run does not need torch.
     from trainer.script.job import is_script_run
 
     if is_script_run(sys.argv[1:]):

@@ -62,7 +62,12 @@ def dispatch(arguments: argparse.Namespace) -> None:
 
 def work(arguments: argparse.Namespace, job: "TrainingJob", stop: "StopRequest") -> None:
     """Nothing; this process has done its part of what was asked for, together with those that share the work."""
+    import torch
+
+    from trainer.recipe.cores import thread_count
     from trainer.runtime.rendezvous import Rendezvous, join_world
+
+    torch.set_num_threads(thread_count(job.run, arguments.processes))
 
     mode = ["--score"] if arguments.score else []
     if arguments.time_steps:

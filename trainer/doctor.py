@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from trainer.recipe.cores import allowed_cores
+
 OLDEST_PYTHON = (3, 11)
 LIBRARIES = ("numpy", "sentencepiece", "brotli", "constriction", "zstandard")
 ROOM_BYTES = 5_000_000_000
@@ -78,7 +80,7 @@ def check_torch(device: str, count: int) -> Iterator[DoctorFinding]:
     built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs alone"
     yield doctor_finding("pass", "torch", f"{torch.__version__}, built for {built_for}")
     if device == "cpu":
-        yield doctor_finding("pass", "devices", f"CPU with {len(os.sched_getaffinity(0))} cores")
+        yield doctor_finding("pass", "devices", f"CPU with {allowed_cores()} cores")
         return
     seen = torch.cuda.device_count()
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(seen))

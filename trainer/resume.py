@@ -3,6 +3,8 @@
 import hashlib
 from typing import Any
 
+import torch
+
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.failure import ResumeRefused
 from trainer.runtime.job import ParentWeights
@@ -20,7 +22,7 @@ def resume_training(training: Training) -> None:
     step = world.broadcast_number(state["step"] if state else -1)
     if step >= 0:
         training.restore(state or read_checkpoint(checkpoints.path(step)))
-        journal.log(f"resumed from step {step}")
+        journal.log(f"resumed from step {step}, {torch.get_num_threads()} threads as before")
     journal.truncate_after(training.step)
 
 

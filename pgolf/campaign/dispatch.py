@@ -16,7 +16,7 @@ from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
 from trainer.recipe.files import write_json
 
 # Keys of run.json that may change between attempts of a run: none of them changes what is computed.
-NOT_IDENTITY = ("data_folder", "stop", "plan", "usd_per_hour", "withheld")
+NOT_IDENTITY = ("threads", "data_folder", "stop", "plan", "usd_per_hour", "withheld")
 
 
 @dataclass(frozen=True, slots=True)

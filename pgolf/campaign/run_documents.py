@@ -35,6 +35,7 @@ def run_documents(
         "torch": version("torch"),
         "environment": None,
         "gpu": spec.launch.gpu,
+        "threads": spec.launch.threads,
         "usd_per_hour": usd_an_hour(spec.launch),
         "plan": plan_json(preflight),
         "stop": stop_json(spec.stop, run.root.parent.parent),

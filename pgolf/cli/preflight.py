@@ -1,6 +1,5 @@
 """`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,7 @@ from pgolf.preflight.growth import Growth, growth_of
 from pgolf.preflight.preflight import Preflight
 from pgolf.scripts.reads import Variable
 from pgolf.specs.loading import LoadedSpec
+from trainer.recipe.cores import allowed_cores
 
 
 def preflight(
@@ -135,7 +135,7 @@ def growth(found: Preflight) -> list[Growth]:
             f"--growth needs a recipe whose vocabulary size is known, which {found.spec.name} is not; "
             "set it with --set recipe.data.vocabulary_size=N"
         )
-    return growth_of(found.spec.recipe, found.spec.launch.gpu, len(os.sched_getaffinity(0)), found.step_seconds)
+    return growth_of(found.spec.recipe, found.spec.launch.gpu, allowed_cores(), found.step_seconds)
 
 
 def print_growth(rows: list[Growth]) -> None:

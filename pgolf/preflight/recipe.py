@@ -1,6 +1,5 @@
 """The preflight of a recipe."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import spec_sha256
+from trainer.recipe.cores import allowed_cores
 from trainer.recipe.data import Shards
 from trainer.recipe.inventory import inventory, parameter_groups
 from trainer.recipe.recipe import Recipe
@@ -115,7 +115,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         spec_sha256=known.identity,
         gpu=launch.gpu,
         processes=launch.world_size,
-        cores=len(os.sched_getaffinity(0)),
+        cores=allowed_cores(),
         validation_tokens=validation_tokens(known),
         step_seconds=step_seconds,
     )

@@ -33,6 +33,9 @@ class Launch(SpecPart):
     """GPU type and count, such as "H100:8"; null runs on the CPU."""
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """Number of processes that share one run on CPUs. With GPUs there is one process a GPU."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Number of CPU threads of each process. null takes OMP_NUM_THREADS, else the allowed cores, shared out.
+    A resumed run keeps the number it began with."""
     options: Annotated[dict[str, JsonValue], AfterValidator(finite_json)] = {}
     """Options of the launcher itself; `pgolf launchers` lists them."""
 

@@ -1,6 +1,5 @@
 """The device that a run computes on, and the environment that its numbers depend on."""
 
-import os
 import platform
 import subprocess
 from contextlib import AbstractContextManager
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from trainer.recipe.compute import Precision
+from trainer.recipe.cores import allowed_cores
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.failure import MachineRefused, ResumeRefused
 
@@ -19,12 +19,10 @@ HOST_KEYS = ("processor", "threads")
 
 
 def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
-    """Return the device of one rank out of `size`: its GPU for "cuda", its share of the cores for "cpu".
+    """Return the device of one rank out of `size`: "cpu", or its own GPU for "cuda".
 
     Raises: MachineRefused if there are too few GPUs.
     """
-    # Threads that share a core wait for each other, so each rank takes its share of the cores.
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // size))
     if wanted != "cuda":
         keep_freed_memory()
         return torch.device(wanted)
@@ -74,7 +72,7 @@ def describe_environment(device: torch.device, processes: int, wanted: Precision
 def describe_hardware(device: torch.device) -> dict[str, Any]:
     """Return the hardware, for comparing times: GPUs, their current and maximum clocks in MHz, driver and CUDA."""
     if device.type != "cuda":
-        return {"devices": [], "cores": len(os.sched_getaffinity(0))}
+        return {"devices": [], "cores": allowed_cores()}
     query = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.max.sm", "--format=csv,noheader,nounits"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
