@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from trainer.dialects.logged import INFORMATIVE, LoggedRun
+from trainer.dialects.logged import INFORMATIVE, LoggedRun, record_line
 from trainer.dialects.plain import TooLong, plain_line
 from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE
 from trainer.recipe.files import RunFiles
