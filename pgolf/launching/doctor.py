@@ -17,7 +17,7 @@ CLOCK_DIFFERENCE_SECONDS = 60.0
 
 def doctor_arguments(folder: str, gpu: str | None) -> list[str]:
     """Return the arguments of `python` for the self-check; `folder` is the one whose disk is checked."""
-    words = ["-P", "-m", "trainer.checkup", folder]
+    words = ["-P", "-m", "trainer.doctor", folder]
     return words if gpu is None else [*words, "--device", "cuda", "--devices", gpu.partition(":")[2] or "1"]
 
 
