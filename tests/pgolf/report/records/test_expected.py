@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pgolf.report.records.groups import RecordGroup, record_groups
-from pgolf.report.significance import compare
+from pgolf.report.significance import assess_significance
 from pgolf.rulesets.ruleset import load_ruleset
 
 RECORDS = Path(__file__).parents[5] / "shared" / "records"
@@ -66,6 +66,6 @@ def test_rows_that_organisers_ranked_are_ranked_the_same_way() -> None:
         groups_of(name)[0] for name in ("1493-sp8192-3layer-recur", "1514-muon097-ngram-tilt", "1529-improved-parresid")
     )
     for new, old, p, strict in ((second, first, 0.020, False), (third, second, 0.001, True)):
-        found = compare(new, old, RULES.significance)
+        found = assess_significance(new, old, RULES.significance)
         assert found["p_one_sided"] == pytest.approx(p, abs=6e-4)
         assert (found["practice"], found["strict"]) == (True, strict)
