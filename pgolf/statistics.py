@@ -1,4 +1,4 @@
-"""Honest statistics of a few seeds."""
+"""Mean, spread and confidence interval of a few seeds."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -18,12 +18,12 @@ class Spread:
 
     @property
     def population_std(self) -> float | None:
-        """The deviation with n in place of n - 1: what some call the deviation; None for one value."""
+        """Standard deviation with n in place of n - 1; None for one value."""
         return None if self.std is None else self.std * sqrt((self.n - 1) / self.n)
 
 
 def summarise(values: list[float]) -> Spread:
-    """The spread of at least one value."""
+    """Return mean and spread of at least one value."""
     n, mean = len(values), fmean(values)
     if n < 2:
         return Spread(n, mean, None, None)
@@ -33,7 +33,7 @@ def summarise(values: list[float]) -> Spread:
 
 
 def student_quantile(probability: float, degrees: float) -> float:
-    """A quantile of Student's t distribution."""
+    """Return a quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, probability))

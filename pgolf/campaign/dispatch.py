@@ -10,7 +10,7 @@ from pgolf.campaign.from_checkpoint import Parent
 from pgolf.campaign.run_documents import run_documents
 from pgolf.errors import UsageError
 from pgolf.launching import GroupLauncher, Handle, Job, Launcher, check_options, read_handle
-from pgolf.preflight.cost import seconds_for
+from pgolf.preflight.cost import affordable_seconds
 from pgolf.preflight.preflight import Preflight
 from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
 from trainer.recipe.files import write_json
@@ -143,7 +143,7 @@ def job_of(run: RunDirectory, preflight: Preflight, runs: int, is_detached: bool
         data_bytes=0 if located is None else sum(file.stat().st_size for file in located.folder.iterdir()),
         disk_bytes=preflight.disk_bytes,
         planned_seconds=preflight.planned_seconds,
-        limit_seconds=seconds_for(spec.spend.usd, spec.launch, runs),
+        limit_seconds=affordable_seconds(spec.spend.usd, spec.launch, runs),
     )
 
 

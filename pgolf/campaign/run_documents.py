@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pgolf.bundle.own_code import with_own_copies
-from pgolf.preflight.cost import usd_an_hour
+from pgolf.preflight.cost import usd_per_hour
 from pgolf.preflight.preflight import Preflight, ScriptFacts
 from pgolf.preflight.stopping import plan_json, stop_json
 from pgolf.rundir import RunDirectory
@@ -36,7 +36,7 @@ def run_documents(
         "environment": None,
         "gpu": spec.launch.gpu,
         "threads": spec.launch.threads,
-        "usd_per_hour": usd_an_hour(spec.launch),
+        "usd_per_hour": usd_per_hour(spec.launch),
         "plan": plan_json(preflight),
         "stop": stop_json(spec.stop, run.root.parent.parent),
         **({} if preflight.script is None else script_document(preflight.script)),

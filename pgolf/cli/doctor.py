@@ -9,7 +9,7 @@ from pgolf.cli.display.console import agree_to_pay, answer_console, findings_tab
 from pgolf.errors import CheckFailed, PgolfError
 from pgolf.findings import Finding, failures
 from pgolf.launching import check_options, load_launcher
-from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_an_hour
+from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_per_hour
 from pgolf.preflight.examine import examine
 from pgolf.specs.parts import Launch
 
@@ -50,7 +50,7 @@ def doctor(
 
 def agree_to_small_cost(launch: Launch, is_agreed: bool) -> None:
     """Ask the user to agree to the cost of the check, if there is one."""
-    hourly = usd_an_hour(launch)
+    hourly = usd_per_hour(launch)
     if not hourly:
         return
     say(f"{launch.on} {launch.gpu or 'without GPU'}: ${hourly:.2f} an hour, for about {TYPICAL_SECONDS} s")

@@ -10,7 +10,7 @@ from rich.table import Table
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import MachineError, UsageError
-from pgolf.preflight.calibrated import correction_from
+from pgolf.preflight.correction import find_correction
 from pgolf.preflight.examine import examine
 from pgolf.preflight.fit import LEAST_CLIP, FittedClips, fit_clips
 from pgolf.preflight.size import estimate_model_bytes
@@ -42,12 +42,12 @@ def fit(
         raise UsageError("the vocabulary size is not known; set recipe.data.vocabulary_size")
     if code + CODE_SLACK_BYTES >= limit:
         raise UsageError(f"train_gpt.py alone takes {code:,} bytes of {limit:,}")
-    correction = correction_from(recipe, runs_dir)
+    correction = find_correction(recipe, runs_dir)
     if correction is None:
         found = fit_clips(recipe, limit - code - CODE_SLACK_BYTES)
     else:
         found = fit_clips(
-            recipe, limit - code - CODE_SLACK_BYTES, lambda fitted: correction.of(estimate_model_bytes(fitted))
+            recipe, limit - code - CODE_SLACK_BYTES, lambda fitted: correction.apply(estimate_model_bytes(fitted))
         )
     path = out or Path(f"{loaded.spec.name}.fit.yaml")
     write_overlay(path, found, f"pgolf fit {loaded.spec.name} --bytes {limit}")

@@ -12,7 +12,7 @@ from pgolf.data.prepare import ignore_progress
 from pgolf.errors import DataError
 from pgolf.findings import Finding
 from pgolf.preflight import rules
-from pgolf.preflight.calibrated import calibrated
+from pgolf.preflight.correction import correct_estimate
 from pgolf.preflight.duration import DurationEstimate, estimate_duration, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
 from pgolf.preflight.preflight import Preflight
@@ -72,7 +72,7 @@ def examine_recipe(
 def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
     """Add what follows from the recipe alone: parameters, bytes, memory."""
     recipe, ruleset, launch = known.spec.recipe, known.ruleset, known.spec.launch
-    model_bytes = calibrated(estimate_model_bytes(recipe), recipe, runs_dir)
+    model_bytes = correct_estimate(estimate_model_bytes(recipe), recipe, runs_dir)
     memory = (
         rules.memory(recipe, available_memory(), launch.world_size)
         if launch.gpu is None

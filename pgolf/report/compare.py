@@ -1,4 +1,4 @@
-"""Two groups held against each other: what differs in their specs, and what that did to scores, bytes, time and money.
+"""Comparison of two groups: which settings differ, and by how much scores, bytes, time and cost differ.
 
 Every difference is the second group minus the first.
 """
@@ -23,21 +23,21 @@ QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_second
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The difference of two means, as far as seeds tell."""
+    """The difference of two means, with its confidence interval."""
 
     first: float
     second: float
     difference: float
     ci95: tuple[float, float] | None
-    """None where there are too few seeds to say."""
+    """95 % confidence interval; None with too few seeds."""
     pairs: int
-    """Seeds that both groups have; 0 where the interval is that of independent samples."""
+    """Number of paired seeds; 0 if the seeds are treated as independent samples."""
 
 
 def difference_of(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """The difference of two groups' values by seed.
+    """Return the difference of two groups, whose values are given by seed.
 
-    Paired where both have the same seeds: what a seed does to both then cancels. Else over all seeds of both as
+    Groups with the same seeds are paired, so that the effect of a seed on both cancels. Otherwise all seeds are
     independent samples, with Welch's degrees of freedom.
     """
     if first.keys() == second.keys() and len(first) > 1:
@@ -48,7 +48,7 @@ def difference_of(first: Mapping[int, float], second: Mapping[int, float]) -> Di
 
 
 def shared_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
-    """The paired difference over the seeds that both have; None where these are all seeds, or fewer than two."""
+    """Return the paired difference over the shared seeds; None if all seeds are shared, or fewer than two."""
     shared = [seed for seed in first if seed in second]
     if len(shared) < 2 or first.keys() == second.keys():
         return None
@@ -56,7 +56,7 @@ def shared_difference(first: Mapping[int, float], second: Mapping[int, float]) -
 
 
 def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float] | None:
-    """The 95 % interval of a difference of independent means; None for fewer than two values on a side."""
+    """Return the 95 % interval of a difference of independent means; None if a side has fewer than two values."""
     one, other = summarise(list(first.values())), summarise(list(second.values()))
     if one.std is None or other.std is None:
         return None
@@ -68,10 +68,10 @@ def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> t
     return difference - half, difference + half
 
 
-def contrast(first: Group, second: Group) -> dict[str, Any]:
-    """The object of `pgolf compare --json`."""
-    scores = difference_of(by_seed(first), by_seed(second))
-    shared = shared_difference(by_seed(first), by_seed(second))
+def compare_groups(first: Group, second: Group) -> dict[str, Any]:
+    """Return the object of `pgolf compare --json`."""
+    scores = difference_of(scores_by_seed(first), scores_by_seed(second))
+    shared = shared_difference(scores_by_seed(first), scores_by_seed(second))
     quantities = quantities_of(first, second)
     return {
         "first": first.name,
@@ -87,20 +87,20 @@ def contrast(first: Group, second: Group) -> dict[str, Any]:
     }
 
 
-def by_seed(group: Group) -> dict[int, float]:
-    """Headline bits per byte by seed."""
+def scores_by_seed(group: Group) -> dict[int, float]:
+    """Return the headline bits per byte by seed."""
     return {row.seed: row.val_bpb for row in group.rows}
 
 
 def differing_keys(first: Group, second: Group) -> dict[str, tuple[Any, Any]]:
-    """Keys that not both groups have with one value, and both values."""
+    """Return both values of each key that differs, or that only one group has."""
     specs = settings_of(first), settings_of(second)
     keys = [key for key in {**specs[0], **specs[1]} if not is_shared(key, specs)]
     return {key: (specs[0].get(key), specs[1].get(key)) for key in keys}
 
 
 def settings_of(group: Group) -> dict[str, Any]:
-    """What is known of how a group was made: its spec, or what its logs print of hyperparameters."""
+    """Return the known settings of a group: its spec, or the hyperparameters that its logs print."""
     if isinstance(group, RunGroup) and group.rows:
         first = group.rows[0].result
         return group.settings | {key: first.get(key) for key in ("code_sha256", "data_sha256")}
@@ -111,7 +111,7 @@ def settings_of(group: Group) -> dict[str, Any]:
 
 
 def stages_of(first: Group, second: Group) -> list[dict[str, Any]]:
-    """The stages that all seeds of both have, in order, with their difference."""
+    """Return the stages that all seeds of both groups have, in order, with their differences."""
     sides = [{row.seed: dict(row.stages()) for row in group.rows} for group in (first, second)]
     names = [name for name, _ in common_stages([*first.rows, *second.rows])]
     found = []
@@ -122,7 +122,7 @@ def stages_of(first: Group, second: Group) -> list[dict[str, Any]]:
 
 
 def quantities_of(first: Group, second: Group) -> dict[str, dict[str, float | None]]:
-    """Means of bytes, steps, seconds and dollars; None where a seed does not tell."""
+    """Return means of bytes, steps, seconds and dollars; None where a seed lacks the number."""
     found = {}
     for key in QUANTITIES:
         means = [mean_of(group.rows, key) for group in (first, second)]
@@ -132,7 +132,7 @@ def quantities_of(first: Group, second: Group) -> dict[str, dict[str, float | No
 
 
 def mean_of(rows: Sequence[Row], key: str) -> float | None:
-    """The mean of a fact over seeds; None where one of them does not have it."""
+    """Return the mean of a number over seeds; None if a seed lacks it."""
     values = [row.as_json()[key] for row in rows]
     return None if not values or None in values else fmean(values)
 
@@ -140,8 +140,9 @@ def mean_of(rows: Sequence[Row], key: str) -> float | None:
 def per_thousandth(
     difference_bpb: float, quantities: Mapping[str, Mapping[str, float | None]]
 ) -> dict[str, float | None]:
-    """What a thousandth of a bit per byte of the better side takes more of bytes, seconds and dollars than the other;
-    negative where the better side takes less. None where it is not known, or there is no difference.
+    """Return the bytes, seconds and dollars that the better group spends for each 0.001 bpb of its advantage.
+
+    Negative where the better group spends less; None where a number is not known or the scores are equal.
     """
     sign = -1 if difference_bpb < 0 else 1
     found: dict[str, float | None] = {}

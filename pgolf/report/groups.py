@@ -1,4 +1,4 @@
-"""Runs that may be averaged: one spec, one code, one data set; the newest finished attempt of each seed."""
+"""Groups of runs that may be averaged: same spec, code and data; the newest finished attempt of each seed."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,16 +22,16 @@ class RunGroup:
     name: str
     rows: list[SeedRow]
     notes: list[Finding]
-    """About runs that are not among the rows."""
+    """Findings about runs that are not among the rows."""
     spec_sha256: str
     settings: dict[str, Any] = field(default_factory=dict)
-    """The spec's values by dotted key, as far as they can make another experiment."""
+    """The spec's values by dotted key, without those that cannot change the experiment."""
     swept: dict[str, Any] = field(default_factory=dict)
-    """The values that tell it from other groups of its name, by dotted key."""
+    """The values that distinguish it from other groups of its name, by dotted key."""
 
     @property
     def spread(self) -> Spread | None:
-        """Spread of the headlines of all seeds, over the limit or not; None before the first seed has ended."""
+        """Spread of the headline scores of all seeds, over the limit or not; None before a seed has finished."""
         return summarise([row.val_bpb for row in self.rows]) if self.rows else None
 
     @property
@@ -40,7 +40,7 @@ class RunGroup:
 
     @property
     def usd(self) -> float | None:
-        """Dollars of all seeds; None where the price of one is not known."""
+        """Dollars of all seeds; None if the price of one is not known."""
         costs = [row.usd for row in self.rows]
         return None if None in costs else sum(cost for cost in costs if cost is not None)
 

@@ -1,4 +1,4 @@
-"""What a reader must know about a finished run, and about the mean of several."""
+"""Problems of a finished run, and of the mean of several."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ def other_device(row: SeedRow) -> Iterator[Finding]:
     number = int(requested.partition(":")[2] or 1)
     if len(devices) < number or not all(is_gpu_of_kind(requested, name) for name in devices):
         found = ", ".join(devices) or "no GPU"
-        yield Finding("warn", "other_device", f"found {found}, requested {requested}; its times do not compare")
+        yield Finding("warn", "other_device", f"ran on {found}, requested {requested}; its times are not comparable")
 
 
 def slower_than_planned(row: SeedRow) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def slower_than_planned(row: SeedRow) -> Iterator[Finding]:
     speed = row.result.get("step_seconds") or {}
     planned, found = speed.get("planned"), speed.get("first")
     if planned and found and found > SLOW_TIMES * planned:
-        message = f"its first steps took {1000 * found:.1f} ms each, planned were {1000 * planned:.1f} ms"
+        message = f"its first steps took {1000 * found:.1f} ms each; {1000 * planned:.1f} ms were planned"
         yield Finding("warn", "slower_than_planned", message)
 
 
@@ -58,8 +58,8 @@ def repacked(row: SeedRow) -> Iterator[Finding]:
         scores = {metric.get("quantizer", metric["stage"]): metric["val_bpb"] for metric in row.result["metrics"]}
         cost = scores["roundtrip"] - scores["over_limit"]
         message = (
-            f"quantized again with clips {again['clip_times']:.4f} times as wide, because it had "
-            f"{again['bytes_before']:,} bytes; that cost {cost:+.6f} bpb before adaptation"
+            f"quantized again with clips {again['clip_times']:.4f} times as wide, because the artifact had "
+            f"{again['bytes_before']:,} bytes; this cost {cost:+.6f} bpb, measured before adaptation"
         )
         yield Finding("warn", "repacked", message)
 
@@ -71,7 +71,9 @@ def over_budget(row: SeedRow) -> Iterator[Finding]:
     clock, budget = row.result["clock"], row.budget["train"]
     spent = clock["train_seconds"] + clock.get("calibrate_seconds", 0.0)
     if spent > budget + CLOCK_GRAIN_SECONDS:
-        message = f"training and calibration took {spent:.1f} s of {budget:.1f} s; reserve_seconds leaves room"
+        message = (
+            f"training and calibration took {spent:.1f} s of {budget:.1f} s; increase recipe.budget.reserve_seconds"
+        )
         yield Finding("warn", "train_over_time", message)
 
 
@@ -87,14 +89,14 @@ def not_learned(row: SeedRow) -> Iterator[Finding]:
 
 
 def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
-    """Yield what a reader of the mean must know."""
+    """Yield the problems of the mean of several runs."""
     over = [row.seed for row in rows if row.is_over_limit]
     if over:
         yield Finding("fail", "over_cap", f"seeds {over} are over the limit")
     unlearned = [finding for row in rows for finding in not_learned(row)]
     yield from unlearned[:1]
     if len(rows) > 1 and rows[0].is_script and len({row.val_bpb for row in rows}) == 1:
-        message = f"all {len(rows)} seeds have the same score; does the script use the seed that it is given?"
+        message = f"all {len(rows)} seeds have the same score: the script probably ignores the seed that it is given"
         yield Finding("fail", "seeds_alike", message)
     labels = sorted({str(row.result["headline"].get("label")) for row in rows})
     if len(labels) > 1:

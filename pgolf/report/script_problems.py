@@ -1,4 +1,4 @@
-"""What a reader must know about numbers that a user's script printed."""
+"""Problems of the numbers that a user's script printed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ CLOCK_GRAIN_SECONDS = 1.0
 
 
 def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> Iterator[Finding]:
-    """Yield where log, files and rules of a script's run disagree, and what none of them says.
+    """Yield where log, files and rules of a script's run disagree, and which numbers are missing.
 
     Args:
         allowed_seconds: The contest's training limit; None on other hardware than the contest's.
@@ -33,12 +33,12 @@ def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> It
         message = "it left no file that matches program.artifact, and printed no size"
         yield Finding("warn", "size_unknown", message, "program.artifact: a pattern of the packed model")
     elif artifact["basis"] == "log":
-        message = "the model's bytes are those that the log prints: no file matches program.artifact"
+        message = "the model's size is taken from the log, because no file matches program.artifact"
         yield Finding("warn", "size_unchecked", message)
     elif len(artifact["files"]) > 1:
         message = f"{', '.join(artifact['files'])} are counted together; name one in program.artifact"
         yield Finding("warn", "several_artifacts", message)
     logged = artifact["logged_total_bytes"]
     if logged is not None and artifact["basis"] == "files" and logged != artifact["total_bytes"]:
-        message = f"its log says {logged:,} bytes in total, but its files and code have {artifact['total_bytes']:,}"
+        message = f"its log prints {logged:,} bytes in total, but its files and code have {artifact['total_bytes']:,}"
         yield Finding("warn", "bytes_differ", message)

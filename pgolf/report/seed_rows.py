@@ -23,7 +23,7 @@ class SeedRow:
     attempt_seconds: list[float]
     """Seconds of each attempt on a rented machine; empty for runs here."""
     byte_groups: dict[str, int]
-    """Bytes of the model by tensor group; empty where the run does not say."""
+    """Bytes of the model by tensor group; empty if not known."""
     known_references: References | None
     """Scores of simple methods on the same validation bytes."""
     ended_at: int
@@ -66,7 +66,7 @@ class SeedRow:
 
     @property
     def total_bytes(self) -> int | None:
-        """Code and model; None for a script that left no model and did not print its size."""
+        """Bytes of code and model; None for a script that left no model and printed no size."""
         size = self.result["artifact"]["total_bytes"]
         return None if size is None else int(size)
 
@@ -80,18 +80,18 @@ class SeedRow:
 
     @property
     def is_script(self) -> bool:
-        """Whether a user's script printed these numbers, and not the bundled trainer."""
+        """Whether a user's script printed these numbers; otherwise the bundled trainer did."""
         return self.result.get("source") == "script"
 
     @property
     def usd(self) -> float | None:
-        """Dollars for all attempts, at the price that the run began with; None without a price."""
+        """Dollars for all attempts, at the price when the run began; None if it is not known."""
         hourly = self.document.get("usd_per_hour")
         return None if hourly is None else float(hourly) * self.seconds / 3600
 
     @property
     def seconds(self) -> float:
-        """Seconds of machine time: of all attempts where these were recorded, else of the run's phases."""
+        """Seconds of machine time: of all attempts if they were recorded, else of the run's phases."""
         clock = self.result["clock"]
         return float(sum(self.attempt_seconds) or clock.get("run_seconds") or sum(clock.values()))
 
@@ -110,26 +110,26 @@ class SeedRow:
 
     @property
     def curve_unit(self) -> str:
-        """Tokens, or steps for a script that does not print how many tokens a step has."""
+        """Tokens; steps for a script that does not print the tokens per step."""
         return "tokens" if all("tokens" in row for row in self.logged_steps) else "steps"
 
     def curve(self) -> list[tuple[float, float]]:
-        """Return the training loss in nats a token along `curve_unit`."""
+        """Return training loss against `curve_unit`. Units: nats per token."""
         key = {"tokens": "tokens", "steps": "step"}[self.curve_unit]
         return [(row[key], row["train_loss"]) for row in self.logged_steps]
 
     def stages(self) -> list[tuple[str, float]]:
-        """Return what was scored on the way to the headline, without references."""
+        """Return bits per byte of each scored stage, without references."""
         scored = [metric for metric in self.result.get("metrics", []) if metric["stage"] != "reference"]
         return [(f"{metric['stage']} {metric['protocol']}", metric["val_bpb"]) for metric in scored]
 
     def byte_parts(self) -> dict[str, int]:
-        """Return the bytes of tensor groups and code; the model as one part where the run does not say more."""
+        """Return the bytes of tensor groups and code; the model is one part if its groups are not known."""
         artifact = self.result["artifact"]
         return {**(self.byte_groups or {"model": artifact["model_bytes"] or 0}), "code": artifact["code_bytes"]}
 
     def explain(self) -> dict[str, str | None]:
-        """Return the file of each number; for a script's score, the line of its log."""
+        """Return the file of each number, with the line for the score of a script."""
         if self.is_script:
             log, line = self.run.files.log, self.result["headline"]["line"]
             basis = self.result["artifact"]["basis"]

@@ -11,7 +11,7 @@ from pgolf.campaign.observer import Observer
 from pgolf.campaign.planning import Plan, RunOptions, plan_runs
 from pgolf.campaign.queue import Outcome
 from pgolf.errors import CheckFailed, DataError, SpecError, UsageError
-from pgolf.preflight.cost import usd_an_hour
+from pgolf.preflight.cost import usd_per_hour
 from pgolf.preflight.examine import examine
 from pgolf.report.seed_rows import SeedRow
 from pgolf.rundir import RunDirectory
@@ -85,7 +85,7 @@ class SearchLoop:
         """Begin the ledger, or check that it belongs to this spec; return the expected cost of a full run."""
         if len(self.base.spec.seeds) < max(rung.seeds for rung in self.search.rungs):
             raise UsageError("search.rungs: the last rung needs more seeds than the spec's `seeds:` has")
-        if self.budget.unit == "usd" and not usd_an_hour(self.base.spec.launch):
+        if self.budget.unit == "usd" and not usd_per_hour(self.base.spec.launch):
             raise UsageError(f"{self.base.spec.launch.on} has no price; give --budget-seconds or --budget-runs")
         preflight = examine(self.base.spec, runs_dir=self.runs_dir, on_progress=self.observer.say)
         identity = preflight.identity
@@ -249,5 +249,5 @@ def costs_of(run: RunDirectory, plan: Plan) -> dict[str, float]:
     else:
         rows = run.read_metrics()
         seconds = sum(run.read_attempts()) or (float(rows[-1]["elapsed_seconds"]) if rows else 0.0)
-    hourly = usd_an_hour(plan.loaded.spec.launch) or 0.0
+    hourly = usd_per_hour(plan.loaded.spec.launch) or 0.0
     return {"seconds": round(seconds, 3), "usd": round(hourly * seconds / 3600, 6)}

@@ -12,7 +12,7 @@ from pgolf.statistics import student_quantile, summarise
 @pytest.mark.parametrize(
     "values", [[1.2244, 1.2251], [1.1, 1.2, 1.3], [1.08214, 1.08219, 1.08201, 1.0822, 1.0825], [1e-3, 5.0, 2.0, 2.5]]
 )
-def test_mean_deviation_and_interval_are_those_of_numpy_and_scipy(values: list[float]) -> None:
+def test_mean_deviation_and_interval_match_numpy_and_scipy(values: list[float]) -> None:
     spread = summarise(values)
     low, high = stats.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
     assert spread.n == len(values)
@@ -23,7 +23,7 @@ def test_mean_deviation_and_interval_are_those_of_numpy_and_scipy(values: list[f
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0.1, 10), min_size=2, max_size=30))
-def test_the_interval_is_around_the_mean_and_never_inverted(values: list[float]) -> None:
+def test_the_interval_is_symmetric_around_the_mean(values: list[float]) -> None:
     spread = summarise(values)
     assert spread.ci95 is not None
     low, high = spread.ci95
@@ -43,5 +43,5 @@ def test_equal_values_have_a_spread_of_zero() -> None:
 
 @pytest.mark.parametrize("degrees", [1, 2, 4, 9, 30])
 @pytest.mark.parametrize("probability", [0.5, 0.9, 0.975, 0.995])
-def test_quantiles_of_t_are_scipys(probability: float, degrees: int) -> None:
+def test_quantiles_of_t_match_scipy(probability: float, degrees: int) -> None:
     assert student_quantile(probability, degrees) == pytest.approx(float(stats.t.ppf(probability, degrees)), abs=1e-9)

@@ -9,7 +9,7 @@ import pytest
 
 from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
-from pgolf.report.significance import compare
+from pgolf.report.significance import assess_significance
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.pgolf.records.conftest import RECORDS
 
@@ -68,6 +68,6 @@ def test_significance_agrees_with_the_organisers_decisions(groups_of: GroupsOf) 
         groups_of(name)[0] for name in ("1493-sp8192-3layer-recur", "1514-muon097-ngram-tilt", "1529-improved-parresid")
     )
     for new, old, p, strict in ((second, first, 0.020, False), (third, second, 0.001, True)):
-        found = compare(new, old, RULES.significance)
+        found = assess_significance(new, old, RULES.significance)
         assert found["p_one_sided"] == pytest.approx(p, abs=6e-4)
         assert (found["practice"], found["strict"]) == (True, strict)

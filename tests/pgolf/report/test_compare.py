@@ -1,4 +1,4 @@
-"""Two groups held against each other, with scipy as the judge of intervals and a loop as that of courses."""
+"""Comparison of two groups: intervals against scipy, curves against a plain loop."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pgolf.report.compare import contrast, difference_of, shared_difference
-from pgolf.report.curves import courses_of, near
+from pgolf.report.compare import compare_groups, difference_of, shared_difference
+from pgolf.report.curves import compare_curves, mean_near
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.rundir import RunDirectory
 from tests.conftest import run_pgolf
@@ -20,7 +20,7 @@ def group_of(folder: Path, scores: dict[int, float], **changes: object) -> RunGr
     return group
 
 
-def test_equal_seeds_are_paired_as_scipy_pairs_them() -> None:
+def test_equal_seeds_are_paired_like_scipy() -> None:
     first, second = {1: 1.10, 2: 1.13, 3: 1.09}, {3: 1.07, 1: 1.085, 2: 1.128}
     found = difference_of(first, second)
     seeds = [1, 2, 3]
@@ -31,7 +31,7 @@ def test_equal_seeds_are_paired_as_scipy_pairs_them() -> None:
     assert shared_difference(first, second) is None
 
 
-def test_no_seed_is_left_out_of_the_difference_and_shared_ones_are_told_beside_it() -> None:
+def test_partly_shared_seeds_give_a_difference_of_all_and_one_of_the_shared() -> None:
     first = {1: 1.10, 2: 1.11, 3: 1.12, 4: 1.13, 5: 1.14}
     second = {1: 1.0, 2: 1.02, 6: 1.5, 7: 1.5, 8: 1.5}
     found, shared = difference_of(first, second), shared_difference(first, second)
@@ -41,7 +41,7 @@ def test_no_seed_is_left_out_of_the_difference_and_shared_ones_are_told_beside_i
     assert shared.difference == pytest.approx(-0.095)
 
 
-def test_other_seeds_are_independent_samples_as_welch_has_them() -> None:
+def test_different_seeds_are_independent_samples_with_welchs_interval() -> None:
     first, second = {1: 1.10, 2: 1.13, 3: 1.09}, {7: 1.07, 8: 1.085, 9: 1.01, 10: 1.03}
     found = difference_of(first, second)
     judge = stats.ttest_ind([*second.values()], [*first.values()], equal_var=False).confidence_interval(0.95)
@@ -49,13 +49,13 @@ def test_other_seeds_are_independent_samples_as_welch_has_them() -> None:
     assert found.ci95 == pytest.approx((judge.low, judge.high), rel=1e-9)
 
 
-def test_one_seed_has_a_difference_and_no_interval() -> None:
+def test_one_seed_gives_a_difference_without_an_interval() -> None:
     assert difference_of({1: 1.1}, {1: 1.0}).ci95 is None
     assert difference_of({1: 1.1}, {1: 1.0}).difference == pytest.approx(-0.1)
 
 
-def test_what_a_thousandth_of_a_bit_takes(tmp_path: Path) -> None:
-    """The second is 0.004 bpb better and takes 8,000 bytes and 20 s more: 2,000 bytes and 5 s a thousandth."""
+def test_per_thousandth_divides_costs_by_the_advantage(tmp_path: Path) -> None:
+    """The second is 0.004 bpb better and takes 8,000 bytes and 20 s more: 2,000 bytes and 5 s per 0.001 bpb."""
     artifact = {"model_bytes": 1000, "code_bytes": 0, "total_bytes": 1000, "limit_bytes": 16_000_000}
     cheap = group_of(
         tmp_path / "a", {1: 1.1, 2: 1.2}, artifact=artifact, clock={"train_seconds": 100.0, "evaluate_seconds": 9.0}
@@ -66,17 +66,17 @@ def test_what_a_thousandth_of_a_bit_takes(tmp_path: Path) -> None:
         artifact=artifact | {"total_bytes": 9000},
         clock={"train_seconds": 120.0, "evaluate_seconds": 9.0},
     )
-    there, back = contrast(cheap, dear)["per_thousandth"], contrast(dear, cheap)["per_thousandth"]
+    there, back = compare_groups(cheap, dear)["per_thousandth"], compare_groups(dear, cheap)["per_thousandth"]
     assert (there["total_bytes"], there["train_seconds"]) == pytest.approx((2000.0, 5.0))
-    assert back == pytest.approx(there, nan_ok=True), "whichever is named first"
-    assert contrast(cheap, cheap)["per_thousandth"]["total_bytes"] is None
+    assert back == pytest.approx(there, nan_ok=True), "the order of the groups does not matter"
+    assert compare_groups(cheap, cheap)["per_thousandth"]["total_bytes"] is None
 
 
 def write_metrics(run: RunDirectory, rows: list[dict[str, float]]) -> None:
     run.files.metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_courses_are_means_of_what_was_logged_near_each_place(tmp_path: Path) -> None:
+def test_curves_average_the_points_near_each_place(tmp_path: Path) -> None:
     chance, groups = np.random.default_rng(5), []
     for name, pace in (("a", 2.0), ("b", 3.0)):
         runs = write_seeds(tmp_path / name, {1: 1.1, 2: 1.2})
@@ -90,9 +90,9 @@ def test_courses_are_means_of_what_was_logged_near_each_place(tmp_path: Path) ->
                 ],
             )
         groups.extend(group_runs(runs))
-    by_axis = {each.axis: each for each in courses_of(groups[0], groups[1])}
+    by_axis = {each.axis: each for each in compare_curves(groups[0], groups[1])}
     assert [*by_axis] == ["steps", "tokens", "seconds"]
-    assert by_axis["seconds"].at[-1] == 200.0, "where the faster one ends"
+    assert by_axis["seconds"].at[-1] == 200.0, "the end of the shorter curve"
     for number, place in enumerate(by_axis["steps"].at):
         near_by = [
             np.mean([row["train_loss"] for row in row_of.run.read_metrics() if abs(row["step"] - place) <= 0.03 * 99])
@@ -102,11 +102,11 @@ def test_courses_are_means_of_what_was_logged_near_each_place(tmp_path: Path) ->
     assert by_axis["tokens"].first == pytest.approx(by_axis["steps"].first)
 
 
-def test_between_rare_points_the_course_is_straight() -> None:
-    assert near([(0.0, 4.0), (100.0, 2.0)], 25.0, 3.0) == pytest.approx(3.5)
+def test_curves_interpolate_between_sparse_points() -> None:
+    assert mean_near([(0.0, 4.0), (100.0, 2.0)], 25.0, 3.0) == pytest.approx(3.5)
 
 
-def test_the_command_names_keys_stages_and_what_there_is(tmp_path: Path) -> None:
+def test_compare_prints_differing_keys_and_lists_groups_on_errors(tmp_path: Path) -> None:
     for name, rate, bpb in (("one", 0.1, 1.10), ("two", 0.2, 1.09)):
         for seed in (1, 2, 3):
             root = tmp_path / "runs" / f"{name}-aaaaaaaa" / f"seed-{seed}"
@@ -125,4 +125,4 @@ def test_the_command_names_keys_stages_and_what_there_is(tmp_path: Path) -> None
     assert "runs holds 2 groups; name one of 'one', 'two'" in " ".join(several.err.split())
     ended = run_pgolf(tmp_path, "compare", "one", "three")
     assert ended.code == 2
-    assert "three: no finished run; there is 'one', 'two'" in " ".join(ended.err.split())
+    assert "three: no finished run matches; name one of 'one', 'two'" in " ".join(ended.err.split())
