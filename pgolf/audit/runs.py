@@ -24,6 +24,7 @@ from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
 from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.files import DataFiles
@@ -70,7 +71,9 @@ def size_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict
     total = model + (claimed["code_bytes"] if code is None else code)
     limit = claimed["limit_bytes"]
     message = f"{model:,} bytes of model and {total - model:,} of code are {total:,}; the limit is {limit:,}"
-    yield make_verdict("SIZE-CAP", "fail" if total > limit else "pass", message, "files", "artifact/model.bin")
+    yield make_verdict(
+        "SIZE-CAP", "fail" if bytes_over(total, limit) else "pass", message, "files", "artifact/model.bin"
+    )
     is_same = model == claimed["model_bytes"] and code in (None, claimed["code_bytes"])
     rule = "SIZE-CODE-IS-SHIPPED-CODE"
     message = f"result.json gives {claimed['model_bytes']:,} bytes of model and {claimed['code_bytes']:,} of code"

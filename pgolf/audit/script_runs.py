@@ -12,6 +12,7 @@ from pgolf.audit.folder import merge_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.findings import Severity
 from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 
@@ -45,7 +46,9 @@ def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Ver
     code = sum(path.stat().st_size for path in run.files.local.rglob("*") if path.is_file())
     model = sum(path.stat().st_size for path in kept.values())
     message = f"{model:,} bytes of model and {code:,} of code are {model + code:,}; the limit is {limit:,}"
-    yield make_verdict("SIZE-CAP", "fail" if model + code > limit else "pass", message, "files", *map(str, kept))
+    yield make_verdict(
+        "SIZE-CAP", "fail" if bytes_over(model + code, limit) else "pass", message, "files", *map(str, kept)
+    )
     logged = claimed["logged_total_bytes"]
     if logged is not None:
         message = f"the log gives {logged:,} bytes in total; the files have {model + code:,}"

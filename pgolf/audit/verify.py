@@ -24,6 +24,7 @@ from pgolf.bundle.submission import SUBMISSION
 from pgolf.data.manifests import Manifest, read_manifest
 from pgolf.errors import DataError, UsageError
 from pgolf.findings import Finding
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.files import DataFiles, RunFiles, read_json
@@ -163,9 +164,9 @@ def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
         yield compare_bytes("bytes_total", "the largest artifact", max(totals), claims.bytes_total)
     total = max(totals, default=claims.bytes_total)
     if total is not None:
-        over = total - limit
-        message = f"{total:,} bytes, {abs(over):,} {'over' if over > 0 else 'below'} the limit of {limit:,}"
-        yield Finding("fail" if over > 0 else "pass", "limit", message)
+        over = bytes_over(total, limit)
+        message = f"{total:,} bytes, {over or limit - total:,} {'over' if over else 'below'} the limit of {limit:,}"
+        yield Finding("fail" if over else "pass", "limit", message)
 
 
 def compare_bytes(rule: str, what: str, found: int, claimed: int) -> Finding:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
 from pgolf.errors import CheckFailed, MachineError, UsageError
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
@@ -95,9 +96,9 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
         raise UsageError(f"found seeds {sorted(seeds)}, expected each once; leave out one of the repeated runs")
     for row in rows:
         total, limit = row.result["artifact"]["total_bytes"], row.result["artifact"]["limit_bytes"]
-        if total > limit:
+        if over := bytes_over(total, limit):
             raise CheckFailed(
-                f"{row.run.run_id}: the artifact has {total:,} bytes, {total - limit:,} over the limit of {limit:,}; a "
+                f"{row.run.run_id}: the artifact has {total:,} bytes, {over:,} over the limit of {limit:,}; a "
                 "submission must be within it"
             )
     return sorted(rows, key=lambda row: row.seed)

@@ -11,6 +11,7 @@ from pgolf.launching import distribution_of
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
@@ -49,10 +50,14 @@ def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Fin
     low, estimate, high = (size + code_bytes for size in (model.low, model.estimate, model.high))
     message = f"{estimate:,} bytes predicted ({low:,} to {high:,}), limit {limit_bytes:,}; {model.basis}"
     fix = "use fewer parameters, fewer bits, or a larger clip k"
-    if low > limit_bytes:
+    if bytes_over(low, limit_bytes):
         return Finding("fail", "artifact_size", f"{message}; even the lower bound is over the limit", fix)
-    if high > limit_bytes:
-        risk = "the estimate is over the limit" if estimate > limit_bytes else "the upper bound is over the limit"
+    if bytes_over(high, limit_bytes):
+        risk = (
+            "the estimate is over the limit"
+            if bytes_over(estimate, limit_bytes)
+            else "the upper bound is over the limit"
+        )
         return Finding("warn", "artifact_size", f"{message}; {risk}", fix)
     return Finding("pass", "artifact_size", message)
 

@@ -16,6 +16,7 @@ from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.preflight import Preflight, ScriptFacts
 from pgolf.preflight.public_runs import estimate_public_run
 from pgolf.preflight.stopping import stop_rule
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_runs, read_or_empty
 from pgolf.scripts.program import ScriptProgram, neighbours
@@ -264,4 +265,4 @@ def artifact_size(known: Preflight) -> Finding:
         return rules.artifact_size(known.model_bytes, known.code_bytes, known.ruleset.artifact_limit_bytes)
     limit = known.ruleset.artifact_limit_bytes
     message = f"code {known.code_bytes:,} bytes of {limit:,}; the model's size is known once a run has printed it"
-    return Finding("fail" if known.code_bytes > limit else "unknown", "artifact_size", message)
+    return Finding("fail" if bytes_over(known.code_bytes, limit) else "unknown", "artifact_size", message)

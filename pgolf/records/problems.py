@@ -7,6 +7,7 @@ from math import log
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
 from pgolf.records.rows import RecordGroup
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.headline import evaluations, settings_of
 from trainer.dialects.logged import LoggedRun
@@ -45,8 +46,7 @@ def size_problems(run: LoggedRun, ruleset: Ruleset) -> Iterator[Finding]:
     if size is None:
         yield warn("no_size_in_log", f"{run.file} prints no artifact size")
         return
-    if size.total > ruleset.artifact_limit_bytes:
-        over = size.total - ruleset.artifact_limit_bytes
+    if over := bytes_over(size.total, ruleset.artifact_limit_bytes):
         yield fail("over_cap", f"{size.total:,} bytes, {over:,} over the limit ({run.file}:{size.line})")
     if any(each.is_mebi for each in run.sizes):
         yield warn("mib_called_mb", f"{size.total:,} bytes are printed as MB of 2^20 bytes ({run.file}:{size.line})")
@@ -254,11 +254,11 @@ def code_problems(group: RecordGroup) -> Iterator[Finding]:
         )
     with_main = max((row.total_with_main or 0 for row in group.rows), default=0)
     with_all = max((row.total_with_python or 0 for row in group.rows), default=0)
-    if with_main > limit and not group.is_over_limit:
+    if bytes_over(with_main, limit) and not group.is_over_limit:
         yield warn(
             "over_cap_with_committed_code", f"with {MAIN} as committed the largest artifact has {with_main:,} bytes"
         )
-    elif with_all > limit and not group.is_over_limit:
+    elif bytes_over(with_all, limit) and not group.is_over_limit:
         others = ", ".join(name for name in group.record.code if name != MAIN)
         yield warn(
             "code_files_outside_total", f"with {others} the largest artifact has {with_all:,} bytes, over the limit"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.statistics import Spread, summarise
 from trainer.dialects.headline import evaluations, protocol_of
@@ -71,7 +72,7 @@ class RecordRow:
 
     @property
     def is_over_limit(self) -> bool:
-        return (self.total_bytes or 0) > self.ruleset.artifact_limit_bytes
+        return bytes_over(self.total_bytes, self.ruleset.artifact_limit_bytes) > 0
 
     @property
     def evaluate_seconds(self) -> float | None:

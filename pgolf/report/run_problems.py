@@ -8,6 +8,7 @@ from pgolf.findings import Finding
 from pgolf.launching.requirements import is_gpu_of_kind
 from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS, script_problems
 from pgolf.report.seed_rows import SeedRow
+from pgolf.rulesets.limits import bytes_over
 
 SLOW_TIMES = 1.3
 
@@ -47,8 +48,8 @@ def slower_than_planned(row: SeedRow) -> Iterator[Finding]:
 
 def over_cap(row: SeedRow) -> Iterator[Finding]:
     """Yield a failure if the artifact is over the limit."""
-    if row.is_over_limit and row.total_bytes is not None:
-        yield Finding("fail", "over_cap", f"{row.total_bytes - row.limit_bytes:,} bytes over the limit")
+    if over := bytes_over(row.total_bytes, row.limit_bytes):
+        yield Finding("fail", "over_cap", f"{over:,} bytes over the limit")
 
 
 def repacked(row: SeedRow) -> Iterator[Finding]:

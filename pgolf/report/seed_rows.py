@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pgolf.data.references import References, read_references
 from pgolf.findings import Finding
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rundir import RunDirectory, read_or_empty
 
 
@@ -76,7 +77,7 @@ class SeedRow:
 
     @property
     def is_over_limit(self) -> bool:
-        return (self.total_bytes or 0) > self.limit_bytes
+        return bytes_over(self.total_bytes, self.limit_bytes) > 0
 
     @property
     def is_script(self) -> bool:

@@ -6,6 +6,7 @@ from pgolf.audit.facts import Facts, shipped_bytes
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.records.folder import MAIN
 from pgolf.records.problems import SMALL_EDIT
+from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 
 MIB_OVER_MB = 2**20 / 1e6
@@ -31,28 +32,33 @@ def check_limit(facts: Facts, ruleset: Ruleset) -> Verdict:
     largest = max(stated)
     place = next((run.log for run in facts.runs if run.total_bytes == largest), "submission.json")
     message = f"{largest:,} bytes are {'logged' if largest in logged else 'claimed'}; the limit is {limit:,}"
-    if largest <= limit:
+    over = bytes_over(largest, limit)
+    if not over:
         return make_verdict("SIZE-CAP", "pass", message, "numbers", place)
     if largest in logged and fits_as_shipped(facts, limit):
         message += f"; with {MAIN} as committed the artifact has {max(shipped_bytes(facts)):,}"
         return make_verdict("SIZE-CAP", "warn", message, "numbers", place)
-    return make_verdict("SIZE-CAP", "fail", f"{message}; {largest - limit:,} bytes over", "numbers", place)
+    return make_verdict("SIZE-CAP", "fail", f"{message}; {over:,} bytes over", "numbers", place)
 
 
 def fits_as_shipped(facts: Facts, limit: int) -> bool:
     """Return whether each run that is logged over the limit fits with the committed code, and all claims fit."""
     code = facts.committed.get(MAIN)
-    over = [run for run in facts.runs if (run.total_bytes or 0) > limit]
+    over = [run for run in facts.runs if bytes_over(run.total_bytes, limit)]
     fitting = [
-        run for run in over if code is not None and run.model_bytes is not None and run.model_bytes + code <= limit
+        run
+        for run in over
+        if code is not None and run.model_bytes is not None and not bytes_over(run.model_bytes + code, limit)
     ]
-    return fitting == over and max(facts.claimed_bytes, default=0) <= limit
+    return fitting == over and not bytes_over(max(facts.claimed_bytes, default=0), limit)
 
 
 def check_units(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Yield a verdict if the size may have been compared with the limit in MiB."""
     limit = ruleset.artifact_limit_bytes
-    between = [size for size in facts.run_values("total_bytes") if limit < size <= limit * MIB_OVER_MB]
+    between = [
+        size for size in facts.run_values("total_bytes") if bytes_over(size, limit) and size <= limit * MIB_OVER_MB
+    ]
     if problem := facts.problems.get("mib_called_mb"):
         yield make_verdict("SIZE-UNITS", "fail" if between else "warn", problem.message, "numbers")
     elif between:
@@ -67,7 +73,7 @@ def check_counted_code(facts: Facts, ruleset: Ruleset) -> Verdict:
     if committed is None:
         return make_verdict(rule, "unknown", f"there is no {MAIN} to count", "files")
     shipped, limit = shipped_bytes(facts), ruleset.artifact_limit_bytes
-    if shipped and max(shipped) > limit:
+    if shipped and bytes_over(max(shipped), limit):
         message = f"with {MAIN} as committed ({committed:,} bytes) the largest artifact has {max(shipped):,} bytes"
         return make_verdict(rule, "warn", f"{message}; the limit is {limit:,}", "files", MAIN)
     if helpers := [name for name in facts.committed if name != MAIN and name.endswith(".py")]:
@@ -86,7 +92,7 @@ def check_helpers(facts: Facts, helpers: list[str], limit: int) -> Verdict:
     message = f"{', '.join(helpers[:3])} {'is' if len(helpers) == 1 else 'are'} committed beside {MAIN}"
     if not models:
         return make_verdict(rule, "unknown", message, "files", *helpers[:3])
-    if total > limit:
+    if bytes_over(total, limit):
         message += f"; with all Python files the largest artifact has {total:,} bytes, over the limit of {limit:,}"
         return make_verdict(rule, "warn", message, "files", *helpers[:3])
     message += f"; with all Python files the largest artifact has {total:,} bytes and fits"

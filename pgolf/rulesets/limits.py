@@ -1,0 +1,9 @@
+"""The one place that judges whether an artifact is over its limit."""
+
+
+def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
+    """Return by how many bytes code and model exceed a limit; 0 if they fit, or if their size is not known.
+
+    Source: "at most 16,000,000 bytes" (the challenge's README): an artifact of exactly the limit fits.
+    """
+    return max(0, (total_bytes or 0) - limit_bytes)
