@@ -50,7 +50,7 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     attention, schedule, dtype = recipe.model.attention, recipe.schedule, products_in(recipe.compute.precision, device)
     batch, length = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens
     tokens_BT = torch.zeros(batch, length, dtype=torch.int64, device=device)
-    documents_BT = number_documents_for(schedule.loader, tokens_BT, begin=1)
+    documents_BT = number_documents_for(schedule.loader, tokens_BT, bos=1)
     inputs = [
         torch.randn(batch, heads, length, recipe.model.head_width, device=device, dtype=dtype, requires_grad=True)
         for heads in (attention.heads, attention.kv_heads, attention.kv_heads)
