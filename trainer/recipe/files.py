@@ -41,7 +41,7 @@ class RunFiles:
         return self.root / "state.json"
 
     def worker_state(self, rank: int) -> Path:
-        """The last word of a process of the run other than rank 0."""
+        """Return the path of the final state of a process other than rank 0."""
         return self.root / f"rank-{rank}.json"
 
     @property
