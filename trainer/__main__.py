@@ -1,11 +1,11 @@
-"""`python -P -m trainer RUN_DIR`: a run directory in, a run directory out, be it of a recipe or of a script."""
+"""`python -P -m trainer RUN_DIR`: run the recipe or the script of a run directory."""
 
 import sys
 
 
 def start() -> int:
-    """The exit code of the run that the command line names."""
-    # Imported here: a script's run waits for no torch of ours, and a recipe's has nothing of the other.
+    """Run the run directory on the command line, and return the exit code."""
+    # Imported here: the run of a script does not need torch, that of a recipe no dialects.
     from trainer.script.job import is_script_run
 
     if is_script_run(sys.argv[1:]):

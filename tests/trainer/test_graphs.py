@@ -27,7 +27,7 @@ from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import RunFailure
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.world import SINGLE_PROCESS
-from trainer.score import Scoring
+from trainer.score import ModelScoring
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
 
@@ -200,7 +200,8 @@ def test_scoring_goes_on_without_graphs_where_there_are_none_to_be_had(monkeypat
     found = scored(model, sliding, ScoringGraphs(model, said.append))
     assert np.array_equal(found, scored(model, sliding, None))
     assert len(said) == 1
-    assert "no C++ compiler found; `recipe.compute.compile: never` does without it; scoring goes on without" in said[0]
+    assert "no C++ compiler found; `recipe.compute.compile: never` turns it off" in said[0]
+    assert said[0].endswith("scoring continues without it")
 
 
 def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +223,7 @@ def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkey
     assert np.array_equal(found[0], found[1])
     assert len(said) == 1
     assert "out of shared memory" in said[0]
-    assert said[0].endswith("adaptation goes on without")
+    assert said[0].endswith("adaptation continues without it")
 
 
 @pytest.mark.slow
@@ -245,7 +246,7 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
             evaluation=LEARNING,
             compute=compute,
         )
-        scoring = Scoring(card, text, SINGLE_PROCESS, SilentJournal(), lambda *_: None)
+        scoring = ModelScoring(card, text, SINGLE_PROCESS, SilentJournal(), lambda *_: None)
         sliding = plain_protocol(LEARNING)
         stages = [("prequant", 0, sliding), ("roundtrip", 1, sliding), ("ttt", 1, LEARNING), ("reference", 0, sliding)]
         nats.append([scoring.score(stage, weights[which], protocol).nats for stage, which, protocol in stages])

@@ -168,22 +168,16 @@ class GptModel(nn.Module):
     def forward_context(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> ForwardContext:
         """Return what all executions of a forward pass share."""
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
-        dtype = self.choose_dtypes()[1]
+        dtype, value = self.choose_dtypes()[1], self.embedding.value
+        is_added = any(execution.adds_value is not None for execution in self.plan)
         return ForwardContext(
             embedded_BTD=x_BTD if dtype is None else x_BTD.to(dtype),
             attend=make_attention_function(
                 self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT
             ),
-            value_embedding_BTF=self.value_embedding(tokens_BT),
+            value_embedding_BTF=value(tokens_BT) if value is not None and is_added else None,
             stream_dtype=dtype,
         )
-
-    def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
-        """Return the value embedding, or None if no execution adds it. Shapes: (B, T) -> (B, T, F)."""
-        if self.embedding.value is None or all(execution.adds_value is None for execution in self.plan):
-            return None
-        values_BTF: Tensor = self.embedding.value(tokens_BT)
-        return values_BTF
 
     def block_inputs(
         self, context: ForwardContext, execution: Execution, first_value_BTF: Tensor | None, last: int | None

@@ -106,4 +106,4 @@ def test_what_no_grid_can_mend_is_left_as_it_is_and_said(micro_run: RunDirectory
     result = run.read_result()
     assert "repacked" not in result["artifact"]
     assert result["headline"]["val_loss"] == micro_run.read_result()["headline"]["val_loss"]
-    assert "more than a wider grid can mend" in run.files.log.read_text()
+    assert "more than wider clips can save" in run.files.log.read_text()
