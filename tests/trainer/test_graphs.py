@@ -1,4 +1,4 @@
-"""Compiled steps are the plain ones, whatever begins in their midst, and nothing is compiled once training runs."""
+"""Compiled steps equal plain ones, also where the plan or rounding changes, and no step compiles anything."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +29,7 @@ from trainer.runtime.journal import SilentJournal
 from trainer.runtime.world import SINGLE_PROCESS
 from trainer.score import ModelScoring
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's compiler
 
 # A range that recurs from the middle on, and rounding that begins with the last third.
 CHANGING = {
@@ -56,7 +56,7 @@ def changing_model(recipe: Recipe) -> tuple[GptModel, TrainingLoss]:
 
 
 def curve(recipe: Recipe, steps: int, compiled: bool) -> tuple[list[float], list[torch.Tensor]]:
-    """The loss of each step of plain gradient descent, and the last gradients."""
+    """Return the loss of each step of plain gradient descent, and the last gradients."""
     model, loss = changing_model(recipe)
 
     def mean_loss(micro: MicroBatch) -> torch.Tensor:
@@ -160,7 +160,7 @@ LEARNING = ScoreFirstTtt(
 
 
 def check_with_and_without(recipe: EvaluationRecipe, length: int, tolerance: float) -> None:
-    """Nothing, if graphs change no score."""
+    """Check that graphs do not change the scores."""
     tokens = random_tokens(length, seed=1).numpy().astype(np.uint16)
     found = []
     for use_graphs in (True, False):
