@@ -125,7 +125,7 @@ def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> 
         raise Stopped("stopped while scoring; the same command resumes")
     if scoring.returncode:
         failure = RunFailure(
-            read_json(job.files.state).get("error") or f"scoring was {describe_exit(scoring.returncode)}"
+            read_json(job.files.state).get("error") or f"scoring failed: {describe_exit(scoring.returncode)}"
         )
         failure.exit_code = max(1, scoring.returncode)
         raise failure

@@ -60,12 +60,12 @@ class GptModel(nn.Module):
         self.initialise()
 
     def check_inventory(self, counted: dict[str, tuple[int, ...]]) -> None:
-        """Raise an AssertionError if the parameters are not those that the inventory counts."""
+        """Assert that the parameters are those of the inventory."""
         built = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
         assert counted == built, f"inventory and model differ: {set(counted.items()) ^ set(built.items())}"
 
     def initialise(self) -> None:
-        """Give every matrix its initial values. Projections back into the residual stream stay zero."""
+        """Initialise every matrix. Projections back into the residual stream stay zero."""
         nn.init.normal_(self.embedding.tokens, std=self.recipe.embedding.deviation)
         for table in (self.embedding.bigram, self.embedding.value):
             if table is not None:
@@ -239,7 +239,7 @@ def build_blocks(model: Gpt, plan: Plan) -> dict[str, nn.ModuleList]:
 
 
 def block_number(name: str) -> int:
-    """Return the 3 of `flat.3`."""
+    """Return the number in the name of a block, 3 for `flat.3`."""
     return int(name.partition(".")[2])
 
 
