@@ -1,4 +1,4 @@
-"""Components of the user's own: the worked example of the docs, one for each slot, and what goes wrong."""
+"""Local components: the example in the docs, one for each slot, and errors."""
 
 import json
 import re
@@ -87,7 +87,7 @@ ATTENTION = """
 
 
 def example(folder: Path) -> Path:
-    """mine.yaml of the page, with its code and the other classes beside it."""
+    """mine.yaml of the docs, with its code and the classes above beside it."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (spec,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (folder / "my_mlp.py").write_text(code)

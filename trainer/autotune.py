@@ -1,4 +1,4 @@
-"""Which attention kernel is the fastest on a device, found by trying them before the clock of training runs."""
+"""The fastest attention kernel on a device, found by timing them before training starts."""
 
 import time
 from dataclasses import replace
@@ -16,18 +16,18 @@ from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.world import World
 
-# What is tried where. On a CPU, torch's own choice is its FlashAttention; blocks are too many small products for a GPU.
+# On a CPU, "library" is torch's FlashAttention. On a GPU, "blocked" would be too many small products.
 CANDIDATES: dict[str, tuple[AttentionKernel, ...]] = {
     "cpu": ("library", "padded", "blocked"),
     "cuda": ("library", "flash", "cudnn", "padded"),
 }
-# They give way to torch's choice where documents are kept apart.
+# These do not support masks, so they fall back to torch's choice if documents are kept apart.
 WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
 TRIALS = 5
 
 
 def with_fastest_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
-    """The job with one kernel in place of `measured`: what its first attempt found, else what is the fastest now."""
+    """Return the job with the fastest kernel in place of `measured`: the one in run.json if it is resumed."""
     candidates, number = CANDIDATES[world.device.type], 0
     if world.is_rank_zero:
         kept = (job.run.get("environment") or {}).get("attention")
@@ -37,7 +37,7 @@ def with_fastest_attention(job: TrainingJob, world: World, journal: Journal) -> 
 
 
 def find_fastest(recipe: Recipe, device: torch.device, journal: Journal) -> AttentionKernel:
-    """The kernel that won; the world knows about all of them."""
+    """Time all kernels, log their times, and return the fastest."""
     seconds = time_kernels(recipe, device)
     ranking = ", ".join(f"{kernel} {1000 * value:.2f} ms" for kernel, value in seconds.items())
     journal.log(f"attention of one layer, forward and backward: {ranking}")
@@ -45,8 +45,8 @@ def find_fastest(recipe: Recipe, device: torch.device, journal: Journal) -> Atte
 
 
 def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, float]:
-    """Seconds of one layer's attention, forward and backward and not compiled, by each kernel that can do it; the
-    fastest first.
+    """Return the seconds of one layer's attention, forward and backward and not compiled, for each kernel that supports
+    the recipe's shapes; the fastest first.
     """
     attention, schedule, dtype = (
         recipe.model.attention,
@@ -68,18 +68,18 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
             attend = make_attention_function(kernel, device.type, recipe.model.head_width, documents_BT)
             seconds[kernel] = min(time_passes(attend, inputs)[1:])
         except RuntimeError:
-            if kernel == "library":  # it can do everything; of another this says that it takes no such heads
+            if kernel == "library":  # it supports all shapes; for the others this error means that they do not
                 raise
     return dict(sorted(seconds.items(), key=lambda item: item[1]))
 
 
 def time_passes(attend: AttentionFunction, inputs: list[Tensor]) -> list[float]:
-    """Seconds of some passes forward and backward; the first one is longer."""
+    """Return the seconds of some passes forward and backward. The first one includes the warmup."""
     q_BHTE, k_BKTE, v_BKTE = inputs
     seconds = []
     for _ in range(TRIALS):
         began = time.perf_counter()
         y_BHTE = attend(q_BHTE, k_BKTE, v_BKTE)
-        torch.autograd.grad(y_BHTE, inputs, torch.ones_like(y_BHTE))[0].sum().item()  # a GPU has done it by now
+        torch.autograd.grad(y_BHTE, inputs, torch.ones_like(y_BHTE))[0].sum().item()  # waits for a GPU
         seconds.append(time.perf_counter() - began)
     return seconds

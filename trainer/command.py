@@ -1,4 +1,4 @@
-"""The command of a run that trains a recipe. The exit code says how it ended."""
+"""The command of a run of a recipe."""
 
 import argparse
 import os
@@ -18,40 +18,37 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """The exit code of a run."""
-    parser = argparse.ArgumentParser(prog="trainer", description="Train, quantize, pack and score one run directory.")
+    """Run the run directory on the command line, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="trainer", description="Run the recipe of a run directory.")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--score", action="store_true", help="only decode and score artifact/model.bin")
-    parser.add_argument("--time-steps", type=int, metavar="N", help="only time N steps, into timing.json")
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="processes that share the work")
-    parser.add_argument("--rank", type=int, default=0, metavar="R", help="which of them this is; 0 starts the others")
-    parser.add_argument("--port", type=int, metavar="PORT", help="where process 0 waits for this one")
-    parser.add_argument("--lifeline", type=int, metavar="FD", help="a pipe whose end stops the run")
+    parser.add_argument("--time-steps", type=int, metavar="N", help="only time N steps")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of processes")
+    # Given by the process that starts this one: its rank, rank 0's port, and the pipe whose end stops this process.
+    parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--lifeline", type=int)
     arguments = parser.parse_args()
     arguments.run_dir = arguments.run_dir.absolute()
     try:
         dispatch(arguments)
-    except Exception as error:  # the one place where any error becomes an exit code and a line in state.json
+    except Exception as error:  # the one place that turns an error into an exit code and a line of state.json
         return report_failure(arguments, error)
     return 0
 
 
 def dispatch(arguments: argparse.Namespace) -> None:
-    """Nothing; what was asked for is done."""
+    """Read the job, take the lock, and do what the arguments ask for."""
     # Imported here so that --help and a missing run directory do not wait for torch.
     from trainer.runtime.job import read_job
     from trainer.runtime.lock import exclusive_lock, remove_temporary_files
-    from trainer.runtime.stop import StopRequest
+    from trainer.runtime.stop import GRACE_SECONDS, StopRequest
 
     job = read_job(arguments.run_dir)
-    os.chdir(job.files.root)  # the user's own code stands below it
+    os.chdir(job.files.root)  # paths of the user's own code are relative to it
     stop = StopRequest()
-    if arguments.rank:
-        stop.listen(arguments.lifeline, grace_seconds=0.0)
-        work(arguments, job, stop)
-        return
-    stop.listen(arguments.lifeline)
-    if arguments.score or arguments.time_steps:
+    stop.listen(arguments.lifeline, grace_seconds=0.0 if arguments.rank else GRACE_SECONDS)
+    if arguments.rank or arguments.score or arguments.time_steps:
         work(arguments, job, stop)
         return
     with exclusive_lock(job.files.lock):
@@ -61,7 +58,7 @@ def dispatch(arguments: argparse.Namespace) -> None:
 
 
 def work(arguments: argparse.Namespace, job: "TrainingJob", stop: "StopRequest") -> None:
-    """Nothing; this process has done its part of what was asked for, together with those that share the work."""
+    """Train, score or time steps, together with the other ranks."""
     import torch
 
     from trainer.recipe.cores import thread_count
@@ -91,13 +88,13 @@ def work(arguments: argparse.Namespace, job: "TrainingJob", stop: "StopRequest")
 
 
 def exit_with_failure(arguments: argparse.Namespace, failure: RunFailure) -> NoReturn:
-    """Nothing; this process is gone, for whatever it waits for will not come."""
+    """Report a failure and exit at once, without waiting for anything."""
     os._exit(report_failure(arguments, failure))
 
 
 def report_failure(arguments: argparse.Namespace, error: Exception) -> int:
-    """The exit code of an error, which also stands in state.json, or in a worker's own file, for whoever asks later."""
-    failure = error if isinstance(error, RunFailure) else translate(error)
+    """Print an error, write it to state.json or to the file of a worker, and return its exit code."""
+    failure = error if isinstance(error, RunFailure) else as_run_failure(error)
     if failure is None:
         traceback.print_exc()
         failure = RunFailure(f"{type(error).__name__}: {error}")
@@ -109,21 +106,21 @@ def report_failure(arguments: argparse.Namespace, error: Exception) -> int:
 
 
 def write_failure(path: Path, failure: RunFailure) -> None:
-    """Nothing; the file says how the run ended, beside where it was. On a full disk only the exit code says so."""
-    word = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure)}
+    """Add the failure to the state in a file. A full disk is ignored: the exit code remains."""
+    end = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure)}
     with suppress(OSError):
         try:
             before = read_json(path)
         except (OSError, ValueError):
             before = {}
-        write_json(path, before | word | {"exit_code": failure.exit_code})
+        write_json(path, before | end | {"exit_code": failure.exit_code})
 
 
-def translate(error: Exception) -> RunFailure | None:
-    """The failure that a foreign exception means, or None when it is a bug."""
+def as_run_failure(error: Exception) -> RunFailure | None:
+    """Return the failure that an exception of another library stands for, or None if it is a bug."""
     if is_out_of_memory(error):
-        what = (str(error) or "no more to be had").splitlines()[0]
-        return MachineRefused(f"out of memory: {what}; try a smaller recipe.schedule.micro_batch_tokens")
+        reason = str(error).partition("\n")[0]
+        return MachineRefused(f"out of memory; try a smaller recipe.schedule.micro_batch_tokens. {reason}")
     if isinstance(error, FileNotFoundError):
         return DataRefused(f"{error.filename} is missing")
     if isinstance(error, OSError):
@@ -135,6 +132,6 @@ OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, CUDA or torch's CPU allocator, which has no exception of its own, found no memory."""
+    """Return whether memory ran out in Python, CUDA or torch's CPU allocator, which raises a plain RuntimeError."""
     is_named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return is_named or (isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY))

@@ -1,7 +1,7 @@
-"""`python -P -m trainer.doctor FOLDER [--device cuda]`: what a run would find on this machine, as JSON on stdout.
+"""`python -P -m trainer.doctor FOLDER [--device cuda]`: check this machine for a run, and print findings as JSON.
 
-Each finding has a rule, a status, a message and, where something is to be done, a fix. Nothing here fails: what cannot
-be had is a finding.
+Each finding has a rule, a status, a message and, if there is something to do, a fix. A check never raises: what is
+missing is a finding.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from trainer.recipe.cores import allowed_cores
 OLDEST_PYTHON = (3, 11)
 LIBRARIES = ("numpy", "sentencepiece", "brotli", "constriction", "zstandard")
 ROOM_BYTES = 5_000_000_000
-# The trainer came into being after it: a machine whose clock says less has not been set.
+# Older than this trainer: a clock that shows an earlier time has not been set.
 EARLIEST_SECONDS = 1_760_000_000
 COMPILE_SECONDS = 180
 TINY_COMPILE = """
@@ -36,7 +36,7 @@ DoctorFinding = dict[str, str]
 
 
 def doctor_main() -> int:
-    """0; the findings are on stdout."""
+    """Print the findings, and return 0."""
     parser = argparse.ArgumentParser(prog="trainer.doctor")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -65,19 +65,22 @@ def check_python() -> DoctorFinding:
     wanted = ".".join(map(str, OLDEST_PYTHON))
     if sys.version_info < OLDEST_PYTHON:
         return doctor_finding(
-            "fail", "python", f"{platform.python_version()}, {wanted} or newer is needed", "another Python"
+            "fail",
+            "python",
+            f"{platform.python_version()}; {wanted} or newer is needed",
+            f"install Python {wanted} or newer",
         )
     return doctor_finding("pass", "python", f"{platform.python_version()} at {sys.executable}")
 
 
 def check_torch(device: str, count: int) -> Iterator[DoctorFinding]:
-    """torch, its CUDA build, and the devices it sees."""
+    """Check torch, its CUDA build, and the devices that it sees."""
     try:
         import torch
-    except Exception as error:  # a broken build raises whatever it likes
+    except Exception as error:  # a broken build can raise anything
         yield doctor_finding("fail", "torch", f"cannot be imported: {error}", "pip install torch")
         return
-    built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs alone"
+    built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
     yield doctor_finding("pass", "torch", f"{torch.__version__}, built for {built_for}")
     if device == "cpu":
         yield doctor_finding("pass", "devices", f"CPU with {allowed_cores()} cores")
@@ -85,8 +88,8 @@ def check_torch(device: str, count: int) -> Iterator[DoctorFinding]:
     seen = torch.cuda.device_count()
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(seen))
     if seen < count:
-        fix = "a torch built for CUDA, a driver as new as its CUDA (nvidia-smi), or CUDA_VISIBLE_DEVICES"
-        yield doctor_finding("fail", "devices", f"{count} CUDA devices are asked for, torch sees {seen} {names}", fix)
+        fix = "install a torch built for CUDA and a driver as new as its CUDA (nvidia-smi), or set CUDA_VISIBLE_DEVICES"
+        yield doctor_finding("fail", "devices", f"torch sees {seen} of {count} CUDA devices: {names or 'none'}", fix)
     else:
         yield doctor_finding("pass", "devices", f"{seen}: {names}")
 
@@ -102,7 +105,7 @@ def check_libraries() -> Iterator[DoctorFinding]:
 
 
 def check_attention(device: str) -> DoctorFinding:
-    """Which of torch's attention kernels takes the shapes of the trainer."""
+    """Check which of torch's attention kernels support the trainer's shapes."""
     try:
         import torch
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -110,19 +113,23 @@ def check_attention(device: str) -> DoctorFinding:
         kind = torch.bfloat16 if device == "cuda" else torch.float32
         query_BHTE = torch.randn(1, 8, 128, 64, device=device, dtype=kind)
         candidates = (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION)
-        working = [backend.name for backend in candidates if takes(sdpa_kernel, backend, query_BHTE)]
+        working = [backend.name for backend in candidates if supports(sdpa_kernel, backend, query_BHTE)]
     except Exception as error:
-        return doctor_finding("fail", "attention", f"cannot be tried: {error}", "see torch and devices")
+        return doctor_finding("fail", "attention", f"cannot be tested: {error}", "see the findings torch and devices")
     if not working:
-        fix = "a GPU of compute capability 8.0 or newer, or a newer torch" if device == "cuda" else "a newer torch"
-        return doctor_finding("warn", "attention", "only the plain kernel runs, several times slower", fix)
+        fix = (
+            "use a GPU of compute capability 8.0 or newer, or a newer torch"
+            if device == "cuda"
+            else "use a newer torch"
+        )
+        return doctor_finding("warn", "attention", "only the plain kernel runs, which is several times slower", fix)
     return doctor_finding(
         "pass", "attention", f"{working[0].lower()} runs" + "".join(f", then {name.lower()}" for name in working[1:])
     )
 
 
-def takes(kernel: Callable, backend: object, query_BHTE: object) -> bool:  # type: ignore[type-arg]
-    """Whether a kernel computes causal attention of these shapes."""
+def supports(kernel: Callable, backend: object, query_BHTE: object) -> bool:  # type: ignore[type-arg]
+    """Return whether a kernel computes causal attention of this shape."""
     import warnings
 
     import torch.nn.functional as F
@@ -137,7 +144,7 @@ def takes(kernel: Callable, backend: object, query_BHTE: object) -> bool:  # typ
 
 
 def check_flash_attention() -> DoctorFinding:
-    """Whether FlashAttention's own package can be imported; the trainer does without it."""
+    """Check whether the optional flash_attn package can be imported."""
     for name in ("flash_attn_interface", "flash_attn"):
         try:
             importlib.import_module(name)
@@ -145,28 +152,31 @@ def check_flash_attention() -> DoctorFinding:
             continue
         except Exception as error:  # built for another torch
             return doctor_finding(
-                "warn", "flash_attn", f"{name} cannot be imported: {error}", "a wheel for this torch, or none"
+                "warn",
+                "flash_attn",
+                f"{name} cannot be imported: {error}",
+                "install a wheel for this torch, or uninstall it",
             )
         return doctor_finding("pass", "flash_attn", f"{name} can be imported")
     return doctor_finding("pass", "flash_attn", "not installed; torch's own kernels are used")
 
 
 def check_compiler(device: str) -> DoctorFinding:
-    """Whether torch.compile works, by a tiny program in a process of its own."""
+    """Check torch.compile with a tiny program in a new process."""
     command = [sys.executable, "-P", "-c", TINY_COMPILE.format(device=device)]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return doctor_finding("warn", "compile", f"a tiny torch.compile took more than {COMPILE_SECONDS} s")
     if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["no word"])[-1]
-        fix = "a C++ compiler (Debian: g++)" if shutil.which("g++") is None else "see the message"
+        last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
+        fix = "install a C++ compiler (Debian: g++)" if shutil.which("g++") is None else "see the message"
         return doctor_finding("warn", "compile", f"torch.compile fails: {last}", fix)
     return doctor_finding("pass", "compile", "a tiny torch.compile works")
 
 
 def check_temporary_folder() -> DoctorFinding:
-    """Whether programs in the temporary folder may be run: compiled kernels are."""
+    """Check whether programs in the temporary folder can be run, as compiled kernels are."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "true"
         script.write_text("#!/bin/sh\nexit 0\n")
@@ -174,17 +184,17 @@ def check_temporary_folder() -> DoctorFinding:
         try:
             subprocess.run([script], check=True)
         except OSError as error:
-            fix = "another TMPDIR; this one is mounted noexec"
+            fix = "set TMPDIR to another folder; this one is mounted noexec"
             return doctor_finding("fail", "temporary_folder", f"{tempfile.gettempdir()}: {error.strerror}", fix)
     return doctor_finding("pass", "temporary_folder", f"programs in {tempfile.gettempdir()} can be run")
 
 
 def check_disk(folder: Path) -> DoctorFinding:
-    """Whether there is room for a run."""
+    """Check whether the disk has room for a run."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if not os.access(existing, os.W_OK):
-        return doctor_finding("fail", "disk", f"{existing} is not writable", "another folder")
+        return doctor_finding("fail", "disk", f"{existing} is not writable", "use another folder")
     if free < ROOM_BYTES:
         return doctor_finding(
             "warn", "disk", f"{existing} has {free:,} bytes free", "make room; checkpoints take gigabytes"
@@ -193,11 +203,11 @@ def check_disk(folder: Path) -> DoctorFinding:
 
 
 def check_clock() -> DoctorFinding:
-    """Whether the machine's clock has been set at all."""
+    """Check whether the machine's clock has been set."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     if time.time() < EARLIEST_SECONDS:
         return doctor_finding(
-            "fail", "clock", f"{now} is in the past", "set the clock: tokens and certificates depend on it"
+            "fail", "clock", f"{now} is in the past", "set the clock: logins and certificates depend on it"
         )
     return doctor_finding("pass", "clock", now)
 

@@ -1,4 +1,4 @@
-"""From float weights to the bytes of an artifact: calibrate, quantize, encode."""
+"""Export of the trained weights into an artifact: calibrate, quantize, encode."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,7 +36,7 @@ OVER_LIMIT = "over_limit.bin"
 
 
 class Exporter:
-    """A trained model on its way into a file."""
+    """Quantizes and encodes one trained model."""
 
     def __init__(
         self, job: TrainingJob, model: GptModel, data: TrainingData, clock: PhaseClock, journal: Journal,
@@ -48,55 +48,56 @@ class Exporter:
         self.model.eval()
 
     def export(self) -> dict[str, Any]:
-        """What is in model.bin, in bytes, beside the limit. What comes out over it is packed again on a wider grid, and
-        stays beside the run as a reference, so that its score says what that cost.
-        """
+        """Write model.bin, and return its bytes and the limit. If it exceeds the limit, try wider clips."""
         quantizer = self.recipe.quantizer
         hessians = self.collect_hessians(quantizer)
         artifact = self.encode(quantizer, self.quantize(quantizer, hessians))
-        over, times, attempt = artifact["total_bytes"] - artifact["limit_bytes"], 1.0, 0
+        is_over = artifact["total_bytes"] > artifact["limit_bytes"]
+        if isinstance(quantizer, Rtn | Gptq) and isinstance(quantizer.clip, DeviationClip) and is_over:
+            return self.quantize_to_fit(quantizer, hessians, artifact)
+        return artifact
+
+    def quantize_to_fit(
+        self, quantizer: Rtn | Gptq, hessians: dict[str, Tensor], artifact: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Quantize again with wider clips until the artifact fits. The one over the limit is kept as a reference, whose
+        score shows what the wider clips cost.
+        """
+        before, limit, times = artifact["total_bytes"], artifact["limit_bytes"], 1.0
         weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
-        if over <= 0 or not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
+        if widening_for(before - limit, max(1, weights)) > MAX_WIDENING:
+            self.journal.log(f"the artifact is {before - limit:,} bytes over the limit, more than wider clips can save")
             return artifact
-        if widening_for(over, max(1, weights)) > MAX_WIDENING:
-            self.journal.log(
-                f"{over:,} bytes over the limit, more than a wider grid can mend; the artifact stays as it is"
-            )
-            return artifact
-        self.job.files.references.mkdir(exist_ok=True)
-        self.job.files.model.replace(self.job.files.references / OVER_LIMIT)
-        repacked = {"bytes_before": artifact["total_bytes"]}
-        while over > 0 and attempt < MAX_ATTEMPTS:
-            times, attempt = min(MAX_WIDENING, times * widening_for(over, weights)), attempt + 1
+        references = self.job.files.references
+        references.mkdir(exist_ok=True)
+        self.job.files.model.replace(references / OVER_LIMIT)
+        for _ in range(MAX_ATTEMPTS):
+            times = min(MAX_WIDENING, times * widening_for(artifact["total_bytes"] - limit, weights))
             wider = widen_clips(quantizer, times)
             artifact = self.encode(wider, self.quantize(wider, hessians))
-            over = artifact["total_bytes"] - artifact["limit_bytes"]
-        fits = "fits" if over <= 0 else f"is still {over:,} bytes over"
-        self.journal.log(f"over the limit: packed again with clips {times:.4f} times as wide, and {fits}")
-        return artifact | {"repacked": repacked | {"clip_times": times}}
-
-    def calibrate_and_quantize(self, recipe: QuantizerRecipe) -> QuantizedModel:
-        """The model under a quantizer, calibrated as it asks for."""
-        return self.quantize(recipe, self.collect_hessians(recipe))
+            if artifact["total_bytes"] <= limit:
+                break
+        self.journal.log(
+            f"over the limit: quantized again with clips {times:.4f} times as wide, from {before:,} to "
+            f"{artifact['total_bytes']:,} bytes"
+        )
+        return artifact | {"repacked": {"bytes_before": before, "clip_times": times}}
 
     def collect_hessians(self, recipe: QuantizerRecipe) -> dict[str, Tensor]:
-        """What a quantizer wants to know of the inputs of each matrix."""
+        """Return what the quantizer needs to know of the inputs of each matrix."""
         self.journal.report(phase="calibrate")
         with self.clock.phase("calibrate"):
             return calibrate(recipe, self.tensors, self.model, self.calibration_sequences, self.check)
 
     def quantize(self, recipe: QuantizerRecipe, hessians: dict[str, Tensor]) -> QuantizedModel:
-        """The model under a calibrated quantizer."""
+        """Quantize the model with the results of calibration."""
         self.journal.report(phase="quantize")
         with self.clock.phase("quantize"):
-            return quantize_model(recipe, self.tensors, self.weights(), hessians)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The float weights by name."""
-        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+            weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+            return quantize_model(recipe, self.tensors, weights, hessians)
 
     def calibration_sequences(self, recipe: CalibrationRecipe) -> list[Tensor]:
-        """The sequences that a calibration asks for. Shapes: (1, T) each."""
+        """Return the sequences to calibrate on. Shapes: (1, T) each."""
         tokens = recipe.tokens or self.recipe.schedule.sequence_tokens
         device, seed = self.model.device, self.job.seed
         match recipe:
@@ -110,14 +111,16 @@ class Exporter:
                 return list(random_sequences(self.data.stream, recipe.sequences, tokens, seed, device))
 
     def write_references(self) -> None:
-        """Nothing; an artifact stands beside the run for each further quantizer that the recipe wants scored."""
+        """Write an artifact for each further quantizer that the recipe compares with."""
         for name, reference in self.recipe.evaluation.references.items():
             self.job.files.references.mkdir(exist_ok=True)
-            model, card = self.calibrate_and_quantize(reference.quantizer), self.card(reference.quantizer)
-            encode_artifact(self.job.files.references / f"{name}.bin", card, model, self.recipe.codec)
+            quantizer = reference.quantizer
+            model = self.quantize(quantizer, self.collect_hessians(quantizer))
+            path = self.job.files.references / f"{name}.bin"
+            encode_artifact(path, self.card(quantizer), model, self.recipe.codec)
 
     def card(self, quantizer: QuantizerRecipe) -> ModelCard:
-        """What an artifact of this model says about itself. Its references are no part of it."""
+        """Return the header of an artifact of this model, without the recipe's references."""
         return ModelCard(
             model=self.recipe.model,
             vocabulary_size=self.recipe.vocabulary_size,
@@ -127,7 +130,7 @@ class Exporter:
         )
 
     def encode(self, quantizer: QuantizerRecipe, model: QuantizedModel) -> dict[str, Any]:
-        """Model, code and total bytes, beside the limit; model.bin is written, if need be with codes set to zero."""
+        """Write model.bin, with codes set to zero if it must fit `fit_bytes`, and return its bytes and the limit."""
         recipe = self.recipe
         self.journal.report(phase="encode")
         card = self.card(quantizer)
@@ -142,9 +145,9 @@ class Exporter:
 
 
 def count_bytes(job: TrainingJob, streams: dict[str, int], groups: dict[str, int] | None) -> dict[str, Any]:
-    """Model, code and total bytes, beside the limit; with streams and tensor groups they also stand in bytes.json."""
+    """Write bytes.json, and return the bytes of model and code, their sum, and the limit."""
     model_bytes, code_bytes = job.files.model.stat().st_size, job.run["code_bytes"]
-    assert sum(streams.values()) == model_bytes, f"streams {streams} do not add up to {model_bytes}"
+    assert sum(streams.values()) == model_bytes, f"{streams} do not add up to {model_bytes}"
     artifact = {"model_bytes": model_bytes, "code_bytes": code_bytes, "total_bytes": model_bytes + code_bytes}
     artifact["limit_bytes"] = job.run["limit_bytes"]
     parts = {"streams": streams, "groups": groups, "code_basis": job.run["code_basis"]}

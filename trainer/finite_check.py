@@ -45,6 +45,6 @@ class FiniteCheck:
             )
 
     def last_good_checkpoint(self) -> str:
-        """Return the name of the newest checkpoint in words."""
+        """Return a clause that names the newest checkpoint."""
         newest = next((path.name for path in self.checkpoints.newest_first()), "none")
         return f"the last good checkpoint is {newest}"

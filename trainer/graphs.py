@@ -1,8 +1,8 @@
-"""Graphs of the model, made by torch.compile.
+"""Graphs of the model, compiled by torch.compile.
 
-A training step's forward and backward pass is one graph, made before the clock of training runs. A run may come to
-several: rounding of weights begins, a recurrent range begins to recur. All of them are made here, on tokens that mean
-nothing, so that no step of the run waits for a compiler. Scoring makes graphs of the shapes that keep coming.
+The forward and backward pass of a training step is one graph, compiled before the training clock starts. A run may need
+several: weights are rounded from some step on, a recurrent range recurs from some progress on. All are compiled here,
+on dummy tokens, so that no step waits for the compiler. Scoring compiles graphs for frequent shapes only.
 """
 
 from collections import Counter
@@ -21,22 +21,22 @@ from trainer.recipe.schedule import Warmdown
 from trainer.runtime.failure import RunFailure
 
 BACKEND = "inductor"
-# Forward passes of one shape after which the next ones are worth a graph, and for how many shapes that is done: torch
-# keeps eight graphs, and adaptation that freezes tensors makes two of each.
+# A shape is compiled after this many passes, and at most this many shapes are: torch keeps eight graphs, and adaptation
+# that freezes tensors needs two for each shape.
 PASSES_BEFORE_COMPILE, MAX_COMPILED_SHAPES = 8, 3
 
 
 def is_compiled(compute: Compute, device: torch.device) -> bool:
-    """Whether a recipe wants graphs on a device."""
+    """Return whether a recipe compiles graphs on a device."""
     return compute.compile == "always" or (compute.compile == "on_gpu" and device.type == "cuda")
 
 
 def compile_loss(
     model: GptModel, loss: TrainingLoss, schedule: Warmdown, mean_loss: Callable[[MicroBatch], Tensor]
 ) -> None:
-    """Nothing; the loss is compiled for all that a run can come to. Weights are as before, gradients gone.
+    """Compile the loss for all plans and roundings of a run. Weights do not change; gradients are cleared.
 
-    Raises: RunFailure when torch.compile fails, naming the key that turns it off.
+    Raises: RunFailure if torch.compile fails, naming the key that turns it off.
     """
     model.precompute(schedule.sequence_tokens)
     loss.module.compile(fullgraph=True, dynamic=False, backend=BACKEND)
@@ -58,9 +58,8 @@ def compile_loss(
 
 
 class FrequentShapes:
-    """The few shapes of a model's passes that come so often that a graph of each is worth a compiler's time. Where
-    there is none to be had the model goes on without, and says so: a training that is paid for is not lost to a
-    compiler.
+    """The few shapes that come often enough to be worth compiling. If the compiler fails, the model logs that and runs
+    without graphs: a compiler must not cost a training run that is already paid for.
     """
 
     def __init__(self, model: GptModel, log: Callable[[str], None], limit: int) -> None:
@@ -69,36 +68,42 @@ class FrequentShapes:
         self.frequent: list[tuple[int, ...]] = []
 
     def count(self, shape: tuple[int, ...]) -> bool:
-        """Whether passes of a shape, (B, T) first, have come so often that more will."""
+        """Count a pass of a shape, which begins with (B, T), and return whether it is a frequent one."""
         self.passes[shape] += 1
         if self.passes[shape] == PASSES_BEFORE_COMPILE and len(self.frequent) < self.limit:
             self.model.precompute(shape[1])
             self.frequent.append(shape)
         return shape in self.frequent
 
-    def run(self, a_pass: Callable[[], Tensor], what: str) -> Tensor | None:
-        """What a pass through a graph gives; None, now and from then on, when the compiler fails."""
+    def run(self, compiled_pass: Callable[[], Tensor], what: str) -> Tensor | None:
+        """Return the result of a compiled pass, or None, now and from now on, if the compiler fails."""
         try:
-            return a_pass()
+            return compiled_pass()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             self.frequent, self.limit = [], 0
-            self.log(f"{compile_failure(error)}; {what} goes on without")
+            self.log(f"{compile_failure(error)}; {what} continues without it")
             return None
 
 
+def compile_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs one graph for each shape of its inputs."""
+    compiled: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False, backend=BACKEND)
+    return compiled
+
+
 class ScoringGraphs:
-    """A model's logits without gradients, by a graph for each shape that most windows have. The rest, a text's
-    beginning and end, has none.
+    """A model's logits without gradients, by a graph for each shape of full batches. Those at the beginning and the end
+    of a text are not compiled.
     """
 
     def __init__(self, model: GptModel, log: Callable[[str], None]) -> None:
         self.model, self.shapes = model, FrequentShapes(model, log, MAX_COMPILED_SHAPES)
-        self.compiled: Callable[..., Any] = torch.compile(model, fullgraph=True, dynamic=False, backend=BACKEND)
+        self.compiled = compile_graph(model)
 
     def __call__(self, tokens_BT: Tensor, last: int) -> Tensor:
-        """Logits of the `last` tokens. Shapes: (B, T) -> (B, last, V), float32."""
+        """Return the logits of the `last` tokens. Shapes: (B, T) -> (B, last, V), float32."""
         is_full = tokens_BT.numel() >= PASS_TOKENS[tokens_BT.device.type]
         logits_BTV: Tensor | None = None
         if is_full and self.shapes.count((*tokens_BT.shape, last)):
@@ -107,26 +112,24 @@ class ScoringGraphs:
 
 
 class LearningGraphs:
-    """The gradients of a model that adapts, by a graph for the shape that most of its steps have."""
+    """The gradients of a model that adapts, by a graph for the shape of most steps."""
 
     def __init__(self, model: GptModel, log: Callable[[str], None]) -> None:
         self.model, self.shapes = model, FrequentShapes(model, log, 1)
-        self.compiled: Callable[..., Any] = torch.compile(
-            model.mean_loss, fullgraph=True, dynamic=False, backend=BACKEND
-        )
+        self.compiled = compile_graph(model.mean_loss)
 
     def __call__(self, tokens_BT: Tensor, targets_BT: Tensor, share: float) -> Tensor:
-        """A share of the mean loss, of which each parameter that learns has its gradient."""
+        """Backpropagate `share` of the mean loss, and return it."""
         step = (tokens_BT, targets_BT, share)
         if self.shapes.count(tuple(tokens_BT.shape)):
             loss = self.shapes.run(lambda: backpropagate(self.compiled, *step), "adaptation")
             if loss is not None:
                 return loss
-            self.model.zero_grad()  # it may have failed in the midst of them
+            self.model.zero_grad()  # the compiled pass may have failed halfway
         return backpropagate(self.model.mean_loss, *step)
 
 
 def compile_failure(error: RuntimeError) -> RunFailure:
-    """What a run ends with when there is no graph to be had."""
+    """Return the failure of a run that cannot be compiled."""
     reason = " ".join(str(error).split("\n\n")[0].split()) or type(error).__name__
-    return RunFailure(f"torch.compile failed: {reason}; `recipe.compute.compile: never` does without it")
+    return RunFailure(f"torch.compile failed: {reason}; `recipe.compute.compile: never` turns it off")

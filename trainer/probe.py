@@ -1,7 +1,7 @@
-"""`python -P -m trainer.probe MODEL FOLDER`: a packed model's scores of some token streams, with whole distributions.
+"""`python -P -m trainer.probe MODEL FOLDER`: score some token streams with a packed model, and return distributions.
 
-For audits: the same protocol that scored the headline, asked what it makes of streams that somebody has tampered with.
-FOLDER holds questions.npz and gets answers.npz; both are described in docs/audit.md.
+Audits use it to apply the protocol of the headline to streams that they have modified. FOLDER holds questions.npz and
+gets answers.npz; docs/audit.md describes both.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def probe_stream(
     begin: int,
     world: World,
 ) -> tuple[NDArray[np.float32], list[NDArray[np.float64]]]:
-    """Scores of all targets of a stream, and the log probabilities of the whole vocabulary at some of its positions.
+    """Return the scores of all targets of a stream, and the log probabilities of the vocabulary at some positions.
 
     Shapes: nats (T - 1,), each distribution (V,), in float64.
     """
@@ -76,7 +76,7 @@ def probe_stream(
 
 
 class RecordingScorer(WindowScorer):
-    """Scores, and keeps the logits that each target was scored by."""
+    """Scores, and keeps the logits of each target."""
 
     def __init__(self, recorded: dict[int, Tensor], *settings: Any) -> None:
         super().__init__(*settings)

@@ -1,7 +1,7 @@
-"""Decode, then score: a function of model.bin, the tokenizer and the validation shards, in a process that has not
-trained.
+"""Decode and score the artifact, in a process that has not trained.
 
-It reads nothing else of the run but the float weights kept before quantization, for the figure beside the headline.
+The score depends on model.bin, the tokenizer and the validation shards only. The float weights are read for the score
+before quantization, which is reported beside the headline.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import ValidationText, read_validation
 from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel
-from trainer.recipe.evaluation import Chunked, EvaluationRecipe, plain_protocol
+from trainer.recipe.evaluation import Chunked, EvaluationRecipe, ScoreFirstTtt, plain_protocol
 from trainer.recipe.files import DataFiles, RunFiles, write_json
 from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
 from trainer.runtime.clock import PhaseClock
@@ -25,9 +25,9 @@ from trainer.runtime.world import World
 
 
 def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopRequest) -> None:
-    """Nothing; scores.json and ledger.npz are written. Processes that share the work score every so many-th batch.
+    """Score the artifact and write scores.json and ledger.npz. The ranks take turns with batches.
 
-    Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is, Stopped when asked to.
+    Raises: ArtifactRefused if model.bin is damaged, DataRefused if the validation data is, Stopped on request.
     """
     clock = PhaseClock()
     journal = make_journal(files, world.is_rank_zero)
@@ -38,11 +38,11 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
 
     def follow(stage: str, scored: int) -> None:
-        if world.is_rank_zero:  # the others end with it
+        if world.is_rank_zero:  # the other ranks end with rank 0
             stop.check()
         journal.pulse(stage=stage, scored=scored, stage_seconds=clock.running_seconds)
 
-    scoring = Scoring(card, text, world, journal, follow)
+    scoring = ModelScoring(card, text, world, journal, follow)
     plain = plain_protocol(card.evaluation)
     if kept := read_prequant(files):
         with clock.phase("prequant"):
@@ -62,7 +62,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
 
 
 def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
-    """The float weights kept before quantization, or None when they are not there or not whole."""
+    """Return the float weights from before quantization, or None if the file is missing or damaged."""
     if not files.prequant.exists():
         return None
     try:
@@ -72,13 +72,13 @@ def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
 
 
 def read_references(files: RunFiles) -> dict[str, dict[str, Tensor]]:
-    """The weights that other quantizers made, by the name that the recipe gives them."""
+    """Return the weights of the reference artifacts, by the name that the recipe gives them."""
     paths = sorted(files.references.glob("*.bin")) if files.references.exists() else []
     return {path.stem: decode_artifact(path)[1] for path in paths}
 
 
-class Scoring:
-    """Weights of one model, scored one after the other on the same text."""
+class ModelScoring:
+    """Scores several sets of weights of one model on the same text."""
 
     def __init__(
         self,
@@ -91,13 +91,16 @@ class Scoring:
         self.card, self.text, self.world, self.journal, self.follow = card, text, world, journal, follow
         self.metrics: list[dict[str, Any]] = []
         self.model = GptModel(card.model, card.vocabulary_size, card.compute).to(world.device)
-        is_with_graphs = is_compiled(card.compute, world.device)
-        self.graphs = ScoringGraphs(self.model, journal.log) if is_with_graphs else None
-        self.learning_graphs = LearningGraphs(self.model, journal.log) if is_with_graphs else None
+        self.graphs: ScoringGraphs | None = None
+        self.learning_graphs: LearningGraphs | None = None
+        if is_compiled(card.compute, world.device):
+            self.graphs = ScoringGraphs(self.model, journal.log)
+            if isinstance(card.evaluation, ScoreFirstTtt):
+                self.learning_graphs = LearningGraphs(self.model, journal.log)
 
     def score(self, stage: str, weights: dict[str, Tensor], recipe: EvaluationRecipe, **facts: str) -> ScoreLedger:
-        """The ledger of some weights under a protocol; their metric is the last one."""
-        model = self.model.requires_grad_(True)  # the protocol before may have frozen some
+        """Score weights under a protocol, append their metric, and return the ledger."""
+        model = self.model.requires_grad_(True)  # adaptation may have frozen some
         model.load_state_dict(weights)
         ledger, clock = ScoreLedger(self.text.tokens), PhaseClock()
         with clock.phase("evaluate"):
@@ -116,12 +119,13 @@ class Scoring:
         metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, self.text.bytes)}
         metric |= {"tokens": targets, "bytes": self.text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
         self.metrics.append(metric)
-        self.journal.log(describe_metric(metric))
+        label = f"{stage} {metric.get('quantizer', metric['protocol'])}"
+        self.journal.log(f"score: {label} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}")
         return ledger
 
 
 def describe_protocol(recipe: EvaluationRecipe) -> dict[str, Any]:
-    """Protocol, window and stride as every metric carries them; of a protocol that learns, of its windows."""
+    """Return protocol, window and stride of a metric; for adaptation, those of its scoring."""
     plain = plain_protocol(recipe)
     stride = plain.window if isinstance(plain, Chunked) else plain.stride
     described: dict[str, Any] = {"protocol": plain.kind, "window": plain.window, "stride": stride}
@@ -130,9 +134,3 @@ def describe_protocol(recipe: EvaluationRecipe) -> dict[str, Any]:
     if plain.tail != "score":
         described["tail"] = plain.tail
     return described
-
-
-def describe_metric(metric: dict[str, Any]) -> str:
-    """A metric for people."""
-    score = f"val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}"
-    return f"score: {metric['stage']} {metric.get('quantizer', metric['protocol'])} {score}"

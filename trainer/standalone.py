@@ -1,7 +1,7 @@
-"""The trainer with one recipe in it: what a bundle does when it is given data instead of a run directory.
+"""The command of a bundle: the trainer with one recipe in it.
 
-`train_gpt.py --data FOLDER --out RUN_DIR` makes the run directory and goes on as the trainer in it; with --model FILE
-it only scores that artifact. Given a run directory, it is the trainer.
+`train_gpt.py --data FOLDER --out RUN_DIR` creates the run directory and runs it; with --model FILE it only scores that
+artifact. `train_gpt.py RUN_DIR` runs an existing run directory, as the trainer does.
 """
 
 import argparse
@@ -19,17 +19,17 @@ NOT_ITS_RECIPE, NOT_A_DATA_FOLDER, NOT_A_RUN_FOLDER = 2, 5, 6
 
 
 def standalone_main(embedded: str) -> int:
-    """The exit code of a run. `embedded` is the JSON of a recipe and of what belongs to it."""
+    """Run the embedded recipe, and return the exit code. `embedded` is the JSON of the recipe and its run."""
     document = json.loads(embedded)
     if not any(argument.split("=")[0] == "--data" for argument in sys.argv[1:]):
         return main() if is_own_recipe(document["recipe"]) else NOT_ITS_RECIPE
     parser = argparse.ArgumentParser(description=f"Train, quantize, pack and score {document['name']}.")
-    parser.add_argument("--data", type=Path, required=True, help="a folder of shards with manifest.json")
-    parser.add_argument("--out", type=Path, default=Path("run"), help="the run directory; run")
+    parser.add_argument("--data", type=Path, required=True, help="folder of shards with manifest.json")
+    parser.add_argument("--out", type=Path, default=Path("run"), help="run directory (%(default)s)")
     parser.add_argument("--model", type=Path, help="only score this artifact")
-    parser.add_argument("--seed", type=int, default=document["seeds"][0], help=f"{document['seeds'][0]}")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default=document["device"], help=document["device"])
-    parser.add_argument("--processes", type=int, default=1, help="processes that share the work; 1")
+    parser.add_argument("--seed", type=int, default=document["seeds"][0], help="random seed (%(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=document["device"], help="(%(default)s)")
+    parser.add_argument("--processes", type=int, default=1, help="number of processes (%(default)s)")
     arguments = parser.parse_args()
     try:
         prepare(arguments, embedded)
@@ -45,27 +45,27 @@ def standalone_main(embedded: str) -> int:
 
 
 class RunMismatch(Exception):
-    """The run directory is not the one that is asked for."""
+    """The run directory holds another run."""
 
 
 def is_own_recipe(recipe: dict[str, Any]) -> bool:
-    """Whether the run directory on the command line, if it is one, wants this very recipe; only where data lie may
-    differ. Whatever another recipe needs may be missing here.
+    """Return whether the run directory on the command line has this recipe, except for the data folder. A bundle lacks
+    the code of other recipes.
     """
     for argument in sys.argv[1:]:
         spec = RunFiles(Path(argument)).spec
         if spec.is_file() and any(
             read_json(spec)["recipe"].get(slot) != recipe[slot] for slot in recipe if slot != "data"
         ):
-            print(f"trainer: {spec} is of another recipe than this file", file=sys.stderr)
+            print(f"trainer: {spec} holds another recipe than this file", file=sys.stderr)
             return False
     return True
 
 
 def prepare(arguments: argparse.Namespace, embedded: str) -> None:
-    """Nothing; the run directory holds all that a trainer needs. One that is there already stays as it is.
+    """Create the run directory. An existing one is only checked.
 
-    Raises: RunMismatch when that one is of another seed, other data or another artifact.
+    Raises: RunMismatch if it has another seed, other data or another artifact.
     """
     document = json.loads(embedded)
     files = RunFiles(arguments.out.resolve())
@@ -76,14 +76,14 @@ def prepare(arguments: argparse.Namespace, embedded: str) -> None:
         found = read_json(files.run)
         for key, value in asked.items():
             if found.get(key) != value:
-                raise RunMismatch(f"{files.root} is a run with {key} {found.get(key)}, asked for is {value}")
+                raise RunMismatch(f"{files.root} has {key} {found.get(key)}, not {value}")
         if arguments.model is not None and files.model.read_bytes() != arguments.model.read_bytes():
             raise RunMismatch(f"{files.root} holds another artifact than {arguments.model}")
         return
     files.root.mkdir(parents=True, exist_ok=True)
     for name, text in document["local"].items():
         if Path(name).name != name:
-            raise RunMismatch(f"{name!r} is no name of a file beside the run")
+            raise RunMismatch(f"{name!r} is not a file name")
         (files.root / LOCAL_FOLDER).mkdir(exist_ok=True)
         (files.root / LOCAL_FOLDER / name).write_text(text, encoding="utf-8")
     write_json(files.spec, {"name": document["name"], "seed": arguments.seed, "recipe": document["recipe"]})

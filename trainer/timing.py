@@ -1,4 +1,4 @@
-"""Real steps under a stopwatch, for preflight."""
+"""Timing of real training steps, for preflight."""
 
 import time
 from statistics import median
@@ -14,7 +14,7 @@ WARMUP_STEPS = 2
 
 
 def time_steps(job: TrainingJob, steps: int, world: World) -> None:
-    """Nothing; timing.json holds the median seconds of `steps` training steps, after two that do not count."""
+    """Write the median seconds of `steps` training steps, after some warmup steps, to timing.json."""
     training = Training(job, world, SilentJournal(), PhaseClock())
     training.compile()
     seconds = []

@@ -1,6 +1,6 @@
 """A run from top to bottom: train, average, quantize, encode; then another process decodes and scores.
 
-Read this file first. Each line below is a folder of this package.
+Read this file first. Each of these words is a folder of this package.
 """
 
 import os
@@ -75,15 +75,15 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
 
 
 def is_deterministic(recipe: Recipe, device: torch.device) -> bool:
-    """Whether the same job gives the same bits again: no clock of seconds, no kernel by trial, no GPU."""
+    """Return whether the same job gives the same bits again: no budget in seconds, no timed kernels, no GPU."""
     is_by_clock = recipe.budget.clock == "seconds" or recipe.compute.attention == "measured"
     return not is_by_clock and device.type == "cpu"
 
 
 def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
-    """The environment of this run, as it stands in run.json from its first attempt on.
+    """Return the environment of this run, and keep it in run.json.
 
-    Raises: ResumeRefused when it began in another one.
+    Raises: ResumeRefused if the run began in another one.
     """
     kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
     environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
@@ -106,10 +106,9 @@ def choose_weights(training: Training, job: TrainingJob) -> None:
 
 
 def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> None:
-    """Nothing; a process that has not trained has decoded and scored the artifact.
+    """Decode and score the artifact in a new process, which a pipe ends if this one dies.
 
-    That process holds the end of a pipe whose other end is here, and so it does not outlive this one.
-    Raises: RunFailure with the exit code of that process if it failed.
+    Raises: RunFailure with the exit code of that process if it failed, Stopped on request.
     """
     receiver, sender = os.pipe()
     command = [*own_command(), str(job.files.root), "--score"]
@@ -126,7 +125,7 @@ def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> 
         raise Stopped("stopped while scoring; the same command resumes")
     if scoring.returncode:
         failure = RunFailure(
-            read_json(job.files.state).get("error") or f"scoring was {describe_exit(scoring.returncode)}"
+            read_json(job.files.state).get("error") or f"scoring failed: {describe_exit(scoring.returncode)}"
         )
         failure.exit_code = max(1, scoring.returncode)
         raise failure
@@ -135,7 +134,7 @@ def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> 
 def write_result(
     job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int], is_repeatable: bool
 ) -> None:
-    """Nothing; result.json is there, once and for all."""
+    """Write result.json, which marks the run as finished."""
     scores = read_json(job.files.scores)
     seconds = training.clock.finished | scores["seconds"]
     headline = {key: scores["headline"][key] for key in ("stage", "protocol", "val_bpb", "val_loss")}

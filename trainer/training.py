@@ -157,7 +157,7 @@ class Training:
         self.optimizer.forget_gradients()
 
     def write_checkpoint(self) -> None:
-        """Write the state after the last step; rank 0 does.
+        """Write a checkpoint of the last step, on rank 0 only.
 
         Raises: TrainingFailed if a loss or a weight is not finite.
         """

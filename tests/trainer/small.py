@@ -14,20 +14,20 @@ CPU = torch.device("cpu")
 
 
 def small_recipe(**changes: Any) -> Recipe:
-    """Quickstart at micro with four layers, and dotted keys (`a__b=1` for `recipe.a.b`) changed."""
+    """Return quickstart at micro with four layers, and dotted keys (`a__b=1` for `recipe.a.b`) changed."""
     assignments = [f"recipe.{key.replace('__', '.')}={value}" for key, value in changes.items()]
     return load_spec("quickstart", ["micro"], ["recipe.model.topology.layers=4", *assignments]).spec.recipe
 
 
 def small_muon(**changes: Any) -> MuonAdamW:
-    """The optimizer of a small recipe."""
+    """Return the optimizer of a small recipe."""
     optimizer = small_recipe(**changes).optimizer
     assert isinstance(optimizer, MuonAdamW)
     return optimizer
 
 
 def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:
-    """A model in which every branch counts: no projection is zero, no gain is one."""
+    """Return a model in which every branch counts: no projection is zero, no gain is one."""
     torch.manual_seed(seed)
     model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute)
     with torch.no_grad():
@@ -37,5 +37,5 @@ def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:
 
 
 def random_tokens(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Tokens of the small vocabulary."""
+    """Return random tokens of the small vocabulary."""
     return torch.randint(0, VOCABULARY, shape, generator=torch.Generator().manual_seed(seed))

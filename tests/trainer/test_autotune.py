@@ -1,4 +1,4 @@
-"""The fastest attention is found by real trials, once a run, and is the whole run's from then on."""
+"""The fastest attention kernel is timed once, and kept for the whole run."""
 
 import json
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ def job(folder: Path, word: str = "measured") -> TrainingJob:
 
 
 def refuse(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing; one kernel says that it cannot do it."""
+    """Make one kernel raise as if it did not support the inputs."""
 
     def cannot(*_: object) -> torch.Tensor:
         raise RuntimeError("No available kernel. Aborting execution.")
@@ -83,7 +83,7 @@ def test_the_choice_is_printed_and_kept_and_tried_no_second_time(tmp_path: Path)
 
 @dataclass(frozen=True)
 class Worker(World):
-    """The second of two processes, whose rank 0 broadcasts the number of a kernel."""
+    """Rank 1 of 2, to which rank 0 broadcasts the number of a kernel."""
 
     rank: int = 1
     size: int = 2
@@ -95,7 +95,7 @@ class Worker(World):
 def test_a_worker_tries_nothing_and_takes_what_rank_zero_broadcasts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse("library", monkeypatch)  # a trial would end here
+    refuse("library", monkeypatch)  # timing it would raise
     chosen = with_fastest_attention(job(tmp_path), Worker(CPU), SilentJournal())
     assert chosen.recipe.compute.attention == CANDIDATES["cpu"][1]
 

@@ -1,4 +1,4 @@
-"""Compiled steps are the plain ones, whatever begins in their midst, and nothing is compiled once training runs."""
+"""Compiled steps equal plain ones, also where the plan or rounding changes, and no step compiles anything."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,9 +28,9 @@ from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import RunFailure
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.world import SINGLE_PROCESS
-from trainer.score import Scoring
+from trainer.score import ModelScoring
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's compiler
 
 # A range that recurs from the middle on, and rounding that begins with the last third.
 CHANGING = {
@@ -57,7 +57,7 @@ def changing_model(recipe: Recipe) -> tuple[GptModel, TrainingLoss]:
 
 
 def curve(recipe: Recipe, steps: int, compiled: bool) -> tuple[list[float], list[torch.Tensor]]:
-    """The loss of each step of plain gradient descent, and the last gradients."""
+    """Return the loss of each step of plain gradient descent, and the last gradients."""
     model, loss = changing_model(recipe)
 
     def mean_loss(micro: MicroBatch) -> torch.Tensor:
@@ -161,7 +161,7 @@ LEARNING = ScoreFirstTtt(
 
 
 def check_with_and_without(recipe: EvaluationRecipe, length: int, tolerance: float) -> None:
-    """Nothing, if graphs change no score."""
+    """Check that graphs do not change the scores."""
     tokens = random_tokens(length, seed=1).numpy().astype(np.uint16)
     found = []
     for use_graphs in (True, False):
@@ -201,7 +201,8 @@ def test_scoring_goes_on_without_graphs_where_there_are_none_to_be_had(monkeypat
     found = scored(model, sliding, ScoringGraphs(model, said.append))
     assert np.array_equal(found, scored(model, sliding, None))
     assert len(said) == 1
-    assert "no C++ compiler found; `recipe.compute.compile: never` does without it; scoring goes on without" in said[0]
+    assert "no C++ compiler found; `recipe.compute.compile: never` turns it off" in said[0]
+    assert said[0].endswith("scoring continues without it")
 
 
 def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +224,7 @@ def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkey
     assert np.array_equal(found[0], found[1])
     assert len(said) == 1
     assert "out of shared memory" in said[0]
-    assert said[0].endswith("adaptation goes on without")
+    assert said[0].endswith("adaptation continues without it")
 
 
 @pytest.mark.slow
@@ -246,7 +247,7 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
             evaluation=LEARNING,
             compute=compute,
         )
-        scoring = Scoring(card, text, SINGLE_PROCESS, SilentJournal(), lambda *_: None)
+        scoring = ModelScoring(card, text, SINGLE_PROCESS, SilentJournal(), lambda *_: None)
         sliding = plain_protocol(LEARNING)
         stages = [("prequant", 0, sliding), ("roundtrip", 1, sliding), ("ttt", 1, LEARNING), ("reference", 0, sliding)]
         nats.append([scoring.score(stage, weights[which], protocol).nats for stage, which, protocol in stages])

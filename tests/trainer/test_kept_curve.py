@@ -1,12 +1,12 @@
-"""The losses of a run with a fixed seed, kept, and each way of computing it held to them.
+"""The losses of a run with a fixed seed, and each way of computing it compared with them.
 
-The kept ones are those of weights, gradients and the optimizer's state in float64 (logits and Newton-Schulz are float32
-as ever), every part by its plain path. What is random in them are weights and tokens drawn by torch's generators; for
-another torch that draws otherwise
+The kept losses were computed with weights, gradients and optimizer state in float64 (logits and Newton-Schulz stay
+float32), every part by its plain path. Weights and tokens come from torch's generators. For a torch that draws other
+numbers
 
     python -m tests.trainer.test_kept_curve
 
-prints those to keep.
+prints the losses to keep.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ KEPT = [
 
 
 def sequences(step: int) -> torch.Tensor:
-    """A line on the ring of tokens, most of the time. Shapes: (B, T + 1)."""
+    """Return sequences that mostly count up modulo the vocabulary. Shapes: (B, T + 1)."""
     generator = torch.Generator().manual_seed(step)
     tokens_BT = torch.randint(VOCABULARY, (SEQUENCES, LENGTH + 1), generator=generator)
     for place in range(1, LENGTH + 1):
@@ -43,7 +43,7 @@ def sequences(step: int) -> torch.Tensor:
 
 
 def curve(dtype: torch.dtype = torch.float32, world: World = SINGLE_PROCESS, **compute: Any) -> list[float]:
-    """The loss of each step, in nats a token."""
+    """Return the loss of each step, in nats per token."""
     recipe = small_recipe(**{f"compute__{key}": value for key, value in compute.items()})
     torch.manual_seed(1337)
     model = GptModel(recipe.model, VOCABULARY, recipe.compute).to(world.device, dtype)

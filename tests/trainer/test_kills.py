@@ -1,4 +1,4 @@
-"""kill -9 in the midst of each kind of write and at fifty random moments: the same command ends with the same bits.
+"""kill -9 within each kind of write and at fifty random moments: the same command ends with the same bits.
 
 The trainer runs in forks of one process that has imported torch, so that fifty of them cost less than fifty imports.
 """
@@ -72,7 +72,7 @@ def same_run(long_run: RunDirectory, tmp_path: Path) -> RunDirectory:
 
 
 def begin_again(like: RunDirectory, folder: Path) -> RunDirectory:
-    """A run directory of the same run id in which nothing has happened yet."""
+    """Return a fresh run directory of the same run id."""
     root = folder / like.root.parent.name / like.root.name
     root.mkdir(parents=True)
     for name in ("spec.json", "run.json"):
@@ -132,7 +132,7 @@ def test_a_killed_published_run_ends_with_the_same_bits(
 
 
 def kill_the_scorer(run: RunDirectory) -> None:
-    """Nothing; a scorer has died in the midst of each of its writes, and what it left is whole or absent."""
+    """Kill a scorer within each of its writes, and check that each file is whole or absent."""
     for name, moment in SCORER_WRITES:
         command = [sys.executable, "-P", "-c", DEADLY, name, moment, str(run.root), "--score"]
         assert subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == -signal.SIGKILL
@@ -156,7 +156,7 @@ for line in sys.stdin:
 
 
 class ForkedTrainers:
-    """Trainers that start in no time, one after the other."""
+    """Trainers forked from a process that has imported torch, one after the other."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-P", "-c", FORKING]
@@ -165,7 +165,7 @@ class ForkedTrainers:
         )
 
     def start(self, run: RunDirectory) -> int:
-        """The process id of a trainer that has just begun."""
+        """Start a trainer and return its process id."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{run.root}\n".encode())
         return self.read_number()
@@ -180,12 +180,12 @@ class ForkedTrainers:
         return bool(select.select([self.process.stdout], [], [], 0)[0])
 
     def finish(self, run: RunDirectory) -> int:
-        """The exit code of a trainer that is left alone."""
+        """Run a trainer to its end and return its exit code."""
         self.start(run)
         return self.read_number()
 
     def kill_in(self, phase: str, seconds: float, run: RunDirectory) -> int:
-        """The exit code of a trainer that is killed, with its scorer, so long after it has come as far as a phase."""
+        """Kill a trainer and its scorer some seconds after it has reached a phase, and return its exit code."""
         began = time.time_ns()
         trainer = self.start(run)
         while not self.has_ended and phase != "none" and not has_come_to(phase, run, began):
@@ -197,7 +197,7 @@ class ForkedTrainers:
 
 
 def has_come_to(phase: str, run: RunDirectory, began: int) -> bool:
-    """Whether a trainer that began then has said that it is in this phase or in a later one."""
+    """Return whether a trainer started at `began` has reported this phase or a later one."""
     if not run.files.state.exists() or run.files.state.stat().st_mtime_ns < began:
         return False
     said = run.read_state().get("phase")

@@ -1,4 +1,4 @@
-"""Two processes and one are the same run; a process that dies ends it with its reason."""
+"""Two processes give the same run as one; if one of them dies, the run ends with its reason."""
 
 import json
 import os
@@ -25,12 +25,12 @@ STEPS = 8
 
 @pytest.fixture
 def job(micro_run: RunDirectory, tmp_path: Path) -> RunDirectory:
-    """A run in which nothing has happened yet, whose steps have two forward passes."""
+    """A fresh run whose steps have two forward passes."""
     return prepare(micro_run, tmp_path / "job" / "seed-1337", STEPS)
 
 
 def prepare(like: RunDirectory, root: Path, steps: int) -> RunDirectory:
-    """A run of a few hundred sentences, so that training is what takes time and not scoring."""
+    """Create a run on a few hundred sentences, so that training takes longer than scoring."""
     data = root.parent.parent / "data"
     if not data.exists():
         prepared(data, sentences(400), pieces=384)
@@ -63,7 +63,7 @@ def wait_for_step(run: RunDirectory, step: int) -> None:
 
 
 def worker_of(rank_zero: int) -> int:
-    """The pid of the one other process of a run."""
+    """Return the pid of rank 1 of a run."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

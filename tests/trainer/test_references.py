@@ -1,4 +1,4 @@
-"""Further quantizers beside the exported one, and protocols that leave out a tail."""
+"""Reference quantizers besides the exported one, and protocols that drop the tail."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ FINE = "{quantizer: {kind: rtn, bits: {default: 8}, clip: {kind: percentile, per
 
 @pytest.fixture
 def parent(micro_run: RunDirectory) -> tuple[str, ...]:
-    """Arguments that quantize and score the weights of a finished run again."""
+    """Return arguments that quantize and score the weights of a finished run again."""
     return ("run", "--from-checkpoint", str(micro_run.root), "--json")
 
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment, then the same command: the same bits."""
+"""kill -9 at any moment, then the same command: the result has the same bits."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.conftest import Pgolf
 
 @pytest.fixture
 def same_run(long_run: RunDirectory, tmp_path: Path) -> RunDirectory:
-    """A run directory of the same run id in which nothing has happened yet."""
+    """A fresh run directory of the same run id."""
     root = tmp_path / long_run.root.parent.name / long_run.root.name
     root.mkdir(parents=True)
     for name in ("spec.json", "run.json"):
@@ -46,7 +46,7 @@ def checkpoints(run: RunDirectory) -> int:
 
 
 def kill_when(run: RunDirectory, phase: str) -> None:
-    """Start the run and kill it in a phase, with no chance to say goodbye."""
+    """Start the run and kill it in a phase."""
     with start(run) as trainer:
         if phase == "train":
             wait_until(checkpoints(run) > 0 for _ in iter(int, 1))

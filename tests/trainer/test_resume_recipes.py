@@ -44,7 +44,7 @@ def training(micro_run: RunDirectory, root: Path, name: str, changes: tuple[str,
 
 
 def everything(made: Training) -> dict[str, Tensor]:
-    """All weights, and all candidates."""
+    """Return all weights and all candidates."""
     found = {name: parameter.detach().clone() for name, parameter in made.parameters.items()}
     for kind, weights in made.average.candidates().items():
         found |= {f"{kind} {name}": weight.clone() for name, weight in weights.items()}

@@ -1,4 +1,4 @@
-"""The rules that let one file be made of the trainer."""
+"""The rules that make it possible to bundle the trainer into one file."""
 
 import ast
 from collections import Counter
@@ -29,7 +29,7 @@ def test_packages_are_empty() -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_trainer_modules_are_imported_by_name_only(module: Path) -> None:
-    # One file alone loads classes of the user's own. The doctor tries what may not be there, and is in no bundle.
+    # local_code.py loads the user's classes. doctor.py imports what may be missing, and is in no bundle.
     loads_local_code = module.name in ("local_code.py", "doctor.py")
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Between two log lines no step asks a device for a number: on a GPU, whoever asks waits for all that was begun."""
+"""Between two logged steps no step reads a number from the device: on a GPU that synchronizes."""
 
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from trainer.runtime.journal import SilentJournal
 from trainer.runtime.world import SINGLE_PROCESS
 from trainer.training import Training
 
-# What ends in a Python number, or in a shape that depends on values.
+# Operations that return a Python number, or a shape that depends on values.
 WAITING = {"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.nonzero", "aten.masked_select"}
-# What brings numbers from a device. Here that is no operation at all.
+# Methods that copy from a device. On a CPU they are not operations.
 COPYING = ("cpu", "numpy", "tolist")
 RECIPES: dict[str, dict[str, object]] = {
     "quickstart": {},
@@ -39,7 +39,7 @@ RECIPES: dict[str, dict[str, object]] = {
 
 
 class Listener(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Keeps the names of operations that wait."""
+    """Records the names of operations that synchronize."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -60,12 +60,12 @@ class GptModel(nn.Module):
         self.initialise()
 
     def check_inventory(self, counted: dict[str, tuple[int, ...]]) -> None:
-        """Raise an AssertionError if the parameters are not those that the inventory counts."""
+        """Assert that the parameters are those of the inventory."""
         built = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
         assert counted == built, f"inventory and model differ: {set(counted.items()) ^ set(built.items())}"
 
     def initialise(self) -> None:
-        """Give every matrix its initial values. Projections back into the residual stream stay zero."""
+        """Initialise every matrix. Projections back into the residual stream stay zero."""
         nn.init.normal_(self.embedding.tokens, std=self.recipe.embedding.deviation)
         for table in (self.embedding.bigram, self.embedding.value):
             if table is not None:
@@ -168,22 +168,16 @@ class GptModel(nn.Module):
     def forward_context(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> ForwardContext:
         """Return what all executions of a forward pass share."""
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
-        dtype = self.choose_dtypes()[1]
+        dtype, value = self.choose_dtypes()[1], self.embedding.value
+        is_added = any(execution.adds_value is not None for execution in self.plan)
         return ForwardContext(
             embedded_BTD=x_BTD if dtype is None else x_BTD.to(dtype),
             attend=make_attention_function(
                 self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT
             ),
-            value_embedding_BTF=self.value_embedding(tokens_BT),
+            value_embedding_BTF=value(tokens_BT) if value is not None and is_added else None,
             stream_dtype=dtype,
         )
-
-    def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
-        """Return the value embedding, or None if no execution adds it. Shapes: (B, T) -> (B, T, F)."""
-        if self.embedding.value is None or all(execution.adds_value is None for execution in self.plan):
-            return None
-        values_BTF: Tensor = self.embedding.value(tokens_BT)
-        return values_BTF
 
     def block_inputs(
         self, context: ForwardContext, execution: Execution, first_value_BTF: Tensor | None, last: int | None
@@ -245,7 +239,7 @@ def build_blocks(model: Gpt, plan: Plan) -> dict[str, nn.ModuleList]:
 
 
 def block_number(name: str) -> int:
-    """Return the 3 of `flat.3`."""
+    """Return the number in the name of a block, 3 for `flat.3`."""
     return int(name.partition(".")[2])
 
 

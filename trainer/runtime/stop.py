@@ -17,7 +17,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
 
-    def listen(self, lifeline: int | None, grace_seconds: float = GRACE_SECONDS) -> None:
+    def listen(self, lifeline: int | None, grace_seconds: float) -> None:
         """Take SIGINT, SIGTERM and the end of the `lifeline` pipe as requests to stop.
 
         The launcher, or rank 0, holds the other end of the pipe and never writes, so the pipe ends when that process

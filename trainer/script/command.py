@@ -5,14 +5,14 @@ from pathlib import Path
 
 from trainer.command import report_failure
 from trainer.runtime.lock import exclusive_lock, remove_temporary_files
-from trainer.runtime.stop import StopRequest
+from trainer.runtime.stop import GRACE_SECONDS, StopRequest
 from trainer.script.job import read_script_job
 from trainer.script.supervisor import supervise_script
 
 
 def script_main() -> int:
     """Run the script of a run directory, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="trainer", description="Run a script in a run directory.")
+    parser = argparse.ArgumentParser(prog="trainer", description="Run the script of a run directory.")
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of processes")
     parser.add_argument("--lifeline", type=int, metavar="FD", help="pipe whose end stops the run")
@@ -21,7 +21,7 @@ def script_main() -> int:
     try:
         job = read_script_job(arguments.run_dir)
         stop = StopRequest()
-        stop.listen(arguments.lifeline)
+        stop.listen(arguments.lifeline, GRACE_SECONDS)
         with exclusive_lock(job.files.lock):
             if not job.files.result.exists():
                 remove_temporary_files(job.files)

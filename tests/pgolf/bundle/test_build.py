@@ -98,7 +98,7 @@ def test_a_run_of_another_recipe_is_refused(micro_run: RunDirectory, tmp_path: P
     program.write_bytes(built("baseline", "micro").packed)
     ended = run_alone(program, str(micro_run.root), "--score")
     assert ended.returncode == 2
-    assert "is of another recipe than this file" in ended.stderr
+    assert "holds another recipe than this file" in ended.stderr
 
 
 def test_missing_data_is_named(tmp_path: Path) -> None:

@@ -108,4 +108,4 @@ def test_a_run_that_no_grid_can_fit_is_left_unchanged_and_logged(
     result = run.read_result()
     assert "repacked" not in result["artifact"]
     assert result["headline"]["val_loss"] == micro_run.read_result()["headline"]["val_loss"]
-    assert "more than a wider grid can mend" in run.files.log.read_text()
+    assert "more than wider clips can save" in run.files.log.read_text()

@@ -17,7 +17,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def rotate(x_TE: Array, frequencies: Array) -> Array:
-    """The first 2 len(frequencies) dimensions of a head turned; pair i is (i, i + len)."""
+    """Rotate the first 2 len(frequencies) dimensions of a head; pair i is (i, i + len)."""
     half = len(frequencies)
     y = x_TE.copy()
     for t in range(len(x_TE)):
@@ -31,7 +31,7 @@ def rotate(x_TE: Array, frequencies: Array) -> Array:
 def attend(
     w: dict[str, Array], x: Array, heads: int, kv_heads: int, frequencies: Array, exclusive: bool, added: Array | None
 ) -> tuple[Array, Array]:
-    """What attention gives before its scale, and its values."""
+    """Return the output of attention before its scale, and its values."""
     length, width = x.shape
     size = width // heads
     value = x @ w["value"].T

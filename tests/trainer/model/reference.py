@@ -45,7 +45,7 @@ def below(w: dict[str, Array], prefix: str) -> dict[str, Array]:
 
 
 def baseline_logits(w: dict[str, Array], tokens: list[int], layers: int, heads: int, kv_heads: int, dims: int) -> Array:
-    """Logits of every position. Shapes: (T,) -> (T, V)."""
+    """Return the logits of every position. Shapes: (T,) -> (T, V)."""
     x = first = norm(w["embedding.tokens"][tokens])
     encoder = layers // 2
     kept: list[Array] = []

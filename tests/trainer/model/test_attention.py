@@ -19,7 +19,7 @@ def normed(x: torch.Tensor) -> torch.Tensor:
 
 
 def attention_by_loops(module: GroupedQueryAttention, x_TD: torch.Tensor, rotary: Rotary) -> torch.Tensor:
-    """What one sequence gives, one head and one position at a time."""
+    """Return the output of one sequence, one head and one position at a time."""
     weights = {name: parameter.detach().double() for name, parameter in module.named_parameters()}
     heads, kv_heads, width = module.heads, module.kv_heads, x_TD.size(1)
     size = width // heads

@@ -20,7 +20,7 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 4e-2}
 
 
 def by_formula(q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, may_see_BTT: Tensor, grad_BHTE: Tensor) -> list[Tensor]:
-    """Output and gradients of queries, keys and values, in float64, written out."""
+    """Return output and gradients of queries, keys and values, by the formula in float64."""
     inputs = [x.detach().double().requires_grad_() for x in (q_BHTE, k_BKTE, v_BKTE)]
     group = q_BHTE.size(1) // k_BKTE.size(1)
     rows = []

@@ -1,4 +1,4 @@
-"""Parts of later systems against their formulas, composed by hand."""
+"""Components of later systems against their formulas, composed by hand."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ TOKENS_BT = random_tokens(2, 12)
 
 
 def block_and_inputs(model: GptModel, number: int) -> tuple[Block, BlockInputs, Tensor]:
-    """A block with what its execution brings, and some stream."""
+    """Return a block with the inputs of its execution, and a random residual stream."""
     torch.manual_seed(number)
     x_BTD, embedded_BTD = torch.randn(2, 12, 32), torch.randn(2, 12, 32)
     execution = model.plan[number]

@@ -1,4 +1,4 @@
-"""Fast and plain paths of a whole model beside one another."""
+"""Fast and plain paths of a whole model give the same."""
 
 import pytest
 import torch

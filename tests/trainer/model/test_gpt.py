@@ -1,4 +1,4 @@
-"""The model walks its plan, and looks at the past only."""
+"""The model runs its plan, and looks at the past only."""
 
 from dataclasses import replace
 from pathlib import Path

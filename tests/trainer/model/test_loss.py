@@ -12,7 +12,7 @@ ROWS, WIDTH, VOCABULARY = 37, 24, 50
 def by_formula(
     x: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, softcap: float
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Loss and gradients, in float64, written out."""
+    """Return loss and gradients, by the formula in float64."""
     x, weight = (part.detach().double().requires_grad_() for part in (x, weight))
     logits = x @ weight.T
     logits = softcap * torch.tanh(logits / softcap) if softcap else logits
@@ -29,7 +29,7 @@ def by_formula(
 def test_loss_and_gradients_are_those_of_the_formula(
     softcap: float, scale: float, chunk_values: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Chunks of no more values than a row has are of one row; the last of 37 rows in sevens is alone."""
+    """Covers chunks of one row, and a last chunk that is shorter than the others."""
     if chunk_values is not None:
         monkeypatch.setitem(CHUNK_VALUES, "cpu", chunk_values)
     generator = torch.Generator().manual_seed(3)
@@ -56,7 +56,7 @@ def test_the_training_loss_is_the_cross_entropy_of_the_logits() -> None:
 
 
 def test_bfloat16_products_give_nearly_the_formula() -> None:
-    """Eight bits a factor: the loss is off by less than 1 %, and gradients point the same way."""
+    """bfloat16 has eight bits: the loss is off by less than 1 %, and gradients point the same way."""
     torch.manual_seed(5)
     x, weight = torch.randn(ROWS, WIDTH, requires_grad=True), torch.randn(VOCABULARY, WIDTH, requires_grad=True)
     targets = torch.randint(VOCABULARY, (ROWS,))

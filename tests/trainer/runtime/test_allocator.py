@@ -1,4 +1,4 @@
-"""Memory that is freed and asked for again is not mapped anew."""
+"""Memory that is freed and allocated again causes no page faults."""
 
 import platform
 import subprocess

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or refused, newest two kept."""
+"""Checkpoints are intact or refused, and the newest two are kept."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Phase seconds over interruptions."""
+"""Seconds of phases across restarts, and rank 0's clock."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ def test_phases_do_not_nest() -> None:
 
 
 def followed(budget: float, steps: Sequence[float]) -> tuple[list[float], list[float], list[int]]:
-    """Rank 0's seconds after each step, what the others take them to be, and the steps that looked."""
+    """Return rank 0's seconds after each step, those that all ranks use, and the steps that read the clock."""
     clock, true, believed, looks = RankZeroClock(budget), 0.0, [], []
     spent: list[float] = []
 
@@ -75,6 +75,6 @@ def test_whatever_a_step_takes_nobody_runs_ahead_of_rank_zero_or_back(pauses: di
     spent, believed, _ = followed(30.0, [pauses.get(number, step) for number in range(300)])
     assert believed == sorted(believed)
     for number, (true, other) in enumerate(zip(spent, believed, strict=True)):
-        # No more is unseen than was meant, but for a pause that nobody could foresee.
+        # The ranks are behind by the allowed share at most, plus pauses since the last read.
         unforeseen = sum(pause for n, pause in pauses.items() if number - MAX_UNREAD_STEPS < n <= number)
         assert 0 <= true - other <= MAX_UNREAD_SHARE * 30 + unforeseen + 1e-9

@@ -1,4 +1,4 @@
-"""Stop rules: by hand, and in a run."""
+"""Stop rules, by themselves and in a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ PLAN = {"step_seconds": 0.040, "basis": "3 finished runs of this spec"}
 
 
 class Clock:
-    """Seconds that a test decides upon."""
+    """A clock set by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
@@ -71,7 +71,7 @@ def test_a_run_that_lags_behind_the_other_at_the_same_tokens_ends() -> None:
 
 
 def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]) -> int | None:
-    """After how many rows a run that lies so far above a curve is ended; None where it never is."""
+    """Return after how many rows a run this far above a curve is stopped, or None if it never is."""
     guard = Guard(rule(CURVE), SilentJournal())
     for number, (tokens, bpb) in enumerate(curve):
         try:
@@ -85,7 +85,7 @@ def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]
 def test_ten_rows_are_averaged_so_that_an_unlucky_one_alone_decides_nothing(
     unlucky: float, expected: int | None
 ) -> None:
-    """One row in ten: 0.19 bpb are 0.019 in the mean, of which 0.02 are allowed."""
+    """One row in ten is 0.19 bpb too high: 0.019 in the mean, and 0.02 are allowed."""
     assert rows_until_hopeless(CURVE, lambda number: 0.0 if number % AVERAGED_ROWS else unlucky) == expected
 
 

@@ -1,4 +1,4 @@
-"""One trainer a run directory."""
+"""One trainer at a time in a run directory."""
 
 import subprocess
 import sys
