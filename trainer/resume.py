@@ -22,7 +22,7 @@ def resume_training(training: Training) -> None:
     step = world.broadcast_number(state["step"] if state else -1)
     if step >= 0:
         training.restore(state or read_checkpoint(checkpoints.path(step)))
-        journal.log(f"resumed from step {step}, {torch.get_num_threads()} threads as before")
+        journal.log(f"resumed from step {step}, {torch.get_num_threads()} threads")
     journal.truncate_after(training.step)
 
 

@@ -123,7 +123,8 @@ def imported_modules(node: ast.AST, used: set[str]) -> Iterator[str]:
         yield from (alias.name for alias in node.names)
     if not is_excluded(node, used):
         for child in ast.iter_child_nodes(node):
-            yield from imported_modules(child, used)
+            if isinstance(child, ast.stmt | ast.match_case | ast.excepthandler):  # expressions import nothing
+                yield from imported_modules(child, used)
 
 
 def is_excluded(node: ast.AST, used: set[str]) -> bool:

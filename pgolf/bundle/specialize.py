@@ -15,8 +15,8 @@ from pgolf.bundle.modules import QUIRK, is_false_document_test, tested_condition
 from trainer.recipe.recipe import Recipe
 
 # Functions that only a run launched by pgolf needs: its stop rule, comparing the hardware with the requested one,
-# timing steps before the run, and speeding up a CPU without changing results.
-LAUNCHED_ONLY = {"make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps"}
+# timing steps before the run, speeding up a CPU without changing results, and the CPU limit of a container.
+LAUNCHED_ONLY = {"make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps", "cgroup_cores"}
 
 
 def component_names() -> frozenset[str]:

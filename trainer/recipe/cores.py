@@ -9,12 +9,17 @@ from typing import Any
 def allowed_cores() -> int:
     """Return the number of cores that affinity and the cgroup's CPU limit allow."""
     cores = len(os.sched_getaffinity(0))
+    return min(cores, cgroup_cores() or cores)
+
+
+def cgroup_cores() -> int | None:
+    """Return the CPU limit of this process's cgroup (version 2) in whole cores, rounded up; None without a limit."""
     try:
         group = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
         quota, period = Path(f"/sys/fs/cgroup{group}/cpu.max").read_text().split()
-        return max(1, min(cores, ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no cgroup, or no limit: "max"
-        return cores
+        return max(1, ceil(int(quota) / int(period)))
+    except (OSError, ValueError):  # no such file, or no limit: "max"
+        return None
 
 
 def thread_count(run: dict[str, Any], processes: int) -> int:
