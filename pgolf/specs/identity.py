@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
 
 from pgolf.specs.script import Script
 from trainer.recipe.recipe import Recipe
@@ -13,7 +13,8 @@ from trainer.recipe.recipe import Recipe
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
     """Every value of a recipe, defaults included, as JSON."""
-    document: dict[str, Any] = TypeAdapter(Recipe).dump_python(recipe, mode="json")
+    # By the values' own types: a TypeAdapter builds its schema anew, which takes 0.2 s each time.
+    document: dict[str, Any] = to_jsonable_python(recipe)
     return document
 
 

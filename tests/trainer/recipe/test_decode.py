@@ -86,6 +86,7 @@ def test_a_resolved_recipe_comes_back_equal(document: Any) -> None:
     assert by_trainer is not None
     assert by_pydantic == by_trainer
     assert recipe_json(by_trainer) == document
+    assert recipe_json(by_trainer) == PYDANTIC.dump_python(by_trainer, mode="json")
 
 
 @pytest.mark.parametrize(
