@@ -75,6 +75,7 @@ def desk(tmp_path: Path, place: Place) -> Desk:
     return Desk(folder, place)
 
 
+@pytest.mark.real_process
 @pytest.mark.parametrize("place", FEW_PLACES, indirect=True)
 def test_a_run_is_left_found_again_followed_and_fetched(desk: Desk, micro_run: RunDirectory) -> None:
     run = desk.start(*SHORT)
@@ -266,6 +267,7 @@ def test_what_finished_unseen_is_brought_home_and_not_begun_again(desk: Desk) ->
     assert run.files.log.read_text() == before
 
 
+@pytest.mark.real_process
 @pytest.mark.slow
 def test_a_trainer_that_hangs_is_killed_at_the_second_asking(desk: Desk) -> None:
     run = desk.start(*LONG)
