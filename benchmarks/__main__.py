@@ -1,6 +1,6 @@
-"""`make bench`: what is fast and what is not, on this machine, as medians and ratios.
+"""`make bench`: measure the speed of training, scoring, packing and reading on this machine.
 
-Ratios are taken in one process, turn by turn; they mean something on a noisy machine, absolute times hardly do.
+Ratios are taken in one process, in turns, so they hold on a noisy machine too. Absolute times need an idle one.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from benchmarks.start import measure_start
 from benchmarks.training import measure_parts, measure_ratios
 from trainer.recipe.files import write_json, write_whole
 
-# Where a compiler is tried too on a CPU; it takes a minute for each shape.
+# Shapes that are also measured compiled on a CPU; compiling takes a minute each.
 COMPILED = ("quickstart", "baseline")
-MACHINERY = {"records": measure_records, "quantizer": measure_quantizer, "codecs": measure_codecs}
-WHAT = ("start", *MACHINERY, "parts", "training", "evaluation", "memory")
+COMPONENTS = {"records": measure_records, "quantizer": measure_quantizer, "codecs": measure_codecs}
+WHAT = ("start", *COMPONENTS, "parts", "training", "evaluation", "memory")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder of results.json and results.md")
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions of what takes seconds")
-    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
-    parser.add_argument("--what", nargs="+", choices=WHAT, default=list(WHAT))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder for results.json and results.md")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions of each measurement that takes seconds")
+    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES), help="model shapes")
+    parser.add_argument("--what", nargs="+", choices=WHAT, default=list(WHAT), help="measurements, all by default")
     arguments = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     timings, ratios = measure_all(arguments.what, arguments.shapes, arguments.rounds)
@@ -53,13 +53,13 @@ def main() -> None:
 
 
 def measure_all(what: list[str], shapes: list[str], rounds: int) -> tuple[list[Timing], list[Ratio]]:
-    """Every timing and every ratio that is asked for."""
+    """Return the timings and ratios of the measurements named in `what`."""
     timings: list[Timing] = []
     ratios: list[Ratio] = []
     if "start" in what:
         timings, ratio = measure_start(rounds=9)
         ratios = [ratio]
-    for name, measure in MACHINERY.items():
+    for name, measure in COMPONENTS.items():
         timings += measure(rounds) if name in what else []
     for shape in shapes:
         measured = measure_shape(what, shape, rounds)
@@ -68,25 +68,25 @@ def measure_all(what: list[str], shapes: list[str], rounds: int) -> tuple[list[T
 
 
 def measure_shape(what: list[str], shape: str, rounds: int) -> tuple[list[Timing], list[Ratio]]:
-    """What is asked for of one shape."""
+    """Return the timings and ratios of one shape."""
     is_on_gpu = bench_device().type == "cuda"
     timings: list[Timing] = []
     ratios: list[Ratio] = []
     if "parts" in what:
-        say(f"{shape}: the parts of a step")
-        # The others' own batches take minutes on a CPU.
+        report_progress(f"{shape}: the parts of a step")
+        # On a CPU the own batch of the larger shapes would take minutes.
         is_own, is_quick = shape == "quickstart" and not is_on_gpu, shape == "quickstart" or is_on_gpu
         timings += measure_parts(shape, 20 if is_quick else 1, None if is_own else ratio_batch_tokens(shape))
     for name, measure in (("training", measure_ratios), ("evaluation", measure_evaluation)):
         if name in what:
-            say(f"{shape}: {name}")
+            report_progress(f"{shape}: {name}")
             measured = measure(shape, rounds, shape in COMPILED)
             timings, ratios = timings + measured[0], ratios + measured[1]
     return timings, ratios
 
 
-def say(text: str) -> None:
-    """Nothing; whoever waits knows for what."""
+def report_progress(text: str) -> None:
+    """Print a line to stderr, which leaves stdout to the tables."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -98,7 +98,7 @@ def describe_machine() -> str:
 
 
 def tables(timings: list[Timing], ratios: list[Ratio], peaks: dict[str, int]) -> list[str]:
-    """All tables in Markdown."""
+    """Return all tables as lines of Markdown."""
     return [
         "",
         *table(["what", "median", "spread", "n", "rate", "Gflop/s"], [timing.as_row() for timing in timings]),

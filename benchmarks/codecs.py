@@ -1,7 +1,7 @@
-"""Codec against codec: `python -m benchmarks.codecs model.bin...` on trained artifacts, without one on made-up codes.
+"""Comparison of codecs: `python -m benchmarks.codecs [model.bin...]`.
 
-Made-up codes are Gaussian at a clip of 12.85 deviations and six bits, with columns as unlike as trained ones: standard
-deviations spread log-normally by 0.2.
+It compares them on the codes of packed models or, without arguments, on synthetic codes: Gaussian weights at six bits
+and a clip of 12.85 deviations, whose column deviations are log-normal with a spread of 0.2, as in trained models.
 """
 
 import sys
@@ -28,7 +28,7 @@ CODECS: dict[str, CodecRecipe] = {
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What a codec makes of some matrices."""
+    """Size and times of one codec on some matrices."""
 
     codec: str
     size: int
@@ -36,8 +36,8 @@ class Packed:
     decode_seconds: float
 
 
-def made_up(shapes: list[tuple[int, int]]) -> list[Codes]:
-    """Codes as of trained weights."""
+def synthetic_codes(shapes: list[tuple[int, int]]) -> list[Codes]:
+    """Return random codes distributed like those of trained weights."""
     rng = np.random.default_rng(0)
     matrices = []
     for rows, columns in shapes:
@@ -48,13 +48,13 @@ def made_up(shapes: list[tuple[int, int]]) -> list[Codes]:
 
 
 def codes_of(artifact: Path) -> list[Codes]:
-    """The matrices of a packed model."""
+    """Return the code matrices of a packed model."""
     _, model = decode_model(artifact)
     return [part.codes_RC.numpy() for matrix in model.matrices.values() for part in matrix.parts()]
 
 
 def compare(matrices: list[Codes], transposed: bool = True) -> list[Packed]:
-    """Every codec on the same matrices; brotli also column by column."""
+    """Measure every codec on the same matrices, and brotli also column by column."""
     found = [measure(name, recipe, matrices) for name, recipe in CODECS.items()]
     if transposed:
         columns = [np.ascontiguousarray(matrix.T) for matrix in matrices]
@@ -63,7 +63,7 @@ def compare(matrices: list[Codes], transposed: bool = True) -> list[Packed]:
 
 
 def measure(name: str, recipe: CodecRecipe, matrices: list[Codes]) -> Packed:
-    """One codec, with the round trip checked."""
+    """Measure one codec and check its round trip."""
     coder = make_matrix_coder(recipe)
     began = time.perf_counter()
     data = coder.encode(matrices)
@@ -75,7 +75,7 @@ def measure(name: str, recipe: CodecRecipe, matrices: list[Codes]) -> Packed:
 
 
 def entropy_bytes(matrices: list[Codes]) -> float:
-    """What a coder needs that knows each matrix's histogram and nothing else."""
+    """Return the bytes of an ideal coder that knows only the histogram of each matrix."""
     total = 0.0
     for matrix in matrices:
         counts = np.unique(matrix, return_counts=True)[1]
@@ -84,7 +84,7 @@ def entropy_bytes(matrices: list[Codes]) -> float:
 
 
 def table(matrices: list[Codes]) -> str:
-    """The comparison in Markdown."""
+    """Return the comparison as a Markdown table."""
     weights, floor = sum(matrix.size for matrix in matrices), entropy_bytes(matrices)
     rows = [f"{weights:,} codes, {floor:,.0f} bytes by the entropy of each matrix's histogram", ""]
     rows += ["| codec | bytes | bits a code | over entropy | encode | decode |", "|---|---|---|---|---|---|"]
@@ -97,8 +97,8 @@ def table(matrices: list[Codes]) -> str:
 
 
 def measure_codecs(times: int) -> list[Timing]:
-    """Encoding and decoding of a million codes by the column coder, and encoding by brotli."""
-    matrices = made_up([(2048, 512)])
+    """Time encoding and decoding of a million codes with column_range, and encoding with brotli."""
+    matrices = synthetic_codes([(2048, 512)])
     shapes = [(2048, 512)]
     coder, plain = make_matrix_coder(CODECS["column_range"]), make_matrix_coder(CODECS["brotli-11"])
     data = coder.encode(matrices)
@@ -115,4 +115,4 @@ if __name__ == "__main__":
     for argument in sys.argv[1:]:
         print(f"{argument}: {table(codes_of(Path(argument)))}\n")
     if not sys.argv[1:]:
-        print(table(made_up([(2048, 512), (512, 2048), (512, 512), (512, 512)])))
+        print(table(synthetic_codes([(2048, 512), (512, 2048), (512, 512), (512, 512)])))

@@ -1,4 +1,4 @@
-"""Repeated timings, and what is said of them."""
+"""Repeated timings, ratios of timings, and how both are reported."""
 
 import ctypes
 import time
@@ -8,24 +8,24 @@ from statistics import median
 
 import torch
 
-# Dense products in bfloat16, by the makers' word.
+# Dense bfloat16 products, from the data sheets.
 PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12}
-# glibc as a process has it that sets nothing: the thresholds to which it has adapted by itself.
+# glibc's allocator as in a process that never calls mallopt: the thresholds that glibc reaches by itself.
 M_TRIM_THRESHOLD, M_TOP_PAD = -1, -2
 USUAL_TRIM_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of several repetitions of one thing."""
+    """Seconds of several repetitions of one action."""
 
     name: str
     seconds: list[float]
     amount: float = 1.0
-    """How much one repetition does, in `unit`."""
+    """Amount that one repetition processes, in `unit`."""
     unit: str = "run"
     flops: float = 0.0
-    """Counted operations of one repetition; 0 where nobody counts them."""
+    """Counted operations of one repetition; 0 if they are not counted."""
 
     @property
     def median(self) -> float:
@@ -33,7 +33,7 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """Slowest minus fastest, as a share of the median."""
+        """Difference between slowest and fastest, as a share of the median."""
         return (max(self.seconds) - min(self.seconds)) / self.median
 
     def as_json(self) -> dict[str, object]:
@@ -48,7 +48,7 @@ class Timing:
         return [self.name, milliseconds, spread, str(len(self.seconds)), rate, speed]
 
     def share_of_peak(self) -> str:
-        """Of a GPU whose peak is known, how much of it was used (MFU); of others, nothing."""
+        """Return the share of a GPU's peak as text (MFU), or an empty string if the peak is not known."""
         name = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
         peak = next((flops for kind, flops in PEAK_FLOPS.items() if kind in name), None)
         return "" if peak is None else f" ({100 * self.flops / self.median / peak:.1f} % of peak)"
@@ -56,7 +56,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster ours is than the other, pair by pair."""
+    """How many times as fast ours is as the other, one value a turn."""
 
     name: str
     pairs: list[float]
@@ -77,35 +77,37 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 def synchronize() -> None:
-    """Nothing; a GPU has done what it was asked to."""
+    """Wait until the GPU, if there is one, has finished its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-def give_memory_back() -> None:
-    """Nothing; freed memory goes back to the kernel, as in a script that has not asked for anything else."""
+def use_default_allocator() -> None:
+    """Make glibc return freed memory to the kernel again, as it does in an ordinary script."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_TRIM_THRESHOLD, USUAL_TRIM_BYTES)
         mallopt(M_TOP_PAD, 0)
 
 
 def repeat(action: Callable[[], object], times: int) -> list[float]:
-    """Seconds of each repetition, after one that does not count."""
+    """Return the seconds of each repetition, after one warm-up."""
     action()
     return [seconds_of(action) for _ in range(times)]
 
 
 def take_turns(
-    actions: dict[str, Callable[[], object]], times: int, is_settled: bool = False
+    actions: dict[str, Callable[[], object]], times: int, is_run_twice: bool = False
 ) -> dict[str, list[float]]:
-    """Seconds of each action, one after the other in each round, so that a busy moment strikes all of them. Settled
-    ones run twice in each turn, and the second time counts: the first maps the memory that the one before gave back.
+    """Return the seconds of each action, one turn of each in every round, so that other load hits all of them alike.
+
+    With `is_run_twice` each turn runs its action twice and times the second run: the first one maps the memory that
+    the previous action returned to the kernel.
     """
     for action in actions.values():
         action()
 
     def turn(action: Callable[[], object]) -> float:
-        if is_settled:
+        if is_run_twice:
             action()
         return seconds_of(action)
 

@@ -1,6 +1,6 @@
 """Peak memory of a training step, in a process of its own.
 
-The kernel is asked for what this program held: `ru_maxrss` begins with what its parent did.
+On a CPU it is VmHWM from /proc: `ru_maxrss` would include the parent's memory.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ choose_device("cpu")
 with job_of_shape(sys.argv[1], int(sys.argv[2])) as job:
     training = TimedTraining(job, SilentJournal())
     training.timed_step()
-    training.batches.close()
+    training.data.batches.close()
 on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
 lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(on_gpu or 1024 * int(lines["VmHWM"].split()[0]))
@@ -28,7 +28,7 @@ print(on_gpu or 1024 * int(lines["VmHWM"].split()[0]))
 
 
 def peak_bytes(shape: str) -> int:
-    """The most that a process held in which one step was taken; on a GPU, the most that it had allocated there."""
+    """Return the peak memory of a process that takes one step: resident on a CPU, allocated on a GPU."""
     command = [sys.executable, "-c", STEP, shape, str(RATIO_BATCH_TOKENS)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     return int(ended.stdout.split()[-1])

@@ -1,7 +1,7 @@
-"""A plain PyTorch training loop, as people write them: the yardstick of ours.
+"""A plain PyTorch training loop, as in public scripts, to compare the trainer with.
 
-It takes nothing from the trainer. Same shape of model, as the challenge's baseline script builds it (U-Net skips,
-input mix, scales, tied and softcapped head); `nn.Linear`, one Newton-Schulz a matrix, torch's AdamW as it comes.
+It uses nothing from the trainer. The model has the shape of the challenge's baseline script (U-Net skips, input mix,
+scales, tied and softcapped head). It uses `nn.Linear`, Newton-Schulz on one matrix at a time, and torch's AdamW.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Shape:
-    """All that a model of the baseline's kind is made from."""
+    """The sizes that define a model of the baseline's kind."""
 
     vocabulary: int
     width: int
     order: tuple[int, ...]
-    """The blocks in the order in which they run; a block that stands there twice shares its weights."""
+    """Block numbers in the order in which they run; a number that appears twice is one block with shared weights."""
     heads: int
     kv_heads: int
     hidden: int
@@ -62,7 +62,7 @@ class PlainBlock(nn.Module):
 
 
 def narrow_on_gpu(x: Tensor) -> Tensor:
-    """As public scripts keep their stream."""
+    """Return `x` in bfloat16 on a GPU, where public scripts keep their residual stream so."""
     return x.bfloat16() if x.is_cuda else x
 
 
@@ -108,10 +108,11 @@ class PlainGpt(nn.Module):
 
 
 class PlainMuon(torch.optim.Optimizer):
-    """One matrix after the other, as in the public scripts."""
+    """Muon that orthogonalizes one matrix after the other, as public scripts do."""
 
-    def __init__(self, matrices: list[nn.Parameter], lr: float) -> None:
+    def __init__(self, matrices: list[nn.Parameter], lr: float, products: torch.dtype) -> None:
         super().__init__(matrices, {"lr": lr})
+        self.products = products
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
@@ -124,7 +125,7 @@ class PlainMuon(torch.optim.Optimizer):
                 buffer.mul_(0.95).add_(weight.grad)
                 x = weight.grad.add(buffer, alpha=0.95)
                 tall = x.size(0) > x.size(1)
-                x = x.bfloat16() if x.is_cuda else x
+                x = x.to(self.products)
                 x = (x.T if tall else x) / (x.norm() + 1e-7)
                 for _ in range(5):
                     a = x @ x.T
@@ -133,7 +134,11 @@ class PlainMuon(torch.optim.Optimizer):
 
 
 class PlainLoop:
-    """One optimizer step a call: in float32 on a CPU, under bfloat16 autocast on a GPU; compiled where it says so."""
+    """A training loop that takes one optimizer step a call.
+
+    With `products=torch.bfloat16` forward passes run under autocast and Newton-Schulz in bfloat16, on a CPU as on a
+    GPU, as public scripts do. With `torch.float32` everything is float32.
+    """
 
     def __init__(
         self,
@@ -144,10 +149,11 @@ class PlainLoop:
         length: int,
         use_muon: bool,
         device: torch.device,
+        products: torch.dtype,
         is_compiled: bool = False,
     ) -> None:
         torch.manual_seed(0)
-        self.device = device
+        self.device, self.products = device, products
         self.model = PlainGpt(shape, length).to(device)
         self.loss = torch.compile(self.model, dynamic=False) if is_compiled else self.model
         self.data = np.memmap(shard, dtype="<u2", mode="r", offset=1024)
@@ -158,7 +164,7 @@ class PlainLoop:
         rest = [w for w in weights if not use_muon or id(w) not in chosen]
         self.optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=0.01, betas=(0.9, 0.95))]
         if use_muon:
-            self.optimizers.append(PlainMuon(matrices, lr=0.02))
+            self.optimizers.append(PlainMuon(matrices, 0.02, products))
 
     def step(self) -> float:
         for optimizer in self.optimizers:
@@ -170,7 +176,7 @@ class PlainLoop:
             span = torch.from_numpy(self.data[self.position : self.position + self.micro + 1].astype(np.int64))
             self.position += self.micro
             x, y = span[:-1].view(-1, self.length).to(self.device), span[1:].view(-1, self.length).to(self.device)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.products == torch.bfloat16):
                 loss = self.loss(x, y) * (self.micro / self.batch)
             loss.backward()
             total += loss.detach()

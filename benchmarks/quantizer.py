@@ -1,4 +1,4 @@
-"""A whole model of a published size on its way into an artifact and back."""
+"""Quantizing, packing and unpacking of a whole model of a published size."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,16 +18,16 @@ from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Gptq
 from trainer.recipe.recipe import Recipe
 
-# On a CPU a few stand for as many as the spec calibrates on.
+# A CPU calibrates on these few sequences in place of the spec's number.
 CPU_CALIBRATION_SEQUENCES = 4
 
 
 def measure_quantizer(times: int) -> list[Timing]:
-    """Seconds of the d 736 crawler: what its matrices are fed, GPTQ of all of them, packing and unpacking."""
+    """Time the d 736 crawler: collecting Hessians, GPTQ of all matrices, packing and unpacking."""
     with job_of_shape("crawler", None) as job:
         recipe = job.recipe
     assert isinstance(recipe.quantizer, Gptq)
-    model, tensors = noisy_model(recipe), inventory(recipe.model, recipe.vocabulary_size)
+    model, tensors = random_model(recipe), inventory(recipe.model, recipe.vocabulary_size)
     weights, names = dict(model.named_parameters()), compensated_names(recipe.quantizer, tensors, model)
     length = recipe.quantizer.calibration.tokens or recipe.schedule.sequence_tokens
     sequences = recipe.quantizer.calibration.sequences if bench_device().type == "cuda" else CPU_CALIBRATION_SEQUENCES
@@ -50,8 +50,8 @@ def measure_quantizer(times: int) -> list[Timing]:
     ]
 
 
-def noisy_model(recipe: Recipe) -> GptModel:
-    """A model whose matrices are all as wide as trained ones."""
+def random_model(recipe: Recipe) -> GptModel:
+    """Return a model with random weights as large as trained ones."""
     torch.manual_seed(0)
     model = GptModel(recipe.model, recipe.vocabulary_size).to(bench_device())
     with torch.no_grad():
@@ -61,7 +61,7 @@ def noisy_model(recipe: Recipe) -> GptModel:
 
 
 def pack_and_unpack(recipe: Recipe, quantized: QuantizedModel, codec: CodecRecipe, size: int) -> list[Timing]:
-    """Seconds of both, by the spec's codec or by another."""
+    """Time packing and unpacking with a codec."""
     card = ModelCard(
         model=recipe.model,
         vocabulary_size=recipe.vocabulary_size,

@@ -1,4 +1,4 @@
-"""How fast public logs and strangers' code are read, and how much memory that takes."""
+"""Speed and memory of reading public logs."""
 
 import subprocess
 import sys
@@ -17,13 +17,14 @@ from pgolf.rulesets.ruleset import load_ruleset
 began = time.perf_counter()
 entries = ranked(Path(sys.argv[1]), load_ruleset("parameter_golf"))
 seconds = time.perf_counter() - began
-print(seconds, sum(entry.group.record.logs for entry in entries), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+logs = sum(entry.group.record.log_count for entry in entries)
+print(seconds, logs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 HEAD = "Hyperparameters:\n" + "".join(f"  key_{number}: {number}\n" for number in range(120))
 
 
 def write_record(folder: Path, number: int) -> None:
-    """Three logs of a run of twenty thousand steps, as long as public ones, and claims."""
+    """Write a record with claims and three logs as long as public ones."""
     folder.mkdir(parents=True)
     for seed in (42, 1337, 2024):
         steps = "".join(
@@ -41,7 +42,7 @@ def write_record(folder: Path, number: int) -> None:
 
 
 def measure_records(rounds: int) -> list[Timing]:
-    """Seconds of a leaderboard over records of three logs each, in a process of its own, beside its peak memory."""
+    """Time a leaderboard over records of three logs each, in a process of its own; the name has its peak memory."""
     with tempfile.TemporaryDirectory() as place:
         for number in range(RECORDS):
             write_record(Path(place) / "records" / f"r{number}", number)
@@ -52,7 +53,7 @@ def measure_records(rounds: int) -> list[Timing]:
 
 
 def read_in_a_process(folder: Path) -> tuple[float, float, float]:
-    """Seconds, logs, and kilobytes of memory at the most."""
+    """Return seconds, number of logs, and peak memory in kilobytes."""
     ended = subprocess.run([sys.executable, "-c", READ, str(folder)], capture_output=True, text=True, check=True)
     seconds, logs, memory = map(float, ended.stdout.split())
     return seconds, logs, memory

@@ -1,4 +1,4 @@
-"""The shapes that are measured, as jobs of the trainer on the embedded corpus."""
+"""The model shapes that are measured, as trainer jobs on the embedded corpus."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,27 +9,28 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks.plain_loop import Shape
+from pgolf.campaign.run_documents import run_documents
 from pgolf.preflight.examine import examine
-from pgolf.preflight.prepared import run_documents
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.job import TrainingJob, read_job
 
-# Newton-Schulz alone costs as much as some 1,000 tokens of the baseline: ratios are taken at no fewer than these.
+# Tokens of a step on a CPU when ratios are measured. Newton-Schulz costs as much as 1,000 tokens of the baseline, so
+# smaller steps would mostly measure the optimizer.
 RATIO_BATCH_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
 class BenchShape:
-    """A shipped spec, on the embedded corpus, and how many of its tokens go through a CPU at a time."""
+    """A shipped spec on the embedded corpus; `micro_tokens` is its micro-batch on a CPU."""
 
     spec: str
     vocabulary: int
     micro_tokens: int
     gpu_batch_tokens: int | None = None
-    """Tokens of a step on a GPU, where its own batch would not keep one busy."""
+    """Tokens of a step on a GPU, if the spec's own batch would not keep a GPU busy."""
 
 
 SHAPES = {
@@ -42,7 +43,7 @@ SHAPES = {
 
 @contextmanager
 def job_of_shape(name: str, batch_tokens: int | None, *more: str) -> Iterator[TrainingJob]:
-    """A context with the job of a shape, at its spec's own batch or at another, and with further settings."""
+    """Yield the job of a shape, with its spec's batch or another one, and with further --set changes."""
     shape = SHAPES[name]
     changes = [f"recipe.data={{kind: embedded, vocabulary_size: {shape.vocabulary}}}", "launch.gpu=null", *more]
     changes += [f"recipe.schedule.batch_tokens={batch_tokens}"] if batch_tokens else []
@@ -57,18 +58,20 @@ def job_of_shape(name: str, batch_tokens: int | None, *more: str) -> Iterator[Tr
 
 
 def bench_device() -> torch.device:
-    """The GPU, where there is one."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def ratio_batch_tokens(name: str) -> int | None:
-    """Tokens of a step that is measured beside the plain loop; None: as many as the spec says."""
+    """Return the tokens of a step for comparisons with the plain loop; None means the spec's own batch."""
     return SHAPES[name].gpu_batch_tokens if bench_device().type == "cuda" else RATIO_BATCH_TOKENS
 
 
 def plain_shape(recipe: Recipe) -> Shape:
-    """The same shape for the plain loop: widths, blocks and the order in which they run. What public models have
-    besides (bigrams, value embeddings, smears, exclusive attention) it has not, and so does less.
+    """Return a recipe's shape for the plain loop: widths, blocks and the order in which they run.
+
+    The plain loop has no bigrams, value embeddings, smears or exclusive attention, so it does less work than recipes
+    that have them.
     """
     model = recipe.model
     names = [execution.block for execution in execution_plan(model)]

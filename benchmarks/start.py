@@ -1,4 +1,4 @@
-"""How long the command takes to start."""
+"""Start-up time of the command line."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ HELP = [sys.executable, "-m", "pgolf", "--help"]
 
 
 def measure_start(rounds: int) -> tuple[list[Timing], Ratio]:
-    """`pgolf --help` beside the import of the libraries it is made of; a ratio above 1 is slower than they are."""
+    """Time `pgolf --help` against importing its libraries; a ratio above 1 means that pgolf is slower."""
 
     def command(words: list[str]) -> None:
         subprocess.run(words, stdout=subprocess.DEVNULL, check=True)

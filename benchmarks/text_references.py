@@ -1,9 +1,9 @@
-"""What compressors and n-gram models make of a data folder's validation text, in bits per byte.
+"""Bits per byte of compressors and n-gram models on the validation split of a data folder.
 
     .venv/bin/python -m benchmarks.text_references data/english_sp1024
 
-The n-gram models see the training half; compressors see nothing but what they compress. Bytes are counted as the score
-counts them.
+The n-gram models are counted on the training split; compressors see only the text that they compress. Bytes are
+counted as the score counts them.
 """
 
 import argparse
@@ -24,8 +24,9 @@ Keys = NDArray[np.uint64]
 
 
 class KneserNey:
-    """An interpolated Kneser-Ney model of a stream of symbols, with one discount an order: n1 / (n1 + 2 n2), or a half
-    where nothing was seen once or nothing twice.
+    """An interpolated Kneser-Ney model of a stream of symbols.
+
+    Each order has one discount, n1 / (n1 + 2 n2), or a half if no n-gram was seen once or none twice.
 
     Source: Kneser and Ney (1995); Chen and Goodman (1998), section 4.1.6.
     """
@@ -42,7 +43,7 @@ class KneserNey:
                 keys, counts = np.unique(suffixes, return_counts=True)
 
     def grams(self, symbols: NDArray[Any], length: int) -> Keys:
-        """The key of the n-gram that ends at each position from `length - 1` on."""
+        """Return the key of the n-gram that ends at each position from `length - 1` on."""
         keys = np.zeros(len(symbols) - length + 1, dtype=np.uint64)
         for offset in range(length):
             part = symbols[offset : offset + len(keys)].astype(np.uint64)
@@ -50,7 +51,7 @@ class KneserNey:
         return keys
 
     def nats(self, symbols: NDArray[Any]) -> float:
-        """Total negative log likelihood of every symbol but the first `order - 1`."""
+        """Return the total negative log-likelihood of all symbols but the first `order - 1`."""
         keys = self.grams(symbols, self.order)
         probability = np.full(len(keys), 1.0 / (1 << self.bits))
         for length, table in zip(range(1, self.order + 1), reversed(self.tables), strict=True):
@@ -60,7 +61,7 @@ class KneserNey:
 
 
 class OrderTable:
-    """Counts of the n-grams of one length, and of their histories."""
+    """Counts of the n-grams of one length and of their histories."""
 
     def __init__(self, keys: Keys, counts: NDArray[np.int64], symbol_bits: int) -> None:
         self.bits = np.uint64(symbol_bits)
@@ -72,7 +73,7 @@ class OrderTable:
         self.followers = np.diff([*starts, len(keys)])
 
     def interpolate(self, gram: Keys, lower: NDArray[np.float64]) -> NDArray[np.float64]:
-        """P(symbol | history) at this length, given it at the length below."""
+        """Return P(symbol | history) at this length from the same at the length below."""
         count, _ = look_up(self.keys, self.counts, gram)
         total, is_known = look_up(self.histories, self.totals, gram >> self.bits)
         followers, _ = look_up(self.histories, self.followers, gram >> self.bits)
@@ -82,7 +83,7 @@ class OrderTable:
 
 
 def look_up(keys: Keys, values: NDArray[Any], wanted: Keys) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The value of each wanted key, 0 where there is none; and whether there is one."""
+    """Return the value of each wanted key, 0 if it is unknown, and whether it is known."""
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
     is_there = keys[places] == wanted
     return np.where(is_there, values[places], 0), is_there
@@ -90,7 +91,7 @@ def look_up(keys: Keys, values: NDArray[Any], wanted: Keys) -> tuple[NDArray[Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="a data folder with manifest.json and tokenizer.model")
     folder = parser.parse_args().folder
     manifest = read_manifest(folder)
     tokenizer = load_tokenizer_file(folder / "tokenizer.model")

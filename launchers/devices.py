@@ -1,4 +1,4 @@
-"""The CUDA devices of this machine, each held by one run at a time, whichever command started it."""
+"""The CUDA devices of this machine. A file lock per device keeps two runs off the same one, whoever started them."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from pgolf.errors import Busy
 
 
 def cuda_devices() -> dict[str, str]:
-    """Names of the CUDA devices that a child of ours may use, by index; CUDA_VISIBLE_DEVICES is respected."""
+    """Return the names of the CUDA devices by index, of those only that CUDA_VISIBLE_DEVICES allows."""
     query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
@@ -26,35 +26,35 @@ def cuda_devices() -> dict[str, str]:
     if visible is None:
         return names
     wanted = [word.strip() for word in visible.split(",")]
-    # By number, or as schedulers write it by identifier, which may be cut short.
+    # By index, or by UUID as schedulers write it; a UUID may be abbreviated.
     chosen = [index for word in wanted for index, uuid, _ in rows if word and (word == index or uuid.startswith(word))]
     return {index: names[index] for index in chosen}
 
 
 @dataclass(frozen=True, slots=True)
 class HeldDevices:
-    """Devices for one run. The locks are files: a child that inherits them holds them until it ends, anyhow."""
+    """Devices locked for one run. A child process that inherits the descriptors keeps the locks until it ends."""
 
     indices: list[str]
     locks: ExitStack
     descriptors: list[int]
 
     def release(self) -> None:
-        """Nothing; what no child has inherited is free."""
+        """Unlock the devices, except those that a child process has inherited."""
         self.locks.close()
 
 
 def hold_devices(candidates: list[str], count: int) -> HeldDevices:
-    """`count` of the candidates that no run of this user is on.
+    """Lock `count` of the candidates that no other run of this user holds.
 
-    Raises: Busy when there are not so many at this moment.
+    Raises: Busy when fewer are free.
     """
     folder = user_cache_path("pgolf", ensure_exists=True) / "devices"
     folder.mkdir(exist_ok=True)
     locks, taken = ExitStack(), list[tuple[str, int]]()
     for index in candidates if count else []:
         with suppress(BlockingIOError):
-            file = lock(folder / f"{index}.lock")
+            file = lock_file(folder / f"{index}.lock")
             locks.enter_context(file)
             taken.append((index, file.fileno()))
         if len(taken) == count:
@@ -62,13 +62,13 @@ def hold_devices(candidates: list[str], count: int) -> HeldDevices:
     locks.close()
     if count == 0:
         return HeldDevices([], locks, [])
-    raise Busy(f"{count} CUDA devices are needed, {len(taken)} here have no run of yours")
+    raise Busy(f"{count} CUDA devices are needed, {len(taken)} are free")
 
 
-def lock(path: Path) -> IO[bytes]:
-    """A file that is locked.
+def lock_file(path: Path) -> IO[bytes]:
+    """Open and lock a file.
 
-    Raises: BlockingIOError when another process has it.
+    Raises: BlockingIOError when another process holds the lock.
     """
     file = path.open("ab")
     try:

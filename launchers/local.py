@@ -1,9 +1,9 @@
-"""This machine: its CPU, or its CUDA devices, one a process.
+"""The local launcher: jobs are processes of this machine, on its CPU or with one CUDA device per process.
 
-The trainer is a child in a session of its own, so that Ctrl-C reaches it once and through us. It holds one end of a
-pipe, this process the other: however this process ends, the pipe closes, and the trainer checkpoints and ends as
-well. A detached trainer gets no pipe. Its log, its state and its result are files in the run directory, and so there
-is nothing to fetch.
+The trainer is a child process in its own session, so that Ctrl-C reaches it only once, through this process. The two
+hold the ends of a pipe (the lifeline): when this process ends, however it ends, the pipe closes, and the trainer writes
+a checkpoint and ends too. A detached trainer gets no pipe. The trainer writes into the run directory, so there is
+nothing to fetch.
 """
 
 import os
@@ -18,19 +18,25 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from launchers.devices import HeldDevices, cuda_devices, hold_devices
-from launchers.examination import checkup_arguments, findings_of
+from launchers.shared_cores import shared_cores
+from launchers.ssh_agent import process_start
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, is_device, write_handle
-from pgolf.rundir import RunDirectory, follow_file
-from trainer.recipe.exit_codes import describe_exit
+from pgolf.launching import Handle, Job, JobStatus
+from pgolf.launching.doctor import run_doctor
+from pgolf.launching.endings import ended_status
+from pgolf.launching.handles import create_handle, record_stop_request, run_of, update_handle
+from pgolf.launching.polling import follow_log
+from pgolf.launching.requirements import check_devices
+from pgolf.rundir import RunDirectory
+from trainer.recipe.cores import allowed_cores
 
 
 class LocalLauncher:
     """Runs jobs as processes of this machine."""
 
     name: ClassVar[str] = "local"
-    summary: ClassVar[str] = "this machine: its CPU, or one CUDA device a process"
+    summary: ClassVar[str] = "this machine: its CPU, or one CUDA device per process"
     is_remote: ClassVar[bool] = False
 
     class Options(BaseModel):
@@ -43,57 +49,32 @@ class LocalLauncher:
         self.lifelines: dict[str, int] = {}
 
     def check(self, job: Job) -> list[Finding]:
-        return [self.check_device(job)]
-
-    def check_device(self, job: Job) -> Finding:
-        """Whether the devices are here."""
-        cores = len(os.sched_getaffinity(0))
-        if job.gpu is None and job.processes > cores:
-            fix = f"--set launch.processes={cores}"
-            return Finding("warn", "device", f"{job.processes} processes share {cores} cores, and take turns", fix)
-        if job.gpu is None:
-            return Finding("pass", "device", f"CPU with {cores} cores, {cores // job.processes} a process")
-        names = self.cuda
-        if len(names) < job.processes:
-            fix = "--set launch.gpu=null for the CPU, or another launcher with --on"
-            found = f"nvidia-smi finds {len(names) or 'no'} GPU here"
-            return Finding("fail", "device", f"{job.gpu} is asked for, one a process; {found}", fix)
-        if not any(is_device(job.gpu, name) for name in names.values()):
-            found = ", ".join(names.values())
-            return Finding("warn", "device", f"{job.gpu} is asked for, here is {found}; times will differ")
-        return Finding("pass", "device", f"{len(names)} x {next(iter(names.values()))}")
+        names = [] if job.gpu is None else [*self.gpus.values()]
+        return [check_devices(job, names, allowed_cores(), "this machine"), *shared_cores(job)]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
-        command = [sys.executable, *checkup_arguments(str(Path.cwd()), gpu)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        return findings_of(ended.stdout, ended.stderr.strip())
+        return run_doctor(gpu)
 
     @cached_property
-    def cuda(self) -> dict[str, str]:
-        """The devices, asked for once: the question takes a moment, and runs are timed."""
+    def gpus(self) -> dict[str, str]:
+        """Names of the CUDA devices by index. nvidia-smi is slow, so it is run only once."""
         return cuda_devices()
 
     def capacity(self, job: Job) -> int:
-        return 1 if job.gpu is None else max(1, len(self.cuda) // job.processes)
+        return 1 if job.gpu is None else max(1, len(self.gpus) // job.processes)
 
     def submit(self, job: Job) -> Handle:
-        run = job.run
-        root = str(run.root.resolve())
-        handle: Handle = {"launcher": self.name, "run_dir": root, "pid": None, "detached": job.is_detached}
-        held = hold_devices([*self.cuda], 0 if job.gpu is None else job.processes)
+        held = hold_devices([*self.gpus], 0 if job.gpu is None else job.processes)
+        devices = {"devices": held.indices} if held.indices else {}
         try:
-            if held.indices:
-                handle["devices"] = held.indices
-            write_handle(run, handle)
-            child = self.children[run.run_id] = self.spawn(job, held)
+            handle = create_handle(self.name, job.run, pid=None, detached=job.is_detached, **devices)
+            child = self.children[job.run.run_id] = self.spawn(job, held)
         finally:
             held.release()  # the trainer has inherited them
-        handle |= {"pid": child.pid, "started": process_start(child.pid)}
-        write_handle(run, handle)
-        return handle
+        return update_handle(handle, pid=child.pid, started=process_start(child.pid))
 
     def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":
-        """The trainer's process, its words in the run's log, its life tied to ours unless it is detached.
+        """Start the trainer with its output in the run's log, and with a lifeline unless it is detached.
 
         Raises: LauncherError when it cannot be started.
         """
@@ -102,7 +83,7 @@ class LocalLauncher:
         environment = dict(os.environ)
         if job.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(held.indices)
-            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order in which nvidia-smi counts
+            environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi
         receiver, sender = os.pipe()
         if not job.is_detached:
             command += ["--lifeline", str(receiver)]
@@ -129,66 +110,40 @@ class LocalLauncher:
         return child
 
     def status(self, handle: Handle) -> JobStatus:
-        run = RunDirectory(Path(handle["run_dir"]))
+        run = run_of(handle)
         child = self.children.get(run.run_id)
         if child is not None and child.poll() is None:
             return JobStatus("running")
         if child is not None:
-            self.release(run.run_id)
-            return ended(run, child.returncode)
+            self.close_lifeline(run.run_id)
+            return ended_status(run, child.returncode)
         if run.is_alive or is_running(handle):
             return JobStatus("running")
-        return ended(run, 0 if run.is_finished else run.read_state().get("exit_code"))
+        return ended_status(run, run.exit_code)
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        run = RunDirectory(Path(handle["run_dir"]))
-        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
-
-    def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write."""
-        while self.status(handle).state != "ended":
-            yield True
-        yield False
+        return follow_log(handle, self.status, follow)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
-        """Nothing; the trainer wrote into the run directory itself."""
+        """Do nothing: the trainer writes into the run directory itself."""
 
     def cancel(self, handle: Handle) -> None:
-        """Nothing; the trainer leaves a checkpoint and ends. Asked a second time, it is killed."""
-        run = RunDirectory(Path(handle["run_dir"]))
-        # Of two commands that started this run at the same moment, the other one's trainer may have got the lock.
+        """Ask the trainer to write a checkpoint and end; kill it when called a second time."""
+        run = run_of(handle)
+        # When two commands start a run at the same moment, the trainer that got the lock may be the other command's.
         pid = handle["pid"] if is_running(handle) else run.read_state().get("pid") if run.is_alive else None
         if pid is not None:
-            os.kill(pid, signal.SIGKILL if handle.get("was_asked_to_stop") else signal.SIGTERM)
-            write_handle(run, handle | {"was_asked_to_stop": True})
+            os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
 
-    def release(self, run_id: str) -> None:
-        """Nothing; the pipe of an ended job is closed."""
+    def close_lifeline(self, run_id: str) -> None:
+        """Close this end of an ended job's pipe."""
         lifeline = self.lifelines.pop(run_id, None)
         if lifeline is not None:
             os.close(lifeline)
 
 
-def ended(run: RunDirectory, code: int | None) -> JobStatus:
-    """The status of a job that is over. A last word counts only if the job ended with the code it was left with."""
-    if code is not None and code < 0:
-        return JobStatus("ended", code, f"the trainer was {describe_exit(code)}")
-    state = run.read_state()
-    return JobStatus("ended", code, (state.get("error") or "") if state.get("exit_code") == code else "")
-
-
-def process_start(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks: with the pid it names one process for good. None for a dead one."""
-    try:
-        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    # A dead process that nobody has waited for still has its entry.
-    return None if state in "ZX" else facts[18]
-
-
 def is_running(handle: Handle) -> bool:
-    """Whether the very process of the handle lives, and not a later one with its pid."""
+    """Return whether the process of the handle is alive; a later one with the same pid does not count."""
     pid = handle.get("pid")
     if pid is None:
         return False

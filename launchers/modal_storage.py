@@ -1,4 +1,4 @@
-"""Modal's Volumes, seen from here: shards by their hash, runs by their id."""
+"""Modal Volumes as the client uses them: shards by their hash, runs by their id."""
 
 import hashlib
 import io
@@ -7,17 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from launchers.modal_worker import CALLS, DATA, STOP
-from launchers.shipping import run_archive, shard_hashes
-from launchers.ssh_agent import comes_back
+from launchers.modal_worker import CALLS_FOLDER, DATA_MOUNT, STOP_FILE
+from launchers.ssh_agent import is_fetched
 from pgolf.errors import LauncherError
+from pgolf.launching.shipping import run_archive, shard_hashes
 from pgolf.rundir import RunDirectory
 
 MANIFEST = "manifest.json"
 
 
-def sizes_on(volume: Any, folder: str) -> dict[str, int]:
-    """Sizes of the files below a folder of a Volume, by their path in it; empty where there is none."""
+def file_sizes(volume: Any, folder: str) -> dict[str, int]:
+    """Return the sizes of all files below a folder of a Volume, by their path in it; empty if it does not exist."""
     from modal.exception import NotFoundError
 
     try:
@@ -29,26 +29,26 @@ def sizes_on(volume: Any, folder: str) -> dict[str, int]:
 
 
 def send_data(volume: Any, run: RunDirectory) -> str:
-    """The folder in a container that holds the run's shards; only what was missing has been sent.
+    """Upload the run's missing shards and return their folder in a container.
 
-    The manifest goes last and alone, so that where it is, everything is.
+    The manifest is uploaded last and alone: if it is there, everything is.
     """
     if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
         return ""
     here, identity = Path(run.read_run()["data_folder"]), run.read_run()["data_sha256"]
-    there = sizes_on(volume, identity)
+    there = file_sizes(volume, identity)
     missing = [name for name in shard_hashes(here) if there.get(name) != (here / name).stat().st_size]
     for names in ([name for name in missing if name != MANIFEST], [MANIFEST] if missing else []):
         if names:
             with volume.batch_upload(force=True) as batch:
                 for name in names:
                     batch.put_file(here / name, f"/{identity}/{name}")
-    return f"{DATA}/{identity}"
+    return f"{DATA_MOUNT}/{identity}"
 
 
 def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
-    """Nothing; the run directory is there, as it begins. One that is there already stays as it is."""
-    if "run.json" in sizes_on(volume, run.remote_id):
+    """Upload what the run directory begins with. One that is there already is left as it is."""
+    if "run.json" in file_sizes(volume, run.remote_id):
         return
     with (
         tarfile.open(fileobj=io.BytesIO(run_archive(run, data_folder))) as archive,
@@ -61,27 +61,27 @@ def send_run(volume: Any, run: RunDirectory, data_folder: str) -> None:
 
 
 def calls_of(volume: Any, run_id: str) -> list[str]:
-    """Ids of the calls that ever began to work on a run."""
-    return [PurePosixPath(name).name for name in sizes_on(volume, f"{run_id}/{CALLS}")]
+    """Return the ids of all calls that began to work on a run."""
+    return [PurePosixPath(name).name for name in file_sizes(volume, f"{run_id}/{CALLS_FOLDER}")]
 
 
-def ask_to_stop(volume: Any, run_id: str) -> bool:
-    """Whether nobody had asked before; the worker sees the file at its next commit."""
-    if STOP in sizes_on(volume, run_id):
+def request_stop(volume: Any, run_id: str) -> bool:
+    """Ask the worker to stop, which it sees at its next commit; return False if it had been asked before."""
+    if STOP_FILE in file_sizes(volume, run_id):
         return False
     with volume.batch_upload() as batch:
-        batch.put_file(io.BytesIO(b"stop"), f"/{run_id}/{STOP}")
+        batch.put_file(io.BytesIO(b"stop"), f"/{run_id}/{STOP_FILE}")
     return True
 
 
 def withdraw_stop(volume: Any, run_id: str) -> None:
-    """Nothing; the next job of this run may work."""
-    if STOP in sizes_on(volume, run_id):
-        volume.remove_file(f"/{run_id}/{STOP}")
+    """Remove the request to stop, so that the next job of this run may work."""
+    if STOP_FILE in file_sizes(volume, run_id):
+        volume.remove_file(f"/{run_id}/{STOP_FILE}")
 
 
-def read_text(volume: Any, run_id: str, name: str) -> bytes | None:
-    """A file of a run as it was last committed, or None where it is not there yet."""
+def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
+    """Return the last committed content of a run's file, or None if there is none yet."""
     from modal.exception import NotFoundError
 
     try:
@@ -91,22 +91,22 @@ def read_text(volume: Any, run_id: str, name: str) -> bytes | None:
 
 
 def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashes: dict[str, str]) -> None:
-    """Nothing; the files of a run lie in `folder`.
+    """Download the files of a run into `folder`; `hashes` are the SHA-256 that the container computed.
 
-    Raises: LauncherError when one of them came back otherwise than the container wrote it.
+    Raises: LauncherError when one of them arrives changed.
     """
     root = Path("/")
-    for name in wanted(sizes_on(volume, run_id), root, with_ledger):
+    for name in fetched_names(file_sizes(volume, run_id), root, with_ledger):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             volume.read_file_into_fileobj(f"{run_id}/{name}", file)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if hashes.get(name, found) != found:
-            raise LauncherError(f"{run_id}: {name} came back changed; pgolf fetch again")
+            raise LauncherError(f"{run_id}: {name} arrived changed; run `pgolf fetch` again")
 
 
-def wanted(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
-    """The files that are to come back."""
-    own = (name for name in names if not name.startswith(f"{CALLS}/") and name != STOP)
-    return [name for name in own if comes_back(root / name, root, with_ledger)]
+def fetched_names(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
+    """Return the names of the files to fetch."""
+    own = (name for name in names if not name.startswith(f"{CALLS_FOLDER}/") and name != STOP_FILE)
+    return [name for name in own if is_fetched(root / name, root, with_ledger)]

@@ -1,275 +1,251 @@
-"""Any machine one can log into: a rented pod, the lab's box.
+"""The ssh launcher: jobs on any machine that ssh can log into, such as a rented pod or a lab server.
 
-The trainer, the shards and the run directory go there, each once and by its hash; a supervisor starts the trainer and
-outlives every connection. Asking how it goes brings the log, the metrics and the state along, so that the run
-directory here reads like that of a run here.
+The trainer's code, the shards and the run directory are copied there, each once, by hash. A supervisor there starts the
+trainer and outlives every connection. Each poll copies log, metrics and state.json back, so that the run directory here
+looks like that of a local run.
 """
 
 import hashlib
 import tarfile
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from launchers.examination import checkup_arguments, findings_of
-from launchers.following import FollowedJobs
-from launchers.shipping import add_news, known_text, present_rule, run_archive, shard_hashes, take_in, trainer_archive
-from launchers.ssh_transport import Machine, RemoteAgent
-from pgolf.errors import LauncherError, MachineError, Unreachable
+from launchers.ssh_transport import RemoteAgent, SshHost
+from pgolf.errors import LauncherError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, distribution_of, is_device, read_handle, write_handle
+from pgolf.launching import Handle, Job, JobStatus, distribution_of
+from pgolf.launching.doctor import doctor_arguments, doctor_findings
+from pgolf.launching.endings import ended_status
+from pgolf.launching.handles import create_handle, record_state, run_of, update_handle
+from pgolf.launching.polling import PolledLauncher, RemoteOptions
+from pgolf.launching.requirements import check_devices
+from pgolf.launching.shipping import (
+    apply_update,
+    attempt_settings,
+    fetching,
+    fingerprint_of,
+    mirrored_files,
+    run_archive,
+    shard_hashes,
+    trainer_archive,
+)
 from pgolf.rundir import RunDirectory
-from trainer.recipe.exit_codes import describe_exit
+from trainer.recipe.exit_codes import INTERRUPTED, TIMED_OUT
 
 OLDEST_PYTHON = (3, 11)
-AT_ONCE = 1000  # the machine has them wait for their turn
+MAX_JOBS = 1000  # jobs queue on the machine
 FULL_DISK_BYTES = 10_000_000
 CHECKPOINT_ROOM_BYTES = 5_000_000_000
 
 
-def below_home(folder: str) -> str:
-    """A folder without the tilde, which only a shell would understand."""
+def without_tilde(folder: str) -> str:
+    """Return a folder without a leading ~/, which only a shell expands; ssh starts in the home folder anyway."""
     return folder.removeprefix("~/")
 
 
-class SshLauncher:
+class SshLauncher(PolledLauncher):
     """Runs jobs on another machine."""
 
     name: ClassVar[str] = "ssh"
-    summary: ClassVar[str] = "any machine one can log into with ssh"
+    summary: ClassVar[str] = "any machine that ssh can log into"
     is_remote: ClassVar[bool] = True
 
-    class Options(BaseModel):
+    class Options(RemoteOptions):
         """launch.options of this launcher."""
 
-        model_config = ConfigDict(extra="forbid")
-
         host: str
-        """As in `ssh HOST`: a name, user@name, or an alias of ~/.ssh/config."""
+        """As in `ssh HOST`: a name, user@name, or an alias from ~/.ssh/config."""
         port: Annotated[int, Field(ge=1, le=65535)] | None = None
-        """Where sshd listens; null leaves it to ssh."""
+        """Port of sshd; null for the one that ssh is configured with."""
         identity_file: str | None = None
-        """The private key; null leaves it to ssh."""
+        """File of the private key; null for those that ssh is configured with."""
         config_file: str | None = None
-        """In place of ~/.ssh/config."""
+        """Configuration of ssh; null for ~/.ssh/config."""
         python: str = "python3"
-        """The Python there that has torch."""
-        folder: Annotated[str, Field(min_length=1), AfterValidator(below_home)] = "pgolf"
-        """Where code, data and runs are kept there; relative to the home folder."""
+        """A Python there that has torch."""
+        folder: Annotated[str, Field(min_length=1), AfterValidator(without_tilde)] = "pgolf"
+        """Folder there for code, data and runs; relative to the home folder."""
         usd_per_hour: Annotated[float, Field(ge=0)] | None = None
-        """What the machine costs while it works; without it spend.usd cannot be kept."""
-        ledger: bool = False
-        """Whether fetch brings ledger.npz, four bytes a validation token and more."""
-        poll_seconds: Annotated[float, Field(gt=0)] = 5.0
-        """How often a watched run is asked after."""
+        """Price of the machine; needed to enforce spend.usd."""
         connect_seconds: Annotated[int, Field(ge=1)] = 10
-        """How long a connection may take to come about."""
-
-    def __init__(self) -> None:
-        self.jobs = FollowedJobs(self.look)
+        """Timeout of a connection attempt."""
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
         try:
-            found = agent_of(options).ask("probe", root=options.folder, libraries=libraries_of(job))
+            found = agent_of(options).call("probe", root=options.folder, libraries=libraries_of(job))
         except LauncherError as error:
-            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without a question")]
+            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without asking")]
         return [
             check_python(found, options),
             check_libraries(found, options),
             check_disk(found, options, job),
-            check_devices(found, job),
+            check_devices(job, found["devices"], found["cores"] or 1, options.host),
         ]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         known = self.Options.model_validate(options)
         agent = agent_of(known)
-        found = agent.ask("probe", root=known.folder, libraries=[])
+        found = agent.call("probe", root=known.folder, libraries=[])
         code = send_code(agent, found["root"])
-        command = [known.python, *checkup_arguments(found["root"], gpu)]
-        ended = agent.machine.run(["env", f"PYTHONPATH={code}", *command])
-        return findings_of(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
+        command = [known.python, *doctor_arguments(found["root"], gpu)]
+        ended = agent.host.run(["env", f"PYTHONPATH={code}", *command])
+        return doctor_findings(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
 
     def capacity(self, job: Job) -> int:
-        return AT_ONCE
+        return MAX_JOBS
 
     def submit(self, job: Job) -> Handle:
         options = self.Options.model_validate(job.options)
         agent, run = agent_of(options), job.run
-        root = agent.ask("probe", root=options.folder, libraries=[])["root"]
-        handle: Handle = {"launcher": self.name, "run_dir": str(run.root.resolve()), "options": job.options}
-        handle |= {"remote_dir": f"{root}/runs/{run.remote_id}", "state": "queued"}
-        write_handle(run, handle)
+        root = agent.call("probe", root=options.folder, libraries=[])["root"]
+        remote_dir = f"{root}/runs/{run.remote_id}"
+        handle = create_handle(self.name, run, options=job.options, remote_dir=remote_dir, state="queued")
         code = send_code(agent, root)
         data = send_data(agent, root, run)
-        agent.ask("unpack", run_archive(run, data), folder=handle["remote_dir"])
-        started = agent.ask(
+        agent.call("unpack", run_archive(run, data), folder=remote_dir)
+        started = agent.call(
             "start",
-            run=handle["remote_dir"],
+            run=remote_dir,
             code=code,
             python=options.python,
             root=root,
             devices=0 if job.gpu is None else job.processes,
             processes=job.processes,
             limit_seconds=job.limit_seconds,
-            rule=present_rule(run),
+            settings=attempt_settings(run),
+            exit_codes={"timed_out": TIMED_OUT, "interrupted": INTERRUPTED},
         )
-        handle |= {"pid": started["pid"], "state": "running"}
-        write_handle(run, handle)
-        self.jobs.forget(handle)  # an earlier job of this run may have been seen to end
+        update_handle(handle, pid=started["pid"], state="running")
+        self.poll_again(handle)  # the last status may be that of an earlier job of this run
         return handle
 
-    def status(self, handle: Handle) -> JobStatus:
-        return self.jobs.status(handle)
-
-    def look(self, handle: Handle) -> JobStatus:
-        """The status there and now; what the run has said since is here."""
-        run, options = RunDirectory(Path(handle["run_dir"])), self.Options.model_validate(handle["options"])
-        followed = (run.files.log, run.files.metrics, run.files.state)
-        known = {path.name: known_text(path) for path in followed}
+    def poll(self, handle: Handle) -> JobStatus:
+        """Return the status there, with log, metrics and state.json here brought up to date."""
+        run, options = run_of(handle), self.Options.model_validate(handle["options"])
+        known = {path.name: fingerprint_of(path) for path in mirrored_files(run)}
         try:
-            found = agent_of(options).ask("poll", run=handle["remote_dir"], known=known)
+            found = agent_of(options).call("poll", run=handle["remote_dir"], known=known)
         except Unreachable as error:
             return JobStatus("unreachable", message=str(error))
         if found["exists"]:
-            for path in followed:
-                add_news(path, found["files"][path.name])
-        status = status_of(found, run)
-        before = read_handle(run)
-        if before.get("state") != status.state:
-            write_handle(run, before | {"state": status.state})
-        return status
-
-    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        return self.jobs.logs(handle, follow)
+            for path in mirrored_files(run):
+                apply_update(path, found["files"][path.name])
+        return record_state(run, job_status(found, run))
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
         options = self.Options.model_validate(handle["options"])
         agent = agent_of(options)
-        hashes = agent.ask("listing", run=handle["remote_dir"], ledger=options.ledger)["files"]
-        try:
-            with tempfile.TemporaryDirectory(prefix=".fetched-", dir=run.root) as folder:
-                receive_files(agent, handle["remote_dir"], hashes, Path(folder))
-                take_in(run, Path(folder))
-        except OSError as error:
-            raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
+        hashes = agent.call("list_files", run=handle["remote_dir"], ledger=options.ledger)["files"]
+        with fetching(run) as folder:
+            receive_files(agent, handle["remote_dir"], hashes, folder)
 
     def cancel(self, handle: Handle) -> None:
-        agent_of(self.Options.model_validate(handle["options"])).ask("cancel", run=handle["remote_dir"])
-        self.jobs.forget(handle)
+        agent_of(self.Options.model_validate(handle["options"])).call("cancel", run=handle["remote_dir"])
+        self.poll_again(handle)
 
 
 def agent_of(options: SshLauncher.Options) -> RemoteAgent:
-    """The agent on the machine of these options."""
-    machine = Machine(options.host, options.port, options.identity_file, options.config_file, options.connect_seconds)
-    return RemoteAgent(machine, options.python, options.folder)
+    """Return the agent on the machine of these options."""
+    host = SshHost(options.host, options.port, options.identity_file, options.config_file, options.connect_seconds)
+    return RemoteAgent(host, options.python, options.folder)
 
 
 def libraries_of(job: Job) -> list[str]:
-    """What the trainer imports there."""
+    """Return what the trainer imports there."""
     return [*dict.fromkeys(["torch", "numpy", "sentencepiece", *job.libraries])]
 
 
 def check_python(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
-    """Whether Python there is new enough."""
+    """Return whether the Python there is new enough."""
     version = tuple(int(part) for part in found["python"].split(".")[:2])
     if version < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
-        message = f"{options.host} has Python {found['python']} as {options.python}, {wanted} or newer is needed"
-        return Finding("fail", "machine", message, "launch.options.python: another one there")
+        message = f"{options.host}: {options.python} is Python {found['python']}, but {wanted} or newer is needed"
+        return Finding("fail", "machine", message, "set launch.options.python to another one there")
     return Finding("pass", "machine", f"{options.host}: Python {found['python']}, torch {found['torch']}")
 
 
 def check_libraries(found: dict[str, Any], options: SshLauncher.Options) -> Finding:
-    """Whether what the trainer imports is installed there."""
+    """Return whether what the trainer imports is installed there."""
     if not found["missing"]:
-        return Finding("pass", "libraries_there", "what the trainer imports is installed there")
+        return Finding("pass", "libraries_there", "all libraries that the trainer imports are installed")
     missing = " ".join(map(distribution_of, found["missing"]))
     fix = f"ssh {options.host} {options.python} -m pip install {missing}"
-    return Finding("fail", "libraries_there", f"{options.host} has no {missing} in {options.python}", fix)
+    return Finding("fail", "libraries_there", f"{options.host}: {options.python} lacks {missing}", fix)
 
 
 def check_disk(found: dict[str, Any], options: SshLauncher.Options, job: Job) -> Finding:
-    """Whether there is room for data and checkpoints."""
+    """Return whether there is room for data and checkpoints."""
     free, needed = found["free_bytes"], job.data_bytes + min(CHECKPOINT_ROOM_BYTES, job.disk_bytes)
     place = f"{options.host}:{found['root']}"
     if not found["is_writable"]:
-        return Finding("fail", "disk_there", f"{place} is not writable", "launch.options.folder: another one")
+        return Finding("fail", "disk_there", f"{place} is not writable", "set launch.options.folder to another one")
     if free < needed:
-        message = f"{place} has {free:,} bytes free, {needed:,} are needed"
-        return Finding("fail", "disk_there", message, "make room, or launch.options.folder on another disk")
+        message = f"{place} has {free:,} bytes free, but {needed:,} are needed"
+        return Finding("fail", "disk_there", message, "free disk space, or set launch.options.folder to another disk")
     return Finding("pass", "disk_there", f"{place} has {free:,} bytes free")
 
 
-def check_devices(found: dict[str, Any], job: Job) -> Finding:
-    """Whether the devices are there."""
-    devices = found["devices"]
-    if job.gpu is None:
-        return Finding("pass", "device", f"CPU with {found['cores']} cores")
-    if len(devices) < job.processes:
-        message = f"{job.gpu} is asked for, nvidia-smi there finds {len(devices) or 'no'} GPU"
-        return Finding("fail", "device", message, "--set launch.gpu=null for the CPU, or another machine")
-    if not all(is_device(job.gpu, name) for name in devices):
-        return Finding("warn", "device", f"{job.gpu} is asked for, there is {', '.join(devices)}; times will differ")
-    return Finding("pass", "device", f"{len(devices)} x {devices[0]}")
-
-
 def send_code(agent: RemoteAgent, root: str) -> str:
-    """The folder there that holds this trainer."""
+    """Copy the trainer's code there, unless it is there already, and return its folder."""
     archive = trainer_archive()
     folder = f"{root}/code/{hashlib.sha256(archive).hexdigest()[:16]}"
-    agent.ask("unpack", archive, folder=folder)
+    agent.call("unpack", archive, folder=folder)
     return folder
 
 
 def send_data(agent: RemoteAgent, root: str, run: RunDirectory) -> str:
-    """The folder there that holds the run's shards; only what was missing has been sent."""
+    """Copy the run's missing or damaged shards there and return their folder."""
     if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
         return ""
     here = Path(run.read_run()["data_folder"])
     there = f"{root}/data/{run.read_run()['data_sha256']}"
     hashes = shard_hashes(here)
-    for name in agent.ask("absent", folder=there, files=hashes)["absent"]:
+    for name in agent.call("missing_files", folder=there, files=hashes)["missing"]:
         with (here / name).open("rb") as file:
-            agent.ask("receive", file, path=f"{there}/{name}", sha256=hashes[name])
+            agent.call("receive", file, path=f"{there}/{name}", sha256=hashes[name])
     return there
 
 
-def status_of(found: dict[str, Any], run: RunDirectory) -> JobStatus:
-    """What a poll says of a job."""
+def job_status(found: dict[str, Any], run: RunDirectory) -> JobStatus:
+    """Return the status that the answer to a poll describes."""
     if found["is_running"]:
         return JobStatus("queued" if found["is_waiting"] else "running")
     if not found["exists"]:
-        return JobStatus("ended", None, "its run directory there is gone; the same command begins anew")
+        return JobStatus(
+            "ended",
+            None,
+            "its run directory on the machine is gone; the same command starts it again from the beginning",
+        )
     code = 0 if found["is_finished"] else found["exit_code"]
-    if code is not None and code < 0:
-        return JobStatus("ended", code, f"the trainer was {describe_exit(code)}")
-    message = found["message"] or run.read_state().get("error") or ""
-    if code is None:
-        message = "its supervisor there is gone: killed, or the machine was restarted"
-        if found["free_bytes"] < FULL_DISK_BYTES:
-            message = f"the disk there is full ({found['free_bytes']:,} bytes are free)"
-    return JobStatus("ended", code, message)
+    if code is not None:
+        return ended_status(run, code, found["message"])
+    message = "its supervisor was killed, or the machine was restarted"
+    if found["free_bytes"] < FULL_DISK_BYTES:
+        message = f"the disk of the machine is full ({found['free_bytes']:,} bytes free)"
+    return JobStatus("ended", None, message)
 
 
 def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], folder: Path) -> None:
-    """Nothing; the files lie in `folder`, byte for byte.
+    """Copy files of a run from the machine into `folder`; `hashes` are their names there with the expected SHA-256.
 
-    Raises: LauncherError when they came cut short or changed; nothing else is touched then.
+    Raises: LauncherError when one of them arrives incomplete or changed.
     """
-    ended = agent.machine.run(agent.words("send", run=remote_dir, files=list(hashes)))
+    ended = agent.host.run(agent.command_line("send", run=remote_dir, files=list(hashes)))
     archive = folder / ".archive.tar"
     archive.write_bytes(ended.stdout)
     try:
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
     except tarfile.TarError as error:
-        raise LauncherError(f"{agent.machine.host}: what came back is cut short ({error}); pgolf fetch again") from None
+        raise LauncherError(
+            f"{agent.host.name}: the files arrived incomplete ({error}); run `pgolf fetch` again"
+        ) from None
     archive.unlink()
     for name, sha256 in hashes.items():
         path = folder / PurePosixPath(name)
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise LauncherError(f"{agent.machine.host}: {name} came back changed; pgolf fetch again")
+            raise LauncherError(f"{agent.host.name}: {name} arrived changed; run `pgolf fetch` again")

@@ -1,7 +1,7 @@
-"""The far side of the ssh launcher: one file that is copied to the machine and asked to do one thing at a time.
+"""The part of the ssh launcher that runs on the other machine: one file, copied there, with one command per call.
 
-`python agent.py COMMAND JSON` answers with one JSON object on stdout. It needs nothing but Python, so that it can also
-say that everything else is missing there.
+`python agent.py COMMAND JSON` prints one JSON object. It needs only Python's standard library, so that it can report
+what else is missing there.
 """
 
 from __future__ import annotations
@@ -27,19 +27,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 GRACE_SECONDS = 30.0
-HASHED = ".hashed.json"
-LOOK_SECONDS = 0.1
-TIMED_OUT, STOPPED = 124, 130
-# What stays on the machine: checkpoints that only a resumed run needs, and the ledger unless somebody asks for it.
-WORK_FOLDER = "work"  # a script's own: checkpoints, logs, unpacked weights
-LEFT_BEHIND = ("run.lock", "job.json", "exit.json", "seat.json", "start.lock")
+HASH_CACHE = ".hashed.json"
+# Written once a run has its devices. Supervisors of older versions write the same name.
+DEVICES_FILE = "seat.json"
+RETRY_SECONDS = 0.1
+# What is not fetched: a script's own folder, files of this agent, checkpoints, and the ledger unless it is asked for.
+WORK_FOLDER = "work"
+NOT_FETCHED = ("run.lock", "job.json", "exit.json", DEVICES_FILE, "start.lock")
 
 
-def probe(asked: dict[str, Any]) -> dict[str, Any]:
-    """What there is: Python, libraries, CUDA devices, free disk."""
-    root = Path(asked["root"]).expanduser()
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what the machine has: Python, libraries, CUDA devices, free disk space."""
+    root = Path(request["root"]).expanduser()
     existing = next(path for path in (root, *root.parents) if path.exists())
-    missing = [name for name in asked["libraries"] if importlib.util.find_spec(name) is None]
+    missing = [name for name in request["libraries"] if importlib.util.find_spec(name) is None]
     return {
         "python": platform.python_version(),
         "missing": missing,
@@ -53,7 +54,7 @@ def probe(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def distribution_version(name: str) -> str | None:
-    """The version of an installed distribution, without importing it."""
+    """Return the version of an installed distribution without importing it, None if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -63,7 +64,7 @@ def distribution_version(name: str) -> str | None:
 
 
 def cuda_devices() -> list[str]:
-    """Names of the CUDA devices."""
+    """Return the names of the CUDA devices."""
     try:
         listing = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
@@ -74,14 +75,14 @@ def cuda_devices() -> list[str]:
     return [line.strip() for line in listing.decode().splitlines() if line.strip()]
 
 
-def absent(asked: dict[str, Any]) -> dict[str, Any]:
-    """Which files are not there, or are not what their SHA-256 says."""
-    return {"absent": damaged(Path(asked["folder"]), asked["files"])}
+def missing_files(request: dict[str, Any]) -> dict[str, Any]:
+    """Return which files of a folder are missing or have another SHA-256 than expected."""
+    return {"missing": damaged_files(Path(request["folder"]), request["files"])}
 
 
-def damaged(folder: Path, hashes: dict[str, str]) -> list[str]:
-    """Files of a folder that are missing, or have another SHA-256. What is untouched is not hashed again."""
-    cache = folder / HASHED
+def damaged_files(folder: Path, hashes: dict[str, str]) -> list[str]:
+    """Return the files that are missing or have another SHA-256 than expected. Unchanged files are not hashed again."""
+    cache = folder / HASH_CACHE
     known, seen = read_or_empty(cache), {}
     wrong = []
     for name, sha256 in hashes.items():
@@ -102,24 +103,24 @@ def damaged(folder: Path, hashes: dict[str, str]) -> list[str]:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, however large."""
+    """Return the SHA-256 of a file without holding it in memory."""
     with path.open("rb") as file:
         return copy_hashed(file, None)
 
 
-def receive(asked: dict[str, Any]) -> dict[str, Any]:
-    """Nothing; a file is what came over stdin, whole or not at all.
+def receive(request: dict[str, Any]) -> dict[str, Any]:
+    """Write stdin to a file, all of it or nothing.
 
-    Raises: ValueError when it came cut short or changed.
+    Raises: ValueError when it arrives incomplete or changed.
     """
-    path = Path(asked["path"])
+    path = Path(request["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             found = copy_hashed(sys.stdin.buffer, file)
-        if found != asked["sha256"]:
-            raise ValueError(f"{path} arrived with SHA-256 {found[:12]}, sent was {asked['sha256'][:12]}")
+        if found != request["sha256"]:
+            raise ValueError(f"{path} arrived with SHA-256 {found[:12]}, expected {request['sha256'][:12]}")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -127,7 +128,7 @@ def receive(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def copy_hashed(source: BinaryIO, target: BinaryIO | None) -> str:
-    """SHA-256 of what was read, and copied where there is a target."""
+    """Return the SHA-256 of a stream, and copy it to `target` if there is one."""
     digest = hashlib.sha256()
     for block in iter(lambda: source.read(1 << 20), b""):
         digest.update(block)
@@ -136,9 +137,9 @@ def copy_hashed(source: BinaryIO, target: BinaryIO | None) -> str:
     return digest.hexdigest()
 
 
-def unpack(asked: dict[str, Any]) -> dict[str, Any]:
-    """Nothing; a folder holds the archive that came over stdin. One that is there already stays as it is."""
-    folder = Path(asked["folder"])
+def unpack(request: dict[str, Any]) -> dict[str, Any]:
+    """Unpack the archive on stdin into a new folder. A folder that exists already is left as it is."""
+    folder = Path(request["folder"])
     if folder.exists():
         return {}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -148,26 +149,27 @@ def unpack(asked: dict[str, Any]) -> dict[str, Any]:
             archive.extractall(draft)
         draft.rename(folder)
     except OSError:
-        if not folder.exists():  # another submit at the same moment was faster
+        if not folder.exists():  # another submit was faster
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return {}
 
 
-def start(asked: dict[str, Any]) -> dict[str, Any]:
-    """The process of a run: the one that is at work on it already, else a new one. A finished run has none."""
-    root = Path(asked["run"])
-    with exclusively(root / "start.lock"):
+def start(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the supervisor of a run: the one that is running, or a new one. A finished run gets none."""
+    root = Path(request["run"])
+    with exclusive_lock(root / "start.lock"):
         if (root / "result.json").exists():
             return {"pid": None}
         job = read_or_empty(root / "job.json")
         if is_running(job):
             return job
-        for name in ("exit.json", "seat.json"):
+        for name in ("exit.json", DEVICES_FILE):
             (root / name).unlink(missing_ok=True)
-        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **asked["rule"]})
-        command = [sys.executable, str(Path(__file__).absolute()), "supervise", json.dumps({**asked, "rule": None})]
+        write_json(root / "run.json", {**read_or_empty(root / "run.json"), **request["settings"]})
+        supervised = json.dumps({**request, "settings": None})
+        command = [sys.executable, str(Path(__file__).absolute()), "supervise", supervised]
         with (root / "train.log").open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=str(root), start_new_session=True
@@ -177,24 +179,22 @@ def start(asked: dict[str, Any]) -> dict[str, Any]:
         return job
 
 
-def supervise(asked: dict[str, Any]) -> None:
-    """Nothing; exit.json says how the trainer ended. It waits for devices, then has its time and no more; asked
-    to stop, this passes it on.
-    """
-    root = Path(asked["run"])
+def supervise(request: dict[str, Any]) -> None:
+    """Wait for devices, run the trainer within its time limit and write exit.json. SIGTERM is passed on to it."""
+    root = Path(request["run"])
     signal.signal(signal.SIGTERM, interrupt)
     began = time.monotonic()
     try:
-        with seat(Path(asked["root"]), asked["devices"]) as devices:
-            write_json(root / "seat.json", {"devices": devices})
+        with claimed_devices(Path(request["root"]), request["devices"]) as devices:
+            write_json(root / DEVICES_FILE, {"devices": devices})
             began = time.monotonic()
-            code, message = run_trainer(root, asked, devices)
+            code, message = run_trainer(root, request, devices)
     except KeyboardInterrupt:
-        code, message = STOPPED, "stopped while it waited for its turn"
+        code, message = request["exit_codes"]["interrupted"], "stopped while it was queued"
     line = json.dumps({"seconds": time.monotonic() - began}) + "\n"
     with suppress(OSError), (root / "attempts.jsonl").open("a") as attempts:
         attempts.write(line)
-    with suppress(OSError):  # on a full disk poll says so in its place
+    with suppress(OSError):  # if the disk is full, poll reports that
         write_json(root / "exit.json", {"exit_code": code, "message": message})
 
 
@@ -202,33 +202,35 @@ def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def run_trainer(root: Path, asked: dict[str, Any], devices: list[str]) -> tuple[int, str]:
-    """The trainer's exit code, and why it was stopped if it was."""
-    receiver, sender = os.pipe()  # the trainer ends with this process, whatever ends it
-    command = [asked["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
-    environment = {**os.environ, "PYTHONPATH": asked["code"], "PYTHONDONTWRITEBYTECODE": "1"}
-    if asked["devices"]:
+def run_trainer(root: Path, request: dict[str, Any], devices: list[str]) -> tuple[int, str]:
+    """Run the trainer; return its exit code, and why it was stopped if this supervisor stopped it."""
+    receiver, sender = os.pipe()  # the lifeline: the trainer ends when this process does, whatever ends it
+    command = [request["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
+    environment = {**os.environ, "PYTHONPATH": request["code"], "PYTHONDONTWRITEBYTECODE": "1"}
+    if request["devices"]:
         environment.update(CUDA_VISIBLE_DEVICES=",".join(devices), CUDA_DEVICE_ORDER="PCI_BUS_ID")
     trainer = subprocess.Popen(
-        [*command, "--processes", str(asked["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
+        [*command, "--processes", str(request["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
     )
     os.close(receiver)
     signal.signal(signal.SIGTERM, partial(stop_or_kill, trainer, []))
     try:
-        return trainer.wait(asked["limit_seconds"]), ""
+        return trainer.wait(request["limit_seconds"]), ""
     except subprocess.TimeoutExpired:
-        end(trainer)
-        return TIMED_OUT, f"stopped after {asked['limit_seconds']:.0f} s, which is what it was allowed to cost"
+        stop_trainer(trainer)
+        return request["exit_codes"][
+            "timed_out"
+        ], f"stopped after {request['limit_seconds']:.0f} s: spend.usd is used up"
     finally:
         os.close(sender)
 
 
-def stop_or_kill(trainer: subprocess.Popen[bytes], asked: list[float], *_: object) -> None:
-    """Nothing; the trainer has been asked to stop. One that is asked again, or has had its time, is killed."""
-    if asked:
+def stop_or_kill(trainer: subprocess.Popen[bytes], earlier: list[float], *_: object) -> None:
+    """Ask the trainer to stop; kill it at the second call, or when it has not stopped after GRACE_SECONDS."""
+    if earlier:
         trainer.kill()
         return
-    asked.append(time.monotonic())
+    earlier.append(time.monotonic())
     trainer.terminate()
     killer = threading.Timer(GRACE_SECONDS, trainer.kill)
     killer.daemon = True
@@ -236,10 +238,10 @@ def stop_or_kill(trainer: subprocess.Popen[bytes], asked: list[float], *_: objec
 
 
 @contextmanager
-def seat(root: Path, count: int) -> Iterator[list[str]]:
-    """A context with `count` CUDA devices that no other run of pgolf here is on; with none, one with the CPU.
+def claimed_devices(root: Path, count: int) -> Iterator[list[str]]:
+    """Yield the indices of `count` CUDA devices that no other run of pgolf here uses; for 0, claim the CPU.
 
-    It waits until they are free. The kernel holds the locks, so they end with this process.
+    Waits until they are free. They are locked in the kernel, so the locks end with this process.
     """
     names = [f"gpu-{index}" for index in visible_devices()] if count else ["cpu"]
     if len(names) < count:
@@ -255,18 +257,19 @@ def seat(root: Path, count: int) -> Iterator[list[str]]:
                 if len(taken) == max(1, count):
                     yield taken
                     return
-        time.sleep(random.uniform(0.5, 1.5) * LOOK_SECONDS)  # two that wait for several must not keep in step
+        # Two runs that wait for several devices must not retry in step.
+        time.sleep(random.uniform(0.5, 1.5) * RETRY_SECONDS)
 
 
 def visible_devices() -> list[str]:
-    """Indices of the CUDA devices, of those only that CUDA_VISIBLE_DEVICES leaves."""
+    """Return the indices of the CUDA devices, of those only that CUDA_VISIBLE_DEVICES allows."""
     indices = [str(index) for index, _ in enumerate(cuda_devices())]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     return indices if visible is None else [index for index in visible.split(",") if index in indices]
 
 
-def end(trainer: subprocess.Popen[bytes]) -> int:
-    """The exit code of a trainer that has been asked to stop, and made to after a while."""
+def stop_trainer(trainer: subprocess.Popen[bytes]) -> int:
+    """Ask the trainer to stop, kill it after GRACE_SECONDS, and return its exit code."""
     trainer.terminate()
     try:
         return trainer.wait(GRACE_SECONDS)
@@ -275,26 +278,26 @@ def end(trainer: subprocess.Popen[bytes]) -> int:
         return trainer.wait()
 
 
-def poll(asked: dict[str, Any]) -> dict[str, Any]:
-    """Where a run stands, and what its files hold beyond what the asker has."""
-    root = Path(asked["run"])
+def poll(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a run, and what its text files hold beyond what the caller has."""
+    root = Path(request["run"])
     job = read_or_empty(root / "job.json")
-    running = is_running(job)  # asked first: what is written after it is seen at the next poll
+    running = is_running(job)  # read first: what is written after this is returned by the next poll
     ended = read_or_empty(root / "exit.json")
     return {
         "exists": (root / "run.json").exists(),
         "is_running": running,
-        "is_waiting": not (root / "seat.json").exists(),
+        "is_waiting": not (root / DEVICES_FILE).exists(),
         "is_finished": (root / "result.json").exists(),
         "exit_code": ended.get("exit_code"),
         "free_bytes": shutil.disk_usage(root if root.exists() else Path.home()).free,
         "message": ended.get("message", ""),
-        "files": {name: news(root / name, size, digest) for name, (size, digest) in asked["known"].items()},
+        "files": {name: text_update(root / name, size, digest) for name, (size, digest) in request["known"].items()},
     }
 
 
-def news(path: Path, size: int, digest: str) -> dict[str, Any] | None:
-    """What a text file holds after its first `size` bytes, if these are the known ones; else all of it."""
+def text_update(path: Path, size: int, digest: str) -> dict[str, Any] | None:
+    """Return what a text holds after its first `size` bytes, if `digest` is their SHA-256; otherwise all of it."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -304,58 +307,59 @@ def news(path: Path, size: int, digest: str) -> dict[str, Any] | None:
     return {"begin": begin, "text": content[begin:].decode("utf-8", "surrogateescape")}
 
 
-def cancel(asked: dict[str, Any]) -> dict[str, Any]:
-    """Whether there was a run to stop; its supervisor has been told."""
-    job = read_or_empty(Path(asked["run"]) / "job.json")
+def cancel(request: dict[str, Any]) -> dict[str, Any]:
+    """Ask the supervisor of a run to stop, and return whether there was one."""
+    job = read_or_empty(Path(request["run"]) / "job.json")
     if not is_running(job):
         return {"was_running": False}
     os.kill(job["pid"], signal.SIGTERM)
     return {"was_running": True}
 
 
-def listing(asked: dict[str, Any]) -> dict[str, Any]:
-    """SHA-256 of every file that is to come back."""
-    root = Path(asked["run"])
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and comes_back(path, root, asked["ledger"])]
+def list_files(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the SHA-256 of every file to fetch."""
+    root = Path(request["run"])
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and is_fetched(path, root, request["ledger"])]
     return {"files": {str(path.relative_to(root)): sha256_of(path) for path in files}}
 
 
-def comes_back(path: Path, root: Path, with_ledger: bool) -> bool:
-    """Whether a file of a run is wanted where it was asked for."""
-    if path.name.startswith(".") or path.name in LEFT_BEHIND or (path.name == "ledger.npz" and not with_ledger):
+def is_fetched(path: Path, root: Path, with_ledger: bool) -> bool:
+    """Return whether a file of a run is fetched."""
+    if path.name.startswith(".") or path.name in NOT_FETCHED or (path.name == "ledger.npz" and not with_ledger):
         return False
     if root / WORK_FOLDER in path.parents:
         return False
     return path.parent != root / "checkpoints" or path.name == "prequant.ckpt"
 
 
-def send(asked: dict[str, Any]) -> None:
-    """Nothing; the named files are on stdout as an archive."""
-    root = Path(asked["run"])
+def send(request: dict[str, Any]) -> None:
+    """Write the named files to stdout as an archive."""
+    root = Path(request["run"])
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
-        for name in asked["files"]:
+        for name in request["files"]:
             archive.add(str(root / name), name)
 
 
 @contextmanager
-def exclusively(path: Path) -> Iterator[None]:
-    """A context that one process at a time is in."""
+def exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold a file lock: one process at a time runs in this context."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def process_start(pid: int) -> str | None:
-    """When a process began, in the kernel's ticks; None for a dead one."""
+    """Return when a process began, in the kernel's ticks; None if it is dead. Pid and start identify a process."""
     try:
         state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
+    # A dead process that nobody has waited for still has its entry.
     return None if state in "ZX" else facts[18]
 
 
 def is_running(job: dict[str, Any]) -> bool:
-    """Whether the very process of a job lives."""
+    """Return whether the process of a job is alive; a later one with the same pid does not count."""
     return bool(job) and job["started"] is not None and process_start(job["pid"]) == job["started"]
 
 
@@ -374,20 +378,20 @@ def write_json(path: Path, document: dict[str, Any]) -> None:
 
 
 COMMANDS = {
-    "probe": probe, "absent": absent, "receive": receive, "unpack": unpack, "start": start, "poll": poll,
-    "cancel": cancel, "listing": listing,
+    "probe": probe, "missing_files": missing_files, "receive": receive, "unpack": unpack, "start": start, "poll": poll,
+    "cancel": cancel, "list_files": list_files,
 }  # fmt: skip
 SILENT_COMMANDS = {"supervise": supervise, "send": send}
 
 
 def main() -> int:
-    """The exit code of one command; an error is one line of JSON as well."""
-    command, asked = sys.argv[1], json.loads(sys.argv[2])
+    """Run one command and return 0. An error is printed as JSON too."""
+    command, request = sys.argv[1], json.loads(sys.argv[2])
     try:
         if command in SILENT_COMMANDS:
-            SILENT_COMMANDS[command](asked)
+            SILENT_COMMANDS[command](request)
             return 0
-        print(json.dumps(COMMANDS[command](asked)))
+        print(json.dumps(COMMANDS[command](request)))
     except (OSError, ValueError, tarfile.TarError) as error:
         print(json.dumps({"error": str(error)}))
     return 0

@@ -1,23 +1,23 @@
-"""Everything that can go wrong, and the exit code of each.
+"""The errors of pgolf, each with its exit code.
 
 PgolfError
 ├── RunFailed          1    a run ended without a result
-├── UsageError         2    the command cannot mean anything
+├── UsageError         2    the command or its arguments are wrong
 │   └── SpecError      2    a spec is wrong, at a file and a line
-├── CheckFailed        3    preflight, audit or verify says no
-├── LauncherError      4    the place to run on said no
-│   ├── Unreachable    4    it does not answer; what runs there may go on
-│   └── Busy           4    it has no room at this moment
+├── CheckFailed        3    preflight, audit or verify failed
+├── LauncherError      4    the launcher could not do what it was asked
+│   ├── Unreachable    4    the other machine does not answer; its jobs may still be running
+│   └── Busy           4    no free device at the moment
 ├── DataError          5    tokens, tokenizer or manifest are missing or wrong
-├── MachineError       6    no disk, no memory, not writable
-└── Interrupted      130    stopped from the keyboard or by a signal; resumable
+├── MachineError       6    out of disk space or memory, or a file cannot be written
+└── Interrupted      130    stopped from the keyboard or by a signal; the same command resumes
 """
 
 from trainer.recipe.exit_codes import INTERRUPTED
 
 
 class PgolfError(Exception):
-    """One message for people: where, what was found, what was expected, what to do."""
+    """An error with one message for people: where, what was found, what was expected, what to do."""
 
     exit_code = 1
 
@@ -27,7 +27,7 @@ class RunFailed(PgolfError):
 
 
 class UsageError(PgolfError):
-    """The command cannot mean anything."""
+    """The command or its arguments are wrong."""
 
     exit_code = 2
 
@@ -37,23 +37,23 @@ class SpecError(UsageError):
 
 
 class CheckFailed(PgolfError):
-    """Preflight, audit or verify says no."""
+    """Preflight, audit or verify failed."""
 
     exit_code = 3
 
 
 class LauncherError(PgolfError):
-    """The place to run on said no."""
+    """The launcher could not do what it was asked."""
 
     exit_code = 4
 
 
 class Unreachable(LauncherError):
-    """The place to run on does not answer; what runs there may go on."""
+    """The other machine does not answer; its jobs may still be running."""
 
 
 class Busy(LauncherError):
-    """The place to run on has no room at this moment."""
+    """No free device at the moment."""
 
 
 class DataError(PgolfError):
@@ -63,23 +63,23 @@ class DataError(PgolfError):
 
 
 class MachineError(PgolfError):
-    """No disk, no memory, not writable."""
+    """Out of disk space or memory, or a file cannot be written."""
 
     exit_code = 6
 
 
 class Interrupted(PgolfError):
-    """Stopped from the keyboard or by a signal. What was running can be resumed."""
+    """Stopped from the keyboard or by a signal. The same command resumes."""
 
     exit_code = INTERRUPTED
 
 
-TREE = (RunFailed, UsageError, CheckFailed, LauncherError, DataError, MachineError, Interrupted)
+ERROR_CLASSES = (RunFailed, UsageError, CheckFailed, LauncherError, DataError, MachineError, Interrupted)
 
 
 def error_for_exit_code(code: int, message: str) -> PgolfError:
-    """The error that an exit code of the trainer stands for; an unknown code is a failed run."""
-    for kind in TREE:
+    """Return the error that an exit code of the trainer stands for; RunFailed for an unknown code."""
+    for kind in ERROR_CLASSES:
         if kind.exit_code == code:
             return kind(message)
     return RunFailed(message)

@@ -1,4 +1,4 @@
-"""Run directories: names, and what their files say about a run. There is no daemon and no database."""
+"""Run directories: their names, and the state of a run as its files describe it. There is no daemon and no database."""
 
 import fcntl
 import json
@@ -20,7 +20,7 @@ SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """One seed of one experiment, on disk."""
+    """The directory of one seed of one experiment."""
 
     root: Path
 
@@ -30,12 +30,12 @@ class RunDirectory:
 
     @property
     def run_id(self) -> str:
-        """Folder name of the experiment and of the seed; fixed before anything starts."""
+        """Folder names of the experiment and the seed, fixed before the run starts."""
         return f"{self.root.parent.name}/{self.root.name}"
 
     @property
     def remote_id(self) -> str:
-        """Its name on other machines: the run id with what tells this directory from every other of that id."""
+        """Name of the run on other machines. A random token tells it from the same run id of other runs folders."""
         token = self.read_run().get("token")
         return self.run_id if token is None else f"{self.run_id}-{token}"
 
@@ -46,7 +46,7 @@ class RunDirectory:
 
     @property
     def preflight(self) -> Path:
-        """Findings at launch."""
+        """The findings of preflight when the run was launched."""
         return self.root / "preflight.json"
 
     @property
@@ -55,7 +55,7 @@ class RunDirectory:
 
     @property
     def attempt(self) -> int:
-        """0 for the first, then 1, 2, ... for each --fresh."""
+        """Number of the attempt: 0 for the first, one more for each --fresh."""
         return seed_and_attempt(self.root)[1]
 
     @property
@@ -63,8 +63,13 @@ class RunDirectory:
         return self.files.result.exists()
 
     @property
+    def exit_code(self) -> int | None:
+        """Exit code of the last attempt as its files show it; None if they do not."""
+        return 0 if self.is_finished else self.read_state().get("exit_code")
+
+    @property
     def is_alive(self) -> bool:
-        """Whether a trainer holds the lock at this moment. Asks the kernel; takes nothing from the trainer."""
+        """Whether a trainer holds the lock of the directory. Asking does not disturb the trainer."""
         try:
             with self.files.lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -76,46 +81,46 @@ class RunDirectory:
 
     @property
     def state(self) -> State:
-        """What the files say. "unfetched" is finished on another machine, its files still there."""
+        """State of the run as its files describe it; "unfetched" if it has finished and its files are elsewhere."""
         if self.is_finished:
             return "finished"
         if self.is_alive:
             return "running"
-        if (elsewhere := self.state_elsewhere) is not None:
-            return elsewhere
-        said = self.read_state().get("phase")
-        if said == "failed":
+        if (remote := self.remote_state) is not None:
+            return remote
+        phase = self.read_state().get("phase")
+        if phase == "failed":
             return "failed"
-        if said == "finished" and read_or_empty(self.handle).get("state") == "ended":
+        if phase == "finished" and read_or_empty(self.handle).get("state") == "ended":
             return "unfetched"
-        return "prepared" if said is None else "stopped"
+        return "prepared" if phase is None else "stopped"
 
     @property
-    def state_elsewhere(self) -> Literal["queued", "running"] | None:
-        """What was last heard of a job on another machine that was not over then; None of all others."""
+    def remote_state(self) -> Literal["queued", "running"] | None:
+        """State in which a job elsewhere was last seen, unless it had ended; None for all other runs."""
         state = read_or_empty(self.handle).get("state")
         return state if state in ("queued", "running") else None
 
     def read_state(self) -> dict[str, Any]:
-        """state.json, empty before the trainer's first word."""
+        """Return state.json, empty before the trainer has written it."""
         return read_or_empty(self.files.state)
 
     def read_run(self) -> dict[str, Any]:
-        """run.json, empty where there is none."""
+        """Return run.json, empty if there is none."""
         return read_or_empty(self.files.run)
 
     def read_result(self) -> dict[str, Any]:
-        """result.json of a finished run.
+        """Return result.json of a finished run.
 
-        Raises: RunFailed when it is not readable.
+        Raises: RunFailed when it cannot be read.
         """
         try:
             return read_json(self.files.result)
         except (OSError, ValueError) as error:
-            raise RunFailed(f"{self.files.result} is damaged: {error}; --fresh starts another attempt") from error
+            raise RunFailed(f"{self.files.result} cannot be read: {error}; --fresh starts another attempt") from error
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Logged steps; a half-written last line is left out."""
+        """Return the logged steps, up to a last line that is only half written."""
         rows: list[dict[str, Any]] = []
         if self.files.metrics.exists():
             for line in self.files.metrics.read_text(encoding="utf-8").splitlines():
@@ -126,12 +131,12 @@ class RunDirectory:
         return rows
 
     def read_attempts(self) -> list[float]:
-        """Seconds of each attempt on a rented machine; empty for runs here."""
+        """Return the seconds of each attempt on a rented machine; empty for local runs."""
         if not self.files.attempts.exists():
             return []
         found = []
         for line in self.files.attempts.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError, KeyError, TypeError):  # a line that was cut short when its writer was killed
+            with suppress(ValueError, KeyError, TypeError):  # a line that is incomplete because its writer was killed
                 found.append(float(json.loads(line)["seconds"]))
         return found
 
@@ -143,10 +148,11 @@ class RunDirectory:
         local: Mapping[str, Path] | None = None,
         program: bytes | None = None,
     ) -> None:
-        """Nothing; the directory holds all that a trainer needs, copies of the user's own code among it. run.json comes
-        last and makes it whole.
+        """Write all files that a trainer needs. run.json comes last: with it the directory is complete.
 
-        Raises: MachineError when it cannot be written.
+        `local` are the user's own code files by name, which are copied; `program` is the bundle.
+
+        Raises: MachineError when a file cannot be written.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -165,18 +171,18 @@ class RunDirectory:
 
 
 def seed_and_attempt(root: Path) -> tuple[int, int]:
-    """Seed and attempt of a run folder.
+    """Return seed and attempt of a run folder.
 
-    Raises: UsageError when its name is not one.
+    Raises: UsageError when it does not have the name of one.
     """
     found = SEED_FOLDER.fullmatch(root.name)
     if found is None:
-        raise UsageError(f"{root} is not a run folder; its name should be like seed-1337")
+        raise UsageError(f"{root} is not a run folder: its name should look like seed-1337 or seed-1337.1")
     return int(found[1]), int(found[2] or 0)
 
 
 def read_or_empty(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where the file is not there or not whole."""
+    """Return the JSON object in a file, empty if the file is missing or incomplete."""
     try:
         return read_json(path)
     except (OSError, ValueError):
@@ -184,21 +190,21 @@ def read_or_empty(path: Path) -> dict[str, Any]:
 
 
 def find_runs(runs_dir: Path) -> list[RunDirectory]:
-    """Every run below a folder, by name."""
+    """Return all runs of a runs folder, sorted by name."""
     folders = sorted(path.parent for path in runs_dir.glob("*/seed-*/run.json"))
     return [RunDirectory(folder) for folder in folders if SEED_FOLDER.fullmatch(folder.name)]
 
 
 def newest_run(runs_dir: Path) -> RunDirectory | None:
-    """The run that was started last, or None."""
+    """Return the run that was started last, or None if there are no runs."""
     runs = find_runs(runs_dir)
     return max(runs, key=lambda run: run.files.run.stat().st_mtime_ns, default=None)
 
 
 def find_run(reference: str, runs_dir: Path) -> RunDirectory:
-    """The run that a folder, a run id or an unambiguous part of one names.
+    """Return the run named by its folder, its run id or a unique part of its id.
 
-    Raises: UsageError naming the candidates.
+    Raises: UsageError listing the candidates.
     """
     for path in (Path(reference), runs_dir / reference):
         if (path / "run.json").is_file():
@@ -208,32 +214,32 @@ def find_run(reference: str, runs_dir: Path) -> RunDirectory:
         return matching[0]
     names = ", ".join(run.run_id for run in matching or find_runs(runs_dir)) or "none"
     wanted = "more than one run matches" if matching else "no such run"
-    raise UsageError(f"{reference}: {wanted} in {runs_dir}; there is {names}")
+    raise UsageError(f"{reference}: {wanted} in {runs_dir}; candidates: {names}")
 
 
 def attempts(folder: Path, seed: int) -> list[RunDirectory]:
-    """The attempts at a seed, oldest first."""
+    """Return the attempts at a seed, oldest first."""
     found = [RunDirectory(path) for path in folder.glob(f"seed-{seed}*") if SEED_FOLDER.fullmatch(path.name)]
     return sorted((run for run in found if run.seed == seed), key=lambda run: run.attempt)
 
 
 def run_folder(runs_dir: Path, name: str, spec_sha256: str, parent_sha256: str | None = None) -> Path:
-    """The folder of all seeds of one experiment; of one that inherits its weights, beside that of its parent."""
+    """Return the folder of all seeds of an experiment; `parent_sha256` is that of the run whose weights it inherits."""
     origin = "" if parent_sha256 is None else f"-from-{parent_sha256[:8]}"
     return runs_dir / f"{name}-{spec_sha256[:8]}{origin}"
 
 
 def new_attempt(folder: Path, seed: int) -> RunDirectory:
-    """The next free folder for a seed."""
+    """Return the run directory of the next attempt at a seed."""
     earlier = attempts(folder, seed)
     suffix = f".{earlier[-1].attempt + 1}" if earlier else ""
     return RunDirectory(folder / f"seed-{seed}{suffix}")
 
 
-def follow_file(path: Path, still_growing: "Iterator[bool]") -> Iterator[str]:
-    """Lines of a file as they come, until `still_growing` ends and the file is read."""
+def follow_file(path: Path, is_growing: Iterator[bool]) -> Iterator[str]:
+    """Yield the lines of a file as they are written; `is_growing` yields whether there may be more."""
     position, rest = 0, ""
-    for growing in still_growing:
+    for may_grow in is_growing:
         if path.exists():
             with path.open(encoding="utf-8", errors="replace") as file:
                 file.seek(position)
@@ -241,7 +247,7 @@ def follow_file(path: Path, still_growing: "Iterator[bool]") -> Iterator[str]:
                 position = file.tell()
         *complete, rest = rest.split("\n")
         yield from complete
-        if not growing:
+        if not may_grow:
             break
         time.sleep(0.2)
     if rest:

@@ -10,7 +10,7 @@ from pgolf.bundle.modules import trainer_code
 from pgolf.errors import SpecError
 from pgolf.rundir import RunDirectory
 from pgolf.specs.identity import spec_sha256
-from pgolf.specs.loading import load_spec, load_spec_of_run
+from pgolf.specs.loading import load_spec
 from tests.conftest import Pgolf
 
 PAGE = (Path(__file__).parent.parent / "docs" / "your_own_component.md").read_text()
@@ -34,7 +34,7 @@ class Mean(Attention):
     def readers(self):
         return [self.value]
 
-    def forward(self, x, scale, visit):
+    def forward(self, x, scale, inputs):
         v = linear(x, self.value)
         count = torch.arange(1, x.size(1) + 1)[:, None]
         return linear(v.cumsum(1) / (count + self.bias), self.output, scale), v
@@ -117,7 +117,7 @@ def test_the_worked_example_trains_quantizes_packs_and_scores(pgolf: Pgolf, tmp_
     plain, _ = run_json(pgolf, "quickstart")
     assert result["parameters"] == plain.read_result()["parameters"] + 2 * hidden  # a leak for each unit of two layers
     assert run.read_run()["code_bytes"] > plain.read_run()["code_bytes"]
-    again = load_spec_of_run(run.files.spec).spec
+    again = load_spec(run.files.spec).spec
     assert trainer_code(again.recipe).sha256 == run.read_run()["code_sha256"]
 
 

@@ -1,4 +1,4 @@
-"""The published systems: their parameters to the unit, their plans with every accident, and a run of each at micro."""
+"""The published systems: exact parameter counts, execution plans with every bug, and a run of each at micro."""
 
 import json
 from collections import Counter
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import trainer.train as train_module
+from pgolf.campaign.run_documents import run_documents
 from pgolf.preflight import rules
 from pgolf.preflight.examine import examine
-from pgolf.preflight.prepared import run_documents
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec, shipped_specs
@@ -22,12 +22,12 @@ from trainer.recipe.quantizer import StraightThrough
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.job import read_job
 from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.score import score_artifact
 from trainer.train import run_job
 
 PUBLISHED = sorted(name for name, file in shipped_specs().items() if file.parent.name == "published")
-# Parameters by part, as the logs of the pull requests and the tables made from their code have them.
+# Parameters by part, from the logs of the pull requests and from tables made from their code.
 COUNTS = {
     "pr1579_crawler_d736": {
         "embedding.tokens": 6_029_312, "embedding.bigram.table": 1_310_720, "embedding.bigram.projection": 94_208,
@@ -99,7 +99,7 @@ def total(name: str, pattern: str) -> int:
     return sum(size for tensor, size in sizes(name).items() if pattern_matches(pattern, tensor))
 
 
-def test_every_row_is_there_and_the_first_six_are_corrected_too() -> None:
+def test_all_published_systems_are_shipped_and_the_first_six_also_corrected() -> None:
     as_published = [name for name in PUBLISHED if not name.endswith("_corrected")]
     assert set(as_published) == set(TOTALS)
     corrected = {name.removesuffix("_corrected") for name in PUBLISHED if name.endswith("_corrected")}
@@ -107,7 +107,7 @@ def test_every_row_is_there_and_the_first_six_are_corrected_too() -> None:
 
 
 @pytest.mark.parametrize("name", TOTALS)
-def test_parameters_are_those_of_the_published_code_to_the_unit(name: str) -> None:
+def test_parameter_counts_equal_those_of_the_published_code(name: str) -> None:
     assert sum(sizes(name).values()) == TOTALS[name]
 
 
@@ -135,7 +135,7 @@ def executions(name: str) -> list[str]:
 
 
 def marked(name: str, flag: str) -> list[int]:
-    """Executions for which a flag is neither false nor absent."""
+    """Return the executions for which a flag is neither false nor absent."""
     plan = execution_plan(recipe_of(name).model)
     values = [getattr(execution, flag) for execution in plan]
     return [n for n, value in enumerate(values) if value is not False and value is not None]
@@ -151,7 +151,7 @@ def test_the_crawler_runs_as_its_code_did() -> None:
     assert (marked(name, "pushes_skip"), marked(name, "pops_skip")) == ([0], [5])
     plan = execution_plan(recipe_of(name).model)
     assert {(e.rope.dims, e.rope.period_dims) for e in plan} == {(22, 46)}
-    assert {e.blend for e in plan if e.blend is not None} == {1}  # row 0 is dead
+    assert {e.blend for e in plan if e.blend is not None} == {1}  # row 0 is unused
     wide = execution_plan(recipe_of("pr1817_crawler_d832").model)
     assert {(e.rope.dims, e.rope.period_dims) for e in wide} == {(26, 52)}
 
@@ -210,7 +210,7 @@ def test_adaptation_learns_as_many_parameters_as_the_logs_print() -> None:
         "pr1817_crawler_d832": 32_204_852,
         "pr927_recursive": 23_134_306,
     }
-    learning["pr861_int5_qat_unet"] = 17_301_504 + 2 * 11 * 512 + 33_792 + 3  # by name, as no log prints it
+    learning["pr861_int5_qat_unet"] = 17_301_504 + 2 * 11 * 512 + 33_792 + 3  # by names: no log prints it
     for name, expected in learning.items():
         evaluation = recipe_of(name).evaluation
         assert evaluation.kind == "score_first_ttt"
@@ -225,13 +225,13 @@ def test_adaptation_learns_as_many_parameters_as_the_logs_print() -> None:
 
 def test_published_scripts_cut_validation_to_full_windows_and_corrected_specs_score_all_of_it() -> None:
     tails = {name: recipe_of(name).evaluation.tail for name in PUBLISHED}
-    unlike = {"pr1817_crawler_d832": "score"}  # its score comes from another script, which took all 633,560 windows
+    unlike = {"pr1817_crawler_d832": "score"}  # its score comes from another script, which scored all 633,560 windows
     for name, tail in tails.items():
         expected = "score" if name.endswith("_corrected") else unlike.get(name, "drop")
         assert tail == expected, name
 
 
-# Model bytes of the longest published run of each, where corrected specs must not be larger by their own estimate.
+# Model bytes of the longest published run of each; the estimates for corrected specs must not be larger.
 LARGEST_LOGGED = {
     "pr1579_crawler_d736": 14_984_356,
     "pr1817_crawler_d832": 15_867_420,
@@ -268,7 +268,7 @@ def test_an_overlay_that_leaves_nothing_quantized_is_named() -> None:
     assert (found.severity, found.message[:2]) == ("warn", "0%")
 
 
-# Two that have most components between them by default; `make test-all` runs every one.
+# Two that together cover most components; `make test-all` runs every one.
 FEW = ("pr1535_crawler_loop_aware_corrected", "pr861_int5_qat_unet")
 
 
@@ -278,14 +278,16 @@ FEW = ("pr1535_crawler_loop_aware_corrected", "pr861_int5_qat_unet")
 def test_it_trains_quantizes_packs_and_scores_at_micro(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None, name: str
 ) -> None:
-    """Both processes of a run in this one, for speed; the slow test below goes the whole way."""
+    """Training and scoring run in this process, for speed; the slow test below uses real ones."""
     preflight = examine(load_spec(name, ["micro"]).spec, runs_dir=tmp_path)
     run = RunDirectory(tmp_path / name / "seed-1337")
     run.create(*run_documents(preflight, run, 1337, {}), {})
     monkeypatch.setattr(
-        train_module, "score_elsewhere", lambda job, stop, _: score_artifact(job.files, job.data, ALONE, stop)
+        train_module,
+        "score_in_subprocess",
+        lambda job, stop, _: score_artifact(job.files, job.data, SINGLE_PROCESS, stop),
     )
-    run_job(read_job(run.root), StopRequest(), ALONE)
+    run_job(read_job(run.root), StopRequest(), SINGLE_PROCESS)
     check_result(run, recipe_of(name, "micro"))
 
 
@@ -297,7 +299,7 @@ def test_it_trains_quantizes_packs_and_scores_at_tiny(pgolf: Pgolf, name: str) -
 
 
 def check_run(pgolf: Pgolf, name: str, overlay: str) -> dict[str, object]:
-    """The report's row of a finished run that went through every stage of its spec."""
+    """Return the report's row of a finished run that went through every stage of its spec."""
     ended = pgolf("run", name, "--with", overlay, "--json", timeout=600)
     assert ended.code == 0, ended.err
     recipe = recipe_of(name, overlay)
@@ -309,7 +311,7 @@ def check_run(pgolf: Pgolf, name: str, overlay: str) -> dict[str, object]:
 
 
 def check_result(run: RunDirectory, recipe: Recipe) -> None:
-    """Nothing, if the run has gone through every stage of its recipe."""
+    """Check that the run has gone through every stage of its recipe."""
     result = run.read_result()
     stages = [metric["stage"] for metric in result["metrics"]]
     adapts = recipe.evaluation.kind == "score_first_ttt"
@@ -323,5 +325,5 @@ def check_result(run: RunDirectory, recipe: Recipe) -> None:
     if recipe.quantizer.kind == "gptq":
         assert result["clock"]["calibrate_seconds"] > 0
     if recipe.quantizer.fit_bytes and "pr1535" in run.read_run()["name"]:
-        assert "fit: 0 codes" not in said  # its three seeds were all cut to fit
+        assert "fit: 0 codes" not in said  # all its three published seeds were pruned to fit
         assert result["artifact"]["model_bytes"] <= recipe.quantizer.fit_bytes

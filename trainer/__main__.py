@@ -1,14 +1,17 @@
 """`python -P -m trainer RUN_DIR`: a run directory in, a run directory out, be it of a recipe or of a script."""
 
+import os
 import sys
 
 
 def start() -> int:
-    """The exit code of the run that the command line names."""
-    # Imported here: a script's run waits for no torch of ours, and a recipe's has nothing of the other.
-    from trainer.script.job import holds_script
+    """Run the job that the command line names and return its exit code."""
+    # Threads that wait by spinning take the cores from those that compute; OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Imported here: a script's run does not need torch.
+    from trainer.script.job import is_script_run
 
-    if holds_script(sys.argv[1:]):
+    if is_script_run(sys.argv[1:]):
         from trainer.script.command import script_main
 
         return script_main()

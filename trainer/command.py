@@ -32,7 +32,7 @@ def main() -> int:
     try:
         dispatch(arguments)
     except Exception as error:  # the one place where any error becomes an exit code and a line in state.json
-        return account_for(arguments, error)
+        return report_failure(arguments, error)
     return 0
 
 
@@ -40,7 +40,7 @@ def dispatch(arguments: argparse.Namespace) -> None:
     """Nothing; what was asked for is done."""
     # Imported here so that --help and a missing run directory do not wait for torch.
     from trainer.runtime.job import read_job
-    from trainer.runtime.lock import exclusive_lock, remove_leftovers
+    from trainer.runtime.lock import exclusive_lock, remove_temporary_files
     from trainer.runtime.stop import StopRequest
 
     job = read_job(arguments.run_dir)
@@ -56,20 +56,25 @@ def dispatch(arguments: argparse.Namespace) -> None:
         return
     with exclusive_lock(job.files.lock):
         if not job.files.result.exists():
-            remove_leftovers(job.files)
+            remove_temporary_files(job.files)
             work(arguments, job, stop)
 
 
 def work(arguments: argparse.Namespace, job: "TrainingJob", stop: "StopRequest") -> None:
     """Nothing; this process has done its part of what was asked for, together with those that share the work."""
-    from trainer.runtime.assembly import Seat, assemble
+    import torch
+
+    from trainer.recipe.cores import thread_count
+    from trainer.runtime.rendezvous import Rendezvous, join_world
+
+    torch.set_num_threads(thread_count(job.run, arguments.processes))
 
     mode = ["--score"] if arguments.score else []
     if arguments.time_steps:
         mode = ["--time-steps", str(arguments.time_steps)]
-    seat = Seat(arguments.rank, arguments.processes, arguments.port)
-    with assemble(
-        seat, job.run["device"], job.files, [str(job.files.root), *mode], partial(give_up, arguments)
+    rendezvous = Rendezvous(arguments.rank, arguments.processes, arguments.port)
+    with join_world(
+        rendezvous, job.run["device"], job.files, [str(job.files.root), *mode], partial(exit_with_failure, arguments)
     ) as world:
         if arguments.score:
             from trainer.score import score_artifact
@@ -85,12 +90,12 @@ def work(arguments: argparse.Namespace, job: "TrainingJob", stop: "StopRequest")
             run_job(job, stop, world)
 
 
-def give_up(arguments: argparse.Namespace, failure: RunFailure) -> NoReturn:
+def exit_with_failure(arguments: argparse.Namespace, failure: RunFailure) -> NoReturn:
     """Nothing; this process is gone, for whatever it waits for will not come."""
-    os._exit(account_for(arguments, failure))
+    os._exit(report_failure(arguments, failure))
 
 
-def account_for(arguments: argparse.Namespace, error: Exception) -> int:
+def report_failure(arguments: argparse.Namespace, error: Exception) -> int:
     """The exit code of an error, which also stands in state.json, or in a worker's own file, for whoever asks later."""
     failure = error if isinstance(error, RunFailure) else translate(error)
     if failure is None:
@@ -99,11 +104,11 @@ def account_for(arguments: argparse.Namespace, error: Exception) -> int:
     print(f"trainer: {failure}", file=sys.stderr, flush=True)
     files = RunFiles(arguments.run_dir)
     if not isinstance(failure, AlreadyRunning):
-        leave_word(files.worker_word(arguments.rank) if arguments.rank else files.state, failure)
+        write_failure(files.worker_state(arguments.rank) if arguments.rank else files.state, failure)
     return failure.exit_code
 
 
-def leave_word(path: Path, failure: RunFailure) -> None:
+def write_failure(path: Path, failure: RunFailure) -> None:
     """Nothing; the file says how the run ended, beside where it was. On a full disk only the exit code says so."""
     word = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure)}
     with suppress(OSError):

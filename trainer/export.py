@@ -8,14 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from trainer.codec.container import ModelCard, encode_artifact, encoded_bytes
-from trainer.codec.shares import group_bytes
+from trainer.codec.group_sizes import group_bytes
 from trainer.data.sampling import random_sequences
-from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
-from trainer.quantizer.calibration import calibrate, generated_sequences
+from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
-from trainer.quantizer.repacking import MOST_ATTEMPTS, MOST_TIMES, coarser, times_for
+from trainer.quantizer.repacking import MAX_ATTEMPTS, MAX_WIDENING, widen_clips, widening_for
 from trainer.recipe.files import write_json
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
@@ -31,6 +30,7 @@ from trainer.recipe.quantizer import (
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
+from trainer.training_data import TrainingData
 
 OVER_LIMIT = "over_limit.bin"
 
@@ -39,10 +39,10 @@ class Exporter:
     """A trained model on its way into a file."""
 
     def __init__(
-        self, job: TrainingJob, model: GptModel, stream: TokenStream, begin: int, clock: PhaseClock, journal: Journal,
+        self, job: TrainingJob, model: GptModel, data: TrainingData, clock: PhaseClock, journal: Journal,
         check: Callable[[], None],
     ) -> None:  # fmt: skip
-        self.job, self.recipe, self.model, self.stream, self.begin = job, job.recipe, model, stream, begin
+        self.job, self.recipe, self.model, self.data = job, job.recipe, model, data
         self.clock, self.journal, self.check = clock, journal, check
         self.tensors = inventory(job.recipe.model, job.recipe.vocabulary_size)
         self.model.eval()
@@ -52,40 +52,40 @@ class Exporter:
         stays beside the run as a reference, so that its score says what that cost.
         """
         quantizer = self.recipe.quantizer
-        hessians = self.calibrated(quantizer)
-        artifact = self.encode(quantizer, self.rounded(quantizer, hessians))
+        hessians = self.collect_hessians(quantizer)
+        artifact = self.encode(quantizer, self.quantize(quantizer, hessians))
         over, times, attempt = artifact["total_bytes"] - artifact["limit_bytes"], 1.0, 0
         weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
         if over <= 0 or not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
             return artifact
-        if times_for(over, max(1, weights)) > MOST_TIMES:
-            self.journal.say(
+        if widening_for(over, max(1, weights)) > MAX_WIDENING:
+            self.journal.log(
                 f"{over:,} bytes over the limit, more than a wider grid can mend; the artifact stays as it is"
             )
             return artifact
         self.job.files.references.mkdir(exist_ok=True)
         self.job.files.model.replace(self.job.files.references / OVER_LIMIT)
         repacked = {"bytes_before": artifact["total_bytes"]}
-        while over > 0 and attempt < MOST_ATTEMPTS:
-            times, attempt = min(MOST_TIMES, times * times_for(over, weights)), attempt + 1
-            wider = coarser(quantizer, times)
-            artifact = self.encode(wider, self.rounded(wider, hessians))
+        while over > 0 and attempt < MAX_ATTEMPTS:
+            times, attempt = min(MAX_WIDENING, times * widening_for(over, weights)), attempt + 1
+            wider = widen_clips(quantizer, times)
+            artifact = self.encode(wider, self.quantize(wider, hessians))
             over = artifact["total_bytes"] - artifact["limit_bytes"]
         fits = "fits" if over <= 0 else f"is still {over:,} bytes over"
-        self.journal.say(f"over the limit: packed again with clips {times:.4f} times as wide, and {fits}")
+        self.journal.log(f"over the limit: packed again with clips {times:.4f} times as wide, and {fits}")
         return artifact | {"repacked": repacked | {"clip_times": times}}
 
-    def quantized(self, recipe: QuantizerRecipe) -> QuantizedModel:
+    def calibrate_and_quantize(self, recipe: QuantizerRecipe) -> QuantizedModel:
         """The model under a quantizer, calibrated as it asks for."""
-        return self.rounded(recipe, self.calibrated(recipe))
+        return self.quantize(recipe, self.collect_hessians(recipe))
 
-    def calibrated(self, recipe: QuantizerRecipe) -> dict[str, Tensor]:
+    def collect_hessians(self, recipe: QuantizerRecipe) -> dict[str, Tensor]:
         """What a quantizer wants to know of the inputs of each matrix."""
         self.journal.report(phase="calibrate")
         with self.clock.phase("calibrate"):
-            return calibrate(recipe, self.tensors, self.model, self.calibration_text, self.check)
+            return calibrate(recipe, self.tensors, self.model, self.calibration_sequences, self.check)
 
-    def rounded(self, recipe: QuantizerRecipe, hessians: dict[str, Tensor]) -> QuantizedModel:
+    def quantize(self, recipe: QuantizerRecipe, hessians: dict[str, Tensor]) -> QuantizedModel:
         """The model under a calibrated quantizer."""
         self.journal.report(phase="quantize")
         with self.clock.phase("quantize"):
@@ -95,25 +95,25 @@ class Exporter:
         """The float weights by name."""
         return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
 
-    def calibration_text(self, recipe: CalibrationRecipe) -> list[Tensor]:
+    def calibration_sequences(self, recipe: CalibrationRecipe) -> list[Tensor]:
         """The sequences that a calibration asks for. Shapes: (1, T) each."""
         tokens = recipe.tokens or self.recipe.schedule.sequence_tokens
-        device, seed = self.model.embedding.tokens.device, self.job.seed
+        device, seed = self.model.device, self.job.seed
         match recipe:
             case GeneratedText():
-                return generated_sequences(recipe, self.model, self.begin, tokens, seed, self.check)
+                return generate_sequences(recipe, self.model, self.data.bos_token, tokens, seed, self.check)
             case TrainingText():
                 if recipe.published_first:
                     from trainer.data.published_first_sequences import first_sequences
 
-                    return list(first_sequences(self.stream, recipe.sequences, tokens, device))
-                return list(random_sequences(self.stream, recipe.sequences, tokens, seed, device))
+                    return list(first_sequences(self.data.stream, recipe.sequences, tokens, device))
+                return list(random_sequences(self.data.stream, recipe.sequences, tokens, seed, device))
 
     def write_references(self) -> None:
         """Nothing; an artifact stands beside the run for each further quantizer that the recipe wants scored."""
         for name, reference in self.recipe.evaluation.references.items():
             self.job.files.references.mkdir(exist_ok=True)
-            model, card = self.quantized(reference.quantizer), self.card(reference.quantizer)
+            model, card = self.calibrate_and_quantize(reference.quantizer), self.card(reference.quantizer)
             encode_artifact(self.job.files.references / f"{name}.bin", card, model, self.recipe.codec)
 
     def card(self, quantizer: QuantizerRecipe) -> ModelCard:
@@ -136,7 +136,7 @@ class Exporter:
             if limit := quantizer.fit_bytes:
                 size_of = partial(encoded_bytes, card, codec=recipe.codec)
                 model, zeroed = fit_to_bytes(model, quantizer, size_of, self.check)
-                self.journal.say(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
+                self.journal.log(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
             streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
         return count_bytes(self.job, streams, group_bytes(card, model, streams))
 

@@ -17,21 +17,27 @@ from torch import Tensor
 
 from trainer.codec.container import ModelCard, decode_artifact
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import WindowScorer, score_stream
+from trainer.evaluation.scoring import score_stream
+from trainer.evaluation.window_scorer import WindowScorer
 from trainer.evaluation.windows import Window
 from trainer.model.gpt import GptModel
 from trainer.recipe.files import ANSWERS, QUESTIONS
 from trainer.runtime.device import choose_device
+from trainer.runtime.failure import ArtifactRefused
 from trainer.runtime.world import World
 
 
 def probe_main() -> int:
-    """0, with answers.npz in the folder."""
+    """Answer the questions in answers.npz, or write there why the model cannot be decoded. Return the exit code."""
     parser = argparse.ArgumentParser(prog="trainer.probe")
     parser.add_argument("model", type=Path)
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
-    card, weights = decode_artifact(arguments.model)
+    try:
+        card, weights = decode_artifact(arguments.model)
+    except ArtifactRefused as error:
+        np.savez(arguments.folder / ANSWERS, refused=np.array(str(error)))
+        return error.exit_code
     world = World(choose_device("cpu"))
     with np.load(arguments.folder / QUESTIONS) as questions:
         streams, asked, begin = questions["streams"], questions["asked"], int(questions["begin"])
@@ -62,24 +68,24 @@ def probe_stream(
     model.load_state_dict(weights)
     model.to(world.device)
     ledger = ScoreLedger(tokens)
-    heard: dict[int, Tensor] = {}
-    score_stream(model, ledger, card.evaluation, world, begin, lambda _: None, partial(ListeningScorer, heard))
+    recorded: dict[int, Tensor] = {}
+    score_stream(model, ledger, card.evaluation, world, begin, lambda _: None, partial(RecordingScorer, recorded))
     temperature = card.evaluation.temperature
-    logits_PV = [heard[position - 1].double() / temperature for position in positions]
+    logits_PV = [recorded[position - 1].double() / temperature for position in positions]
     return ledger.nats, [torch.log_softmax(logits_V, 0).numpy() for logits_V in logits_PV]
 
 
-class ListeningScorer(WindowScorer):
+class RecordingScorer(WindowScorer):
     """Scores, and keeps the logits that each target was scored by."""
 
-    def __init__(self, heard: dict[int, Tensor], *settings: Any) -> None:
+    def __init__(self, recorded: dict[int, Tensor], *settings: Any) -> None:
         super().__init__(*settings)
-        self.heard = heard
+        self.recorded = recorded
 
     def logits(self, batch: list[Window]) -> Tensor:
         logits_BTV = super().logits(batch)
         for logits_TV, window in zip(logits_BTV, batch, strict=True):
-            self.heard.update(enumerate(logits_TV[: window.kept].detach().float().cpu(), start=window.first_target))
+            self.recorded.update(enumerate(logits_TV[: window.kept].detach().float().cpu(), start=window.first_target))
         return logits_BTV
 
 

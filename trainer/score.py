@@ -19,7 +19,7 @@ from trainer.recipe.evaluation import Chunked, EvaluationRecipe, plain_protocol
 from trainer.recipe.files import DataFiles, RunFiles, write_json
 from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.journal import Journal, journal_of
+from trainer.runtime.journal import Journal, make_journal
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
 
@@ -30,7 +30,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     Raises: ArtifactRefused when model.bin is damaged, DataRefused when the validation data is, Stopped when asked to.
     """
     clock = PhaseClock()
-    journal = journal_of(files, world.is_chief)
+    journal = make_journal(files, world.is_rank_zero)
     journal.report(phase="decode")
     with clock.phase("decode"):
         card, weights = decode_artifact(files.model)
@@ -38,7 +38,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
 
     def follow(stage: str, scored: int) -> None:
-        if world.is_chief:  # the others end with it
+        if world.is_rank_zero:  # the others end with it
             stop.check()
         journal.pulse(stage=stage, scored=scored, stage_seconds=clock.running_seconds)
 
@@ -56,7 +56,7 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
     for name, reference in read_references(files).items():
         with clock.phase("references"):
             scoring.score("reference", reference, plain, quantizer=name)
-    if world.is_chief:
+    if world.is_rank_zero:
         write_ledger(files.ledger, ledger.nats, text.byte_counts)
         write_json(files.scores, {"metrics": scoring.metrics, "headline": headline, "seconds": clock.finished})
 
@@ -92,8 +92,8 @@ class Scoring:
         self.metrics: list[dict[str, Any]] = []
         self.model = GptModel(card.model, card.vocabulary_size, card.compute).to(world.device)
         is_with_graphs = is_compiled(card.compute, world.device)
-        self.graphs = ScoringGraphs(self.model, journal.say) if is_with_graphs else None
-        self.learning_graphs = LearningGraphs(self.model, journal.say) if is_with_graphs else None
+        self.graphs = ScoringGraphs(self.model, journal.log) if is_with_graphs else None
+        self.learning_graphs = LearningGraphs(self.model, journal.log) if is_with_graphs else None
 
     def score(self, stage: str, weights: dict[str, Tensor], recipe: EvaluationRecipe, **facts: str) -> ScoreLedger:
         """The ledger of some weights under a protocol; their metric is the last one."""
@@ -106,17 +106,17 @@ class Scoring:
                 ledger,
                 recipe,
                 self.world,
-                self.text.begin,
+                self.text.bos,
                 lambda n: self.follow(stage, n),
                 forward=self.graphs,
-                learn=self.learning_graphs,
+                backward=self.learning_graphs,
             )
         nats, targets = ledger.totals()
         metric = {"stage": stage, **describe_protocol(recipe), **facts}
         metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, self.text.bytes)}
         metric |= {"tokens": targets, "bytes": self.text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
         self.metrics.append(metric)
-        self.journal.say(describe_metric(metric))
+        self.journal.log(describe_metric(metric))
         return ledger
 
 

@@ -22,7 +22,7 @@ def standalone_main(embedded: str) -> int:
     """The exit code of a run. `embedded` is the JSON of a recipe and of what belongs to it."""
     document = json.loads(embedded)
     if not any(argument.split("=")[0] == "--data" for argument in sys.argv[1:]):
-        return main() if is_own_run(document["recipe"]) else NOT_ITS_RECIPE
+        return main() if is_own_recipe(document["recipe"]) else NOT_ITS_RECIPE
     parser = argparse.ArgumentParser(description=f"Train, quantize, pack and score {document['name']}.")
     parser.add_argument("--data", type=Path, required=True, help="a folder of shards with manifest.json")
     parser.add_argument("--out", type=Path, default=Path("run"), help="the run directory; run")
@@ -33,7 +33,7 @@ def standalone_main(embedded: str) -> int:
     arguments = parser.parse_args()
     try:
         prepare(arguments, embedded)
-    except OtherRun as error:
+    except RunMismatch as error:
         print(f"trainer: {error}", file=sys.stderr)
         return NOT_ITS_RECIPE
     except (OSError, ValueError) as error:
@@ -44,11 +44,11 @@ def standalone_main(embedded: str) -> int:
     return main()
 
 
-class OtherRun(Exception):
+class RunMismatch(Exception):
     """The run directory is not the one that is asked for."""
 
 
-def is_own_run(recipe: dict[str, Any]) -> bool:
+def is_own_recipe(recipe: dict[str, Any]) -> bool:
     """Whether the run directory on the command line, if it is one, wants this very recipe; only where data lie may
     differ. Whatever another recipe needs may be missing here.
     """
@@ -65,7 +65,7 @@ def is_own_run(recipe: dict[str, Any]) -> bool:
 def prepare(arguments: argparse.Namespace, embedded: str) -> None:
     """Nothing; the run directory holds all that a trainer needs. One that is there already stays as it is.
 
-    Raises: OtherRun when that one is of another seed, other data or another artifact.
+    Raises: RunMismatch when that one is of another seed, other data or another artifact.
     """
     document = json.loads(embedded)
     files = RunFiles(arguments.out.resolve())
@@ -76,14 +76,14 @@ def prepare(arguments: argparse.Namespace, embedded: str) -> None:
         found = read_json(files.run)
         for key, value in asked.items():
             if found.get(key) != value:
-                raise OtherRun(f"{files.root} is a run with {key} {found.get(key)}, asked for is {value}")
+                raise RunMismatch(f"{files.root} is a run with {key} {found.get(key)}, asked for is {value}")
         if arguments.model is not None and files.model.read_bytes() != arguments.model.read_bytes():
-            raise OtherRun(f"{files.root} holds another artifact than {arguments.model}")
+            raise RunMismatch(f"{files.root} holds another artifact than {arguments.model}")
         return
     files.root.mkdir(parents=True, exist_ok=True)
     for name, text in document["local"].items():
         if Path(name).name != name:
-            raise OtherRun(f"{name!r} is no name of a file beside the run")
+            raise RunMismatch(f"{name!r} is no name of a file beside the run")
         (files.root / LOCAL_FOLDER).mkdir(exist_ok=True)
         (files.root / LOCAL_FOLDER / name).write_text(text, encoding="utf-8")
     write_json(files.spec, {"name": document["name"], "seed": arguments.seed, "recipe": document["recipe"]})

@@ -16,12 +16,12 @@ WARMUP_STEPS = 2
 def time_steps(job: TrainingJob, steps: int, world: World) -> None:
     """Nothing; timing.json holds the median seconds of `steps` training steps, after two that do not count."""
     training = Training(job, world, SilentJournal(), PhaseClock())
-    training.make_ready()
+    training.compile()
     seconds = []
     for _ in range(WARMUP_STEPS + steps):
         began = time.perf_counter()
         training.train_step(1.0).item()
         seconds.append(time.perf_counter() - began)
-    training.batches.close()
-    if world.is_chief:
+    training.data.batches.close()
+    if world.is_rank_zero:
         write_json(job.files.root / "timing.json", {"step_seconds": median(seconds[WARMUP_STEPS:]), "steps": steps})

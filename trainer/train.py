@@ -14,17 +14,18 @@ from trainer.averaging.choice import choose_candidate
 from trainer.data.sampling import random_sequences
 from trainer.evaluation.validation import read_validation
 from trainer.export import Exporter
-from trainer.model.attention_kernels import kernel_of
+from trainer.model.attention_kernels import resolve_kernel
 from trainer.recipe.averaging import Candidates
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import read_json, write_json
 from trainer.recipe.recipe import Recipe
+from trainer.resume import load_parent_weights, resume_training
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import check_same_environment, describe_environment, describe_hardware
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
-from trainer.runtime.journal import Journal, journal_of
+from trainer.runtime.journal import make_journal
 from trainer.runtime.program import own_command
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
@@ -34,57 +35,49 @@ POLL_SECONDS = 0.1
 
 
 def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
-    """Nothing; result.json is written. Processes that share the run train, and the chief goes on alone.
+    """Train, average, quantize, encode and score, and write result.json. All ranks train; rank 0 does the rest.
 
-    Raises: RunFailure saying what went wrong, Stopped when asked to stop.
+    Raises: RunFailure with the reason, Stopped on request.
     """
     is_repeatable = is_deterministic(job.recipe, world.device)
-    journal = journal_of(job.files, world.is_chief)
+    journal = make_journal(job.files, world.is_rank_zero)
     journal.report(phase="prepare", error=None)
     clock = PhaseClock()
     with clock.phase("prepare"):
         if job.recipe.compute.attention == "measured" and job.parent is None:
-            from trainer.attention_choice import with_chosen_attention
+            from trainer.autotune import with_fastest_attention
 
-            job = with_chosen_attention(job, world, journal)
+            job = with_fastest_attention(job, world, journal)
         environment = pin_environment(job, world)
-        # What cannot be scored is refused before it costs training.
-        read_validation(job.data, job.recipe.vocabulary_size)
+        read_validation(job.data, job.recipe.vocabulary_size)  # bad validation data ends the run before it trains
         training = Training(job, world, journal, clock)
         if job.parent is None:
-            training.resume()
+            resume_training(training)
         else:
-            training.inherit(job.parent)
+            load_parent_weights(training, job.parent)
 
     if job.parent is None:
         training.run(stop)
-    if not world.is_chief:
+    if not world.is_rank_zero:
         return
 
-    if job.parent is None:
-        training.model.follow_progress(1.0)
-        with clock.phase("calibrate"):
-            keep_best(training, job, journal)
     training.model.follow_progress(1.0)
-    exporter = Exporter(job, training.model, training.stream, training.begin, clock, journal, stop.check)
+    if job.parent is None:
+        with clock.phase("calibrate"):
+            choose_weights(training, job)
+    exporter = Exporter(job, training.model, training.data, clock, journal, stop.check)
     artifact = exporter.export()
     exporter.write_references()
 
-    score_elsewhere(job, stop, world.size)
+    score_in_subprocess(job, stop, world.size)
     write_result(job, training, environment, artifact, is_repeatable)
     journal.report(phase="finished")
 
 
-def keep_best(training: Training, job: TrainingJob, journal: Journal) -> None:
-    """Nothing; the model holds the weights that are exported, and so does the prequant checkpoint."""
-    averaging, tokens = job.recipe.averaging, job.recipe.schedule.sequence_tokens + 1
-    count = averaging.sequences if isinstance(averaging, Candidates) else 0
-    text = list(random_sequences(training.stream, count, tokens, job.seed, training.world.device))
-    losses = choose_candidate(training.model, training.average.candidates(), text)
-    if len(losses) > 1:
-        ranking = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-        journal.say(f"candidates by training loss: {ranking}; exporting {next(iter(losses))}")
-    write_checkpoint(job.files.prequant, {n: p.detach().cpu() for n, p in training.model.named_parameters()})
+def is_deterministic(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the same job gives the same bits again: no clock of seconds, no kernel by trial, no GPU."""
+    is_by_clock = recipe.budget.clock == "seconds" or recipe.compute.attention == "measured"
+    return not is_by_clock and device.type == "cpu"
 
 
 def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
@@ -92,15 +85,27 @@ def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
 
     Raises: ResumeRefused when it began in another one.
     """
-    kernel = kernel_of(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
+    kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
     environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
     check_same_environment(environment, job.run.get("environment"))
-    if world.is_chief:
+    if world.is_rank_zero:
         write_json(job.files.run, job.run | {"environment": environment})
     return environment
 
 
-def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None:
+def choose_weights(training: Training, job: TrainingJob) -> None:
+    """Load the best average of weights into the model, and keep it as the prequant checkpoint."""
+    averaging, tokens = job.recipe.averaging, job.recipe.schedule.sequence_tokens + 1
+    count = averaging.sequences if isinstance(averaging, Candidates) else 0
+    text = list(random_sequences(training.data.stream, count, tokens, job.seed, training.world.device))
+    losses = choose_candidate(training.model, training.average.candidates(), text)
+    if len(losses) > 1:
+        ranking = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
+        training.journal.log(f"candidates by training loss: {ranking}; exporting {next(iter(losses))}")
+    write_checkpoint(job.files.prequant, {n: p.detach().cpu() for n, p in training.model.named_parameters()})
+
+
+def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> None:
     """Nothing; a process that has not trained has decoded and scored the artifact.
 
     That process holds the end of a pipe whose other end is here, and so it does not outlive this one.
@@ -127,12 +132,6 @@ def score_elsewhere(job: TrainingJob, stop: StopRequest, processes: int) -> None
         raise failure
 
 
-def is_deterministic(recipe: Recipe, device: torch.device) -> bool:
-    """Whether the same job gives the same bits again: no clock of seconds, no kernel by trial, no GPU."""
-    is_by_clock = recipe.budget.clock == "seconds" or recipe.compute.attention == "measured"
-    return not is_by_clock and device.type == "cpu"
-
-
 def write_result(
     job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int], is_repeatable: bool
 ) -> None:
@@ -155,7 +154,7 @@ def write_result(
             "parameters": sum(parameter.numel() for parameter in training.parameters.values()),
             "steps": training.step,
             "tokens_seen": training.tokens_seen,
-            "epochs": training.tokens_seen / len(training.stream),
+            "epochs": training.tokens_seen / len(training.data.stream),
             "resumed_from_step": training.resumed_from_step,
             "environment": environment,
             "hardware": describe_hardware(training.world.device),

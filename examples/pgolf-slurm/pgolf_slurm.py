@@ -1,33 +1,37 @@
-"""pgolf runs as Slurm jobs: the worked example of a launcher plugin.
+"""The Slurm launcher: pgolf runs as Slurm jobs. It is the worked example of a launcher plugin.
 
-It is used where sbatch is, on a disk that the nodes share. A run's id is its job's name, so that a job whose number was
-lost is found again. A job that is preempted or requeued goes on from its checkpoint, because the trainer does whenever
-it is started in the same directory. Nothing here asks sacct, which many clusters do not have.
+pgolf runs where sbatch is, on a disk shared with the nodes. A job is named after its run's id, so that a job whose
+number was lost is found again. A preempted or requeued job resumes from its checkpoint, because the trainer does so
+whenever it is started in the same directory. sacct is not needed; many clusters do not have it.
 """
 
 import math
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from launchers.examination import checkup_arguments, findings_of
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, read_handle, write_handle
-from pgolf.rundir import RunDirectory, follow_file
-from trainer.recipe.exit_codes import describe_exit
+from pgolf.launching import Handle, Job, JobStatus
+from pgolf.launching.commands import run_command
+from pgolf.launching.doctor import run_doctor
+from pgolf.launching.endings import ended_status
+from pgolf.launching.handles import create_handle, record_state, record_stop_request, run_of, update_handle
+from pgolf.launching.polling import follow_log
+from pgolf.rundir import RunDirectory
+from trainer.recipe.exit_codes import INTERRUPTED
 
-AT_ONCE = 1000
-# Between the signal that a time limit is near and the limit: time for a checkpoint.
+MAX_JOBS = 1000
+# So long before the time limit Slurm sends SIGTERM: time for a checkpoint.
 WARNING_SECONDS = 60
 QUEUED = {"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "CONFIGURING", "SUSPENDED", "PREEMPTED"}
 RUNNING = {"RUNNING", "COMPLETING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESIZING"}
+# scontrol has one exit code for all failures, so its message is matched.
+UNKNOWN_JOB = "Invalid job id"
 
 
 class SlurmLauncher:
@@ -43,61 +47,54 @@ class SlurmLauncher:
         model_config = ConfigDict(extra="forbid")
 
         partition: str | None = None
-        """Null is the cluster's default."""
+        """Partition; null for the cluster's default."""
         account: str | None = None
-        """Whom it is charged to."""
+        """Account to charge."""
         gres: str | None = None
-        """In place of gpu:KIND:NUMBER from launch.gpu; clusters name their GPUs as they like."""
+        """Replaces gpu:KIND:NUMBER, made from launch.gpu, on clusters with other names for GPUs."""
         cores: Annotated[int, Field(ge=1)] | None = None
-        """Cores of a job; null is one a process."""
+        """Cores of a job; null for one per process."""
         memory: str | None = None
-        """As sbatch --mem has it, such as 64G."""
+        """Memory as in `sbatch --mem`, such as 64G."""
         minutes: Annotated[int, Field(ge=1)] | None = None
-        """Time limit; null is the partition's, or what spend.usd buys."""
+        """Time limit; null for the partition's, or for what spend.usd pays for."""
         extra: list[str] = []
-        """Further words for sbatch."""
+        """More arguments for sbatch."""
         usd_per_hour: Annotated[float, Field(ge=0)] | None = None
-        """What a job costs, where somebody counts."""
+        """Price of a job, for spend.usd."""
 
     def check(self, job: Job) -> list[Finding]:
         options = self.Options.model_validate(job.options)
         try:
-            partitions = ask("sinfo", "--noheader", "--format=%R %a").split("\n")
+            partitions = run_command("sinfo", "--noheader", "--format=%R %a").split("\n")
         except LauncherError as error:
-            return [Finding("fail", "slurm", str(error), "run pgolf on a login node, with SLURM_CONF as there")]
+            return [Finding("fail", "slurm", str(error), "run pgolf on a login node, with its SLURM_CONF")]
         up = [line.split()[0] for line in partitions if line.endswith(" up")]
         if options.partition is not None and options.partition not in up:
-            message = f"partition {options.partition!r} is not there or not up; there is {', '.join(up)}"
-            return [Finding("fail", "slurm", message, "launch.options.partition")]
+            message = f"partition {options.partition!r} is unknown or not up; up are {', '.join(up)}"
+            return [Finding("fail", "slurm", message, "set launch.options.partition")]
         return [Finding("pass", "slurm", f"partitions {', '.join(up)} are up")]
 
     def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
-        words = self.resources(gpu, 1, self.Options.model_validate(options))
-        command = ["srun", "--quiet", *words, sys.executable, *checkup_arguments(str(Path.cwd()), gpu)]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        return findings_of(ended.stdout, ended.stderr.strip())
+        return run_doctor(gpu, ["srun", "--quiet", *self.resources(gpu, 1, self.Options.model_validate(options))])
 
     def capacity(self, job: Job) -> int:
-        return AT_ONCE
+        return MAX_JOBS
 
     def submit(self, job: Job) -> Handle:
         return self.submit_all([job])[0]
 
     def submit_all(self, jobs: Sequence[Job]) -> list[Handle]:
-        """Handles of jobs that differ in their run directories alone: one job, or an array of them."""
-        handles = [self.adopt(job) for job in jobs]
+        """Submit jobs that differ in their run directories only: one job, or one job array."""
+        handles = [self.find_job(job) for job in jobs]
         waiting = [job for job, handle in zip(jobs, handles, strict=True) if handle["job"] is None]
         numbers = iter(self.sbatch(waiting) if waiting else [])
-        for job, handle in zip(jobs, handles, strict=True):
-            handle["job"] = handle["job"] or next(numbers)
-            write_handle(job.run, handle)
-        return handles
+        return [update_handle(handle, job=handle["job"] or next(numbers)) for handle in handles]
 
-    def adopt(self, job: Job) -> Handle:
-        """The handle of a job that is in the queue for this run already; without a number where there is none."""
-        handle: Handle = {"launcher": self.name, "run_dir": str(job.run.root.resolve()), "job": None}
-        write_handle(job.run, handle)
-        for line in ask("squeue", "--noheader", "--array", "--me", "--format=%i %j %k").splitlines():
+    def find_job(self, job: Job) -> Handle:
+        """Return the handle of the job that is queued for this run already; its number is None if there is none."""
+        handle = create_handle(self.name, job.run, job=None)
+        for line in run_command("squeue", "--noheader", "--array", "--me", "--format=%i %j %k").splitlines():
             number, name, *comment = line.split(maxsplit=2)
             if name == job.run.run_id or handle["run_dir"] in (comment or [""])[0].split(";"):
                 index = 0 if name == job.run.run_id else comment[0].split(";").index(handle["run_dir"])
@@ -106,20 +103,20 @@ class SlurmLauncher:
         return handle
 
     def sbatch(self, jobs: list[Job]) -> list[str]:
-        """The numbers of jobs that have been submitted, in one call that happens whole or not at all."""
+        """Submit jobs with a single call of sbatch, which fails for all or none, and return their numbers."""
         first = jobs[0]
         roots = [str(job.run.root.resolve()) for job in jobs]
-        words = ["--parsable", "--open-mode=append", *time_words(first, options_of(first))]
+        words = ["--parsable", "--open-mode=append", *time_limit(first, options_of(first))]
         words += [f"--comment={';'.join(roots)}", *self.resources(first.gpu, first.processes, options_of(first))]
         if len(jobs) == 1:
             words += [f"--job-name={first.run.run_id}", f"--output={first.run.files.log.resolve()}"]
         else:
             words += [f"--job-name={first.run.root.parent.name}", f"--array=0-{len(jobs) - 1}", "--output=/dev/null"]
-        number = ask("sbatch", *words, stdin=script_of(roots, first.processes)).strip().partition(";")[0]
+        number = run_command("sbatch", *words, stdin=script_of(roots, first.processes)).strip().partition(";")[0]
         return [number] if len(jobs) == 1 else [f"{number}_{index}" for index in range(len(jobs))]
 
     def resources(self, gpu: str | None, processes: int, options: "SlurmLauncher.Options") -> list[str]:
-        """What to ask for, in sbatch's and srun's words."""
+        """Return the arguments of sbatch and srun that request resources."""
         words = ["--ntasks=1", f"--cpus-per-task={options.cores or processes}"]
         if gpu is not None:
             kind, _, number = gpu.replace("!", "").partition(":")
@@ -130,57 +127,41 @@ class SlurmLauncher:
         return [*words, *options.extra]
 
     def status(self, handle: Handle) -> JobStatus:
-        run = RunDirectory(Path(handle["run_dir"]))
+        run = run_of(handle)
         try:
-            status = status_of(show_job(handle["job"]), run)
+            return record_state(run, status_of(show_job(handle["job"]), run))
         except LauncherError as error:
             return JobStatus("unreachable", message=str(error))
-        before = read_handle(run)
-        if before.get("state") != status.state:
-            write_handle(run, before | {"state": status.state})
-        return status
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
-        run = RunDirectory(Path(handle["run_dir"]))
-        return follow_file(run.files.log, self.growth(handle) if follow else iter([False]))
-
-    def growth(self, handle: Handle) -> Iterator[bool]:
-        """True for as long as the job may write."""
-        while self.status(handle).state != "ended":
-            yield True
-        yield False
+        return follow_log(handle, self.status, follow)
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
-        """Nothing; the disk is shared."""
+        """Do nothing: the disk is shared."""
 
     def cancel(self, handle: Handle) -> None:
-        """Nothing; the job leaves a checkpoint and ends. Asked a second time, it is killed."""
-        is_first = not handle.get("was_asked_to_stop")
-        write_handle(RunDirectory(Path(handle["run_dir"])), handle | {"was_asked_to_stop": True})
-        if self.status(handle).state == "queued" or not is_first:
-            ask("scancel", handle["job"])
-        else:
-            ask("scancel", "--batch", "--signal=TERM", handle["job"])  # without the hurry that scancel has
+        """Ask the job to write a checkpoint and end. A queued job, or one asked a second time, is ended at once."""
+        is_urgent = record_stop_request(handle) or self.status(handle).state == "queued"
+        # A plain scancel leaves no time for a checkpoint.
+        run_command("scancel", *([] if is_urgent else ["--batch", "--signal=TERM"]), handle["job"])
 
 
 def status_of(facts: dict[str, str], run: RunDirectory) -> JobStatus:
-    """What Slurm's words about a job mean."""
+    """Return the status that Slurm's facts about a job describe."""
     state = facts.get("JobState", "")
     if state in QUEUED:
         return JobStatus("queued", message=facts.get("Reason", ""))
     if state in RUNNING or (not state and run.is_alive):
         return JobStatus("running")
-    if run.is_finished:
-        return JobStatus("ended", 0)
-    code, killer = map(int, facts.get("ExitCode", "1:0").split(":"))
-    if killer:
-        return JobStatus("ended", -killer, f"the trainer was {describe_exit(-killer)}; Slurm says {state}")
-    said = str(run.read_state().get("error") or "")
-    return JobStatus("ended", code, said or f"Slurm says {state or 'nothing'}")
+    if run.is_finished or not state:  # Slurm forgets a job some minutes after its end
+        return ended_status(run, run.exit_code)
+    code, killer = map(int, facts["ExitCode"].split(":"))
+    status = ended_status(run, -killer or code or INTERRUPTED)  # a job cancelled in the queue ends with code 0
+    return replace(status, message=f"{status.message or 'the job ended'} (Slurm: {state})")
 
 
-def time_words(job: Job, options: SlurmLauncher.Options) -> list[str]:
-    """How long a job may last, for sbatch. Under a cap it is not requeued, for that would begin its time anew."""
+def time_limit(job: Job, options: SlurmLauncher.Options) -> list[str]:
+    """Return the arguments of sbatch that limit a job's time. Requeuing restarts the time, so not under a cap."""
     limits = [] if options.minutes is None else [60 * options.minutes]
     limits += [] if job.limit_seconds is None else [max(60, math.floor(job.limit_seconds))]
     words = ["--requeue" if job.limit_seconds is None else "--no-requeue"]
@@ -194,7 +175,7 @@ def options_of(job: Job) -> SlurmLauncher.Options:
 
 
 def script_of(roots: list[str], processes: int) -> str:
-    """The batch script: the trainer takes the shell's place, so that signals reach it."""
+    """Return the batch script. The trainer replaces the shell, so that it receives the signals."""
     lines = [
         "#!/bin/bash",
         f"roots=({' '.join(map(shlex.quote, roots))})",
@@ -205,30 +186,16 @@ def script_of(roots: list[str], processes: int) -> str:
 
 
 def show_job(number: str) -> dict[str, str]:
-    """What scontrol knows of a job or a member of an array; empty when it has forgotten it.
+    """Return what scontrol knows of a job or a member of a job array; empty if it has forgotten the job.
 
     Raises: LauncherError when the controller does not answer.
     """
     try:
-        lines = ask("scontrol", "--oneliner", "show", "job", number).splitlines()
+        lines = run_command("scontrol", "--oneliner", "show", "job", number).splitlines()
     except LauncherError as error:
-        if "Invalid job id" in str(error):
+        if UNKNOWN_JOB in str(error):
             return {}
         raise
     rows = [dict(word.partition("=")[::2] for word in line.split()) for line in lines]
     wanted = number.partition("_")[2]
     return next((row for row in rows if not wanted or row.get("ArrayTaskId") == wanted), {})
-
-
-def ask(*command: str, stdin: str = "") -> str:
-    """What one of Slurm's commands says.
-
-    Raises: LauncherError in its words.
-    """
-    try:
-        ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, env=os.environ)
-    except FileNotFoundError:
-        raise LauncherError(f"{command[0]} is not installed here") from None
-    if ended.returncode:
-        raise LauncherError(f"{command[0]}: {ended.stderr.strip() or ended.returncode}")
-    return ended.stdout

@@ -1,8 +1,8 @@
-"""`python -P adapter_child.py ADAPTER FOLDER`: a stranger's scoring functions, asked about some token streams.
+"""`python -P adapter_child.py ADAPTER FOLDER`: the scoring functions of an adapter, applied to the streams of an audit.
 
-The adapter is a Python file with two functions. `score(tokens)` gives the nats of every token but the first, by the
-whole protocol behind the headline, adaptation included. `distributions(tokens, positions)` gives, for each of some
-positions, the log probabilities of the whole vocabulary that the token there is scored by, within the same stream.
+The adapter is a Python file with two functions. `score(tokens)` returns the nats of every token but the first, by the
+whole protocol behind the headline, adaptation included. `distributions(tokens, positions)` returns, for each position,
+the log probabilities of the whole vocabulary by which the token there is scored in that stream.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def load_adapter(path: Path) -> Any:
-    """The adapter's module."""
+    """Return the adapter's module, or exit with an error if it lacks a function."""
     spec = importlib.util.spec_from_file_location("pgolf_adapter", path)
     if spec is None or spec.loader is None:
         sys.exit(f"{path} cannot be imported")
@@ -26,7 +26,7 @@ def load_adapter(path: Path) -> Any:
 
 
 def main() -> None:
-    """Nothing; answers.npz is in the folder."""
+    """Read questions.npz in the folder and write answers.npz."""
     import numpy as np
 
     adapter, folder = load_adapter(Path(sys.argv[1])), Path(sys.argv[2])
@@ -34,18 +34,17 @@ def main() -> None:
         streams, asked = questions["streams"], questions["asked"]
     nats = [np.asarray(adapter.score(tokens.copy()), dtype=np.float32).reshape(-1) for tokens in streams]
     if wrong := [len(each) for each in nats if len(each) != streams.shape[1] - 1]:
-        sys.exit(
-            f"score gives {wrong[0]} numbers for {streams.shape[1]} tokens; expected one for every token but the first"
-        )
+        found = f"score returns {wrong[0]} numbers for {streams.shape[1]} tokens"
+        sys.exit(f"{found}; expected one for every token but the first")
     rows = []
     for number, tokens in enumerate(streams):
         positions = [int(position) for stream, position in asked if stream == number]
         if positions:
-            found = np.asarray(adapter.distributions(tokens.copy(), positions), dtype=np.float64)
-            if found.ndim != 2 or len(found) != len(positions):
-                words = f"distributions gives shape {found.shape} for {len(positions)} positions"
-                sys.exit(f"{words}; expected (positions, vocabulary)")
-            rows.append(found)
+            answer = np.asarray(adapter.distributions(tokens.copy(), positions), dtype=np.float64)
+            if answer.ndim != 2 or len(answer) != len(positions):
+                found = f"distributions returns shape {answer.shape} for {len(positions)} positions"
+                sys.exit(f"{found}; expected (positions, vocabulary)")
+            rows.append(answer)
     np.savez(folder / "answers.npz", nats=np.stack(nats), log_probabilities=np.concatenate(rows))
 
 

@@ -1,4 +1,4 @@
-"""The rules that audits answer: what each asks, how grave it is, who said so, and what would settle it."""
+"""The rules that an audit checks: what each requires, how grave it is, who set it, and what would settle a dispute."""
 
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ Gravity = Literal["fatal", "major", "minor"]
 
 
 class Rule(BaseModel):
-    """One rule of a contest."""
+    """One rule of the contest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -20,13 +20,13 @@ class Rule(BaseModel):
     sources: tuple[str, ...]
     """Threads of openai/parameter-golf, or its README."""
     asks: str
-    """What holds where the rule is kept."""
+    """What holds if the rule is kept."""
     settles: str
-    """What would answer it where the evidence at hand does not."""
+    """What would decide it where the evidence at hand does not."""
 
 
 @cache
 def load_catalogue() -> dict[str, Rule]:
-    """The rules by their ids, in the order in which they are shown."""
+    """Return the rules by their ids, in the order in which they are shown."""
     document = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     return {name: Rule.model_validate(rule) for name, rule in document.items()}

@@ -1,67 +1,66 @@
-"""The audit of a public submission folder: its numbers, its files and its code. Nothing of it is executed."""
+"""The audit of a public submission folder: its numbers, its files and its code. Nothing in it is executed."""
 
 from pathlib import Path
 
+from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.facts import Facts, facts_of_group
 from pgolf.audit.gates.clock import clock_verdicts
 from pgolf.audit.gates.data import data_verdicts
 from pgolf.audit.gates.metric import metric_verdicts
-from pgolf.audit.gates.seeds import form_verdicts, seed_verdicts
+from pgolf.audit.gates.seeds import file_verdicts, seed_verdicts
 from pgolf.audit.gates.size import size_verdicts
-from pgolf.audit.static import code_verdicts
-from pgolf.audit.verdicts import Verdict, in_order
+from pgolf.audit.verdicts import Verdict, sort_verdicts
 from pgolf.findings import Severity
-from pgolf.report.records.folder import files_near, log_files
-from pgolf.report.records.groups import record_groups
+from pgolf.records.folder import log_files, walk_files
+from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import Ruleset
 
-UNSEEN = (
+CODE_RULES = (
     "C1-CAUSAL", "C1-SELF", "C3-SCORE-FIRST", "C4-SINGLE-PASS", "NO-PREQUANT-TTT", "SLOT", "NGRAM-TARGET-KEY",
     "NGRAM-TARGET-GATE", "LOSSLESS",
 )  # fmt: skip
-"""Rules about what a program does, of which numbers show nothing."""
+"""Rules about what a program does, which numbers do not show."""
 
 
-def holds_something(folder: Path) -> bool:
-    """Whether there is anything of a submission in a folder."""
-    files = [path for path in files_near(folder) if path.is_file()]
+def holds_submission(folder: Path) -> bool:
+    """Return whether a folder has code, claims or logs."""
+    files = [path for path in walk_files(folder) if path.is_file()]
     return any(path.suffix == ".py" or path.name in ("submission.json", "README.md") for path in files) or bool(
         log_files(folder)
     )
 
 
 def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -> list[Verdict]:
-    """Every rule's verdict on a submission folder, of its group with the most seeds."""
+    """Return the verdicts of all rules on a submission folder, for its group with the most seeds."""
     group = record_groups(folder, ruleset)[0]
     facts = facts_of_group(group)
-    present = {path.name for path in folder.iterdir()} | set(facts.committed)
-    if "claims.json" in present:  # the README's numbers, taken from it before
-        present.add("README.md")
-    verdicts = [*number_verdicts(facts, ruleset), *form_verdicts(facts, present)]
+    present = {path.name for path in folder.iterdir()}
+    verdicts = [*number_verdicts(facts, ruleset), *file_verdicts(facts, present)]
     if is_code_read:
         logged = group.rows[0].run.settings if group.rows else {}
         verdicts += code_verdicts(folder, logged)
-    return in_order(merged(verdicts))
+    return sort_verdicts(merge_verdicts(verdicts))
 
 
 def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:
-    """What numbers alone say. Of rules that they cannot answer, that they cannot."""
-    verdicts = [
-        *metric_verdicts(facts, ruleset),
-        *size_verdicts(facts, ruleset),
-        *clock_verdicts(facts, ruleset),
-        *data_verdicts(facts, ruleset),
-        *seed_verdicts(facts),
-    ]
-    verdicts = worst_of_each(verdicts)
+    """Return what numbers alone show; rules about code are unknown."""
+    verdicts = worst_of_each(
+        [
+            *metric_verdicts(facts, ruleset),
+            *size_verdicts(facts, ruleset),
+            *clock_verdicts(facts, ruleset),
+            *data_verdicts(facts, ruleset),
+            *seed_verdicts(facts),
+        ]
+    )
     named = {verdict.rule for verdict in verdicts}
-    words = "numbers of logs and claims do not show what the program does"
-    unseen = [Verdict("unknown", rule, words, None, "numbers") for rule in UNSEEN if rule not in named]
+    message = "numbers of logs and claims do not show what the program does"
+    unseen = [Verdict("unknown", rule, message, None, "numbers") for rule in CODE_RULES if rule not in named]
     return [*verdicts, *unseen]
 
 
 def worst_of_each(verdicts: list[Verdict]) -> list[Verdict]:
-    """One verdict a rule: the one that says most."""
+    """Return one verdict for each rule: fail before warn, pass and unknown."""
     order: tuple[Severity, ...] = ("unknown", "pass", "warn", "fail")
     kept: dict[str, Verdict] = {}
     for verdict in sorted(verdicts, key=lambda verdict: order.index(verdict.severity)):
@@ -69,8 +68,11 @@ def worst_of_each(verdicts: list[Verdict]) -> list[Verdict]:
     return list(kept.values())
 
 
-def merged(verdicts: list[Verdict]) -> list[Verdict]:
-    """One verdict a rule and a basis, where numbers that know nothing give way to what code or files show."""
+def merge_verdicts(verdicts: list[Verdict]) -> list[Verdict]:
+    """Drop verdicts that add nothing to another one on the same rule.
+
+    These are unknowns from numbers where another basis knows more, and passes from code where there is another basis.
+    """
     is_better = {v.rule for v in verdicts if v.severity in ("fail", "warn") or v.basis in ("executed", "construction")}
     kept: list[Verdict] = []
     for verdict in verdicts:

@@ -1,7 +1,7 @@
-"""Executed tests of a scoring protocol: does it look ahead, does it look at the target, does it sum to one?
+"""Probes of a scoring protocol: is it causal, is it independent of the target, do its probabilities sum to one?
 
-The protocol is asked to score streams in which something was changed. What a score may depend on decides which of them
-must stay the same, bit for bit. The unchanged stream is scored twice: where that differs, nothing can be said.
+The protocol scores streams in which some tokens were changed. Scores that may not depend on these tokens must stay the
+same, bit for bit. The unchanged stream is scored twice; if its scores differ, every verdict is unknown.
 Source: openai/parameter-golf #1017 (C1 to C4), #1240 (target flip).
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.audit.alone import last_words, run_alone
-from pgolf.audit.verdicts import Verdict, settled
+from pgolf.audit.isolation import last_error_line, run_isolated
+from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.data.shards import read_shard
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.data.verify import check_files
@@ -27,49 +27,52 @@ if TYPE_CHECKING:
     Tokens = NDArray[np.uint16]
 
 STREAM_TOKENS = 512
-MOST_SECONDS = 1_800
-RANDOM_PLACES = 8
+MAX_SECONDS = 1_800
+RANDOM_CUTS = 8
 SUM_TOLERANCE = 1e-4
-# A score in float32 beside its log probability in float64.
-SAME_SCORE = 2e-3
+# Between a score in float32 and its log probability in float64.
+SCORE_TOLERANCE = 2e-3
 RULES = ("C1-CAUSAL", "C1-SELF", "C2-NORMALISED", "C3-SCORE-FIRST", "C4-SINGLE-PASS")
-Ask = Callable[[Path], list[str]]
-"""The arguments of the Python program that answers the questions in a folder."""
-Judge = Callable[[Any], list[Verdict]]
-"""Further verdicts on the scores of all streams."""
+AnswerCommand = Callable[[Path], list[str]]
+"""Gives the arguments of the Python program that answers the questions in a folder."""
+NatsCheck = Callable[[Any], list[Verdict]]
+"""Gives further verdicts from the scores of all streams."""
 
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """Streams to score, and positions whose whole distribution is wanted."""
+    """Streams to score, and positions whose whole distribution is asked for."""
 
     streams: Any
-    """(S, T): the base twice, then one stream a cut, then one a flip."""
+    """Shape (S, T): the unchanged stream twice, then one stream for each cut, then one for each flip."""
     cuts: list[int]
+    """Positions from which on all tokens are changed."""
     flips: list[int]
+    """Positions at which a single token is changed."""
     begin: int
+    """The token that begins a document."""
     seed: int
-    """Of the places."""
+    """Of the random positions."""
 
     @property
     def asked(self) -> list[tuple[int, int]]:
-        """Stream and position of every distribution: the base at every token, then each flipped stream at its own."""
+        """Stream and position of each distribution: the unchanged stream at every token, a flipped one at its flip."""
         of_base = [(0, place) for place in range(1, self.streams.shape[1])]
         return of_base + [(2 + len(self.cuts) + number, place) for number, place in enumerate(self.flips)]
 
 
-def questions_about(tokens: "Tokens", begin: int, edges: list[int], seed: int | None = None) -> Questions:
-    """Questions about a stream. `edges` are places where the protocol changes windows or chunks, if they are known.
+def make_questions(tokens: "Tokens", begin: int, edges: list[int], seed: int | None = None) -> Questions:
+    """Return the questions about a stream; `edges` are positions where the protocol changes windows or chunks.
 
-    Places are drawn anew each time, so that no protocol can know them, unless a seed says which.
-    Tokens that begin a document stay what and where they are, and no other token becomes one.
+    Without a seed the other positions are drawn anew each time, so that no protocol can know them in advance.
+    Tokens that begin a document are never changed, and no other token becomes one.
     """
     import numpy as np
 
     seed = secrets.randbits(32) if seed is None else seed
     rng = np.random.default_rng(seed)
     length = len(tokens)
-    inner = rng.choice(np.arange(2, length - 1), size=RANDOM_PLACES, replace=False)
+    inner = rng.choice(np.arange(2, length - 1), size=RANDOM_CUTS, replace=False)
     near = [edge + step for edge in edges for step in (-1, 0, 1)]
     cuts = sorted({int(place) for place in (*inner, length // 2, length - 1, *near) if 1 < place < length})
     flips = sorted({place for place in (*cuts[1::2], length // 3) if tokens[place] != begin})
@@ -79,20 +82,20 @@ def questions_about(tokens: "Tokens", begin: int, edges: list[int], seed: int | 
     others = np.where(tokens == begin, tokens, others)
     rows = [tokens, tokens]
     rows += [np.concatenate((tokens[:cut], others[cut:])) for cut in cuts]
-    rows += [flipped(tokens, place, ordinary) for place in flips]
+    rows += [with_flip(tokens, place, ordinary) for place in flips]
     return Questions(np.stack(rows), cuts, flips, begin, seed)
 
 
-def flipped(tokens: "Tokens", place: int, ordinary: Any) -> "Tokens":
-    """The stream with one token changed to another ordinary one."""
+def with_flip(tokens: "Tokens", place: int, ordinary: Any) -> "Tokens":
+    """Return the stream with one token changed to another ordinary one."""
     changed = tokens.copy()
     at = int((ordinary == tokens[place]).argmax())
     changed[place] = ordinary[(at + len(ordinary) // 2) % len(ordinary)]
     return changed
 
 
-def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list[Verdict]:
-    """The verdicts of all executed tests, and of a further judge of the answers."""
+def run_probes(questions: Questions, command: AnswerCommand, further: "NatsCheck | None" = None) -> list[Verdict]:
+    """Have the questions answered in an isolated process and return the verdicts, with those of a further check."""
     import numpy as np
 
     with tempfile.TemporaryDirectory(prefix="pgolf-audit-") as place:
@@ -103,83 +106,100 @@ def probed(questions: Questions, ask: Ask, judge: "Judge | None" = None) -> list
             asked=np.array(questions.asked),
             begin=np.array(questions.begin),
         )
-        ended = run_alone(ask(folder), folder, MOST_SECONDS)
+        ended = run_isolated(command(folder), folder, MAX_SECONDS)
         if ended is None:
-            return unanswered(f"scoring took longer than {MOST_SECONDS} s")
-        if ended.returncode or not (folder / ANSWERS).is_file():
-            return unanswered(f"scoring ended with {ended.returncode}: {last_words(ended)}")
+            return unknown_verdicts(f"scoring took longer than {MAX_SECONDS} s")
+        failure = f"scoring ended with exit code {ended.returncode}: {last_error_line(ended)}"
+        if not (folder / ANSWERS).is_file():
+            return unknown_verdicts(failure)
         try:
             with np.load(folder / ANSWERS, allow_pickle=False) as answers:
+                if "refused" in answers:
+                    return refused_verdicts(str(answers["refused"]))
+                if ended.returncode:
+                    return unknown_verdicts(failure)
                 nats, rows = answers["nats"], answers["log_probabilities"]
-                return [*judged(questions, nats, rows), *([] if judge is None else judge(nats))]
+                return [*judge_answers(questions, nats, rows), *([] if further is None else further(nats))]
         except (KeyError, ValueError, OSError) as error:
-            return unanswered(f"the answers cannot be read: {error}")
+            return unknown_verdicts(f"the answers cannot be read: {error}")
 
 
-def unanswered(why: str) -> list[Verdict]:
-    """No test could be made."""
-    return [settled(rule, "unknown", why, "executed") for rule in RULES]
+def unknown_verdicts(reason: str) -> list[Verdict]:
+    """Return unknown for every rule that the probes check."""
+    return [make_verdict(rule, "unknown", reason, "executed") for rule in RULES]
 
 
-def judged(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
-    """What the answers show."""
+def refused_verdicts(reason: str) -> list[Verdict]:
+    """Return the verdicts on a model that cannot be decoded."""
+    message = f"model.bin cannot be decoded: {reason}"
+    return [*unknown_verdicts(message), make_verdict("METRIC-STAGE", "fail", message, "executed", "artifact/model.bin")]
+
+
+def judge_answers(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
+    """Yield what the answers show.
+
+    Shapes: nats (S, T - 1); log_probabilities (D, V), a row for each distribution that was asked for.
+    """
     import numpy as np
 
     if nats.shape != (len(questions.streams), questions.streams.shape[1] - 1):
-        yield from unanswered(f"{nats.shape} scores came back for {questions.streams.shape} tokens")
+        yield from unknown_verdicts(f"scores of shape {nats.shape} came back for tokens {questions.streams.shape}")
         return
     if not np.array_equal(nats[0], nats[1], equal_nan=True):
-        where = int((nats[0] != nats[1]).argmax()) + 1
-        yield from unanswered(f"the same stream scored twice differs from token {where} on; nothing can be compared")
+        first = int((nats[0] != nats[1]).argmax()) + 1
+        message = f"the same stream scored twice differs from token {first} on, so that no scores can be compared"
+        yield from unknown_verdicts(message)
         return
-    yield future(questions, nats)
-    yield target(questions, nats, log_probabilities)
-    yield normalised(questions, nats, log_probabilities)
-    yield from single_pass(questions, nats, log_probabilities)
+    yield check_causality(questions, nats)
+    yield check_target_independence(questions, nats, log_probabilities)
+    yield check_normalisation(questions, nats, log_probabilities)
+    yield from check_order(questions, nats, log_probabilities)
 
 
-def future(questions: Questions, nats: Any) -> Verdict:
-    """Whether scores before a cut stay the same when the tokens from it on are others."""
+def check_causality(questions: Questions, nats: Any) -> Verdict:
+    """Check that changing the tokens from a cut on leaves every score before it the same."""
     import numpy as np
 
     for number, cut in enumerate(questions.cuts, start=2):
-        before = nats[0][: cut - 1] != nats[number][: cut - 1]
-        if before.any():
-            first = int(before.argmax()) + 1
+        changed = nats[0][: cut - 1] != nats[number][: cut - 1]
+        if changed.any():
+            first = int(changed.argmax()) + 1
             gap = float(np.abs(nats[0][first - 1] - nats[number][first - 1]))
-            words = f"other tokens from {cut} on change the score of token {first} by {gap:.3g} nats"
-            return settled("C1-CAUSAL", "fail", words, "executed", f"cut {cut}")
-    words = f"{len(questions.cuts)} cuts: every score before them is the same, bit for bit"
-    return settled("C1-CAUSAL", "pass", words, "executed", f"cuts {questions.cuts}")
+            message = f"other tokens from {cut} on change the score of token {first} by {gap:.3g} nats"
+            return make_verdict("C1-CAUSAL", "fail", message, "executed", f"cut {cut}")
+    message = f"every score before each of {len(questions.cuts)} cuts is the same, bit for bit"
+    return make_verdict("C1-CAUSAL", "pass", message, "executed", f"cuts {questions.cuts}")
 
 
-def target(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
-    """Whether the distribution that scores a token stays the same when the token is another."""
+def check_target_independence(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
+    """Check that changing a token leaves its own distribution the same, and that its score comes from there."""
     import numpy as np
 
     of_flipped = log_probabilities[questions.streams.shape[1] - 1 :]
     for number, place in enumerate(questions.flips):
-        changed, of_base = questions.streams[2 + len(questions.cuts) + number], log_probabilities[place - 1]
+        stream = 2 + len(questions.cuts) + number
+        changed, of_base = questions.streams[stream], log_probabilities[place - 1]
         if not np.array_equal(of_base, of_flipped[number]):
             gap = float(np.abs(of_base - of_flipped[number]).max())
-            words = f"another token at {place} changes its own distribution by up to {gap:.3g} nats"
-            return settled("C1-SELF", "fail", words, "executed", f"token {place}")
-        score = float(nats[2 + len(questions.cuts) + number][place - 1])
-        if (wrong := misread(place, score, -float(of_base[changed[place]]))) is not None:
-            return settled("C1-SELF", "fail", wrong, "executed", f"token {place}")
-    words = f"{len(questions.flips)} tokens changed: each distribution is the same, bit for bit, and is what scores"
-    return settled("C1-SELF", "pass", words, "executed", f"tokens {questions.flips}", f"seed {questions.seed}")
+            message = f"another token at {place} changes its own distribution by up to {gap:.3g} nats"
+            return make_verdict("C1-SELF", "fail", message, "executed", f"token {place}")
+        score = float(nats[stream][place - 1])
+        if (mismatch := score_mismatch(place, score, -float(of_base[changed[place]]))) is not None:
+            return make_verdict("C1-SELF", "fail", mismatch, "executed", f"token {place}")
+    message = f"{len(questions.flips)} tokens changed: each distribution is the same, bit for bit, and gives the score"
+    evidence = f"tokens {questions.flips}", f"seed {questions.seed}"
+    return make_verdict("C1-SELF", "pass", message, "executed", *evidence)
 
 
-def misread(place: int, score: float, read: float) -> str | None:
-    """Why a score is not what the distribution says; None where it is."""
-    if abs(score - read) <= SAME_SCORE * max(1.0, abs(read)):
+def score_mismatch(place: int, score: float, expected: float) -> str | None:
+    """Return how a score differs from its distribution; None if it does not."""
+    if abs(score - expected) <= SCORE_TOLERANCE * max(1.0, abs(expected)):
         return None
-    return f"token {place} is scored {score:.4f} nats where its distribution says {read:.4f}"
+    return f"token {place} is scored {score:.4f} nats; its distribution gives {expected:.4f}"
 
 
-def normalised(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
-    """Whether what scores each token of the base sums to one over the vocabulary, and is what scores it."""
+def check_normalisation(questions: Questions, nats: Any, log_probabilities: Any) -> Verdict:
+    """Check at every token of the unchanged stream that the probabilities sum to one and give the score."""
     import numpy as np
 
     length = questions.streams.shape[1]
@@ -189,34 +209,34 @@ def normalised(questions: Questions, nats: Any, log_probabilities: Any) -> Verdi
         if not abs(total - 1) <= SUM_TOLERANCE:
             wrong: str | None = f"the probabilities at token {place} sum to {total:.6f}"
         else:
-            wrong = misread(place, float(nats[0][place - 1]), -float(row[questions.streams[0][place]]))
+            wrong = score_mismatch(place, float(nats[0][place - 1]), -float(row[questions.streams[0][place]]))
         if wrong is not None:
-            return settled("C2-NORMALISED", "fail", wrong, "executed", f"token {place}")
-    words = f"at all {length - 1} tokens the probabilities sum to one and are what scores"
-    return settled("C2-NORMALISED", "pass", words, "executed")
+            return make_verdict("C2-NORMALISED", "fail", wrong, "executed", f"token {place}")
+    message = f"at all {length - 1} tokens the probabilities sum to one and give the score"
+    return make_verdict("C2-NORMALISED", "pass", message, "executed")
 
 
-def single_pass(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
-    """What the other tests say of order and passes."""
+def check_order(questions: Questions, nats: Any, log_probabilities: Any) -> Iterator[Verdict]:
+    """Yield what the other checks imply about learning before scoring and about second passes."""
     import numpy as np
 
-    tests = (future(questions, nats), normalised(questions, nats, log_probabilities))
-    broken = [test for test in tests if test.severity == "fail"]
-    words = "a second pass, or learning before scoring, shows as scores that know the future or are of no distribution"
+    checks = (check_causality(questions, nats), check_normalisation(questions, nats, log_probabilities))
+    broken = [check for check in checks if check.severity == "fail"]
     if not np.isfinite(nats).all() or (nats < 0).any():
-        yield settled("C4-SINGLE-PASS", "fail", "some scores are negative or no numbers", "executed")
+        yield make_verdict("C4-SINGLE-PASS", "fail", "some scores are negative or not finite", "executed")
         return
+    sign = "a second pass, or learning before scoring, shows as scores that depend on the future or fit no distribution"
     for rule in ("C3-SCORE-FIRST", "C4-SINGLE-PASS"):
         if broken:
-            yield settled(rule, "warn", f"{words}: {broken[0].message}", "executed", *broken[0].evidence)
+            yield make_verdict(rule, "warn", f"{sign}: {broken[0].message}", "executed", *broken[0].evidence)
         else:
-            yield settled(rule, "pass", f"{words}; none does at {len(questions.cuts)} cuts", "executed")
+            yield make_verdict(rule, "pass", f"{sign}; none did at {len(questions.cuts)} cuts", "executed")
 
 
 def probe_tokens(folder: Path) -> "tuple[Tokens, int]":
-    """The beginning of a folder's validation text, and the token that begins a document.
+    """Return the first tokens of a folder's validation text, and the token that begins a document.
 
-    Raises: DataError when the folder is not what its manifest says.
+    Raises: DataError if the folder does not match its manifest.
     """
     import numpy as np
 
@@ -225,10 +245,10 @@ def probe_tokens(folder: Path) -> "tuple[Tokens, int]":
     return tokens[:STREAM_TOKENS], load_tokenizer_file(files.tokenizer).bos_id()
 
 
-def adapter_of(path: Path) -> Ask:
-    """How a stranger's adapter is asked.
+def adapter_command(path: Path) -> AnswerCommand:
+    """Return the command by which an adapter answers.
 
-    Raises: UsageError when there is no such file.
+    Raises: UsageError if there is no such file.
     """
     if not path.is_file():
         raise UsageError(
@@ -238,6 +258,6 @@ def adapter_of(path: Path) -> Ask:
     return lambda folder: [str(child), str(path.resolve()), str(folder)]
 
 
-def trainer_of(model: Path) -> Ask:
-    """How a packed model of pgolf's own is asked, by the trainer that scores it."""
+def model_command(model: Path) -> AnswerCommand:
+    """Return the command by which the trainer answers for a packed model of pgolf's own."""
     return lambda folder: ["-m", "trainer.probe", str(model.resolve()), str(folder)]

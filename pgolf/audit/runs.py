@@ -1,4 +1,4 @@
-"""The audit of one of pgolf's own runs: its files counted anew, its ledger, its data, and its protocol probed."""
+"""The audit of one of pgolf's own runs: its files, its clocks, its ledger, its data and its scoring protocol."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -6,8 +6,16 @@ from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.audit.probes import SAME_SCORE, STREAM_TOKENS, probe_tokens, probed, questions_about, trainer_of, unanswered
-from pgolf.audit.verdicts import Verdict, in_order, settled
+from pgolf.audit.probes import (
+    SCORE_TOLERANCE,
+    STREAM_TOKENS,
+    make_questions,
+    model_command,
+    probe_tokens,
+    run_probes,
+    unknown_verdicts,
+)
+from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.shards import read_shard, split_documents
 from pgolf.data.tokenizers import load_tokenizer_file
@@ -15,7 +23,7 @@ from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
-from pgolf.report.scripts import CLOCK_GRAIN_SECONDS
+from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.files import DataFiles
@@ -26,65 +34,64 @@ if TYPE_CHECKING:
 
     from pgolf.data.manifests import Manifest
 
-# Sums of nats in another order.
-SAME = 1e-9
-DECODED_TOKENS = 1_000_000
-# What a run does after training that reads training text or changes weights.
+# Relative; sums of nats in another order differ by less.
+SUM_TOLERANCE = 1e-9
+MAX_DECODED_TOKENS = 1_000_000
+# Phases after training that read training text or change weights.
 CALIBRATION_PHASES = ("calibrate_seconds",)
 EVALUATION_PHASES = ("decode_seconds", "evaluate_seconds")
 
 
 def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) -> list[Verdict]:
-    """Every rule's verdict on a finished run.
+    """Return the verdicts of all rules on a finished run.
 
-    Raises: RunFailed when its result is not readable.
+    Raises: RunFailed if its result cannot be read.
     """
     result = run.read_result()
-    verdicts = [*sizes(run, result), *clocks(result, ruleset), *by_construction(run.files.local.is_dir())]
+    verdicts = [*size_verdicts(run, result), *clock_verdicts(result, ruleset)]
+    verdicts += construction_verdicts(run.files.local.is_dir())
     verdicts += ledger_verdicts(run, result)
     verdicts += data_verdicts(run, ruleset)
     if is_executed:
-        verdicts += executed(run)
+        verdicts += probe_verdicts(run)
     else:
-        verdicts += unanswered("the protocol was not probed")
-    return in_order(verdicts)
+        verdicts += unknown_verdicts("the protocol was not probed")
+    return sort_verdicts(verdicts)
 
 
-def sizes(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
-    """The artifact's files, counted."""
+def size_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
+    """Compare the bytes of the artifact's files with the limit and with the result."""
     claimed = result["artifact"]
     if not run.files.model.is_file():
-        yield settled("SIZE-CAP", "unknown", f"{run.files.model} is gone", "files")
+        yield make_verdict("SIZE-CAP", "unknown", f"{run.files.model} does not exist", "files")
         return
     model = run.files.model.stat().st_size
     code = run.files.program.stat().st_size if run.files.program.is_file() else None
     total = model + (claimed["code_bytes"] if code is None else code)
     limit = claimed["limit_bytes"]
-    words = f"{model:,} bytes of model and {total - model:,} of code are {total:,} of {limit:,}"
-    yield settled("SIZE-CAP", "fail" if total > limit else "pass", words, "files", "artifact/model.bin")
+    message = f"{model:,} bytes of model and {total - model:,} of code are {total:,}; the limit is {limit:,}"
+    yield make_verdict("SIZE-CAP", "fail" if total > limit else "pass", message, "files", "artifact/model.bin")
     is_same = model == claimed["model_bytes"] and code in (None, claimed["code_bytes"])
-    rule, words = (
-        "SIZE-CODE-IS-SHIPPED-CODE",
-        f"the result says {claimed['model_bytes']:,} and {claimed['code_bytes']:,}",
-    )
+    rule = "SIZE-CODE-IS-SHIPPED-CODE"
+    message = f"result.json gives {claimed['model_bytes']:,} bytes of model and {claimed['code_bytes']:,} of code"
     if not is_same:
-        yield settled(rule, "fail", f"{words}, the files have {model:,} and {code or 0:,}", "files")
+        yield make_verdict(rule, "fail", f"{message}; the files have {model:,} and {code or 0:,}", "files")
     elif code is None:
-        words = f"train_gpt.py is not kept with this run; the result counts {claimed['code_bytes']:,} bytes"
-        yield settled(rule, "unknown", words, "files")
+        message = f"this run keeps no train_gpt.py; result.json gives {claimed['code_bytes']:,} bytes of code"
+        yield make_verdict(rule, "unknown", message, "files")
     else:
-        yield settled(rule, "pass", f"{words}; so have the files", "files", "artifact/train_gpt.py")
+        yield make_verdict(rule, "pass", f"{message}, as the files have", "files", "artifact/train_gpt.py")
 
 
-def clocks(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
-    """Totals of the phases, against both clocks."""
+def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
+    """Compare the seconds of the run's phases with both limits. Off the contest's hardware a violation is a warning."""
     clock = result["clock"]
     train = clock.get("train_seconds", 0.0)
     calibrate = sum(clock.get(phase, 0.0) for phase in CALIBRATION_PHASES)
     evaluate = sum(clock.get(phase, 0.0) for phase in EVALUATION_PHASES)
-    is_contest = (
-        "H100" in str(result.get("environment", {}).get("device")) and result["environment"].get("processes") == 8
-    )
+    environment = result.get("environment", {})
+    device = environment.get("device", "an unknown device")
+    is_contest = "H100" in str(device) and environment.get("processes") == 8
     over: Severity = "fail" if is_contest else "warn"
     for rule, seconds, limit, what in (
         ("TRAIN-600", train, ruleset.train_seconds, "training"),
@@ -92,139 +99,132 @@ def clocks(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
         ("EVAL-600", evaluate, ruleset.evaluate_seconds, "decoding and scoring"),
     ):
         is_over = seconds > limit + CLOCK_GRAIN_SECONDS
-        words = f"{what}: {seconds:.1f} s of {limit:.0f} on {result.get('environment', {}).get('device', 'unknown')}"
-        yield settled(rule, over if is_over else "pass", words, "files", "result.json: clock")
+        message = f"{what} took {seconds:.1f} s on {device}; the limit is {limit:.0f} s"
+        yield make_verdict(rule, over if is_over else "pass", message, "files", "result.json: clock")
     if not is_contest:
-        words = f"ran on {result.get('environment', {}).get('device')}, not on {ruleset.hardware}"
-        yield settled("HARDWARE", "warn", words, "files", "result.json: environment")
+        message = f"ran on {device}, not on {ruleset.hardware}"
+        yield make_verdict("HARDWARE", "warn", message, "files", "result.json: environment")
 
 
-def by_construction(has_own_code: bool) -> Iterator[Verdict]:
-    """What the trainer cannot do, as long as no code of the user's own takes part."""
+def construction_verdicts(has_own_code: bool) -> Iterator[Verdict]:
+    """Yield what the trainer cannot do by its construction; with the user's own code these rules are unknown."""
     if has_own_code:
-        words = "code of the user's own takes part (local/); the trainer's construction proves nothing"
+        message = "with the user's own code the trainer's construction proves nothing"
         for rule in ("NO-PREQUANT-TTT", "NO-VAL-CALIBRATION", "NO-TRAIN-DATA-AT-EVAL"):
-            yield settled(rule, "unknown", words, "construction")
+            yield make_verdict(rule, "unknown", message, "construction")
         return
-    for rule, words in (
+    for rule, message in (
         ("NO-PREQUANT-TTT", "the process that trains and packs never opens a validation shard"),
         ("NO-VAL-CALIBRATION", "calibration draws from the training loader"),
         ("NO-TRAIN-DATA-AT-EVAL", "the process that scores never opens a training shard"),
     ):
-        yield settled(rule, "pass", words, "construction")
+        yield make_verdict(rule, "pass", message, "construction")
 
 
 def ledger_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
-    """The headline computed anew from every target's nats and bytes."""
+    """Recompute the headline from the nats and bytes of every target."""
     import numpy as np
 
     try:
         with np.load(run.files.ledger, allow_pickle=False) as ledger:
             nats, counts = ledger["nll"], ledger["bytes"]
     except (OSError, KeyError, ValueError) as error:
-        yield settled("BPB-IDENTITY", "unknown", f"the ledger cannot be read: {error}", "files", "ledger.npz")
+        yield make_verdict("BPB-IDENTITY", "unknown", f"the ledger cannot be read: {error}", "files", "ledger.npz")
         return
     headline = result["headline"]
     expected = next(m["tokens"] for m in reversed(result["metrics"]) if m["val_bpb"] == headline["val_bpb"])
     is_whole = len(nats) == len(counts) == expected and bool(np.isfinite(nats).all())
-    words = f"{len(nats):,} targets have one score each"
-    words = words if is_whole else f"{len(nats):,} scores for {expected:,} targets, or some are no numbers"
-    yield settled("LOG-COMPLETE", "pass" if is_whole else "fail", words, "files", "ledger.npz")
+    message = f"each of {len(nats):,} targets has one score"
+    message = message if is_whole else f"{len(nats):,} scores for {expected:,} targets, or some scores are not finite"
+    yield make_verdict("LOG-COMPLETE", "pass" if is_whole else "fail", message, "files", "ledger.npz")
     total, text = float(nats.sum(dtype=np.float64)), int(counts.sum(dtype=np.int64))
     bpb, implied = total / log(2) / text, len(nats) * headline["val_loss"] / log(2) / headline["val_bpb"]
-    is_same = abs(bpb - headline["val_bpb"]) <= SAME * bpb and abs(implied - text) <= SAME * text
-    words = f"{len(nats):,} targets of {total:,.1f} nats over {text:,} bytes are {bpb:.9f} bpb"
-    words += f", {headline['val_bpb']:.9f} is claimed"
-    yield settled("BPB-IDENTITY", "pass" if is_same else "fail", words, "files", "ledger.npz")
+    is_same = abs(bpb - headline["val_bpb"]) <= SUM_TOLERANCE * bpb and abs(implied - text) <= SUM_TOLERANCE * text
+    message = f"{len(nats):,} targets with {total:,.1f} nats over {text:,} bytes are {bpb:.9f} bpb"
+    message += f"; result.json gives {headline['val_bpb']:.9f}"
+    yield make_verdict("BPB-IDENTITY", "pass" if is_same else "fail", message, "files", "ledger.npz")
 
 
 def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
-    """The data of a run: its hashes, its documents, its bytes. Unknown where it is not on this machine."""
+    """Return the verdicts on the data of a run; unknown where it is not on this machine."""
     rules = ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT", "SPACE-ONCE", "LOSSLESS")
     about = run.read_run()
     folder = Path(about.get("data_folder") or "/nowhere")
     if not (folder / "manifest.json").is_file():
-        return [settled(rule, "unknown", f"the data of this run is not at {folder}", "files") for rule in rules]
+        return [make_verdict(rule, "unknown", f"the data of this run is not at {folder}", "files") for rule in rules]
     try:
         manifest = check_files(folder)
         if manifest.sha256 != about.get("data_sha256"):
-            words = (
-                f"{folder} has manifest {manifest.sha256[:12]} now, the run had {str(about.get('data_sha256'))[:12]}"
-            )
-            return [settled(rule, "unknown", words, "files") for rule in rules]
-        return [*data_facts(folder, manifest, ruleset), *recounted(run, folder, manifest)]
+            message = f"{folder} has manifest {manifest.sha256[:12]}; the run had {str(about.get('data_sha256'))[:12]}"
+            return [make_verdict(rule, "unknown", message, "files") for rule in rules]
+        return [*manifest_verdicts(folder, manifest, ruleset), *byte_count_verdicts(run, folder, manifest)]
     except (DataError, OSError) as error:
-        return [settled(rule, "unknown", str(error), "files") for rule in rules]
+        return [make_verdict(rule, "unknown", str(error), "files") for rule in rules]
 
 
-def data_facts(folder: Path, manifest: "Manifest", ruleset: Ruleset) -> Iterator[Verdict]:
-    """Canonical text, and no validation document in training."""
+def manifest_verdicts(folder: Path, manifest: "Manifest", ruleset: Ruleset) -> Iterator[Verdict]:
+    """Check that the validation text is canonical and that no document of it is in the training text."""
     canonical = canonical_data(manifest, ruleset)
-    yield settled("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
+    yield make_verdict("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
     begin = load_tokenizer_file(DataFiles(folder).tokenizer).bos_id()
     overlap = measure_overlap(folder, manifest, begin)
     found = overlap.finding()
-    # One document that small corpora have twice is a question, and no leaky export.
-    severity: Severity = "warn" if found.severity == "fail" and overlap.inside == 1 else found.severity
-    yield settled("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
+    # A single shared document may be a duplicate in a small corpus and does not show a leaky export.
+    severity: Severity = "warn" if found.severity == "fail" and overlap.overlapping == 1 else found.severity
+    yield make_verdict("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
 
 
-def recounted(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:
-    """The ledger's bytes beside those of the text, decoded document by document. Independent of any byte table."""
+def byte_count_verdicts(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:
+    """Compare the ledger's bytes with those of the decoded documents, which needs no byte table."""
     import numpy as np
 
     tokenizer = load_tokenizer_file(DataFiles(folder).tokenizer)
     with np.load(run.files.ledger, allow_pickle=False) as ledger:
         counts = ledger["bytes"]
     stream = validation_tokens(folder, manifest)
-    tokens = stream[: min(len(counts) + 1, DECODED_TOKENS)]
+    tokens = stream[: min(len(counts) + 1, MAX_DECODED_TOKENS)]
     documents = list(split_documents(tokens, tokenizer.bos_id()))
-    whole = documents if len(tokens) == len(stream) else documents[:-1]  # the last one is cut off
+    whole = documents if len(tokens) == len(stream) else documents[:-1]  # the last document is cut off
     length = sum(len(document) + 1 for document in whole)
     text = sum(len(tokenizer.decode(document.tolist()).encode()) for document in whole)
     counted = int(counts[: length - 1].sum(dtype=np.int64)) if whole else 0
-    words = f"{len(whole):,} documents decode to {text:,} bytes, the ledger counts {counted:,}"
+    message = f"{len(whole):,} documents decode to {text:,} bytes; the ledger counts {counted:,}"
     severity: Severity = "unknown" if not whole else "pass" if text == counted else "fail"
-    yield settled("SPACE-ONCE", severity, words, "files", "ledger.npz", "tokenizer.model")
+    yield make_verdict("SPACE-ONCE", severity, message, "files", "ledger.npz", "tokenizer.model")
     lossless = lossless_tokenizer(manifest)
     is_known = manifest.tokenizer.lossless is not None
-    yield settled("LOSSLESS", lossless.severity if is_known else "unknown", lossless.message, "files")
+    yield make_verdict("LOSSLESS", lossless.severity if is_known else "unknown", lossless.message, "files")
 
 
 def validation_tokens(folder: Path, manifest: "Manifest") -> "NDArray[np.uint16]":
-    """The validation stream."""
+    """Return the tokens of all validation shards."""
     import numpy as np
 
     return np.concatenate([read_shard(folder / shard.file) for shard in manifest.validation.shards])
 
 
-def executed(run: RunDirectory) -> list[Verdict]:
-    """The protocol of the packed model, probed on the beginning of the validation text."""
+def probe_verdicts(run: RunDirectory) -> list[Verdict]:
+    """Probe the packed model's scoring protocol on the first tokens of the validation text."""
     folder = Path(run.read_run().get("data_folder") or "/nowhere")
     if run.files.local.is_dir():
-        return unanswered("code of the user's own takes part, and is not run by an audit")
+        return unknown_verdicts("the run includes the user's own code, which an audit does not execute")
     if not run.files.model.is_file() or not (folder / "manifest.json").is_file():
-        return unanswered("the packed model or its data are not on this machine")
+        return unknown_verdicts("the packed model or its data is not on this machine")
     try:
         tokens, begin = probe_tokens(folder)
     except (DataError, OSError) as error:
-        return unanswered(str(error))
-    found = probed(
-        questions_about(tokens, begin, protocol_edges(run)),
-        trainer_of(run.files.model),
-        partial(as_ledger, run, tokens, begin),
+        return unknown_verdicts(str(error))
+    return run_probes(
+        make_questions(tokens, begin, protocol_edges(run)),
+        model_command(run.files.model),
+        partial(compare_with_ledger, run, tokens, begin),
     )
-    if any("damaged" in verdict.message or "ArtifactRefused" in verdict.message for verdict in found):
-        words = f"model.bin cannot be decoded: {found[0].message}"
-        found.append(settled("METRIC-STAGE", "fail", words, "executed", "artifact/model.bin"))
-    return found
 
 
-def as_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats: Any) -> list[Verdict]:
-    """Whether model.bin scores the beginning of the text as the ledger says.
+def compare_with_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats: Any) -> list[Verdict]:
+    """Check that model.bin gives the ledger's scores for the first window of the text.
 
-    Compared are the targets of the first window that all protocols score before anything is learned: they depend on
-    nothing that comes after them.
+    Every protocol scores these targets before it learns anything, so that they depend on nothing that follows them.
     """
     import numpy as np
 
@@ -235,18 +235,22 @@ def as_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats:
         with np.load(run.files.ledger, allow_pickle=False) as ledger:
             kept = ledger["nll"][:count]
     except (OSError, KeyError, ValueError) as error:
-        return [settled("METRIC-STAGE", "unknown", f"the ledger cannot be read: {error}", "executed", "ledger.npz")]
+        return [
+            make_verdict("METRIC-STAGE", "unknown", f"the ledger cannot be read: {error}", "executed", "ledger.npz")
+        ]
     scored = nats[0][: len(kept)]
-    is_same = bool(np.allclose(scored, kept, rtol=SAME_SCORE, atol=SAME_SCORE))
-    words = f"model.bin scores the first {len(kept)} targets at {float(scored.sum()):.3f} nats"
-    words += f", the ledger says {float(kept.sum()):.3f}"
+    is_same = bool(np.allclose(scored, kept, rtol=SCORE_TOLERANCE, atol=SCORE_TOLERANCE))
+    message = f"model.bin scores the first {len(kept)} targets with {float(scored.sum()):.3f} nats"
+    message += f"; the ledger has {float(kept.sum()):.3f}"
     return [
-        settled("METRIC-STAGE", "pass" if is_same else "fail", words, "executed", "artifact/model.bin", "ledger.npz")
+        make_verdict(
+            "METRIC-STAGE", "pass" if is_same else "fail", message, "executed", "artifact/model.bin", "ledger.npz"
+        )
     ]
 
 
 def protocol_edges(run: RunDirectory) -> list[int]:
-    """Where the run's protocol changes windows and chunks."""
+    """Return the first positions at which the run's protocol changes windows or chunks."""
     protocol = read_or_empty(run.files.spec).get("recipe", {}).get("evaluation", {})
     steps = [protocol.get(key) for key in ("window", "stride", "chunk_tokens")]
     return [step * times for step in steps if isinstance(step, int) for times in (1, 2) if step * times < STREAM_TOKENS]

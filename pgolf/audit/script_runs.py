@@ -1,70 +1,70 @@
-"""The audit of a run of somebody's script: its clocks, its files counted anew, and what its text looks like.
+"""The audit of a run of a script: its files, the times in its log, and its source code.
 
-There is no ledger and no protocol of ours to probe; what only those would show stays unknown.
+Such a run has no ledger and no protocol that can be probed; what only these would show stays unknown.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-from pgolf.audit.code.reading import CHECKED
-from pgolf.audit.folder import merged
-from pgolf.audit.static import code_verdicts
-from pgolf.audit.verdicts import Verdict, in_order, settled
+from pgolf.audit.code.reading import SIGNATURE_RULES
+from pgolf.audit.code_verdicts import code_verdicts
+from pgolf.audit.folder import merge_verdicts
+from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.findings import Severity
-from pgolf.report.scripts import CLOCK_GRAIN_SECONDS
+from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 
-NO_LEDGER = "a script's run keeps no score of each target; only its log says what it scored"
+NO_LEDGER = "a script's run keeps no ledger of the score of each target"
 
 
 def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool = True) -> list[Verdict]:
-    """Every verdict that files, numbers and text allow on a finished run of a script.
+    """Return the verdicts that files, log and code allow on a finished run of a script.
 
-    Raises: RunFailed when its result is not readable.
+    Raises: RunFailed if its result cannot be read.
     """
     result = run.read_result()
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]
-    verdicts.append(settled("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
+    verdicts.append(make_verdict("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
     if is_code_read:
         verdicts += code_verdicts(run.files.local, result.get("settings") or {})
     else:
-        verdicts += [settled(rule, "unknown", "the code was not read", "code") for rule in CHECKED]
-    return in_order(merged(verdicts))
+        verdicts += [make_verdict(rule, "unknown", "the code was not read", "code") for rule in SIGNATURE_RULES]
+    return sort_verdicts(merge_verdicts(verdicts))
 
 
 def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
-    """The packed model and all that was shipped, counted."""
+    """Compare the bytes of the packed model and of all shipped files with the limit and with the log."""
     claimed, limit = result["artifact"], result["artifact"]["limit_bytes"]
     kept = {name: run.files.artifact / name for name in claimed["files"]}
-    gone = [str(path) for path in kept.values() if not path.is_file()]
-    if not kept or gone:
-        words = f"{', '.join(gone)} is gone" if gone else "no packed model was found; only the log says how large it is"
-        yield settled("SIZE-CAP", "unknown", words, "files")
+    missing = [str(path) for path in kept.values() if not path.is_file()]
+    if not kept or missing:
+        message = f"{', '.join(missing)} does not exist" if missing else "no packed model was found to count"
+        yield make_verdict("SIZE-CAP", "unknown", message, "files")
         return
     code = sum(path.stat().st_size for path in run.files.local.rglob("*") if path.is_file())
     model = sum(path.stat().st_size for path in kept.values())
-    words = f"{model:,} bytes of model and {code:,} of code are {model + code:,} of {limit:,}"
-    yield settled("SIZE-CAP", "fail" if model + code > limit else "pass", words, "files", *map(str, kept))
+    message = f"{model:,} bytes of model and {code:,} of code are {model + code:,}; the limit is {limit:,}"
+    yield make_verdict("SIZE-CAP", "fail" if model + code > limit else "pass", message, "files", *map(str, kept))
     logged = claimed["logged_total_bytes"]
     if logged is not None:
-        words = f"the log says {logged:,} bytes in all, the files have {model + code:,}"
+        message = f"the log gives {logged:,} bytes in total; the files have {model + code:,}"
         severity: Severity = "pass" if logged == model + code else "warn"
-        yield settled("SIZE-CODE-IS-SHIPPED-CODE", severity, words, "files")
+        yield make_verdict("SIZE-CODE-IS-SHIPPED-CODE", severity, message, "files")
 
 
 def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
-    """Seconds as the log gives them, against both clocks."""
+    """Compare the seconds that the log gives with both limits."""
     for rule, key, limit in (
         ("TRAIN-600", "train_seconds", ruleset.train_seconds),
         ("EVAL-600", "evaluate_seconds", ruleset.evaluate_seconds),
     ):
         seconds = result["clock"].get(key)
         if seconds is None:
-            yield settled(rule, "unknown", f"its log does not give {key}", "numbers")
+            yield make_verdict(rule, "unknown", f"the log does not give {key}", "numbers")
         else:
-            words = f"{seconds:.1f} s of {limit:.0f}, as its log gives them"
-            yield settled(rule, "warn" if seconds > limit + CLOCK_GRAIN_SECONDS else "pass", words, "numbers")
+            message = f"the log gives {seconds:.1f} s; the limit is {limit:.0f} s"
+            yield make_verdict(rule, "warn" if seconds > limit + CLOCK_GRAIN_SECONDS else "pass", message, "numbers")
     devices = ", ".join(result["hardware"]["devices"]) or "a CPU"
     if devices.count("H100") != 8:
-        yield settled("HARDWARE", "warn", f"ran on {devices}, not on {ruleset.hardware}", "files", "result.json")
+        yield make_verdict("HARDWARE", "warn", f"ran on {devices}, not on {ruleset.hardware}", "files", "result.json")

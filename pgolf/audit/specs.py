@@ -1,13 +1,13 @@
-"""The audit of a spec, before anything runs: what preflight finds, by the rules' names, and how the trainer is made."""
+"""The audit of a spec before it runs: preflight's findings as verdicts, and the trainer's construction."""
 
 from collections.abc import Iterator
 
-from pgolf.audit.gates.seeds import NEEDED_SEEDS
-from pgolf.audit.runs import by_construction, data_facts
-from pgolf.audit.verdicts import Verdict, in_order, settled
+from pgolf.audit.gates.seeds import REQUIRED_SEEDS
+from pgolf.audit.runs import construction_verdicts, manifest_verdicts
+from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.errors import DataError
-from pgolf.findings import Finding
-from pgolf.preflight.examine import Preflight
+from pgolf.findings import Finding, Severity
+from pgolf.preflight.preflight import Preflight
 from trainer.recipe.local import local_codes
 
 RULES = {
@@ -17,48 +17,60 @@ RULES = {
     "evaluation_clock": "EVAL-600",
     "lossless_tokenizer": "LOSSLESS",
 }
-"""Preflight's rules that are a contest's as well."""
+"""The contest's rules that rules of preflight correspond to."""
 
 
 def audit_spec(found: Preflight) -> list[Verdict]:
-    """Every rule's verdict on a spec, as far as it can be known before a run."""
+    """Return the verdicts on a spec that are possible before a run."""
     has_own_code = bool(local_codes(found.spec.recipe))
-    verdicts = [foreseen(finding) for finding in found.findings if finding.rule in RULES]
-    verdicts += [*by_construction(has_own_code), *seeds(found), *protocol(has_own_code), *data(found)]
-    return in_order(verdicts)
+    verdicts = [verdict_of(finding, found) for finding in found.findings if finding.rule in RULES]
+    verdicts += [*construction_verdicts(has_own_code), check_seed_count(found)]
+    verdicts += [*protocol_verdicts(has_own_code), *data_verdicts(found)]
+    return sort_verdicts(verdicts)
 
 
-def foreseen(finding: Finding) -> Verdict:
-    """A finding of preflight as a verdict. What it does not know yet is unknown."""
-    is_unknown = "not known" in finding.message
-    return settled(RULES[finding.rule], "unknown" if is_unknown else finding.severity, finding.message, "numbers")
+def verdict_of(finding: Finding, found: Preflight) -> Verdict:
+    """Return a finding of preflight as a verdict, unknown where the finding lacks what it would judge."""
+    severity = "unknown" if is_undecided(finding.rule, found) else finding.severity
+    return make_verdict(RULES[finding.rule], severity, finding.message, "numbers")
 
 
-def seeds(found: Preflight) -> Iterator[Verdict]:
-    """Seeds of one spec are of one configuration."""
+def is_undecided(rule: str, found: Preflight) -> bool:
+    """Return whether preflight passed a rule only because it had nothing to judge."""
+    match rule:
+        case "evaluation_clock":
+            return found.duration is None or found.duration.evaluate_seconds is None
+        case "lossless_tokenizer":
+            return found.located is not None and found.located.manifest.tokenizer.lossless is None
+    return False
+
+
+def check_seed_count(found: Preflight) -> Verdict:
+    """Check that the spec has three seeds; seeds of one spec have one configuration."""
     count = len(found.spec.seeds)
-    words = f"{count} seeds of one spec, code and data"
-    yield settled("THREE-SEEDS-ONE-CONFIG", "pass" if count >= NEEDED_SEEDS else "warn", words, "construction")
+    message = f"{count} seeds of one spec, code and data"
+    severity: Severity = "pass" if count >= REQUIRED_SEEDS else "warn"
+    return make_verdict("THREE-SEEDS-ONE-CONFIG", severity, message, "construction")
 
 
-def protocol(has_own_code: bool) -> Iterator[Verdict]:
-    """Scores are written once, in order, and only scored tokens are learned from. A run is probed; a spec cannot be."""
+def protocol_verdicts(has_own_code: bool) -> Iterator[Verdict]:
+    """Yield what the ledger ensures about the order of scores; the other rules need a finished run to probe."""
     for rule in ("C1-CAUSAL", "C1-SELF", "C2-NORMALISED"):
-        yield settled(rule, "unknown", "`pgolf audit RUN` probes the protocol of a finished run", "construction")
+        yield make_verdict(rule, "unknown", "`pgolf audit RUN` probes the protocol of a finished run", "construction")
     for rule in ("C3-SCORE-FIRST", "C4-SINGLE-PASS"):
         if has_own_code:
-            yield settled(rule, "unknown", "code of the user's own takes part", "construction")
+            yield make_verdict(rule, "unknown", "the spec includes the user's own code", "construction")
         else:
-            words = "the ledger takes every score once and in order, and hands out scored tokens only"
-            yield settled(rule, "pass", words, "construction")
+            message = "the ledger accepts each score once and in order, and only scored tokens are learned from"
+            yield make_verdict(rule, "pass", message, "construction")
 
 
-def data(found: Preflight) -> list[Verdict]:
-    """Canonical data without overlap, where it is here."""
+def data_verdicts(found: Preflight) -> list[Verdict]:
+    """Return the verdicts on the spec's data; unknown where it is not on this machine."""
     if found.located is None:
-        words = "the data of this spec are not here"
-        return [settled(rule, "unknown", words, "files") for rule in ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT")]
+        message = "the data of this spec is not on this machine"
+        return [make_verdict(rule, "unknown", message, "files") for rule in ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT")]
     try:
-        return list(data_facts(found.located.folder, found.located.manifest, found.ruleset))
+        return list(manifest_verdicts(found.located.folder, found.located.manifest, found.ruleset))
     except DataError as error:
-        return [settled("TRAIN-VAL-DISJOINT", "unknown", str(error), "files")]
+        return [make_verdict("TRAIN-VAL-DISJOINT", "unknown", str(error), "files")]

@@ -1,4 +1,4 @@
-"""Verdict: a finding of an audit, with what it rests on."""
+"""Verdict: a finding of an audit, with its evidence."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ from pgolf.audit.catalogue import load_catalogue
 from pgolf.findings import Finding, Severity
 
 Basis = Literal["numbers", "files", "code", "executed", "construction"]
-"""Numbers of logs and claims; the files of a folder; its source text; probes of running code; or how a trainer is made.
+"""Numbers of logs and claims, files of a folder, its source code, probes of running code, or how the trainer is built.
 
-What rests on code is a hypothesis: it names a line to read, and proves nothing.
+A verdict based on code is a hypothesis: it names a line to read and proves nothing.
 """
 ORDER: tuple[Severity, ...] = ("fail", "warn", "unknown", "pass")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict(Finding):
-    """What an audit has to say of one rule."""
+    """The finding of an audit on one rule."""
 
     basis: Basis = "numbers"
     evidence: tuple[str, ...] = ()
-    """Places: file:line, or a number's name."""
+    """Places: file:line, a file, or the name of a number."""
 
     def as_json(self) -> dict[str, Any]:
-        """The finding, with its evidence and what the catalogue knows of its rule."""
+        """Return the finding with its evidence and the catalogue's entry for its rule."""
         rule = load_catalogue()[self.rule]
         return {
             "rule": self.rule,
@@ -41,19 +41,19 @@ class Verdict(Finding):
         }
 
 
-def settled(rule: str, severity: Severity, message: str, basis: Basis, *evidence: str) -> Verdict:
-    """A verdict of a rule that the catalogue has."""
+def make_verdict(rule: str, severity: Severity, message: str, basis: Basis, *evidence: str) -> Verdict:
+    """Return a verdict whose fix, if the rule may be broken, is what the catalogue says would settle it."""
     fix = load_catalogue()[rule].settles if severity in ("warn", "unknown") else None
     return Verdict(severity, rule, message, fix, basis, evidence)
 
 
-def in_order(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """What says no first, then suspicions, then what is not known, then what holds; each in the catalogue's order."""
+def sort_verdicts(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Return the verdicts by severity, worst first, and within a severity in the catalogue's order."""
     rank = {rule: place for place, rule in enumerate(load_catalogue())}
     return sorted(verdicts, key=lambda verdict: (ORDER.index(verdict.severity), rank[verdict.rule]))
 
 
-def overall(verdicts: Iterable[Verdict]) -> Severity:
-    """One word for all of them: the worst there is. It passes only where nothing is left unknown."""
+def overall_severity(verdicts: Iterable[Verdict]) -> Severity:
+    """Return the worst severity of all verdicts; `pass` only if every rule passes."""
     found = {verdict.severity for verdict in verdicts}
     return next((severity for severity in ORDER if severity in found), "unknown")

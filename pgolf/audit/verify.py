@@ -1,10 +1,9 @@
-"""A submission folder, checked: its claims against its files, and its score against a new one.
+"""Verification of a submission folder: its claims against its files, and its score against a new one.
 
-What a folder of anybody allows is checked without running anything of it. The score is taken by the folder's own
-train_gpt.py, which is run only if this installation builds the very same bytes from the recipe in its claims, or if the
-user says so. It runs alone in a folder of its own, sees copies of the validation text and no training shard, no
-environment variable but PATH, and a Python whose sockets refuse to connect. That is no sandbox: code that the user
-chose to run with --run-code can do what the user can.
+The claims of any folder are checked without running its code. The new score comes from the folder's own train_gpt.py,
+which runs only if this installation builds the same bytes from the recipe in its claims, or with --run-code. It runs
+isolated (pgolf.audit.isolation), in a folder with copies of the validation text and no training shard. That is no
+sandbox: code that the user chose to run with --run-code can do what the user can.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pgolf.audit.alone import run_alone
+from pgolf.audit.isolation import last_error_line, run_isolated
 from pgolf.bundle.build import PROGRAM, Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
 from pgolf.bundle.submission import SUBMISSION
@@ -30,7 +29,7 @@ from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.files import DataFiles, RunFiles, read_json
 from trainer.recipe.local import local_codes
 
-# Scores of one artifact on two machines differ by the rounding of their kernels; public claims are rounded.
+# Kernels of two machines round differently. Public claims are rounded; pgolf's own are not.
 SCORE_TOLERANCE, ROUNDED, EXACT = 1e-6, 5e-5, 1e-12
 SCORING_HOURS = 6
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
@@ -44,7 +43,7 @@ class Lenient(BaseModel):
 
 
 class SeedClaim(Lenient):
-    """What is claimed of one seed."""
+    """The claims about one seed."""
 
     val_bpb: Number
     val_loss: Number | None = None
@@ -54,7 +53,7 @@ class SeedClaim(Lenient):
 
 
 class OwnFacts(Lenient):
-    """What pgolf wrote of itself."""
+    """The claims that pgolf adds to its own submissions."""
 
     data_sha256: Sha256
     train_gpt_sha256: Sha256
@@ -63,7 +62,7 @@ class OwnFacts(Lenient):
 
 
 class Claims(Lenient):
-    """submission.json, as far as it is checked."""
+    """The parts of submission.json that are checked."""
 
     val_bpb: Number
     val_loss: Number | None = None
@@ -80,9 +79,9 @@ class Claims(Lenient):
 
 
 def read_claims(folder: Path) -> tuple[Claims | None, list[Finding]]:
-    """The claims of a folder, or what keeps them from being read.
+    """Return the claims of a folder, or None with the findings that say what is wrong with them.
 
-    Raises: UsageError when there is no submission.json, or no JSON object in it.
+    Raises: UsageError if submission.json is missing or is not a JSON object.
     """
     path = folder / SUBMISSION
     try:
@@ -99,63 +98,69 @@ def read_claims(folder: Path) -> tuple[Claims | None, list[Finding]]:
 
 
 def check_claims(folder: Path, claims: Claims, ruleset: Ruleset) -> list[Finding]:
-    """What the folder's own files say of its claims. Runs nothing."""
+    """Return the findings on a folder's claims that need no code of it to run."""
     return [*check_means(claims), *check_sizes(folder, claims, ruleset.artifact_limit_bytes), *check_seeds(claims)]
 
 
 def check_means(claims: Claims) -> Iterator[Finding]:
-    """The headline against the seeds' scores."""
+    """Compare the headline with the scores of the seeds."""
     results = claims.seed_results.values()
     if not results:
-        yield Finding("fail" if claims.pgolf else "warn", "mean", "no scores by seed to compare the headline with")
+        yield Finding(
+            "fail" if claims.pgolf else "warn",
+            "mean",
+            "submission.json has no scores by seed to compare the headline with",
+        )
         return
     scores, losses = [entry.val_bpb for entry in results], [entry.val_loss for entry in results]
-    yield compared("mean", "val_bpb", claims.val_bpb, fmean(scores), "is the seeds' mean", claims.tolerance)
+    yield compare_numbers("mean", "val_bpb", claims.val_bpb, fmean(scores), "the seeds' mean", claims.tolerance)
     known = [loss for loss in losses if loss is not None]
     if claims.val_loss is not None and len(known) == len(losses):
-        yield compared("mean", "val_loss", claims.val_loss, fmean(known), "is the seeds' mean", claims.tolerance)
+        yield compare_numbers("mean", "val_loss", claims.val_loss, fmean(known), "the seeds' mean", claims.tolerance)
     if len(scores) > 1 and claims.val_bpb_std is not None:
-        words = "is the sample standard deviation"
-        yield compared("std", "val_bpb_std", claims.val_bpb_std, stdev(scores), words, claims.tolerance)
+        what = "the sample standard deviation"
+        yield compare_numbers("std", "val_bpb_std", claims.val_bpb_std, stdev(scores), what, claims.tolerance)
 
 
-def compared(rule: str, key: str, claimed: float, found: float, words: str, tolerance: float) -> Finding:
-    """A claimed number beside the one that was found."""
+def compare_numbers(rule: str, key: str, claimed: float, found: float, what: str, tolerance: float) -> Finding:
+    """Return whether a claimed number is the number that was found."""
     is_same = isclose(claimed, found, rel_tol=0.0, abs_tol=tolerance)
-    return Finding("pass" if is_same else "fail", rule, f"{key} {claimed} claimed, {found:.8f} {words}")
+    return Finding("pass" if is_same else "fail", rule, f"{key} {claimed} is claimed; {what} is {found:.8f}")
 
 
 def check_seeds(claims: Claims) -> Iterator[Finding]:
     count = len(claims.seed_results)
-    yield Finding("pass" if count >= 3 else "warn", "seeds", f"{count} seeds; a record wants three")
+    yield Finding("pass" if count >= 3 else "warn", "seeds", f"{count} seeds; a record needs three")
     if claims.seeds is not None and claims.seed_results:
         listed, scored = sorted(claims.seeds), sorted(map(int, claims.seed_results))
         if listed != scored:
-            yield Finding("fail", "seeds", f"seeds {listed} are listed, {scored} have results")
+            yield Finding("fail", "seeds", f"seeds {listed} are listed; seeds {scored} have results")
 
 
 def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
-    """Bytes as shipped against bytes as claimed and the limit of the rules."""
+    """Compare the bytes of the files with the claims and with the limit."""
     program, totals = folder / PROGRAM, []
     if not program.is_file():
-        yield Finding("warn", "code_bytes", f"no {PROGRAM} in the folder, its bytes cannot be counted")
+        yield Finding("warn", "code_bytes", f"there is no {PROGRAM} in the folder; its bytes cannot be counted")
     else:
         code = program.stat().st_size
         if claims.bytes_code is not None:
-            yield counted("code_bytes", PROGRAM, code, claims.bytes_code)
+            yield compare_bytes("code_bytes", PROGRAM, code, claims.bytes_code)
         for seed, entry in claims.seed_results.items():
             model = folder / f"model_seed{seed}.bin"
             if not model.is_file():
-                yield Finding("warn", "artifact_bytes", f"no {model.name} in the folder; its bytes cannot be counted")
+                yield Finding(
+                    "warn", "artifact_bytes", f"there is no {model.name} in the folder; its bytes cannot be counted"
+                )
                 continue
             size = model.stat().st_size
             totals.append(code + size)
             if entry.model_bytes is not None:
-                yield counted("artifact_bytes", model.name, size, entry.model_bytes)
+                yield compare_bytes("artifact_bytes", model.name, size, entry.model_bytes)
             if entry.artifact_bytes is not None:
-                yield counted("artifact_bytes", f"seed {seed}", totals[-1], entry.artifact_bytes)
+                yield compare_bytes("artifact_bytes", f"seed {seed}", totals[-1], entry.artifact_bytes)
     if totals and claims.bytes_total is not None:
-        yield counted("bytes_total", "the largest artifact", max(totals), claims.bytes_total)
+        yield compare_bytes("bytes_total", "the largest artifact", max(totals), claims.bytes_total)
     total = max(totals, default=claims.bytes_total)
     if total is not None:
         over = total - limit
@@ -163,46 +168,46 @@ def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
         yield Finding("fail" if over > 0 else "pass", "limit", message)
 
 
-def counted(rule: str, what: str, found: int, claimed: int) -> Finding:
-    """Bytes that were counted beside those that are claimed."""
-    return Finding("pass" if found == claimed else "fail", rule, f"{what} has {found:,} bytes, {claimed:,} are claimed")
+def compare_bytes(rule: str, what: str, found: int, claimed: int) -> Finding:
+    """Return whether the claimed bytes are the bytes that were counted."""
+    return Finding("pass" if found == claimed else "fail", rule, f"{what} has {found:,} bytes; {claimed:,} are claimed")
 
 
 def check_scores(folder: Path, claims: Claims, data: Path) -> Iterator[Finding]:
-    """Each seed's artifact scored anew, beside its claim.
+    """Score each seed's artifact and compare the score with its claim.
 
-    Raises: DataError when the data are not those of the claims.
+    Raises: DataError if the data is not that of the claims.
     """
     facts, manifest = claims.pgolf, read_manifest(data)
     assert facts is not None
     check_validation(data, manifest)
     if manifest.sha256 != facts.data_sha256:
-        raise DataError(f"{data} has manifest {manifest.sha256[:12]}, the claims are of {facts.data_sha256[:12]}")
+        raise DataError(f"{data} has manifest {manifest.sha256[:12]}; the claims are for {facts.data_sha256[:12]}")
     with tempfile.TemporaryDirectory(prefix="pgolf-verify-") as place:
-        alone = Path(place)
-        shutil.copyfile(folder / PROGRAM, alone / PROGRAM)
-        validation_only(data, [shard.file for shard in manifest.validation.shards], alone / "data")
+        work = Path(place)
+        shutil.copyfile(folder / PROGRAM, work / PROGRAM)
+        copy_validation(data, [shard.file for shard in manifest.validation.shards], work / "data")
         for seed, entry in claims.seed_results.items():
-            yield rescored(folder / f"model_seed{seed}.bin", seed, entry, facts, alone)
+            yield rescore(folder / f"model_seed{seed}.bin", seed, entry, facts, work)
 
 
-def rescored(model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, alone: Path) -> Finding:
-    """The finding of one artifact, scored in a process that sees validation text alone."""
+def rescore(model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, work: Path) -> Finding:
+    """Score an artifact in an isolated process that has only the validation text, and compare it with its claim."""
     if not model.is_file() or hashlib.sha256(model.read_bytes()).hexdigest() != claim.model_sha256:
-        return Finding("fail", "score", f"seed {seed}: {model.name} is not the artifact of the claims")
-    out = alone / f"seed-{seed}"
+        return Finding("fail", "score", f"seed {seed}: {model.name} is missing or is not the artifact of the claims")
+    out = work / f"seed-{seed}"
     arguments = ["--data", "data", "--out", out.name, "--model", str(model.resolve()), "--seed", seed]
-    ended = run_alone([PROGRAM, *arguments, "--device", "cpu"], alone, SCORING_HOURS * 3600)
+    ended = run_isolated([PROGRAM, *arguments, "--device", "cpu"], work, SCORING_HOURS * 3600)
     if ended is None:
-        return Finding("fail", "score", f"seed {seed}: not scored within {SCORING_HOURS} hours")
+        return Finding("fail", "score", f"seed {seed}: scoring took longer than {SCORING_HOURS} hours")
     if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["nothing"])[-1]
-        return Finding("fail", "score", f"seed {seed}: scoring ended with {ended.returncode}: {last}")
+        reason = f"scoring ended with exit code {ended.returncode}: {last_error_line(ended)}"
+        return Finding("fail", "score", f"seed {seed}: {reason}")
     headline = read_json(RunFiles(out).scores)["headline"]
-    message = f"seed {seed}: {headline['val_bpb']:.8f} bpb scored, {claim.val_bpb:.8f} claimed"
+    message = f"seed {seed}: the score is {headline['val_bpb']:.8f} bpb; {claim.val_bpb:.8f} is claimed"
     unlike = [key for key in headline if key not in UNCLAIMED and facts.metric.get(key) != headline[key]]
     if unlike:
-        return Finding("fail", "score", f"{message}; the claim's metric differs in {', '.join(unlike)}")
+        return Finding("fail", "score", f"{message}; the claimed metric differs in {', '.join(unlike)}")
     losses = abs(headline["val_loss"] - claim.val_loss) if claim.val_loss is not None else 0.0
     is_same = max(abs(headline["val_bpb"] - claim.val_bpb), losses) <= SCORE_TOLERANCE
     return Finding("pass" if is_same else "fail", "score", message)
@@ -212,20 +217,20 @@ UNCLAIMED = ("val_bpb", "val_loss", "seconds")
 
 
 def check_validation(data: Path, manifest: Manifest) -> None:
-    """Nothing, if tokenizer and validation shards are what the manifest says.
+    """Check that the tokenizer and the validation shards have the manifest's hashes.
 
-    Raises: DataError naming the file that is not.
+    Raises: DataError naming the file that has not.
     """
     files = DataFiles(data)
     expected = {files.tokenizer: manifest.tokenizer.sha256}
     expected |= {files.shard(shard.file): shard.sha256 for shard in manifest.validation.shards}
     for path, sha256 in expected.items():
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise DataError(f"{path} is missing, or is not what the manifest says")
+            raise DataError(f"{path} is missing or does not have the hash in the manifest")
 
 
-def validation_only(data: Path, shards: list[str], into: Path) -> None:
-    """Nothing; a folder holds copies of manifest, tokenizer and validation shards, and nothing to train on."""
+def copy_validation(data: Path, shards: list[str], into: Path) -> None:
+    """Copy manifest, tokenizer and validation shards into a new folder, without the training shards."""
     files = DataFiles(data)
     into.mkdir()
     for file in (files.manifest, files.tokenizer, *(files.shard(name) for name in shards)):
@@ -233,8 +238,9 @@ def validation_only(data: Path, shards: list[str], into: Path) -> None:
 
 
 def is_built_here(folder: Path, facts: OwnFacts) -> bool:
-    """Whether this installation makes the folder's program, byte for byte, from the recipe in its claims, and nobody
-    else's code is in it.
+    """Return whether this installation builds the folder's program, byte for byte, from the recipe in its claims.
+
+    A program with code of a user's own never counts as built here.
     """
     try:
         recipe = decode_recipe(facts.embedded["recipe"])
@@ -248,7 +254,7 @@ def is_built_here(folder: Path, facts: OwnFacts) -> bool:
 
 
 def find_data(sha256: str, places: Iterable[Path]) -> Path | None:
-    """The folder, below one of some places, whose manifest has this hash."""
+    """Return the data folder below one of some places whose manifest has this hash."""
     for place in places:
         for path in sorted(place.glob("*/manifest.json")):
             try:

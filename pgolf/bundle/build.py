@@ -1,4 +1,4 @@
-"""One file that trains and scores one recipe: the modules it needs, flattened, pruned, minified and compressed."""
+"""Builds train_gpt.py for one recipe: the modules it needs, flattened, pruned, minified and compressed."""
 
 import ast
 import hashlib
@@ -13,15 +13,14 @@ from typing import Any
 
 import platformdirs
 
-from pgolf.bundle.flatten import flattened
-from pgolf.bundle.modules import TrainerCode, module_file, names_in_use, reachable, trainer_code
+from pgolf.bundle.flatten import flatten
+from pgolf.bundle.modules import TrainerCode, module_file, names_in_use, reachable_modules, trainer_code
 from pgolf.bundle.own_code import local_files, with_own_copies
-from pgolf.bundle.specialise import Specialiser, component_names, constructed
+from pgolf.bundle.specialize import Specializer, component_names, constructed_components
 from pgolf.bundle.stub import self_extracting
 from pgolf.bundle.unreachable import reachable_statements, without_annotations
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.specs.experiment import ExperimentSpec
-from pgolf.specs.identity import recipe_json
+from pgolf.specs.experiment import Experiment, recipe_json
 from trainer.recipe.files import write_whole
 from trainer.recipe.recipe import Recipe
 
@@ -31,38 +30,38 @@ PROGRAM = "train_gpt.py"
 
 @dataclass(frozen=True)
 class Bundle:
-    """A program and what it was made of."""
+    """A recipe's single-file program and its inputs."""
 
     recipe: Recipe
     code: TrainerCode
     embedded: str
-    """JSON: the recipe, and what a run directory begins with."""
+    """JSON in the program: the recipe and the facts that a new run directory needs."""
 
     @cached_property
     def packed(self) -> bytes:
-        """train_gpt.py, as it counts against the limit. The same for the same recipe, code and libraries."""
-        return cached(
+        """train_gpt.py as it counts against the limit; the same bytes for the same recipe, code and libraries."""
+        return read_cached(
             f"{self.minified_key}{self.embedded}{self.has_brotli}",
             lambda: self_extracting(self.program, self.has_brotli),
         )
 
     @cached_property
     def readable(self) -> str:
-        """The same program with its own names and docstrings, and not compressed."""
-        return with_recipe(ast.unparse(program_tree(self.recipe)), self.embedded)
+        """The same program uncompressed, with its original names and docstrings."""
+        return with_embedded(ast.unparse(program_tree(self.recipe)), self.embedded)
 
     @property
     def program(self) -> str:
         """The minified program."""
-        minified = cached(self.minified_key, lambda: minified_program(self.recipe).encode()).decode()
-        return with_recipe(minified, self.embedded)
+        minified = read_cached(self.minified_key, lambda: minified_program(self.recipe).encode()).decode()
+        return with_embedded(minified, self.embedded)
 
     @cached_property
     def minified_key(self) -> str:
-        """What the minified program follows from."""
+        """Cache key of the minified program: everything that determines it."""
         bundler = [file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]
         tools = (sys.version, version("python_minifier"), version("brotli"))
-        root = module_file(ROOT).read_text()  # the only module that the package's own start does not reach
+        root = module_file(ROOT).read_text()  # the only module that code.sha256 does not cover
         return json.dumps((*tools, bundler, root, self.code.sha256, sorted(names_in_use(self.recipe))))
 
     @property
@@ -71,17 +70,17 @@ class Bundle:
 
     @property
     def requirements(self) -> str:
-        """requirements.txt: the libraries that the program imports, as they are here."""
+        """requirements.txt: the libraries that the program imports, in their installed versions."""
         return "".join(f"{name}=={version(name)}\n" for name in self.code.libraries)
 
 
-def bundle_of(spec: ExperimentSpec, ruleset: Ruleset) -> Bundle:
-    """The bundle of a spec's recipe."""
+def bundle_of(spec: Experiment, ruleset: Ruleset) -> Bundle:
+    """Return the bundle of a spec's recipe."""
     document = {
         "name": spec.name,
         "seeds": list(spec.seeds),
         "device": "cpu" if spec.launch.gpu is None else "cuda",
-        "recipe": anywhere(with_own_copies(recipe_json(spec.recipe))),
+        "recipe": with_relative_data(with_own_copies(recipe_json(spec.recipe))),
         "local": {name: file.read_text(encoding="utf-8") for name, file in local_files(spec.recipe).items()},
         "run": {"ruleset": ruleset.label, "limit_bytes": ruleset.artifact_limit_bytes},
     }
@@ -89,37 +88,37 @@ def bundle_of(spec: ExperimentSpec, ruleset: Ruleset) -> Bundle:
 
 
 def embedded_json(document: dict[str, Any]) -> str:
-    """The one way in which a document is written into a program."""
+    """Serialize a document to be embedded in a program."""
     return json.dumps(document, separators=(",", ":"))
 
 
-def anywhere(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe without the folder in which its data happen to be here."""
+def with_relative_data(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe with the local data folder replaced by `data`."""
     data = recipe["data"]
     return recipe | {"data": data | {"folder": "data"}} if "folder" in data else recipe
 
 
 def program_tree(recipe: Recipe) -> ast.Module:
-    """The program of a recipe as one module, with docstrings."""
+    """Return a recipe's program as one module, with docstrings."""
     components, used = component_names(), names_in_use(recipe)
     while True:
-        trees = {n: Specialiser(components, used).visit(tree) for n, tree in reachable(ROOT, used).items()}
-        made = constructed(trees.values(), components)
+        trees = {n: Specializer(components, used).visit(tree) for n, tree in reachable_modules(ROOT, used).items()}
+        made = constructed_components(trees.values(), components)
         if made <= used:
             break
         used |= made
-    imports, body = flattened(trees, ROOT)
+    imports, body = flatten(trees, ROOT)
     body = reachable_statements(without_annotations(body), {MAIN})
     start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}(EMBEDDED))").body
     return ast.fix_missing_locations(ast.Module([*imports, *body, *start], []))
 
 
 def minified_program(recipe: Recipe) -> str:
-    """The program of a recipe in few characters."""
+    """Return a recipe's program, minified."""
     import python_minifier
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the minifier's own parsing
+        warnings.simplefilter("ignore")  # python_minifier's parser warns
         source = ast.unparse(program_tree(recipe))
         return str(
             python_minifier.minify(
@@ -132,13 +131,13 @@ def minified_program(recipe: Recipe) -> str:
         )
 
 
-def with_recipe(program: str, embedded: str) -> str:
-    """A program that knows its recipe."""
+def with_embedded(program: str, embedded: str) -> str:
+    """Return the program with the embedded document in front."""
     return f"EMBEDDED={embedded!r}\n{program}\n"
 
 
-def cached(key: str, make: "Any") -> bytes:
-    """What was made for a key before, on this machine, or is made now. A cache that cannot be written is none."""
+def read_cached(key: str, make: "Any") -> bytes:
+    """Return the cached bytes of a key, made and cached if absent; a cache that cannot be written is skipped."""
     folder = Path(platformdirs.user_cache_dir("pgolf")) / "bundles"
     path = folder / hashlib.sha256(key.encode()).hexdigest()
     try:

@@ -1,4 +1,4 @@
-"""Modules as one module: imports at the top, each definition once, in an order in which it can run."""
+"""Joins modules into one: imports at the top, then all definitions in load order."""
 
 import ast
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ TRAINER_PREFIX = "trainer."
 
 
 class FlattenError(PgolfError):
-    """Two modules that cannot be one: a name means two things."""
+    """Modules cannot be joined because a name has two meanings."""
 
 
 def load_order(trees: dict[str, ast.Module], root: str) -> list[str]:
-    """Modules such that each comes after those that it imports as it is imported itself."""
+    """Return the modules ordered so that each follows its top-level imports; lazily imported ones come last."""
     ordered: list[str] = []
     waiting = [root]
     while waiting:
@@ -28,7 +28,7 @@ def any_missing(trees: dict[str, ast.Module], ordered: list[str]) -> bool:
 
 
 def append_with_imports(trees: dict[str, ast.Module], name: str, ordered: list[str]) -> None:
-    """Nothing; a module stands in the list after what it imports at its top level."""
+    """Append a module to the list, preceded by its top-level imports."""
     if name in ordered:
         return
     for imported in trainer_imports(trees[name].body):
@@ -37,16 +37,16 @@ def append_with_imports(trees: dict[str, ast.Module], name: str, ordered: list[s
 
 
 def trainer_imports(nodes: "Iterator[ast.AST] | list[ast.stmt]") -> Iterator[str]:
-    """Modules of the trainer that import statements among the nodes name."""
+    """Yield the trainer modules that the import statements among the nodes name."""
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(TRAINER_PREFIX):
             yield str(node.module)
 
 
-def flattened(trees: dict[str, ast.Module], root: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
-    """The imports of other packages, and all other top-level statements in load order.
+def flatten(trees: dict[str, ast.Module], root: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
+    """Return the imports of other packages, and all other top-level statements in load order.
 
-    Raises: FlattenError when a top-level name is defined twice, or is imported as well.
+    Raises: FlattenError if a top-level name has two meanings.
     """
     imports: dict[str, ast.stmt] = {}
     body: list[ast.stmt] = []
@@ -55,15 +55,15 @@ def flattened(trees: dict[str, ast.Module], root: str) -> tuple[list[ast.stmt], 
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 for bound, single in foreign_imports(statement):
                     if ast.dump(imports.setdefault(bound, single)) != ast.dump(single):
-                        raise FlattenError(f"{name} imports {bound} as something else than a module before it")
+                        raise FlattenError(f"{name} and an earlier module import different things as {bound}")
             elif not is_main_guard(statement) and not is_docstring(statement):
-                body.append(TrainerImports().visit(statement))
+                body.append(TrainerImportRemover().visit(statement))
     check_names(imports, body)
     return [imports[bound] for bound in sorted(imports)], body
 
 
 def foreign_imports(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, ast.stmt]]:
-    """Each imported name with a statement that imports it alone; nothing of the trainer's own."""
+    """Yield each imported name that is not the trainer's, with a statement that imports it alone."""
     for alias in statement.names:
         bound = alias.asname or alias.name.partition(".")[0]
         if isinstance(statement, ast.Import):
@@ -72,15 +72,15 @@ def foreign_imports(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[st
             yield bound, ast.ImportFrom(statement.module, [alias], 0)
 
 
-class TrainerImports(ast.NodeTransformer):
-    """Takes the trainer's imports out of functions: what they name is already there."""
+class TrainerImportRemover(ast.NodeTransformer):
+    """Removes imports of trainer modules from functions: in one file, their names are defined globally."""
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
         return None if (node.module or "").startswith(TRAINER_PREFIX) else node
 
 
 def is_main_guard(statement: ast.stmt) -> bool:
-    """Whether this is `if __name__ == "__main__"` or `if TYPE_CHECKING`."""
+    """Return whether a statement is `if __name__ == "__main__"` or `if TYPE_CHECKING`."""
     if not isinstance(statement, ast.If):
         return False
     names = {node.id for node in ast.walk(statement.test) if isinstance(node, ast.Name)}
@@ -92,7 +92,7 @@ def is_docstring(statement: ast.stmt) -> bool:
 
 
 def defined_names(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement binds."""
+    """Return the names that a top-level statement binds."""
     if isinstance(statement, ast.FunctionDef | ast.ClassDef):
         return {statement.name}
     if isinstance(statement, ast.Assign):
@@ -103,13 +103,15 @@ def defined_names(statement: ast.stmt) -> set[str]:
 
 
 def check_names(imports: dict[str, ast.stmt], body: list[ast.stmt]) -> None:
-    """Nothing, if every name means one thing.
+    """Check that no top-level name is defined twice.
 
-    Raises: FlattenError naming it otherwise.
+    Raises: FlattenError naming it.
     """
     seen = set(imports)
     for statement in body:
         names = defined_names(statement)
         if twice := names & seen:
-            raise FlattenError(f"{sorted(twice)[0]} would mean two things in one file")
+            raise FlattenError(
+                f"{sorted(twice)[0]} is defined twice; top-level names must be unique across the trainer"
+            )
         seen |= names

@@ -1,4 +1,4 @@
-"""The user's own files that a recipe names, under the names that a run's copies of them have."""
+"""The user's own files that a recipe names, and the names of their copies in a run directory."""
 
 import hashlib
 from pathlib import Path
@@ -10,18 +10,18 @@ from trainer.recipe.recipe import Recipe
 
 
 def local_files(recipe: Recipe) -> dict[str, Path]:
-    """The files of the user's own that a recipe names, by the name of the copy that the run directory keeps."""
+    """Return the user's own files that a recipe names, by the name of their copy in the run directory."""
     return {copy_name(Path(code.file)): Path(code.file) for code in local_codes(recipe)}
 
 
 def copy_name(file: Path) -> str:
-    """A name that two files of one name do not share; a copy keeps its own."""
+    """Return a name with a hash of the content, unique among files of one name; a copy's name is unchanged."""
     mark = f"{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}_"
     return mark + file.name.removeprefix(mark)
 
 
 def with_own_copies(value: Any) -> Any:
-    """A recipe as JSON in which each file of the user's own is the run directory's copy."""
+    """Return a recipe's JSON with the user's own files replaced by their copies in the run directory."""
     if not isinstance(value, dict):
         return value
     copy = {"file": f"{LOCAL_FOLDER}/{copy_name(Path(value['file']))}"} if "class_name" in value else {}

@@ -1,7 +1,7 @@
-"""The folder that a contest's records are made of: every number in it comes from result.json.
+"""Writes a submission folder for the contest; every number in it comes from result.json.
 
-submission.json speaks the dialect that most accepted submissions use (per-seed results in `seed_results`) with the
-older keys beside it; what belongs to pgolf stands under `pgolf`.
+submission.json uses the keys of most accepted submissions (per-seed results in `seed_results`) and the older keys as
+well; pgolf's own facts are under `pgolf`.
 """
 
 import hashlib
@@ -18,17 +18,17 @@ from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
 from pgolf.errors import CheckFailed, MachineError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
-from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.experiment import Experiment
 from trainer.recipe.files import read_json, write_json, write_whole
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
-# What all seeds of one submission have in common.
-SHARED = ("spec_sha256", "code_sha256", "data_sha256", "ruleset")
+# Keys that must be equal in the results of all seeds of a submission.
+SHARED_KEYS = ("spec_sha256", "code_sha256", "data_sha256", "ruleset")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Author:
-    """What no result knows."""
+    """The facts of a submission that are in no result."""
 
     author: str
     github_id: str
@@ -54,11 +54,11 @@ class SeedResult:
         return f"model_seed{self.seed}.bin"
 
     def metric(self, stage: str) -> dict[str, Any] | None:
-        """The metric of a stage, if it was scored."""
+        """Return the metric of a stage, or None if it was not scored."""
         return next((m for m in self.result["metrics"] if m["stage"] == stage), None)
 
     def as_json(self) -> dict[str, Any]:
-        """The seed's entry in seed_results."""
+        """Return the seed's entry in seed_results."""
         headline, artifact, clock = self.result["headline"], self.result["artifact"], self.result["clock"]
         return {
             "val_bpb": headline["val_bpb"],
@@ -72,40 +72,51 @@ class SeedResult:
         }
 
 
-def collect(runs: list[RunDirectory]) -> list[SeedResult]:
-    """The finished runs of one experiment, by seed.
+def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
+    """Return the results of one experiment's finished runs, ordered by seed.
 
-    Raises: UsageError when they are not of one experiment or of one seed twice; CheckFailed when one is over the limit.
+    Raises: UsageError if a run is unfinished, they belong to different experiments, or a seed occurs twice;
+    CheckFailed if an artifact is over the limit.
     """
     rows = []
     for run in runs:
         if not run.is_finished:
-            raise UsageError(f"{run.run_id} has no result; `pgolf run` finishes it")
+            raise UsageError(f"{run.run_id} has no result; finish it with `pgolf run`")
         rows.append(SeedResult(run, run.read_result()))
-    for key in SHARED:
+    for key in SHARED_KEYS:
         found = {str(row.result.get(key)) for row in rows}
         if len(found) > 1:
-            raise UsageError(f"the runs differ in {key}: {', '.join(sorted(found))}; a submission is one experiment")
+            raise UsageError(
+                f"the runs differ in {key}: {', '.join(sorted(found))}; give runs of one experiment that differ only "
+                "in their seeds"
+            )
     seeds = [row.seed for row in rows]
     if len(set(seeds)) < len(seeds):
-        raise UsageError(f"seeds {sorted(seeds)}: one of them is there twice")
+        raise UsageError(f"found seeds {sorted(seeds)}, expected each once; leave out one of the repeated runs")
     for row in rows:
         total, limit = row.result["artifact"]["total_bytes"], row.result["artifact"]["limit_bytes"]
         if total > limit:
-            raise CheckFailed(f"{row.run.run_id} has {total:,} bytes, {total - limit:,} over the limit")
+            raise CheckFailed(
+                f"{row.run.run_id}: the artifact has {total:,} bytes, {total - limit:,} over the limit of {limit:,}; a "
+                "submission must be within it"
+            )
     return sorted(rows, key=lambda row: row.seed)
 
 
-def write_submission(rows: list[SeedResult], spec: ExperimentSpec, ruleset: Ruleset, author: Author, out: Path) -> None:
-    """Nothing; the folder holds a submission.
+def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> None:
+    """Write a submission to an empty folder.
 
-    Raises: UsageError when it is not empty, MachineError when it cannot be written.
+    Raises: UsageError if it is not empty or the runs' code is not the installed one, MachineError if it cannot be
+    written.
     """
     if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty; a submission gets a folder of its own")
+        raise UsageError(f"{out} is not empty; choose a new folder for the submission")
     bundle = bundle_of(spec, ruleset)
     if rows[0].run.files.program.read_bytes() != bundle.packed:
-        raise UsageError(f"{rows[0].run.run_id} ran another code than is installed here; go back to it, or run again")
+        raise UsageError(
+            f"{rows[0].run.run_id}: its train_gpt.py differs from the one that the installed code gives; install the "
+            "run's version of the code, or run again"
+        )
     document = submission_json(rows, bundle, author)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -121,7 +132,7 @@ def write_submission(rows: list[SeedResult], spec: ExperimentSpec, ruleset: Rule
 
 
 def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> dict[str, Any]:
-    """submission.json."""
+    """Return the content of submission.json."""
     scores = [row.result["headline"]["val_bpb"] for row in rows]
     losses = [row.result["headline"]["val_loss"] for row in rows]
     first = rows[0].result
@@ -148,7 +159,7 @@ def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> d
         "pgolf": {
             "format": 1,
             "experiment": first["name"],
-            **{key: first[key] for key in SHARED},
+            **{key: first[key] for key in SHARED_KEYS},
             "train_gpt_sha256": hashlib.sha256(rows[0].run.files.program.read_bytes()).hexdigest(),
             "limit_bytes": first["artifact"]["limit_bytes"],
             "deterministic": first["deterministic"],
@@ -159,13 +170,13 @@ def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> d
 
 
 def hardware(environment: dict[str, Any]) -> str:
-    """What the runs ran on."""
+    """Return number and name of the devices, such as `8x NVIDIA H100 80GB HBM3`."""
     name = environment.get("gpu") or environment.get("processor") or environment["device"]
     return f"{environment.get('processes', 1)}x {name}"
 
 
 def log_lines(row: SeedResult) -> Iterator[str]:
-    """A run in the lines of the challenge's baseline."""
+    """Yield a run's log in the format of the challenge's baseline."""
     result, artifact, clock = row.result, row.result["artifact"], row.result["clock"]
     codec = read_json(row.run.files.spec)["recipe"]["codec"]["kind"]
     steps = result["steps"]
@@ -196,8 +207,8 @@ def log_lines(row: SeedResult) -> Iterator[str]:
             )
 
 
-def readme(rows: list[SeedResult], spec: ExperimentSpec, author: Author, document: dict[str, Any]) -> str:
-    """README.md."""
+def readme(rows: list[SeedResult], spec: Experiment, author: Author, document: dict[str, Any]) -> str:
+    """Return the content of README.md."""
     spread = document["val_bpb_std"]
     deviation = "one seed" if spread is None else f"{len(rows)} seeds, sample std {spread:.6f}"
     metric = document["pgolf"]["metric"]
@@ -221,8 +232,8 @@ def readme(rows: list[SeedResult], spec: ExperimentSpec, author: Author, documen
         )
     lines += [
         "",
-        f"Scored from the packed artifact, stage {metric.get('stage')}, protocol {metric.get('protocol')}, "
-        f"{metric.get('tokens'):,} targets of {metric.get('bytes'):,} bytes, each once.",
+        f"Scored from the packed artifact: stage {metric.get('stage')}, protocol {metric.get('protocol')}, "
+        f"{metric.get('tokens'):,} targets of {metric.get('bytes'):,} bytes, each scored once.",
         "",
         "## Reproduction",
         "",
@@ -232,8 +243,9 @@ def readme(rows: list[SeedResult], spec: ExperimentSpec, author: Author, documen
         f"python {PROGRAM} --data FOLDER --out check --model {rows[0].model_name}  # only scores",
         "```",
         "",
-        "FOLDER holds the shards and tokenizer whose manifest has SHA-256 "
-        f"{document['pgolf']['data_sha256']}. `pgolf verify` does the second for every seed and compares.",
+        "FOLDER contains the shards and the tokenizer; its manifest has SHA-256 "
+        f"{document['pgolf']['data_sha256']}. `pgolf verify` runs the second command for every seed and compares the "
+        "scores.",
         "",
         "## Recipe",
         "",

@@ -1,7 +1,7 @@
-"""Definitions that nothing uses, taken out.
+"""Removes unused definitions.
 
-A definition is in use if code in use names it; a method, if code in use has its name after a dot, or as a string. Names
-are all that is looked at, so that too much may stay, and never too little.
+A definition is used if used code contains its name; a method, if used code has its name after a dot or as a string.
+Only names are compared, so an unused definition may stay, but a used one is never removed.
 """
 
 import ast
@@ -9,17 +9,17 @@ from collections.abc import Iterable
 
 from pgolf.bundle.flatten import defined_names
 
-# Methods that others call: torch's modules, and whatever begins and ends with two underscores.
-CALLED_BY_OTHERS = frozenset({"forward"})
+# Methods that torch calls; dunder methods, which Python calls, are recognized by their names.
+CALLED_BY_TORCH = frozenset({"forward"})
 
 
 def without_annotations(body: list[ast.stmt]) -> list[ast.stmt]:
-    """Statements whose functions have no annotations, which nothing asks for at run time. Fields keep theirs."""
-    return [Unannotated().visit(statement) for statement in body]
+    """Remove annotations of functions, which are not used at run time; dataclass fields keep theirs."""
+    return [AnnotationRemover().visit(statement) for statement in body]
 
 
-class Unannotated(ast.NodeTransformer):
-    """Takes annotations off functions and their local names, and out of dataclasses what only pydantic reads."""
+class AnnotationRemover(ast.NodeTransformer):
+    """Removes annotations of functions and their local names, and what only pydantic reads in dataclasses."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
@@ -60,23 +60,23 @@ def plain_assignment(statement: ast.stmt) -> ast.stmt:
 
 
 def is_for_pydantic(statement: ast.stmt) -> bool:
-    """Whether a statement of a class body speaks to pydantic alone."""
+    """Return whether a statement of a class body is used by pydantic alone."""
     names = defined_names(statement)
     is_schema = isinstance(statement, ast.FunctionDef) and statement.name == "__get_pydantic_core_schema__"
     return is_schema or "__pydantic_config__" in names
 
 
 def reachable_statements(body: list[ast.stmt], roots: Iterable[str]) -> list[ast.stmt]:
-    """The statements that code in use needs, their classes without methods that nothing calls."""
+    """Return the statements that the roots need, with unused methods removed from their classes."""
     while True:
-        kept = named_from(body, set(roots))
+        kept = statements_used_by(body, set(roots))
         if not drop_methods(kept) and len(kept) == len(body):
             return kept
         body = kept
 
 
-def named_from(body: list[ast.stmt], roots: set[str]) -> list[ast.stmt]:
-    """The statements that define a root, or a name that such a statement uses, and so on."""
+def statements_used_by(body: list[ast.stmt], roots: set[str]) -> list[ast.stmt]:
+    """Return the statements that define a root or, recursively, a name that such a statement uses."""
     defining = {name: statement for statement in body for name in defined_names(statement)}
     found: set[int] = {id(statement) for statement in body if not defined_names(statement)}
     waiting = [defining[name] for name in roots] + [s for s in body if id(s) in found]
@@ -92,31 +92,31 @@ def named_from(body: list[ast.stmt], roots: set[str]) -> list[ast.stmt]:
 
 
 def names_read(node: ast.AST) -> set[str]:
-    """Names in a statement."""
+    """Return the names in a statement."""
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def drop_methods(body: list[ast.stmt]) -> bool:
-    """Whether some method, or property, was called nowhere and is gone."""
+    """Remove methods and properties that are called nowhere, and return whether there were any."""
     called = {n.attr for s in body for n in ast.walk(s) if isinstance(n, ast.Attribute)}
     called |= {n.value for s in body for n in ast.walk(s) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     own = {statement.name for statement in body if isinstance(statement, ast.ClassDef)}
     dropped = False
     for statement in body:
-        if isinstance(statement, ast.ClassDef) and all(is_own(base, own) for base in statement.bases):
+        if isinstance(statement, ast.ClassDef) and all(is_known_base(base, own) for base in statement.bases):
             kept = [part for part in statement.body if not is_uncalled(part, called)]
             dropped |= len(kept) < len(statement.body)
             statement.body = kept or [ast.Pass()]
     return dropped
 
 
-def is_own(base: ast.expr, own: set[str]) -> bool:
-    """Whether nobody else calls methods by the name that a base gives them."""
+def is_known_base(base: ast.expr, own: set[str]) -> bool:
+    """Return whether a base class calls no methods of its subclasses beyond those that are always kept."""
     text = ast.unparse(base)
     return text in own or text in ("nn.Module", "Protocol", "Exception", "ValueError")
 
 
 def is_uncalled(part: ast.stmt, called: set[str]) -> bool:
-    if not isinstance(part, ast.FunctionDef) or part.name in CALLED_BY_OTHERS:
+    if not isinstance(part, ast.FunctionDef) or part.name in CALLED_BY_TORCH:
         return False
     return not (part.name.startswith("__") and part.name.endswith("__")) and part.name not in called

@@ -1,4 +1,4 @@
-"""The pgolf command: wires the groups and renders errors."""
+"""The pgolf command: wires the commands together and renders errors."""
 
 import sys
 from typing import Annotated
@@ -31,33 +31,33 @@ def common(
     is_version: Annotated[
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
-    is_traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+    is_traceback: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
 ) -> None:
     """Options before the command."""
 
 
 def main() -> None:
-    """Run the command line; the exit code is that of the error tree."""
+    """Run the command line; the exit code is the error's (pgolf/errors.py)."""
     wants_traceback = "--traceback" in sys.argv
     try:
         app()
     except PgolfError as error:
         if wants_traceback:
             raise
-        sys.exit(complain(error))
+        sys.exit(report_error(error))
     except KeyboardInterrupt:
-        sys.exit(complain(Interrupted("interrupted")))
+        sys.exit(report_error(Interrupted("interrupted")))
     except OSError as error:
         if wants_traceback:
             raise
-        sys.exit(complain(MachineError(f"{error.filename or 'a file'}: {error.strerror}")))
+        sys.exit(report_error(MachineError(f"{error.filename or 'a file'}: {error.strerror}")))
 
 
-def complain(error: PgolfError) -> int:
-    """The exit code of an error, which stands on stderr."""
+def report_error(error: PgolfError) -> int:
+    """Print an error on stderr and return its exit code."""
     from rich.markup import escape
 
-    from pgolf.cli.console import progress_console
+    from pgolf.cli.display.console import progress_console
 
     progress_console().print(f"[bold red]error:[/bold red] {escape(str(error))}")
     return error.exit_code

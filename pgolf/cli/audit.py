@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, findings_table, print_json, printable, say
+from pgolf.cli.display.console import answer_console, findings_table, print_json, printable, say
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import Finding, failures
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 from pgolf.rundir import RunDirectory, find_run
 
 if TYPE_CHECKING:
-    from pgolf.audit.cases import Confusion
     from pgolf.audit.verdicts import Verdict
 
 
 def audit(
     subject: Annotated[
-        str | None, typer.Argument(metavar="FOLDER|RUN|SPEC", help="A submission folder, a finished run, or a spec.")
-    ] = None,
+        str, typer.Argument(metavar="FOLDER|RUN|SPEC", help="A submission folder, a finished run, or a spec.")
+    ],
     adapter: Annotated[
         Path | None,
         typer.Option("--adapter", help="Run this file's score() and distributions() on tampered tokens. Needs --data."),
@@ -29,12 +28,6 @@ def audit(
     is_metadata_only: Annotated[
         bool, typer.Option("--metadata-only", help="Numbers of logs and claims alone: read no code, run nothing.")
     ] = False,
-    cases: Annotated[
-        Path | None, typer.Option("--cases", help="Labelled cases, one JSON object a line: print a confusion table.")
-    ] = None,
-    code: Annotated[
-        Path | None, typer.Option("--code", help="With --cases: a folder with each case's folder of code.")
-    ] = None,
     rules: Annotated[str, typer.Option("--ruleset", help="The contest whose rules apply.")] = "parameter_golf",
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
@@ -45,11 +38,6 @@ def audit(
     is executed unless --adapter names it.
     """
     ruleset = load_ruleset(rules)
-    if cases is not None:
-        print_confusion(cases, code, ruleset, is_json)
-        return
-    if subject is None:
-        raise UsageError("nothing to audit; name a submission folder, a run or a spec, or give --cases")
     if adapter is not None and (data is None or not adapter.is_file()):
         raise UsageError(
             "--adapter takes a Python file with score(tokens) and distributions(tokens, positions), and needs --data: "
@@ -87,15 +75,15 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
             f"{path} holds the runs of several seeds; audit one of them, such as {next(path.glob('seed-*'))}"
         )
     if path.is_dir():
-        from pgolf.audit.folder import audit_folder, holds_something
+        from pgolf.audit.folder import audit_folder, holds_submission
 
-        if not holds_something(path):
+        if not holds_submission(path):
             raise UsageError(f"{path}: neither claims, logs nor code; expected a submission folder, a run or a spec")
         return "record", audit_folder(path, ruleset, is_code_read=not is_metadata_only)
     from pgolf.audit.specs import audit_spec
     from pgolf.preflight.examine import examine
 
-    spec = options.select_spec(subject, runs_dir, None, None).spec
+    spec = options.select_spec(subject, runs_dir).require_recipe().spec
     return "spec", audit_spec(examine(spec, runs_dir=runs_dir, on_progress=say))
 
 
@@ -120,25 +108,25 @@ def finished(run: RunDirectory) -> RunDirectory:
 
 def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[Verdict]":
     """The verdicts, those that an adapter's answers settle in place of those that could not know."""
-    from pgolf.audit.probes import adapter_of, probe_tokens, probed, questions_about
-    from pgolf.audit.verdicts import in_order
+    from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, run_probes
+    from pgolf.audit.verdicts import sort_verdicts
 
     tokens, begin = probe_tokens(data)
-    found = probed(questions_about(tokens, begin, []), adapter_of(adapter))
+    found = run_probes(make_questions(tokens, begin, []), adapter_command(adapter))
     settled = {verdict.rule for verdict in found}
     others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
-    return in_order([*others, *found])
+    return sort_verdicts([*others, *found])
 
 
 def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Ruleset) -> dict[str, Any]:
     """The object of --json."""
-    from pgolf.audit.verdicts import overall
+    from pgolf.audit.verdicts import overall_severity
 
     return {
         "subject": subject,
         "kind": kind,
         "ruleset": ruleset.label,
-        "verdict": overall(verdicts),
+        "verdict": overall_severity(verdicts),
         "findings": [verdict.as_json() for verdict in verdicts],
     }
 
@@ -160,45 +148,3 @@ def show(subject: str, kind: str, verdicts: "list[Verdict]") -> None:
     counts = {word: sum(v.severity == word for v in verdicts) for word in ("fail", "warn", "unknown", "pass")}
     words = ", ".join(f"{count} {word}" for word, count in counts.items())
     console.print(printable(f"{subject} ({kind}): {words}"), markup=False)
-
-
-def print_confusion(cases: Path, code: Path | None, ruleset: Ruleset, is_json: bool) -> None:
-    """Nothing; what reviewers ruled beside what an audit says: from numbers, and apart from it from code."""
-    from pgolf.audit.cases import confusion, false_alarms, from_code, from_numbers, read_cases
-
-    labelled = read_cases(cases)
-    numbers = list(from_numbers(labelled, ruleset))
-    static = [] if code is None else list(from_code(labelled, code))
-    parts = {"metadata": numbers, "code": static}
-    alarms = false_alarms(numbers)
-    if is_json:
-        tables = {name: {rule: row.as_json() for rule, row in confusion(part).items()} for name, part in parts.items()}
-        alarm_rows = [{"case": case, "rule": v.rule, "message": v.message} for case, v in alarms]
-        print_json({"cases": len(labelled), **tables, "false_alarms": alarm_rows})
-        return
-    for name, part in parts.items():
-        say(f"from {name}: {len(part)} of {len(labelled)} cases have what it takes")
-        if part:
-            print_table(name, confusion(part))
-    for case, verdict in alarms:
-        say(f"accepted, yet {verdict.rule} says no: {case}: {verdict.message}")
-
-
-def print_table(name: str, table: "dict[str, Confusion]") -> None:
-    """Nothing; one row a rule, and their sum."""
-    from rich.table import Table
-
-    from pgolf.audit.cases import COLUMNS
-
-    shown = Table(title=f"from {name}", box=None, header_style="bold", title_justify="left")
-    shown.add_column("rule")
-    for ruling in ("guilty", "innocent", "unruled"):
-        for column in COLUMNS:
-            shown.add_column(f"{ruling[:8]}\n{column}", justify="right")
-    sums = [0] * 12
-    for rule, row in table.items():
-        cells = [row.as_json()[ruling][column] for ruling in ("guilty", "innocent", "unruled") for column in COLUMNS]
-        sums = [total + cell for total, cell in zip(sums, cells, strict=True)]
-        shown.add_row(rule, *(str(cell) if cell else "" for cell in cells))
-    shown.add_row("all", *map(str, sums), style="bold")
-    answer_console().print(shown)

@@ -1,4 +1,4 @@
-"""`pgolf bundle`: the trainer and one recipe as one file."""
+"""`pgolf bundle`: the trainer and one recipe in one file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +7,11 @@ import typer
 
 from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, print_json
+from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import MachineError, UsageError
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run
-from pgolf.specs.loading import Recipes, load_spec_of_run
+from pgolf.specs.loading import LoadedSpec, load_spec
 
 READABLE, REQUIREMENTS = "train_gpt.readable.py", "requirements.txt"
 
@@ -26,7 +26,7 @@ def bundle(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
-    """Write train_gpt.py, which trains and scores with no pgolf installed, and its readable twin."""
+    """Write train_gpt.py, which trains and scores without pgolf, and a readable version of it."""
     spec = select(reference, runs_dir, overlays, assignments).spec
     built = bundle_of(spec, load_ruleset(spec.ruleset))
     write(built, out)
@@ -40,22 +40,25 @@ def bundle(
     console.print(f"python {out / PROGRAM} --data FOLDER --out RUN_DIR", style="dim", highlight=False)
 
 
-def select(reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None) -> Recipes:
-    """The spec that a reference means: of a run where it names one."""
+def select(
+    reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None
+) -> LoadedSpec:
+    """Return the spec that a reference names: that of a run, if there is such a run."""
     if reference is not None and not reference.endswith((".yaml", ".yml")):
         try:
             run = find_run(reference, runs_dir)
         except UsageError:
             pass
         else:
-            return load_spec_of_run(run.files.spec, overlays or [], assignments or [])
-    return options.select_spec(reference, runs_dir, overlays, assignments)
+            return load_spec(run.files.spec, overlays or [], assignments or []).require_recipe()
+    return options.select_spec(reference, runs_dir, overlays, assignments).require_recipe()
 
 
 def write(built: Bundle, out: Path) -> None:
-    """Nothing; the files are in a folder.
+    """Write the files into a folder.
 
-    Raises: MachineError when they cannot be written.
+    Raises:
+        MachineError: they cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,4 @@
-"""The commands by name, none of them imported before it is called.
-
-`pgolf --help` so costs what typer, rich and pydantic cost, and not what every command needs.
-"""
+"""The commands by name. A command is imported when it is called, so that `pgolf --help` stays fast."""
 
 import sys
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
-    """Where a command, or a group of them, is; and its line in the help."""
+    """Where a command or a group of commands is defined, and its line in the help."""
 
     module: str
     attribute: str
@@ -24,35 +21,35 @@ class CommandEntry:
 COMMANDS = {
     "run": CommandEntry("run", "run", "Train, pack and score one seed of a spec."),
     "seeds": CommandEntry("seeds", "seeds", "Run the missing seeds of a spec, then show all of them."),
-    "preflight": CommandEntry("preflight", "preflight", "Say whether a spec will fit, is allowed, and what it takes."),
-    "fit": CommandEntry("fit", "fit", "Choose clips so that the artifact lands under the limit."),
-    "bundle": CommandEntry("bundle", "bundle", "Write trainer and recipe as one file, train_gpt.py."),
+    "preflight": CommandEntry("preflight", "preflight", "Check size, time, cost and rules of a spec."),
+    "fit": CommandEntry("fit", "fit", "Choose quantizer clips so that the artifact fits."),
+    "bundle": CommandEntry("bundle", "bundle", "Write trainer and recipe as one train_gpt.py."),
     "submission": CommandEntry("submission", "submission", "Write a records folder from finished runs."),
-    "verify": CommandEntry("submission", "verify", "Check a submission folder: claims, bytes and score."),
+    "verify": CommandEntry("verify", "verify", "Check a submission folder: claims, bytes and score."),
     "audit": CommandEntry("audit", "audit", "Check a submission folder, a run or a spec against the rules."),
-    "search": CommandEntry("searching", "search", "Look for better values under a budget."),
-    "report": CommandEntry("report", "report", "Show every seed, mean, deviation, interval and verdict."),
-    "import": CommandEntry("importing", "import_script", "Draft a spec from a training script."),
-    "compare": CommandEntry("compare", "compare", "Say what differs between two groups, and what it did."),
-    "status": CommandEntry("status", "status", "Show where every run here stands: step, ETA, bpb."),
-    "logs": CommandEntry("jobs", "logs", "Print the log of a run."),
-    "attach": CommandEntry("jobs", "attach", "Watch a run to its end and bring its files here."),
-    "cancel": CommandEntry("jobs", "cancel", "Ask a run to stop; it leaves a checkpoint."),
-    "fetch": CommandEntry("jobs", "fetch", "Bring what a run has written elsewhere here."),
+    "search": CommandEntry("search", "search", "Search for better values under a budget."),
+    "report": CommandEntry("report", "report", "Show every seed, mean, deviation and verdict."),
+    "import": CommandEntry("import_script", "import_script", "Draft a spec from a training script."),
+    "compare": CommandEntry("compare", "compare", "Show what differs between two groups, and its effect."),
+    "status": CommandEntry("status", "status", "Show where every run stands: step, ETA, bpb."),
+    "logs": CommandEntry("logs", "logs", "Print the log of a run."),
+    "attach": CommandEntry("attach", "attach", "Watch a run to its end and fetch its files."),
+    "cancel": CommandEntry("cancel", "cancel", "Ask a run to stop; it writes a checkpoint."),
+    "fetch": CommandEntry("fetch", "fetch", "Fetch what a run has written elsewhere."),
     "launchers": CommandEntry("launchers", "launchers", "List installed launchers and their options."),
-    "doctor": CommandEntry("doctor", "doctor", "Say what a run would find here, or on a rented machine."),
-    "spec": CommandEntry("spec", "spec_app", "Look at specs: show, diff, schema, reference, list, new."),
+    "doctor": CommandEntry("doctor", "doctor", "Check this machine, or a rented one, before a run."),
+    "spec": CommandEntry("spec", "spec_app", "Inspect specs: show, diff, schema, reference, list, new."),
     "data": CommandEntry("data", "data_app", "Prepare, fetch and verify token shards."),
 }
 
 
 def markup_mode() -> Literal["rich"] | None:
-    """Boxes on a terminal, plain lines elsewhere: typer's boxes take as long to import as all the rest."""
+    """Return how help is rendered: boxes on a terminal, plain lines elsewhere, which are faster to import."""
     return "rich" if sys.stdout.isatty() else None
 
 
 class LazyCommands(TyperGroup):
-    """A group that knows its commands' names and help, and imports the one that is called."""
+    """A command group that knows names and help lines, and imports only the command that is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -64,7 +61,7 @@ class LazyCommands(TyperGroup):
 
 
 def load_command(name: str) -> Any:
-    """The command itself, with all its options."""
+    """Import a command with all its options."""
     entry = COMMANDS[name]
     target = getattr(import_module(f"pgolf.cli.{entry.module}"), entry.attribute)
     holder = typer.Typer(rich_markup_mode=markup_mode())

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pgolf.cli.console import answer_console, findings_table, print_json, say
-from pgolf.cli.fetch_display import fetch_display
+from pgolf.cli.display.console import answer_console, findings_table, print_json, say
+from pgolf.cli.display.fetch import fetch_display
 from pgolf.cli.options import Json
 from pgolf.data.corpora import read_documents
 from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
-from pgolf.data.fetched_folder import fetched_here
+from pgolf.data.fetched_folder import fetched_revision
 from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import Preparation
 from pgolf.data.prepare import prepare as prepare_shards
@@ -121,7 +121,7 @@ def list_exports(is_json: Json = False) -> None:
             "vocabulary_size": facts.vocabulary_size if (facts := ruleset.data.get(source.name)) else None,
             "validation_tokens": facts.validation_tokens if facts else None,
             "note": source.note,
-            "revision_here": fetched_here(DATA_FOLDER / source.name),
+            "revision_here": fetched_revision(DATA_FOLDER / source.name),
         }
         for source in SOURCES.values()
     ]

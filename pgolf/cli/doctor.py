@@ -1,19 +1,19 @@
-"""`pgolf doctor`: what a run would find, here or on the machine that it is meant for, before it costs anything."""
+"""`pgolf doctor`: check this machine, or the one that a spec runs on, before a run costs anything."""
 
 import os
 
 from platformdirs import user_cache_path, user_config_path
 
 from pgolf.cli import options
-from pgolf.cli.console import agree_to_pay, answer_console, findings_table, print_json, say
+from pgolf.cli.display.console import agree_to_pay, answer_console, findings_table, print_json, say
 from pgolf.errors import CheckFailed, PgolfError
 from pgolf.findings import Finding, failures
 from pgolf.launching import check_options, load_launcher
-from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_an_hour
-from pgolf.preflight.examined import examine_any
-from pgolf.specs.experiment import Launch
+from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_per_hour
+from pgolf.preflight.examine import examine
+from pgolf.specs.parts import Launch
 
-USUAL_SECONDS = 60
+TYPICAL_SECONDS = 60
 
 
 def doctor(
@@ -27,15 +27,15 @@ def doctor(
     """Check python, torch, devices, kernels, compiler, disk, credentials and clock, each with its fix."""
     launch, found = Launch(on=on or "local"), []
     if spec is not None or assignments or overlays:
-        chosen = options.select_any(spec or options.DEFAULT_SPEC, options.DEFAULT_RUNS_DIR, overlays, assignments, on)
+        chosen = options.select_spec(spec or options.DEFAULT_SPEC, options.DEFAULT_RUNS_DIR, overlays, assignments, on)
         launch = chosen.spec.launch
-        examined = examine_any(chosen.spec, runs_dir=options.DEFAULT_RUNS_DIR, on_progress=say)
-        found += [finding for finding in examined.findings if finding.rule in ("data", "script_data")]
+        preflight = examine(chosen.spec, runs_dir=options.DEFAULT_RUNS_DIR, on_progress=say)
+        found += [finding for finding in preflight.findings if finding.rule in ("data", "script_data")]
     launcher = load_launcher(launch.on)
     check_options(launcher, launch.options)
-    ask_for_cents(launch, is_agreed)
+    agree_to_small_cost(launch, is_agreed)
     if launch.on == "local":
-        found += examine_here()
+        found += check_pgolf()
     try:
         found += launcher.examine(launch.gpu, launch.options)
     except PgolfError as error:
@@ -48,25 +48,25 @@ def doctor(
         raise CheckFailed(f"{launch.on}: {', '.join(finding.rule for finding in failed)}")
 
 
-def ask_for_cents(launch: Launch, is_agreed: bool) -> None:
-    """Nothing, if it costs nothing or the user agrees."""
-    hourly = usd_an_hour(launch)
+def agree_to_small_cost(launch: Launch, is_agreed: bool) -> None:
+    """Ask the user to agree to the cost of the check, if there is one."""
+    hourly = usd_per_hour(launch)
     if not hourly:
         return
-    say(f"{launch.on} {launch.gpu or 'without GPU'}: ${hourly:.2f} an hour, for about {USUAL_SECONDS} s")
+    say(f"{launch.on} {launch.gpu or 'without GPU'}: ${hourly:.2f} an hour, for about {TYPICAL_SECONDS} s")
     if not is_agreed:
-        agree_to_pay(hourly * USUAL_SECONDS / 3600)
+        agree_to_pay(hourly * TYPICAL_SECONDS / 3600)
 
 
-def examine_here() -> list[Finding]:
-    """What concerns pgolf itself: its cache, and its prices."""
+def check_pgolf() -> list[Finding]:
+    """Return findings about pgolf itself: its cache and its prices."""
     cache, own = user_cache_path("pgolf"), user_config_path("pgolf") / OWN_PRICES
     existing = next(path for path in (cache, *cache.parents) if path.exists())
     is_writable = os.access(existing, os.W_OK)
     data = Finding(
         "pass" if is_writable else "fail",
         "cache",
-        f"{cache} {'is' if is_writable else 'is not'} writable; prepared data lie there",
+        f"{cache} {'is' if is_writable else 'is not'} writable; prepared data is kept there",
         None if is_writable else "XDG_CACHE_HOME: another folder",
     )
     dates = "; ".join(f"{name} {prices.as_of}" for name, prices in read_prices().providers.items())

@@ -1,4 +1,4 @@
-"""`pgolf fit`: clips under which an artifact has as many bytes as it may have."""
+"""`pgolf fit`: choose quantizer clips so that the artifact fits the limit."""
 
 import json
 from pathlib import Path
@@ -8,46 +8,46 @@ import typer
 from rich.table import Table
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, print_json
+from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import MachineError, UsageError
-from pgolf.preflight.calibrated import correction_from
+from pgolf.preflight.correction import find_correction
 from pgolf.preflight.examine import examine
 from pgolf.preflight.fit import LEAST_CLIP, FittedClips, fit_clips
 from pgolf.preflight.size import estimate_model_bytes
 from trainer.recipe.quantizer import DeviationClip
 
-# A share of the limit that is worth a word when it stays free.
+# Share of the limit above which free room is mentioned.
 ROOM = 0.01
-# Other clips are other digits in train_gpt.py, and so other bytes.
+# Other clips have other digits, which changes the bytes of train_gpt.py.
 CODE_SLACK_BYTES = 256
 
 
 def fit(
     spec: options.SpecArgument = None,
     total_bytes: Annotated[
-        int | None, typer.Option("--bytes", min=1, help="Code and model together; the limit of the rules if left out.")
+        int | None, typer.Option("--bytes", min=1, help="Code and model together. Default: the limit of the rules.")
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Overlay to write; NAME.fit.yaml if left out.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Overlay to write. Default: NAME.fit.yaml.")] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
-    """Choose the quantizer's clips so that the artifact lands under a number of bytes; write them as an overlay."""
-    loaded = options.select_spec(spec, runs_dir, overlays, assignments)
-    examined = examine(loaded.spec, runs_dir=runs_dir)
-    recipe, code = examined.spec.recipe, examined.code_bytes
-    limit = total_bytes or examined.ruleset.artifact_limit_bytes
-    if examined.model_bytes is None:
-        raise UsageError("the vocabulary size is not known; recipe.data.vocabulary_size: N")
+    """Choose the quantizer's clips so that the artifact fits a number of bytes, and write them as an overlay."""
+    loaded = options.select_spec(spec, runs_dir, overlays, assignments).require_recipe()
+    preflight = examine(loaded.spec, runs_dir=runs_dir)
+    recipe, code = preflight.spec.recipe, preflight.code_bytes
+    limit = total_bytes or preflight.ruleset.artifact_limit_bytes
+    if preflight.model_bytes is None:
+        raise UsageError("the vocabulary size is not known; set recipe.data.vocabulary_size")
     if code + CODE_SLACK_BYTES >= limit:
-        raise UsageError(f"train_gpt.py alone has {code:,} bytes of {limit:,}")
-    correction = correction_from(recipe, runs_dir)
+        raise UsageError(f"train_gpt.py alone takes {code:,} bytes of {limit:,}")
+    correction = find_correction(recipe, runs_dir)
     if correction is None:
         found = fit_clips(recipe, limit - code - CODE_SLACK_BYTES)
     else:
         found = fit_clips(
-            recipe, limit - code - CODE_SLACK_BYTES, lambda fitted: correction.of(estimate_model_bytes(fitted))
+            recipe, limit - code - CODE_SLACK_BYTES, lambda fitted: correction.apply(estimate_model_bytes(fitted))
         )
     path = out or Path(f"{loaded.spec.name}.fit.yaml")
     write_overlay(path, found, f"pgolf fit {loaded.spec.name} --bytes {limit}")
@@ -67,10 +67,12 @@ def fit(
         total, low, high = sizes.estimate + code, sizes.low + code, sizes.high + code
         console.print(f"{word:<7} {total:,} bytes ({low:,} to {high:,}) of {limit:,}", highlight=False)
     console.print(f"margin  {limit - found.after.estimate - code:,} bytes, the width of the interval", highlight=False)
-    console.print(f"about {found.expected_bpb:+.4f} bpb by the rule of thumb of 0.0015 for 280,000 bytes", style="dim")
+    console.print(
+        f"about {found.expected_bpb:+.4f} bpb, by the rule of thumb of 0.0015 bpb for 280,000 bytes", style="dim"
+    )
     if found.after.high + code < limit * (1 - ROOM):
         console.print(
-            f"there is room: no clip is taken below {LEAST_CLIP:g} deviations, where weights would be cut off"
+            f"there is room left: no clip goes below {LEAST_CLIP:g} deviations, where it would cut off weights"
         )
     options_again = [*(f"--with {name}" for name in overlays or []), *(f"--set '{each}'" for each in assignments or [])]
     command = " ".join(["pgolf run", spec or loaded.spec.name, *options_again, f"--with {path}"])
@@ -78,9 +80,10 @@ def fit(
 
 
 def write_overlay(path: Path, found: FittedClips, command: str) -> None:
-    """Nothing; the overlay is in the file. JSON flow mappings are YAML.
+    """Write the overlay; JSON flow mappings are YAML.
 
-    Raises: MachineError when it cannot be written.
+    Raises:
+        MachineError: it cannot be written.
     """
     text = f"# {command}\nrecipe: {{quantizer: {{clip: {{k: {json.dumps(found.clips)}}}}}}}\n"
     try:

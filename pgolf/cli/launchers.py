@@ -5,7 +5,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from pgolf.cli.console import answer_console, print_json
+from pgolf.cli.display.console import answer_console, print_json
 from pgolf.cli.options import Json
 from pgolf.errors import LauncherError
 from pgolf.launching import launcher_entries, load_launcher

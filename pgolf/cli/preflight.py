@@ -1,6 +1,6 @@
 """`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
 
-import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +9,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from pgolf.campaign.dispatch import with_launcher_findings
+from pgolf.campaign.stopwatch import time_steps
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, findings_table, in_time, print_json, say
-from pgolf.cli.described import print_described
-from pgolf.dispatch import with_launcher_findings
+from pgolf.cli.display.console import answer_console, findings_table, in_time, print_json, say
+from pgolf.cli.display.description import print_described
 from pgolf.errors import CheckFailed, LauncherError, UsageError
 from pgolf.findings import Finding
 from pgolf.launching import load_launcher
-from pgolf.preflight.examine import Preflight, examine
-from pgolf.preflight.examined import Examined, examine_any
+from pgolf.preflight.examine import examine
 from pgolf.preflight.growth import Growth, growth_of
-from pgolf.preflight.scripts import ScriptPreflight
-from pgolf.preflight.stopwatch import time_steps
-from pgolf.specs.loading import Loaded
+from pgolf.preflight.preflight import Preflight
+from pgolf.scripts.reads import Variable
+from pgolf.specs.loading import LoadedSpec
+from trainer.recipe.cores import allowed_cores
 
 
 def preflight(
@@ -30,61 +31,65 @@ def preflight(
     overlays: options.Overlays = None,
     on: options.On = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
-    is_calibrated: Annotated[bool, typer.Option("--calibrate", help="Time real training steps here.")] = False,
+    is_calibrated: Annotated[
+        bool, typer.Option("--calibrate", help="Time real training steps on this machine.")
+    ] = False,
     described: Annotated[
         Path | None,
-        typer.Option("--describe", metavar="FILE", help="A JSON object with the hyperparameters of a public run."),
+        typer.Option(
+            "--describe", metavar="FILE", help="Estimate bytes from a JSON file with a public run's hyperparameters."
+        ),
     ] = None,
     is_growing: Annotated[
-        bool, typer.Option("--growth", help="Show what more width, depth, vocabulary or context would take.")
+        bool, typer.Option("--growth", help="Show what more width, depth, vocabulary or context would cost.")
     ] = False,
     is_json: options.Json = False,
 ) -> None:
-    """Say whether a spec will fit and be allowed, and what it will take. Exit code 3 if any check fails."""
+    """Check whether a spec will fit and is allowed, and estimate what it takes. Exit code 3 if a check fails."""
     if described is not None:
         if specs or overlays or assignments:
-            raise UsageError("--describe takes a file in place of a spec; name one or the other")
+            raise UsageError("--describe takes the place of a spec; give one or the other")
         print_described(described, is_json)
         return
     loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
-    examined = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
-    growths = [growth(found) if is_growing else [] for found in examined]
+    preflights = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
+    growths = [growth(found) if is_growing else [] for found in preflights]
     if is_json:
         grown = ({"growth": [asdict(row) for row in rows]} if is_growing else {} for rows in growths)
-        documents = [found.as_json() | more for found, more in zip(examined, grown, strict=True)]
+        documents = [found.as_json() | more for found, more in zip(preflights, grown, strict=True)]
         print_json(documents[0] if len(documents) == 1 else {"specs": documents})
     else:
-        if len(examined) > 1:
-            print_summary(examined)
-        for found, rows in zip(examined, growths, strict=True):
-            print_preflight(found, is_brief=len(examined) > 1)
+        if len(preflights) > 1:
+            print_summary(preflights)
+        for found, rows in zip(preflights, growths, strict=True):
+            print_preflight(found, is_brief=len(preflights) > 1)
             if rows:
                 print_growth(rows)
-    failed = [finding.rule for found in examined for finding in found.failures]
+    failed = [finding.rule for found in preflights for finding in found.failures]
     if failed:
-        raise CheckFailed(f"preflight says no: {', '.join(dict.fromkeys(failed))}")
+        raise CheckFailed(f"preflight failed: {', '.join(dict.fromkeys(failed))}")
 
 
-def examine_fully(loaded: Loaded, runs_dir: Path, is_calibrated: bool) -> Examined:
-    """The preflight of a spec with its launcher's findings and, on request, measured steps."""
-    found = examine_any(loaded.spec, runs_dir=runs_dir, on_progress=say)
-    if is_calibrated and not isinstance(found, Preflight):
-        raise UsageError(f"--calibrate times steps of a recipe; {found.spec.name} runs a script")
-    if is_calibrated and isinstance(found, Preflight) and found.located is not None:
+def examine_fully(loaded: LoadedSpec, runs_dir: Path, is_calibrated: bool) -> Preflight:
+    """Return the preflight of a spec with its launcher's findings and, on request, measured steps."""
+    found = examine(loaded.spec, runs_dir=runs_dir, on_progress=say)
+    if is_calibrated and found.spec.is_script:
+        raise UsageError(f"--calibrate times steps of a recipe, but {found.spec.name} runs a script")
+    if is_calibrated and found.located is not None:
         seconds = time_steps(found)
         found = examine(found.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
     try:
         return with_launcher_findings(found, load_launcher(loaded.spec.launch.on), runs_dir, runs=1)
     except LauncherError as error:
-        return found.with_findings([Finding("fail", "launcher", str(error), "pgolf launchers lists what there is")])
+        return found.with_findings(Finding("fail", "launcher", str(error), "`pgolf launchers` lists those installed"))
 
 
-def print_summary(examined: list[Examined]) -> None:
-    """Nothing; one line a spec."""
+def print_summary(preflights: list[Preflight]) -> None:
+    """Print one line a spec."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("spec", "parameters", "total bytes", "from", "to", "tokens", "train", "says no", "warns"):
+    for column in ("spec", "parameters", "total bytes", "from", "to", "tokens", "train", "fails", "warns"):
         table.add_column(column, justify="right" if column in ("parameters", "total bytes", "from", "to") else "left")
-    for found in examined:
+    for found in preflights:
         rules = {name: [f.rule for f in found.findings if f.severity == name] for name in ("fail", "warn")}
         model, code = found.model_bytes, found.code_bytes
         sizes = [f"{n + code:,}" for n in (model.estimate, model.low, model.high)] if model else ["?", "?", "?"]
@@ -101,8 +106,8 @@ def print_summary(examined: list[Examined]) -> None:
     answer_console().print(table)
 
 
-def print_preflight(found: Examined, is_brief: bool) -> None:
-    """Nothing; the numbers, then the findings. In brief: only findings that do not pass."""
+def print_preflight(found: Preflight, is_brief: bool) -> None:
+    """Print the numbers, then the findings; in brief, only the findings that are not passes."""
     console = answer_console()
     if is_brief:
         notable = [finding for finding in found.findings if finding.severity != "pass"]
@@ -119,21 +124,22 @@ def print_preflight(found: Examined, is_brief: bool) -> None:
     console.print(findings_table(found.findings))
 
 
-def growth(found: Examined) -> list[Growth]:
-    """The recipe and each change of it, with what they take.
+def growth(found: Preflight) -> list[Growth]:
+    """Return what the recipe takes, and what each change of it would take.
 
-    Raises: UsageError when it is a script's, or its vocabulary is not known.
+    Raises:
+        UsageError: it runs a script, or its vocabulary size is not known.
     """
-    if not isinstance(found, Preflight) or found.spec.recipe.data.vocabulary_size is None:
+    if found.spec.is_script or found.spec.recipe.data.vocabulary_size is None:
         raise UsageError(
-            f"--growth needs a recipe whose vocabulary is known; {found.spec.name} has none here. "
-            "--set recipe.data.vocabulary_size=N says it"
+            f"--growth needs a recipe whose vocabulary size is known, which {found.spec.name} is not; "
+            "set it with --set recipe.data.vocabulary_size=N"
         )
-    return growth_of(found.spec.recipe, found.spec.launch.gpu, len(os.sched_getaffinity(0)), found.step_seconds)
+    return growth_of(found.spec.recipe, found.spec.launch.gpu, allowed_cores(), found.step_seconds)
 
 
 def print_growth(rows: list[Growth]) -> None:
-    """Nothing; a line for the recipe and for each change of it, beside the time and memory of the recipe itself."""
+    """Print one line for the recipe and one for each change, with time and memory relative to the recipe."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("with", "parameters", "ms a step", "tokens/s", "time", "memory a device", ""):
         table.add_column(column, justify="left" if column == "with" else "right")
@@ -150,8 +156,8 @@ def print_growth(rows: list[Growth]) -> None:
     answer_console().print(table)
 
 
-def describe(found: Examined) -> list[tuple[str, str]]:
-    """The numbers of a preflight, for people."""
+def describe(found: Preflight) -> list[tuple[str, str]]:
+    """Return the numbers of a preflight as labelled lines."""
     rows = []
     if found.groups:
         parts = ", ".join(f"{name} {size:,}" for name, size in found.groups.items())
@@ -165,8 +171,8 @@ def describe(found: Examined) -> list[tuple[str, str]]:
         rows.append(("score", in_time(found.duration.evaluate_seconds)))
     if found.epochs is not None:
         rows.append(("epochs", f"{found.epochs:.2f}"))
-    if isinstance(found, ScriptPreflight):
-        rows += describe_variables(found)
+    if found.script is not None:
+        rows += describe_variables(found.spec.program.env, found.script.unset)
     if found.usd is not None:
         seeds = len(found.spec.seeds)
         all_seeds = f" a seed, ${seeds * found.usd:.2f} for the spec's {seeds}" if found.usd and seeds > 1 else ""
@@ -174,11 +180,11 @@ def describe(found: Examined) -> list[tuple[str, str]]:
     return rows
 
 
-def describe_variables(found: ScriptPreflight) -> list[tuple[str, str]]:
-    """What a script's variables are set to, and left at."""
-    given = [f"{name}={text}" for name, text in found.spec.program.env.items()]
+def describe_variables(env: Mapping[str, str], unset: Sequence[Variable]) -> list[tuple[str, str]]:
+    """Return which variables of a script are set, and which keep their defaults."""
+    given = [f"{name}={text}" for name, text in env.items()]
     left = [
         f"{each.name}={each.default} ({each.place})" if each.default is not None else f"{each.name} ({each.place})"
-        for each in found.unset
+        for each in unset
     ]
     return [("set", ", ".join(given) or "nothing"), ("not set", ", ".join(left) or "nothing")]

@@ -1,4 +1,4 @@
-"""`pgolf report`: finished runs in one table."""
+"""`pgolf report`: a table of finished runs and public records."""
 
 import io
 import json
@@ -11,23 +11,23 @@ import typer
 from rich.console import Console
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, say
-from pgolf.cli.running import print_groups
+from pgolf.cli.display.console import answer_console, say
+from pgolf.cli.display.groups import print_groups
 from pgolf.errors import MachineError, UsageError
-from pgolf.report.comparison import compare, versus_lines
 from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
 from pgolf.report.reading import baseline_at, groups_at
 from pgolf.report.rows import Group
+from pgolf.report.significance import assess_significance, describe_significance
 from pgolf.report.tables import csv_table, markdown_table
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 
 Versus = list[dict[str, Any] | None]
-"""A comparison for each group, or None."""
+"""The test of each group against the baseline, or None."""
 
 
 class Format(StrEnum):
-    """How the answer is written."""
+    """Format of the answer."""
 
     TABLE = "table"
     MARKDOWN = "markdown"
@@ -39,33 +39,49 @@ class Format(StrEnum):
 def report(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH", help="Runs, groups of seeds, runs folders, or public submission folders."),
+        typer.Argument(
+            metavar="PATH",
+            help="Run folders, folders of seeds, runs folders, or submission folders. Default: --runs-dir.",
+        ),
     ] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     baseline: Annotated[
-        Path | None, typer.Option("--baseline", help="A group or record that each group is tested against.")
+        Path | None,
+        typer.Option(
+            "--baseline",
+            help="Test each group against the group in this folder, for example runs/baseline-1a2b3c4d. "
+            "Each side needs at least two seeds.",
+        ),
     ] = None,
-    is_explained: Annotated[bool, typer.Option("--explain", help="Say which line each number came from.")] = False,
+    is_explained: Annotated[
+        bool, typer.Option("--explain", help="Print the file, and the line of a log, that each number was read from.")
+    ] = False,
     leaderboard: Annotated[
-        Path | None, typer.Option("--leaderboard", help="Rank every submission folder below this one.")
+        Path | None,
+        typer.Option(
+            "--leaderboard",
+            help="Rank every submission folder below this folder, for example records/track_10min_16mb.",
+        ),
     ] = None,
     rules: Annotated[
-        str, typer.Option("--ruleset", help="The contest whose limits apply to records.")
+        str, typer.Option("--ruleset", help="Judge public records by the limits of this ruleset.")
     ] = "parameter_golf",
-    form: Annotated[Format, typer.Option("--format", help="How the answer is written.")] = Format.TABLE,
-    out: Annotated[Path | None, typer.Option("--out", help="A file for the answer, in place of stdout.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="Write the answer in this format.")] = Format.TABLE,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the answer to this file instead of stdout.")] = None,
     is_json: options.Json = False,
 ) -> None:
-    """Show every seed, then mean, sample standard deviation, 95 % interval, largest artifact and verdict."""
+    """Show every seed, and for each group mean, sample deviation, 95 % interval, largest artifact and verdict."""
     ruleset = load_ruleset(rules)
     form = Format.JSON if is_json else form
     if leaderboard is not None:
         if not leaderboard.is_dir():
-            raise UsageError(f"{leaderboard}: no such folder; expected one with submission folders below it")
+            raise UsageError(
+                f"--leaderboard {leaderboard}: no such folder; expected a folder that contains submission folders"
+            )
         write(render_leaderboard(ranked(leaderboard, ruleset), form), out)
         return
     if not paths and not runs_dir.exists():
-        say(f"no run in {runs_dir}; `pgolf run quickstart` makes one")
+        say(f"there are no runs in {runs_dir}; start one with `pgolf run quickstart`")
     groups = groups_at(paths or ([runs_dir] if runs_dir.exists() else []), ruleset)
     against = None if baseline is None else baseline_at(baseline, ruleset)
     versus: Versus = [None] * len(groups) if against is None else compare_all(groups, against, ruleset)
@@ -73,37 +89,38 @@ def report(
         document = json.dumps(report_json(groups, versus), indent=2, allow_nan=False) + "\n"
         write(document, out)
     elif form is Format.TABLE and out is None:
-        show(groups, versus, is_explained, answer_console())
+        print_report(groups, versus, is_explained, answer_console())
     else:
         write(render(groups, versus, is_explained, form), out)
 
 
 def compare_all(groups: Sequence[Group], baseline: Group, ruleset: Ruleset) -> Versus:
-    """What each group is against the baseline; None for one that cannot be compared."""
+    """Return the test of each group against the baseline; None for a group that cannot be tested."""
     found: Versus = []
     for group in groups:
         if min(len(group.rows), len(baseline.rows)) < 2:
             say(
-                f"{group.name} has {len(group.rows)} seeds, {baseline.name} {len(baseline.rows)}; a test needs two each"
+                f"{group.name} is not tested against {baseline.name}: they have {len(group.rows)} and "
+                f"{len(baseline.rows)} seeds, and a test needs at least 2 of each"
             )
             found.append(None)
         else:
-            found.append(compare(group, baseline, ruleset.significance))
+            found.append(assess_significance(group, baseline, ruleset.significance))
     return found
 
 
-def compared(groups: Sequence[Group], versus: Versus) -> list[tuple[str, dict[str, Any]]]:
-    """Groups by name, with their comparison, those that have one."""
+def tested_groups(groups: Sequence[Group], versus: Versus) -> list[tuple[str, dict[str, Any]]]:
+    """Return name and test of each group that was tested."""
     return [(group.name, facts) for group, facts in zip(groups, versus, strict=True) if facts is not None]
 
 
-def show(groups: Sequence[Group], versus: Versus, is_explained: bool, console: Console) -> None:
-    """Nothing; the table, and below it what was asked for besides."""
+def print_report(groups: Sequence[Group], versus: Versus, is_explained: bool, console: Console) -> None:
+    """Print the table, the tests against the baseline and, on request, where each number was read."""
     if not groups:
         return
     print_groups(groups, console)
-    for name, facts in compared(groups, versus):
-        for line in versus_lines(name, facts):
+    for name, facts in tested_groups(groups, versus):
+        for line in describe_significance(name, facts):
             console.print(line, markup=False)
     if is_explained:
         for group in groups:
@@ -113,28 +130,30 @@ def show(groups: Sequence[Group], versus: Versus, is_explained: bool, console: C
 
 
 def report_json(groups: Sequence[Group], versus: Versus) -> dict[str, object]:
-    """The object of --json."""
+    """Return the object of --json."""
     return {"groups": [group.as_json() | {"versus": facts} for group, facts in zip(groups, versus, strict=True)]}
 
 
 def render(groups: Sequence[Group], versus: Versus, is_explained: bool, form: Format) -> str:
-    """The groups as text of a format."""
+    """Return the groups in a format."""
     match form:
         case Format.CSV:
             return csv_table(groups)
         case Format.HTML:
-            return html_page(groups, compared(groups, versus))
+            return html_page(groups, tested_groups(groups, versus))
         case Format.MARKDOWN:
-            tests = [line for name, facts in compared(groups, versus) for line in versus_lines(name, facts)]
+            tests = [
+                line for name, facts in tested_groups(groups, versus) for line in describe_significance(name, facts)
+            ]
             return markdown_table(groups) + "".join(f"\n{line}\n" for line in tests)
         case _:
             console = Console(file=io.StringIO(), width=200, highlight=False)
-            show(groups, versus, is_explained, console)
+            print_report(groups, versus, is_explained, console)
             return str(console.file.getvalue())  # type: ignore[attr-defined]
 
 
 def render_leaderboard(entries: list[Entry], form: Format) -> str:
-    """The ranking as text of a format; as a page, its groups in the order of the ranking."""
+    """Return the ranking in a format; an HTML page shows the groups in the order of the ranking."""
     match form:
         case Format.JSON:
             return json.dumps({"leaderboard": [entry.as_json() for entry in entries]}, indent=2) + "\n"
@@ -147,9 +166,10 @@ def render_leaderboard(entries: list[Entry], form: Format) -> str:
 
 
 def write(text: str, out: Path | None) -> None:
-    """Nothing; the text is in the file, or on stdout.
+    """Write the text to a file, or to stdout.
 
-    Raises: MachineError when the file cannot be written.
+    Raises:
+        MachineError: the file cannot be written.
     """
     if out is None:
         typer.echo(text, nl=False)

@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from pgolf.campaign.from_checkpoint import Parent, load_child
+from pgolf.campaign.planning import RunOptions, plan_runs
 from pgolf.cli import options
-from pgolf.cli.planning import Manner, plan_runs, show_plans
-from pgolf.cli.running import start
+from pgolf.cli.display.plans import show_plans
+from pgolf.cli.display.progress import MessageObserver
+from pgolf.cli.running import carry_out_plans
 from pgolf.errors import UsageError
-from pgolf.parents import Parent, load_child
 from pgolf.rundir import find_run
 from pgolf.specs.experiment import Experiment
 
@@ -28,39 +30,42 @@ def run(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_detached: options.Detach = False,
     is_fresh: options.Fresh = False,
-    is_dry: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and stop.")] = False,
+    is_dry: options.DryRun = False,
     is_agreed: options.Yes = False,
     is_json: options.Json = False,
 ) -> None:
-    """Train, pack and score one seed of a spec. A run that was interrupted goes on; a finished one is only shown."""
-    manner = Manner(
-        runs_dir=runs_dir,
-        is_detached=is_detached,
-        is_fresh=is_fresh,
-        is_dry=is_dry,
-        is_agreed=is_agreed,
-        is_json=is_json,
-    )
+    """Train, pack and score one seed of a spec. An interrupted run is resumed; a finished one is only shown."""
+    origin = None
     if parent is None:
         loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
-        plans = plan_runs(loaded, lambda spec: [choose_seed(spec, seed)], manner)
     else:
         refuse_with_parent(specs, seed)
         origin = find_run(parent, runs_dir)
-        child = load_child(origin, overlays or [], [*(assignments or []), *([f"launch.on={on}"] if on else [])])
-        plans = plan_runs([child], lambda _: [origin.seed], manner, Parent(origin))
-    show_plans(plans, is_json) if is_dry else start(plans, manner)
+        loaded = [load_child(origin, overlays or [], options.with_launcher(assignments, on))]
+        seed = origin.seed
+    run_options = RunOptions(
+        runs_dir=runs_dir,
+        is_detached=is_detached,
+        is_fresh=is_fresh,
+        parent=None if origin is None else Parent(origin),
+    )
+    plans = plan_runs(loaded, lambda spec: [choose_seed(spec, seed)], run_options, MessageObserver())
+    if is_dry:
+        show_plans(plans, is_json)
+    else:
+        carry_out_plans(plans, is_detached=is_detached, is_agreed=is_agreed, is_json=is_json)
 
 
 def refuse_with_parent(specs: list[str] | None, seed: int | None) -> None:
-    """Nothing, if spec and seed are left to the parent run.
+    """Refuse a spec or a seed beside --from-checkpoint.
 
-    Raises: UsageError otherwise.
+    Raises:
+        UsageError: one of them is given.
     """
     if specs or seed is not None:
         raise UsageError("--from-checkpoint takes spec and seed from the run; change the spec with --set or --with")
 
 
 def choose_seed(spec: Experiment, seed: int | None) -> int:
-    """The seed asked for, else the spec's first."""
+    """Return the seed that was asked for, else the spec's first."""
     return spec.seeds[0] if seed is None else seed

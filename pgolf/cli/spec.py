@@ -3,26 +3,24 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, print_json, say
+from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.errors import UsageError
-from pgolf.specs.experiment import ExperimentSpec
 from pgolf.specs.flat import flatten
-from pgolf.specs.identity import recipe_json
-from pgolf.specs.loading import AnySpec, Loaded, shipped_specs, with_recipe
+from pgolf.specs.loading import LoadedSpec, shipped_specs
 from pgolf.specs.reference import spec_reference
-from pgolf.specs.script import ScriptSpec
-from pgolf.specs.search import SEARCH
-from pgolf.specs.sweeps import SWEEP
-from trainer.recipe.plan import RopeUse, execution_plan
+from pgolf.specs.schema import file_schema
+from trainer.recipe.execution_rope import ExecutionRope
+from trainer.recipe.model import Gpt
+from trainer.recipe.plan import execution_plan
 
-spec_app = typer.Typer(no_args_is_help=True, help="Look at specs: show, diff, schema, reference, list, new.")
+spec_app = typer.Typer(no_args_is_help=True, help="Inspect specs: show, diff, schema, reference, list, new.")
 
 NEW_SPEC = """\
 # `pgolf run {file}` runs it; `pgolf spec show {file}` prints every value and where it came from.
@@ -45,24 +43,24 @@ def show(
     is_json: options.Json = False,
 ) -> None:
     """Print every resolved value and where it came from."""
-    loaded = options.select_any(spec, runs_dir, overlays, assignments)
+    loaded = options.select_spec(spec, runs_dir, overlays, assignments)
     if is_plan:
-        print_plan(with_recipe(loaded).spec, is_json)
+        print_plan(loaded.require_recipe().spec.recipe.model, is_json)
     elif is_json:
-        print_json(resolved(loaded.spec) | {"sources": loaded.sources})
+        print_json(loaded.spec.as_json() | {"sources": loaded.sources})
     else:
         print_values(loaded)
 
 
-def print_plan(spec: ExperimentSpec, is_json: bool) -> None:
-    """Nothing; the executions of the model, in order."""
-    plan = execution_plan(spec.recipe.model)
+def print_plan(model: Gpt, is_json: bool) -> None:
+    """Print the executions of a model, in order."""
+    plan = execution_plan(model)
     rows = [asdict(execution) for execution in plan]
     if is_json:
         print_json({"plan": rows})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    # What no execution has would only hide what some have.
+    # Leave out columns that would be empty.
     columns = [name for name in rows[0] if name in ("block", "loop", "rope") or any(is_set(row[name]) for row in rows)]
     for column in ("#", *columns):
         table.add_column(column)
@@ -74,7 +72,7 @@ def print_plan(spec: ExperimentSpec, is_json: bool) -> None:
 
 
 def is_set(value: object) -> bool:
-    """Whether a field of an execution says more than that there is nothing."""
+    """Return whether a field of an execution differs from its neutral value."""
     match value:
         case bool():
             return value
@@ -86,8 +84,8 @@ def is_set(value: object) -> bool:
             return True
 
 
-def describe_rope(rope: RopeUse) -> str:
-    """A rotation in few words: dimensions, and what is unusual about it."""
+def describe_rope(rope: ExecutionRope) -> str:
+    """Return a rotation in a few words: dimensions, and what is unusual about it."""
     words = [f"{rope.dims} dims"]
     if rope.period_dims != rope.dims:
         words.append(f"of {rope.period_dims}")
@@ -98,31 +96,25 @@ def describe_rope(rope: RopeUse) -> str:
     return " ".join(words)
 
 
-def print_values(loaded: Loaded) -> None:
-    """Nothing; one line a value."""
+def print_values(loaded: LoadedSpec) -> None:
+    """Print one line a value."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("key", "value", "from"):
         table.add_column(column)
-    for key, value in flatten(resolved(loaded.spec)).items():
+    for key, value in flatten(loaded.spec.as_json()).items():
         table.add_row(key, escape(json.dumps(value)), escape(loaded.sources.get(key, "default")))
     answer_console().print(table)
 
 
-def resolved(spec: AnySpec) -> dict[str, Any]:
-    """Every value of a spec as JSON."""
-    recipe = {"recipe": recipe_json(spec.recipe)} if isinstance(spec, ExperimentSpec) else {}
-    return spec.model_dump(mode="json") | recipe
-
-
 @spec_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="A")],
-    second: Annotated[str, typer.Argument(metavar="B")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A spec.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another spec.")],
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
     """Print the keys in which two specs differ."""
-    left, right = (flatten(resolved(options.select_any(name, runs_dir, None, None).spec)) for name in (first, second))
+    left, right = (flatten(options.select_spec(name, runs_dir).spec.as_json()) for name in (first, second))
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     if is_json:
         print_json({"differences": {key: [left.get(key), right.get(key)] for key in keys}})
@@ -147,25 +139,6 @@ def reference() -> None:
     typer.echo(spec_reference(file_schema()), nl=False)
 
 
-def file_schema() -> dict[str, Any]:
-    """The JSON schema of a spec file."""
-    document, other = ExperimentSpec.model_json_schema(), ScriptSpec.model_json_schema()
-    document["$defs"] |= other["$defs"]
-    document["properties"] |= {"program": other["properties"]["program"]}
-    document["required"] = [key for key in document["required"] if key != "recipe"]
-    document["anyOf"] = [{"required": ["recipe"]}, {"required": ["program"]}, {"required": ["extends"]}]
-    swept, searched = (each.json_schema(ref_template="#/$defs/{model}") for each in (SWEEP, SEARCH))
-    document["$defs"] |= swept.pop("$defs") | searched.pop("$defs") | {"Search": searched}
-    # These belong to files and not to specs: they are gone once a file is resolved.
-    document["properties"] |= {
-        "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},
-        "overlays": {"type": "object", "description": "Named changes, applied by --with NAME."},
-        "search": {"$ref": "#/$defs/Search"},
-        "sweep": swept | {"description": "Values that vary: one spec then stands for several."},
-    }
-    return document
-
-
 @spec_app.command("list")
 def list_shipped() -> None:
     """Print the shipped experiments."""
@@ -180,7 +153,7 @@ def new(
 ) -> None:
     """Write a small spec to start from."""
     if file.exists():
-        raise UsageError(f"{file} is already there; give another name")
+        raise UsageError(f"{file} exists already; give another name")
     name = "".join(letter if letter.isalnum() else "-" for letter in file.stem.lower()).strip("-") or "my-run"
     file.write_text(NEW_SPEC.format(file=file, base=base, name=name), encoding="utf-8")
     say(f"wrote {file}; `pgolf run {file}` runs it")

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pgolf.cli import options
-from pgolf.cli.console import answer_console, in_time, print_json, say
+from pgolf.cli.display.console import answer_console, in_time, print_json, say
 from pgolf.errors import LauncherError, UsageError
 from pgolf.launching import Launcher, load_launcher, read_handle
 from pgolf.rundir import RunDirectory, find_runs, read_or_empty
@@ -57,7 +57,7 @@ def looks(runs_dir: Path, is_offline: bool) -> Iterator[list[RunDirectory]]:
 def look(runs_dir: Path, is_offline: bool) -> list[RunDirectory]:
     """The runs; those at work on other machines have been asked after, all at once, unless that is unwanted."""
     runs = find_runs(runs_dir)
-    elsewhere = [] if is_offline else [run for run in runs if run.state_elsewhere]
+    elsewhere = [] if is_offline else [run for run in runs if run.remote_state]
     if elsewhere:
         with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             for trouble in pool.map(ask_after, elsewhere):

@@ -1,4 +1,4 @@
-"""Documents from files."""
+"""Reads documents from text and JSON-lines files."""
 
 import gzip
 import json
@@ -15,22 +15,21 @@ TEXT_SUFFIXES = {".txt", ".md", ".rst"}
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text that stays in one piece: it is either trained on or scored."""
+    """A text that is never split between training and validation."""
 
     id: str
     text: str
 
 
 def read_documents(path: Path) -> Iterator[Document]:
-    """The documents of a .jsonl or .jsonl.gz file (one object with `text` a line), of a text file, or of a folder of
-    these.
+    """Yield the documents of a .jsonl or .jsonl.gz file (one object with `text` a line), a text file, or a folder.
 
-    Raises: DataError naming file and line of the first thing that is not a document.
+    Raises: DataError naming file and line of the first invalid document.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and is_readable(file))
         if not files:
-            raise DataError(f"{path} holds no .jsonl, .jsonl.gz, .txt, .md or .rst file")
+            raise DataError(f"{path}: found no .jsonl, .jsonl.gz, .txt, .md or .rst file")
         for file in files:
             yield from read_file(file)
     elif not path.exists():
@@ -44,7 +43,7 @@ def is_readable(file: Path) -> bool:
 
 
 def read_file(file: Path) -> Iterator[Document]:
-    """The documents of one file."""
+    """Yield the documents of one file."""
     try:
         if file.name.endswith(".jsonl.gz"):
             with gzip.open(file, "rt", encoding="utf-8") as lines:
@@ -55,11 +54,11 @@ def read_file(file: Path) -> Iterator[Document]:
         else:
             yield Document(str(file), file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{file}: not readable as UTF-8 text: {error}") from error
+        raise DataError(f"{file}: cannot be read as UTF-8 text: {error}") from error
 
 
 def read_lines(file: Path, lines: IO[str]) -> Iterator[Document]:
-    """The documents of a JSON-lines file."""
+    """Yield the documents of a JSON-lines file."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

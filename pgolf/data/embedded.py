@@ -1,7 +1,7 @@
 """The embedded corpus: the documentation inside this Python's standard library.
 
-Docstrings and comments, one document a module, and pydoc's topics as one more. Another Python version has other text
-and so another data hash; scores compare only between runs with the same hash.
+Each module's docstrings and comments are one document; pydoc's topics are one more. Another Python version has
+different text and so a different data hash; only scores with the same hash are comparable.
 """
 
 import ast
@@ -16,19 +16,19 @@ from pathlib import Path
 
 from pgolf.data.corpora import Document
 
-# Test suites are code, encodings are tables of characters, site-packages are not the standard library, and the topics
-# are a dict that is read as text below.
+# Test suites are mostly code, encodings are character tables, site-packages are not the standard library, and
+# pydoc_data holds one dict, which pydoc_topics() reads as text.
 SKIPPED = {"encodings", "test", "tests", "idle_test", "site-packages", "__pycache__", "pydoc_data", "lib-dynload"}
 SHORTEST_DOCUMENT = 200
 
 
 def embedded_documents() -> Iterator[Document]:
-    """The documents, in an order that has nothing to do with their subject but is the same every time."""
-    return iter(sorted(modules(), key=lambda document: hashlib.sha256(document.id.encode()).digest()))
+    """Return the documents in a fixed pseudo-random order."""
+    return iter(sorted(module_documents(), key=lambda document: hashlib.sha256(document.id.encode()).digest()))
 
 
-def modules() -> Iterator[Document]:
-    """The documents by module name."""
+def module_documents() -> Iterator[Document]:
+    """Yield the documents in the order of their module names."""
     library = Path(sysconfig.get_paths()["stdlib"])
     for file in sorted(library.rglob("*.py")):
         parts = file.relative_to(library).with_suffix("").parts
@@ -40,14 +40,14 @@ def modules() -> Iterator[Document]:
 
 
 def pydoc_topics() -> str:
-    """The language reference that `help()` shows."""
+    """Return the language reference that `help()` shows."""
     from pydoc_data.topics import topics
 
     return "\n\n".join(topics[name].strip() for name in sorted(topics))
 
 
 def module_prose(file: Path) -> str:
-    """Docstrings and comments of a source file, top to bottom."""
+    """Return the docstrings and comments of a source file, top to bottom; empty if it cannot be parsed."""
     try:
         source = file.read_text(encoding="utf-8")
         with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def module_prose(file: Path) -> str:
 
 
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Line and text of each docstring."""
+    """Yield line and text of each docstring."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)
@@ -68,7 +68,7 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def comments(source: str) -> Iterator[tuple[int, str]]:
-    """First line and text of each block of comments."""
+    """Yield first line and text of each block of comments."""
     block: list[str] = []
     start = previous = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -1,4 +1,4 @@
-"""What a published export consists of, as its repository lists it."""
+"""Finds the files of a published export in its repository's listing."""
 
 import json
 import re
@@ -17,43 +17,45 @@ SHARD = re.compile(r"fineweb_(train|val|val_bytes)_(\d+)\.bin")
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """The files of an export, in the order of their numbers."""
+    """The files of an export, ordered by shard number."""
 
     train: list[HubFile]
     validation: list[HubFile]
     sidecars: list[HubFile]
-    """UTF-8 bytes of each validation token, where tokens do not tell (CaseOps)."""
+    """Files with the UTF-8 bytes of each validation token, for tokenizers that do not determine them (CaseOps)."""
     tokenizer: HubFile
     announced_train_shards: int | None
-    """What the repository's own manifest says."""
+    """Number of training shards in the repository's own manifest."""
 
     @property
     def validation_tokens(self) -> int:
-        """What the sizes of the files come to."""
+        """Number of validation tokens, computed from the file sizes."""
         return sum((file.size - SHARD_HEADER_BYTES) // TOKEN_BYTES for file in self.validation)
 
 
 def find_export(repository: HubRepository, source: Source) -> Export:
-    """The files of an export.
+    """Return the files of an export, whichever layout its repository has.
 
-    Raises: DataError naming what the repository does not have or has damaged.
+    Raises: DataError naming the missing or damaged file.
     """
     if source.layout != "folder" and (manifest := repository.find_first(MANIFEST)):
-        return official_export(repository, source.name, manifest)
+        return read_official_export(repository, source.name, manifest)
     if source.layout == "official":
-        raise DataError(f"{repository.name} has no {MANIFEST}; --from OWNER/REPO names another repository")
-    return folder_export(repository, source.name)
+        raise DataError(f"{repository.name} has no {MANIFEST}; choose another repository with --from OWNER/REPO")
+    return read_folder_export(repository, source.name)
 
 
-def official_export(repository: HubRepository, name: str, manifest: HubFile) -> Export:
-    """An export of a repository laid out like the challenge's own."""
+def read_official_export(repository: HubRepository, name: str, manifest: HubFile) -> Export:
+    """Return an export of a repository with the layout of the challenge's own."""
     place = repository.place(MANIFEST)
     try:
         document = json.loads(repository.read_document(manifest))
         datasets = {str(entry["name"]): entry for entry in document["datasets"]}
         tokenizers = {str(entry["name"]): entry for entry in document["tokenizers"]}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{place} is not a list of datasets and tokenizers: {type(error).__name__} {error}") from error
+        raise DataError(
+            f"{place}: expected an object with `datasets` and `tokenizers`: {type(error).__name__} {error}"
+        ) from error
     if name not in datasets:
         guess = nearest(name, [*datasets])
         raise DataError(
@@ -62,31 +64,33 @@ def official_export(repository: HubRepository, name: str, manifest: HubFile) -> 
     entry = datasets[name]
     stats = entry.get("stats") or {}
     tokenizer = tokenizers.get(str(entry.get("tokenizer_name")), {})
-    export = shards_of(repository, f"datasets/datasets/{name}", named_tokenizer(repository, name, tokenizer))
+    export = list_shards(repository, f"datasets/datasets/{name}", find_tokenizer(repository, name, tokenizer))
     announced = stats.get("files_val")
     if announced not in (None, len(export.validation)):
-        raise DataError(f"{place} says {announced} validation shards of {name}, {len(export.validation)} are there")
+        raise DataError(
+            f"{place}: {name} has {announced} validation shards by the manifest, found {len(export.validation)}"
+        )
     return Export(export.train, export.validation, export.sidecars, export.tokenizer, stats.get("files_train"))
 
 
-def named_tokenizer(repository: HubRepository, name: str, entry: dict[str, Any]) -> HubFile:
-    """The SentencePiece model that an entry of the manifest names."""
+def find_tokenizer(repository: HubRepository, name: str, entry: dict[str, Any]) -> HubFile:
+    """Return the SentencePiece model that a tokenizer entry of the manifest names."""
     paths = [str(entry[key]) for key in ("model_path", "path", "vocab_path") if entry.get(key)]
     models = [path for path in paths if path.endswith(".model")]
     if not models:
         raise DataError(
-            f"{repository.place(MANIFEST)}: the tokenizer of {name} is {', '.join(paths) or 'not named'}; this version "
-            "reads SentencePiece .model files only"
+            f"{repository.place(MANIFEST)}: the tokenizer of {name} is {', '.join(paths) or 'missing'}; expected a "
+            "SentencePiece .model file, the only kind that this version reads"
         )
-    # The challenge's downloader reads the path from datasets/; some manifests name it from the root.
+    # The challenge's downloader resolves the path against datasets/; some manifests give it from the root.
     found = repository.find_first(f"datasets/{models[0]}", models[0])
     if found is None:
         raise DataError(f"{repository.name} has no {models[0]}, which {MANIFEST} names as the tokenizer of {name}")
     return found
 
 
-def folder_export(repository: HubRepository, name: str) -> Export:
-    """An export that is a folder of shards, with its tokenizer in it or elsewhere in the repository."""
+def read_folder_export(repository: HubRepository, name: str) -> Export:
+    """Return an export that is a folder of shards, with its tokenizer inside or elsewhere in the repository."""
     files = repository.list_files(recursive=True)
     models = [file for file in files if file.path.endswith(".model")]
     inside = [file for file in models if file.path.startswith(f"{name}/")]
@@ -95,20 +99,22 @@ def folder_export(repository: HubRepository, name: str) -> Export:
     chosen = inside or by_size
     folders = sorted({file.path.rpartition("/")[0] for file in files if SHARD.fullmatch(file.name)})
     if name not in folders:
-        raise DataError(f"{repository.name} has no shards in {name}/; it has some in {', '.join(folders) or 'none'}")
+        raise DataError(
+            f"{repository.name} has no shards in {name}/; folders with shards: {', '.join(folders) or 'none'}"
+        )
     if len(chosen) != 1:
         raise DataError(
-            f"{repository.name}: one SentencePiece .model is expected for {name}, in its folder or with its number of "
-            f"pieces in the file's name; found {', '.join(file.path for file in chosen or models) or 'none'}. Other "
-            "kinds of tokenizer cannot be used by this version"
+            f"{repository.name}: found {', '.join(file.path for file in chosen or models) or 'no tokenizer'}, expected "
+            f"one SentencePiece .model for {name}, in its folder or with its vocabulary size in the file name. This "
+            "version reads no other kind of tokenizer"
         )
-    return shards_of(repository, name, chosen[0])
+    return list_shards(repository, name, chosen[0])
 
 
-def shards_of(repository: HubRepository, folder: str, tokenizer: HubFile) -> Export:
-    """The shards of a folder; training shards up to the first number that is missing.
+def list_shards(repository: HubRepository, folder: str, tokenizer: HubFile) -> Export:
+    """Return the shards of a folder, with training shards up to the first missing number.
 
-    Raises: DataError when there are none, one has an impossible size, or a validation shard is missing.
+    Raises: DataError if there are none, one has an impossible size, or a validation shard is missing.
     """
     found: dict[str, dict[int, HubFile]] = {"train": {}, "val": {}, "val_bytes": {}}
     for file in repository.list_files(folder):
@@ -117,21 +123,23 @@ def shards_of(repository: HubRepository, folder: str, tokenizer: HubFile) -> Exp
             found[match[1]][int(match[2])] = file
     for side in ("train", "val"):
         if not found[side]:
-            raise DataError(f"{repository.place(folder)} holds no fineweb_{side}_NNNNNN.bin")
+            raise DataError(f"{repository.place(folder)}: found no fineweb_{side}_NNNNNN.bin")
     for side in ("val", "val_bytes"):
         if sorted(found[side]) != [*range(len(found[side]))]:
-            raise DataError(f"{repository.place(folder)}: fineweb_{side} shards {sorted(found[side])} are not complete")
+            raise DataError(
+                f"{repository.place(folder)}: found fineweb_{side} shards {sorted(found[side])}, expected all from 0 on"
+            )
     return Export(
-        train=without_gap(found["train"]),
-        validation=without_gap(found["val"]),
-        sidecars=without_gap(found["val_bytes"]),
+        train=up_to_first_gap(found["train"]),
+        validation=up_to_first_gap(found["val"]),
+        sidecars=up_to_first_gap(found["val_bytes"]),
         tokenizer=tokenizer,
         announced_train_shards=None,
     )
 
 
-def without_gap(shards: dict[int, HubFile]) -> list[HubFile]:
-    """Shards 0, 1, 2 ... up to the first that is missing."""
+def up_to_first_gap(shards: dict[int, HubFile]) -> list[HubFile]:
+    """Return shards 0, 1, 2 ... up to the first missing number."""
     first_missing = next(number for number in range(len(shards) + 1) if number not in shards)
     return [shards[number] for number in range(first_missing)]
 
@@ -139,6 +147,6 @@ def without_gap(shards: dict[int, HubFile]) -> list[HubFile]:
 def check_size(repository: HubRepository, file: HubFile) -> None:
     if file.size <= SHARD_HEADER_BYTES or (file.size - SHARD_HEADER_BYTES) % TOKEN_BYTES:
         raise DataError(
-            f"{repository.place(file.path)} has {file.size:,} bytes in the repository itself; a shard is "
-            f"{SHARD_HEADER_BYTES:,} bytes and {TOKEN_BYTES} a token. Name another repository with --from OWNER/REPO"
+            f"{repository.place(file.path)}: the repository lists {file.size:,} bytes, expected {SHARD_HEADER_BYTES:,} "
+            f"plus {TOKEN_BYTES} for each token. Choose another repository with --from OWNER/REPO"
         )

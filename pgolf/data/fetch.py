@@ -1,4 +1,4 @@
-"""A published export to a folder of shards: planned, fetched, counted, and only then given a manifest."""
+"""Fetches a published export into a folder of shards: plan, download, count, then write the manifest."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from typing import Any
 from pgolf.data.canonical import check_listing, check_text
 from pgolf.data.downloads import Downloads, FetchDisplay, check_room
 from pgolf.data.exports import Export, find_export
-from pgolf.data.fetched_folder import SOURCE_FILE, check_folder, refusing, scratch_folder
+from pgolf.data.fetched_folder import SOURCE_FILE, check_folder, removing_manifest_on_error, scratch_folder
 from pgolf.data.hub import HubFile, HubRepository
 from pgolf.data.manifests import Manifest, ShardEntry, Split, TokenizerEntry
 from pgolf.data.sources import Source, check_endpoint, find_source
-from pgolf.data.token_bytes import TokenBytes, sidecar_bytes
+from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
@@ -20,56 +20,57 @@ from trainer.recipe.files import DataFiles, write_json
 
 DEFAULT_TRAIN_SHARDS = 80
 SIDECAR_NOTE = (
-    "this version cannot score this variant. The bytes of its validation text are in fineweb_val_bytes_*, not in its "
-    "tokens: the trainer will refuse to score, and `pgolf data verify` says that validation_bytes differ"
+    "this version cannot score this variant: the bytes of its validation text are in fineweb_val_bytes_* files and "
+    "cannot be computed from its tokens. The trainer will refuse to score, and `pgolf data verify` will fail "
+    "validation_bytes"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """What to fetch, and where to."""
+    """What to fetch, and where to put it."""
 
     name: str
     out: Path
     train_shards: int | None = None
-    """The first so many; None: 80, or all where there are fewer."""
+    """Number of training shards, from the first on; None takes 80, or all if there are fewer."""
     repository: str | None = None
-    """In place of the one that is known for the name."""
+    """OWNER/REPO; None takes the repository known for the name."""
     endpoint: str | None = None
-    """Another hub."""
+    """Address of the hub; None takes the default one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A folder that is ready."""
+    """A completed fetch."""
 
     manifest: Manifest
     source: dict[str, Any]
-    """Repository, endpoint, commit and files: beside the manifest, not in its hash."""
+    """Repository, endpoint, commit and files: source.json, which is not part of the manifest's hash."""
     notes: list[str]
-    """What its user has to know."""
+    """Warnings for the user."""
 
 
 def fetch(request: FetchRequest, ruleset: Ruleset, display: FetchDisplay) -> Fetched:
-    """The export, in `request.out`, every file with the size and the checksum that the hub lists.
+    """Fetch an export into `request.out` and verify every file's size and checksum against the hub's.
 
-    Raises: UsageError for a name or a number that cannot be, DataError for what the hub does not have or what is not
-    the contest's data, MachineError when the disk is too small.
+    Raises: UsageError for an invalid name or number, DataError for files that are missing or are not the contest's
+    data, MachineError if the disk is too small.
     """
     source = find_source(request.name, request.repository)
     check_endpoint(request.endpoint)
     check_folder(request.out, source)
     repository = HubRepository(source.repository, request.endpoint, display.say)
     export = find_export(repository, source)
-    with refusing(request.out):
+    with removing_manifest_on_error(request.out):
         check_listing(request.name, export, ruleset)
-    train = choose_train(export, request)
+    train = choose_train_shards(export, request)
     with scratch_folder(request.out) as scratch:
         return Fetch(request.out, Downloads(repository, scratch, display), export, train, source, ruleset).run()
 
 
-def choose_train(export: Export, request: FetchRequest) -> list[HubFile]:
-    """The training shards that are wanted.
+def choose_train_shards(export: Export, request: FetchRequest) -> list[HubFile]:
+    """Return the requested training shards.
 
     Raises: UsageError naming how many there are.
     """
@@ -84,7 +85,7 @@ def choose_train(export: Export, request: FetchRequest) -> list[HubFile]:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """One fetch, once it is known what there is."""
+    """A fetch whose files are known."""
 
     out: Path
     downloads: Downloads
@@ -94,11 +95,11 @@ class Fetch:
     ruleset: Ruleset
 
     def run(self) -> Fetched:
-        """The folder, ready."""
+        """Download, count and check everything, then write source.json and the manifest."""
         scored = [*self.export.validation, *self.export.sidecars, self.export.tokenizer]
         missing = self.plan([*scored, *self.train])
         self.download(missing, scored)
-        with refusing(self.out):
+        with removing_manifest_on_error(self.out):
             tokenizer = self.load_tokenizer()
             validation = self.count(self.export.validation, tokenizer, self.export.sidecars)
             note = check_text(self.source.name, self.is_known, validation.bytes, self.ruleset)
@@ -120,24 +121,24 @@ class Fetch:
 
     @property
     def is_known(self) -> bool:
-        """Whether the name promises the contest's data."""
+        """Whether the name stands for the contest's data."""
         return self.source.layout is not None or self.source.name in self.ruleset.data
 
     def destination(self, file: HubFile) -> Path:
-        """Where a file of the repository is on this machine."""
+        """Return the local path of a repository file."""
         return DataFiles(self.out).tokenizer if file == self.export.tokenizer else self.out / file.name
 
     def plan(self, wanted: list[HubFile]) -> list[HubFile]:
-        """The files that are not here yet; what is here has been compared bit by bit.
+        """Return the files that are missing or differ from the hub's, after comparing checksums of local files.
 
-        Raises: MachineError when they do not fit on the disk.
+        Raises: MachineError if they do not fit on the disk.
         """
         present = [file for file in wanted if self.destination(file).exists()]
         if present:
-            self.downloads.display.say(f"comparing {len(present)} files that are here with the hub's checksums")
-        right = {file for file in present if file.describes(self.destination(file))}
+            self.downloads.display.say(f"comparing {len(present)} local files with the hub's checksums")
+        right = {file for file in present if file.matches(self.destination(file))}
         missing = [file for file in wanted if file not in right]
-        self.downloads.clear_others(missing)
+        self.downloads.delete_stale_parts(missing)
         received = sum(map(self.downloads.received_bytes, missing))
         total = sum(file.size for file in missing)
         check_room(self.out, total - received)
@@ -150,28 +151,28 @@ class Fetch:
         return missing
 
     def download(self, missing: list[HubFile], files: list[HubFile]) -> None:
-        """Nothing; these files are here."""
+        """Download those of the files that are missing."""
         for file in files:
             if file in missing:
                 self.downloads.fetch(file, self.destination(file))
 
     def load_tokenizer(self) -> Any:
-        """The tokenizer.
+        """Load the tokenizer.
 
-        Raises: DataError when it is none, or not of the size that the contest's export has.
+        Raises: DataError if it is invalid or its vocabulary size is not the contest's.
         """
         tokenizer = load_tokenizer_file(DataFiles(self.out).tokenizer)
         facts = self.ruleset.data.get(self.source.name)
         if facts and tokenizer.get_piece_size() != facts.vocabulary_size:
             raise DataError(
-                f"{self.export.tokenizer.path} has {tokenizer.get_piece_size():,} pieces, that of {self.source.name} "
-                f"has {facts.vocabulary_size:,}"
+                f"{self.export.tokenizer.path}: found {tokenizer.get_piece_size():,} pieces, expected "
+                f"{facts.vocabulary_size:,} for {self.source.name}"
             )
         return tokenizer
 
     def count(self, files: list[HubFile], tokenizer: Any, sidecars: list[HubFile]) -> Split:
-        """The split that some shards make."""
-        counts = TokenBytes(tokenizer)
+        """Count the shards of a split and return its manifest entry."""
+        counts = StreamCounter(tokenizer)
         paths = [self.destination(file) for file in files]
         tokens = [self.count_shard(counts, path) for path in paths]
         entries = [
@@ -181,22 +182,25 @@ class Fetch:
         size = self.sidecar_total(sidecars, tokens) if sidecars else counts.bytes
         return Split(documents=counts.documents, tokens=counts.tokens, bytes=size, shards=entries)
 
-    def count_shard(self, counts: TokenBytes, path: Path) -> int:
+    def count_shard(self, counts: StreamCounter, path: Path) -> int:
         self.downloads.display.say(f"counting {path.name}")
         return counts.add_shard(path)
 
     def sidecar_total(self, sidecars: list[HubFile], tokens: list[int]) -> int:
-        """The bytes of text that the sidecars give.
+        """Return the bytes of text by the sidecars.
 
         Raises: DataError unless there is one for each shard.
         """
         if len(sidecars) != len(tokens):
-            raise DataError(f"{self.out} has {len(sidecars)} byte sidecars for {len(tokens)} validation shards")
+            raise DataError(
+                f"{self.out}: found {len(sidecars)} byte sidecars for {len(tokens)} validation shards, expected one "
+                "for each"
+            )
         pairs = zip(sidecars, tokens, strict=True)
         return sum(sidecar_bytes(self.destination(file), count) for file, count in pairs)
 
     def describe_source(self, files: list[HubFile]) -> dict[str, Any]:
-        """Where the data comes from."""
+        """Return the content of source.json."""
         repository = self.downloads.repository
         return {
             "name": self.source.name,
@@ -211,5 +215,5 @@ class Fetch:
 
 
 def sha256_of(file: HubFile, path: Path) -> str:
-    """The SHA-256 of a file that has been compared with the hub's."""
+    """Return the SHA-256 of a file whose digest has been verified."""
     return file.digest if file.algorithm == "sha256" else hashlib.sha256(path.read_bytes()).hexdigest()

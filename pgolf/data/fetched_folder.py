@@ -1,4 +1,4 @@
-"""The folder that a fetch fills: whose it is, where parts gather, what must not stay behind."""
+"""The destination folder of a fetch: its source, its scratch folder, and removal of a manifest that no longer holds."""
 
 import fcntl
 import shutil
@@ -15,29 +15,29 @@ SCRATCH_FOLDER = ".fetch"
 
 
 def check_folder(out: Path, source: Source) -> None:
-    """Nothing, if the folder holds no other data.
+    """Check that the folder is empty or holds data of the same source.
 
-    Raises: UsageError naming what it holds.
+    Raises: UsageError naming the data it holds.
     """
     origin = out / SOURCE_FILE
     if not origin.exists():
         if DataFiles(out).manifest.exists():
-            raise UsageError(f"{out} holds shards that were not fetched; give another --out")
+            raise UsageError(f"{out} holds shards that `pgolf data fetch` did not write; choose another --out")
         return
     try:
         held = read_json(origin)
     except (OSError, ValueError) as error:
-        raise DataError(f"{origin}: {error}; delete it or give another --out") from error
+        raise DataError(f"{origin}: {error}; delete it or choose another --out") from error
     if (held.get("name"), held.get("repository")) != (source.name, source.repository):
         raise UsageError(
             f"{out} holds {held.get('name')} of {held.get('repository')}, not {source.name} of {source.repository}; "
-            "give another --out"
+            "choose another --out"
         )
 
 
 @contextmanager
-def refusing(out: Path) -> Iterator[None]:
-    """Nothing; where the block refuses the data, no manifest of it stays behind."""
+def removing_manifest_on_error(out: Path) -> Iterator[None]:
+    """Delete the folder's manifest if the block raises DataError, so that refused data cannot be used."""
     try:
         yield
     except DataError:
@@ -47,9 +47,9 @@ def refusing(out: Path) -> Iterator[None]:
 
 @contextmanager
 def scratch_folder(out: Path) -> Iterator[Path]:
-    """Where parts gather. Gone when the block succeeds; kept, to go on with, when it does not.
+    """Yield a locked folder for partial files, deleted if the block succeeds and kept for resuming if it fails.
 
-    Raises: UsageError when another process is fetching into the same folder.
+    Raises: UsageError if another process is fetching into the same folder.
     """
     scratch = out / SCRATCH_FOLDER
     scratch.mkdir(parents=True, exist_ok=True)
@@ -57,13 +57,13 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"another process is fetching into {out}; wait for it or give another --out") from None
+            raise UsageError(f"another process is fetching into {out}; wait for it or choose another --out") from None
         yield scratch
         shutil.rmtree(scratch)
 
 
-def fetched_here(folder: Path) -> str | None:
-    """The commit that a folder was fetched at, or None where no finished fetch is."""
+def fetched_revision(folder: Path) -> str | None:
+    """Return the commit of a folder's completed fetch, or None if there is none."""
     if not DataFiles(folder).manifest.exists():
         return None
     with suppress(OSError, ValueError):

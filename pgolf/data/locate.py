@@ -1,4 +1,4 @@
-"""From a data slot to a folder of verified shards."""
+"""Resolves a recipe's data slot to a folder of verified shards."""
 
 import fcntl
 import platform
@@ -19,24 +19,24 @@ from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.data import DataRecipe, Embedded, Shards
 from trainer.recipe.recipe import Recipe
 
-# A tenth of the documents: above 100,000 bytes whatever Python's version puts where.
+# A tenth of the documents: more than 100,000 bytes with every Python version.
 EMBEDDED_VALIDATION_FRACTION = 0.1
-# Part of the cache folder's name, to be raised when the corpus or its split is made in another way.
+# Part of the cache folder's name; increase it when the corpus or its split changes.
 EMBEDDED_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class LocatedData:
-    """Data at hand, every file with the hash of its manifest."""
+    """A folder of shards whose files have the hashes of its manifest."""
 
     folder: Path
     manifest: Manifest
 
 
 def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> LocatedData:
-    """The folder of a data slot; the embedded corpus is made there on first use.
+    """Return the data of a slot; the embedded corpus is prepared on first use.
 
-    Raises: DataError when the data is missing, damaged, or for another vocabulary.
+    Raises: DataError if the data is missing, damaged, or has another vocabulary size.
     """
     match data:
         case Shards():
@@ -48,23 +48,24 @@ def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> Located
     size = manifest.tokenizer.vocabulary_size
     if data.vocabulary_size not in (None, size):
         raise DataError(
-            f"{folder} has a tokenizer of {size:,} pieces; recipe.data.vocabulary_size is {data.vocabulary_size:,}"
+            f"{folder}: found a tokenizer of {size:,} pieces, expected {data.vocabulary_size:,} "
+            "(recipe.data.vocabulary_size)"
         )
     return LocatedData(folder, manifest)
 
 
 def locate_folder(folder: Path) -> LocatedData:
-    """A folder of shards, whole.
+    """Return a folder of shards after verifying its files.
 
-    Raises: DataError when it is missing or damaged.
+    Raises: DataError if it is missing or damaged.
     """
     return LocatedData(folder, check_files(folder))
 
 
 def resolve_vocabulary(recipe: Recipe, located: LocatedData | None, ruleset: Ruleset) -> Recipe | None:
-    """The recipe with its vocabulary size: from the spec, the manifest, or the ruleset's facts on a known folder name.
+    """Return the recipe with its vocabulary size, or None if it cannot be determined.
 
-    None when none of them knows.
+    The size comes from the spec, the manifest, or the ruleset's facts about a known folder name.
     """
     if recipe.data.vocabulary_size is not None:
         return recipe
@@ -75,9 +76,9 @@ def resolve_vocabulary(recipe: Recipe, located: LocatedData | None, ruleset: Rul
 
 
 def embedded_folder(data: Embedded, on_progress: Callable[[str], None]) -> Path:
-    """The cached shards of the embedded corpus; two processes that need them first make them once.
+    """Return the cached shards of the embedded corpus, built under a lock if they are missing.
 
-    Raises: MachineError when the cache cannot be written.
+    Raises: MachineError if the cache cannot be written.
     """
     cache = user_cache_path("pgolf")
     name = f"embedded-{EMBEDDED_VERSION}-python{platform.python_version()}-{data.vocabulary_size}"
@@ -93,22 +94,22 @@ def embedded_folder(data: Embedded, on_progress: Callable[[str], None]) -> Path:
                 build_embedded(folder, data, on_progress)
     except OSError as error:
         raise MachineError(
-            f"{error.filename or cache}: {error.strerror}; the embedded corpus is cached there"
+            f"{error.filename or cache}: {error.strerror}; the cache of the embedded corpus must be writable"
         ) from error
     return folder
 
 
 def check_or_rebuild(folder: Path, data: Embedded, on_progress: Callable[[str], None]) -> None:
-    """Nothing; the cached shards are whole, if need be made again."""
+    """Verify the cached shards and rebuild them if they are damaged."""
     try:
         check_files(folder)
     except DataError as error:
-        on_progress(f"{error}; making the embedded corpus again")
+        on_progress(f"{error}; rebuilding the embedded corpus")
         build_embedded(folder, data, on_progress)
 
 
 def build_embedded(folder: Path, data: Embedded, on_progress: Callable[[str], None]) -> None:
-    """Nothing; the shards are in the folder, all or none of them."""
+    """Prepare the embedded corpus in a temporary folder, then move it into place."""
     on_progress("preparing the embedded corpus (first use)")
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""manifest.json: what a folder of shards holds, to the byte."""
+"""manifest.json: the contents of a folder of shards."""
 
 import hashlib
 import json
@@ -24,11 +24,11 @@ class ShardEntry(ManifestPart):
 
 
 class Split(ManifestPart):
-    """The training or the validation half."""
+    """The training or the validation split."""
 
     documents: int
     tokens: int
-    """With one BOS a document."""
+    """Number of tokens, including one BOS for each document."""
     bytes: int
     """UTF-8 bytes of the text."""
     shards: list[ShardEntry]
@@ -40,7 +40,7 @@ class TokenizerEntry(ManifestPart):
     vocabulary_size: int
     sha256: str
     lossless: bool | None
-    """Whether every document came back unchanged from its tokens; null where nobody had the documents."""
+    """Whether decoding every document's tokens gave its text back; null if the documents were not available."""
 
 
 class Manifest(ManifestPart):
@@ -54,7 +54,7 @@ class Manifest(ManifestPart):
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the canonical JSON; no path and no date is in it."""
+        """SHA-256 of the canonical JSON, which contains no path and no date."""
         canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -63,23 +63,23 @@ class Manifest(ManifestPart):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder.
+    """Return the manifest of a folder.
 
-    Raises: DataError saying what is missing or malformed.
+    Raises: DataError naming what is missing or malformed.
     """
     path = DataFiles(folder).manifest
     try:
         return Manifest.model_validate(read_json(path))
     except FileNotFoundError:
         raise DataError(
-            f"{path} is missing; `pgolf data prepare TEXT --out {folder}` makes one, `pgolf data fetch` brings one"
+            f"{path} is missing; create it with `pgolf data prepare TEXT --out {folder}` or `pgolf data fetch`"
         ) from None
     except (OSError, ValueError, ValidationError) as error:
-        raise DataError(f"{path}: {describe(error)}") from error
+        raise DataError(f"{path}: {describe_error(error)}") from error
 
 
-def describe(error: Exception) -> str:
-    """An error in one line."""
+def describe_error(error: Exception) -> str:
+    """Return an error in one line; of a validation error, the first detail."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,8 +1,9 @@
-"""Validation text inside the training text, found by spans of 64 tokens.
+"""Measures how much validation text is in the training text, by spans of 64 tokens.
 
-Whole documents that stand on both sides are easy to see; a leaky export cuts and joins them differently. So each
-validation document is cut into spans, and every position of the training stream is hashed as the start of one: a
-polynomial of random values of its tokens, modulo 2^64, which prefix sums give for all positions at once.
+Whole documents that are in both splits are easy to find, but a leaky export cuts and joins them differently. So each
+validation document is cut into spans, and each span is looked up among those that begin at any position of the training
+stream. A span's hash is a polynomial, modulo 2^64, in random values of its tokens; prefix sums give the hashes of all
+positions at once.
 """
 
 from collections.abc import Iterator
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 SPAN_TOKENS = 64
 CHUNK_TOKENS = 1 << 22
-# A document counts as inside when so much of it is; web text shares boilerplate, and that alone is no leak.
+# Share of a document's spans from which it counts as overlapping; web texts share boilerplate, which is no leak.
 SHARE_OF_A_DOCUMENT = 0.5
-# Large corpora have duplicates of their own; a leaky export has 80 % of its validation documents in training.
+# Large corpora contain a few duplicates; the known leaky export has 80 % of its validation documents in training.
 TOLERATED_SHARE_OF_DOCUMENTS = 0.01
 MULTIPLIER, VALUES_SEED = 0x9E3779B97F4A7C15, 64
 FILTER_BITS = 24
@@ -33,31 +34,32 @@ FILTER_BITS = 24
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """How much of the validation text stands in the training text."""
+    """How much of the validation text is in the training text."""
 
     documents: int
-    """Validation documents of at least one span."""
-    inside: int
-    """Those of them that are mostly in the training text."""
+    """Number of validation documents of at least one span."""
+    overlapping: int
+    """Number of those of which at least half is in the training text."""
     spans: int
+    """Number of spans of the validation text."""
     found: int
-    """Spans of the validation text that are in the training text."""
+    """Number of those that are in the training text."""
 
     def finding(self) -> Finding:
-        """The verdict."""
+        """Return the check's result."""
         message = (
-            f"{self.inside:,} of {self.documents:,} validation documents stand in the training text "
+            f"{self.overlapping:,} of {self.documents:,} validation documents are in the training text "
             f"({self.found:,} of {self.spans:,} spans of {SPAN_TOKENS} tokens)"
         )
-        if not self.inside:
+        if not self.overlapping:
             return Finding("pass", "overlap", message)
-        is_leak = self.inside > TOLERATED_SHARE_OF_DOCUMENTS * self.documents
-        fix = "make the shards again without these documents on one side; scores on them mean nothing"
+        is_leak = self.overlapping > TOLERATED_SHARE_OF_DOCUMENTS * self.documents
+        fix = "remove these documents from one of the splits and prepare the shards again; scores on them are not valid"
         return Finding("fail" if is_leak else "warn", "overlap", message, fix)
 
 
 def measure_overlap(folder: Path, manifest: Manifest, begin: int) -> Overlap:
-    """The overlap of a folder of shards, whose documents begin with the token `begin`."""
+    """Measure the overlap in a folder of shards whose documents begin with the token `begin`."""
     import numpy as np
 
     hasher = SpanHasher(manifest.tokenizer.vocabulary_size)
@@ -67,15 +69,15 @@ def measure_overlap(folder: Path, manifest: Manifest, begin: int) -> Overlap:
     if not hashes:
         return Overlap(0, 0, 0, 0)
     spans = np.concatenate(hashes)
-    is_found = np.isin(spans, matches(stream_chunks(folder, manifest.train.shards), hasher, spans))
+    is_found = np.isin(spans, matching_hashes(stream_chunks(folder, manifest.train.shards), hasher, spans))
     owners = np.repeat(np.arange(len(hashes)), [len(part) for part in hashes])
     shares = np.bincount(owners, weights=is_found) / np.bincount(owners)
-    inside = int((shares >= SHARE_OF_A_DOCUMENT).sum())
-    return Overlap(len(hashes), inside, len(spans), int(is_found.sum()))
+    overlapping = int((shares >= SHARE_OF_A_DOCUMENT).sum())
+    return Overlap(len(hashes), overlapping, len(spans), int(is_found.sum()))
 
 
 def stream_chunks(folder: Path, shards: list[ShardEntry]) -> Iterator["Tokens"]:
-    """The token stream in pieces, each of which begins with the last tokens of the piece before."""
+    """Yield the token stream in chunks; each begins with the last SPAN_TOKENS - 1 tokens of the one before."""
     import numpy as np
 
     rest = np.empty(0, dtype=np.uint16)
@@ -87,8 +89,8 @@ def stream_chunks(folder: Path, shards: list[ShardEntry]) -> Iterator["Tokens"]:
             rest = chunk[max(0, len(chunk) - SPAN_TOKENS + 1) :]
 
 
-def matches(chunks: Iterator["Tokens"], hasher: "SpanHasher", wanted: "Hashes") -> "Hashes":
-    """Those of the wanted hashes that some position has."""
+def matching_hashes(chunks: Iterator["Tokens"], hasher: "SpanHasher", wanted: "Hashes") -> "Hashes":
+    """Return those of the wanted hashes that occur at some position of the stream."""
     import numpy as np
 
     low_bits = np.uint64((1 << FILTER_BITS) - 1)
@@ -103,7 +105,7 @@ def matches(chunks: Iterator["Tokens"], hasher: "SpanHasher", wanted: "Hashes") 
 
 
 class SpanHasher:
-    """Hashes of all spans of a token array."""
+    """Hashes all spans of a token array."""
 
     def __init__(self, vocabulary_size: int) -> None:
         import numpy as np
@@ -111,11 +113,11 @@ class SpanHasher:
         self.values = np.random.default_rng(VALUES_SEED).integers(1 << 64, size=vocabulary_size, dtype=np.uint64)
         length = CHUNK_TOKENS + SPAN_TOKENS
         self.powers = np.cumprod(np.full(length, MULTIPLIER, dtype=np.uint64))
-        inverse = pow(MULTIPLIER, -1, 1 << 64)  # odd, so it has one
+        inverse = pow(MULTIPLIER, -1, 1 << 64)  # exists because the multiplier is odd
         self.inverses = np.cumprod(np.full(length, inverse, dtype=np.uint64))
 
     def all_positions(self, tokens: "Tokens") -> "Hashes":
-        """The hash of the span that begins at each position. Shapes: (n,) -> (max(0, n - 63),)."""
+        """Return the hash of the span that begins at each position. Shapes: (n,) -> (max(0, n - 63),)."""
         import numpy as np
 
         pieces = [np.empty(0, dtype=np.uint64)]

@@ -1,4 +1,4 @@
-"""Text to shards: split by document, tokenize, write, prove."""
+"""Prepares text as shards: split by document, tokenize, write, check."""
 
 import hashlib
 import unicodedata
@@ -12,39 +12,40 @@ from pgolf.data.manifests import Manifest, Split, TokenizerEntry
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
-from pgolf.data.tokenizers import ScoredBytes, load_tokenizer_file, train_tokenizer
+from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_tokenizer
 from pgolf.errors import DataError
 from trainer.recipe.data import SPACE_MARK
 from trainer.recipe.files import DataFiles, write_whole
 
-# The 24 leading bits of a document's hash decide its side.
+# The 24 leading bits of a document's hash decide its split.
 HASH_RANGE = 1 << 24
 
 
 def ignore_progress(line: str) -> None:
-    """Nothing, for callers that do not want to know."""
+    """Discard a progress line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What to make of a corpus."""
+    """How to prepare a corpus."""
 
     name: str
     out: Path
     validation_fraction: float
     tokenizer: Path | None = None
-    """A .model file to use; None trains one."""
+    """A .model file to use; None trains a tokenizer."""
     vocabulary_size: int = 1024
-    """Pieces of the tokenizer that is trained."""
+    """Pieces of the trained tokenizer."""
 
 
 def prepare(
     documents: Iterable[Document], preparation: Preparation, on_progress: Callable[[str], None] = ignore_progress
 ) -> Manifest:
-    """The manifest of the shards, all of them in `preparation.out`.
+    """Write tokenizer, shards and manifest to `preparation.out` and return the manifest.
 
-    A document's side follows from its text alone, so equal texts never stand on both sides.
-    Raises: DataError when there is no text, or a side is empty.
+    A document's split depends on its text alone, so equal texts are never in both splits.
+
+    Raises: DataError if there is no text or a split is empty.
     """
     train: list[Document] = []
     validation: list[Document] = []
@@ -54,8 +55,8 @@ def prepare(
             (validation if is_validation(document.text, preparation.validation_fraction) else train).append(document)
     if not train or not validation:
         raise DataError(
-            f"{len(train)} training and {len(validation)} validation documents; both sides need one. "
-            "Give more documents or another --val-fraction"
+            f"found {len(train)} training and {len(validation)} validation documents, expected at least one of each. "
+            "Add documents or change --val-fraction"
         )
     folder = DataFiles(preparation.out)
     preparation.out.mkdir(parents=True, exist_ok=True)
@@ -64,8 +65,8 @@ def prepare(
     on_progress(f"tokenizing {len(train) + len(validation):,} documents")
     encoder = DocumentEncoder(tokenizer)
     splits = {
-        prefix: encoder.write(side, ShardWriter(preparation.out, f"fineweb_{prefix}"))
-        for prefix, side in (("train", train), ("val", validation))
+        prefix: encoder.write(documents, ShardWriter(preparation.out, f"fineweb_{prefix}"))
+        for prefix, documents in (("train", train), ("val", validation))
     }
     manifest = Manifest(
         name=preparation.name,
@@ -77,30 +78,35 @@ def prepare(
         train=splits["train"],
         validation=splits["val"],
     )
-    on_progress("measuring what an order-2 byte model and brotli make of the validation text")
+    on_progress("scoring the validation text with an order-2 byte model and brotli, for comparison")
     write_references(preparation.out, measure_references(texts(train), texts(validation)))
     overlap = measure_overlap(preparation.out, manifest, tokenizer.bos_id()).finding()
     if overlap.severity != "pass":
-        on_progress(f"{overlap.message}: near-duplicates that differ in a word; {overlap.fix}")
+        on_progress(f"{overlap.message}: near-duplicates with small differences; {overlap.fix}")
     manifest.write(preparation.out)
     return manifest
 
 
 def check_unicode(document: Document) -> None:
-    """Nothing, if the text can be written as UTF-8.
+    """Check that a document can be encoded as UTF-8.
 
     Raises: DataError naming the document.
     """
     try:
         document.text.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"{document.id}: character {error.start} is half of a surrogate pair, not text") from error
+        raise DataError(
+            f"{document.id}: character {error.start} is a lone surrogate, which UTF-8 cannot encode; fix the text"
+        ) from error
 
 
 def is_validation(text: str, fraction: float) -> bool:
-    """The side of a text, by the SHA-256 of what a tokenizer may make of it; texts that tokenize alike share a side."""
-    alike = " ".join(unicodedata.normalize("NFKC", text.replace(SPACE_MARK, " ")).split())
-    leading = int.from_bytes(hashlib.sha256(alike.encode(errors="surrogatepass")).digest()[:3], "big")
+    """Return whether a text belongs to the validation split, by the SHA-256 of its normalized form.
+
+    Normalization maps texts that a tokenizer may encode alike to one form, so that they share a split.
+    """
+    normalized = " ".join(unicodedata.normalize("NFKC", text.replace(SPACE_MARK, " ")).split())
+    leading = int.from_bytes(hashlib.sha256(normalized.encode(errors="surrogatepass")).digest()[:3], "big")
     return leading < fraction * HASH_RANGE
 
 
@@ -109,7 +115,7 @@ def texts(documents: Iterable[Document]) -> Iterator[str]:
 
 
 def tokenizer_model(preparation: Preparation, train: list[Document], on_progress: Callable[[str], None]) -> bytes:
-    """The bytes of tokenizer.model: the given file, or one trained on the training side only."""
+    """Return the bytes of tokenizer.model: the given file, or one trained on the training split only."""
     if preparation.tokenizer is not None:
         load_tokenizer_file(preparation.tokenizer)
         return preparation.tokenizer.read_bytes()
@@ -118,15 +124,15 @@ def tokenizer_model(preparation: Preparation, train: list[Document], on_progress
 
 
 class DocumentEncoder:
-    """Documents to tokens, with a check that the tokens say the same."""
+    """Encodes documents and checks whether decoding gives their text back."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.scored_bytes = ScoredBytes(tokenizer)
+        self.scored_bytes = ScoredByteCounter(tokenizer)
         self.is_lossless = True
 
     def write(self, documents: list[Document], writer: ShardWriter) -> Split:
-        """The split that the documents make, with its shards on disk."""
+        """Write the documents' shards and return the split's manifest entry."""
         begin = self.tokenizer.bos_id()
         tokens_total = bytes_total = 0
         for document in documents:
@@ -134,7 +140,7 @@ class DocumentEncoder:
             self.is_lossless &= self.tokenizer.decode(tokens[1:]) == document.text
             writer.add(tokens)
             tokens_total += len(tokens)
-            # What is scored is what the tokens say. With a lossy tokenizer that is not the document, and the
-            # manifest says so.
+            # Scores count the bytes of the decoded tokens. With a lossy tokenizer those are not the document's, and
+            # the manifest says so.
             bytes_total += self.scored_bytes.count(tokens[1:])
         return Split(documents=len(documents), tokens=tokens_total, bytes=bytes_total, shards=writer.close())

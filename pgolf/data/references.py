@@ -1,7 +1,7 @@
-"""What old methods make of the same validation bytes, so that a score means something.
+"""Scores of classical methods on the validation text, for comparison with a run's.
 
-An order-2 byte model counted on the training text knows two bytes of context; brotli knows the validation text alone.
-A trained language model that does not beat the first by far has not learned.
+An order-2 byte model, counted on the training text, uses two bytes of context; brotli sees the validation text alone.
+A language model that is not clearly below the order-2 model has not learned.
 """
 
 from collections.abc import Iterable
@@ -21,15 +21,15 @@ BROTLI_BYTES = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Bits per byte of the validation text."""
+    """Bits per byte of classical methods on the validation text."""
 
     order2_bpb: float
     brotli_bpb: float
-    """Brotli at quality 11 on the first 4 MB of it."""
+    """Brotli at quality 11 on the first 4 MB of the text."""
 
 
 def order2_bits(train: bytes, validation: bytes) -> float:
-    """Bits per byte of an order-2 byte model counted on `train`.
+    """Return the bits per byte of an order-2 byte model counted on `train`.
 
     Orders 2, 1 and 0 are interpolated with Witten-Bell weights: a context that was followed by d different bytes in n
     visits gives n / (n + d) of the mass to its own counts and the rest to the shorter context.
@@ -56,7 +56,7 @@ def as_array(text: bytes) -> "NDArray[np.uint8]":
 
 
 def context_numbers(text: "NDArray[np.uint8]", order: int) -> "NDArray[np.int64]":
-    """The number of the context before each byte; before the text stand zeros."""
+    """Return the number of the context before each byte; the text is padded with zeros in front."""
     import numpy as np
 
     number = np.zeros(len(text), dtype=np.int64)
@@ -67,7 +67,7 @@ def context_numbers(text: "NDArray[np.uint8]", order: int) -> "NDArray[np.int64]
 
 
 def count_contexts(text: "NDArray[np.uint8]", order: int) -> "NDArray[np.int64]":
-    """How often each byte followed each context. Shapes: (256^order, 256)."""
+    """Count how often each byte followed each context. Shapes: (256^order, 256)."""
     import numpy as np
 
     cells = context_numbers(text, order) * 256 + text
@@ -75,7 +75,7 @@ def count_contexts(text: "NDArray[np.uint8]", order: int) -> "NDArray[np.int64]"
 
 
 def measure_references(train: Iterable[str], validation: Iterable[str]) -> References:
-    """The figures of a corpus."""
+    """Score the validation text with the classical methods."""
     import brotli
 
     train_text, validation_text = "".join(train).encode(), "".join(validation).encode()
@@ -91,7 +91,7 @@ def write_references(folder: Path, references: References) -> None:
 
 
 def read_references(folder: Path) -> References | None:
-    """The figures kept beside the shards, or None where nobody measured them."""
+    """Return the scores stored beside the shards, or None if there are none."""
     try:
         document: dict[str, Any] = read_json(folder / FILE_NAME)
         return References(order2_bpb=document["order2_bpb"], brotli_bpb=document["brotli_bpb"])
@@ -100,10 +100,10 @@ def read_references(folder: Path) -> References | None:
 
 
 def describe_references(references: References) -> str:
-    """The figures for people."""
+    """Return the scores as text."""
     return f"order-2 byte model {references.order2_bpb:.4f} bpb, brotli-11 {references.brotli_bpb:.4f} bpb"
 
 
 def is_well_below(val_bpb: float, references: References) -> bool:
-    """Whether a score is at least a tenth of a bit under the order-2 model's."""
+    """Return whether a score is at least 0.1 bpb below the order-2 model's."""
     return val_bpb <= references.order2_bpb - 0.1

@@ -26,14 +26,14 @@ class ShardWriter:
         self.entries: list[ShardEntry] = []
 
     def add(self, tokens: list[int]) -> None:
-        """Nothing; the tokens are kept or written."""
+        """Append tokens, writing shards as they fill."""
         self.pending += tokens
         while len(self.pending) >= self.shard_tokens:
             self.write(self.pending[: self.shard_tokens])
             del self.pending[: self.shard_tokens]
 
     def close(self) -> list[ShardEntry]:
-        """The shards, all of them on disk."""
+        """Write the last shard and return the entries of all."""
         if self.pending:
             self.write(self.pending)
         return self.entries
@@ -51,28 +51,30 @@ class ShardWriter:
 
 
 def read_shard(path: Path) -> "NDArray[np.uint16]":
-    """The tokens of a shard, mapped and not read.
+    """Return the tokens of a shard as a memory map.
 
-    Raises: DataError when header or size are not exact.
+    Raises: DataError if header or size are wrong.
     """
     import numpy as np
 
     size = path.stat().st_size
     header = np.fromfile(path, dtype="<i4", count=SHARD_HEADER_INTS)
     if len(header) < SHARD_HEADER_INTS or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
-        raise DataError(f"{path} is not a token shard: {size:,} bytes that begin with {header[:2].tolist()}")
+        raise DataError(f"{path} is not a token shard: found {size:,} bytes that begin with {header[:2].tolist()}")
     body = size - SHARD_HEADER_BYTES
     if header[2] < 0 or body != TOKEN_BYTES * int(header[2]):
-        raise DataError(f"{path}: the header says {header[2]:,} tokens, {body:,} bytes follow it")
+        raise DataError(
+            f"{path}: the header says {header[2]:,} tokens of {TOKEN_BYTES} bytes, but {body:,} bytes follow it"
+        )
     if not body:
-        return np.empty(0, dtype=np.uint16)  # nothing to map
+        return np.empty(0, dtype=np.uint16)  # an empty range cannot be mapped
     return np.memmap(path, dtype="<u2", mode="r", offset=SHARD_HEADER_BYTES)
 
 
 def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any]"]:
-    """The documents of a token stream, each without its leading BOS.
+    """Yield the documents of a token stream, each without its leading BOS.
 
-    Raises: DataError when the stream does not begin with one.
+    Raises: DataError if the stream does not begin with a BOS.
     """
     import numpy as np
 
@@ -80,6 +82,9 @@ def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any
     if not len(tokens):
         return
     if not len(starts) or starts[0]:
-        raise DataError(f"{starts[0] if len(starts) else len(tokens):,} tokens stand before the first document")
+        raise DataError(
+            f"found {starts[0] if len(starts) else len(tokens):,} tokens before the first begin-of-document token "
+            f"({begin}), expected none"
+        )
     for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
         yield tokens[start + 1 : stop]

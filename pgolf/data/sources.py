@@ -1,4 +1,4 @@
-"""Where published token shards live: names, repositories and how each repository is laid out."""
+"""Known sources of published token shards: names, repositories and their layouts."""
 
 import re
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ LIGHTSPEEDUP = "LightSpeedUp/parameter-golf-data"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a named export is."""
+    """The repository of a named export."""
 
     name: str
     repository: str
     layout: Layout | None
-    """official: datasets/manifest.json and datasets/datasets/NAME; folder: NAME alone; None: to be found out."""
+    """official: datasets/manifest.json and datasets/datasets/NAME; folder: a folder NAME; None: not yet known."""
     note: str = ""
 
 
@@ -47,19 +47,19 @@ SOURCES = {
 
 
 def find_source(name: str, repository: str | None) -> Source:
-    """Where to look for a name: the table's repository, or the one given, whose layout is then found out.
+    """Return the source of a name: the table's, or the given repository with a layout to be detected.
 
-    Raises: UsageError naming the known names, or the form a repository has.
+    Raises: UsageError naming the known names, or the form of a repository's name.
     """
     if re.fullmatch(r"[\w.-]+", name) is None or name.startswith("."):
-        raise UsageError(f"{name!r} is not the name of an export: letters, digits, `_`, `-` and `.` are")
+        raise UsageError(f"{name!r} is not the name of an export; expected letters, digits, `_`, `-` and `.`")
     if repository is None:
         if source := SOURCES.get(name):
             return source
         guess = nearest(name, [*SOURCES])
         raise UsageError(
             f"no repository is known for {name!r}{f'; did you mean `{guess}`?' if guess else '.'} Known: "
-            f"{', '.join(SOURCES)}. --from OWNER/REPO names another repository"
+            f"{', '.join(SOURCES)}. For any other, give its repository with --from OWNER/REPO"
         )
     if re.fullmatch(r"[\w.-]+/[\w.-]+", repository) is None:
         raise UsageError(f"--from {repository!r} is not a Hugging Face dataset repository; expected OWNER/REPO")
@@ -67,9 +67,9 @@ def find_source(name: str, repository: str | None) -> Source:
 
 
 def check_endpoint(endpoint: str | None) -> None:
-    """Nothing, if it is an address or not given.
+    """Check that an endpoint, if given, is an address.
 
-    Raises: UsageError with the form that an address has.
+    Raises: UsageError with the expected form.
     """
     if endpoint is not None and re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w./-]*)?", endpoint) is None:
         raise UsageError(f"--endpoint {endpoint!r} is not the address of a hub; expected https://HOST")

@@ -1,7 +1,7 @@
-"""Documents, tokens and UTF-8 bytes of whole shards, counted in arrays.
+"""Counts documents, tokens and UTF-8 bytes of whole shards with array operations.
 
-The same rule as ScoredBytes, which decodes document by document: a token stands for the bytes of its piece, and for one
-more if the piece begins with the space mark and the token before it is not a boundary (control, unknown or unused).
+The rule is that of ScoredByteCounter, which decodes document by document: a token counts the bytes of its piece, plus
+one if the piece begins with the space mark and the token before it is not a boundary (control, unknown or unused).
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Some 100 MB of temporary arrays.
+# Takes about 100 MB of temporary arrays.
 CHUNK_TOKENS = 1 << 22
 
 
-class TokenBytes:
-    """Running counts of a token stream; the token before each part of it is remembered."""
+class StreamCounter:
+    """Running counts of documents, tokens and bytes of a token stream that arrives in parts."""
 
     def __init__(self, tokenizer: Any) -> None:
         import numpy as np
@@ -34,18 +34,18 @@ class TokenBytes:
         self.was_boundary = True
 
     def add(self, tokens: "NDArray[np.uint16]") -> None:
-        """Nothing; the tokens are counted.
+        """Count the next tokens of the stream.
 
-        Raises: DataError for a token that the tokenizer does not have, or one before the first document.
+        Raises: DataError for a token that the tokenizer does not have, or a stream that does not begin with BOS.
         """
         import numpy as np
 
         if not len(tokens):
             return
         if int(tokens.max()) >= len(self.own):
-            raise DataError(f"token {tokens.max()} is not among the tokenizer's {len(self.own):,} pieces")
+            raise DataError(f"token {tokens.max()} is not one of the tokenizer's {len(self.own):,} pieces")
         if not self.tokens and tokens[0] != self.begin:
-            raise DataError(f"begins with token {tokens[0]}, not with a begin-of-document ({self.begin})")
+            raise DataError(f"found token {tokens[0]} first, expected the begin-of-document token ({self.begin})")
         boundary = self.is_boundary[tokens]
         after_boundary = np.concatenate(([self.was_boundary], boundary[:-1]))
         spaces = int(np.count_nonzero(self.has_space[tokens] & ~after_boundary))
@@ -55,13 +55,13 @@ class TokenBytes:
         self.was_boundary = bool(boundary[-1])
 
     def add_shard(self, path: Path) -> int:
-        """The tokens of a shard, now counted.
+        """Count the next shard and return its number of tokens.
 
-        Raises: DataError naming the file and what is not exact in it.
+        Raises: DataError naming the file and its fault.
         """
         shard = read_shard(path)
         if not len(shard):
-            raise DataError(f"{path}: the header says 0 tokens; a published shard has some")
+            raise DataError(f"{path}: the header says 0 tokens, expected at least one")
         try:
             for start in range(0, len(shard), CHUNK_TOKENS):
                 self.add(shard[start : start + CHUNK_TOKENS])
@@ -71,13 +71,13 @@ class TokenBytes:
 
 
 def sidecar_bytes(path: Path, expected_tokens: int) -> int:
-    """The UTF-8 bytes that a sidecar gives to the tokens of one shard.
+    """Return the UTF-8 bytes of one shard's tokens, by its sidecar.
 
-    Raises: DataError when it is not one, or is of another shard.
+    Raises: DataError if the file is no sidecar or its length is not the shard's.
     """
     import numpy as np
 
     numbers = read_shard(path)
     if len(numbers) != expected_tokens:
-        raise DataError(f"{path} has bytes of {len(numbers):,} tokens, its shard has {expected_tokens:,}")
+        raise DataError(f"{path}: found bytes of {len(numbers):,} tokens, expected {expected_tokens:,} as in its shard")
     return int(numbers.sum(dtype=np.int64))

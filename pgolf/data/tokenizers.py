@@ -1,4 +1,4 @@
-"""SentencePiece tokenizers: trained here, or brought along."""
+"""Trains and loads SentencePiece tokenizers."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -9,27 +9,26 @@ from pgolf.errors import DataError
 from trainer.recipe.data import SPACE_MARK
 
 BEGIN_OF_DOCUMENT = 1
-# Two control pieces, one unknown, 256 bytes and the newline leave nothing to learn below this.
+# Two control pieces, one unknown, 256 bytes and the newline: smaller vocabularies would leave too few pieces to learn.
 SMALLEST_VOCABULARY = 272
 LARGEST_VOCABULARY = 65_536
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> bytes:
-    """A byte-fallback BPE model that gives every text back unchanged.
+    """Train a lossless byte-fallback BPE model and return its serialized form.
 
-    Raises: DataError when the size is out of range or the text too small for it.
+    Raises: DataError if the size is out of range or the text is too small for it.
     """
     import sentencepiece
 
     if not SMALLEST_VOCABULARY <= vocabulary_size <= LARGEST_VOCABULARY:
         raise DataError(
-            f"a vocabulary of {vocabulary_size} pieces is not possible; "
-            f"expected {SMALLEST_VOCABULARY} to {LARGEST_VOCABULARY}"
+            f"found a vocabulary of {vocabulary_size} pieces, expected {SMALLEST_VOCABULARY} to {LARGEST_VOCABULARY}"
         )
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines(texts),
+            sentence_iterator=nonempty_lines(texts),
             model_writer=model,
             model_type="bpe",
             vocab_size=vocabulary_size,
@@ -43,12 +42,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> bytes:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise DataError(f"no tokenizer of {vocabulary_size} pieces can be trained on this text: {error}") from error
+        raise DataError(f"cannot train a tokenizer of {vocabulary_size} pieces on this text: {error}") from error
     return model.getvalue()
 
 
-def lines(texts: Iterable[str]) -> Iterator[str]:
-    """Non-empty lines; a newline is a piece of its own and nothing is merged across it."""
+def nonempty_lines(texts: Iterable[str]) -> Iterator[str]:
+    """Yield lines without their newlines: a newline is a piece of its own, and no piece spans one."""
     for text in texts:
         for line in text.split("\n"):
             if line.strip():
@@ -56,9 +55,9 @@ def lines(texts: Iterable[str]) -> Iterator[str]:
 
 
 def load_tokenizer_file(path: Path) -> Any:
-    """The SentencePiece processor of a .model file.
+    """Return the SentencePiece processor of a .model file.
 
-    Raises: DataError when it is not one, or has more pieces than a uint16 can number.
+    Raises: DataError if the file is not a model, has no BOS, or has more pieces than a uint16 can number.
     """
     import sentencepiece
 
@@ -68,19 +67,22 @@ def load_tokenizer_file(path: Path) -> Any:
     except (OSError, RuntimeError) as error:
         raise DataError(f"{path} is not a SentencePiece model: {error}") from error
     if not tokenizer.get_piece_size():
-        raise DataError(f"{path} is empty, not a SentencePiece model")
+        raise DataError(f"{path} is not a SentencePiece model: it has no pieces")
     if tokenizer.get_piece_size() > LARGEST_VOCABULARY:
-        raise DataError(f"{path} has {tokenizer.get_piece_size():,} pieces; shards hold uint16")
+        raise DataError(
+            f"{path}: found {tokenizer.get_piece_size():,} pieces, expected at most {LARGEST_VOCABULARY:,}, because "
+            "shards store tokens as uint16"
+        )
     if not tokenizer.is_control(tokenizer.bos_id()):
-        raise DataError(f"{path} has no begin-of-document piece; train it with a BOS control symbol")
+        raise DataError(f"{path}: found no begin-of-document piece; train the model with a BOS control symbol")
     return tokenizer
 
 
-class ScoredBytes:
-    """UTF-8 bytes of documents, as the challenge's rule counts them from their tokens.
+class ScoredByteCounter:
+    """Counts UTF-8 bytes of documents by the challenge's rule on their tokens.
 
-    They are the text's own, but for one: the challenge's tokenizers put no space mark before a text, and so the mark of
-    a text that begins with a space stands after a control token, where the rule does not count it.
+    This is the length of the text, with one exception: the challenge's tokenizers add no space mark before a text, so
+    the mark of a text that begins with a space follows a control token, where the rule does not count it.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -91,6 +93,6 @@ class ScoredBytes:
         return bool(tokens) and self.tokenizer.id_to_piece(tokens[0]).startswith(SPACE_MARK)
 
     def count(self, tokens: list[int]) -> int:
-        """Bytes of the document whose tokens, without BOS, are given."""
+        """Return the bytes of a document, given its tokens without BOS."""
         is_space_lost = not self.has_dummy_prefix and self.begins_with_mark(tokens)
         return len(self.tokenizer.decode(tokens).encode()) - is_space_lost

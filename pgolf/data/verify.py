@@ -1,4 +1,4 @@
-"""Is the data what its manifest says? Quickly before every run, thoroughly on request."""
+"""Verifies data against its manifest: file hashes before every run, full contents on request."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,58 +11,59 @@ from platformdirs import user_cache_path
 from pgolf.data.manifests import Manifest, ShardEntry, read_manifest
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.shards import read_shard, split_documents
-from pgolf.data.token_bytes import TokenBytes
+from pgolf.data.token_bytes import StreamCounter
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
 from trainer.recipe.files import DataFiles, read_json, write_json
 
 CHUNK_BYTES = 1 << 22
-# Corpora of the web have some documents twice; shards that pgolf made have none.
+# Web corpora contain a few duplicate documents; shards prepared by pgolf have none across splits.
 TOLERATED_DUPLICATES = 0.001
 
 
 def check_files(folder: Path, cache: Path | None = None) -> Manifest:
-    """The manifest, once every file has the SHA-256 that stands in it.
+    """Verify every file's SHA-256 and return the manifest.
 
-    Hashes are remembered by path, size and modification time, so that only changed files are read again.
+    Hashes are cached by path, size and modification time, so that only changed files are read again.
+
     Raises: DataError naming the first file that differs.
     """
     manifest = read_manifest(folder)
     known = HashCache(cache or user_cache_path("pgolf") / "hashes.json")
     files = DataFiles(folder)
     expected = {files.tokenizer: manifest.tokenizer.sha256}
-    expected |= {files.shard(entry.file): entry.sha256 for entry in entries(manifest)}
+    expected |= {files.shard(entry.file): entry.sha256 for entry in shard_entries(manifest)}
     for path, sha256 in expected.items():
         if not path.is_file():
-            raise DataError(f"{path} is missing; the manifest names it. Prepare or fetch the data again")
+            raise DataError(f"{path} is missing, although the manifest lists it. Prepare or fetch the data again")
         if (found := known.sha256(path)) != sha256:
             raise DataError(
-                f"{path} has SHA-256 {found[:12]}..., the manifest says {sha256[:12]}...; the file was changed or cut "
-                "short. Prepare or fetch the data again"
+                f"{path}: found SHA-256 {found[:12]}..., expected {sha256[:12]}... by the manifest; the file was "
+                "changed or truncated. Prepare or fetch the data again"
             )
     known.save()
     return manifest
 
 
-def entries(manifest: Manifest) -> Iterator[ShardEntry]:
-    """Every shard."""
+def shard_entries(manifest: Manifest) -> Iterator[ShardEntry]:
+    """Yield the entries of both splits."""
     yield from manifest.train.shards
     yield from manifest.validation.shards
 
 
 class HashCache:
-    """SHA-256 of files, kept between runs. A cache that cannot be read or written only costs time."""
+    """SHA-256 of files, kept between runs. If the cache file cannot be read or written, files are hashed again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.has_news = False
+        self.has_changed = False
         self.known: dict[str, str] = {}
         with suppress(OSError, ValueError):
             self.known = read_json(path)
 
     def sha256(self, file: Path) -> str:
-        """The hash of a file."""
+        """Return the hash of a file, from the cache if the file is unchanged."""
         status = file.stat()
         key = f"{file.resolve()}|{status.st_size}|{status.st_mtime_ns}"
         if key not in self.known:
@@ -71,12 +72,12 @@ class HashCache:
                 while chunk := content.read(CHUNK_BYTES):
                     digest.update(chunk)
             self.known[key] = digest.hexdigest()
-            self.has_news = True
+            self.has_changed = True
         return self.known[key]
 
     def save(self) -> None:
-        """Nothing; other processes find the new hashes."""
-        if not self.has_news:
+        """Write new hashes to the cache file."""
+        if not self.has_changed:
             return
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,41 +85,42 @@ class HashCache:
 
 
 def verify_contents(folder: Path) -> list[Finding]:
-    """Findings of a full read: hashes, counts of documents, tokens and bytes, and no text on both sides.
+    """Read all data and return findings on hashes, counts of documents, tokens and bytes, and overlap of the splits.
 
-    Raises: DataError when a file cannot be read as what it is.
+    Raises: DataError if a file cannot be read.
     """
     manifest = check_files(folder)
-    findings = [Finding("pass", "sha256", f"{len(list(entries(manifest))) + 1} files are the ones of the manifest")]
+    files = len(list(shard_entries(manifest))) + 1
+    findings = [Finding("pass", "sha256", f"{files} files match the manifest")]
     tokenizer = load_tokenizer_file(DataFiles(folder).tokenizer)
-    sides: dict[str, set[bytes]] = {}
+    hashes: dict[str, set[bytes]] = {}
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
-        counts = TokenBytes(tokenizer)
-        documents = read_documents_of(folder, split.shards, counts)
-        sides[name] = {hashlib.sha256(tokens.tobytes()).digest() for tokens in documents}
+        counter = StreamCounter(tokenizer)
+        documents = read_counted_documents(folder, split.shards, counter)
+        hashes[name] = {hashlib.sha256(tokens.tobytes()).digest() for tokens in documents}
         findings += [
-            compare_count(f"{name}_{unit}", getattr(counts, unit), getattr(split, unit))
+            compare_count(f"{name}_{unit}", getattr(counter, unit), getattr(split, unit))
             for unit in ("documents", "tokens", "bytes")
         ]
-    findings.append(compare_sides(sides["train"], sides["validation"]))
+    findings.append(compare_splits(hashes["train"], hashes["validation"]))
     findings.append(measure_overlap(folder, manifest, tokenizer.bos_id()).finding())
     return findings
 
 
-def compare_sides(train: set[bytes], validation: set[bytes]) -> Finding:
-    """Whether documents stand on both sides, word for word."""
+def compare_splits(train: set[bytes], validation: set[bytes]) -> Finding:
+    """Return whether the splits share identical documents, given the hashes of their documents."""
     shared = len(train & validation)
     if not shared:
-        return Finding("pass", "disjoint", "no document stands on both sides")
+        return Finding("pass", "disjoint", "no document is in both splits")
     is_leak = shared > TOLERATED_DUPLICATES * len(validation)
     fix = "prepare the data again; pgolf splits by document text"
-    return Finding("fail" if is_leak else "warn", "disjoint", f"{shared:,} documents stand on both sides", fix)
+    return Finding("fail" if is_leak else "warn", "disjoint", f"documents in both splits: {shared:,}", fix)
 
 
-def read_documents_of(folder: Path, shards: list[ShardEntry], counts: TokenBytes) -> Iterator[Any]:
-    """The token arrays of documents, which may cross from one shard into the next; counts them on the way.
+def read_counted_documents(folder: Path, shards: list[ShardEntry], counter: StreamCounter) -> Iterator[Any]:
+    """Yield the token arrays of documents, which may cross shard borders, and pass all tokens to the counter.
 
-    Raises: DataError naming a shard that holds a token the tokenizer does not have, or one before the first document.
+    Raises: DataError naming a shard with a token that the tokenizer does not have, or tokens before the first document.
     """
     import numpy as np
 
@@ -126,13 +128,13 @@ def read_documents_of(folder: Path, shards: list[ShardEntry], counts: TokenBytes
     for entry in shards:
         tokens = read_shard(folder / entry.file)
         try:
-            counts.add(tokens)
-            *whole, last = [*split_documents(np.concatenate((rest, tokens)), counts.begin)] or [rest]
+            counter.add(tokens)
+            *whole, last = [*split_documents(np.concatenate((rest, tokens)), counter.begin)] or [rest]
         except DataError as error:
             raise DataError(f"{folder / entry.file}: {error}") from error
         yield from whole
         if len(tokens):
-            rest = np.concatenate((np.array([counts.begin], dtype=np.uint16), last))
+            rest = np.concatenate((np.array([counter.begin], dtype=np.uint16), last))
     if len(rest):
         yield rest[1:]
 
@@ -140,4 +142,4 @@ def read_documents_of(folder: Path, shards: list[ShardEntry], counts: TokenBytes
 def compare_count(rule: str, found: int, expected: int) -> Finding:
     if found == expected:
         return Finding("pass", rule, f"{found:,}")
-    return Finding("fail", rule, f"found {found:,}, the manifest says {expected:,}", "prepare the data again")
+    return Finding("fail", rule, f"found {found:,}, expected {expected:,} by the manifest", "prepare the data again")

@@ -1,4 +1,4 @@
-"""From somebody's script to a draft of a spec: the nearest shipped one, what differs from it, and what is left over."""
+"""Drafts a recipe for a training script: the most similar shipped spec with the values that differ."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,22 +8,22 @@ from typing import Any
 from pgolf.drafting.features import differing_features
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
 from pgolf.errors import SpecError
-from pgolf.report.records.logs import runs_in
+from pgolf.records.logs import runs_in
 from pgolf.scripts.program import ScriptProgram
+from pgolf.specs.experiment import recipe_json
 from pgolf.specs.flat import flatten
-from pgolf.specs.identity import recipe_json
 from pgolf.specs.loading import load_spec, shipped_specs
 from trainer.dialects.logged import LoggedRun
 from trainer.recipe.inventory import inventory, parameter_groups
 
-# Specs of pgolf's own, and repaired ones: what a script does is nearest to what a script did.
+# Specs that do not reproduce a script; a script is drafted from one that does.
 NOT_PUBLISHED = ("quickstart", "english")
 SAME = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameter:
-    """A value that a script will use, and where that is said."""
+    """A value that a script uses, and where it comes from."""
 
     name: str
     text: str
@@ -31,7 +31,7 @@ class Hyperparameter:
 
     @property
     def value(self) -> float | str:
-        """A number, where the text is one."""
+        """The text as a number if it is one; True and False are 1 and 0."""
         words = {"True": "1", "False": "0"}.get(self.text, self.text).strip("'\"").replace("_", "")
         try:
             return float(words)
@@ -40,98 +40,107 @@ class Hyperparameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Nearness:
-    """How like a script's values are to those of a shipped spec."""
+class Similarity:
+    """A comparison of a script's values with those of a shipped spec."""
 
     name: str
     alike: list[str]
+    """Names of equal values."""
     other: list[str]
-    """Values that the spec has, and has otherwise."""
+    """Names of values that are different in the spec."""
     absent: list[str]
-    """Values for which the spec has no place."""
+    """Names of values for which the spec has no key."""
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """What to sort by, nearest first."""
+        """Sort key, most similar first."""
         return len(self.absent) + len(self.other), len(self.absent), -len(self.alike)
 
 
 @dataclass(slots=True)
 class Draft:
-    """What came of a script."""
+    """A recipe drafted for a script."""
 
     base: str
-    nearest: list[Nearness]
+    """Name of the shipped spec that the draft extends."""
+    nearest: list[Similarity]
+    """Comparisons with the shipped specs, most similar first."""
     overrides: dict[str, tuple[Any, Hyperparameter]] = field(default_factory=dict)
+    """Values that differ from the base, by dotted key."""
     elsewhere: list[tuple[Hyperparameter, str]] = field(default_factory=list)
+    """Values that need no recipe key, with what takes their place."""
     unmapped: list[tuple[Hyperparameter, str]] = field(default_factory=list)
+    """Values that were not mapped, with the reason."""
     lacking: list[str] = field(default_factory=list)
-    """Ideas that the code names and the base does not have."""
+    """Features that the code names and the base lacks."""
     unnamed: list[str] = field(default_factory=list)
-    """Ideas that the base has and no name in the code speaks of."""
+    """Features that the base has and the code does not name."""
     parameters: int | None = None
-    """Of the draft's model."""
+    """Number of parameters of the draft's model."""
     logged_parameters: int | None = None
-    """Of the script's, as its log prints them."""
+    """Number of parameters of the script's model, from its log."""
 
     @property
     def verdict(self) -> str:
-        """What the comparison of parameter counts says."""
+        """The result of comparing the parameter counts."""
         if self.parameters is None:
-            return "the draft is no valid spec, so its parameters were not counted"
+            return "the draft is not a valid spec, so its parameters were not counted"
         if self.logged_parameters is None:
-            return f"the draft has {self.parameters:,} parameters; not compared: --log FILE of a run tells the script's"
+            return (
+                f"the draft has {self.parameters:,} parameters; not compared with the script's, which --log FILE of a "
+                "run would give"
+            )
         if self.logged_parameters == self.parameters:
-            return f"draft and log have {self.parameters:,} parameters each"
+            return f"the draft and the log both have {self.parameters:,} parameters"
         difference = self.parameters - self.logged_parameters
         return (
             f"the draft has {self.parameters:,} parameters, the log {self.logged_parameters:,} ({difference:+,}): "
-            "the model is another one, and what is not mapped is likely why"
+            "the models differ, probably because of the values that are not mapped"
         )
 
 
 def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str]) -> Draft:
-    """The draft of a script's spec. A log's values go before the defaults in the text, given ones before both.
+    """Draft a recipe for a script. Given values override a log's, which override the script's defaults.
 
-    Raises: SpecError for a log that holds no run.
+    Raises: SpecError for a log without a run, or a script without known variables.
     """
     logged = None if log is None else last_run(log)
     values = hyperparameters(program, logged, given)
     if not any(mapped_values(values)):
         raise SpecError(
-            f"{program.name} reads no variable that is known to be a key of recipes, so there is nothing to draft "
-            "from; --as script drafts a spec that runs it as it is"
+            f"{program.name} reads no environment variable that maps to a recipe key, so no recipe can be drafted; "
+            "`--as script` drafts a spec that runs the script unchanged"
         )
-    nearest = sorted((nearness(name, values) for name in published()), key=lambda each: each.rank)
+    nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
     draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
     base = flat_recipe(draft.base)
     draft.lacking, draft.unnamed = differing_features(program, base)
     current = dict(base)
-    mapped = [value for _, value in mapped_values(values)]  # widths and layers first, as what follows depends on them
+    mapped = [value for _, value in mapped_values(values)]  # widths and layers first: later conversions depend on them
     for value in [*mapped, *(value for value in values.values() if value not in mapped)]:
-        sort_in(value, base, current, draft)
+        add_value(value, base, current, draft)
     count_parameters(draft)
     return draft
 
 
 def last_run(log: Path) -> LoggedRun:
-    """The last run that a log prints.
+    """Return the last run in a log.
 
-    Raises: SpecError when there is none.
+    Raises: SpecError if there is none.
     """
     try:
         runs, _, _ = runs_in(log, log.parent)
     except (OSError, ValueError) as error:
         raise SpecError(f"--log {log}: {error}") from None
     if not runs:
-        raise SpecError(f"--log {log}: it prints no score, and so no run to compare with")
+        raise SpecError(f"--log {log}: found no score; give the log of a finished run")
     return runs[-1]
 
 
 def hyperparameters(
     program: ScriptProgram, logged: LoggedRun | None, given: Mapping[str, str]
 ) -> dict[str, Hyperparameter]:
-    """Each variable that the script reads, with the value that it will have as far as that is known."""
+    """Return the variables that the script reads, each with its given, logged or default value."""
     found = {}
     printed = {} if logged is None else {name.upper(): text for name, text in logged.settings.items()}
     for variable in program.reads.unset(()):
@@ -146,17 +155,17 @@ def hyperparameters(
 
 
 def published() -> list[str]:
-    """Shipped specs that a script may be near to."""
+    """Return the shipped specs that reproduce a script."""
     return [name for name in shipped_specs() if name not in NOT_PUBLISHED and not name.endswith("_corrected")]
 
 
 def flat_recipe(name: str) -> dict[str, Any]:
-    """A shipped spec's recipe by dotted key."""
+    """Return a shipped spec's recipe by dotted key."""
     return flatten({"recipe": recipe_json(load_spec(name).spec.recipe)})
 
 
-def nearness(name: str, values: Mapping[str, Hyperparameter]) -> Nearness:
-    """How like the script's mapped values are to those of a shipped spec."""
+def compare_with_spec(name: str, values: Mapping[str, Hyperparameter]) -> Similarity:
+    """Compare the script's mapped values with those of a shipped spec."""
     recipe = flat_recipe(name)
     alike, other, absent = list[str](), list[str](), list[str]()
     for mapped, value in mapped_values(values):
@@ -169,11 +178,11 @@ def nearness(name: str, values: Mapping[str, Hyperparameter]) -> Nearness:
             absent.append(value.name)
             continue
         (alike if is_same(found, recipe[mapped.key]) else other).append(value.name)
-    return Nearness(name, alike, other, absent)
+    return Similarity(name, alike, other, absent)
 
 
 def mapped_values(values: Mapping[str, Hyperparameter]) -> Iterator[tuple[Mapped, Hyperparameter]]:
-    """The values that are a key of recipes."""
+    """Yield the values that map to a recipe key, with their mappings."""
     for mapped in MAPPINGS:
         for name in mapped.names:
             if name in values and values[name].text:
@@ -181,23 +190,23 @@ def mapped_values(values: Mapping[str, Hyperparameter]) -> Iterator[tuple[Mapped
 
 
 def is_same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, but for rounding."""
+    """Return whether two values are equal up to rounding."""
     if isinstance(one, float | int) and isinstance(other, float | int):
         return abs(one - other) <= SAME * max(abs(one), abs(other))
     return bool(one == other)
 
 
-def sort_in(value: Hyperparameter, base: Mapping[str, Any], current: dict[str, Any], draft: Draft) -> None:
-    """Nothing; a value has become an override, or stands among those that need none, or among those that are left."""
+def add_value(value: Hyperparameter, base: Mapping[str, Any], current: dict[str, Any], draft: Draft) -> None:
+    """Add a value to the draft's overrides if it differs from the base, or to its other lists if it has no key."""
     mapped = next((each for each in MAPPINGS if value.name in each.names), None)
     if value.name in BY_HAND:
         draft.unmapped.append((value, BY_HAND[value.name]))
     elif value.name in ELSEWHERE:
         draft.elsewhere.append((value, ELSEWHERE[value.name]))
     elif mapped is None:
-        draft.unmapped.append((value, "no key of a recipe is known to be this"))
+        draft.unmapped.append((value, "no recipe key is known for this variable"))
     elif mapped.key not in base:
-        draft.unmapped.append((value, f"{draft.base} has no {mapped.key}; another component would have to stand there"))
+        draft.unmapped.append((value, f"{draft.base} has no {mapped.key}; it would need another component"))
     else:
         try:
             converted = mapped.convert(value.value, current)
@@ -210,7 +219,7 @@ def sort_in(value: Hyperparameter, base: Mapping[str, Any], current: dict[str, A
 
 
 def count_parameters(draft: Draft) -> None:
-    """Nothing; the draft knows its parameters. An override that makes it invalid is taken back, with the reason."""
+    """Set the draft's parameter count; an override that makes the spec invalid becomes unmapped, with the reason."""
     for key in [*draft.overrides]:
         try:
             load_spec(draft.base, [], assignments(draft))
@@ -227,12 +236,12 @@ def count_parameters(draft: Draft) -> None:
 
 
 def assignments(draft: Draft) -> list[str]:
-    """The overrides as `--set` would give them."""
+    """Return the overrides as `--set` arguments."""
     return [f"{key}={as_yaml(value)}" for key, (value, _) in draft.overrides.items()]
 
 
 def as_yaml(value: Any) -> str:
-    """A value in YAML, on one line."""
+    """Return a value as one-line YAML."""
     if isinstance(value, list):
         return "[" + ", ".join(f'"{each}"' for each in value) + "]"
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Ideas that a script's code names, held against those that a recipe has. A name is no proof; it is where to look."""
+"""Compares features that a script's code names with those of a recipe. A name is a hint where to look, not a proof."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ EMBEDDING, ATTENTION = "recipe.model.embedding", "recipe.model.attention"
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """An idea, the words by which code names it, and whether a flat recipe has it."""
+    """A modelling idea, the words by which code names it, and a test whether a flat recipe has it."""
 
     name: str
     words: tuple[str, ...]
@@ -22,17 +22,17 @@ class Feature:
 
 
 def has(key: str) -> Callable[[Recipe], bool]:
-    """Whether a recipe has a key."""
+    """Return a test whether a recipe has a key."""
     return lambda recipe: key in recipe
 
 
 def is_set(key: str) -> Callable[[Recipe], bool]:
-    """Whether a recipe's value says more than that there is nothing."""
+    """Return a test whether a recipe has a value other than none, false or an empty list."""
     return lambda recipe: recipe.get(key) not in (None, False, "none", [])
 
 
 def is_kind(key: str, *kinds: str) -> Callable[[Recipe], bool]:
-    """Whether a recipe's component is one of some kinds."""
+    """Return a test whether a recipe's component is one of some kinds."""
     return lambda recipe: recipe.get(f"{key}.kind") in kinds
 
 
@@ -59,7 +59,7 @@ FEATURES = (
 
 
 def named_features(program: ScriptProgram) -> set[str]:
-    """The ideas that identifiers of a program name; comments and texts do not count."""
+    """Return the features that a program's identifiers name; comments and strings do not count."""
     words = " | ".join(sorted({in_words(name) for text in program.texts.values() for name in identifiers(text)}))
     return {
         feature.name
@@ -69,7 +69,7 @@ def named_features(program: ScriptProgram) -> set[str]:
 
 
 def identifiers(text: str) -> set[str]:
-    """Names of functions, classes, variables and attributes of a program."""
+    """Return the names of a program's functions, classes, variables and attributes."""
     found = set()
     for node in ast.walk(ast.parse(text)):
         match node:
@@ -81,12 +81,12 @@ def identifiers(text: str) -> set[str]:
 
 
 def in_words(name: str) -> str:
-    """An identifier in small words: `BigramHash` and `bigram_hash` alike."""
+    """Split an identifier into lower-case words: `BigramHash` and `bigram_hash` become `bigram hash`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
 
 
 def differing_features(program: ScriptProgram, recipe: Recipe) -> tuple[list[str], list[str]]:
-    """What the code names and the recipe lacks, and what the recipe has and no name in the code speaks of."""
+    """Return the features that only the code names, and those that only the recipe has."""
     named = named_features(program)
     there = {feature.name for feature in FEATURES if feature.is_in(recipe)}
     return [f.name for f in FEATURES if f.name in named - there], [f.name for f in FEATURES if f.name in there - named]

@@ -1,6 +1,6 @@
-"""Which hyperparameter of the field's scripts is which key of a recipe.
+"""Maps hyperparameters of training scripts to recipe keys.
 
-Source: the scripts of openai/parameter-golf, whose names others took over.
+Source: the scripts of openai/parameter-golf, whose names other scripts use as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Convert = Callable[[float | str, Mapping[str, Any]], Any]
-"""From a value, and the flat recipe it goes into, to the recipe's value. It raises ValueError where there is none."""
+"""Converts a script's value, given the flat recipe, to the recipe's value; raises ValueError if there is none."""
 
 
 def number(value: float | str, _: Mapping[str, Any]) -> float:
@@ -17,37 +17,37 @@ def number(value: float | str, _: Mapping[str, Any]) -> float:
 
 def whole(value: float | str, _: Mapping[str, Any]) -> int:
     if float(value) != int(float(value)):
-        raise ValueError(f"{value} is no whole number")
+        raise ValueError(f"{value} is not a whole number")
     return int(float(value))
 
 
 def whole_or_none(value: float | str, recipe: Mapping[str, Any]) -> int | None:
-    """A number of which 0 means that there is no such thing."""
+    """Convert a whole number of which 0 means none."""
     return whole(value, recipe) or None
 
 
 def ratio_of_hidden(value: float | str, recipe: Mapping[str, Any]) -> float:
-    """The MLP's hidden width, as a multiple of the model's."""
+    """Convert the MLP's hidden width to a multiple of the model's width."""
     return float(value) / int(recipe["recipe.model.width"])
 
 
 def last_layers(value: float | str, recipe: Mapping[str, Any]) -> list[str]:
-    """The last so many layers of a flat model, by name."""
+    """Convert a number of last layers to their names in a flat model."""
     layers, count = recipe.get("recipe.model.topology.layers"), whole(value, recipe)
     if layers is None:
-        raise ValueError("the last layers of a model that is not flat have no names of that kind")
+        raise ValueError("only a flat model's last layers can be named by their number")
     return ["*"] if count >= layers else [f"flat.{index}" for index in range(layers - count, layers)]
 
 
 def tied(value: float | str, _: Mapping[str, Any]) -> str:
-    """The embedding that is its own head."""
+    """Convert a flag for tied embeddings, the only kind that there is."""
     if value == 0.0:
-        raise ValueError("no component has a head of its own beside the embedding")
+        raise ValueError("no embedding component has a separate output head")
     return "tied"
 
 
 def codec(value: float | str, _: Mapping[str, Any]) -> str:
-    """A compressor's name."""
+    """Convert a compressor's name."""
     if value not in ("zlib", "zstd", "lzma", "brotli"):
         raise ValueError(f"there is no codec {value}")
     return str(value)
@@ -55,7 +55,7 @@ def codec(value: float | str, _: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A hyperparameter under the names it goes by, and the key that it is."""
+    """A hyperparameter's names in scripts, its recipe key, and the conversion of its value."""
 
     names: tuple[str, ...]
     key: str
@@ -110,22 +110,22 @@ MAPPINGS = (
     Mapped(("TTT_EPOCHS",), "recipe.evaluation.epochs", whole),
     Mapped(("TTT_BATCH_SEQS",), "recipe.evaluation.batch_sequences", whole),
 )
-# What a person has to decide on.
+# Variables that the user has to decide on, with the reason.
 BY_HAND = {
-    "ITERATIONS": "recipe.budget is still that of the base; how many steps fit into the time, a log tells",
-    "MAX_WALLCLOCK_SECONDS": "recipe.budget is still that of the base; seconds are another budget on every machine",
-    "WARMDOWN_ITERS": "recipe.schedule.fraction is still that of the base; it is a share of the steps that are taken",
+    "ITERATIONS": "recipe.budget is still the base's; a log shows how many steps fit into the time",
+    "MAX_WALLCLOCK_SECONDS": "recipe.budget is still the base's; seconds are a different budget on each machine",
+    "WARMDOWN_ITERS": "recipe.schedule.fraction is still the base's; it is the share of all steps",
 }
-# What has no counterpart because pgolf does it otherwise, and how.
+# Variables without a recipe key, with what takes their place in pgolf.
 ELSEWHERE = {
     "SEED": "seeds",
     "DATA_PATH": "recipe.data.folder",
     "TOKENIZER_PATH": "the data folder's tokenizer.model",
     "RUN_ID": "the run directory's name",
-    "WARMUP_STEPS": "nothing: it warms up compilation and trains nothing",
-    "VAL_LOSS_EVERY": "nothing: validation text is scored once, at the end",
-    "TRAIN_LOG_EVERY": "nothing: every step is in metrics.jsonl",
-    "VAL_BATCH_SIZE": "nothing: it changes no score",
-    "HEAD_LR": "nothing while the embedding is tied",
-    "EMBED_LR": "nothing while the embedding is tied; TIED_EMBED_LR counts",
+    "WARMUP_STEPS": "not needed: these steps only compile and do not train",
+    "VAL_LOSS_EVERY": "not needed: validation text is scored once, at the end",
+    "TRAIN_LOG_EVERY": "not needed: every step is in metrics.jsonl",
+    "VAL_BATCH_SIZE": "not needed: it does not change the score",
+    "HEAD_LR": "not used with a tied embedding",
+    "EMBED_LR": "not used with a tied embedding; TIED_EMBED_LR is",
 }

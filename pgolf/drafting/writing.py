@@ -1,4 +1,4 @@
-"""A draft as a file that a person goes on with."""
+"""Writes drafts as YAML files for the user to edit."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from pgolf.drafting.draft import Draft, as_yaml
 from pgolf.scripts.program import ScriptProgram
 
 RECIPE = """\
-# A draft from {script}: `pgolf preflight {file}` examines it, `pgolf spec show {file}` prints every value.
+# A draft from {script}: `pgolf preflight {file}` checks it, `pgolf spec show {file}` prints every value.
 # {verdict}.
 spec_version: 1
 extends: {base}
 name: {name}
-question: Does the recipe reach what {script} reaches?
+question: Does the recipe reach the score of {script}?
 """
 SCRIPT = """\
-# {script} as it is: `pgolf preflight {file}` lists what it reads, `pgolf seeds {file} --n 3` runs three seeds of it.
+# Runs {script} unchanged: `pgolf preflight {file}` lists its variables, `pgolf seeds {file} --n 3` runs three seeds.
 spec_version: 1
 name: {name}
 program:
@@ -25,24 +25,24 @@ program:
 
 
 def recipe_draft(draft: Draft, script: str, file: str, name: str) -> str:
-    """The YAML of a recipe's draft: what differs from its base, each with where it is from; the rest as comments."""
+    """Return a recipe's draft as YAML: values that differ from the base with their sources, the rest as comments."""
     lines = [RECIPE.format(script=script, file=file, name=name, base=draft.base, verdict=draft.verdict)]
     lines += tree_lines(tree_of(draft))
     if draft.lacking:
-        lines += ["", f"# Its code names what {draft.base} does not have: {', '.join(draft.lacking)}."]
+        lines += ["", f"# Named in the script's code but not in {draft.base}: {', '.join(draft.lacking)}."]
     if draft.unnamed:
-        lines += ["", f"# {draft.base} has what no name in its code speaks of: {', '.join(draft.unnamed)}."]
+        lines += ["", f"# In {draft.base} but not named in the script's code: {', '.join(draft.unnamed)}."]
     if draft.unmapped:
-        lines += ["", "# Not mapped; what the script does with them, this draft does not:"]
+        lines += ["", "# Not mapped: these variables have no effect on this draft."]
         lines += [f"#   {value.name}={value.text} ({value.place}): {reason}" for value, reason in draft.unmapped]
     if draft.elsewhere:
-        lines += ["", "# Settled elsewhere:"]
+        lines += ["", "# Handled elsewhere:"]
         lines += [f"#   {value.name}={value.text}: {where}" for value, where in draft.elsewhere]
     return "\n".join(line.rstrip("\n") for line in lines) + "\n"
 
 
 def tree_of(draft: Draft) -> dict[str, Any]:
-    """The overrides as nested mappings, whose leaves are a value and a comment."""
+    """Return the overrides as nested mappings whose leaves are pairs of value and comment."""
     tree: dict[str, Any] = {}
     for key, (value, source) in draft.overrides.items():
         *above, last = key.split(".")
@@ -54,7 +54,7 @@ def tree_of(draft: Draft) -> dict[str, Any]:
 
 
 def tree_lines(tree: dict[str, Any], depth: int = 0) -> list[str]:
-    """Nested mappings as YAML."""
+    """Return nested mappings as YAML lines."""
     lines = []
     for key, value in tree.items():
         indent = "  " * depth
@@ -66,11 +66,11 @@ def tree_lines(tree: dict[str, Any], depth: int = 0) -> list[str]:
 
 
 def script_draft(program: ScriptProgram, path: str, beside: list[str], file: str, name: str) -> str:
-    """The YAML of a spec that runs the script as it is, with its variables as comments.
+    """Return the YAML of a spec that runs the script unchanged, with its variables as comments.
 
     `beside` are the files that it imports from its own folder.
     """
-    files = f"  files: [{', '.join(beside)}]  # what it imports from beside it; counts as code\n" if beside else ""
+    files = f"  files: [{', '.join(beside)}]  # imported from its folder; counts as code\n" if beside else ""
     text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files)
     shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
-    return text + "\n".join(["# What may stand in env, with the script's own defaults:", *shown, ""])
+    return text + "\n".join(["# Variables for env, with the script's defaults:", *shown, ""])

@@ -1,4 +1,4 @@
-"""Dollars: a small table of prices with a date, which the user may correct."""
+"""Cost of runs, from a dated table of prices that the user can override."""
 
 from functools import cache
 from pathlib import Path
@@ -12,33 +12,34 @@ from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.rules import spend
-from pgolf.specs.experiment import Experiment, Launch
+from pgolf.specs.experiment import Experiment
+from pgolf.specs.parts import Launch
 
 PRICES = Path(__file__).with_name("prices.yaml")
 OWN_PRICES = "prices.yaml"
-# Of a container that is rented for one run: starting it, imports, reading the data, packing.
+# Rented time besides training and scoring: starting the container, imports, reading the data, packing.
 OVERHEAD_SECONDS = 120.0
-CORES_A_GPU = 4
+CORES_PER_GPU = 4
 UNKNOWN_DURATION = DurationEstimate(None, None, "not known")
 
 Price = Annotated[float, Field(ge=0)]
 
 
 class ProviderPrices(BaseModel):
-    """What a provider asks for an hour."""
+    """Prices of a provider."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     as_of: str
-    """When they were read, and where."""
+    """Date and source of the prices."""
     gpu_hour: dict[str, Price]
-    """Dollars an hour for one GPU, by its name without `!`."""
+    """Dollars per hour for one GPU, by its name without `!`."""
     core_hour: Price = 0.0
-    """Dollars an hour for a physical core."""
+    """Dollars per hour for a physical core."""
     gib_hour: Price = 0.0
-    """Dollars an hour for a GiB of memory."""
+    """Dollars per hour for a GiB of memory."""
     region_times: Annotated[float, Field(ge=1)] = 1.0
-    """What all of it costs at most where launch.options.region is set, in times."""
+    """Largest factor on all prices if launch.options.region is set."""
 
 
 class Prices(BaseModel):
@@ -51,9 +52,10 @@ class Prices(BaseModel):
 
 @cache
 def read_prices() -> Prices:
-    """The prices that come along, with the user's own over them, provider by provider.
+    """Return the shipped prices; a provider in the user's own file replaces the shipped one.
 
-    Raises: UsageError when the user's own file is not a table of prices.
+    Raises:
+        UsageError: the user's file is not a table of prices.
     """
     document = yaml.safe_load(PRICES.read_text(encoding="utf-8"))
     own = user_config_path("pgolf") / OWN_PRICES
@@ -68,40 +70,40 @@ def read_prices() -> Prices:
 
 
 def is_rented(launch: Launch) -> bool:
-    """Whether the launcher is a provider's, whose machines always cost something."""
+    """Return whether the launcher rents machines from a provider in the table."""
     return launch.on in read_prices().providers
 
 
-def usd_an_hour(launch: Launch) -> float | None:
-    """Dollars an hour of one run, or None where no price is known. This machine costs nothing."""
+def usd_per_hour(launch: Launch) -> float | None:
+    """Return dollars per hour of one run; None if no price is known, 0 for this machine."""
     if launch.on == "local":
         return 0.0
     stated = launch.options.get("usd_per_hour")
     if isinstance(stated, int | float):
         return float(stated)
     provider = read_prices().providers.get(launch.on)
-    return None if provider is None else provider_usd_an_hour(provider, launch)
+    return None if provider is None else provider_usd_per_hour(provider, launch)
 
 
-def provider_usd_an_hour(provider: ProviderPrices, launch: Launch) -> float | None:
-    """What a provider's table comes to, or None where the GPU is not in it."""
+def provider_usd_per_hour(provider: ProviderPrices, launch: Launch) -> float | None:
+    """Return dollars per hour by a provider's table; None if the GPU is not in it."""
     kind = None if launch.gpu is None else launch.gpu.partition(":")[0].rstrip("!+")
     if kind is not None and kind not in provider.gpu_hour:
         return None
     gpus = 0.0 if kind is None else provider.gpu_hour[kind] * launch.devices
-    cores = number_or(launch.options.get("cores"), CORES_A_GPU * launch.devices if launch.gpu else launch.processes)
+    cores = number_or(launch.options.get("cores"), CORES_PER_GPU * launch.devices if launch.gpu else launch.processes)
     hourly = gpus + cores * provider.core_hour + number_or(launch.options.get("memory_gib"), 0) * provider.gib_hour
     return hourly * (provider.region_times if launch.options.get("region") else 1.0)
 
 
 def number_or(value: object, default: float) -> float:
-    """A number of the options, or the launcher's default."""
+    """Return a number from the options, or the default."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else float(default)
 
 
 def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float | None:
-    """Dollars of `runs` runs, or None where no price, or no duration, is known."""
-    hourly, seconds = usd_an_hour(launch), duration.total_seconds
+    """Return dollars for `runs` runs; None if the price or the duration is not known."""
+    hourly, seconds = usd_per_hour(launch), duration.total_seconds
     if not hourly:
         return hourly
     overhead = OVERHEAD_SECONDS if is_rented(launch) else 0.0
@@ -109,13 +111,13 @@ def estimate_usd(launch: Launch, duration: DurationEstimate, runs: int) -> float
 
 
 def spend_of(spec: Experiment, duration: DurationEstimate | None, runs: int) -> tuple[float | None, Finding]:
-    """Dollars of some runs, and whether they stay under the spending cap."""
+    """Return dollars for `runs` runs, and the finding about the spending cap."""
     usd = estimate_usd(spec.launch, duration or UNKNOWN_DURATION, runs)
-    has_price, is_own = usd_an_hour(spec.launch) is not None, not is_rented(spec.launch)
+    has_price, is_own = usd_per_hour(spec.launch) is not None, not is_rented(spec.launch)
     return usd, spend(usd, spec.spend.usd, has_price=has_price, is_own=is_own)
 
 
-def seconds_for(usd: float | None, launch: Launch, runs: int) -> float | None:
-    """Seconds that each of `runs` runs may last before they cost more than `usd` together; None sets no limit."""
-    hourly = usd_an_hour(launch)
+def affordable_seconds(usd: float | None, launch: Launch, runs: int) -> float | None:
+    """Return the seconds that each of `runs` runs can take before all cost more than `usd`; None without a limit."""
+    hourly = usd_per_hour(launch)
     return None if usd is None or not hourly else 3600 * usd / (hourly * runs)

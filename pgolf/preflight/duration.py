@@ -1,4 +1,4 @@
-"""Seconds, from finished runs where there are any, else from a stated basis."""
+"""Predicted training and evaluation time: from finished runs if there are any, else from a stated basis."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import median
 
 from pgolf.preflight.throughput import (
+    LEARNING_SLOWDOWN,
     LEARNING_STEP_SECONDS,
-    LEARNING_TIMES_AS_LONG,
     forward_seconds,
     mean_step_seconds,
     parse_gpus,
@@ -16,32 +16,32 @@ from pgolf.preflight.throughput import (
 from pgolf.rundir import find_runs, read_or_empty
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.recipe import Recipe
-from trainer.recipe.work import PASSES_A_STEP
+from trainer.recipe.token_work import PASSES_PER_STEP
 
-# Sustained training speed assumed where nothing was measured. Units: flop/s.
-ASSUMED_CPU_FLOPS_A_CORE = 4.0e10
+# Assumed training speed of a CPU core if nothing was measured. Units: flop/s.
+ASSUMED_CPU_FLOPS_PER_CORE = 4.0e10
 
 
 @dataclass(frozen=True, slots=True)
 class DurationEstimate:
-    """Seconds of a run."""
+    """Predicted seconds of a run."""
 
     train_seconds: float | None
     evaluate_seconds: float | None
     basis: str
     is_measured: bool = False
-    """Whether training seconds come from steps on such a machine, and are not assumed."""
+    """Whether the training time was measured on such a machine; otherwise it is assumed."""
     steps: int | None = None
-    """Optimizer steps; under a budget of seconds, how many are likely to fit."""
+    """Optimizer steps; if the budget is in seconds, the number that is likely to fit."""
 
     @property
     def total_seconds(self) -> float | None:
-        """Both together, where the training is known."""
+        """Training and evaluation time; None if the training time is not known."""
         return None if self.train_seconds is None else self.train_seconds + (self.evaluate_seconds or 0.0)
 
 
 def planned_tokens(recipe: Recipe) -> float | None:
-    """Tokens that the budget pays for, or None under a clock of seconds."""
+    """Return the tokens that the budget covers; None if it is in seconds."""
     steps = recipe.planned_steps
     return None if steps is None else steps * recipe.schedule.batch_tokens
 
@@ -57,10 +57,11 @@ def estimate_duration(
     validation_tokens: int | None,
     step_seconds: float | None,
 ) -> DurationEstimate:
-    """Training and evaluation seconds: measured steps, else finished runs of this spec, else what public runs took on
-    GPUs, else assumed flop/s.
+    """Return training and evaluation seconds.
+
+    They come from measured steps, else finished runs of this spec, else public runs on GPUs, else an assumed CPU speed.
     """
-    assumed = assumption(recipe, gpu, cores)
+    assumed = assume_speed(recipe, gpu, cores)
     finished = finished_clocks(runs_dir, spec_sha256, gpu, processes)
     evaluate_seconds = None
     if finished:
@@ -74,7 +75,7 @@ def estimate_duration(
         return DurationEstimate(recipe.budget.train, evaluate_seconds, basis, steps=steps)
     steps = recipe.planned_steps or 0
     if step_seconds is not None:
-        basis = f"measured {1000 * step_seconds:.0f} ms a step"
+        basis = f"measured {1000 * step_seconds:.0f} ms per step"
         return DurationEstimate(steps * step_seconds, evaluate_seconds, basis, True, steps)
     if finished:
         train_seconds = median(clock["train_seconds"] for clock in finished)
@@ -85,42 +86,41 @@ def estimate_duration(
 
 
 @dataclass(frozen=True, slots=True)
-class Assumption:
-    """Seconds where nothing was measured here."""
+class AssumedSpeed:
+    """Speed of training and scoring that is assumed if nothing was measured here."""
 
     step_seconds: float
     token_seconds: float
-    """Of a forward pass, on all devices together."""
+    """Seconds per token of a forward pass on all devices together."""
     basis: str
-    learning_times_as_long: float = 1.0
-    """Products of adaptation against those of scoring."""
+    learning_slowdown: float = 1.0
+    """Time of a matrix product during adaptation, relative to scoring."""
     learning_step_seconds: float = 0.0
-    """Of a step of adaptation, beside its products."""
+    """Seconds of an adaptation step besides its matrix products."""
 
 
-def assumption(recipe: Recipe, gpu: str | None, cores: int) -> Assumption:
-    """What a step and a scored token take on GPUs, as public runs took them, or on a CPU."""
+def assume_speed(recipe: Recipe, gpu: str | None, cores: int) -> AssumedSpeed:
+    """Return the speed on GPUs, by public runs, or on CPU cores."""
     if gpu is not None:
         gpus = parse_gpus(gpu)
-        return Assumption(
+        return AssumedSpeed(
             mean_step_seconds(recipe, gpus),
             forward_seconds(recipe, gpus, 1),
             gpus.basis,
-            LEARNING_TIMES_AS_LONG,
-            LEARNING_STEP_SECONDS * gpus.times_as_long,
+            LEARNING_SLOWDOWN,
+            LEARNING_STEP_SECONDS * gpus.slowdown,
         )
-    speed = cores * ASSUMED_CPU_FLOPS_A_CORE
+    speed = cores * ASSUMED_CPU_FLOPS_PER_CORE
     forward = work_of(recipe, 1.0).flops / speed
     basis = f"assumed {speed:.1e} flop/s on {cores} CPU cores, not measured"
-    return Assumption(recipe.schedule.batch_tokens * PASSES_A_STEP * forward, forward, basis)
+    return AssumedSpeed(recipe.schedule.batch_tokens * PASSES_PER_STEP * forward, forward, basis)
 
 
-def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
-    """How often the protocol runs each validation token through the model on all processes together, to score it and to
-    learn from it.
+def passes_per_token(recipe: Recipe, processes: int) -> tuple[float, float]:
+    """Return the forward passes per validation token, summed over all processes: to score it, and to adapt to it.
 
-    Windows are shared among them, and the sequences of a step of adaptation as far as there are enough; documents with
-    additions of their own, each of them goes through by itself, and learns from the pass that scores.
+    Processes share the windows, and the sequences of an adaptation step as far as there are enough. With one LoRA per
+    document every process runs every document, and the pass that scores also provides the gradients.
     """
     evaluation = recipe.evaluation
     plain = plain_protocol(evaluation)
@@ -128,15 +128,15 @@ def passes_a_token(recipe: Recipe, processes: int) -> tuple[float, float]:
     match evaluation:
         case ScoreFirstTtt():
             places = processes * ceil(evaluation.batch_sequences / processes)
-            return passes, PASSES_A_STEP * evaluation.epochs * places / evaluation.batch_sequences
+            return passes, PASSES_PER_STEP * evaluation.epochs * places / evaluation.batch_sequences
         case DocumentLora():
-            return PASSES_A_STEP * passes * processes, 0.0
+            return PASSES_PER_STEP * passes * processes, 0.0
         case _:
             return passes, 0.0
 
 
 def learning_steps(recipe: Recipe, validation_tokens: int) -> int:
-    """Steps of adaptation: all chunks but the last are learned from."""
+    """Return the number of adaptation steps; the last chunk is scored without adapting to it."""
     evaluation = recipe.evaluation
     if not isinstance(evaluation, ScoreFirstTtt):
         return 0
@@ -145,16 +145,16 @@ def learning_steps(recipe: Recipe, validation_tokens: int) -> int:
     return (chunks - 1) * evaluation.epochs * ceil(sequences / evaluation.batch_sequences)
 
 
-def evaluation_seconds(recipe: Recipe, validation_tokens: int, processes: int, assumed: Assumption) -> float:
-    """Seconds of the protocol, products and steps of adaptation."""
-    scoring, learning = passes_a_token(recipe, processes)
-    passes = scoring + assumed.learning_times_as_long * learning
+def evaluation_seconds(recipe: Recipe, validation_tokens: int, processes: int, assumed: AssumedSpeed) -> float:
+    """Return the seconds of scoring and adaptation."""
+    scoring, learning = passes_per_token(recipe, processes)
+    passes = scoring + assumed.learning_slowdown * learning
     steps = learning_steps(recipe, validation_tokens)
     return validation_tokens * passes * assumed.token_seconds + steps * assumed.learning_step_seconds
 
 
 def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None, processes: int) -> list[dict[str, float]]:
-    """The clocks of finished, uninterrupted runs of a spec here, on the same kind and number of devices."""
+    """Return the clocks of finished, uninterrupted runs of a spec on the same kind and number of devices."""
     if spec_sha256 is None:
         return []
     results = (read_or_empty(run.files.result) for run in find_runs(runs_dir))

@@ -1,11 +1,11 @@
-"""How time and memory grow with width, depth, vocabulary and context: the same recipe with one of them changed."""
+"""Growth of time and memory with width, depth, vocabulary and sequence length, each changed alone."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pgolf.preflight.duration import assumption
+from pgolf.preflight.duration import assume_speed
 from pgolf.preflight.memory import memory_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
@@ -15,32 +15,32 @@ from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopol
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A recipe with one thing changed, and what that takes."""
+    """Time and memory of a recipe with one change."""
 
     change: str
     parameters: int
     step_seconds: float
     tokens_a_second: float
     memory_bytes: int
-    """Of each device, at the most."""
+    """Peak bytes per device."""
 
 
 def growth_of(recipe: Recipe, gpu: str | None, cores: int, step_seconds: float | None) -> list[Growth]:
-    """The recipe as it is, then each change. A measured step scales all that is assumed."""
-    assumed = assumption(recipe, gpu, cores).step_seconds
+    """Return the growth of the unchanged recipe, then of each change. A measured step scales the assumed times."""
+    assumed = assume_speed(recipe, gpu, cores).step_seconds
     factor = 1.0 if step_seconds is None else step_seconds / assumed
-    return [grown(change, changed, gpu, cores, factor) for change, changed in changes_of(recipe)]
+    return [growth_with(change, changed, gpu, cores, factor) for change, changed in changes_of(recipe)]
 
 
-def grown(change: str, recipe: Recipe, gpu: str | None, cores: int, factor: float) -> Growth:
-    """What a changed recipe takes."""
-    seconds = factor * assumption(recipe, gpu, cores).step_seconds
+def growth_with(change: str, recipe: Recipe, gpu: str | None, cores: int, factor: float) -> Growth:
+    """Return time and memory of a changed recipe."""
+    seconds = factor * assume_speed(recipe, gpu, cores).step_seconds
     parameters = sum(tensor.size for tensor in inventory(recipe.model, recipe.vocabulary_size))
     return Growth(change, parameters, seconds, recipe.schedule.batch_tokens / seconds, memory_bytes(recipe, gpu))
 
 
 def changes_of(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """The recipe itself, then with one thing changed, as far as the change makes a recipe."""
+    """Yield the recipe itself, then each change of it that is a valid recipe."""
     yield "as it is", recipe
     model, schedule, size = recipe.model, recipe.schedule, recipe.vocabulary_size
     wider = model.width + model.attention.heads * max(2, round(model.width / model.attention.heads / 4 / 2) * 2)
@@ -58,7 +58,7 @@ def changes_of(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
 
 
 def deeper_topology(recipe: Recipe) -> tuple[Any, str]:
-    """The topology with one layer, loop or round more, and what that is."""
+    """Return the topology with one more layer, loop or round, and a description of it."""
     topology = recipe.model.topology
     match topology:
         case FlatTopology():

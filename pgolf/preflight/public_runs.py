@@ -1,9 +1,9 @@
-"""Model bytes of a public run, from what its log says of it.
+"""Model bytes of a public run, predicted from the hyperparameters in its log.
 
-The scripts of openai/parameter-golf print their hyperparameters and which tensor went into which format. From that the
-weights, rows and steps of each part follow, and from these its bytes. What the log does not tell widens the interval,
-and the basis says so.
-Source: constants fitted on public logs; docs/results.md has the errors.
+The scripts of openai/parameter-golf print their hyperparameters and the format of each tensor. These give the weights,
+rows and steps of each part, and from them its bytes. What the log leaves out widens the interval, and the basis states
+it.
+Source: constants fitted on public logs; docs/log/2026-11-21.md has the errors.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pgolf.errors import SpecError
-from pgolf.preflight.byte_estimate import ByteEstimate, between
+from pgolf.preflight.byte_estimate import ByteEstimate, with_margins
 from pgolf.preflight.code_lengths import (
     BROTLI_GAIN_BITS,
     FLOAT16_BYTES,
@@ -24,17 +24,17 @@ from pgolf.preflight.code_lengths import (
     with_gptq_spread,
 )
 
-# Bits a weight below the Huffman length where weights were rotated and are nearer to Gaussian, and below the entropy
-# with ZPAQ over transposed streams.
+# Bits per weight below the Huffman length for rotated weights, which are nearer to Gaussian, and below the entropy with
+# ZPAQ over transposed streams.
 ROTATED_GAIN_BITS, ZPAQ_GAIN_BITS = 0.0084, 0.0345
 # Bytes of an int8 gate weight, and of a float16 weight of a projection between two widths.
 GATE_BYTES, PROJECTION_BYTES = 1.0, 1.31
-# Bits of an entry of the two factors of a low-rank residual, stored in 2 and 4 bits and then compressed.
+# Compressed bits per entry of the two factors of a low-rank residual, which are stored in 2 and 4 bits.
 TALL_FACTOR_BITS, WIDE_FACTOR_BITS = 1.2, 3.5
-# Half widths of the interval: 95 of 100 public runs of known kinds lie within 0.3 %.
+# Half widths of the interval: 95 of 100 public runs of known kinds are within 0.3 %.
 KNOWN, LITTLE_KNOWN, ONCE_SEEN, UNMODELLED, UNKNOWN = 0.0035, 0.006, 0.015, 0.05, 0.4
 COMMON_STEPS = (0.25, 0.45)
-# Compressed bits a parameter of runs whose rounding is not described.
+# Compressed bits per parameter of runs whose quantization is not described.
 USUAL_BITS = {"brotli": 3.6, "lzma": 4.6, "zstd": 4.6, "zlib": 6.1}
 TENSORS = {
     "attention": ("attn.c_q", "attn.c_k", "attn.c_v", "attn.proj"),
@@ -48,7 +48,7 @@ Clip = Annotated[float, Field(gt=0, le=1000)]
 
 
 class Hyperparameters(BaseModel):
-    """What a public log says of shape and rounding, under the names of the scripts."""
+    """Shape and quantization in a public log, under the names of the scripts."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
@@ -97,12 +97,12 @@ class Hyperparameters(BaseModel):
 
     @property
     def projections(self) -> int:
-        """Weights of the two projections between an embedding of another width and the stream."""
+        """Weights of the two projections between the embedding and a residual stream of another width."""
         return 2 * self.model_dim * self.table_width if self.table_width != self.model_dim else 0
 
 
 class PublicRun(BaseModel):
-    """What is known of a run, but for its bytes."""
+    """A description of a public run, without its bytes."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -121,7 +121,7 @@ class PublicRun(BaseModel):
         return "lrzip" in self.compressor or self.compressor == "pergroup"
 
     def hyperparameters(self) -> Hyperparameters | None:
-        """Shape and rounding, or None when some of it is not given."""
+        """Return shape and quantization; None if some of it is missing."""
         try:
             return Hyperparameters.model_validate({**(self.config_extra or {}), **self.config})
         except ValidationError:
@@ -146,9 +146,10 @@ class Part:
 
 
 def estimate_public_run(description: Mapping[str, Any]) -> ByteEstimate:
-    """The size of a public run's compressed model. Keys that are not known are ignored, byte counts as well.
+    """Return the predicted size of a public run's compressed model. Unknown keys and byte counts are ignored.
 
-    Raises: SpecError when the description does not even say how many parameters there are.
+    Raises:
+        SpecError: the description does not give the number of parameters.
     """
     try:
         run = PublicRun.model_validate(description)
@@ -160,28 +161,28 @@ def estimate_public_run(description: Mapping[str, Any]) -> ByteEstimate:
 
 
 def usual_size(run: PublicRun) -> ByteEstimate:
-    """A first guess for runs whose rounding is not described."""
+    """Return a rough estimate for a run whose quantization is not described."""
     total = run.model_params * USUAL_BITS.get(run.compressor, USUAL_BITS["brotli"]) / 8
-    basis = "usual bits a parameter, as layers, widths, bits and clips in standard deviations are not all given"
-    return between(total, UNKNOWN, UNKNOWN, basis)
+    basis = "usual bits per parameter, because layers, widths, bits or clips in standard deviations are missing"
+    return with_margins(total, UNKNOWN, UNKNOWN, basis)
 
 
 def described_size(run: PublicRun, shape: Hyperparameters) -> ByteEstimate:
-    """Bytes from shape and rounding."""
+    """Return the bytes that follow from shape and quantization."""
     parts = described_parts(run, shape)
     rest = run.model_params - sum(part.weights for part in parts)
     total = sum(part_bytes(part, shape, run.is_zpaq) for part in parts) + float_bytes(shape, rest)
     total += residual_bytes(run, shape) + widened_columns_bytes(shape)
     basis = "code lengths of Gaussian rows, calibrated on public runs"
-    doubts = list(reservations(run, shape, parts, rest))
-    if doubts:
-        basis += f"; wider for {', '.join(reason for _, reason in doubts)}"
-    half = max((half for half, _ in doubts), default=KNOWN)
-    return between(total, half, half, basis)
+    found = list(uncertainties(run, shape, parts, rest))
+    if found:
+        basis += f"; interval widened for {', '.join(reason for _, reason in found)}"
+    half = max((half for half, _ in found), default=KNOWN)
+    return with_margins(total, half, half, basis)
 
 
 def described_parts(run: PublicRun, shape: Hyperparameters) -> tuple[Part, ...]:
-    """The quantized matrices by role."""
+    """Return the quantized matrices by role."""
     layers, width, clip = shape.num_layers, shape.model_dim, shape.matrix_clip_sigmas
     attention = layers * 2 * width * (width + shape.kv_width), layers * 2 * (width + shape.kv_width)
     mlp = layers * 2 * width * shape.hidden, layers * (width + shape.hidden)
@@ -195,7 +196,7 @@ def described_parts(run: PublicRun, shape: Hyperparameters) -> tuple[Part, ...]:
 
 
 def listed_bits(run: PublicRun, role: str) -> int | None:
-    """The bits under which the log lists a role's tensors."""
+    """Return the bits under which the log lists a role's tensors; None if it does not list them."""
     for label, names in run.groups.items():
         bits = re.search(r"int(\d)", label)
         if bits and any(tensor in name for name in names for tensor in TENSORS[role]):
@@ -204,7 +205,7 @@ def listed_bits(run: PublicRun, role: str) -> int | None:
 
 
 def part_bytes(part: Part, shape: Hyperparameters, is_zpaq: bool) -> float:
-    """Compressed bytes of some matrices and of their row scales."""
+    """Return the compressed bytes of some matrices and of their row scales."""
     step, largest, is_matrix = part.step, largest_code(part.bits), part.role != "embedding"
     if is_matrix:
         step = with_gptq_spread(step)
@@ -214,7 +215,7 @@ def part_bytes(part: Part, shape: Hyperparameters, is_zpaq: bool) -> float:
 
 
 def float_bytes(shape: Hyperparameters, values: int) -> float:
-    """Compressed bytes of all that is in no quantized matrix: vectors, gates, projections between two widths."""
+    """Return the compressed bytes of all values outside quantized matrices: vectors, gates and projections."""
     gates = min(values, shape.gates if shape.gated_attn_quant_gate else 0)
     projections = min(values - gates, shape.projections)
     return (
@@ -223,7 +224,7 @@ def float_bytes(shape: Hyperparameters, values: int) -> float:
 
 
 def residual_bytes(run: PublicRun, shape: Hyperparameters) -> float:
-    """Compressed bytes of low-rank residuals (LQER): of the embedding where the log names it, else of MLP matrices."""
+    """Return the compressed bytes of low-rank residuals (LQER): of the embedding if listed, then of MLP matrices."""
     if not shape.lqer_enabled:
         return 0.0
     named = [name for label, names in run.groups.items() if "lqer" in label for name in names]
@@ -237,17 +238,17 @@ def residual_bytes(run: PublicRun, shape: Hyperparameters) -> float:
 
 
 def widened_columns_bytes(shape: Hyperparameters) -> float:
-    """What it costs to keep the columns of the embedding that matter most in more bits (AWQ-lite)."""
+    """Return the extra bytes of the embedding columns that AWQ-lite keeps in more bits."""
     if not shape.awq_lite_enabled:
         return 0.0
     columns = shape.awq_lite_group_size * shape.awq_lite_group_top_k
     return shape.vocab_size * (columns * (shape.awq_lite_bits - shape.embed_bits) / 8 + FLOAT16_BYTES)
 
 
-def reservations(
+def uncertainties(
     run: PublicRun, shape: Hyperparameters, parts: tuple[Part, ...], rest: int
 ) -> Iterator[tuple[float, str]]:
-    """What may be said against an estimate: the half width that it calls for, and why."""
+    """Yield each reason to widen the interval, with the half width that it requires."""
     vectors = 2 * shape.num_layers * shape.model_dim
     quantized = [name for label, names in run.groups.items() if "gptq" in label for name in names]
     known = [tensor for tensors in TENSORS.values() for tensor in tensors]
@@ -256,23 +257,23 @@ def reservations(
     if run.compressor != "brotli" and not run.is_zpaq:
         yield UNKNOWN, f"the compressor {run.compressor!r}, which is not calibrated"
     if rest < vectors:
-        yield UNMODELLED, "fewer parameters than so many layers have"
+        yield UNMODELLED, f"fewer parameters than {shape.num_layers} layers have"
     elif rest - shape.gates - shape.projections > 4 * vectors:
         yield UNMODELLED, "many values in float16"
     if not all(any(tensor in name for tensor in known) for name in quantized):
-        yield UNMODELLED, "matrices of other kinds"
+        yield UNMODELLED, "matrices of unknown kinds"
     if own_bits:
         yield UNMODELLED, f"bits by layer ({', '.join(own_bits)})"
     if shape.projections:
-        yield ONCE_SEEN, "projections of an embedding of another width, seen in one run"
+        yield ONCE_SEEN, "projections from an embedding of another width, seen in one run only"
     if shape.gates and not shape.gated_attn_quant_gate:
-        yield LITTLE_KNOWN, "float16 gates that may hardly have moved"
+        yield LITTLE_KNOWN, "float16 gates, which may have barely moved in training"
     if not all(low < part.step < high for part in parts if part.role != "embedding"):
-        yield LITTLE_KNOWN, "steps that few public runs took"
+        yield LITTLE_KNOWN, "quantization steps that few public runs used"
     if shape.max_wallclock_seconds > 3600:
-        yield LITTLE_KNOWN, "hours of training"
+        yield LITTLE_KNOWN, "more than an hour of training"
 
 
 def sets_bits(key: str) -> bool:
-    """Whether a hyperparameter gives some layers other bits."""
+    """Return whether a hyperparameter sets the bits of single layers."""
     return bool(re.search(r"bits_overrides|tail_bits|top_bits|loop_layer_bits|matrix_bits_", key))

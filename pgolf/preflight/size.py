@@ -1,4 +1,4 @@
-"""Artifact bytes from the spec alone: how long the codes of each tensor are, with scales, vectors and container."""
+"""Model bytes predicted from the recipe alone: code lengths of each tensor, scales, vectors and container."""
 
 from itertools import pairwise
 from statistics import NormalDist
@@ -27,13 +27,13 @@ from trainer.recipe.quantizer import (
 )
 from trainer.recipe.recipe import Recipe
 
-# Bits a weight that the column coder stays below the entropy of Gaussian rows, on weights trained here.
+# Bits per weight by which the column coder is below the entropy of Gaussian rows, on weights trained here.
 COLUMN_RANGE_GAIN_BITS = 0.04
-# Bits a weight that zstd at its best takes above the Huffman length.
+# Bits per weight by which zstd at its best level is above the Huffman length.
 ZSTD_LOSS_BITS = 0.01
 LossTable = tuple[tuple[float, float], ...]
-# zlib's 15-bit codes, short blocks and matches cost it more the smaller the alphabet: bits a weight above the Huffman
-# length, by that length, measured on Gaussian codes and linear in between.
+# Bits per weight by which zlib is above the Huffman length, by that length: its 15-bit codes, short blocks and matches
+# cost more the smaller the alphabet. Measured on Gaussian codes, linear in between.
 ZLIB_LOSS_BITS = ((4.7, 0.45), (5.0, 0.32), (5.7, 0.14), (6.1, 0.08), (6.9, 0.04))
 # The same for LZMA.
 LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
@@ -41,19 +41,19 @@ FLOAT32_BYTES = 3.7
 CONTAINER_BYTES = 61
 HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
-# What a search among percentiles tends to settle on.
+# Percentile that a search among percentiles typically chooses.
 SEARCHED_PERCENTILE = 99.9
 DEVIATION_TIMES_DECAY, LARGEST_DEVIATION = 0.0068, 0.33
-# What an interval reaches below and above the estimate, as shares of it.
+# Reach of an interval below and above the estimate, as shares of the estimate.
 Margins = tuple[float, float]
 KNOWN, UNCALIBRATED, UNKNOWN, FLOORED = (0.015, 0.015), (0.05, 0.05), (0.10, 0.10), (0.30, 0.20)
-# By how much small models come out below it: rows of rare tokens have barely moved and are less than Gaussian.
+# Share by which small models can be below the estimate: rows of rare tokens have barely moved and are not Gaussian.
 SMALL, BARELY_TRAINED = 0.12, 0.35
 SMALL_MODEL_WEIGHTS, FEW_STEPS = 5_000_000, 400
 
 
 def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
-    """The size of model.bin. Units: bytes."""
+    """Return the predicted size of model.bin. Units: bytes."""
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     total = CONTAINER_BYTES + HEADER_BYTES + sum(tensor_bytes(recipe, tensor) for tensor in tensors)
     total += residual_bytes(recipe.quantizer, tensors)
@@ -61,12 +61,12 @@ def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
     low, high = total * (1 - below), total * (1 + above)
     if limit := recipe.quantizer.fit_bytes:
         low, total, high = min(low, limit), min(total, limit), min(high, limit)
-        basis += f"; codes are set to zero until it has at most {limit:,}"
+        basis += f"; codes are set to zero until the model has at most {limit:,} bytes"
     return ByteEstimate(round(total), round(low), round(high), basis)
 
 
 def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
-    """Compressed bytes of one tensor with its row scales and checksum."""
+    """Return the compressed bytes of one tensor with its row scales and checksum."""
     quantizer = recipe.quantizer
     if not is_quantized(quantizer, tensor):
         return CHECKSUM_BYTES + tensor.size * (FLOAT16_BYTES if quantizer.float_type == "float16" else FLOAT32_BYTES)
@@ -81,7 +81,7 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
 
 
 def residual_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
-    """Bytes of low-rank residuals: the thin factors of the largest matrices, for the largest tend to lose most."""
+    """Return the bytes of low-rank residuals. The largest matrices get them, because they usually lose most."""
     residual = quantizer.residual
     if residual is None:
         return 0.0
@@ -90,45 +90,45 @@ def residual_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
 
 
 def levels(quantizer: Grid, name: str) -> int:
-    """Largest code of a tensor."""
+    """Return the largest code of a tensor."""
     return largest_code(value_for(quantizer.bits, name))
 
 
 def step_in_deviations(quantizer: Grid, name: str, columns: int) -> float:
-    """The grid step of a Gaussian row, in units of its standard deviation."""
+    """Return the grid step of a Gaussian row, in units of its standard deviation."""
     match quantizer.clip:
         case DeviationClip():
             clip = value_for(quantizer.clip.k, name)
         case PercentileClip():
             clip = expected_percentile(quantizer.clip.percentile, columns)
-        case SearchedClip():  # at few bits the search gives up the tails of a Gaussian row first
+        case SearchedClip():  # with few bits, clipping the tails is best for a Gaussian row
             clip = expected_percentile(SEARCHED_PERCENTILE, columns)
     return clip / levels(quantizer, name)
 
 
 def floor_of(quantizer: Grid, name: str) -> float:
-    """The smallest step that a row of a tensor may have."""
+    """Return the smallest step that a row of a tensor may have."""
     return value_for(quantizer.scale_floor, name) if quantizer.scale_floor else 0.0
 
 
 def expected_deviation(optimizer: OptimizerRecipe) -> float:
-    """How large trained weights are, roughly: Muon's updates have one size, and decay pulls against them.
+    """Return a rough standard deviation of trained weights: Muon's updates have a fixed size, and decay opposes them.
 
-    Source: what the bytes of public runs with a scale floor imply at weight decays of 0.04 (0.17 to 0.23), 0.085 (0.07
-    to 0.08) and 0 (0.3), in openai/parameter-golf.
+    Source: implied by the bytes of public runs with a scale floor in openai/parameter-golf, at weight decays of 0.04
+    (0.17 to 0.23), 0.085 (0.07 to 0.08) and 0 (0.3).
     """
     decay = optimizer.weight_decay if isinstance(optimizer, MuonAdamW) else 0.0
     return min(LARGEST_DEVIATION, DEVIATION_TIMES_DECAY / decay) if decay else LARGEST_DEVIATION
 
 
 def expected_percentile(percentile: float, columns: int) -> float:
-    """A percentile of |w| over a Gaussian row, no further out than the row's expected largest value."""
+    """Return a percentile of |w| over a Gaussian row, at most the row's expected largest value."""
     share = min(percentile / 100, 1 - 0.56 / columns)
     return NormalDist().inv_cdf((1 + share) / 2)
 
 
 def coded_bits(codec: CodecRecipe, step: float, largest: int) -> float:
-    """Bits a weight, compressed, of Gaussian rows."""
+    """Return the compressed bits per weight of Gaussian rows."""
     huffman = huffman_bits(step, largest)
     match codec:
         case ColumnRange():
@@ -144,7 +144,7 @@ def coded_bits(codec: CodecRecipe, step: float, largest: int) -> float:
 
 
 def loss_bits(table: LossTable, huffman: float) -> float:
-    """Bits a weight above a Huffman length, linear between the entries of a table."""
+    """Return the bits per weight above a Huffman length, linear between the entries of a table."""
     for (length, loss), (next_length, next_loss) in pairwise(table):
         if huffman <= next_length:
             share = max(0.0, huffman - length) / (next_length - length)
@@ -153,21 +153,21 @@ def loss_bits(table: LossTable, huffman: float) -> float:
 
 
 def margins_and_basis(recipe: Recipe, tensors: tuple[TensorSpec, ...]) -> tuple[Margins, str]:
-    """How far the interval reaches below and above the estimate, as shares of it, and why."""
+    """Return the margins of the interval and their reason."""
     (below, above), basis = margins_of_method(recipe)
     if sum(tensor.size for tensor in tensors) >= SMALL_MODEL_WEIGHTS:
         return (below, above), basis
     if (recipe.planned_steps or FEW_STEPS) < FEW_STEPS:
-        less, reason = BARELY_TRAINED, f"a small model that has barely moved takes up to {BARELY_TRAINED:.0%} less"
+        less, reason = BARELY_TRAINED, f"a barely trained small model takes up to {BARELY_TRAINED:.0%} less"
     else:
         less, reason = SMALL, f"a small model's embedding takes up to {SMALL:.0%} less"
     return (max(below, less), max(above, UNCALIBRATED[1])), f"{basis}; {reason}"
 
 
 def margins_of_method(recipe: Recipe) -> tuple[Margins, str]:
-    """The margins that clip and codec leave open, and why."""
+    """Return the margins that follow from clip and codec, and their reason."""
     if any(recipe.quantizer.scale_floor.values()):
-        return FLOORED, "a scale floor makes rows of small weights cheaper, and how small they are only training tells"
+        return FLOORED, "a scale floor makes rows of small weights cheaper, and their size depends on training"
     if not isinstance(recipe.quantizer.clip, DeviationClip):
         return UNKNOWN, "a percentile clip depends on the tails of the trained weights"
     if not isinstance(recipe.codec, Brotli):

@@ -1,26 +1,27 @@
-"""What a run is told of its plan and of its stop rule."""
+"""What a run is told about its planned speed and its stop rule."""
 
 from pathlib import Path
 from typing import Any
 
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
-from pgolf.preflight.examined import Examined
+from pgolf.preflight.preflight import Preflight
 from pgolf.rundir import find_run
-from pgolf.specs.experiment import Stop, WorseThan
+from pgolf.specs.parts import Stop, WorseThan
 
 
-def plan_json(known: Examined) -> dict[str, Any] | None:
-    """Seconds a step as they were measured before, for the run to compare with; None where they were not."""
+def plan_json(known: Preflight) -> dict[str, Any] | None:
+    """Return the measured seconds a step that the run compares itself with; None where nothing was measured."""
     if known.step_seconds is None or known.duration is None:
         return None
     return {"step_seconds": known.step_seconds, "basis": known.duration.basis}
 
 
 def stop_json(stop: Stop, runs_dir: Path) -> dict[str, Any] | None:
-    """The stop rule with the curve of the run that it names; None where there is no rule.
+    """Return the stop rule with the curve of the run that it names; None where there is no rule.
 
-    Raises: UsageError when there is no such run, or it has no curve.
+    Raises:
+        UsageError: there is no such run, or it has no curve.
     """
     other = None if stop.worse_than is None else curve_of(stop.worse_than, runs_dir)
     if stop.slower_than is None and other is None:
@@ -29,7 +30,11 @@ def stop_json(stop: Stop, runs_dir: Path) -> dict[str, Any] | None:
 
 
 def curve_of(worse_than: WorseThan, runs_dir: Path) -> dict[str, Any]:
-    """Tokens and training bits per byte of a run."""
+    """Return tokens and training bits per byte of the run to compare with.
+
+    Raises:
+        UsageError: there is no such run, or it has no curve.
+    """
     run = find_run(worse_than.run, runs_dir)
     curve = [[row["tokens"], row["train_bpb"]] for row in run.read_metrics() if {"tokens", "train_bpb"} <= {*row}]
     if not curve:
@@ -37,8 +42,8 @@ def curve_of(worse_than: WorseThan, runs_dir: Path) -> dict[str, Any]:
     return {"run": run.run_id, "by_bpb": worse_than.by_bpb, "curve": curve}
 
 
-def stop_rule(known: Examined, runs_dir: Path) -> Finding | None:
-    """Whether the stop rule can work; None where there is none."""
+def stop_rule(known: Preflight, runs_dir: Path) -> Finding | None:
+    """Return whether the stop rule can act; None where there is no rule."""
     spec = known.spec
     if spec.stop.worse_than is not None:
         try:
@@ -48,10 +53,6 @@ def stop_rule(known: Examined, runs_dir: Path) -> Finding | None:
     if spec.stop.slower_than is not None and plan_json(known) is None:
         basis = known.duration.basis if known.duration else "no duration is known"
         message = f"stop.slower_than has no measured plan to compare with ({basis}) and will not act"
-        return Finding(
-            "warn",
-            "stop_rule",
-            message,
-            "finish a run of this spec on such a machine first, with a budget in steps or tokens",
-        )
-    return None if spec.stop == Stop() else Finding("pass", "stop_rule", "the run ends itself when its rule says so")
+        fix = "finish a run of this spec on such a machine first, with a budget in steps or tokens"
+        return Finding("warn", "stop_rule", message, fix)
+    return None if spec.stop == Stop() else Finding("pass", "stop_rule", "the run ends itself when its rule applies")

@@ -1,4 +1,4 @@
-"""All submission folders below one, ranked by what their logs say."""
+"""Leaderboard: the submission folders below a folder, ranked by the scores in their logs."""
 
 import csv
 import io
@@ -6,39 +6,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pgolf.records.groups import record_groups
+from pgolf.records.rows import RecordGroup
 from pgolf.report.reading import records_below
-from pgolf.report.records.groups import RecordGroup, record_groups
 from pgolf.report.tables import markdown_lines, spreadsheet_cell
 from pgolf.rulesets.ruleset import Ruleset
 
 COLUMNS = ("rank", "record", "mean bpb", "std", "n", "metric", "largest bytes", "claimed bpb", "verdict", "problems")
-
-
+# Warnings that are no fault of a submission, but exclude it from the ranking.
 UNRANKED = {"single_seed", "fewer_than_three_seeds", "hardware_not_8xH100", "no_size_in_log"}
-"""What is no fault, and no record either."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record's place."""
+    """A record and its rank."""
 
     rank: int | None
-    """None where nothing can be ranked: no score in a log, or a problem that a record is refused for."""
+    """None if the record is not ranked: no log has a score, or a problem excludes it."""
     group: RecordGroup
 
     @property
     def refusals(self) -> list[str]:
-        """Rules that the record fails."""
+        """Rules for which the record is not ranked."""
         refused = (f.rule for f in self.group.problems() if f.severity == "fail" or f.rule in UNRANKED)
         return list(dict.fromkeys(refused))
 
     def as_json(self) -> dict[str, Any]:
-        """The record's group with its place."""
+        """Return the record's group with its rank."""
         claimed = self.group.record.claims.headline
         return {"rank": self.rank, "claimed_bpb": claimed, "refused_for": self.refusals, **self.group.as_json()}
 
     def cells(self) -> list[str]:
-        """The record's line in a table."""
+        """Return the record's row in a table."""
         spread, claimed = self.group.spread, self.group.record.claims.headline
         warnings = [found.rule for found in self.group.problems() if found.rule not in self.refusals]
         return [
@@ -56,7 +55,7 @@ class Entry:
 
 
 def ranked(folder: Path, ruleset: Ruleset) -> list[Entry]:
-    """The records below a folder, those that pass by their mean, the rest after them."""
+    """Return the records below a folder: those that pass, by their mean, then all others."""
     groups = [record_groups(record, ruleset)[0] for record in records_below(folder)]
     entries = [Entry(None, group) for group in groups]
     passing = [entry for entry in entries if entry.group.spread is not None and not entry.refusals]
@@ -66,17 +65,17 @@ def ranked(folder: Path, ruleset: Ruleset) -> list[Entry]:
 
 
 def mean_of(entry: Entry) -> float:
-    """What entries are sorted by; those without a score come last."""
+    """Return the sort key of an entry: its mean score; infinity without one."""
     return float("inf") if entry.group.spread is None else entry.group.spread.mean
 
 
 def leaderboard_markdown(entries: list[Entry]) -> str:
-    """The ranking as a Markdown table."""
+    """Return the ranking as a Markdown table."""
     return "\n".join(markdown_lines(COLUMNS, (entry.cells() for entry in entries))) + "\n"
 
 
 def leaderboard_csv(entries: list[Entry]) -> str:
-    """The ranking as CSV."""
+    """Return the ranking as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -1,23 +1,24 @@
-"""Groups of seeds at paths, be they of runs or of public records."""
+"""Groups of seeds read from paths: of own runs and of public records."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pgolf.errors import UsageError
+from pgolf.records.folder import is_record
+from pgolf.records.groups import record_groups
 from pgolf.report.groups import group_runs, runs_below
-from pgolf.report.records.folder import is_record
-from pgolf.report.records.groups import record_groups
 from pgolf.report.rows import Group
 from pgolf.rulesets.ruleset import Ruleset
 
-# Folders of records are nested like records/track_10min_16mb/DATE_NAME.
+# Depth at which records are looked for; they are nested like records/track_10min_16mb/DATE_NAME.
 DEEPEST = 3
 
 
 def groups_at(paths: Iterable[Path], ruleset: Ruleset) -> list[Group]:
-    """The groups of run directories, submission folders, and folders of either.
+    """Return the groups in run directories, submission folders, and folders that hold either.
 
-    Raises: UsageError for a path that does not exist.
+    Raises:
+        UsageError: a path does not exist.
     """
     groups: list[Group] = []
     own: list[Path] = []
@@ -33,7 +34,7 @@ def groups_at(paths: Iterable[Path], ruleset: Ruleset) -> list[Group]:
 
 
 def records_below(path: Path) -> list[Path]:
-    """Submission folders in a folder, by name. What lies in a run's own folder is the run's, a script's logs too."""
+    """Return the submission folders below a folder, sorted by name; run directories are not searched."""
     found: list[Path] = []
     level = [] if is_run(path) else [path]
     for _ in range(DEEPEST):
@@ -46,14 +47,15 @@ def records_below(path: Path) -> list[Path]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is a run directory."""
+    """Return whether a folder is a run directory."""
     return (path / "run.json").is_file()
 
 
 def baseline_at(path: Path, ruleset: Ruleset) -> Group:
-    """The one group to compare with: of a record the one with most seeds.
+    """Return the group at a path that has the most seeds.
 
-    Raises: UsageError where there is none.
+    Raises:
+        UsageError: there is no group.
     """
     groups: Sequence[Group] = groups_at([path], ruleset)
     if not groups:

@@ -1,11 +1,11 @@
-"""What tables, pages and comparisons ask of a group of seeds, whether it is of runs or of a public record."""
+"""Row and Group: the interface that own runs and public records share, for tables, pages and comparisons."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from pgolf.data.references import References
 from pgolf.findings import Finding
-from pgolf.report.statistics import Spread
+from pgolf.statistics import Spread
 
 
 class Row(Protocol):
@@ -24,23 +24,23 @@ class Row(Protocol):
     def references(self) -> References | None: ...
     @property
     def curve_unit(self) -> str:
-        """What the curve is against: tokens, or steps where these are not known."""
+        """Unit of the curve's x axis: tokens, or steps if tokens are not known."""
         ...
 
     def curve(self) -> list[tuple[float, float]]:
-        """Training loss in nats."""
+        """Return training loss against `curve_unit`. Units: nats per token."""
         ...
 
     def stages(self) -> list[tuple[str, float]]:
-        """What was scored on the way to the headline, in order, with its bits per byte."""
+        """Return bits per byte of each scored stage, in order."""
         ...
 
     def byte_parts(self) -> dict[str, int]:
-        """What the artifact's bytes are made of, as far as it is known."""
+        """Return the artifact's bytes by part, as far as they are known."""
         ...
 
     def explain(self) -> dict[str, str | None]:
-        """Where each number stands."""
+        """Return where each number was read: its file, and the line of a log."""
         ...
 
     def as_json(self) -> dict[str, Any]: ...

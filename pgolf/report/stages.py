@@ -1,4 +1,4 @@
-"""The stages of an evaluation, over several seeds."""
+"""Scored stages, averaged over seeds."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -7,7 +7,7 @@ from pgolf.report.rows import Row
 
 
 def common_stages(rows: Sequence[Row]) -> list[tuple[str, float]]:
-    """The stages that every seed has, in the order of the first, each with its mean."""
+    """Return the stages that every seed has, each with its mean, in the order of the first seed."""
     by_seed = [dict(row.stages()) for row in rows]
     if not by_seed:
         return []

@@ -1,4 +1,4 @@
-"""Groups as tables: for the terminal, for Markdown, for spreadsheets."""
+"""Tables of groups, for terminals, Markdown and spreadsheets."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ SUMMARY = "mean"
 
 
 def seed_cells(group: Group, row: Row) -> list[str]:
-    """The cells of one seed."""
+    """Return the cells of one seed."""
     facts = row.as_json()
     verdict = ", ".join(problem["rule"] for problem in facts["problems"]) or "fits"
     return [
@@ -24,21 +24,21 @@ def seed_cells(group: Group, row: Row) -> list[str]:
         f"{facts['val_bpb']:.6f}",
         f"{facts['val_loss']:.6f}",
         f"{facts['stage']} {facts['protocol']}",
-        in_form(facts["steps"], ","),
-        in_form(facts["train_seconds"], ".1f"),
-        in_form(facts["evaluate_seconds"], ".1f"),
-        in_form(facts["total_bytes"], ","),
+        format_number(facts["steps"], ","),
+        format_number(facts["train_seconds"], ".1f"),
+        format_number(facts["evaluate_seconds"], ".1f"),
+        format_number(facts["total_bytes"], ","),
         verdict,
     ]
 
 
-def in_form(number: float | None, form: str) -> str:
-    """A number in a form; a dash where it is not known."""
+def format_number(number: float | None, form: str) -> str:
+    """Return a number in a format; a dash if it is not known."""
     return "-" if number is None else f"{number:{form}}"
 
 
 def summary_cells(group: Group) -> list[str]:
-    """The cells of a group: mean, spread, largest artifact, verdict against the cap."""
+    """Return the cells of a group: mean, spread, largest artifact, verdict."""
     spread = group.spread
     assert spread is not None
     interval = ""
@@ -53,13 +53,13 @@ def summary_cells(group: Group) -> list[str]:
         "",
         "",
         "",
-        in_form(group.max_total_bytes, ","),
+        format_number(group.max_total_bytes, ","),
         verdict_of(group),
     ]
 
 
 def verdict_of(group: Group) -> str:
-    """Whether all seeds keep the limits, as far as is known, in two words."""
+    """Return whether all seeds keep the limits, in a few words."""
     late = {"over_time", "eval_over_time"}
     if group.is_over_limit:
         return "OVER THE LIMIT"
@@ -71,7 +71,7 @@ def verdict_of(group: Group) -> str:
 
 
 def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
-    """Seeds of each group, then its summary."""
+    """Yield the cells of each group: its seeds, then its summary if there are several."""
     for group in groups:
         yield from (seed_cells(group, row) for row in group.rows)
         if len(group.rows) > 1:
@@ -79,7 +79,7 @@ def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
 
 
 def markdown_table(groups: Sequence[Group]) -> str:
-    """The table for a README, problems below it."""
+    """Return the table in Markdown, with the problems below it."""
     problems = [
         f"- {markdown_text(f'{group.name}: {finding.rule}: {finding.message}')}"
         for group in groups
@@ -89,18 +89,18 @@ def markdown_table(groups: Sequence[Group]) -> str:
 
 
 def markdown_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table, whatever its cells hold."""
+    """Return the lines of a Markdown table; cells are escaped."""
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return lines + [f"| {' | '.join(map(markdown_text, cells))} |" for cells in rows]
 
 
-def markdown_text(words: str) -> str:
-    """Words that Markdown shows as they are: no column, no line and no tag of their own."""
-    return " ".join(words.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+def markdown_text(text: str) -> str:
+    """Return a text escaped for a Markdown cell: one line, no HTML tags, no column separators."""
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
 
 
 def spreadsheet_cell(value: object) -> object:
-    """A cell that no spreadsheet takes for a formula."""
+    """Return a cell, prefixed with a quote if a spreadsheet would take it for a formula."""
     return (
         f"'{value}"
         if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and value != "-"
@@ -109,7 +109,7 @@ def spreadsheet_cell(value: object) -> object:
 
 
 def csv_table(groups: Sequence[Group]) -> str:
-    """One line a seed, numbers unrounded."""
+    """Return one CSV line per seed, with unrounded numbers."""
     text = io.StringIO()
     facts = [{"name": group.name, **row.as_json()} for group in groups for row in group.rows]
     columns = dict.fromkeys(key for row in facts for key in row if key != "from") or {"name": None}
@@ -122,7 +122,7 @@ def csv_table(groups: Sequence[Group]) -> str:
 
 
 def rich_table(groups: Sequence[Group]) -> "Table":
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     from rich.table import Table
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""A contest's limits and facts."""
+"""A contest's limits, data facts and baselines, read from YAML."""
 
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pgolf.errors import SpecError
 
-# Tokens; logged counts are multiples of 1,024 or 2,048.
+# In tokens; logged counts are multiples of 1,024 or 2,048.
 LONGEST_WINDOW = 2048
 
 
@@ -17,33 +17,33 @@ class RulesetPart(BaseModel):
 
 
 class DataFacts(RulesetPart):
-    """What is known of a published data set."""
+    """Facts about a published data set."""
 
     vocabulary_size: int
     validation_tokens: tuple[int, int]
-    """Least and most tokens that its validation shards may hold: logs tell what was scored, whole windows only."""
+    """Fewest and most tokens that its validation shards may have; a range because logs count whole windows only."""
 
     def has_tokens(self, tokens: int) -> bool:
-        """Whether validation shards with so many tokens may be its own."""
+        """Return whether validation shards with this many tokens may be the data set's."""
         least, most = self.validation_tokens
         return least <= tokens <= most
 
 
 class RefusedExport(RulesetPart):
-    """An export in circulation that must not be trained or scored on."""
+    """A published export that must not be trained or scored on."""
 
     name: str
     explanation: str
     """What is wrong with it, and what to do."""
     validation_tokens: int
-    """As scored in whole windows; the shards hold up to a window more."""
+    """Number of tokens in whole windows; the shards may have up to a window more."""
     validation_bytes: int | None
-    """Of text, where that tells it apart."""
+    """Bytes of its validation text, if they identify it."""
     train_shards: list[int]
-    """Numbers of training shards that only it has."""
+    """Numbers of training shards that identify it."""
 
     def has_tokens(self, tokens: int) -> bool:
-        """Whether validation shards with so many tokens are its own."""
+        """Return whether validation shards with this many tokens are the export's."""
         return self.validation_tokens <= tokens <= self.validation_tokens + LONGEST_WINDOW
 
 
@@ -56,52 +56,52 @@ class BaselineRow(RulesetPart):
 
 
 class Significance(RulesetPart):
-    """When a mean counts as better."""
+    """When a mean score counts as better than a baseline."""
 
     margin_nats: float
-    """By which the strict rule wants the mean to be better, nats a token."""
+    """Margin of the strict rule, in nats per token."""
     strict_p: float
-    """One-sided, against the baseline shifted by the margin."""
+    """Largest one-sided p against the baseline shifted by the margin."""
     practice_p: float
-    """One-sided, without the margin: what organisers went by."""
+    """Largest one-sided p without the margin, as the organisers applied it in practice."""
 
 
 class Ruleset(RulesetPart):
-    """Limits of a contest; versioned, and named in every result."""
+    """A contest's rules; every result names them and their version."""
 
     name: str
     version: int
     artifact_limit_bytes: int
-    """Code plus compressed model, decimal."""
+    """Limit of code plus compressed model; decimal, not binary, megabytes."""
     train_seconds: float
     evaluate_seconds: float
     hardware: str
-    """What the seconds are seconds of."""
+    """The machine to which the time limits apply."""
     seeds: list[int]
-    """Used, in order, when more seeds are asked for than a spec lists."""
+    """Seeds used, in order, if more are requested than a spec lists."""
     validation_bytes: int
     significance: Significance
     data: dict[str, DataFacts]
-    """By the name of the data folder."""
+    """Facts by the name of the data folder."""
     refused_exports: list[RefusedExport]
     baselines: dict[str, BaselineRow]
 
     @property
     def best_accepted_bpb(self) -> float | None:
-        """The lowest score among the published results that stood."""
+        """The lowest score among the published results that were accepted."""
         return min((row.val_bpb for row in self.baselines.values()), default=None)
 
     @property
     def label(self) -> str:
-        """Name and version, as they stand in results and identities."""
+        """Name and version, as in results and spec hashes."""
         return f"{self.name}-{self.version}"
 
 
 @cache
 def load_ruleset(name: str) -> Ruleset:
-    """The ruleset of a name, or of a YAML file of one's own: a path with a `/` or `.yaml`.
+    """Return a shipped ruleset by name, or one from the user's YAML file, given as a path with a `/` or `.yaml`.
 
-    Raises: SpecError naming those there are, or what is wrong with the file.
+    Raises: SpecError naming the shipped rulesets, or the fault of the file.
     """
     folder = Path(__file__).parent
     is_own = "/" in name or name.endswith(".yaml")
@@ -109,7 +109,7 @@ def load_ruleset(name: str) -> Ruleset:
     if not file.is_file() or (not is_own and file.parent != folder):
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise SpecError(
-            f"ruleset {name!r} is unknown; there is {known}, or give a YAML file like {folder}/{known}.yaml"
+            f"ruleset {name!r} is unknown; expected {known}, or the path of a YAML file like {folder}/{known}.yaml"
         )
     try:
         return Ruleset.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))

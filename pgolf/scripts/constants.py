@@ -1,11 +1,11 @@
-"""What constants in a program's text say: names in tables, defaults, names that are put together."""
+"""Evaluates constants in a program's text: names in tables, default values, patterns of composed names."""
 
 import ast
 import re
 
 
-def words_of_table(node: ast.expr) -> list[str]:
-    """The names in a table of constants: a dictionary's keys, a list's texts, or the first texts of its rows."""
+def names_in_table(node: ast.expr) -> list[str]:
+    """Return the strings of a dictionary's keys, a list's elements, or the first elements of its rows."""
     match node:
         case ast.Dict(keys=keys):
             parts: list[ast.expr | None] = list(keys)
@@ -19,8 +19,8 @@ def words_of_table(node: ast.expr) -> list[str]:
     return [word for word in words if isinstance(word, str)]
 
 
-def written(default: ast.expr | None) -> str | None:
-    """A default as text: a constant as the environment would hold it, anything else as it is written."""
+def default_text(default: ast.expr | None) -> str | None:
+    """Return a default as text: a constant as an environment variable would hold it, else its source code."""
     if default is None:
         return None
     match default:
@@ -31,23 +31,23 @@ def written(default: ast.expr | None) -> str | None:
         case ast.Constant(value=str() | int() | float() as value):
             return str(value)
         case ast.Call(func=ast.Name(id="str" | "int" | "float" | "bool"), args=[inner]):
-            return written(inner)
+            return default_text(inner)
         case ast.BinOp() | ast.UnaryOp():
-            number = product(default)
+            number = evaluate_number(default)
             return ast.unparse(default) if number is None else str(number)
     return ast.unparse(default)
 
 
-def product(node: ast.expr) -> float | int | None:
-    """The number that sums and products of constants come to, or None."""
+def evaluate_number(node: ast.expr) -> float | int | None:
+    """Return the value of sums and products of constants, or None for any other expression."""
     match node:
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            inner = product(operand)
+            inner = evaluate_number(operand)
             return None if inner is None else -inner
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() as operation, right=right):
-            one, other = product(left), product(right)
+            one, other = evaluate_number(left), evaluate_number(right)
             if one is None or other is None:
                 return None
             match operation:
@@ -59,13 +59,13 @@ def product(node: ast.expr) -> float | int | None:
     return None
 
 
-def pattern_of(name: ast.expr) -> str:
-    """A regular expression of the names that are put together by an expression."""
+def name_pattern(name: ast.expr) -> str:
+    """Return a regular expression for the names that an expression can compose."""
     match name:
         case ast.Constant(value=str() as word):
             return re.escape(word)
         case ast.JoinedStr(values=parts):
-            return "".join(pattern_of(part) for part in parts)
+            return "".join(name_pattern(part) for part in parts)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return pattern_of(left) + pattern_of(right)
+            return name_pattern(left) + name_pattern(right)
     return ".*"

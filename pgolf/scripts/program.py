@@ -1,4 +1,4 @@
-"""A script and the files beside it, as text: unwrapped where it unpacks itself, never executed."""
+"""A script and its files as text: self-extracting files are unwrapped, nothing is executed."""
 
 import ast
 import hashlib
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pgolf.scripts.reads import Reads
-from pgolf.scripts.unwrapping import TooLarge, decoded, layers
+from pgolf.scripts.reads import EnvironmentReads
+from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decode_source, layers
 from pgolf.scripts.variables import variables_read
 
 UNWRAPPED = " (unwrapped)"
 
 
 class Unreadable(ValueError):
-    """A script that is no Python, or unpacks to more than any program."""
+    """A script is not valid Python, or unpacks to more than the size limit."""
 
 
 @dataclass(frozen=True)
 class ScriptProgram:
-    """A script, and what is shipped with it."""
+    """A script and the files shipped with it."""
 
     files: Mapping[str, bytes]
-    """By their paths, relative to the script's folder; the script itself comes first."""
+    """Contents by path relative to the script's folder; the script itself is first."""
 
     @property
     def name(self) -> str:
@@ -32,7 +32,7 @@ class ScriptProgram:
 
     @cached_property
     def sha256(self) -> str:
-        """What stands for all files: their names and contents."""
+        """Hash of all files' names and contents."""
         digest = hashlib.sha256()
         for name, content in sorted(self.files.items()):
             digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
@@ -40,53 +40,53 @@ class ScriptProgram:
 
     @property
     def bytes(self) -> int:
-        """Bytes that count against the limit beside the model: all that is shipped."""
+        """Size of all shipped files, which counts against the artifact limit together with the model."""
         return sum(map(len, self.files.values()))
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """The innermost text of each Python file.
+        """The innermost source text of each Python file.
 
         Raises: Unreadable naming the file.
         """
         return {name + UNWRAPPED * (len(found) > 1): found[-1] for name, found in self.layers()}
 
     def layers(self) -> Iterator[tuple[str, list[str]]]:
-        """Python files with their texts, outermost first."""
+        """Yield each Python file's name and source texts, outermost first."""
         for name, content in self.files.items():
             if not name.endswith(".py"):
                 continue
             try:
-                found = layers(decoded(content))
+                found = layers(decode_source(content))
                 ast.parse(found[-1])
                 yield name, found
             except TooLarge:
-                raise Unreadable(f"{name} unpacks to more bytes than any program has") from None
+                raise Unreadable(f"{name} unpacks to more than {MOST_BYTES:,} bytes, the most that is read") from None
             except SyntaxError as error:
                 raise Unreadable(f"{name}:{error.lineno}: {error.msg}") from None
             except (ValueError, RecursionError, MemoryError) as error:
                 raise Unreadable(f"{name}: {error or type(error).__name__}") from None
 
     @cached_property
-    def reads(self) -> Reads:
-        """The environment variables that it reads.
+    def reads(self) -> EnvironmentReads:
+        """The environment variables that the program reads.
 
-        Raises: Unreadable.
+        Raises: Unreadable naming the file.
         """
         return variables_read(self.texts)
 
     @cached_property
     def libraries(self) -> tuple[str, ...]:
-        """What it cannot do without: imports outside `try`, of nothing that is shipped or comes with Python."""
+        """Third-party packages that the program needs: top-level imports outside `try`."""
         own = {Path(name).parts[0].removesuffix(".py") for name in self.files}
         found = {root for text in self.texts.values() for root in required_imports(ast.parse(text))}
         return tuple(sorted(found - own - sys.stdlib_module_names))
 
 
 def read_program(script: Path, files: list[Path]) -> ScriptProgram:
-    """A script with its files; a folder stands for all that is in it.
+    """Read a script and its files; a folder means all files in it.
 
-    Raises: OSError for a file that is not there; ValueError for one that does not lie below the script's folder.
+    Raises: OSError for a missing file; ValueError for one outside the script's folder.
     """
     root = script.parent.resolve()
     found = {script.name: script.read_bytes()}
@@ -98,7 +98,7 @@ def read_program(script: Path, files: list[Path]) -> ScriptProgram:
 
 
 def neighbours(script: Path) -> list[Path]:
-    """Files and packages beside a script that it, or one of them, imports."""
+    """Return the files and packages in a script's folder that it imports, directly or indirectly."""
     root, found, waiting = script.parent, list[Path](), [script]
     while waiting:
         try:
@@ -119,7 +119,7 @@ def neighbours(script: Path) -> list[Path]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """A file, or the files of a folder that are worth shipping."""
+    """Return a file, or the files of a folder without caches and hidden files."""
     if not path.is_dir():
         return [path]
     inside = (file for file in path.rglob("*") if file.is_file())
@@ -127,7 +127,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def required_imports(tree: ast.Module) -> Iterator[str]:
-    """Root packages that are imported wherever the program goes: not in a `try`, not in a function."""
+    """Yield the top-level packages that a module imports unconditionally: not in a `try`, not in a function."""
     for node in tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -1,16 +1,16 @@
-"""What a script reads of the environment: the variables, each with its default and its place."""
+"""The environment variables that a script reads, each with its default and its place."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# What Python, torch, CUDA and their companions read themselves.
+# Variables that Python, torch, CUDA and related libraries read themselves.
 OF_LIBRARIES = re.compile(
     r"(?:CUDA|CUBLAS|CUDNN|NVIDIA|NCCL|GLOO|TORCH|TORCHINDUCTOR|TORCHELASTIC|PYTORCH|TRITON|FLASH_ATTENTION|FLASH_ATTN"
     r"|PYTHON|OMP|MKL|KMP|OPENBLAS|NUMEXPR|HF|TOKENIZERS|TRANSFORMERS|WANDB|UV|XDG|LD)_[A-Z0-9_]+"
     r"|TMPDIR|CC|CXX|HOME|PATH|USER"
 )
-# What torchrun, schedulers and shells set.
+# Variables that torchrun, schedulers and shells set.
 OF_LAUNCHERS = re.compile(
     r"(?:(?:LOCAL|GROUP|ROLE|NODE)_)?RANK|(?:(?:LOCAL|GROUP|ROLE)_)?WORLD_SIZE|MASTER_(?:ADDR|PORT)|HOSTNAME"
     r"|(?:SLURM|MODAL|RUNPOD|SSH|CONDA|VIRTUAL)_[A-Z0-9_]+|[a-z]+_proxy"
@@ -20,11 +20,11 @@ OF_LAUNCHERS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One place where a variable is read."""
+    """A place where a variable is read."""
 
     name: str
     default: str | None
-    """As it is written; None where the script fails without it."""
+    """As written in the script; None if the script fails without the variable."""
     file: str
     line: int
 
@@ -34,36 +34,36 @@ class Variable:
 
 
 @dataclass(slots=True)
-class Reads:
-    """What some files read of the environment."""
+class EnvironmentReads:
+    """The environment variables that a set of files reads."""
 
     variables: list[Variable] = field(default_factory=list)
     """In the order of the files and lines."""
     patterns: dict[str, str] = field(default_factory=dict)
-    """Regular expressions of names that are put together when the script runs, and where."""
-    walks: list[str] = field(default_factory=list)
-    """Places that go through all variables there are, or hand the environment on to what cannot be followed."""
+    """Regular expressions of names that the script composes at run time, with their places."""
+    escapes: list[str] = field(default_factory=list)
+    """Places that iterate over all variables, or pass the environment to code that cannot be followed."""
 
     @property
     def names(self) -> list[str]:
-        """Each name once."""
+        """The names of the variables, each once."""
         return list(dict.fromkeys(variable.name for variable in self.variables))
 
     def first(self, name: str) -> Variable:
-        """The first place where a variable is read."""
+        """Return the first place where a variable is read."""
         return next(variable for variable in self.variables if variable.name == name)
 
-    def knows(self, name: str) -> bool:
-        """Whether the script, its launcher or a library may read a variable."""
-        is_put_together = any(re.fullmatch(pattern, name) for pattern in self.patterns)
-        return name in self.names or is_put_together or is_of_machine(name)
+    def may_read(self, name: str) -> bool:
+        """Return whether the script, its launcher or a library may read a variable."""
+        is_composed = any(re.fullmatch(pattern, name) for pattern in self.patterns)
+        return name in self.names or is_composed or is_external(name)
 
     def unset(self, given: Iterable[str]) -> list[Variable]:
-        """Variables that are left to their defaults, each once; what the machine sets is none of them."""
+        """Return the variables that are not given, each once, without those that launchers or libraries use."""
         known = set(given)
-        return [self.first(name) for name in self.names if name not in known and not is_of_machine(name)]
+        return [self.first(name) for name in self.names if name not in known and not is_external(name)]
 
 
-def is_of_machine(name: str) -> bool:
-    """Whether a variable is the launcher's or a library's business."""
+def is_external(name: str) -> bool:
+    """Return whether a variable is set by launchers or read by libraries."""
     return any(kind.fullmatch(name) for kind in (OF_LAUNCHERS, OF_LIBRARIES))

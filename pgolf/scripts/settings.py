@@ -1,4 +1,4 @@
-"""What a script's switches are by default: environment variables read in it, and what logs and README set them to."""
+"""Computes a script's settings from constants, defaults of environment variables, and values in its logs and README."""
 
 import ast
 import operator
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 class Unknown:
-    """The value of what cannot be computed from the text."""
+    """The value of an expression that cannot be computed from the text."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -33,7 +33,7 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 
 
 class Settings:
-    """Values of names and attributes that are set once, from constants or the environment."""
+    """Values of names and attributes that are always assigned the same constant or environment variable."""
 
     def __init__(self, trees: list[ast.Module], environment: Mapping[str, str], logged: Mapping[str, str]) -> None:
         self.environment, self.logged = dict(environment), logged
@@ -41,10 +41,10 @@ class Settings:
         self.depth = 0
         for tree in trees:
             for node in ast.walk(tree):
-                self.take(node)
+                self.record(node)
 
-    def take(self, node: ast.AST) -> None:
-        """Nothing; what a node assigns is noted, with None for what is not plain."""
+    def record(self, node: ast.AST) -> None:
+        """Record what a node assigns, as None if it is not a single expression."""
         match node:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
@@ -62,11 +62,11 @@ class Settings:
                 for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
                     self.assigned.setdefault(each.arg, []).append(None)
             case ast.Call():
-                self.take_parser_default(node)
-                self.take_variable(node)
+                self.record_parser_default(node)
+                self.record_environment_default(node)
 
-    def take_parser_default(self, node: ast.Call) -> None:
-        """Nothing; defaults of argparse are values of attributes."""
+    def record_parser_default(self, node: ast.Call) -> None:
+        """Record the default of an argparse option as an attribute's value."""
         if not (isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument" and node.args):
             return
         flag = node.args[-1]
@@ -77,8 +77,8 @@ class Settings:
         if isinstance(flag, ast.Constant) and isinstance(flag.value, str):
             self.assigned.setdefault(flag.value.lstrip("-").replace("-", "_"), []).append(default)
 
-    def take_variable(self, node: ast.Call) -> None:
-        """Nothing; a variable that the script sets for itself is known."""
+    def record_environment_default(self, node: ast.Call) -> None:
+        """Record a variable that the script sets itself with `os.environ.setdefault`."""
         if isinstance(node.func, ast.Attribute) and node.func.attr == "setdefault" and len(node.args) == 2:
             name, value = node.args
             if (
@@ -101,7 +101,7 @@ class Settings:
                 self.assign(each, None)
 
     def value(self, node: ast.expr) -> Any:
-        """What an expression is by default, or UNKNOWN."""
+        """Return an expression's default value, or UNKNOWN."""
         self.depth += 1
         try:
             return UNKNOWN if self.depth > 40 else self.compute(node)
@@ -119,14 +119,14 @@ class Settings:
             case ast.Call() | ast.Subscript():
                 return self.read(node)
             case ast.BoolOp():
-                return self.together(isinstance(node.op, ast.And), [self.value(each) for each in node.values])
+                return self.combine(isinstance(node.op, ast.And), [self.value(each) for each in node.values])
             case ast.IfExp():
                 test = self.value(node.test)
                 return UNKNOWN if test is UNKNOWN else self.value(node.body if test else node.orelse)
-        return self.of_parts(node)
+        return self.compute_from_parts(node)
 
-    def of_parts(self, node: ast.expr) -> Any:
-        """The value of an expression all of whose parts must be known."""
+    def compute_from_parts(self, node: ast.expr) -> Any:
+        """Return the value of an expression whose parts must all be known, or UNKNOWN."""
         parts = [self.value(part) for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
         if any(part is UNKNOWN for part in parts):
             return UNKNOWN
@@ -144,24 +144,24 @@ class Settings:
         return UNKNOWN
 
     def named(self, name: str) -> Any:
-        """The value of a name that everybody sets alike."""
+        """Return the value of a name if all its assignments agree, else UNKNOWN."""
         if name in self.logged:
-            return literal(self.logged[name])
+            return parse_literal(self.logged[name])
         found = self.assigned.get(name, [])
         if not found or any(value is None for value in found):
             return UNKNOWN
-        values = [self.value(value) for value in found if value is not None and not is_itself(value, name)]
+        values = [self.value(value) for value in found if value is not None and not is_passed_on(value, name)]
         return values[0] if values and all(value is not UNKNOWN and value == values[0] for value in values) else UNKNOWN
 
-    def together(self, is_and: bool, values: list[Any]) -> Any:
-        """and, or over values of which some are not known."""
+    def combine(self, is_and: bool, values: list[Any]) -> Any:
+        """Return the `and` or `or` of values, some of which may be UNKNOWN."""
         known = [bool(value) for value in values if value is not UNKNOWN]
         if (not is_and) in known:
             return not is_and
         return UNKNOWN if len(known) < len(values) else is_and
 
     def read(self, node: ast.Call | ast.Subscript) -> Any:
-        """The value of a cast, or of a variable of the environment."""
+        """Return the value of a cast, a string method or an environment variable, or UNKNOWN."""
         if isinstance(node, ast.Subscript):
             name = node.slice.value if isinstance(node.slice, ast.Constant) else None
             return self.environment.get(str(name), UNKNOWN) if "environ" in ast.unparse(node.value)[:40] else UNKNOWN
@@ -174,7 +174,7 @@ class Settings:
         return self.variable(node)
 
     def variable(self, node: ast.Call) -> Any:
-        """A variable of the environment, read by os.environ.get, getenv, or a helper of the script's own."""
+        """Return the value of an environment variable read by os.environ.get, getenv or a helper of the script."""
         if not node.args or not isinstance(node.args[0], ast.Constant) or not isinstance(node.args[0].value, str):
             return UNKNOWN
         name = node.args[0].value
@@ -185,27 +185,27 @@ class Settings:
         )
         value = UNKNOWN if default is None else self.value(default)
         if name in self.environment:
-            return literal(self.environment[name]) if isinstance(value, int | float) else self.environment[name]
+            return parse_literal(self.environment[name]) if isinstance(value, int | float) else self.environment[name]
         if default is None and "environ" in ast.unparse(node.func):
             return None
         return value
 
 
-def literal(text: str) -> Any:
-    """A number, truth value or None in a text; else the text."""
+def parse_literal(text: str) -> Any:
+    """Return the Python literal in a text, or the text itself if it is not one."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return text
 
 
-def is_itself(value: ast.expr, name: str) -> bool:
-    """Whether an assignment hands a value on under its own name: `x=x`, `self.x = args.x`."""
+def is_passed_on(value: ast.expr, name: str) -> bool:
+    """Return whether an assignment only passes on a value of the same name: `x=x`, `self.x = args.x`."""
     return (isinstance(value, ast.Name) and value.id == name) or (
         isinstance(value, ast.Attribute) and value.attr == name
     )
 
 
-def commanded(readme: str) -> dict[str, str]:
-    """Variables that the commands in a README set."""
+def readme_variables(readme: str) -> dict[str, str]:
+    """Return the environment variables that the commands in a README set."""
     return {found[1]: found[2] for found in RUN_COMMAND.finditer(readme)}

@@ -1,8 +1,8 @@
-"""Self-extracting programs, unwrapped without running them.
+"""Unwraps self-extracting programs without running them.
 
-A stub is a constant, some decoders and an exec. What the exec is given is computed here by a small interpreter that
-knows constants, names, and the decoders of a list; everything else makes it give up. Decoders stop at a limit, so that
-a bomb costs no more than a program.
+A stub consists of a constant, some decoders and an exec. A small interpreter computes the argument of exec; it knows
+constants, names and a list of decoders, and gives up on anything else. Decoders stop at a limit, so that a
+decompression bomb takes no more memory than a program.
 """
 
 import ast
@@ -22,48 +22,48 @@ MOST_STEPS = 100_000
 RUNNERS = {"exec", "eval", "builtins.exec"}
 
 
-class NotPlain(Exception):
-    """An expression that is no constant behind decoders."""
+class NotConstant(Exception):
+    """An expression cannot be computed from constants and known decoders."""
 
 
 class TooLarge(Exception):
-    """A payload that unpacks to more than any program."""
+    """A payload unpacks to more than MOST_BYTES."""
 
 
-def decoded(content: bytes) -> str:
-    """A program's text, in the encoding that it declares.
+def decode_source(content: bytes) -> str:
+    """Return a program's text, decoded by the encoding that it declares.
 
-    Raises: SyntaxError where it declares one that there is not.
+    Raises: SyntaxError for an unknown encoding.
     """
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     return content.decode(encoding, errors="replace")
 
 
 def layers(text: str) -> list[str]:
-    """A program's text, and the texts that it would run, outermost first.
+    """Return a program's text and the texts that it unpacks and runs, outermost first.
 
-    Raises: SyntaxError for an outer text that is no Python, TooLarge for a bomb.
+    Raises: SyntaxError for an outer text that is not Python, TooLarge for a decompression bomb.
     """
     found = [text]
     while len(found) < MOST_LAYERS:
-        inner = payload(ast.parse(found[-1]))
+        inner = executed_text(ast.parse(found[-1]))
         if inner is None:
             break
         found.append(inner)
     return found
 
 
-def payload(tree: ast.Module) -> str | None:
-    """What a program gives to exec, where that can be computed.
+def executed_text(tree: ast.Module) -> str | None:
+    """Return the text that a program passes to exec or eval, or None if it cannot be computed.
 
-    Raises: TooLarge.
+    Raises: TooLarge for a decompression bomb.
     """
-    reader = ConstantReader(tree)
+    evaluator = ConstantEvaluator(tree)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args and reader.dotted(node.func) in RUNNERS:
+        if isinstance(node, ast.Call) and node.args and evaluator.qualified_name(node.func) in RUNNERS:
             try:
-                value = reader.value(node.args[0])
-            except NotPlain:
+                value = evaluator.value(node.args[0])
+            except NotConstant:
                 continue
             text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
             if isinstance(text, str):
@@ -72,30 +72,31 @@ def payload(tree: ast.Module) -> str | None:
 
 
 def runs_unknown(tree: ast.Module) -> bool:
-    """Whether a program gives exec what can only be known by running it."""
-    reader = ConstantReader(tree)
+    """Return whether a program passes text to exec that cannot be computed without running it."""
+    evaluator = ConstantEvaluator(tree)
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args)
-    return any(reader.dotted(call.func) in ("exec", "builtins.exec") for call in calls) and payload(tree) is None
+    has_exec = any(evaluator.qualified_name(call.func) in ("exec", "builtins.exec") for call in calls)
+    return has_exec and executed_text(tree) is None
 
 
-class ConstantReader:
-    """Values of expressions over a module's constants."""
+class ConstantEvaluator:
+    """Evaluates expressions over a module's constants."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.names: dict[str, list[ast.expr]] = {}
         self.modules: dict[str, str] = {}
         self.bound: dict[str, ast.expr] = {}
-        """Parameters of functions without a name that are called where they stand."""
+        """Arguments of lambdas that are called immediately, by parameter."""
         self.depth = self.steps = 0
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
-                self.take_assignment(node.targets[0], node.value)
+                self.record_assignment(node.targets[0], node.value)
             elif isinstance(node, ast.NamedExpr):
-                self.take_assignment(node.target, node.value)
+                self.record_assignment(node.target, node.value)
             elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
                 before = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
                 longer = ast.BinOp(before, node.op, node.value)
-                self.take_assignment(node.target, ast.copy_location(longer, node))
+                self.record_assignment(node.target, ast.copy_location(longer, node))
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Lambda):
                 for parameter, argument in zip(node.func.args.args, node.args, strict=False):
                     self.bound[parameter.arg] = argument
@@ -104,29 +105,29 @@ class ConstantReader:
             elif isinstance(node, ast.ImportFrom):
                 self.modules |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
 
-    def take_assignment(self, target: ast.expr, value: ast.expr) -> None:
-        """Nothing; the names of an assignment are known."""
+    def record_assignment(self, target: ast.expr, value: ast.expr) -> None:
+        """Record the names of an assignment and their values."""
         if isinstance(target, ast.Name):
             self.names.setdefault(target.id, []).append(value)
         elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
             for each, of in zip(target.elts, value.elts, strict=False):
-                self.take_assignment(each, of)
+                self.record_assignment(each, of)
 
     def value(self, node: ast.expr) -> Any:
-        """What an expression is.
+        """Return an expression's value.
 
-        Raises: NotPlain, TooLarge.
+        Raises: NotConstant, TooLarge.
         """
         self.depth += 1
         self.steps += 1
         try:
             if self.depth > 100 or self.steps > MOST_STEPS:
-                raise NotPlain
+                raise NotConstant
             found = self.compute(node)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, LookupError) as error:
-            raise NotPlain from error
+            raise NotConstant from error
         except (lzma.LZMAError, zlib.error, binascii.Error, OSError, EOFError) as error:
-            raise NotPlain from error
+            raise NotConstant from error
         finally:
             self.depth -= 1
         if isinstance(found, bytes | str) and len(found) > MOST_BYTES:
@@ -148,27 +149,30 @@ class ConstantReader:
             case ast.Subscript():
                 return self.value(node.value)[self.index(node.slice)]
             case ast.Attribute():
-                return CONSTANTS[self.dotted(node)]
+                return CONSTANTS[self.qualified_name(node)]
             case ast.Call():
                 return self.call(node)
         return self.collection(node)
 
     def collection(self, node: ast.expr) -> Any:
-        """A list or a dictionary of plain values."""
+        """Return the value of a list or a dictionary display."""
         if isinstance(node, ast.Tuple | ast.List):
             return [self.value(each) for each in node.elts]
         if isinstance(node, ast.Dict):
             return {self.value(k): self.value(v) for k, v in zip(node.keys, node.values, strict=True) if k}
-        raise NotPlain
+        raise NotConstant
 
     def assigned_before(self, name: ast.Name) -> ast.expr:
-        """The last value that a name was given above the place where it is used."""
+        """Return the last value assigned to a name above the place where it is used."""
         here = name.lineno, name.col_offset
         above = [value for value in self.names[name.id] if (value.end_lineno or 0, value.end_col_offset or 0) <= here]
         return max(above, key=lambda value: (value.lineno, value.col_offset))
 
     def product(self, left: Any, right: Any) -> Any:
-        """A product that stays small."""
+        """Return a product, refusing long repetitions.
+
+        Raises: TooLarge.
+        """
         size = next((len(value) for value in (left, right) if isinstance(value, bytes | str | list)), 1)
         times = next((value for value in (left, right) if isinstance(value, int)), 1)
         if size * times > MOST_BYTES:
@@ -182,8 +186,8 @@ class ConstantReader:
         return self.value(node)
 
     def call(self, node: ast.Call) -> Any:
-        """What a call of a known decoder, or of a harmless method, gives."""
-        name = self.dotted(node.func)
+        """Return the result of a known decoder or a harmless method."""
+        name = self.qualified_name(node.func)
         if name == "compile":
             return self.value(node.args[0])
         arguments = [self.value(argument) for argument in node.args]
@@ -192,47 +196,47 @@ class ConstantReader:
             return DECODERS[name](*arguments, **named)
         if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
             return getattr(self.value(node.func.value), node.func.attr)(*arguments, **named)
-        raise NotPlain
+        raise NotConstant
 
-    def dotted(self, node: ast.expr) -> str:
-        """The real name of a function or constant: aliases of imports, and __import__, resolved."""
+    def qualified_name(self, node: ast.expr) -> str:
+        """Return the dotted name of a function or constant, with import aliases, __import__ and getattr resolved."""
         if isinstance(node, ast.Name):
             return self.modules.get(node.id) or self.alias(node)
         if isinstance(node, ast.Attribute):
-            return f"{self.dotted(node.value)}.{node.attr}"
+            return f"{self.qualified_name(node.value)}.{node.attr}"
         if not isinstance(node, ast.Call):
             return ""
-        match self.dotted(node.func), node.args:
+        match self.qualified_name(node.func), node.args:
             case "__import__" | "importlib.import_module", [module, *_]:
                 return self.text(module)
             case "getattr", [holder, attribute, *_]:
-                return f"{self.dotted(holder)}.{self.text(attribute)}"
+                return f"{self.qualified_name(holder)}.{self.text(attribute)}"
         return ""
 
     def alias(self, name: ast.Name) -> str:
-        """What a name stands for where it was given a function or a module; else the name."""
+        """Return the function or module that a name was assigned, or the name itself."""
         given = [
             value for value in self.names.get(name.id, []) if isinstance(value, ast.Name | ast.Attribute | ast.Call)
         ]
         self.depth += 1
         try:
-            found = self.dotted(given[-1]) if given and self.depth < 20 else ""
+            found = self.qualified_name(given[-1]) if given and self.depth < 20 else ""
         finally:
             self.depth -= 1
         return found or name.id
 
     def text(self, node: ast.expr) -> str:
-        """A text, empty where it is not plain."""
+        """Return an expression's value as text, empty if it is not constant."""
         try:
             return str(self.value(node))
-        except NotPlain:
+        except NotConstant:
             return ""
 
 
-def bounded(decompressor: Any, data: bytes) -> bytes:
-    """What a decompressor makes of data.
+def decompress_bounded(decompressor: Any, data: bytes) -> bytes:
+    """Decompress data.
 
-    Raises: TooLarge.
+    Raises: TooLarge for more than MOST_BYTES.
     """
     found = bytes(decompressor.decompress(data, MOST_BYTES + 1))
     if len(found) > MOST_BYTES:
@@ -241,17 +245,17 @@ def bounded(decompressor: Any, data: bytes) -> bytes:
 
 
 def inflate_lzma(data: bytes, *settings: Any, **named: Any) -> bytes:
-    """lzma.decompress, bounded: with a format, a limit of memory and filters, as it takes them."""
-    return bounded(lzma.LZMADecompressor(*settings, **named), data)
+    """Like lzma.decompress, with the same optional format, memory limit and filters, but bounded."""
+    return decompress_bounded(lzma.LZMADecompressor(*settings, **named), data)
 
 
 def inflate_zlib(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:
-    """zlib.decompress, bounded."""
-    return bounded(zlib.decompressobj(wbits), data)
+    """Like zlib.decompress, but bounded."""
+    return decompress_bounded(zlib.decompressobj(wbits), data)
 
 
 def inflate_brotli(data: bytes) -> bytes:
-    """brotli.decompress, bounded."""
+    """Like brotli.decompress, but bounded."""
     import brotli
 
     decompressor, found = brotli.Decompressor(), bytearray()
@@ -273,7 +277,7 @@ DECODERS: dict[str, Callable[..., Any]] = {
     "lzma.decompress": inflate_lzma,
     "zlib.decompress": inflate_zlib,
     "gzip.decompress": lambda data: inflate_zlib(data, zlib.MAX_WBITS | 16),
-    "bz2.decompress": lambda data: bounded(bz2.BZ2Decompressor(), data),
+    "bz2.decompress": lambda data: decompress_bounded(bz2.BZ2Decompressor(), data),
     "brotli.decompress": inflate_brotli,
 }  # fmt: skip
 CONSTANTS = {f"lzma.{name}": getattr(lzma, name) for name in dir(lzma) if name.startswith(("FORMAT_", "FILTER_"))}

@@ -1,8 +1,8 @@
-"""The environment variables that a script reads, found in its text. Nothing is executed.
+"""Finds the environment variables that a script reads in its text. Nothing is executed.
 
-A name counts as read where it reaches `os.environ` or `os.getenv` as a constant: directly, through an alias, in a loop
-over constants, or as the argument of a helper that the script defines for it. Where the environment itself goes where
-this cannot follow, the place is said, and nothing more is taken for certain.
+A name counts as read if it reaches `os.environ` or `os.getenv` as a constant: directly, through an alias, in a loop
+over constants, or as the argument of a helper that the script defines. If the environment itself is passed to code that
+cannot be followed, that place is reported, and the list of variables may be incomplete.
 """
 
 import ast
@@ -11,28 +11,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgolf.scripts.constants import pattern_of, words_of_table, written
-from pgolf.scripts.reads import Reads, Variable
+from pgolf.scripts.constants import default_text, name_pattern, names_in_table
+from pgolf.scripts.reads import EnvironmentReads, Variable
 
 READERS = frozenset({"get", "pop", "setdefault", "__getitem__"})
 HARMLESS = frozenset({"copy", "update", "clear"})
-# Libraries that read variables by the names of fields.
+# Libraries that read variables by the names of a class's fields.
 SETTINGS_LIBRARIES = frozenset({"pydantic_settings", "environs", "decouple", "dynaconf", "starlette.config"})
-# What variables are usually called; a method `get` is a helper only for names like these.
+# The usual form of variable names; a method named `get` counts as a helper only for names like these.
 USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]+")
-NOTHING = ast.Constant(None)
+NONE_DEFAULT = ast.Constant(None)
 
 
-def variables_read(texts: Mapping[str, str]) -> Reads:
-    """What programs read of the environment, by the names of their files.
+def variables_read(texts: Mapping[str, str]) -> EnvironmentReads:
+    """Find the environment variables that a program reads, given the texts of its files by name.
 
-    Raises: SyntaxError for a text that is no Python.
+    Raises: SyntaxError for a text that is not Python.
     """
-    found = Reads()
+    found = EnvironmentReads()
     readers = [FileReader(name, ast.parse(text), found) for name, text in texts.items()]
     for reader in readers:
-        reader.take_imports({Path(other.name).stem: other for other in readers})
-    helpers = helpers_of(readers)
+        reader.record_imports({Path(other.name).stem: other for other in readers})
+    helpers = find_all_helpers(readers)
     for reader in readers:
         reader.read(helpers)
     order = list(texts)
@@ -42,18 +42,18 @@ def variables_read(texts: Mapping[str, str]) -> Reads:
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """A function that reads the variable which it is given the name of."""
+    """A function that reads the variable whose name it is given."""
 
     position: int
     parameter: str
     default_position: int | None
     default_parameter: str | None
     default: ast.expr | None
-    """What it takes where the caller gives none."""
+    """The default that the helper uses if the caller gives none."""
 
 
-def helpers_of(readers: "list[FileReader]") -> dict[str, Helper]:
-    """Helpers by name; one that calls another is one as well."""
+def find_all_helpers(readers: "list[FileReader]") -> dict[str, Helper]:
+    """Return all helpers by name, including helpers that call other helpers."""
     known: dict[str, Helper] = {}
     while True:
         more = {name: helper for reader in readers for name, helper in reader.find_helpers(known) if name not in known}
@@ -63,21 +63,21 @@ def helpers_of(readers: "list[FileReader]") -> dict[str, Helper]:
 
 
 class FileReader:
-    """One file: its names for the environment, and its calls."""
+    """Finds the reads of one file, given its names for the environment and for constants."""
 
-    def __init__(self, name: str, tree: ast.Module, found: Reads) -> None:
+    def __init__(self, name: str, tree: ast.Module, found: EnvironmentReads) -> None:
         self.name, self.tree, self.found = name, tree, found
         self.mappings, self.getters = {"os.environ"}, {"os.getenv"}
         self.constants: dict[str, set[str]] = {}
         self.tables: dict[str, list[str]] = {}
         self.parents = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
         for node in ast.walk(tree):
-            self.take_alias(node)
+            self.record_alias(node)
         for node in ast.walk(tree):
-            self.take_loop(node)
+            self.record_loop(node)
 
-    def take_alias(self, node: ast.AST) -> None:
-        """Nothing; names that stand for the environment, and for constants, are known."""
+    def record_alias(self, node: ast.AST) -> None:
+        """Record names that a node gives to the environment, its readers, or constants."""
         match node:
             case ast.ImportFrom(module="os", names=names):
                 self.mappings |= {alias.asname or alias.name for alias in names if alias.name == "environ"}
@@ -87,14 +87,14 @@ class FileReader:
                 self.mappings |= {f"{name}.environ" for name in given}
                 self.getters |= {f"{name}.getenv" for name in given}
             case ast.Assign(targets=[ast.Name() | ast.Attribute() as target], value=value):
-                self.take_assignment(ast.unparse(target), value)
+                self.record_assignment(ast.unparse(target), value)
             case ast.AnnAssign(target=ast.Name() | ast.Attribute() as target, value=ast.expr() as value):
-                self.take_assignment(ast.unparse(target), value)
+                self.record_assignment(ast.unparse(target), value)
             case ast.NamedExpr(target=target, value=value):
-                self.take_assignment(target.id, value)
+                self.record_assignment(target.id, value)
 
-    def take_imports(self, others: "Mapping[str, FileReader]") -> None:
-        """Nothing; what another shipped file calls the environment is known here under its name."""
+    def record_imports(self, others: "Mapping[str, FileReader]") -> None:
+        """Record names for the environment that are imported from other shipped files."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[-1] in others:
                 other = others[node.module.split(".")[-1]]
@@ -104,18 +104,18 @@ class FileReader:
                     if alias.name in other.getters:
                         self.getters.add(alias.asname or alias.name)
 
-    def take_assignment(self, name: str, value: ast.expr) -> None:
+    def record_assignment(self, name: str, value: ast.expr) -> None:
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
             self.constants.setdefault(name, set()).add(value.value)
         elif self.is_mapping(value):
             self.mappings.add(name)
         elif self.is_getter(value):
             self.getters.add(name)
-        elif found := words_of_table(value):
+        elif found := names_in_table(value):
             self.tables[name] = found
 
-    def take_loop(self, node: ast.AST) -> None:
-        """Nothing; the names that a loop over constants gives to its first variable are known."""
+    def record_loop(self, node: ast.AST) -> None:
+        """Record the constants that a loop assigns to its first variable."""
         if not isinstance(node, ast.For | ast.comprehension):
             return
         target = node.target.elts[0] if isinstance(node.target, ast.Tuple) and node.target.elts else node.target
@@ -123,12 +123,12 @@ class FileReader:
         match source:
             case ast.Call(func=ast.Attribute(value=inner, attr="items" | "keys")):
                 source = inner
-        words = words_of_table(source) or self.tables.get(ast.unparse(source), [])
+        names = names_in_table(source) or self.tables.get(ast.unparse(source), [])
         if isinstance(target, ast.Name):
-            self.constants.setdefault(target.id, set()).update(words)
+            self.constants.setdefault(target.id, set()).update(names)
 
     def is_mapping(self, node: ast.AST) -> bool:
-        """Whether an expression is the environment, or a copy of it."""
+        """Return whether an expression is the environment or a copy of it."""
         match node:
             case ast.Call(func=ast.Name(id="dict"), args=[inner]):
                 return self.is_mapping(inner)
@@ -143,13 +143,13 @@ class FileReader:
         return False
 
     def is_getter(self, node: ast.AST) -> bool:
-        """Whether an expression is a function that reads a variable."""
+        """Return whether an expression is a function that reads a variable."""
         if isinstance(node, ast.Attribute) and node.attr in READERS and self.is_mapping(node.value):
             return True
         return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in self.getters
 
-    def reads_below(self, tree: ast.AST, helpers: Mapping[str, Helper]) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-        """Names that are read below a node, as expressions, with their defaults; None where there is none."""
+    def find_reads(self, tree: ast.AST, helpers: Mapping[str, Helper]) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+        """Yield name and default, as expressions, of each read below a node; a default of None means there is none."""
         for node in ast.walk(tree):
             match node:
                 case ast.Subscript(value=mapping, slice=name, ctx=ast.Load()) if self.is_mapping(mapping):
@@ -157,19 +157,20 @@ class FileReader:
                 case ast.Compare(left=name, ops=[ast.In() | ast.NotIn()], comparators=[mapping]) if self.is_mapping(
                     mapping
                 ):
-                    yield name, NOTHING
+                    yield name, NONE_DEFAULT
                 case ast.Call(func=function, args=arguments, keywords=keywords) if self.is_getter(function):
                     named = {each.arg: each.value for each in keywords}
-                    name = arguments[0] if arguments else named.get("key", named.get("varname", NOTHING))
-                    yield name, arguments[1] if len(arguments) > 1 else named.get("default", NOTHING)
+                    name = arguments[0] if arguments else named.get("key", named.get("varname", NONE_DEFAULT))
+                    yield name, arguments[1] if len(arguments) > 1 else named.get("default", NONE_DEFAULT)
                 case ast.keyword(arg="envvar", value=names):
-                    yield from ((name, NOTHING) for name in getattr(names, "elts", [names]))
+                    yield from ((name, NONE_DEFAULT) for name in getattr(names, "elts", [names]))
                 case ast.Call() if (helper := helpers.get(function_name(node.func))) is not None:
                     is_common = function_name(node.func) in READERS
-                    yield from (found for found in arguments_of(node, helper) if not is_common or is_usual(found[0]))
+                    found = arguments_of(node, helper)
+                    yield from (read for read in found if not is_common or has_usual_name(read[0]))
 
     def find_helpers(self, known: Mapping[str, Helper]) -> Iterator[tuple[str, Helper]]:
-        """Functions that hand one of their parameters on to the environment."""
+        """Yield functions that read the variable named by one of their parameters."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from ((node.name, helper) for helper in self.helpers_in(node, node.args, known))
@@ -185,31 +186,31 @@ class FileReader:
         own_defaults: dict[str, ast.expr | None] = dict(zip(with_default, signature.defaults, strict=True))
         by_name_only = [each.arg for each in signature.kwonlyargs]
         own_defaults |= dict(zip(by_name_only, signature.kw_defaults, strict=True))
-        for name, default in self.reads_below(body, known):
+        for name, default in self.find_reads(body, known):
             if isinstance(name, ast.Name) and name.id in parameters:
-                handed = default.id if isinstance(default, ast.Name) and default.id in parameters else None
-                if handed is None and default is NOTHING:
-                    handed = default_among(parameters, name.id)
+                fallback = default.id if isinstance(default, ast.Name) and default.id in parameters else None
+                if fallback is None and default is NONE_DEFAULT:
+                    fallback = find_default_parameter(parameters, name.id)
                 yield Helper(
                     parameters.index(name.id) - (parameters[0] in ("self", "cls")),
                     name.id,
-                    None if handed is None else parameters.index(handed) - (parameters[0] in ("self", "cls")),
-                    handed,
-                    default if handed is None else own_defaults.get(handed),
+                    None if fallback is None else parameters.index(fallback) - (parameters[0] in ("self", "cls")),
+                    fallback,
+                    default if fallback is None else own_defaults.get(fallback),
                 )
                 return
 
     def read(self, helpers: Mapping[str, Helper]) -> None:
-        """Nothing; what this file reads has been noted."""
+        """Record all reads of this file."""
         inner = {id(part) for part in self.helper_bodies(helpers)}
-        for name, default in self.reads_below(self.tree, helpers):
+        for name, default in self.find_reads(self.tree, helpers):
             if isinstance(name, ast.Name) and id(name) in inner:
                 continue
-            self.note(name, default)
-        self.found.walks += [f"{self.name}:{getattr(node, 'lineno', 1)}" for node in self.escapes()]
+            self.record_read(name, default)
+        self.found.escapes += [f"{self.name}:{getattr(node, 'lineno', 1)}" for node in self.escapes()]
 
     def escapes(self) -> Iterator[ast.AST]:
-        """Places where the environment goes beyond what is followed here."""
+        """Yield the places where the environment is passed to code that is not followed."""
         for node in ast.walk(self.tree):
             match node:
                 case ast.Import(names=names) if any(alias.name in SETTINGS_LIBRARIES for alias in names):
@@ -220,15 +221,15 @@ class FileReader:
                     yield node
                 case ast.Call(func=ast.Name(id="getattr"), args=[_, ast.Constant(value="environ" | "getenv"), *_]):
                     yield node
-                case ast.expr() if isinstance(getattr(node, "ctx", ast.Load()), ast.Load) and self.escapes_by(node):
+                case ast.expr() if isinstance(getattr(node, "ctx", ast.Load()), ast.Load) and self.is_escape(node):
                     yield node
 
-    def escapes_by(self, node: ast.expr) -> bool:
-        """Whether an expression is the environment, or its reader, in a place that is not followed."""
+    def is_escape(self, node: ast.expr) -> bool:
+        """Return whether an expression is the environment, or a reader of it, in a place that is not followed."""
         parent = self.parents.get(id(node))
         if self.is_getter(node):
             is_called = isinstance(parent, ast.Call) and parent.func is node
-            return not is_called and not self.names_it(parent)
+            return not is_called and not self.is_alias_assignment(parent)
         if not self.is_mapping(node) or parent is None or (isinstance(parent, ast.expr) and self.is_mapping(parent)):
             return False
         match parent:
@@ -238,19 +239,19 @@ class FileReader:
                 return attribute not in READERS | HARMLESS
             case ast.Call(func=ast.Attribute(value=holder, attr="update")) if self.is_mapping(holder):
                 return False
-            case ast.keyword(arg="env"):  # of subprocess: what a child reads is the child's own
+            case ast.keyword(arg="env"):  # of subprocess: reads of child processes do not count
                 return False
-        return not self.names_it(parent)
+        return not self.is_alias_assignment(parent)
 
-    def names_it(self, parent: ast.AST | None) -> bool:
-        """Whether a parent gives the environment, or its reader, a name that is known from there on."""
+    def is_alias_assignment(self, parent: ast.AST | None) -> bool:
+        """Return whether a node assigns the environment, or a reader of it, to a name that record_alias knows."""
         match parent:
             case ast.Assign(targets=[ast.Name() | ast.Attribute()]) | ast.AnnAssign() | ast.NamedExpr():
                 return True
         return False
 
     def helper_bodies(self, helpers: Mapping[str, Helper]) -> Iterator[ast.AST]:
-        """Every node of the helpers' own bodies, where the name is a parameter."""
+        """Yield every node of the helpers' bodies, where the variable's name is a parameter."""
         for node in ast.walk(self.tree):
             is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
             name = node.targets[0] if is_lambda else node  # type: ignore[attr-defined]
@@ -259,39 +260,39 @@ class FileReader:
             ):
                 yield from ast.walk(node)
 
-    def note(self, name: ast.expr, default: ast.expr | None) -> None:
-        """Nothing; the names that an expression may be are known as read."""
-        words = self.words(name)
-        for word in words:
-            self.found.variables.append(Variable(word, written(default), self.name, name.lineno))
-        if not words:
-            self.found.patterns.setdefault(pattern_of(name), f"{self.name}:{name.lineno}")
+    def record_read(self, name: ast.expr, default: ast.expr | None) -> None:
+        """Record the variables that a name expression may stand for, or a pattern if it is composed."""
+        names = self.possible_names(name)
+        for each in names:
+            self.found.variables.append(Variable(each, default_text(default), self.name, name.lineno))
+        if not names:
+            self.found.patterns.setdefault(name_pattern(name), f"{self.name}:{name.lineno}")
 
-    def words(self, name: ast.expr) -> list[str]:
-        """The constants that an expression may be; none where it is put together."""
+    def possible_names(self, name: ast.expr) -> list[str]:
+        """Return the constants that an expression may stand for; an empty list if it is composed."""
         match name:
-            case ast.Constant(value=str() as word):
-                return [word]
+            case ast.Constant(value=str() as constant):
+                return [constant]
             case ast.Name(id=given) | ast.Attribute(attr=given):
                 return sorted(self.constants.get(given, set()))
             case ast.IfExp(body=one, orelse=other):
-                return [*self.words(one), *self.words(other)]
+                return [*self.possible_names(one), *self.possible_names(other)]
         return []
 
 
-def default_among(parameters: list[str], name: str) -> str | None:
-    """The parameter of a helper that is given back where the variable is not set, by its name."""
+def find_default_parameter(parameters: list[str], name: str) -> str | None:
+    """Return the parameter of a helper that, by its name, is returned if the variable is not set."""
     others = [each for each in parameters if each != name]
     return next((each for each in others if "default" in each or "fallback" in each), None)
 
 
-def is_usual(name: ast.expr) -> bool:
-    """Whether an expression is a constant that variables of the environment are called like."""
+def has_usual_name(name: ast.expr) -> bool:
+    """Return whether an expression is a constant in the usual form of variable names."""
     return isinstance(name, ast.Constant) and USUAL_NAME.fullmatch(str(name.value)) is not None
 
 
 def function_name(function: ast.expr) -> str:
-    """The last name of a function: `env`, `self.env`."""
+    """Return the last part of a function's name: `env` of `self.env`."""
     match function:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
@@ -299,7 +300,7 @@ def function_name(function: ast.expr) -> str:
 
 
 def arguments_of(call: ast.Call, helper: Helper) -> Iterator[tuple[ast.expr, ast.expr | None]]:
-    """The name that a call gives to a helper, and the default."""
+    """Yield the variable's name and default in a call of a helper."""
     named = {each.arg: each.value for each in call.keywords}
     name = call.args[helper.position] if helper.position < len(call.args) else named.get(helper.parameter)
     if name is None:

@@ -1,100 +1,112 @@
-"""ExperimentSpec: everything a run is made from."""
+"""Experiment: what a spec file becomes."""
 
-import json
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
 
+from pgolf.errors import SpecError
+from pgolf.specs.parts import Launch, SpecPart, Spend, Stop
+from pgolf.specs.script import Script
 from trainer.recipe.recipe import Recipe
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
-GPU_PATTERN = r"^[A-Za-z0-9-]+[!+]?(:[1-9][0-9]?)?$"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
-def finite_json(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """The options, none of which is a number that JSON does not have."""
-    json.dumps(options, allow_nan=False)
-    return options
-
-
-class SpecPart(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-class Launch(SpecPart):
-    """Where and on what a run happens. No part of its identity."""
-
-    on: str = "local"
-    """Name of a launcher; `pgolf launchers` lists them."""
-    gpu: Annotated[str, Field(pattern=GPU_PATTERN)] | None = None
-    """Kind and number, such as "H100:8"; null is the CPU."""
-    processes: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that share one run on CPUs; with GPUs there is one for each of them."""
-    options: Annotated[dict[str, JsonValue], AfterValidator(finite_json)] = {}
-    """What the launcher itself understands."""
-
-    @property
-    def devices(self) -> int:
-        """Devices asked for; the CPU counts as one."""
-        return 1 if self.gpu is None else int(self.gpu.partition(":")[2] or 1)
-
-    @property
-    def world_size(self) -> int:
-        """Processes that share one run."""
-        return max(self.processes, self.devices)
-
-
-class Spend(SpecPart):
-    """What it may cost."""
-
-    usd: Annotated[float, Field(gt=0)] | None = None
-    """Dollars for one command; null sets no cap."""
-
-
-class WorseThan(SpecPart):
-    """A run to compare with while training."""
-
-    run: str
-    """A run id, a part of one, or a run folder. A path is relative to the current folder."""
-    by_bpb: Annotated[float, Field(gt=0)]
-    """How far training may lie above it at the same tokens, averaged over ten logged steps."""
-
-
-class Stop(SpecPart):
-    """When a run is not worth going on with. No part of its identity."""
-
-    slower_than: Annotated[float, Field(gt=1)] | None = None
-    """Times the planned seconds a step, over steps 11 to 50; null lets it be slow. The plan must have been measured."""
-    worse_than: WorseThan | None = None
-    """Another run's curve; null compares with none."""
-
-
 class Experiment(SpecPart):
-    """What every experiment says, whatever it runs."""
+    """A recipe for the bundled trainer, or a training script of the user's own; with seeds, place and limits."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     spec_version: Annotated[int, Field(ge=1, le=1)]
     """Version of this format."""
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    """Short name; it begins the run's folder."""
+    """Short name; the run's folder begins with it."""
     question: str | None = None
-    """What this experiment is to find out."""
+    """What this experiment should find out."""
     ruleset: str = "parameter_golf"
     """The contest whose limits apply."""
     seeds: Annotated[list[Seed], Field(min_length=1)] = [1337, 42, 2024]
-    """Seeds in the order in which they are used."""
+    """Seeds, in the order in which they are used."""
     launch: Launch = Launch()
     """Where it runs."""
     spend: Spend = Spend()
     """What it may cost."""
     stop: Stop = Stop()
     """When it ends early."""
-
-
-class ExperimentSpec(Experiment):
-    """A typed experiment."""
-
-    recipe: Recipe
+    given_recipe: Recipe | None = Field(default=None, alias="recipe")
     """What is trained and scored; the only part that reaches the artifact."""
+    given_program: Script | None = Field(default=None, alias="program")
+    """A training script to run in place of a recipe: its variables, its data and its packed model."""
+
+    @model_validator(mode="after")
+    def check_work(self) -> Self:
+        if self.given_recipe is None and self.given_program is None:
+            raise ValueError(
+                "found neither `recipe` nor `program`; add one of them, or build on a spec that has one with `extends:`"
+            )
+        if self.given_recipe is not None and self.given_program is not None:
+            raise ValueError("found both `recipe` and `program`; a script takes the place of a recipe, so drop one")
+        return self
+
+    @property
+    def work(self) -> Recipe | Script:
+        """What is run."""
+        return self.recipe if self.given_program is None else self.given_program
+
+    @property
+    def is_script(self) -> bool:
+        """Whether it runs a script in place of a recipe."""
+        return self.given_program is not None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe.
+
+        Raises:
+            SpecError: the experiment runs a script.
+        """
+        if self.given_recipe is None:
+            raise SpecError(f"{self.name} runs a script; this needs a spec with a recipe")
+        return self.given_recipe
+
+    @property
+    def program(self) -> Script:
+        """The script.
+
+        Raises:
+            SpecError: the experiment trains a recipe.
+        """
+        if self.given_program is None:
+            raise SpecError(f"{self.name} trains a recipe; this needs a spec that runs a script")
+        return self.given_program
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that share one run."""
+        own = None if self.given_program is None else self.given_program.nproc
+        return own or self.launch.world_size
+
+    def with_recipe(self, recipe: Recipe) -> Self:
+        """Return the experiment with another recipe."""
+        return self.model_copy(update={"given_recipe": recipe})
+
+    def as_json(self) -> dict[str, Any]:
+        """Return every value, defaults included, in the form of a spec file."""
+        absent = "given_recipe" if self.is_script else "given_program"
+        document = self.model_dump(mode="json", exclude={absent})
+        # pydantic's own dump leaves out what a dataclass of the trainer computes.
+        return document if self.is_script else document | {"recipe": recipe_json(self.recipe)}
+
+
+@cache
+def recipe_adapter() -> TypeAdapter[Recipe]:
+    """Return the serializer of recipes, which takes a tenth of a second to build."""
+    return TypeAdapter(Recipe)
+
+
+def recipe_json(recipe: Recipe) -> dict[str, Any]:
+    """Return every value of a recipe, defaults included, as JSON."""
+    document: dict[str, Any] = recipe_adapter().dump_python(recipe, mode="json")
+    return document

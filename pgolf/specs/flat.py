@@ -1,11 +1,11 @@
-"""A document as its leaves, by dotted key."""
+"""Flattens nested mappings to dotted keys."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted key. An empty mapping is a value."""
+    """Return the values by dotted key; an empty mapping counts as a value."""
     flat: dict[str, Any] = {}
     for key, value in document.items():
         if isinstance(value, Mapping) and value:

@@ -1,4 +1,4 @@
-"""Paths in a spec, resolved against the folder of whoever wrote them."""
+"""Resolves paths in a spec against the folder of the file that contains them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from pgolf.specs.yaml_documents import Node
 
 
 def absolute_paths(document: Node, folder: Path) -> Node:
-    """The document with recipe.data.folder, in overlays too, resolved against the folder of whoever wrote it."""
+    """Return the document with all paths, also those in overlays, resolved against a folder."""
     overlays = document.value.get("overlays")
     if overlays is not None and isinstance(overlays.value, dict):
         blocks = {
@@ -26,39 +26,39 @@ def absolute_paths(document: Node, folder: Path) -> Node:
 
 
 def own_code_paths(document: Node, folder: Path) -> Node:
-    """The document with the user's own code, of components and of a script, resolved against a folder.
+    """Return the document with the paths of local components and of a script resolved against a folder.
 
-    Raises: SpecError when file or class of a component is missing.
+    Raises: SpecError if a component's file or class is missing.
     """
-    return program_paths(local_kinds(document, folder), folder)
+    return resolve_program(expand_local_kinds(document, folder), folder)
 
 
-def program_paths(document: Node, folder: Path) -> Node:
-    """The document with the paths of a script, its files and its data resolved against a folder."""
+def resolve_program(document: Node, folder: Path) -> Node:
+    """Return the document with the paths of a script, its files and its data resolved against a folder."""
     program = document.value.get("program")
     if program is None or not isinstance(program.value, dict):
         return document
     for key in ("path", "files", "data"):
         if key in program.value:
-            program = replace_member(program, key, whole_paths(program.value[key], folder))
+            program = replace_member(program, key, resolve(program.value[key], folder))
     return replace_member(document, "program", program)
 
 
-def whole_paths(node: Node, folder: Path) -> Node:
-    """A path, or a list of them, resolved against a folder; anything else as it is."""
+def resolve(node: Node, folder: Path) -> Node:
+    """Resolve a path, or a list of paths, against a folder; leave any other value unchanged."""
     if isinstance(node.value, list):
-        return replace(node, value=[whole_paths(each, folder) for each in node.value])
+        return replace(node, value=[resolve(each, folder) for each in node.value])
     return replace(node, value=str((folder / node.value).resolve())) if isinstance(node.value, str) else node
 
 
-def local_kinds(document: Node, folder: Path) -> Node:
-    """The document with each `kind: local:FILE.py:CLASS` as the three keys that it stands for, and whole paths.
+def expand_local_kinds(document: Node, folder: Path) -> Node:
+    """Replace each `kind: local:FILE.py:CLASS` by `kind`, `file` and `class_name`, with resolved paths.
 
-    Raises: SpecError when file or class is missing.
+    Raises: SpecError if file or class is missing.
     """
     if not isinstance(document.value, dict):
         return document
-    members = {key: local_kinds(member, folder) for key, member in document.value.items()}
+    members = {key: expand_local_kinds(member, folder) for key, member in document.value.items()}
     document = replace(document, value=members)
     kind = members.get("kind")
     if kind is None or not isinstance(kind.value, str):

@@ -1,86 +1,94 @@
-"""What a spec says of a script, held against the script's text: every variable that is set is one that is read."""
+"""Checks a script spec against the script's text: every variable that the spec sets must be one that is read."""
 
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, Unreadable
-from pgolf.scripts.reads import Reads, is_of_machine
-from pgolf.specs.complaints import place_of
-from pgolf.specs.script import Script, ScriptSpec, program_of
+from pgolf.scripts.reads import EnvironmentReads, is_external
+from pgolf.specs.experiment import Experiment
+from pgolf.specs.script import Script, program_of
 from pgolf.specs.suggestions import nearest
+from pgolf.specs.validation_errors import place_of
 from pgolf.specs.yaml_documents import Node
-from trainer.recipe.files import DATA_PLACE
+from trainer.recipe.files import DATA_PLACEHOLDER
 
-# How like two names are of which one is a misspelling of the other, where either could be meant.
-ALMOST_THE_SAME = 0.85
+# Similarity from which a name that may be read counts as a misspelling of another one.
+MISSPELLING_SIMILARITY = 0.85
 
 
-def check_script(spec: ScriptSpec, document: Node) -> None:
-    """Nothing, if the script is there and reads what the spec sets.
+def check_script(spec: Experiment, document: Node) -> None:
+    """Check that the script exists and reads the variables that the spec sets.
 
     Raises: SpecError with file:line.
     """
-    program = read_or_refuse(spec.program, document)
+    program = read_script(spec.program, document)
     for name in spec.program.env:
         check_variable(name, program, spec.program, document)
     named = spec.program.seed_variable
-    is_taken = named is None or program.reads.knows(named) or program.reads.walks or named in spec.program.unchecked
+    is_taken = (
+        named is None or program.reads.may_read(named) or program.reads.escapes or named in spec.program.unchecked
+    )
     if named is not None and not is_taken:
         place = place_of(document, ("program", "seed_variable"))
         raise SpecError(
-            f"{place}: program.seed_variable: {program.name} does not read {named}, so all its runs would be one; "
-            f"{alternative(named, program.reads)}, or null for a script without a seed"
+            f"{place}: program.seed_variable: {program.name} does not read {named}, so every seed would give the same "
+            f"run; {suggest_variable(named, program.reads)}, or set it to null for a script without a seed"
         )
-    wants_data = [name for name, text in spec.program.env.items() if DATA_PLACE in text]
+    wants_data = [name for name, text in spec.program.env.items() if DATA_PLACEHOLDER in text]
     if wants_data and spec.program.data is None:
         place = place_of(document, ("program", "env", wants_data[0]))
-        raise SpecError(f"{place}: program.env.{wants_data[0]} names {DATA_PLACE}, and program.data names no folder")
+        raise SpecError(
+            f"{place}: program.env.{wants_data[0]} uses {DATA_PLACEHOLDER}, but program.data names no folder; add it"
+        )
     if spec.program.nproc not in (None, spec.launch.devices) and spec.launch.gpu is not None:
         place = place_of(document, ("program", "nproc"))
-        raise SpecError(f"{place}: program.nproc: {spec.program.nproc} processes for {spec.launch.gpu}; one a device")
+        raise SpecError(
+            f"{place}: program.nproc: found {spec.program.nproc} processes, expected one for each device of "
+            f"{spec.launch.gpu}"
+        )
 
 
-def read_or_refuse(script: Script, document: Node) -> ScriptProgram:
-    """The script with its files.
+def read_script(script: Script, document: Node) -> ScriptProgram:
+    """Read the script with its files.
 
-    Raises: SpecError with file:line of the path that is wrong, or of the script's own line that is no Python.
+    Raises: SpecError with file:line of the wrong path, or of the script's line that is not Python.
     """
     place = place_of(document, ("program", "path"))
     try:
         program = program_of(script)
-        assert program.reads is not None, "reading finds what is no Python"
+        assert program.reads is not None, "computing `reads` parses the files"
     except OSError as error:
         raise SpecError(f"{place}: program: {error.filename}: {error.strerror}") from None
     except Unreadable as error:
         raise SpecError(f"{place}: program.path: {error}") from None
     except ValueError as error:
         place = place_of(document, ("program", "files"))
-        raise SpecError(f"{place}: program.files: {error}; only what lies beside the script can be shipped") from None
+        raise SpecError(f"{place}: program.files: {error}; files must be in the script's folder or below it") from None
     return program
 
 
 def check_variable(name: str, program: ScriptProgram, script: Script, document: Node) -> None:
-    """Nothing, if the script reads a variable, or may.
+    """Check that the script reads a variable, or may read it.
 
     Raises: SpecError with the nearest name and the line where that is read.
     """
     place, reads = place_of(document, ("program", "env", name)), program.reads
     if name == script.seed_variable:
-        raise SpecError(f"{place}: program.env.{name}: seeds are given by `seeds:`, one a run")
+        raise SpecError(f"{place}: program.env.{name}: seeds are given by `seeds:`, one for each run; remove it")
     if name in script.unchecked:
         return
-    close = nearest(name, reads.names, ALMOST_THE_SAME)
-    if reads.knows(name) and not (is_of_machine(name) and name not in reads.names and close is not None):
+    close = nearest(name, reads.names, MISSPELLING_SIMILARITY)
+    if reads.may_read(name) and not (is_external(name) and name not in reads.names and close is not None):
         return
-    if not reads.walks or close is not None:
+    if not reads.escapes or close is not None:
         raise SpecError(
-            f"{place}: program.env.{name}: {program.name} reads no such variable, so setting it does nothing; "
-            f"{alternative(name, reads)}"
+            f"{place}: program.env.{name}: {program.name} does not read this variable, so setting it has no effect; "
+            f"{suggest_variable(name, reads)}"
         )
 
 
-def alternative(name: str, reads: Reads) -> str:
-    """The variable that somebody probably meant, and where it is read; or how many there are."""
+def suggest_variable(name: str, reads: EnvironmentReads) -> str:
+    """Return the most similar variable as a question, with its place, or how many variables are read."""
     close = nearest(name, reads.names)
     if close is not None:
-        return f"did you mean `{close}` ({reads.first(close).place})? program.unchecked lets it pass"
+        return f"did you mean `{close}` ({reads.first(close).place})? Or list it in program.unchecked to allow it"
     count = f"it reads {len(reads.names)}, which `pgolf preflight` lists" if reads.names else "it reads none"
-    return f"{count}; program.unchecked lets it pass"
+    return f"{count}; or list it in program.unchecked to allow it"

@@ -1,4 +1,4 @@
-"""Sweeps: one spec that stands for several, which differ in the values of a few keys."""
+"""Sweeps: one spec file that stands for several specs, which differ in the values of a few keys."""
 
 import itertools
 import json
@@ -7,34 +7,34 @@ import random
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from pgolf.errors import SpecError
-from pgolf.specs.experiment import SpecPart
+from pgolf.specs.parts import SpecPart
 
-# More than anybody means to pay for; a grid of five keys gets there by a typo.
-MOST_POINTS = 1000
+# Larger sweeps are most likely typos; a grid of five keys gets there quickly.
+MAX_POINTS = 1000
 KEY_PATTERN = r"^[A-Za-z0-9_]+(\.[^.\s]+)*$"
-# Keys that make another experiment; a comma in any other value is a comma.
-SWEPT = ("recipe.", "program.")
-# The last parts of keys that say nothing without the one before.
-SAYS_LITTLE = ("default", "k", "kind", "start", "end")
+# Keys that change the experiment. Only for these does a comma in a `--set` value separate values of a sweep.
+SWEEPABLE = ("recipe.", "program.")
+# Last parts of keys that are unclear without the part before.
+GENERIC_PARTS = ("default", "k", "kind", "start", "end")
 Key = Annotated[str, Field(pattern=KEY_PATTERN)]
 Point = dict[str, Any]
 """Values by dotted key."""
 
 
 class Range(SpecPart):
-    """Numbers from one to another."""
+    """A range of numbers."""
 
     low: float
-    """The least."""
+    """Smallest value."""
     high: float
-    """The most."""
+    """Largest value."""
     log: bool = False
-    """Whether each factor is as likely as any other, as it should be for rates."""
+    """Whether to sample uniformly in the logarithm, as is usual for learning rates."""
     whole: bool = False
-    """Whether only whole numbers are meant."""
+    """Whether to sample whole numbers only."""
 
     @model_validator(mode="after")
     def check_order(self) -> "Range":
@@ -43,13 +43,13 @@ class Range(SpecPart):
         if self.log and self.low <= 0:
             raise ValueError(f"log: low {self.low:g} is not above 0")
         if self.whole and math.ceil(self.low) > math.floor(self.high):
-            raise ValueError(f"whole: there is no such number between {self.low:g} and {self.high:g}")
+            raise ValueError(f"whole: there is no whole number between {self.low:g} and {self.high:g}")
         if self.whole and self.log and self.low < 1:
             raise ValueError(f"log and whole: low {self.low:g} is not 1 or more")
         return self
 
     def draw(self, chance: random.Random) -> float | int:
-        """A number of the range."""
+        """Draw a number from the range."""
         if self.log:
             number = math.exp(chance.uniform(math.log(self.low), math.log(self.high)))
         else:
@@ -60,7 +60,7 @@ class Range(SpecPart):
 
 
 class GridSweep(SpecPart):
-    """Every combination of some values."""
+    """All combinations of the values."""
 
     kind: Literal["grid"]
     values: Annotated[dict[Key, Annotated[list[JsonValue], Field(min_length=1)]], Field(min_length=1)]
@@ -68,38 +68,38 @@ class GridSweep(SpecPart):
 
 
 class PointsSweep(SpecPart):
-    """Some combinations, named one by one."""
+    """An explicit list of combinations."""
 
     kind: Literal["points"]
     points: Annotated[list[Annotated[dict[Key, JsonValue], Field(min_length=1)]], Field(min_length=1)]
-    """Mappings from dotted keys to values."""
+    """Combinations, each a mapping from dotted keys to values."""
 
 
 class RandomSweep(SpecPart):
-    """Combinations drawn at random, the same ones each time."""
+    """Random combinations, the same ones for the same seed."""
 
     kind: Literal["random"]
-    runs: Annotated[int, Field(ge=1, le=MOST_POINTS)]
-    """How many."""
+    runs: Annotated[int, Field(ge=1, le=MAX_POINTS)]
+    """Number of combinations."""
     values: Annotated[dict[Key, Range | Annotated[list[JsonValue], Field(min_length=1)]], Field(min_length=1)]
-    """Ranges, or lists to choose from, by dotted key."""
+    """Ranges, or lists of choices, by dotted key."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """What the draws follow from."""
+    """Seed of the random draws."""
 
 
 Sweep = Annotated[GridSweep | PointsSweep | RandomSweep, Field(discriminator="kind")]
-SWEEP: TypeAdapter[GridSweep | PointsSweep | RandomSweep] = TypeAdapter(Sweep)
+SWEEP: TypeAdapter[GridSweep | PointsSweep | RandomSweep] = TypeAdapter(Sweep, config=ConfigDict(defer_build=True))
 
 
 def points_of(sweep: GridSweep | PointsSweep | RandomSweep) -> list[Point]:
-    """The points of a sweep, in order, none twice.
+    """Return the points of a sweep in order, without duplicates.
 
-    Raises: SpecError when there are too many.
+    Raises: SpecError if there are too many.
     """
     match sweep:
         case GridSweep():
-            if math.prod(map(len, sweep.values.values())) > MOST_POINTS:
-                raise SpecError(f"sweep: more than {MOST_POINTS:,} points")
+            if math.prod(map(len, sweep.values.values())) > MAX_POINTS:
+                raise SpecError(f"sweep: more than {MAX_POINTS:,} points; give fewer values, or `kind: random`")
             found = [
                 dict(zip(sweep.values, values, strict=True)) for values in itertools.product(*sweep.values.values())
             ]
@@ -112,12 +112,12 @@ def points_of(sweep: GridSweep | PointsSweep | RandomSweep) -> list[Point]:
 
 
 def draw(source: Range | list[JsonValue], chance: random.Random) -> JsonValue:
-    """A value of a range, or of a list."""
+    """Draw a value from a range or a list."""
     return source.draw(chance) if isinstance(source, Range) else chance.choice(source)
 
 
 def read_sweep(document: object, place: str) -> list[Point]:
-    """The points that the `sweep:` of a spec stands for.
+    """Return the points of the `sweep:` block of a spec.
 
     Raises: SpecError with the place.
     """
@@ -133,21 +133,21 @@ def read_sweep(document: object, place: str) -> list[Point]:
 
 @dataclass(frozen=True, slots=True)
 class Alternatives:
-    """The values of one `--set`."""
+    """The alternative values of one `--set`."""
 
     key: str
     arguments: list[str]
-    """`key=value`, each with one of them."""
+    """`key=value` for each of the values."""
 
     @property
-    def is_several(self) -> bool:
+    def has_several(self) -> bool:
         return len(self.arguments) > 1
 
 
 def alternatives_of(argument: str) -> Alternatives:
-    """The values of `--set key=a,b`: several where commas stand outside brackets and quotes, for what is trained."""
+    """Split `--set key=a,b` at commas outside brackets and quotes, if the key is one that can be swept."""
     key, equals, text = argument.partition("=")
-    if not key.strip().startswith(SWEPT):
+    if not key.strip().startswith(SWEEPABLE):
         return Alternatives(key.strip(), [argument])
     parts, depth, quote = [""], 0, ""
     for character in text:
@@ -164,20 +164,20 @@ def alternatives_of(argument: str) -> Alternatives:
 
 
 def label_of(point: Point) -> str:
-    """A point in few words: the last parts of its keys, as many as tell them apart."""
+    """Return a short label of a point, with just enough of each key to tell them apart."""
     return " ".join(
         f"{name}={shown(value)}" for name, value in zip(short_names(list(point)), point.values(), strict=True)
     )
 
 
 def short_names(keys: list[str]) -> list[str]:
-    """Dotted keys, each cut to its last parts as far as no other ends in them."""
+    """Shorten each dotted key to its last parts, as many as no other key ends in."""
     names = []
     for key in keys:
         parts = key.split(".")
         for count in range(1, len(parts) + 1):
             name = ".".join(parts[-count:])
-            if parts[-count] in SAYS_LITTLE:
+            if parts[-count] in GENERIC_PARTS:
                 continue
             if sum(other == key or other.endswith(f".{name}") for other in keys) == 1:
                 break
@@ -186,7 +186,7 @@ def short_names(keys: list[str]) -> list[str]:
 
 
 def shown(value: object) -> str:
-    """A value in a label."""
+    """Return a value as shown in a label."""
     match value:
         case float():
             return f"{value:g}"

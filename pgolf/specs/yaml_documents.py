@@ -1,9 +1,8 @@
-"""YAML in which every value knows its line.
+"""Reads YAML and keeps the line of every value.
 
-Scalars follow the YAML 1.2 core schema plus plain floats: `1e-3` and `3.2e9` are numbers, `on` is a word, `1:30` and
-`2024-01-01` are strings. Duplicate keys are refused with both lines. Size, depth and aliases are bounded before
-anything is built, so that no file can take long or much: PyYAML's C parser gives events, and the small composer
-below does the rest.
+Scalars follow the YAML 1.2 core schema plus plain floats: `1e-3` and `3.2e9` are numbers; `on`, `1:30` and `2024-01-01`
+are strings. Duplicate keys are refused with both lines. Size, depth and aliases are checked before anything is built,
+so that no file takes much time or memory: PyYAML's C parser gives events, and the composer below builds the values.
 """
 
 import re
@@ -17,16 +16,16 @@ import yaml
 from pgolf.errors import SpecError
 
 LARGEST_FILE_BYTES = 1_000_000
-DEEPEST = 64
-MOST_NODES = 100_000
+MAX_DEPTH = 64
+MAX_NODES = 100_000
 
 NULL = re.compile(r"~|null|Null|NULL|")
 BOOLEAN = re.compile(r"(true|True|TRUE)|false|False|FALSE")
 INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
-# Line breaks in YAML 1.1, which the parser speaks; letters like others in YAML 1.2, and so in JSON.
-BREAKS_NO_MORE = "\x85\u2028\u2029"
+# Line breaks in YAML 1.1, which PyYAML implements; ordinary characters in YAML 1.2 and in JSON.
+YAML_1_1_BREAKS = "\x85\u2028\u2029"
 PRIVATE_USE = range(0xE000, 0xF900)
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -34,7 +33,7 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value was written: a file and a line, or a --set argument."""
+    """The place where a value was written: a file and a line, or a --set argument."""
 
     source: str
     line: int | None = None
@@ -45,15 +44,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value and its place. Mappings and sequences hold nodes."""
+    """A value and its place; members of mappings and sequences are nodes."""
 
     value: Any
     place: Place
     key_places: dict[str, Place] = field(default_factory=dict)
-    """Of a mapping: where each key stands."""
+    """Places of a mapping's keys."""
 
     def plain(self) -> Any:
-        """The value without places."""
+        """Return the value without places."""
         if isinstance(self.value, dict):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -62,16 +61,16 @@ class Node:
 
 
 def read_yaml(path: Path) -> Node:
-    """The mapping in a YAML file.
+    """Read a YAML file that contains a mapping.
 
-    Raises: SpecError with file:line for anything that is not one.
+    Raises: SpecError with file:line for any other file.
     """
     try:
         size = path.stat().st_size
         if path.is_dir():
             raise SpecError(f"{path}: is a directory, expected a YAML file")
         if size > LARGEST_FILE_BYTES:
-            raise SpecError(f"{path}: {size:,} bytes, expected a spec of at most {LARGEST_FILE_BYTES:,}")
+            raise SpecError(f"{path}: found {size:,} bytes, expected a spec of at most {LARGEST_FILE_BYTES:,}")
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file") from None
@@ -86,7 +85,7 @@ def read_yaml(path: Path) -> Node:
 
 
 def describe_value(value: Any) -> str:
-    """What somebody wrote, in a few words."""
+    """Describe a value for an error message."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -97,38 +96,36 @@ def describe_value(value: Any) -> str:
 
 
 def parse_yaml(text: str, source: str) -> Node:
-    """The one document in `text`; an empty text is a null.
+    """Parse the only document in `text`; an empty text gives null.
 
     Raises: SpecError with source:line.
     """
     try:
-        return Composer(events_of(text), source).document()
+        return Composer(parse_events(text), source).document()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{source}:{line}: {explain(error)}") from None
+        raise SpecError(f"{source}:{line}: {explain_yaml_error(error)}") from None
     except yaml.reader.ReaderError as error:
         raise SpecError(f"{source}: character {error.position} is not allowed in YAML; a spec is a text file") from None
 
 
-def events_of(text: str) -> Iterator[Any]:
-    """What the parser says of a text. Letters that it would take for line breaks pass it as others that the text has
-    not.
-    """
+def parse_events(text: str) -> Iterator[Any]:
+    """Yield the parser's events, with YAML 1.1 line breaks replaced by unused characters while it parses."""
     unused = (code for code in PRIVATE_USE if chr(code) not in text)
-    disguise = {ord(letter): code for letter, code in zip(BREAKS_NO_MORE, unused, strict=False) if letter in text}
-    for event in yaml.parse(text.translate(disguise), Loader=Loader):
+    substitutes = {ord(letter): code for letter, code in zip(YAML_1_1_BREAKS, unused, strict=False) if letter in text}
+    for event in yaml.parse(text.translate(substitutes), Loader=Loader):
         if isinstance(event, yaml.ScalarEvent):
-            event.value = event.value.translate({code: letter for letter, code in disguise.items()})
+            event.value = event.value.translate({code: letter for letter, code in substitutes.items()})
         yield event
 
 
-def explain(error: yaml.MarkedYAMLError) -> str:
-    """A parser's complaint, with the fix where people usually stumble."""
+def explain_yaml_error(error: yaml.MarkedYAMLError) -> str:
+    """Return the parser's error, in clearer words for common mistakes."""
     problem = " ".join(filter(None, (error.problem, error.context)))
     if "cannot start any token" in problem:
         return "a tab cannot indent YAML; use spaces"
-    if "maximum nesting depth" in problem:  # a newer parser's own bound, which it reaches while reading ahead
-        return f"nested more than {DEEPEST} deep"
+    if "maximum nesting depth" in problem:  # newer parsers have a limit of their own and reach it while reading ahead
+        return f"nested more than {MAX_DEPTH} deep"
     return f"not valid YAML: {problem}"
 
 
@@ -142,14 +139,14 @@ class Composer:
         self.nodes = 0
 
     def document(self) -> Node:
-        """The only document of the stream."""
+        """Build the only document of the stream."""
         node = Node(None, Place(self.source, 1))
         documents = 0
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise SpecError(f"{self.place(event)}: a second document begins; expected one")
+                    raise SpecError(f"{self.place(event)}: found a second document, expected one")
                 node = self.node(next(self.events), 1)
         return node
 
@@ -157,7 +154,7 @@ class Composer:
         return Place(self.source, event.start_mark.line + 1)
 
     def node(self, event: Any, depth: int) -> Node:
-        """The node that begins with an event."""
+        """Build the node that begins with an event."""
         self.check_depth(depth, event)
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, depth)
@@ -175,20 +172,23 @@ class Composer:
         return node
 
     def check_depth(self, depth: int, event: Any) -> None:
-        if depth > DEEPEST:
-            raise SpecError(f"{self.place(event)}: nested more than {DEEPEST} deep")
+        if depth > MAX_DEPTH:
+            raise SpecError(f"{self.place(event)}: nested more than {MAX_DEPTH} deep")
 
     def scalar(self, event: Any) -> Any:
         try:
             return scalar(event)
-        except ValueError:  # Python reads no integer of more than 4,300 digits
+        except ValueError:  # Python's int() refuses more than 4,300 digits
             raise SpecError(f"{self.place(event)}: a number of {len(event.value):,} digits is too long") from None
 
     def count(self, nodes: int, event: Any) -> None:
-        """Nothing; an alias counts as all that it stands for."""
+        """Count nodes, an alias as all the nodes of its anchor.
+
+        Raises: SpecError if there are too many.
+        """
         self.nodes += nodes
-        if self.nodes > MOST_NODES:
-            raise SpecError(f"{self.place(event)}: more than {MOST_NODES:,} values, aliases written out")
+        if self.nodes > MAX_NODES:
+            raise SpecError(f"{self.place(event)}: more than {MAX_NODES:,} values with all aliases expanded")
 
     def alias(self, event: Any, depth: int) -> Node:
         if event.anchor not in self.anchors:
@@ -210,17 +210,17 @@ class Composer:
         places: dict[str, Place] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                raise SpecError(f"{self.place(event)}: a key must be a word")
+                raise SpecError(f"{self.place(event)}: found a list or mapping as a key, expected a word")
             key, place = event.value, self.place(event)
             if key in places:
-                raise SpecError(f"{place}: key {key!r} stands a second time; the first is on line {places[key].line}")
+                raise SpecError(f"{place}: duplicate key {key!r}; the first one is on line {places[key].line}")
             places[key] = place
             entries[key] = self.node(next(self.events), depth + 1)
         return Node(entries, self.place(start), places)
 
 
 def scalar(event: Any) -> Any:
-    """The value of a scalar event: typed when it is written plain, a string when it is quoted or tagged !!str."""
+    """Return a scalar's value: typed if it is plain, a string if it is quoted or tagged !!str."""
     text: str = event.value
     if event.tag == "tag:yaml.org,2002:str" or not event.implicit[0]:
         return text

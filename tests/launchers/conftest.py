@@ -1,4 +1,4 @@
-"""The places of the conformance suite."""
+"""The backends of the conformance suite."""
 
 import subprocess
 import sys
@@ -8,23 +8,24 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.launchers.places import LocalPlace, Place, modal_server, one_node_slurm, sshd
+from tests.launchers.backends import Backend, LocalBackend, modal_server, one_node_slurm, sshd
+from tests.launchers.user import User
 
 PLUGIN = Path(__file__).parent.parent.parent / "examples" / "pgolf-slurm"
 
 
 @pytest.fixture(params=["local", "ssh", "modal", "slurm"])
-def place(
+def backend(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     session_folder: Path,
     bare_python: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Place]:
-    """Each place where a job can run; one whose tools are not installed is skipped by its name."""
+) -> Iterator[Backend]:
+    """Each backend in turn; one whose tools are not installed is skipped, naming them."""
     match request.param:
         case "local":
-            yield LocalPlace()
+            yield LocalBackend()
         case "ssh":
             with sshd(tmp_path / "ssh", bare_python) as found:
                 yield found
@@ -36,8 +37,16 @@ def place(
                 yield cluster
 
 
+@pytest.fixture
+def user(tmp_path: Path, backend: Backend) -> User:
+    """A user in an empty folder. Modules that test one launcher have a `backend` of their own."""
+    folder = tmp_path / "user"
+    folder.mkdir()
+    return User(folder, backend)
+
+
 def installed_plugin(session_folder: Path) -> Path:
-    """A folder into which examples/pgolf-slurm has been installed, as a user would install it."""
+    """Install examples/pgolf-slurm with pip, once per session, and return the folder."""
     target = session_folder / "plugin"
     with FileLock(f"{target}.lock"):
         if not target.exists():

@@ -1,4 +1,4 @@
-"""What every launcher must do, with real processes and the real trainer."""
+"""The conformance suite: what every launcher must do, with real processes and the real trainer."""
 
 import hashlib
 import json
@@ -10,85 +10,31 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pgolf.rundir import RunDirectory
-from tests.conftest import LONG, Ended, run_pgolf
-from tests.launchers.places import Place
+from tests.conftest import LONG
+from tests.launchers.user import PATIENCE_SECONDS, SHORT, User
 
-SHORT = ("--with", "micro")
-PATIENCE_SECONDS = 120
-# Every place by `make test-all`; those that stand for the others by default.
-FEW_PLACES = ["local", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssh", "modal", "slurm"))]
-
-
-class Desk:
-    """A folder of a user who works with one place."""
-
-    def __init__(self, folder: Path, place: Place) -> None:
-        self.folder, self.place = folder, place
-        (folder / "place.yaml").write_text(json.dumps({"launch": place.launch}))
-
-    def run(self, *arguments: str) -> Ended:
-        """`pgolf run quickstart` on the place."""
-        return run_pgolf(self.folder, "run", "quickstart", *arguments, "--with", "place.yaml", "--json")
-
-    def __call__(self, *arguments: str) -> Ended:
-        return run_pgolf(self.folder, *arguments)
-
-    def start(self, *arguments: str) -> RunDirectory:
-        """The run directory of a run that goes on by itself."""
-        ended = self.run(*arguments, "--detach")
-        assert ended.code == 0, ended.err
-        return RunDirectory(Path(ended.json["runs"][0]["run_dir"]))
-
-    def wait_for_step(self, run: RunDirectory, step: int) -> None:
-        """Until the run has trained so many steps, as another process learns it."""
-        self.wait(run, lambda row: (row["step"] or 0) >= step)
-
-    def wait_for_end(self, run: RunDirectory) -> None:
-        """Until the run is over."""
-        self.wait(run, lambda row: row["state"] not in ("queued", "running"))
-
-    def wait_until_nothing_is_to_be_stopped(self, run: RunDirectory) -> None:
-        """Until cancelling says so: a trainer that has let its run go still has torch to unload."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while self("cancel", run.run_id).code != 4:
-            assert time.monotonic() < deadline, "there is always something to stop"
-
-    def wait(self, run: RunDirectory, is_there: Callable[[dict[str, Any]], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            (row,) = self("status", "--json").json["runs"]
-            if is_there(row):
-                return
-            assert time.monotonic() < deadline, (row, run.files.log.read_text() if run.files.log.exists() else "")
-            time.sleep(0.2)
-
-
-@pytest.fixture
-def desk(tmp_path: Path, place: Place) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    return Desk(folder, place)
+# `make test-all` runs these on every backend, `make test` on the local one.
+FEW_BACKENDS = ["local", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssh", "modal", "slurm"))]
 
 
 @pytest.mark.real_process
-@pytest.mark.parametrize("place", FEW_PLACES, indirect=True)
-def test_a_run_is_left_found_again_followed_and_fetched(desk: Desk, micro_run: RunDirectory) -> None:
-    run = desk.start(*SHORT)
-    log = desk("logs", run.run_id, "-f")
+@pytest.mark.parametrize("backend", FEW_BACKENDS, indirect=True)
+def test_a_run_is_left_found_again_followed_and_fetched(user: User, micro_run: RunDirectory) -> None:
+    run = user.start(*SHORT)
+    log = user("logs", run.run_id, "-f")
     assert "score: roundtrip" in log.out
     assert log.out.count("step 12/12") == 1
-    assert desk("fetch", run.run_id).code == 0
-    (row,) = desk("status", "--json").json["runs"]
-    assert (row["state"], row["launcher"]) == ("finished", desk.place.name)
+    assert user("fetch", run.run_id).code == 0
+    (row,) = user("status", "--json").json["runs"]
+    assert (row["state"], row["launcher"]) == ("finished", user.backend.name)
     assert run.files.model.read_bytes() == micro_run.files.model.read_bytes()
     assert run.read_result()["headline"] == micro_run.read_result()["headline"]
     assert len(run.read_metrics()) == len(micro_run.read_metrics())
-    again = desk.run(*SHORT)
+    again = user.run(*SHORT)
     assert again.json["runs"][0]["result"] == run.read_result()
 
 
@@ -107,18 +53,18 @@ time.sleep(float(os.environ.get("PAUSE", 0)))
 """
 
 
-def script_spec(desk: Desk, data: Path, **variables: object) -> None:
-    """Nothing; own.yaml runs a script on the place, which has its own copy of the data."""
-    (desk.folder / "own.py").write_text(SCRIPT)
+def script_spec(user: User, data: Path, **variables: object) -> None:
+    """Write own.yaml, which runs a script on the backend with the data."""
+    (user.folder / "own.py").write_text(SCRIPT)
     env = {"DATA_PATH": "{data}", **variables}
     program = {"kind": "script", "path": "own.py", "data": str(data), "env": env}
-    document = {"spec_version": 1, "name": "own", "program": program, "launch": desk.place.launch}
-    (desk.folder / "own.yaml").write_text(json.dumps(document))
+    document = {"spec_version": 1, "name": "own", "program": program, "launch": user.backend.launch}
+    (user.folder / "own.yaml").write_text(json.dumps(document))
 
 
-def test_a_script_runs_as_it_is_and_its_model_comes_home(desk: Desk, micro_data: Path) -> None:
-    script_spec(desk, micro_data)
-    ended = desk("run", "own.yaml", "--json", "--yes")
+def test_a_script_runs_as_it_is_and_its_model_comes_home(user: User, micro_data: Path) -> None:
+    script_spec(user, micro_data)
+    ended = user("run", "own.yaml", "--json", "--yes")
     assert ended.code == 0, ended.err
     run = RunDirectory(Path(ended.json["runs"][0]["run_dir"]))
     result = run.read_result()
@@ -130,76 +76,76 @@ def test_a_script_runs_as_it_is_and_its_model_comes_home(desk: Desk, micro_data:
     assert "final_exact val_loss:1.25" in run.files.log.read_text()
 
 
-@pytest.mark.parametrize("place", FEW_PLACES, indirect=True)
-def test_a_script_that_is_left_alone_is_cancelled(desk: Desk, micro_data: Path) -> None:
-    script_spec(desk, micro_data, PAUSE=600)
-    ended = desk("run", "own.yaml", "--detach", "--json", "--yes")
+@pytest.mark.parametrize("backend", FEW_BACKENDS, indirect=True)
+def test_a_script_that_is_left_alone_is_cancelled(user: User, micro_data: Path) -> None:
+    script_spec(user, micro_data, PAUSE=600)
+    ended = user("run", "own.yaml", "--detach", "--json", "--yes")
     assert ended.code == 0, ended.err
     run = RunDirectory(Path(ended.json["runs"][0]["run_dir"]))
-    desk.wait_for_step(run, 3)
-    assert desk("cancel", run.run_id).code == 0
-    desk.wait_for_end(run)
-    (row,) = desk("status", "--json").json["runs"]
+    user.wait_for_step(run, 3)
+    assert user("cancel", run.run_id).code == 0
+    user.wait_for_end(run)
+    (row,) = user("status", "--json").json["runs"]
     assert row["state"] == "stopped"
 
 
 @pytest.mark.slow
-def test_a_cancelled_run_goes_on_from_its_checkpoint_to_the_same_score(desk: Desk, long_run: RunDirectory) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 30)
-    assert desk("cancel", run.run_id).code == 0
-    desk.wait_for_end(run)
-    desk.wait_until_nothing_is_to_be_stopped(run)
-    ended = desk.run(*LONG)
+def test_a_cancelled_run_goes_on_from_its_checkpoint_to_the_same_score(user: User, long_run: RunDirectory) -> None:
+    run = user.start(*LONG)
+    user.wait_for_step(run, 30)
+    assert user("cancel", run.run_id).code == 0
+    user.wait_for_end(run)
+    user.wait_until_cancel_finds_nothing(run)
+    ended = user.run(*LONG)
     assert ended.code == 0, ended.err
     assert run.read_result()["resumed_from_step"] > 0
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_ends_with_the_same_score(desk: Desk, long_run: RunDirectory) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 30)
-    desk.place.interrupt(run)
-    if not desk.place.reruns_by_itself:
-        desk.wait_for_end(run)
-    ended = desk.run(*LONG)
+def test_an_interrupted_run_ends_with_the_same_score(user: User, long_run: RunDirectory) -> None:
+    run = user.start(*LONG)
+    user.wait_for_step(run, 30)
+    user.backend.interrupt(run)
+    if not user.backend.reruns_by_itself:
+        user.wait_for_end(run)
+    ended = user.run(*LONG)
     assert ended.code == 0, ended.err
     assert run.read_result()["resumed_from_step"] > 0
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
 
 
 @pytest.mark.slow
-def test_a_lost_reply_to_submit_never_starts_a_second_run(desk: Desk) -> None:
-    """The client dies before it has written the handle, and the same command is given again."""
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 1)
+def test_a_lost_reply_to_submit_never_starts_a_second_run(user: User) -> None:
+    """The client dies before it has written the job's number, and the same command is given again."""
+    run = user.start(*LONG)
+    user.wait_for_step(run, 1)
     run.handle.unlink()
-    ended = desk.run(*LONG)
+    ended = user.run(*LONG)
     assert ended.code == 0, ended.err
     assert not run.read_result()["resumed_from_step"]
     assert run.files.log.read_text().count("score: roundtrip") == 1
 
 
 @pytest.mark.slow
-def test_a_trainer_that_dies_is_reported_and_the_same_command_goes_on(desk: Desk, long_run: RunDirectory) -> None:
+def test_a_trainer_that_dies_is_reported_and_the_same_command_goes_on(user: User, long_run: RunDirectory) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "place.yaml"],
-        cwd=desk.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "backend.yaml"],
+        cwd=user.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    run = only_run(desk.folder)
-    desk.wait_for_step(run, 30)
-    desk.place.crash(run)
+    run = only_run(user.folder)
+    user.wait_for_step(run, 30)
+    user.backend.crash(run)
     _, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1, err
     assert "killed by signal 9" in err
-    ended = desk.run(*LONG)
+    ended = user.run(*LONG)
     assert ended.code == 0, ended.err
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
 
 
 def flip_low_bits(path: Path) -> None:
-    """Nothing; the file has its old size, and other tokens, all of them in the vocabulary."""
+    """Change tokens of a shard. All stay in the vocabulary, and the size stays the same."""
     content = bytearray(path.read_bytes())
     for position in range(len(content) // 2, len(content) - 2, 64):
         content[position & ~1] ^= 1
@@ -210,58 +156,63 @@ def flip_low_bits(path: Path) -> None:
 @pytest.mark.parametrize("damage", [Path.unlink, flip_low_bits], ids=["gone", "flipped"])
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_shard_that_is_not_right_there_is_named_or_sent_again(
-    desk: Desk, micro_run: RunDirectory, micro_data: Path, tmp_path: Path, damage: Callable[[Path], None], split: str
+    user: User,
+    micro_run: RunDirectory,
+    micro_data: Path,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    split: str,
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(micro_data, data)
     own = (*SHORT, "--set", f"recipe.data={{kind: shards, folder: {data}}}")
-    assert desk.run(*own).code == 0
-    damage(next(desk.place.data_folder(only_run(desk.folder)).glob(f"*_{split}_*.bin")))
-    ended = desk.run(*own, "--fresh")
-    # What is missing is sent again at once. By ssh so is what is damaged; in a container it is found out.
-    if not desk.place.has_own_data or (desk.place.name == "modal" and damage is flip_low_bits):
+    assert user.run(*own).code == 0
+    damage(next(user.backend.data_folder(only_run(user.folder)).glob(f"*_{split}_*.bin")))
+    ended = user.run(*own, "--fresh")
+    # A missing shard is sent again at once; by ssh a damaged one too. In a container the damage is found first.
+    if not user.backend.has_own_data or (user.backend.name == "modal" and damage is flip_low_bits):
         assert ended.code == 5, ended.err
         assert f"fineweb_{split}_000000.bin" in ended.err
-    if desk.place.has_own_data:
-        ended = desk.run(*own)
+    if user.backend.has_own_data:
+        ended = user.run(*own)
         assert ended.code == 0, ended.err
         headline = ended.json["runs"][0]["result"]["headline"]
         assert headline["val_bpb"] == micro_run.read_result()["headline"]["val_bpb"]
 
 
 @pytest.mark.slow
-def test_another_folder_gets_a_run_of_its_own(desk: Desk, tmp_path: Path) -> None:
-    """Not the result of an earlier one that has the same name there: nobody knows what code that was."""
-    if not desk.place.has_own_data:
+def test_another_folder_gets_a_run_of_its_own(user: User, tmp_path: Path) -> None:
+    """A run with the same id from another folder is not reused: it may have run other code."""
+    if not user.backend.has_own_data:
         pytest.skip("runs lie in the folder itself")
-    assert desk.run(*SHORT).code == 0
+    assert user.run(*SHORT).code == 0
     (tmp_path / "other").mkdir()
-    other = Desk(tmp_path / "other", desk.place)
+    other = User(tmp_path / "other", user.backend)
     assert other.run(*SHORT).code == 0
-    first, second = only_run(desk.folder), only_run(other.folder)
+    first, second = only_run(user.folder), only_run(other.folder)
     assert first.remote_id != second.remote_id
     assert first.files.log.read_text() != second.files.log.read_text()
 
 
 @pytest.mark.slow
-def test_a_runs_folder_may_be_moved(desk: Desk) -> None:
-    run = desk.start(*SHORT)
-    if desk.place.has_own_data:
-        moved = desk.folder.rename(desk.folder.parent / "moved")
+def test_a_runs_folder_may_be_moved(user: User) -> None:
+    run = user.start(*SHORT)
+    if user.backend.has_own_data:
+        moved = user.folder.rename(user.folder.parent / "moved")
     else:  # the trainer writes into it
-        desk.wait(run, lambda row: row["state"] == "finished")
-        moved = desk.folder.rename(desk.folder.parent / "moved")
-    desk.folder = moved
-    assert desk("attach", run.run_id).code == 0
+        user.wait(run, lambda row: row["state"] == "finished")
+        moved = user.folder.rename(user.folder.parent / "moved")
+    user.folder = moved
+    assert user("attach", run.run_id).code == 0
     assert only_run(moved).is_finished
 
 
 @pytest.mark.slow
-def test_what_finished_unseen_is_brought_home_and_not_begun_again(desk: Desk) -> None:
-    run = desk.start(*SHORT)
-    desk.wait(run, lambda row: row["state"] in ("unfetched", "finished"))
+def test_what_finished_unseen_is_brought_home_and_not_begun_again(user: User) -> None:
+    run = user.start(*SHORT)
+    user.wait(run, lambda row: row["state"] in ("unfetched", "finished"))
     before = run.files.log.read_text()
-    ended = desk.run(*SHORT)
+    ended = user.run(*SHORT)
     assert ended.code == 0, ended.err
     assert run.is_finished
     assert run.files.log.read_text() == before
@@ -269,19 +220,19 @@ def test_what_finished_unseen_is_brought_home_and_not_begun_again(desk: Desk) ->
 
 @pytest.mark.real_process
 @pytest.mark.slow
-def test_a_trainer_that_hangs_is_killed_at_the_second_asking(desk: Desk) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 30)
-    for pid in desk.place.trainers(run):
+def test_a_trainer_that_hangs_is_killed_at_the_second_asking(user: User) -> None:
+    run = user.start(*LONG)
+    user.wait_for_step(run, 30)
+    for pid in user.backend.trainers(run):
         os.kill(pid, signal.SIGSTOP)
-    assert desk("cancel", run.run_id).code == 0
-    desk("cancel", run.run_id)
-    desk.wait_for_end(run)
-    assert not desk.place.trainers(run)
+    assert user("cancel", run.run_id).code == 0
+    user("cancel", run.run_id)
+    user.wait_for_end(run)
+    assert not user.backend.trainers(run)
 
 
 def only_run(folder: Path) -> RunDirectory:
-    """The one run below a folder, once it is there."""
+    """Wait for the only run below a folder and return it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := [*folder.glob("runs/*/seed-*/run.json")]):
         assert time.monotonic() < deadline, "no run directory appeared"

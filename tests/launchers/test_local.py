@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from launchers.devices import cuda_devices, hold_devices
-from launchers.local import LocalLauncher, ended
+from launchers.local import LocalLauncher
 from pgolf.errors import Busy
 from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
+from pgolf.launching.endings import ended_status
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf, run_pgolf
 
 
 def wait_for_step(run_dir: Path, step: int = 1) -> None:
-    """Until a run has trained a step."""
+    """Wait until a run has trained so many steps."""
     deadline = time.monotonic() + 60
     while RunDirectory(run_dir).read_state().get("step", 0) < step:
         assert time.monotonic() < deadline, "the run did not start"
@@ -27,7 +28,7 @@ def wait_for_step(run_dir: Path, step: int = 1) -> None:
 
 
 def wait_for_end(run_dir: Path) -> None:
-    """Until no trainer holds a run."""
+    """Wait until no trainer holds a run's lock."""
     deadline = time.monotonic() + 30
     while RunDirectory(run_dir).is_alive:
         assert time.monotonic() < deadline, "the run did not end"
@@ -35,13 +36,13 @@ def wait_for_end(run_dir: Path) -> None:
 
 
 def start_long(folder: Path) -> "subprocess.Popen[str]":
-    """`pgolf run` of a few seconds, in the background."""
+    """Start a run of a few seconds in the background."""
     command = [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def only_run(folder: Path) -> Path:
-    """The one run below a folder, once it is there."""
+    """Wait for the only run below a folder and return its directory."""
     deadline = time.monotonic() + 60
     while not (found := [*folder.glob("runs/*/seed-*/run.json")]):
         assert time.monotonic() < deadline, "no run directory appeared"
@@ -101,7 +102,7 @@ def test_a_detached_run_is_found_followed_and_cancelled_by_other_processes(pgolf
     assert RunDirectory(run_dir).state == "stopped"
     deadline = time.monotonic() + 30
     while pgolf("cancel", "seed-1337").code != 4:  # it still has to unload torch
-        assert time.monotonic() < deadline, "there is always something to stop"
+        assert time.monotonic() < deadline, "`pgolf cancel` still finds something to stop"
 
 
 @pytest.mark.slow
@@ -171,14 +172,14 @@ def test_devices_are_those_that_are_visible(
         held = hold_devices(expected, 1)
         assert held.indices == expected[:1]
         assert hold_devices_elsewhere(expected, 1) == expected[1:]
-        with pytest.raises(Busy, match="2 CUDA devices are needed, 1 here"):
+        with pytest.raises(Busy, match="2 CUDA devices are needed, 1 are free"):
             hold_devices(expected, 2)
         held.release()
         assert hold_devices_elsewhere(expected, 2) == expected
 
 
 def hold_devices_elsewhere(candidates: list[str], count: int) -> list[str]:
-    """What another process gets."""
+    """Return the devices that another process gets."""
     program = f"from launchers.devices import hold_devices\nprint(*hold_devices({candidates!r}, {count}).indices)"
     return subprocess.check_output([sys.executable, "-c", program], text=True).split()
 
@@ -200,10 +201,14 @@ def test_a_trainer_that_could_not_say_why_is_known_by_its_exit_code(tmp_path: Pa
     run = RunDirectory(tmp_path / "x" / "seed-1")
     run.root.mkdir(parents=True)
     run.files.state.write_text('{"phase": "failed", "error": "of an earlier attempt", "exit_code": 5}')
-    assert ended(run, 6) == JobStatus("ended", 6, "")
-    assert ended(run, 5) == JobStatus("ended", 5, "of an earlier attempt")
-    assert ended(run, -9).message.startswith("the trainer was killed by signal 9, by hand or")
-    assert "cut short" in ended(run, -7).message
+    assert ended_status(run, 6) == JobStatus("ended", 6, "")
+    assert ended_status(run, 5) == JobStatus("ended", 5, "of an earlier attempt")
+    assert ended_status(run, -9).message.startswith("the trainer was killed by signal 9, by hand or")
+    assert "cut short" in ended_status(run, -7).message
+    assert ended_status(run, 5, "its time was up") == JobStatus("ended", 5, "its time was up")
+    run.files.state.write_text('{"phase": "failed", "error": "slow", "exit_code": 1, "reason": "stop_rule"}')
+    assert ended_status(run, 1) == JobStatus("ended", 1, "slow", "stop_rule")
+    assert ended_status(run, 6).reason is None
 
 
 def test_the_built_in_launcher_comes_through_the_plugin_door() -> None:

@@ -1,4 +1,4 @@
-"""The Modal launcher against a server that speaks Modal's protocol: what is asked of Modal, and what goes wrong."""
+"""The Modal launcher with a server that speaks Modal's protocol: what it requests, and what can go wrong."""
 
 import json
 import subprocess
@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from launchers.modal_cloud import LONGEST_SECONDS, check_gpu, limit_of
-from launchers.modal_image import LOCK
+from launchers.modal_cloud import MAX_SECONDS, check_gpu, limit_of
+from launchers.modal_image import PINNED
 from launchers.modal_worker import Mirror
 from pgolf.launching import Job
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
-from tests.launchers.places import ModalPlace, call_id, modal_server
-from tests.launchers.test_conformance import SHORT, Desk
+from tests.launchers.backends import ModalBackend, call_id, modal_server
+from tests.launchers.user import SHORT, User
 
 ROOT = Path(__file__).parent.parent.parent
 EIGHT = ("--set", "recipe.schedule.batch_tokens=512", "--set", "recipe.schedule.micro_batch_tokens=64")
@@ -25,23 +25,16 @@ TOKEN = "as-planted-secret-4711"
 
 
 @pytest.fixture
-def place(tmp_path: Path, bare_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModalPlace]:
+def backend(tmp_path: Path, bare_python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModalBackend]:
     with modal_server(tmp_path / "modal", bare_python, monkeypatch, TOKEN) as found:
         yield found
 
 
-@pytest.fixture
-def desk(tmp_path: Path, place: ModalPlace) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    return Desk(folder, place)
-
-
-def with_launch(desk: Desk, **changes: Any) -> None:
-    """Nothing; the desk's place.yaml has another launch."""
-    launch = desk.place.launch
+def with_launch(user: User, **changes: Any) -> None:
+    """Change `launch` in the user's backend.yaml."""
+    launch = user.backend.launch
     options = changes.pop("options", {})
-    (desk.folder / "place.yaml").write_text(
+    (user.folder / "backend.yaml").write_text(
         json.dumps({"launch": launch | changes | {"options": launch["options"] | options}})
     )
 
@@ -51,7 +44,7 @@ def job(tmp_path: Path, **facts: Any) -> Job:
 
 
 def test_the_worker_needs_nothing_but_modal_and_the_standard_library(tmp_path: Path) -> None:
-    """In a container there is no pgolf; importing the worker there must not want it, nor torch."""
+    """There is no pgolf in a container; importing the worker must need neither it nor torch."""
     program = (
         "import sys\n"
         "for name in ('pgolf', 'torch', 'numpy', 'pydantic', 'rich', 'typer', 'yaml'): sys.modules[name] = None\n"
@@ -67,24 +60,24 @@ def test_the_worker_needs_nothing_but_modal_and_the_standard_library(tmp_path: P
 def test_what_runs_there_is_what_is_tested_here() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
-    assert {name: pinned[name] for name in LOCK if name in pinned} == {n: v for n, v in LOCK.items() if n in pinned}
-    for name, locked in LOCK.items():
+    assert {name: pinned[name] for name in PINNED if name in pinned} == {n: v for n, v in PINNED.items() if n in pinned}
+    for name, locked in PINNED.items():
         assert version(name).partition("+")[0] == locked, name
 
 
-def test_what_is_asked_of_modal(desk: Desk, place: ModalPlace) -> None:
-    """Eight exact H100 for what five dollars buy; nothing of pgolf travels, and no build."""
-    with_launch(desk, gpu="H100!:8", options={"secrets": ["wandb"], "memory_gib": 64, "cores": 32})
+def test_what_is_asked_of_modal(user: User, backend: ModalBackend) -> None:
+    """Eight exact H100 for the time that five dollars pay for; pgolf is not sent, and nothing is compiled."""
+    with_launch(user, gpu="H100!:8", options={"secrets": ["wandb"], "memory_gib": 64, "cores": 32})
     subprocess.run(
         [sys.executable, "-m", "modal", "secret", "create", "wandb", "WANDB_API_KEY=planted-wandb-key"],
         check=True, capture_output=True,
     )  # fmt: skip
-    started = desk.run(*SHORT, *EIGHT, "--set", "spend.usd=5", "--yes", "--detach")
+    started = user.run(*SHORT, *EIGHT, "--set", "spend.usd=5", "--yes", "--detach")
     if started.code == 3:
         pytest.fail(started.err)
     run = RunDirectory(Path(started.json["runs"][0]["run_dir"]))
-    desk.wait_for_end(run)
-    (function,) = (f for f in place.state()["functions"].values() if f["name"] == "work")
+    user.wait_for_end(run)
+    (function,) = (f for f in backend.state()["functions"].values() if f["name"] == "run_job")
     hourly = 8 * 3.9492 + 32 * 0.04716 + 64 * 0.008
     assert (function["gpu"], function["gpu_count"]) == ("H100!", 8)
     assert function["timeout"] == int(3600 * 5 / hourly)
@@ -93,50 +86,53 @@ def test_what_is_asked_of_modal(desk: Desk, place: ModalPlace) -> None:
     assert {(v["name"], v["path"]) for v in function["volumes"]} == {("pgolf-runs", "/runs"), ("pgolf-data", "/data")}
     assert function["secret_keys"] == ["WANDB_API_KEY"]
     image = "\n".join(function["image"])
-    assert all(f"{name}=={LOCK[name]}" in image for name in ("torch", "numpy", "sentencepiece", "brotli"))
+    assert all(f"{name}=={PINNED[name]}" in image for name in ("torch", "numpy", "sentencepiece", "brotli"))
     assert "--only-binary :all:" in image
     assert not [name for name in function["files"] if "pgolf/cli" in name or name.endswith("launching.py")]
-    (row,) = desk("status", "--json").json["runs"]
+    (row,) = user("status", "--json").json["runs"]
     assert "8 CUDA devices are needed" in row["error"]
     planted = [
-        path for path in desk.folder.rglob("*") if path.is_file() and
+        path for path in user.folder.rglob("*") if path.is_file() and
         any(word in path.read_bytes() for word in (TOKEN.encode(), b"planted-wandb-key"))
     ]  # fmt: skip
     assert not planted
-    assert TOKEN not in started.err + started.out + desk("logs", run.run_id).out
+    assert TOKEN not in started.err + started.out + user("logs", run.run_id).out
 
 
-def test_wrong_and_missing_credentials_are_named_with_the_fix(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_and_missing_credentials_are_named_with_the_fix(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODAL_TOKEN_SECRET", "as-wrong-4712")
-    wrong = desk.run(*SHORT)
+    wrong = user.run(*SHORT)
     monkeypatch.delenv("MODAL_TOKEN_ID")
     monkeypatch.delenv("MODAL_TOKEN_SECRET")
-    missing = desk.run(*SHORT)
+    missing = user.run(*SHORT)
     for ended in (wrong, missing):
         said = " ".join(ended.err.split())
         assert ended.code == 3
-        assert "Modal lets nobody in" in said
+        assert "Modal authentication failed" in said
         assert "`modal token new`" in said
         assert "4712" not in said
-    assert not list(desk.folder.glob("runs/*/*/handle.json"))
+    assert not list(user.folder.glob("runs/*/*/handle.json"))
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"gpu": "H9000:8"}, "Modal has no GPU 'H9000'; it has T4, L4"),
-        ({"gpu": "H100:16"}, "Modal gives 8 H100 to a container at most"),
-        ({"options": {"secrets": ["nothing-like-it"]}}, "Modal has no secret 'nothing-like-it'; `modal secret create"),
+        ({"gpu": "H100:16"}, "H100:16: a Modal container has at most 8 H100"),
+        (
+            {"options": {"secrets": ["nothing-like-it"]}},
+            "Modal has no secret 'nothing-like-it'; create it with `modal secret create",
+        ),
     ],
 )
 def test_what_modal_does_not_have_is_named_before_anything_is_sent(
-    desk: Desk, place: ModalPlace, changes: dict[str, Any], words: str
+    user: User, backend: ModalBackend, changes: dict[str, Any], words: str
 ) -> None:
-    with_launch(desk, **changes)
-    ended = desk.run(*SHORT, "--yes", *EIGHT)
+    with_launch(user, **changes)
+    ended = user.run(*SHORT, "--yes", *EIGHT)
     assert ended.code == 3
     assert words in " ".join(ended.err.split())
-    assert not place.state()["volumes"]
+    assert not backend.state()["volumes"]
 
 
 def test_an_h100_without_the_mark_may_be_something_else() -> None:
@@ -149,19 +145,21 @@ def test_an_h100_without_the_mark_may_be_something_else() -> None:
 def test_how_long_a_container_may_last(tmp_path: Path) -> None:
     assert limit_of(job(tmp_path, limit_seconds=569.9)) == 569
     assert limit_of(job(tmp_path, planned_seconds=1200.0)) == 3 * 1200 + 1800
-    assert limit_of(job(tmp_path)) == LONGEST_SECONDS
-    assert limit_of(job(tmp_path, limit_seconds=1e9)) == LONGEST_SECONDS
+    assert limit_of(job(tmp_path)) == MAX_SECONDS
+    assert limit_of(job(tmp_path, limit_seconds=1e9)) == MAX_SECONDS
 
 
 @pytest.mark.slow
-def test_a_container_that_dies_is_replaced_and_goes_on(desk: Desk, place: ModalPlace, long_run: RunDirectory) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 60)
-    place.tell("kill", call=call_id(run))
-    ended = desk.run(*LONG)
+def test_a_container_that_dies_is_replaced_and_goes_on(
+    user: User, backend: ModalBackend, long_run: RunDirectory
+) -> None:
+    run = user.start(*LONG)
+    user.wait_for_step(run, 60)
+    backend.tell("kill", call=call_id(run))
+    ended = user.run(*LONG)
     assert ended.code == 0, ended.err
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
-    (call,) = place.state()["calls"].values()
+    (call,) = backend.state()["calls"].values()
     assert call["inputs"][0]["attempts"] == 2
 
 
@@ -180,69 +178,69 @@ ModalLauncher().submit(job)
 
 
 @pytest.mark.slow
-def test_a_time_limit_ends_it_with_a_checkpoint_and_the_reason(desk: Desk, place: ModalPlace) -> None:
-    run = desk.start(*SHORT, "--set", "recipe.budget.train=30000")
-    desk.wait_for_step(run, 1)
-    desk("cancel", run.run_id)
-    desk.wait_for_end(run)
+def test_a_time_limit_ends_it_with_a_checkpoint_and_the_reason(user: User, backend: ModalBackend) -> None:
+    run = user.start(*SHORT, "--set", "recipe.budget.train=30000")
+    user.wait_for_step(run, 1)
+    user("cancel", run.run_id)
+    user.wait_for_end(run)
     command = [sys.executable, "-c", SUBMIT_FOR_40_SECONDS, str(run.root)]
-    subprocess.run(command, check=True, cwd=desk.folder)
+    subprocess.run(command, check=True, cwd=user.folder)
     before = run.read_state()["step"]
-    ended = desk("attach", run.run_id)
+    ended = user("attach", run.run_id)
     assert ended.code == 1
-    assert "stopped after 40 s, its limit" in ended.err
-    kept = place.root / "volumes" / place.volume("pgolf-runs") / run.remote_id / "checkpoints"
+    assert "stopped after 40 s, its time limit" in ended.err
+    kept = backend.root / "volumes" / backend.volume("pgolf-runs") / run.remote_id / "checkpoints"
     assert max(int(path.stem.partition("-")[2]) for path in kept.glob("step-*.ckpt")) > before
     assert 36 <= sum(run.read_attempts()[1:]) < 60
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("status", ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "INTERNAL"])
-def test_a_server_that_cannot_say_is_not_taken_for_the_end(desk: Desk, place: ModalPlace, status: str) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 1)
-    place.tell("fail_rpc", name="FunctionGetOutputs", status=status, count="30")
-    (row,) = desk("status", "--json").json["runs"]
+def test_a_server_that_cannot_say_is_not_taken_for_the_end(user: User, backend: ModalBackend, status: str) -> None:
+    run = user.start(*LONG)
+    user.wait_for_step(run, 1)
+    backend.tell("fail_rpc", name="FunctionGetOutputs", status=status, count="30")
+    (row,) = user("status", "--json").json["runs"]
     assert row["state"] in ("queued", "running")
-    place.tell("fail_rpc", name="FunctionGetOutputs", status=status, count="0")
-    ended = desk.run(*LONG)
+    backend.tell("fail_rpc", name="FunctionGetOutputs", status=status, count="0")
+    ended = user.run(*LONG)
     assert ended.code == 0, ended.err
-    assert len(place.state()["calls"]) == 1
+    assert len(backend.state()["calls"]) == 1
 
 
 @pytest.mark.slow
-def test_a_call_that_waits_is_cancelled_before_it_begins(desk: Desk, place: ModalPlace) -> None:
-    run = desk.start(*LONG)
-    assert desk("cancel", run.run_id).code == 0
-    desk.wait_for_end(run)
+def test_a_call_that_waits_is_cancelled_before_it_begins(user: User, backend: ModalBackend) -> None:
+    run = user.start(*LONG)
+    assert user("cancel", run.run_id).code == 0
+    user.wait_for_end(run)
     assert run.read_state().get("step", 0) < 300
     assert not run.is_finished
 
 
 @pytest.mark.slow
-def test_a_server_that_fails_for_a_moment_is_asked_again(desk: Desk, place: ModalPlace) -> None:
-    place.tell("fail_rpc", name="VolumeGetFile2", status="UNAVAILABLE", count="2")
-    place.tell("fail_rpc", name="FunctionGetOutputs", status="UNAVAILABLE", count="1")
-    ended = desk.run(*SHORT)
+def test_a_server_that_fails_for_a_moment_is_asked_again(user: User, backend: ModalBackend) -> None:
+    backend.tell("fail_rpc", name="VolumeGetFile2", status="UNAVAILABLE", count="2")
+    backend.tell("fail_rpc", name="FunctionGetOutputs", status="UNAVAILABLE", count="1")
+    ended = user.run(*SHORT)
     assert ended.code == 0, ended.err
 
 
 @pytest.mark.slow
-def test_weights_trained_there_are_packed_again_there(desk: Desk, place: ModalPlace) -> None:
-    """Training on many GPUs, then quantizing and scoring on one: the kept weights are sent along."""
-    assert desk.run(*SHORT).code == 0
-    (parent,) = (RunDirectory(path) for path in desk.folder.glob("runs/*/seed-*"))
-    child = desk("run", "--from-checkpoint", str(parent.root), "--set", "recipe.quantizer.bits={default: 4}", "--json")
+def test_weights_trained_there_are_packed_again_there(user: User, backend: ModalBackend) -> None:
+    """Weights trained on many GPUs are quantized and scored on one: they are uploaded with the run."""
+    assert user.run(*SHORT).code == 0
+    (parent,) = (RunDirectory(path) for path in user.folder.glob("runs/*/seed-*"))
+    child = user("run", "--from-checkpoint", str(parent.root), "--set", "recipe.quantizer.bits={default: 4}", "--json")
     assert child.code == 0, child.err
     result = child.json["runs"][0]["result"]
     assert result["parent"]["run_id"] == parent.run_id
     assert result["artifact"]["model_bytes"] < parent.read_result()["artifact"]["model_bytes"]
-    assert len(place.state()["calls"]) == 2
+    assert len(backend.state()["calls"]) == 2
 
 
 @pytest.mark.slow
-def test_doctor_examines_a_container(desk: Desk) -> None:
-    ended = desk("doctor", "quickstart", *SHORT, "--with", "place.yaml", "--yes", "--json")
+def test_doctor_examines_a_container(user: User) -> None:
+    ended = user("doctor", "quickstart", *SHORT, "--with", "backend.yaml", "--yes", "--json")
     assert ended.code == 0, ended.err
     found = {check["rule"]: check for check in ended.json["checks"]}
     assert found["compile"]["status"] == "pass", found["compile"]
@@ -260,12 +258,12 @@ def test_a_folder_and_its_copy_agree_after_every_change(tmp_path: Path) -> None:
     (work / "checkpoints").mkdir()
     (work / "checkpoints" / "step-1.ckpt").write_text("one")
     (work / ".result.json.1.tmp").write_text("half")
-    mirror.keep()
+    mirror.save()
     assert (kept / "checkpoints" / "step-1.ckpt").read_text() == "one"
     (work / "checkpoints" / "step-1.ckpt").unlink()
     (work / "checkpoints" / "step-2.ckpt").write_text("two")
     (work / "result.json").write_text("{}")
-    mirror.keep()
+    mirror.save()
     names = sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*") if path.is_file())
     assert names == ["checkpoints/step-2.ckpt", "result.json", "run.json", "stop"]
     again = Mirror(tmp_path / "other", kept)

@@ -1,4 +1,4 @@
-"""The ssh launcher where something is wrong: keys, host, Python, connection, time."""
+"""The ssh launcher when keys, host, Python, connection or time limit are wrong."""
 
 import json
 import os
@@ -12,65 +12,59 @@ from typing import Any
 
 import pytest
 
-from launchers.shipping import add_news, known_text, news_of
-from launchers.ssh import SshLauncher, check_devices, check_disk, check_python
-from launchers.ssh_agent import comes_back
-from pgolf.launching import Job, is_device
+from launchers.ssh import SshLauncher, check_disk, check_python
+from launchers.ssh_agent import is_fetched
+from pgolf.launching import Job
+from pgolf.launching.requirements import check_devices, is_gpu_of_kind
+from pgolf.launching.shipping import apply_update, fingerprint_of, text_update
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
-from tests.launchers.places import SshPlace, sshd
-from tests.launchers.test_conformance import PATIENCE_SECONDS, SHORT, Desk
+from tests.launchers.backends import SshBackend, sshd
+from tests.launchers.user import PATIENCE_SECONDS, SHORT, User
 
 
 @pytest.fixture
-def place(tmp_path: Path, bare_python: Path) -> Iterator[SshPlace]:
+def backend(tmp_path: Path, bare_python: Path) -> Iterator[SshBackend]:
     with sshd(tmp_path / "ssh", bare_python) as found:
         yield found
 
 
-@pytest.fixture
-def desk(tmp_path: Path, place: SshPlace) -> Desk:
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    return Desk(folder, place)
-
-
-def with_option(desk: Desk, **options: Any) -> None:
-    """Nothing; the desk's place.yaml has other options."""
-    launch = desk.place.launch
+def with_option(user: User, **options: Any) -> None:
+    """Change launch.options in the user's backend.yaml."""
+    launch = user.backend.launch
     launch["options"] |= options
-    (desk.folder / "place.yaml").write_text(json.dumps({"launch": launch}))
+    (user.folder / "backend.yaml").write_text(json.dumps({"launch": launch}))
 
 
 @pytest.mark.slow
-def test_what_keeps_us_out_is_named_with_the_fix(desk: Desk, place: SshPlace, tmp_path: Path) -> None:
+def test_what_keeps_us_out_is_named_with_the_fix(user: User, backend: SshBackend, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger.conf"
-    stranger.write_text(place.config.read_text().replace("/identity\n", "/stranger\n"))
+    stranger.write_text(backend.config.read_text().replace("/identity\n", "/stranger\n"))
     bare = tmp_path / "empty" / "bin"
     bare.mkdir(parents=True)
     (bare / "python").symlink_to(Path(sys.executable).resolve())
     for options, words in (
-        ({"config_file": str(stranger)}, ("lets nobody in", "Permission denied", "ssh-copy-id lab")),
+        ({"config_file": str(stranger)}, ("authentication failed", "Permission denied", "ssh-copy-id lab")),
         ({"host": "nowhere.invalid"}, ("Could not resolve", "as in `ssh HOST`")),
         ({"port": 1}, ("lab does not answer", "Connection refused")),
         ({"python": "python9"}, ("lab has no python9", "launch.options.python")),
-        ({"python": str(bare / "python")}, ("lab has no torch", "-m pip install torch")),
+        ({"python": str(bare / "python")}, ("lacks torch", "-m pip install torch")),
         ({"folder": "/dev/null/pgolf"}, ("lab: ", "Not a directory")),
     ):
-        with_option(desk, **options)
-        ended = desk("run", "quickstart", *SHORT, "--with", "place.yaml")
+        with_option(user, **options)
+        ended = user("run", "quickstart", *SHORT, "--with", "backend.yaml")
         said = " ".join(ended.err.split())
         assert ended.code == 3, said
         for word in words:
             assert word in said, (options, said)
-    assert not (place.root / "there" / "runs").exists()
+    assert not (backend.root / "there" / "runs").exists()
 
 
-def test_options_that_do_not_exist_are_named(desk: Desk) -> None:
-    with_option(desk, hots="typo")
-    ended = desk.run(*SHORT)
+def test_options_that_do_not_exist_are_named(user: User) -> None:
+    with_option(user, hots="typo")
+    ended = user.run(*SHORT)
     assert ended.code == 4
-    assert "launch.options.hots: is no option; did you mean `host`?" in " ".join(ended.err.split())
+    assert "launch.options.hots: not an option of ssh; did you mean `host`?" in " ".join(ended.err.split())
     assert "identity_file" in ended.err
 
 
@@ -81,24 +75,24 @@ def test_options_that_do_not_exist_are_named(desk: Desk) -> None:
     ids=["refused", "no-name"],
 )
 def test_a_dropped_connection_is_said_and_survived(
-    desk: Desk, place: SshPlace, long_run: RunDirectory, broken: tuple[str, str], tmp_path: Path
+    user: User, backend: SshBackend, long_run: RunDirectory, broken: tuple[str, str], tmp_path: Path
 ) -> None:
-    good = place.config.read_text()
-    before, after = broken[0].format(port=place.port), broken[1]
+    good = backend.config.read_text()
+    before, after = broken[0].format(port=backend.port), broken[1]
     errors = tmp_path / "errors"
     with errors.open("w") as stream:
         watching = subprocess.Popen(
-            [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "place.yaml"],
-            cwd=desk.folder, stdout=subprocess.DEVNULL, stderr=stream,
+            [sys.executable, "-m", "pgolf", "run", "quickstart", *LONG, "--with", "backend.yaml"],
+            cwd=user.folder, stdout=subprocess.DEVNULL, stderr=stream,
         )  # fmt: skip
         wait_until(lambda: "step 30/300" in errors.read_text())
-        place.config.write_text(good.replace(before, after))
+        backend.config.write_text(good.replace(before, after))
         wait_until(lambda: "it may go on there, asking again" in errors.read_text())
-        assert desk("status", "--json").json["runs"][0]["state"] == "running"
+        assert user("status", "--json").json["runs"][0]["state"] == "running"
         assert watching.poll() is None
-        place.config.write_text(good)
+        backend.config.write_text(good)
         assert watching.wait(PATIENCE_SECONDS) == 0, errors.read_text()
-    run = RunDirectory(next(desk.folder.glob("runs/*/seed-*")))
+    run = RunDirectory(next(user.folder.glob("runs/*/seed-*")))
     assert run.read_result()["headline"] == long_run.read_result()["headline"]
     assert not run.read_result()["resumed_from_step"]
 
@@ -111,28 +105,28 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_ends_when_its_dollars_are_spent(desk: Desk, place: SshPlace) -> None:
-    """At a dollar a second; the plan is cheaper than that, the machine is slower than planned."""
-    with_option(desk, usd_per_hour=3600.0)
+def test_a_run_ends_when_its_dollars_are_spent(user: User, backend: SshBackend) -> None:
+    """A dollar per second. The plan costs less, but the machine is slower than planned."""
+    with_option(user, usd_per_hour=3600.0)
     endless = ("--with", "micro", "--set", "recipe.budget.train=3000", "--set", "spend.usd=6")
-    unasked = desk.run(*endless)
+    unasked = user.run(*endless)
     assert (unasked.code, "cost about $" in unasked.err, "--yes agrees" in unasked.err) == (2, True, True)
-    ended = desk.run(*endless, "--yes")
-    run = RunDirectory(next(desk.folder.glob("runs/*/seed-*")))
+    ended = user.run(*endless, "--yes")
+    run = RunDirectory(next(user.folder.glob("runs/*/seed-*")))
     assert ended.code == 1, ended.err
-    assert "stopped after 6 s, which is what it was allowed to cost" in ended.err
-    assert [*place.there(run).files.checkpoints.glob("step-*.ckpt")]
+    assert "stopped after 6 s: spend.usd is used up" in ended.err
+    assert [*backend.there(run).files.checkpoints.glob("step-*.ckpt")]
     (seconds,) = run.read_attempts()
     assert 6 <= seconds < 6 + 15
-    refused = desk.run("--with", "micro", "--set", "recipe.budget.train=300000000", "--set", "spend.usd=6", "--yes")
+    refused = user.run("--with", "micro", "--set", "recipe.budget.train=300000000", "--set", "spend.usd=6", "--yes")
     assert (refused.code, "spend" in refused.err) == (3, True)
 
 
 @pytest.mark.slow
-def test_seeds_wait_for_their_turn_there(desk: Desk, place: SshPlace) -> None:
-    ended = desk("seeds", "quickstart", *SHORT, "--n", "2", "--with", "place.yaml", "--detach", "--json")
+def test_seeds_wait_for_their_turn_there(user: User, backend: SshBackend) -> None:
+    ended = user("seeds", "quickstart", *SHORT, "--n", "2", "--with", "backend.yaml", "--detach", "--json")
     assert ended.code == 0, ended.err
-    attended = desk("seeds", "quickstart", *SHORT, "--n", "2", "--with", "place.yaml", "--json")
+    attended = user("seeds", "quickstart", *SHORT, "--n", "2", "--with", "backend.yaml", "--json")
     assert attended.code == 0, attended.err
     first, second = (run["result"] for run in attended.json["runs"])
     assert first["seed"] != second["seed"]
@@ -141,8 +135,8 @@ def test_seeds_wait_for_their_turn_there(desk: Desk, place: SshPlace) -> None:
 
 
 @pytest.mark.slow
-def test_doctor_examines_the_machine_itself(desk: Desk, place: SshPlace, bare_python: Path) -> None:
-    ended = desk("doctor", "quickstart", *SHORT, "--with", "place.yaml", "--json")
+def test_doctor_examines_the_machine_itself(user: User, backend: SshBackend, bare_python: Path) -> None:
+    ended = user("doctor", "quickstart", *SHORT, "--with", "backend.yaml", "--json")
     assert ended.code == 0, ended.err
     found = {check["rule"]: check for check in ended.json["checks"]}
     assert str(bare_python) in found["python"]["message"]
@@ -156,14 +150,14 @@ def test_what_comes_back_and_what_stays() -> None:
         ("result.json", True), ("artifact/model.bin", True), ("checkpoints/prequant.ckpt", True),
         ("checkpoints/step-12.ckpt", False), ("ledger.npz", False), (".result.json.7.tmp", False), ("job.json", False),
     ):  # fmt: skip
-        assert comes_back(root / name, root, with_ledger=False) == expected, name
-    assert comes_back(root / "ledger.npz", root, with_ledger=True)
+        assert is_fetched(root / name, root, with_ledger=False) == expected, name
+    assert is_fetched(root / "ledger.npz", root, with_ledger=True)
 
 
 def test_a_text_is_followed_also_where_it_was_cut_and_written_again(tmp_path: Path) -> None:
     here = tmp_path / "metrics.jsonl"
     for there in (b"", b"one\n", b"one\ntwo\n", b"one\n", b"one\nthree\nfour\n", b"f\xff\n"):
-        add_news(here, news_of(there, *known_text(here)))
+        apply_update(here, text_update(there, *fingerprint_of(here)))
         assert (here.read_bytes() if here.exists() else b"") == there
 
 
@@ -191,7 +185,7 @@ def job(tmp_path: Path, gpu: str | None) -> Job:
     ],
 )
 def test_which_device_is_which(asked: str, name: str, expected: bool) -> None:
-    assert is_device(asked, name) == expected
+    assert is_gpu_of_kind(asked, name) == expected
 
 
 def test_findings_of_a_machine(tmp_path: Path) -> None:
@@ -200,7 +194,8 @@ def test_findings_of_a_machine(tmp_path: Path) -> None:
     assert check_python(found, options).severity == "fail"
     assert check_python(found | {"python": "3.12.1"}, options).severity == "pass"
     assert (
-        "1,000,000,000 bytes free, 2,000,000,000 are needed" in check_disk(found, options, job(tmp_path, None)).message
+        "1,000,000,000 bytes free, but 2,000,000,000 are needed"
+        in check_disk(found, options, job(tmp_path, None)).message
     )
     assert check_disk(found | {"free_bytes": 10**10}, options, job(tmp_path, None)).severity == "pass"
     for devices, expected in (
@@ -209,14 +204,14 @@ def test_findings_of_a_machine(tmp_path: Path) -> None:
         (["NVIDIA H100"] * 2, "pass"),
         (["NVIDIA A100"] * 2, "warn"),
     ):
-        assert check_devices(found | {"devices": devices}, job(tmp_path, "H100!:2")).severity == expected
+        assert check_devices(job(tmp_path, "H100!:2"), devices, 8, "pod").severity == expected
 
 
 @pytest.mark.slow
-def test_a_supervisor_that_is_gone_is_told_from_a_trainer_that_ended(desk: Desk, place: SshPlace) -> None:
-    run = desk.start(*LONG)
-    desk.wait_for_step(run, 1)
-    os.kill(json.loads((place.there(run).root / "job.json").read_text())["pid"], signal.SIGKILL)
-    ended = desk.run(*LONG)
-    assert ended.code == 0, ended.err  # it went on: the trainer had left a checkpoint when its supervisor was gone
+def test_a_supervisor_that_is_gone_is_told_from_a_trainer_that_ended(user: User, backend: SshBackend) -> None:
+    run = user.start(*LONG)
+    user.wait_for_step(run, 1)
+    os.kill(json.loads((backend.there(run).root / "job.json").read_text())["pid"], signal.SIGKILL)
+    ended = user.run(*LONG)
+    assert ended.code == 0, ended.err  # resumed: the trainer left a checkpoint when its supervisor died
     assert run.is_finished

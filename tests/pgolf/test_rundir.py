@@ -1,4 +1,4 @@
-"""What the files of a run directory say about it."""
+"""The state of a run as the files of its directory describe it."""
 
 import fcntl
 import json
@@ -23,7 +23,7 @@ from pgolf.rundir import (
 
 
 def make(root: Path, written: int = 0) -> RunDirectory:
-    """A prepared run that was started at a given time."""
+    """Create a run directory that was started at a given time."""
     run = RunDirectory(root)
     run.create({"name": "x"}, {"run_id": run.run_id}, {})
     os.utime(run.files.run, ns=(written, written))
@@ -183,7 +183,7 @@ def test_an_ambiguous_or_unknown_reference_is_answered_with_the_candidates(
 ) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         find_run(reference, runs)
-    assert str(caught.value).endswith(f"there is {', '.join(named)}")
+    assert str(caught.value).endswith(f"candidates: {', '.join(named)}")
 
 
 def test_attempts_are_in_order_and_of_that_seed_alone(tmp_path: Path) -> None:

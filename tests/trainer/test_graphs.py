@@ -15,9 +15,10 @@ from tests.trainer.small import VOCABULARY, awake_model, random_tokens, small_re
 from trainer.codec.container import ModelCard
 from trainer.data.batches import MicroBatch
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import PASS_TOKENS, Forward, score_stream
+from trainer.evaluation.scoring import score_stream
 from trainer.evaluation.validation import ValidationText
-from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled, make_graphs
+from trainer.evaluation.window_scorer import PASS_TOKENS, Forward
+from trainer.graphs import LearningGraphs, ScoringGraphs, compile_loss, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss, make_training_loss
 from trainer.recipe.compute import Compute
@@ -26,7 +27,7 @@ from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import RunFailure
 from trainer.runtime.journal import SilentJournal
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.score import Scoring
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
@@ -63,7 +64,7 @@ def curve(recipe: Recipe, steps: int, compiled: bool) -> tuple[list[float], list
         return loss.mean_loss(micro.x_BT, micro.y_BT, None)
 
     if compiled:
-        make_graphs(model, loss, recipe.schedule, mean_loss)
+        compile_loss(model, loss, recipe.schedule, mean_loss)
         counters["stats"]["unique_graphs_before"] = counters["stats"]["unique_graphs"]
     generator, losses = torch.Generator().manual_seed(1), []
     shape = recipe.schedule.micro_tokens // recipe.schedule.sequence_tokens, recipe.schedule.sequence_tokens + 1
@@ -114,7 +115,7 @@ def test_a_compiler_that_fails_names_the_key(monkeypatch: pytest.MonkeyPatch) ->
     recipe = small_recipe()
     model, loss = changing_model(recipe)
     with pytest.raises(RunFailure, match=r"no C\+\+ compiler found.*recipe.compute.compile: never"):
-        make_graphs(model, loss, recipe.schedule, lambda micro: loss.mean_loss(micro.x_BT, micro.y_BT, None))
+        compile_loss(model, loss, recipe.schedule, lambda micro: loss.mean_loss(micro.x_BT, micro.y_BT, None))
 
 
 def test_where_graphs_are_made() -> None:
@@ -137,18 +138,18 @@ def scored(model: GptModel, recipe: EvaluationRecipe, forward: Forward | None) -
     # As many windows as fill some forward passes, and a tail that fills none.
     length = WINDOW + STRIDE * PASSES * PASS_TOKENS["cpu"] // WINDOW + 7
     ledger = ScoreLedger(random_tokens(length, seed=1).numpy().astype(np.uint16))
-    score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward)
+    score_stream(model, ledger, recipe, SINGLE_PROCESS, 1, lambda _: None, forward=forward)
     return ledger.nats
 
 
 def test_scores_by_graphs_are_the_plain_ones_and_few_shapes_have_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 3)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 3)
     model = awake_model(small_recipe(model__width=32))
     sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
     graphs = ScoringGraphs(model, silent)
     np.testing.assert_allclose(scored(model, sliding, graphs), scored(model, sliding, None), atol=1e-5)
-    assert graphs.common.found == [(PASS_TOKENS["cpu"] // WINDOW, WINDOW, STRIDE)]
+    assert graphs.shapes.frequent == [(PASS_TOKENS["cpu"] // WINDOW, WINDOW, STRIDE)]
     assert counters["stats"]["unique_graphs"] == 1
     assert not counters["graph_break"]
 
@@ -167,14 +168,14 @@ def check_with_and_without(recipe: EvaluationRecipe, length: int, tolerance: flo
         model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
         forward = ScoringGraphs(model, silent) if use_graphs else None
         learn = LearningGraphs(model, silent) if use_graphs else None
-        score_stream(model, ledger, recipe, ALONE, 1, lambda _: None, forward=forward, learn=learn)
+        score_stream(model, ledger, recipe, SINGLE_PROCESS, 1, lambda _: None, forward=forward, backward=learn)
         found.append(ledger.nats)
     np.testing.assert_allclose(found[0], found[1], atol=tolerance)
 
 
 def test_graphs_follow_a_model_that_learns_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 2)
     monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
     check_with_and_without(LEARNING, 400, 1e-4)
     assert counters["stats"]["unique_graphs"] == 2  # one of the scores, one of the loss that is learned from
@@ -183,7 +184,7 @@ def test_graphs_follow_a_model_that_learns_between_them(monkeypatch: pytest.Monk
 
 def test_low_rank_additions_are_not_lost_in_a_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 1)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 1)
     monkeypatch.setitem(PASS_TOKENS, "cpu", 1)
     lora = DocumentLora(kind="document_lora", window=32, chunk_tokens=8, lr=0.05)
     check_with_and_without(lora, 60, 1e-5)
@@ -194,7 +195,7 @@ def test_scoring_goes_on_without_graphs_where_there_are_none_to_be_had(monkeypat
         raise RuntimeError("no C++ compiler found")
 
     monkeypatch.setattr(trainer.graphs, "BACKEND", fail)
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 2)
     model, said = awake_model(small_recipe(model__width=32)), list[str]()
     sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
     found = scored(model, sliding, ScoringGraphs(model, said.append))
@@ -212,12 +213,12 @@ def test_adaptation_goes_on_without_a_graph_where_there_is_none_to_be_had(monkey
         return run
 
     monkeypatch.setattr(trainer.graphs, "BACKEND", fails_later)
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 2)
     tokens, found, said = random_tokens(400, seed=1).numpy().astype(np.uint16), [], list[str]()
-    for say in (said.append, None):
+    for log in (said.append, None):
         model, ledger = awake_model(small_recipe(model__width=32)), ScoreLedger(tokens)
-        learn = LearningGraphs(model, say) if say else None
-        score_stream(model, ledger, LEARNING, ALONE, 1, lambda _: None, learn=learn)
+        learn = LearningGraphs(model, log) if log else None
+        score_stream(model, ledger, LEARNING, SINGLE_PROCESS, 1, lambda _: None, backward=learn)
         found.append(ledger.nats)
     assert np.array_equal(found[0], found[1])
     assert len(said) == 1
@@ -230,7 +231,7 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer.graphs, "BACKEND", "eager")
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 2)
     monkeypatch.setitem(PASS_TOKENS, "cpu", 64)
     recipe = small_recipe(model__width=32)
     tokens = random_tokens(400, seed=1).numpy().astype(np.uint16)
@@ -245,7 +246,7 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
             evaluation=LEARNING,
             compute=compute,
         )
-        scoring = Scoring(card, text, ALONE, SilentJournal(), lambda *_: None)
+        scoring = Scoring(card, text, SINGLE_PROCESS, SilentJournal(), lambda *_: None)
         sliding = plain_protocol(LEARNING)
         stages = [("prequant", 0, sliding), ("roundtrip", 1, sliding), ("ttt", 1, LEARNING), ("reference", 0, sliding)]
         nats.append([scoring.score(stage, weights[which], protocol).nats for stage, which, protocol in stages])
@@ -257,7 +258,7 @@ def test_all_weights_of_a_run_are_scored_by_the_graphs_of_one_model(
 
 @pytest.mark.slow
 def test_compiled_scores_are_the_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_A_GRAPH", 2)
+    monkeypatch.setattr(trainer.graphs, "PASSES_BEFORE_COMPILE", 2)
     model = awake_model(small_recipe(model__width=32))
     sliding = Sliding(kind="sliding", window=WINDOW, stride=STRIDE)
     found, plain = scored(model, sliding, ScoringGraphs(model, silent)), scored(model, sliding, None)

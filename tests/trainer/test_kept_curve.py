@@ -16,12 +16,12 @@ import torch
 
 import trainer.runtime.device
 from tests.trainer.small import VOCABULARY, small_recipe
-from trainer.graphs import is_compiled, make_graphs
+from trainer.graphs import compile_loss, is_compiled
 from trainer.model.gpt import GptModel
-from trainer.optimizer.optimizer import make_optimizer_of
+from trainer.optimizer.optimizer import make_optimizer
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 STEPS, SEQUENCES, LENGTH = 30, 8, 32
 PLAIN: dict[str, Any] = {"loss": "plain", "attention": "library", "orthogonalization": "replicated"}
@@ -42,16 +42,16 @@ def sequences(step: int) -> torch.Tensor:
     return tokens_BT
 
 
-def curve(dtype: torch.dtype = torch.float32, world: World = ALONE, **compute: Any) -> list[float]:
+def curve(dtype: torch.dtype = torch.float32, world: World = SINGLE_PROCESS, **compute: Any) -> list[float]:
     """The loss of each step, in nats a token."""
     recipe = small_recipe(**{f"compute__{key}": value for key, value in compute.items()})
     torch.manual_seed(1337)
     model = GptModel(recipe.model, VOCABULARY, recipe.compute).to(world.device, dtype)
     parameters, tensors = dict(model.named_parameters()), inventory(recipe.model, VOCABULARY)
-    optimizer = make_optimizer_of(recipe, tensors, dict(parameters), world)
+    optimizer = make_optimizer(recipe, tensors, dict(parameters), world)
     loss, losses = make_training_loss(recipe.quantizer, tensors, model), []
     if is_compiled(recipe.compute, world.device):
-        make_graphs(model, loss, recipe.schedule, lambda micro: loss.mean_loss(micro.x_BT, micro.y_BT, None))
+        compile_loss(model, loss, recipe.schedule, lambda micro: loss.mean_loss(micro.x_BT, micro.y_BT, None))
     for step in range(STEPS):
         tokens_BT, multiplier = sequences(step).to(world.device), recipe.schedule.multiplier(step / STEPS)
         loss.begin_step(multiplier)

@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.trainer.model.test_attention_kernels import by_formula
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from tests.trainer.test_kept_curve import KEPT, PLAIN, curve
-from trainer.model.attention_kernels import make_attend
+from trainer.model.attention_kernels import make_attention_function
 from trainer.model.loss import mean_cross_entropy
 from trainer.recipe.compute import AttentionKernel
 from trainer.runtime.world import World
@@ -42,7 +42,7 @@ def test_kernels_are_the_formula(
     inputs = [x.clone().requires_grad_() for x in (q, k, v)]
     if kernel == "cudnn" and width % 8 and not has_documents and asked == 300:
         pytest.skip(f"cuDNN takes no heads of {width}")
-    attend = make_attend(kernel, "cuda", width, documents_BT if has_documents else None)
+    attend = make_attention_function(kernel, "cuda", width, documents_BT if has_documents else None)
     y_BHTE = attend(*inputs)
     found = [y_BHTE, *torch.autograd.grad(y_BHTE, inputs, grad)]
     assert max(relative_error(one, other) for one, other in zip(found, expected, strict=True)) < 1e-2

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from launchers.local import process_start
+from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
 from tests.pgolf.data.builders import prepared, sentences
@@ -62,7 +62,7 @@ def wait_for_step(run: RunDirectory, step: int) -> None:
         time.sleep(0.01)
 
 
-def worker_of(chief: int) -> int:
+def worker_of(rank_zero: int) -> int:
     """The pid of the one other process of a run."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -71,7 +71,7 @@ def worker_of(chief: int) -> int:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            if parent == chief and b"--rank" in arguments:
+            if parent == rank_zero and b"--rank" in arguments:
                 return int(entry.name)
     raise AssertionError("there is no worker")
 
@@ -133,7 +133,7 @@ def test_a_worker_that_is_stuck_is_no_reason_to_hang_when_another_has_died(
     with start(run, 2) as trainer:
         wait_for_step(run, 5)
         worker = worker_of(trainer.pid)
-        os.kill(worker, signal.SIGSTOP)  # the chief now waits in a collective operation
+        os.kill(worker, signal.SIGSTOP)  # rank 0 now waits in a collective operation
         time.sleep(1)
         os.kill(worker, signal.SIGKILL)
         assert trainer.wait(timeout=30) == 1
@@ -142,7 +142,7 @@ def test_a_worker_that_is_stuck_is_no_reason_to_hang_when_another_has_died(
 
 @pytest.mark.real_process
 @pytest.mark.slow
-def test_no_worker_outlives_its_chief(micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_no_worker_outlives_rank_zero(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 3_000)
     with start(run, 2) as trainer:
         wait_for_step(run, 5)
@@ -202,7 +202,7 @@ def test_a_worker_says_in_its_own_words_why_it_ended(
 
 @pytest.mark.real_process
 @pytest.mark.slow
-def test_the_chief_stops_within_a_long_step_and_the_others_with_it(micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_rank_zero_stops_within_a_long_step_and_the_others_with_it(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 10)
     spec = read_json(run.files.spec)
     spec["recipe"]["schedule"] |= {"batch_tokens": 1 << 20}

@@ -57,4 +57,4 @@ def test_a_temperature_stands_in_the_metric(pgolf: Pgolf, parent: tuple[str, ...
 def test_a_name_that_is_no_file_name_is_refused(pgolf: Pgolf, parent: tuple[str, ...]) -> None:
     ended = pgolf(*parent, "--set", f'recipe.evaluation.references={{"../x": {FINE}}}')
     assert ended.code == 2
-    assert "is no name for a reference" in ended.err
+    assert "is not a valid name of a reference" in ended.err

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from launchers.local import process_start
+from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from trainer.recipe.files import RunFiles
+from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.training import Training
 
 RECURRENT = "recipe.model.topology.recurrence={first: 1, last: 2, loops: 2, from_progress: 0.5}"
@@ -39,7 +40,7 @@ def training(micro_run: RunDirectory, root: Path, name: str, changes: tuple[str,
     run = micro_run.read_run() | {"environment": None}
     root.mkdir(exist_ok=True)
     job = TrainingJob(files=RunFiles(root), recipe=recipe, seed=5, run=run)
-    return Training(job, ALONE, SilentJournal(), PhaseClock())
+    return Training(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
 
 
 def everything(made: Training) -> dict[str, Tensor]:
@@ -65,9 +66,9 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(
     for _ in range(stop_at):
         cut.train_step(cut.recipe.schedule.multiplier(cut.progress))
     cut.write_checkpoint()
-    cut.batches.close()
+    cut.data.batches.close()
     again = training(micro_run, tmp_path / "cut", name, changes)
-    again.resume()
+    resume_training(again)
     assert again.step == stop_at
     again.run(StopRequest())
     expected, found = everything(steady), everything(again)

@@ -16,12 +16,13 @@ from pgolf.rundir import RunDirectory
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch
 from trainer.recipe.files import write_json
+from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.training import Training
 
 
@@ -35,7 +36,7 @@ def job(micro_run: RunDirectory, tmp_path: Path) -> TrainingJob:
 
 def training(job: TrainingJob, **changes: Any) -> Training:
     recipe = small_recipe(**changes)
-    return Training(replace(job, recipe=recipe), ALONE, RunJournal(job.files), PhaseClock())
+    return Training(replace(job, recipe=recipe), SINGLE_PROCESS, RunJournal(job.files), PhaseClock())
 
 
 def test_micro_batches_add_up_to_the_batch(job: TrainingJob) -> None:
@@ -60,7 +61,7 @@ def test_a_stop_before_the_first_step_can_be_resumed(job: TrainingJob) -> None:
     with pytest.raises(Stopped):
         training(job).run(stop)
     again = training(job)
-    again.resume()
+    resume_training(again)
     again.run(StopRequest())
     assert again.step == 12
 
@@ -70,7 +71,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_a_checkpoint_holds_it(job:
     made.run(StopRequest())
     before = made.checkpoints.newest_first()
     broken = training(job, budget__train=400)
-    broken.resume()
+    resume_training(broken)
     with torch.no_grad():
         broken.parameters["flat.0.mlp.up"].fill_(float("nan"))
     with pytest.raises(TrainingFailed, match=r"step 13 is not a number; .* step-00000012\.ckpt"):
@@ -94,7 +95,7 @@ def test_weights_that_an_update_has_broken_reach_no_checkpoint(
     with pytest.raises(TrainingFailed, match=r"flat\.1\.mlp\.up is not finite .* step 4, .* step-00000003\.ckpt"):
         made.write_checkpoint()
     again = training(job, budget__train=400)
-    again.resume()
+    resume_training(again)
     assert again.step == 3
     assert all(parameter.isfinite().all() for parameter in again.parameters.values())
 
@@ -137,7 +138,7 @@ def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path:
     moved = tmp_path / "elsewhere"
     shutil.copytree(job.data.root, moved)
     write_json(job.files.run, job.run | {"data_folder": str(moved)})
-    assert Training(read_job(tmp_path), ALONE, RunJournal(job.files), PhaseClock()).train_step(1.0).item() > 0
+    assert Training(read_job(tmp_path), SINGLE_PROCESS, RunJournal(job.files), PhaseClock()).train_step(1.0).item() > 0
 
 
 LOADERS = ["{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}"]
@@ -152,9 +153,9 @@ def test_training_goes_on_to_the_same_bits_whatever_the_loader(job: TrainingJob,
     for _ in range(5):
         first.train_step(first.recipe.schedule.multiplier(first.progress))
     first.write_checkpoint()
-    first.batches.close()
+    first.data.batches.close()
     second = training(job, schedule__loader=loader)
-    second.resume()
+    resume_training(second)
     assert second.step == 5
     second.run(StopRequest())
     for name, parameter in steady.parameters.items():

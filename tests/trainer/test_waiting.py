@@ -14,7 +14,7 @@ from trainer.recipe.files import RunFiles
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 from trainer.training import Training
 
 # What ends in a Python number, or in a shape that depends on values.
@@ -58,7 +58,7 @@ def test_a_step_waits_for_nothing(
 ) -> None:
     run = micro_run.read_run() | {"environment": None}
     job = TrainingJob(files=RunFiles(tmp_path), recipe=small_recipe(**RECIPES[name]), seed=5, run=run)
-    training = Training(job, ALONE, SilentJournal(), PhaseClock())
+    training = Training(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
     for _ in range(STEPS_TO_MOVE + 1):  # the first ones prove that every tensor moves, and look
         training.train_step(1.0)
     with Listener() as listener:
@@ -67,7 +67,7 @@ def test_a_step_waits_for_nothing(
         for _ in range(2):
             training.train_step(1.0)
     monkeypatch.undo()
-    training.batches.close()
+    training.data.batches.close()
     assert listener.heard == []
 
 

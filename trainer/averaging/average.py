@@ -1,4 +1,4 @@
-"""The averaging slot."""
+"""The averaging slot: which weights a run exports."""
 
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ Weights = dict[str, Tensor]
 
 
 class WeightAverage(Protocol):
-    """What training asks of an average."""
+    """An average of the weights over training steps, as training uses it."""
 
     def update(self, step: int, multiplier: float) -> None: ...
     def candidates(self) -> dict[str, Weights]: ...
@@ -19,7 +19,7 @@ class WeightAverage(Protocol):
 
 
 def make_average(recipe: AveragingRecipe, parameters: Weights) -> WeightAverage:
-    """The average that a recipe names."""
+    """Return the average that a recipe names."""
     match recipe:
         case NoAveraging():
             from trainer.averaging.last import LastWeights
@@ -34,6 +34,6 @@ def make_average(recipe: AveragingRecipe, parameters: Weights) -> WeightAverage:
 
             return SwaAverage(parameters, recipe.every_steps, recipe.below_lr)
         case Candidates():
-            from trainer.averaging.candidates import SeveralAverages
+            from trainer.averaging.candidates import CandidateAverages
 
-            return SeveralAverages(parameters, recipe)
+            return CandidateAverages(parameters, recipe)

@@ -1,4 +1,4 @@
-"""Several averages beside one another."""
+"""Several averages of one run, to choose from after training."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from trainer.averaging.swa import SwaAverage
 from trainer.recipe.averaging import Candidates
 
 
-class SeveralAverages:
-    """The last weights and the averages of a recipe, of which the best is exported."""
+class CandidateAverages:
+    """The last weights and each average that the recipe names; the best of them is exported."""
 
     def __init__(self, parameters: dict[str, Tensor], recipe: Candidates) -> None:
         self.members: list[LastWeights | EmaAverage | SwaAverage] = [LastWeights(parameters)]
@@ -21,12 +21,12 @@ class SeveralAverages:
             self.members.append(SwaAverage(parameters, recipe.swa_every_steps, recipe.swa_below_lr))
 
     def update(self, step: int, multiplier: float) -> None:
-        """Nothing; every average knows the weights after `step` (from 0)."""
+        """Update each average with the weights after `step` (from 0)."""
         for member in self.members:
             member.update(step, multiplier)
 
     def candidates(self) -> dict[str, dict[str, Tensor]]:
-        """The weights of each, by its name."""
+        """Return the weights of each candidate by its name."""
         return {name: weights for member in self.members for name, weights in member.candidates().items()}
 
     def state(self) -> dict[str, Any]:

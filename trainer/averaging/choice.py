@@ -1,4 +1,4 @@
-"""Which candidate is exported. Never a matter of validation text."""
+"""The choice of the exported candidate, by its loss on training text, never on validation text."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,11 @@ from trainer.model.gpt import GptModel
 def choose_candidate(
     model: GptModel, candidates: Mapping[str, Mapping[str, Tensor]], sequences: list[Tensor]
 ) -> dict[str, float]:
-    """Mean nats a token of each candidate on some training text, the best first, whose weights the model then holds.
+    """Load the best candidate into the model and return the mean nats per token of each, best first.
 
-    A single candidate is not measured. Shapes: sequences of (1, T + 1).
+    A single candidate is not measured; its loss is given as 0.0. Shapes: sequences of (1, T + 1).
     """
-    # The last weights are the model's own, which trying another candidate would overwrite.
+    # The "last" candidate is the model's own tensors, which loading another candidate overwrites.
     kept = {
         name: {key: weight.detach().clone() for key, weight in weights.items()} for name, weights in candidates.items()
     }
@@ -30,7 +30,7 @@ def choose_candidate(
 
 @torch.no_grad()
 def training_loss(model: GptModel, sequences: list[Tensor]) -> float:
-    """Mean nats a token over some sequences."""
+    """Return the mean nats per token over the sequences."""
     total = 0.0
     for tokens_1T in sequences:
         total += model.mean_loss(tokens_1T[:, :-1], tokens_1T[:, 1:]).item()

@@ -5,11 +5,11 @@ from torch import Tensor
 
 
 class EmaAverage:
-    """An average that forgets: after each step it moves a share 1 - decay towards the weights.
+    """An exponential moving average: after each step it moves a share 1 - decay towards the weights.
 
-    Early on it moves faster, as 1 / (steps + 1), which makes it the plain mean of all weights so far; a fixed decay
-    would keep a share decay^steps of the random initial weights, half of it in a run of 230 steps at 0.997. That is
-    what `from_initial` asks for.
+    During the first 1 / (1 - decay) steps the share is 1 / (step + 1) instead, which makes it the plain mean of all
+    weights so far. A fixed share, as `from_initial` asks for, leaves decay^steps of the random initial weights in the
+    average: half of it after 230 steps at 0.997.
     """
 
     def __init__(self, parameters: dict[str, Tensor], decay: float, from_initial: bool) -> None:
@@ -19,12 +19,12 @@ class EmaAverage:
 
     @torch.no_grad()
     def update(self, step: int, multiplier: float) -> None:
-        """Nothing; the weights after `step` (from 0) are in the average."""
+        """Move the average towards the weights after `step` (from 0)."""
         share = 1.0 - self.decay if self.from_initial else max(1.0 - self.decay, 1.0 / (step + 1))
         torch._foreach_lerp_(list(self.average.values()), list(self.source.values()), share)
 
     def candidates(self) -> dict[str, dict[str, Tensor]]:
-        """The averaged weights by name."""
+        """Return the averaged weights by tensor name."""
         return {"ema": self.average}
 
     def state(self) -> dict[str, Tensor]:

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class SwaAverage:
-    """The mean of the weights at every so many steps, once the learning rate is low.
+    """The mean of the weights after every `every_steps` steps while the learning-rate multiplier is below `below_lr`.
 
-    Source: arXiv 1803.05407; as in openai/parameter-golf, members are taken at steps that `every_steps` divides. With
-    no member yet the last weights stand for it.
+    Before the first such step, the last weights are its candidate.
+    Source: arXiv 1803.05407; as in openai/parameter-golf, the steps taken are those that `every_steps` divides.
     """
 
     def __init__(self, parameters: dict[str, Tensor], every_steps: int, below_lr: float) -> None:
@@ -21,13 +21,13 @@ class SwaAverage:
 
     @torch.no_grad()
     def update(self, step: int, multiplier: float) -> None:
-        """Nothing; the weights after `step` (from 0) are in the mean, if they are one of its members."""
+        """Add the weights after `step` (from 0) to the mean if the step is one of those that count."""
         if multiplier < self.below_lr and (step + 1) % self.every_steps == 0:
             self.members += 1
             torch._foreach_lerp_(list(self.mean.values()), list(self.source.values()), 1.0 / self.members)
 
     def candidates(self) -> dict[str, dict[str, Tensor]]:
-        """The mean of the members by name."""
+        """Return the mean by tensor name, or the last weights if no step has counted yet."""
         return {"swa": self.mean if self.members else {n: p.detach() for n, p in self.source.items()}}
 
     def state(self) -> dict[str, Any]:

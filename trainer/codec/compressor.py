@@ -1,4 +1,4 @@
-"""The codec slot: streams to fewer bytes and back, and matrices of codes to bytes and back."""
+"""The codec slot: compression of byte streams, and coding of integer matrices as bytes."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,33 +13,35 @@ Shape = tuple[int, int]
 
 
 class Compressor(Protocol):
-    """A codec of bytes."""
+    """A lossless codec of bytes."""
 
     def compress(self, data: bytes) -> bytes: ...
 
-    def decompress(self, data: bytes, at_most: int) -> bytes:
-        """What went in; no more than one byte above `at_most` is ever held.
+    def decompress(self, data: bytes, max_bytes: int) -> bytes:
+        """Return the decompressed bytes, holding at most `max_bytes` + 1 of them in memory.
 
-        Raises: ValueError when the bytes are not what this codec writes.
+        Raises:
+            ValueError: the data is not a whole stream of this codec, or holds more than `max_bytes`.
         """
         ...
 
 
 class MatrixCoder(Protocol):
-    """A codec of integer matrices."""
+    """A lossless codec of integer matrices."""
 
     def encode(self, matrices: Sequence[Codes]) -> bytes: ...
 
     def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
-        """The matrices, which have these shapes.
+        """Return the matrices, which have the given shapes.
 
-        Raises: ValueError when the bytes are not matrices of these shapes.
+        Raises:
+            ValueError: the bytes do not decode to matrices of these shapes.
         """
         ...
 
 
-class CompressedRows:
-    """Matrices as one stream of bytes, row by row."""
+class RowMajorCoder:
+    """Matrices concatenated row by row into one stream, which a byte codec compresses."""
 
     def __init__(self, compressor: Compressor) -> None:
         self.compressor = compressor
@@ -58,7 +60,7 @@ class CompressedRows:
 
 
 def make_compressor(recipe: CodecRecipe) -> Compressor:
-    """The codec of bytes that a recipe names."""
+    """Return the byte codec that a recipe names."""
     match recipe:
         case Brotli():
             from trainer.codec.brotli import BrotliCompressor
@@ -83,10 +85,10 @@ def make_compressor(recipe: CodecRecipe) -> Compressor:
 
 
 def make_matrix_coder(recipe: CodecRecipe) -> MatrixCoder:
-    """The codec of matrices that a recipe names."""
+    """Return the matrix codec that a recipe names."""
     match recipe:
         case ColumnRange():
             from trainer.codec.column_range import ColumnRangeCoder
 
             return ColumnRangeCoder()
-    return CompressedRows(make_compressor(recipe))
+    return RowMajorCoder(make_compressor(recipe))

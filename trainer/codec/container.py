@@ -1,18 +1,19 @@
-"""model.bin: sealed bytes, no pickle.
+"""The format of model.bin: checksummed bytes, no pickle.
 
     8   magic "PGOLFv1" and a newline
     32  SHA-256 of everything after it
     1   codec: 0 zlib, 1 brotli, 2 lzma, 3 zstd, 4 column_range
     16  compressed lengths of four streams, uint32 little-endian
-        header   JSON: the card, from which the inventory of tensors follows
-        codes    int8, matrices in the inventory's order, each followed by its residual's two factors: row by row
-                 through the codec, or as docs/artifact.md says of column_range
-        steps    float16, one a row, in the same order
-        floats   float16 or float32, the other tensors, in the inventory's order
-    4n  CRC-32 of each tensor as it goes into the streams, uint32 little-endian
+        header   JSON: the model card, from which the inventory of tensors is computed
+        codes    int8, matrices in inventory order, each followed by the two factors of its residual: row by row
+                 through the codec, or for column_range as docs/artifact.md describes
+        steps    float16, one per row, in the same order
+        floats   float16 or float32, the other tensors, in inventory order
+    4n  CRC-32 of each tensor before compression, uint32 little-endian
 
-The hash says that the file is the one that was written; the CRCs say that this machine's codec library has read it
-back. A file that somebody else sealed may say anything: nothing is decompressed beyond what its card calls for.
+The hash shows that the file is unchanged since it was written; the CRCs show that this machine's codec library decodes
+it correctly. Neither makes a file from elsewhere trustworthy: no stream is decompressed beyond the size that its card
+implies.
 """
 
 import hashlib
@@ -44,13 +45,13 @@ ARTIFACT_MAGIC = b"PGOLFv1\n"
 STREAMS = ("header", "codes", "steps", "floats")
 LENGTHS = struct.Struct(f"<B{len(STREAMS)}I")
 DIGEST_BYTES = 32
-# No card is longer, and no model that a card describes is larger.
-MOST_HEADER_BYTES, MOST_PARAMETERS = 1 << 20, 1 << 30
+# Limits for reading: a longer header, or a card with more parameters, is rejected before anything is allocated.
+MAX_HEADER_BYTES, MAX_PARAMETERS = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
-    """What an artifact says about itself: enough to build the model and to score it."""
+    """The header of an artifact: what is needed to build the model and score it."""
 
     model: Gpt
     vocabulary_size: int
@@ -58,16 +59,16 @@ class ModelCard:
     evaluation: EvaluationRecipe
     compute: Compute = Compute()
     residuals: tuple[str, ...] = ()
-    """The matrices that are stored with what rounding lost of them."""
+    """Names of the matrices that are stored with a low-rank residual."""
 
     def tensors(self) -> tuple[TensorSpec, ...]:
-        """The inventory of the model."""
+        """Return the inventory of the model."""
         return inventory(self.model, self.vocabulary_size)
 
 
 def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> dict[str, int]:
-    """Bytes of each stream, once `path` holds the artifact."""
-    streams, checksums = compressed_streams(card, model, codec)
+    """Write the artifact to `path` and return the bytes of each stream and of the container."""
+    streams, checksums = compress_streams(card, model, codec)
     lengths = LENGTHS.pack(codec.number, *(len(stream) for stream in streams.values()))
     body = lengths + b"".join(streams.values()) + struct.pack(f"<{len(checksums)}I", *checksums)
     write_whole(path, ARTIFACT_MAGIC + hashlib.sha256(body).digest() + body)
@@ -75,20 +76,18 @@ def encode_artifact(path: Path, card: ModelCard, model: QuantizedModel, codec: C
 
 
 def encoded_bytes(card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> int:
-    """How many bytes an artifact would have."""
-    streams, checksums = compressed_streams(card, model, codec)
+    """Return the size of the artifact in bytes without writing it."""
+    streams, checksums = compress_streams(card, model, codec)
     return sum(map(len, streams.values())) + container_bytes(checksums)
 
 
 def container_bytes(checksums: list[int]) -> int:
-    """What an artifact holds besides its streams."""
+    """Return the bytes of an artifact outside its streams."""
     return len(ARTIFACT_MAGIC) + DIGEST_BYTES + LENGTHS.size + 4 * len(checksums)
 
 
-def compressed_streams(
-    card: ModelCard, model: QuantizedModel, codec: CodecRecipe
-) -> tuple[dict[str, bytes], list[int]]:
-    """The streams by name, and the checksum of each tensor."""
+def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> tuple[dict[str, bytes], list[int]]:
+    """Return the compressed streams by name, and the checksum of each tensor."""
     matrices: list[Codes] = []
     steps, floats, checksums = [], [], []
     for tensor in card.tensors():
@@ -112,54 +111,58 @@ def compressed_streams(
 
 
 def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
-    """The card and every tensor of an artifact, float32.
+    """Return the card and every tensor of an artifact, dequantized to float32.
 
-    Raises: ArtifactRefused when a byte is not what was written.
+    Raises:
+        ArtifactRefused: the file is not a valid artifact, or is damaged.
     """
     card, model = decode_model(path)
     return card, model.dequantize()
 
 
 def decode_model(path: Path) -> tuple[ModelCard, QuantizedModel]:
-    """The card of an artifact, and its codes, steps and floats.
+    """Return the card and the quantized model of an artifact.
 
-    Raises: ArtifactRefused when a byte is not what was written.
+    Raises:
+        ArtifactRefused: the file is not a valid artifact, or is damaged.
     """
     try:
         number, streams, rest = split_streams(unseal(path))
-        codec = codec_of(number)
+        codec = find_codec(number)
         compressor = make_compressor(codec)
-        card = read_card(compressor.decompress(streams["header"], MOST_HEADER_BYTES))
+        card = read_card(compressor.decompress(streams["header"], MAX_HEADER_BYTES))
         layout = Layout(card)
         matrices = make_matrix_coder(codec).decode(streams["codes"], layout.shapes)
         steps = compressor.decompress(streams["steps"], layout.step_bytes)
         floats = compressor.decompress(streams["floats"], layout.float_bytes)
-        return card, layout.assembled(matrices, steps, floats, rest)
+        return card, layout.assemble(matrices, steps, floats, rest)
     except ValueError as error:
         raise ArtifactRefused(f"{path}: {error}") from error
 
 
 def split_streams(body: bytes) -> tuple[int, dict[str, bytes], bytes]:
-    """The codec's number, the compressed streams and the checksums.
+    """Return the number of the codec, the compressed streams and the checksums.
 
-    Raises: ValueError when there are fewer bytes than announced.
+    Raises:
+        ValueError: the body is shorter than its stream lengths say.
     """
     if len(body) < LENGTHS.size:
-        raise ValueError("the file ends before its streams")
+        raise ValueError("it ends before its stream lengths")
     number, *lengths = LENGTHS.unpack_from(body)
     streams, position = {}, LENGTHS.size
     for name, length in zip(STREAMS, lengths, strict=True):
         streams[name] = body[position : position + length]
         position += length
     if position > len(body):
-        raise ValueError(f"its streams want {position - len(body):,} bytes more than there are")
+        raise ValueError(f"its last {position - len(body):,} bytes are missing")
     return number, streams, body[position:]
 
 
 def unseal(path: Path) -> bytes:
-    """The bytes behind magic and hash.
+    """Return the bytes after magic and hash.
 
-    Raises: ArtifactRefused when they are not the bytes that were hashed.
+    Raises:
+        ArtifactRefused: the magic is not that of an artifact, or the bytes do not match the hash.
     """
     content = path.read_bytes()
     start = len(ARTIFACT_MAGIC) + DIGEST_BYTES
@@ -168,28 +171,29 @@ def unseal(path: Path) -> bytes:
     body = content[start:]
     if hashlib.sha256(body).digest() != content[len(ARTIFACT_MAGIC) : start]:
         raise ArtifactRefused(
-            f"{path} is damaged: its {len(body):,} bytes do not have the SHA-256 they were sealed with"
+            f"{path} is damaged: its {len(body):,} bytes do not match the SHA-256 that it begins with"
         )
     return body
 
 
 def read_card(header: bytes) -> ModelCard:
-    """The card of a decompressed header.
+    """Return the card in a decompressed header.
 
-    Raises: ValueError when it is none, or describes no model that can be built.
+    Raises:
+        ValueError: the header is not a card, or describes a model that cannot be built.
     """
     try:
         card: ModelCard = decode_value(ModelCard, json.loads(header), "header")
         parameters = sum(tensor.size for tensor in card.tensors())
     except (ValueError, RecipeRefused, RecursionError, ArithmeticError, LookupError) as error:
-        raise ValueError(f"its header is not readable: {error}") from error
-    if parameters > MOST_PARAMETERS:
-        raise ValueError(f"its header describes {parameters:,} parameters, at most {MOST_PARAMETERS:,} are read")
+        raise ValueError(f"unreadable header: {error}") from error
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"its header describes {parameters:,} parameters, at most {MAX_PARAMETERS:,} are allowed")
     return card
 
 
 class Layout:
-    """Where the parts of each tensor of a card lie in its streams."""
+    """The shapes and stream sizes that a card implies."""
 
     def __init__(self, card: ModelCard) -> None:
         self.quantizer, self.residuals = card.quantizer, card.residuals
@@ -201,7 +205,7 @@ class Layout:
         self.float_bytes = self.float_kind.itemsize * sum(others)
 
     def shapes_of(self, tensor: TensorSpec) -> list[Shape]:
-        """The shapes of a tensor's matrix of codes and of the two factors of its residual; none of what is float."""
+        """Return the shapes of a tensor's codes and of the factors of its residual; none for a float tensor."""
         if not is_quantized(self.quantizer, tensor):
             return []
         rows, columns = tensor.shape
@@ -210,10 +214,11 @@ class Layout:
         rank = min(self.quantizer.residual.rank, rows, columns)
         return [(rows, columns), (rank, rows), (rank, columns)]
 
-    def assembled(self, matrices: list[Codes], steps: bytes, floats: bytes, checksums: bytes) -> QuantizedModel:
-        """The tensors, each as its checksum says.
+    def assemble(self, matrices: list[Codes], steps: bytes, floats: bytes, checksums: bytes) -> QuantizedModel:
+        """Return the model made of the decoded streams.
 
-        Raises: ValueError naming the first one that is not, or the stream that is too short or too long.
+        Raises:
+            ValueError: a stream has the wrong size, or a tensor does not match its checksum.
         """
         expected = {"steps": self.step_bytes, "floats": self.float_bytes, "checksums": 4 * len(self.tensors)}
         for (name, size), found in zip(expected.items(), (steps, floats, checksums), strict=True):
@@ -225,49 +230,50 @@ class Layout:
             parts = [(next(codes), scales.take(np.dtype("<f2"), shape[:1])) for shape in self.shapes_of(tensor)]
             if parts:
                 raw = b"".join(part.tobytes() for column in zip(*parts, strict=True) for part in column)
-                matrix, *factors = (QuantizedMatrix(own_tensor(c), own_tensor(s)) for c, s in parts)
+                matrix, *factors = (QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts)
                 residual = (factors[0], factors[1]) if factors else None
                 model.matrices[tensor.name] = replace(matrix, residual=residual)
             else:
                 values = others.take(self.float_kind, tensor.shape)
                 raw = values.tobytes()
-                model.floats[tensor.name] = own_tensor(values)
+                model.floats[tensor.name] = copy_tensor(values)
             if zlib.crc32(raw) != checksum:
                 raise ValueError(f"{tensor.name} does not match its checksum")
         return model
 
 
 class Cursor:
-    """Takes arrays off a stream, front to back."""
+    """A position in a stream from which arrays are read one after another."""
 
     def __init__(self, stream: bytes) -> None:
         self.stream, self.position = stream, 0
 
     def take(self, kind: "np.dtype[Any]", shape: tuple[int, ...]) -> "np.ndarray[Any, Any]":
-        """The next array of a stream."""
+        """Return the next array of the stream."""
         size = int(np.prod(shape))
         array = np.frombuffer(self.stream, kind, size, self.position).reshape(shape)
         self.position += array.nbytes
         return array
 
 
-def own_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
-    """A tensor of its own memory."""
+def copy_tensor(array: "np.ndarray[Any, Any]") -> Tensor:
+    """Return a copy of the array as a tensor."""
     return torch.from_numpy(array.copy())
 
 
 def raw_bytes(tensor: Tensor) -> bytes:
-    """Little-endian bytes of a tensor, row by row."""
+    """Return the bytes of a tensor, little-endian, row by row."""
     return bytes(tensor.contiguous().numpy().tobytes())
 
 
-def codec_of(number: int) -> CodecRecipe:
-    """The codec that a byte names; its effort does not matter for reading.
+def find_codec(number: int) -> CodecRecipe:
+    """Return the codec with a number; its quality or level does not matter for reading.
 
-    Raises: ValueError for a byte that names none.
+    Raises:
+        ValueError: no codec has that number.
     """
     for member in get_args(CodecRecipe) or (CodecRecipe,):
         if member.number == number:
             codec: CodecRecipe = member(kind=kind_of(member))
             return codec
-    raise ValueError(f"codec {number} is not known to this version")
+    raise ValueError(f"unknown codec number {number}")

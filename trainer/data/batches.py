@@ -1,4 +1,4 @@
-"""What each forward pass of a step reads."""
+"""Batches of training tokens, read ahead of the steps that use them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from trainer.runtime.world import World
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Inputs and targets of one forward pass. Shapes: (B, T) both."""
+    """Inputs and targets of one forward pass. Shapes: (B, T) each."""
 
     x_BT: Tensor
     y_BT: Tensor
@@ -26,18 +26,18 @@ class MicroBatch:
 
 @dataclass(frozen=True, slots=True)
 class StepTokens:
-    """What this rank reads in one step, and the order's state after it."""
+    """The tokens that this rank reads in one step, and the state of the window order after it."""
 
     micro_batches: list[Tensor]
-    """One a forward pass, with the target of the last input. Shapes: (B, T + 1) each."""
+    """One per forward pass, each row with the target of its last input. Shapes: (B, T + 1) each."""
     state: dict[str, Any]
 
 
 class BatchReader:
-    """Batches in a given order, read ahead by a thread while the step before computes.
+    """Reader of batches in a given order; a thread reads ahead while steps compute.
 
-    `state` is of the steps that training has received whole, not of what has been read ahead. Of a step's micro-batches
-    each rank reads an equal, contiguous part.
+    `state` covers the steps that training has fully received, not those read ahead. Each rank reads an equal,
+    contiguous part of the micro-batches of a step.
     """
 
     def __init__(self, stream: TokenStream, order: WindowOrder, schedule: Warmdown, world: World) -> None:
@@ -46,20 +46,20 @@ class BatchReader:
         self.step_windows = schedule.batch_tokens // schedule.sequence_tokens
         self.micro_windows = schedule.micro_tokens // schedule.sequence_tokens
         self.state = order.state()
-        self.ahead: Prefetcher[StepTokens] | None = None
+        self.prefetcher: Prefetcher[StepTokens] | None = None
 
     def next_step(self) -> Iterator[MicroBatch]:
-        """This rank's part of the next step, on the world's device."""
-        if self.ahead is None:
-            self.ahead = Prefetcher(self.read_step)
-        step = self.ahead.next()
+        """Yield this rank's micro-batches of the next step, on the world's device."""
+        if self.prefetcher is None:
+            self.prefetcher = Prefetcher(self.read_step)
+        step = self.prefetcher.next()
         for micro in step.micro_batches:
             tokens_BT = micro.to(self.world.device, non_blocking=True)
             yield MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
         self.state = step.state
 
     def read_step(self) -> StepTokens:
-        """The next step's tokens, in memory."""
+        """Read this rank's tokens of the next step into memory."""
         windows = np.split(self.order.draw(self.step_windows), self.world.size)[self.world.rank]
         parts = np.split(windows, len(windows) // self.micro_windows)
         return StepTokens([self.read_micro_batch(part) for part in parts], self.order.state())
@@ -70,15 +70,12 @@ class BatchReader:
         return tokens_BT.pin_memory() if self.world.device.type == "cuda" else tokens_BT
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing; the next step is the one that follows `state`.
-
-        Raises: AssertionError once steps have been read; what was read ahead would be lost.
-        """
-        assert self.ahead is None, "a reader is restored before its first step"
+        """Continue with the step after `state`. Must be called before the first step."""
+        assert self.prefetcher is None, "restore() after the first step would lose what was read ahead"
         self.order.restore(state)
         self.state = state
 
     def close(self) -> None:
-        """Nothing; no thread reads ahead any more."""
-        if self.ahead is not None:
-            self.ahead.close()
+        """Stop the thread that reads ahead."""
+        if self.prefetcher is not None:
+            self.prefetcher.close()

@@ -1,4 +1,4 @@
-"""Documents side by side in a window, none of which sees another."""
+"""Documents packed into windows in which each attends only to itself."""
 
 import torch
 from torch import Tensor
@@ -7,21 +7,22 @@ from trainer.data.shards import TokenStream
 from trainer.runtime.failure import DataRefused
 
 
-def first_document(stream: TokenStream, begin: int) -> int:
-    """Where the first document begins: an export may cut one in half at a shard's start.
+def first_document_start(stream: TokenStream, bos: int) -> int:
+    """Return where in the stream the first document begins; a shard may begin in the middle of one.
 
-    Raises: DataRefused when no shard holds the token that begins one.
+    Raises:
+        DataRefused: no shard holds `bos`, the token that begins a document.
     """
     for start, part in zip(stream.starts, stream.parts, strict=False):
-        found = (part == begin).argmax()
-        if part[found] == begin:
+        found = (part == bos).argmax()
+        if part[found] == bos:
             return int(start + found)
-    raise DataRefused(f"no training shard holds token {begin}, which begins a document")
+    raise DataRefused(f"no training shard holds token {bos}, which begins a document")
 
 
-def number_documents(x_BT: Tensor, begin: int) -> Tensor:
-    """The document of each token, counted from the start of its window. Shapes: (B, T) -> (B, T).
+def number_documents(x_BT: Tensor, bos: int) -> Tensor:
+    """Return the number of the document that each token belongs to. Shapes: (B, T) -> (B, T).
 
-    A document that began in the window before is number 0 and is seen from there on only.
+    Numbers count from the start of the window; 0 is a document that began in an earlier window.
     """
-    return torch.cumsum(x_BT == begin, dim=-1)
+    return torch.cumsum(x_BT == bos, dim=-1)

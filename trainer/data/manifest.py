@@ -1,4 +1,4 @@
-"""What a folder of shards says about itself, as far as a run needs it."""
+"""The manifest of a folder of shards, as far as a run needs it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from trainer.runtime.failure import DataRefused
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One shard: where it is and how many tokens it must hold."""
+    """One shard and the number of tokens that it must hold."""
 
     path: Path
     tokens: int
@@ -17,7 +17,7 @@ class ShardFile:
 
 @dataclass(frozen=True, slots=True)
 class DataSplit:
-    """The training or the validation half."""
+    """The training or the validation split."""
 
     shards: list[ShardFile]
     bytes: int
@@ -25,9 +25,10 @@ class DataSplit:
 
 
 def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
-    """The half called "train" or "validation", its shards in the manifest's order.
+    """Return the split named "train" or "validation", its shards in the order of the manifest.
 
-    Raises: DataRefused when the manifest is missing, malformed or for another vocabulary.
+    Raises:
+        DataRefused: the manifest is missing, malformed or for another vocabulary size.
     """
     try:
         manifest = read_json(data.manifest)
@@ -37,5 +38,5 @@ def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataRefused(f"{data.manifest}: {type(error).__name__}: {error}; run `pgolf data verify`") from error
     if found != vocabulary_size:
-        raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe one of {vocabulary_size}")
+        raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe expects {vocabulary_size}")
     return DataSplit(shards, byte_count)

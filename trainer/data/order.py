@@ -1,8 +1,8 @@
 """The loader slot: where in the stream the next windows begin.
 
-An order is drawn from and never asked for a step, so that batches may change their size over a run. All ranks of a run
-draw the same windows and each reads its own part. An order depends on its recipe, the shards, the seed and what has
-been drawn, not on time: after `restore` it goes on as if nothing had happened.
+An order is drawn from in any number of windows and knows nothing of steps, so that batches may change size during a
+run. All ranks of a run draw the same windows and each reads its own part. An order depends on its recipe, the shards,
+the seed and the number of windows drawn, never on time: after `restore` it continues exactly.
 """
 
 from typing import Any, Protocol
@@ -16,23 +16,24 @@ from trainer.recipe.loader import CoprimeStride, DocumentPacking, LoaderRecipe, 
 
 
 class WindowOrder(Protocol):
-    """What a batch reader asks of an order."""
+    """An order of windows, as a batch reader uses it."""
 
     def draw(self, windows: int) -> NDArray[np.int64]:
-        """Positions in the stream at which the next windows begin. Shapes: (windows,)."""
+        """Return the stream positions at which the next windows begin. Shapes: (windows,)."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """What has been drawn so far, for a checkpoint."""
+        """Return the state for a checkpoint."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, seed: int, begin: int) -> WindowOrder:
-    """The order that a recipe names. `begin` is the token that begins a document.
+def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, seed: int, bos: int) -> WindowOrder:
+    """Return the order that a recipe names. `bos` is the token that begins a document.
 
-    Raises: DataRefused when the shards hold no window, or no document.
+    Raises:
+        DataRefused: the shards hold no full window, or no document.
     """
     match recipe:
         case Sequential():
@@ -48,17 +49,17 @@ def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, se
 
             return CoprimeStrideOrder(recipe, stream, window_tokens, seed)
         case DocumentPacking():
-            from trainer.data.document_packing import first_document
+            from trainer.data.document_packing import first_document_start
             from trainer.data.sequential import SequentialOrder
 
-            return SequentialOrder(window_tokens, first_document(stream, begin))
+            return SequentialOrder(window_tokens, first_document_start(stream, bos))
 
 
-def number_documents_for(recipe: LoaderRecipe, x_BT: Tensor, begin: int) -> Tensor | None:
-    """The document of each token, or None where the recipe lets attention cross from one into the next."""
+def number_documents_for(recipe: LoaderRecipe, x_BT: Tensor, bos: int) -> Tensor | None:
+    """Return the document of each token, or None where attention may cross from one document to the next."""
     match recipe:
         case DocumentPacking():
             from trainer.data.document_packing import number_documents
 
-            return number_documents(x_BT, begin)
+            return number_documents(x_BT, bos)
     return None

@@ -1,4 +1,4 @@
-"""Reading ahead in a thread."""
+"""Prefetching in a thread."""
 
 import queue
 import threading
@@ -11,7 +11,7 @@ STEPS_AHEAD = 2
 
 
 class Prefetcher(Generic[Item]):
-    """Results of a function, called in order by one thread, at most two ahead of whoever takes them."""
+    """Results of a function that a thread calls ahead of time; at most two finished results wait."""
 
     def __init__(self, produce: Callable[[], Item]) -> None:
         self.produce = produce
@@ -24,24 +24,21 @@ class Prefetcher(Generic[Item]):
         while not self.is_closed.is_set():
             try:
                 item: Item | BaseException = self.produce()
-            except BaseException as error:  # whatever it is, it belongs to whoever waits for the item
+            except BaseException as error:  # next() raises it in the thread that waits
                 item = error
             self.items.put(item)
             if isinstance(item, BaseException):
                 return
 
     def next(self) -> Item:
-        """The next result.
-
-        Raises: what the function raised.
-        """
+        """Return the next result, or raise what the function raised."""
         item = self.items.get()
         if isinstance(item, BaseException):
             raise item
         return item
 
     def close(self) -> None:
-        """Nothing; the thread has ended."""
+        """Stop the thread and wait until it has ended."""
         self.is_closed.set()
         while self.thread.is_alive():
             while not self.items.empty():

@@ -1,4 +1,4 @@
-"""Sequences of training text for calibration and for comparing candidates."""
+"""Random sequences of training text, for calibration and for comparing candidates."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from trainer.data.shards import TokenStream
 
 
 def random_sequences(stream: TokenStream, count: int, tokens: int, seed: int, device: torch.device) -> Iterator[Tensor]:
-    """Sequences from random places, the same for the same seed. Shapes: (1, T) each, int64."""
+    """Yield sequences from random positions, determined by the seed. Shapes: (1, T) each, int64."""
     generator = np.random.default_rng(seed)
     for start in generator.integers(max(1, len(stream) - tokens + 1), size=count):
         yield torch.from_numpy(stream.read(int(start), tokens)).to(device)[None]

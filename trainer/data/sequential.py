@@ -1,12 +1,13 @@
-"""Windows one after the other, round the circle of shards."""
+"""Consecutive windows; after the last shard the first one follows."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class SequentialOrder:
-    """Contiguous windows: the last target of one is the first input of the next, where the challenge's loader skips
-    a transition between batches.
+    """Contiguous windows: the last target of one is the first input of the next.
+
+    The loader of the challenge's baseline instead skips one transition between batches.
     """
 
     def __init__(self, window_tokens: int, position: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Token shards as one circle of tokens; the format is described in trainer/recipe/data.py."""
+"""Token shards read as one circular stream; trainer/recipe/data.py describes the file format."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,19 @@ from trainer.runtime.failure import DataRefused
 
 
 def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
-    """The tokens of a shard, mapped and not read.
+    """Return the tokens of a shard, memory-mapped.
 
-    Raises: DataRefused when header or size are not exact.
+    Raises:
+        DataRefused: the file cannot be read, or its header or size is not exactly what the manifest says.
     """
     try:
         size = shard.path.stat().st_size
         header = np.fromfile(shard.path, dtype="<i4", count=SHARD_HEADER_INTS)
     except OSError as error:
         raise DataRefused(f"{shard.path}: {error.strerror}") from error
-    if len(header) < SHARD_HEADER_INTS or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
-        raise DataRefused(f"{shard.path} is not a token shard (magic and version are {header[:2].tolist()})")
+    found, magic = header[:2].tolist(), [SHARD_MAGIC, SHARD_VERSION]
+    if len(header) < SHARD_HEADER_INTS or found != magic:
+        raise DataRefused(f"{shard.path} is not a token shard: it begins with {found}, expected {magic}")
     expected = SHARD_HEADER_BYTES + TOKEN_BYTES * shard.tokens
     if header[2] != shard.tokens or size != expected:
         raise DataRefused(
@@ -32,7 +34,7 @@ def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
 
 
 class TokenStream:
-    """Shards as one circle of tokens."""
+    """Shards as one circular stream of tokens."""
 
     def __init__(self, shards: Sequence[ShardFile]) -> None:
         self.parts = [map_shard(shard) for shard in shards]
@@ -45,7 +47,7 @@ class TokenStream:
         return int(self.starts[-1])
 
     def read(self, position: int, count: int) -> NDArray[np.int64]:
-        """`count` tokens from `position` on, going round the circle."""
+        """Return `count` tokens from `position` on; after the last token the first one follows."""
         pieces: list[NDArray[np.uint16]] = []
         position %= len(self)
         while count > 0:

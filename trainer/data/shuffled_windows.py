@@ -1,4 +1,4 @@
-"""All windows in random order."""
+"""All windows in random order, each epoch in another one."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +8,10 @@ from trainer.runtime.failure import DataRefused
 
 
 class ShuffledWindowsOrder:
-    """A permutation of all windows, another one each epoch.
+    """A new random permutation of all windows each epoch.
 
-    Picking a shard with a probability in proportion to its unread windows and then one of these, as the published
-    loader does, is this permutation. Windows do not cross from one shard into the next.
+    This is the distribution of the published loader, which picks a shard in proportion to its unread windows and then
+    one of these. Windows do not cross shard boundaries.
     Source: openai/parameter-golf #1394.
     """
 
@@ -21,24 +21,25 @@ class ShuffledWindowsOrder:
         self.windows = self.shuffle()
 
     def shuffle(self) -> NDArray[np.int64]:
-        """The windows of the present epoch; each shard is cut from a random offset on.
+        """Return the windows of the current epoch; each shard is cut into windows from a random offset on.
 
-        Raises: DataRefused when no shard is long enough for one.
+        Raises:
+            DataRefused: no shard is long enough for a window.
         """
-        chance = np.random.default_rng((self.seed, self.epoch))
+        rng = np.random.default_rng((self.seed, self.epoch))
         parts = []
         for start, tokens in zip(self.stream.starts, self.stream.lengths, strict=False):
-            # A window's last target is one token further, and the offset must not cost a short shard its only window.
+            # A window needs one more token for its last target. The offset must not cost a short shard its only window.
             slack = (tokens - 1) % self.window_tokens if tokens <= 2 * self.window_tokens else self.window_tokens - 1
-            offset = int(chance.integers(slack + 1))
+            offset = int(rng.integers(slack + 1))
             count = max(0, (tokens - 1 - offset) // self.window_tokens)
             parts.append(start + offset + self.window_tokens * np.arange(count, dtype=np.int64))
         windows = np.concatenate(parts)
         if not len(windows):
             raise DataRefused(
-                f"no training shard holds the {self.window_tokens + 1} tokens of a window and its last target"
+                f"no training shard holds {self.window_tokens + 1} tokens: one window and its last target"
             )
-        chance.shuffle(windows)
+        rng.shuffle(windows)
         return windows
 
     def draw(self, windows: int) -> NDArray[np.int64]:

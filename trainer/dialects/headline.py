@@ -1,4 +1,4 @@
-"""Which of the scores in a log is the one that counts, and whether all seeds have it."""
+"""The headline score of a run: which of the scores in its log is reported."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,50 +10,50 @@ from trainer.dialects.scores import SETTINGS_OF_SCORE, Score
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation, which a log may print on several lines, with more or fewer decimals or under an old label."""
+    """One evaluation; a log may print it on several lines, with more or fewer decimals or under several labels."""
 
     scores: tuple[Score, ...]
 
     @property
     def best(self) -> Score:
-        """The line with the most decimals; of several the first, for a later one is an alias."""
-        return max(self.scores, key=exactness)
+        """The line with the most decimals; of several the first, because later ones are aliases."""
+        return max(self.scores, key=source_quality)
 
     @property
     def settings(self) -> str:
-        """What its lines say of stride, window and context, in order."""
+        """Stride, window and context as its lines give them, sorted."""
         found = {f"{name}={size}" for score in self.scores for name, size in SETTINGS_OF_SCORE.findall(score.text)}
         return " ".join(sorted(found))
 
 
-def exactness(score: Score) -> tuple[int, bool]:
-    """How good a line is as a source: its decimals, then whether it is a result and no line of progress."""
+def source_quality(score: Score) -> tuple[int, bool]:
+    """Return a sort key of a line as a source: its decimals, then whether it is a result and not progress."""
     return score.decimals, not score.label.endswith(":done")
 
 
 def evaluations(run: LoggedRun) -> list[Evaluation]:
-    """The evaluations of the packed model, in order."""
+    """Return the evaluations of the packed model, in order."""
     found: list[list[Score]] = []
     for score in run.scores:
         if score.stage == "prequant":
             continue
-        if found and is_same(found[-1][-1], score):
+        if found and is_same_number(found[-1][-1], score):
             found[-1].append(score)
         else:
             found.append([score])
     return [Evaluation(tuple(scores)) for scores in found]
 
 
-def is_same(one: Score, other: Score) -> bool:
-    """Whether two lines give the same number, as far as the shorter one goes."""
+def is_same_number(one: Score, other: Score) -> bool:
+    """Return whether two lines give the same number to the decimals of the shorter one."""
     return abs(one.val_bpb - other.val_bpb) <= 0.5000001 * 10.0 ** -min(one.decimals, other.decimals)
 
 
 def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
-    """The kind of the last evaluation of the packed model that all runs have, or, where they share none, most of them;
-    of its lines the one with the most decimals. None where no run was scored after packing.
+    """Return the label of the last evaluation of the packed model that all runs have, or None if no run has one.
 
-    Never of one evaluation for some seeds and of another for the rest.
+    If no evaluation is common to all runs, those that most runs have are considered. All seeds are thereby compared by
+    the same evaluation. Of its lines the one with the most decimals gives the label.
     """
     ranks: list[dict[str, tuple[int, tuple[int, bool], int]]] = []
     for run in runs:
@@ -61,7 +61,7 @@ def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
         found = evaluations(run)
         for position, evaluation in enumerate(found):
             for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.label, (position - len(found), exactness(score), -order))
+                rank.setdefault(score.label, (position - len(found), source_quality(score), -order))
         ranks.append(rank)
     shared = Counter(kind for rank in ranks for kind in rank)
     most = max(shared.values(), default=0)
@@ -70,7 +70,7 @@ def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
 
 
 def headline_of(run: LoggedRun, kind: str | None) -> Score | None:
-    """The score of a run that is of a kind. Where no run was scored after packing, the last one before it."""
+    """Return the run's score with the label `kind`; if `kind` is None, its last score, which is before packing."""
     if kind is None:
         return run.scores[-1] if run.scores else None
     found = [score for each in evaluations(run) for score in each.scores if score.label == kind]
@@ -78,19 +78,19 @@ def headline_of(run: LoggedRun, kind: str | None) -> Score | None:
 
 
 def settings_of(run: LoggedRun, kind: str | None) -> str:
-    """What a run's log says of the settings of an evaluation; empty where it says nothing."""
+    """Return the settings of an evaluation as the run's log gives them; empty if it gives none."""
     return next((each.settings for each in evaluations(run) if any(s.label == kind for s in each.scores)), "")
 
 
 def timed(score: Score, run: LoggedRun) -> Score:
-    """The score with its seconds, which another line about the same evaluation may have."""
+    """Return the score with its seconds, taken from another line of the same evaluation if it has none."""
     lines = next((each.scores for each in evaluations(run) if score in each.scores), (score,))
     seconds = next((line.seconds for line in (score, *lines) if line.seconds is not None), None)
     return replace(score, seconds=seconds)
 
 
 def protocol_of(score: Score, run: LoggedRun) -> str:
-    """How it was scored, as the score's line says, or for an adapted one the line that begins adaptation."""
+    """Return the protocol of a score from its line, or for test-time training from the line that begins it."""
     if score.protocol == "unknown" and score.stage == "ttt" and run.adapts_in_windows:
         return "sliding"
     return score.protocol

@@ -1,4 +1,4 @@
-"""Public logs as runs: one may hold none, one, several, or the same one twice."""
+"""Runs read from public logs; a log may hold none, one, several, or the same one twice."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -10,16 +10,16 @@ from trainer.dialects.scores import BYTES, NUMBER, SCORE, STEP, Score, Size, in_
 SEED_IN_NAME = re.compile(
     r"seed[_-]?(\d{1,10})|(?:^|[_-])s(\d{1,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-](\d{1,10})$", re.IGNORECASE
 )
-MOST_RUNS, MOST_SCORES = 500, 5_000
-BEGINNINGS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
-# Of a hyperparameter dump: what differs between seeds by nature.
-PRIVATE = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
+MAX_RUNS, MAX_SCORES = 500, 5_000
+HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
+# Names in a hyperparameter dump whose values differ between seeds anyway.
+SEED_SPECIFIC = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
-STOP_IN_WORDS = re.compile(r"^Stopping early at step (\d{1,12})\b")
-TRAINED_IN_WORDS = re.compile(rf"^Training complete in {NUMBER}s")
+STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
+TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
 MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
 CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
 PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*(\d[\d,]{0,17})\b")
@@ -32,25 +32,25 @@ TOKENS = re.compile(
 TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
 ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
 BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
-SEED_WORDS = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
+SEED_LINE = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
 GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
 HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
-SPEAKING = re.compile(
+INFORMATIVE = re.compile(
     r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
     r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
 )
-"""Any of the words that a line must have to say something."""
-# What Python has and logs have not: a line of a dumped source says nothing of the run.
+"""Words of which every informative line has at least one."""
+# Syntax of Python that log lines do not have: lines of dumped source code are ignored.
 CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 
 
 @dataclass(slots=True)
 class LoggedRun:
-    """What a log says of one run."""
+    """One run as its log describes it."""
 
     file: str
-    """Relative to the record's folder."""
+    """Path of the log, relative to the folder of the record."""
     first_line: int
     seed: int | None = None
     seed_line: int = 0
@@ -61,66 +61,66 @@ class LoggedRun:
     validation_tokens: int | None = None
     train_shards: int | None = None
     adapts_in_windows: bool = False
-    """Whether test-time training is said to go over sliding windows."""
+    """Whether the log says that test-time training uses sliding windows."""
     settings: dict[str, str] = field(default_factory=dict)
     step: int | None = None
     train_seconds: float | None = None
     has_minutes: bool = False
     stopped: tuple[int, int] | None = None
-    """Milliseconds and step of the stop line."""
+    """Milliseconds and step of the line that reports an early stop."""
     curve: list[tuple[int, float]] = field(default_factory=list)
-    """Steps with the training loss, or else the validation loss, in nats."""
+    """Step and training loss in nats of each logged training step."""
     validations: list[tuple[int, float, float]] = field(default_factory=list)
-    """Steps with the validation loss in nats and its bits per byte, while training."""
+    """Step, validation loss in nats and bits per byte of each validation during training."""
     batch_tokens: int | None = None
-    """Tokens of a step."""
+    """Tokens per step."""
     scores: list[Score] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     model_bytes: int | None = None
-    """Of the last packed model."""
+    """Size of the last packed model."""
     code_bytes: int | None = None
     is_code_compressed: bool = False
     total_eval_seconds: float | None = None
     copies: int = 1
-    """How often this file prints the run."""
+    """Number of times this file prints the run."""
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether this is a log of an evaluation alone: it has scores, and no step."""
+        """Whether the log has no training step, only an evaluation."""
         return self.step is None and self.stopped is None and not self.curve
 
     @property
-    def is_something(self) -> bool:
-        """Whether this is a run, and not a header or a summary."""
+    def has_scores(self) -> bool:
+        """Whether the run has a score; without one it is only a header or a summary."""
         return bool(self.scores)
 
     @property
     def named_seed(self) -> int | None:
-        """The seed in the file's name."""
+        """Seed in the name of the file, if there is one."""
         found = SEED_IN_NAME.search(Path(self.file).stem)
         return None if found is None else int(found[1] or found[2] or found[3])
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two prints of the same run have in common."""
+        """Values that are equal in two prints of the same run."""
         return (self.seed, self.parameters, self.stopped or (self.step, self.train_seconds), self.first_packed)
 
     @property
     def first_packed(self) -> tuple[float, ...]:
-        """The first score of the packed model, which every print of a run has."""
+        """First score of the packed model, which every print of a run has."""
         packed = [score.val_bpb for score in self.scores if score.stage != "prequant" and score.decimals > 4]
         return tuple(packed[:1])
 
     @property
     def size(self) -> Size | None:
-        """What was handed in: the last labelled total, else the last there is."""
+        """Size of the submission: the last labelled total, else the last size."""
         labelled = [size for size in self.sizes if size.kind != "total" or size.label]
         candidates = labelled or self.sizes
         return candidates[-1] if candidates else None
 
     @property
     def packed_bytes(self) -> int | None:
-        """The packed model, as the total's own line has it, or the line of the last one packed."""
+        """Bytes of the packed model, from the line of the total or else from the last line about a packed model."""
         size = self.size
         if size is None:
             return None
@@ -130,22 +130,23 @@ class LoggedRun:
 
 
 def split_runs(text: list[str], file: str) -> list[LoggedRun]:
-    """Runs in the order in which a log prints them. A header after a score begins another one.
+    """Return the runs in the order in which a log prints them. A header after a score begins a new run.
 
-    Raises: TooLong for more runs, or more scores of one, than anybody prints.
+    Raises:
+        TooLong: there are more than MAX_RUNS runs, or more than MAX_SCORES scores in one.
     """
     runs = [LoggedRun(file, 1)]
     for number, line in enumerate(text, start=1):
-        if SPEAKING.search(line) is None:
+        if INFORMATIVE.search(line) is None:
             continue
         run = runs[-1]
         if run.scores and is_header(line) and any(score.stage != "prequant" for score in run.scores):
             run = LoggedRun(file, number)
             runs.append(run)
-            if len(runs) > MOST_RUNS:
-                raise TooLong(f"{file} prints more than {MOST_RUNS:,} runs")
-        note(run, line, number)
-    real = [run for run in runs if run.is_something]
+            if len(runs) > MAX_RUNS:
+                raise TooLong(f"{file} prints more than {MAX_RUNS:,} runs")
+        record_line(run, line, number)
+    real = [run for run in runs if run.has_scores]
     for run in real:
         if run.seed is None:
             run.seed = run.named_seed
@@ -153,44 +154,48 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
 
 
 def is_header(line: str) -> bool:
-    """Whether a line stands at the beginning of a run only."""
-    return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(BEGINNINGS))
+    """Return whether a line occurs only at the beginning of a run."""
+    return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(HEADER_STARTS))
 
 
-def note(run: LoggedRun, line: str, number: int) -> None:
-    """Nothing; the run knows what the line says."""
+def record_line(run: LoggedRun, line: str, number: int) -> None:
+    """Record in the run what the line says.
+
+    Raises:
+        TooLong: the run has more than MAX_SCORES scores.
+    """
     if score := score_of(line, number):
         run.scores.append(score)
-        if len(run.scores) > MOST_SCORES:
-            raise TooLong(f"{run.file} prints more than {MOST_SCORES:,} scores of one run")
+        if len(run.scores) > MAX_SCORES:
+            raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
     elif size := size_of(line, number):
         run.sizes.append(size)
-    elif note_progress(run, line) or note_bytes(run, line):
+    elif record_progress(run, line) or record_bytes(run, line):
         return
     else:
-        note_setting(run, line, number)
+        record_setting(run, line, number)
 
 
-def note_progress(run: LoggedRun, line: str) -> bool:
-    """Whether the line was about steps or time."""
+def record_progress(run: LoggedRun, line: str) -> bool:
+    """Record a line about steps or time; return whether the line was one."""
     if found := STOP.match(line):
         run.stopped = int(found[1]), int(found[2])
         run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
-    elif found := STOP_IN_WORDS.match(line):
+    elif found := STOP_SENTENCE.match(line):
         run.step = int(found[1])
-    elif found := TRAINED_IN_WORDS.match(line):
+    elif found := TRAINED_SENTENCE.match(line):
         run.train_seconds = float(found[1])
     elif found := TOTAL_EVAL.match(line):
         run.total_eval_seconds = float(found[1])
     elif found := STEP.match(line):
-        note_step(run, int(found[1]), line)
+        record_step(run, int(found[1]), line)
     else:
         return False
     return True
 
 
-def note_step(run: LoggedRun, step: int, line: str) -> None:
-    """Nothing; the run has come so far, in such a time, to such a loss."""
+def record_step(run: LoggedRun, step: int, line: str) -> None:
+    """Record time, loss and validation of a training step."""
     if time := STEP_TIME.search(line):
         run.has_minutes |= time[2] == "m"
         if run.stopped is None:
@@ -201,8 +206,8 @@ def note_step(run: LoggedRun, step: int, line: str) -> None:
         run.validations.append((step, float(found[1]), float(found[2])))
 
 
-def note_bytes(run: LoggedRun, line: str) -> bool:
-    """Whether the line was about a part of the artifact."""
+def record_bytes(run: LoggedRun, line: str) -> bool:
+    """Record a line about a part of the artifact; return whether the line was one."""
     if found := MODEL.match(line):
         if found[1].strip():
             run.model_bytes = integer(found[2])
@@ -215,10 +220,10 @@ def note_bytes(run: LoggedRun, line: str) -> bool:
     return True
 
 
-def note_setting(run: LoggedRun, line: str, number: int) -> None:
-    """Nothing; the run knows what the line says of its settings."""
+def record_setting(run: LoggedRun, line: str, number: int) -> None:
+    """Record seed, sizes and other settings that the line gives."""
     is_code = bool(CODE_LINE.search(line))
-    if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_WORDS.search(line))):
+    if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_LINE.search(line))):
         run.seed, run.seed_line = int(found[1]), number
     if found := PARAMETERS.search(line):
         run.parameters = run.parameters or integer(found[1])
@@ -235,12 +240,12 @@ def note_setting(run: LoggedRun, line: str, number: int) -> None:
         run.train_shards = int(found[1])
     if not is_code and (found := GPU.search(line)):
         run.gpus.add(found[1].strip())
-    if (found := SETTING.match(line)) and not PRIVATE.search(found[1]):
+    if (found := SETTING.match(line)) and not SEED_SPECIFIC.search(found[1]):
         run.settings[found[1]] = found[2].strip()
 
 
 def merge(run: LoggedRun, again: LoggedRun) -> None:
-    """Nothing; a run that is printed a second time has what either print has."""
+    """Add to a run what a second print of it has and the first one lacks."""
     known = {(score.label, score.val_bpb) for score in run.scores}
     new = [score for score in again.scores if (score.label, score.val_bpb) not in known]
     run.scores += new if again.file == run.file else [replace(score, file=again.file) for score in new]

@@ -1,10 +1,10 @@
-"""Lines of strangers: without what a terminal would obey, and without what loggers put before them."""
+"""Untrusted text made safe to print: without terminal escapes, and log lines without logger prefixes."""
 
 import re
 
-# One line of a public log, a dumped source, has 200,000 characters.
-MOST_LINE = 2_000
-# What loggers and launchers put before a line: a time in brackets or not, a level, a rank.
+# Longer lines are cut: one public log has a line of 200,000 characters, a dumped source.
+MAX_LINE_CHARACTERS = 2_000
+# Prefixes that loggers and launchers add: a time with or without brackets, a level, a rank.
 LOGGER_PREFIX = re.compile(
     r"^(?:\[rank\s?\d{1,4}\]:?\s*|\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[\d.,+:Z]{0,16}\]?\s*"
     r"|\[\d\d:\d\d:\d\d[\d.,]{0,8}\]\s*|(?:INFO|DEBUG|WARNING)\b[:\s-]{1,4}(?:__main__[:\s-]{1,4})?|\[(?:INFO|DEBUG|WARNING)\]\s*){1,4}"
@@ -13,14 +13,14 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f\u2
 
 
 class TooLong(ValueError):
-    """A file that is larger than any log."""
+    """A file that is larger than any log can be."""
 
 
 def plain(words: str) -> str:
-    """A stranger's words, or a file's name, without what a terminal would obey."""
+    """Return untrusted text without terminal escapes and control characters."""
     return ESCAPES.sub("", words)
 
 
 def plain_line(line: str) -> str:
-    """A line of a log as its reader wants it."""
-    return LOGGER_PREFIX.sub("", plain(line[:MOST_LINE]))
+    """Return a log line without escapes and logger prefix, cut to MAX_LINE_CHARACTERS."""
+    return LOGGER_PREFIX.sub("", plain(line[:MAX_LINE_CHARACTERS]))

@@ -1,4 +1,4 @@
-"""What single lines of public logs say, in all their dialects."""
+"""Scores and sizes read from single lines of public logs, in all their dialects."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
 STEP_ANYWHERE = re.compile(r"\bstep\s*:\s*\d{1,12}/\d{1,12}\b")
 NO_NUMBER = re.compile(r"\bval_(?:loss|bpb)\s{0,9}[:=]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
-# Bytes, and never the megabytes that may stand before them.
+# A number of bytes, skipping megabytes that may precede it.
 BYTES = r"(?:~?[\d.]{1,12}\s*(?:MB|MiB)\s*\(\s*)?(\d[\d,]{0,17})(?=\s*(?:bytes\b|B\b|\(|$))"
 TOTAL = re.compile(rf"^Total submission size\b([^:]*):\s*{BYTES}")
 OWN_TOTAL = re.compile(r"^(\S{1,80}):\s*(\d[\d,]{0,17}) bytes \| code: (\d[\d,]{0,17}) \| total: (\d[\d,]{0,17})\b")
@@ -35,52 +35,52 @@ Stage = Literal["prequant", "roundtrip", "ttt"]
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A loss and its bits per byte, as one line prints them."""
+    """A loss and its bits per byte as one line prints them."""
 
     label: str
     val_loss: float
     val_bpb: float
     decimals: int
-    """Of val_bpb, as printed."""
+    """Decimals of val_bpb as printed."""
     seconds: float | None
     line: int
-    """From 1."""
+    """Line number, from 1."""
     text: str
     file: str = ""
-    """The log it stands in, where that is not the run's own."""
+    """The log it was read from, if that is not the run's own."""
 
     @property
     def stage(self) -> Stage:
-        """What was scored, as far as the label says."""
+        """What was scored, judging by the label."""
         if BEFORE_PACKING.search(self.label) and not ROUNDTRIP.search(self.label):
             return "prequant"
         return "ttt" if ADAPTED.search(self.label) else "roundtrip"
 
     @property
     def shown_stage(self) -> Stage | Literal["unknown"]:
-        """What was scored, where the label shows it; a label without a word about packing shows nothing."""
+        """Like `stage`, but "unknown" if nothing in the label is about packing."""
         return "unknown" if self.stage == "roundtrip" and PACKED.search(self.label) is None else self.stage
 
     @property
     def protocol(self) -> str:
-        """How, as far as the line says."""
+        """Protocol of the score, judging by the line."""
         words = f"{self.label} {self.text}"
         return "sliding" if re.search(r"sliding|stride", words) else "document" if "phased" in words else "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes of what would be handed in, as one line prints them."""
+    """Bytes of a submission as one line prints them."""
 
     kind: Literal["total", "own", "artifact"]
-    """The baseline's line, a line with model, code and total, or an artifact's size without code."""
+    """total: the baseline's line; own: a line with model, code and total; artifact: a size without code."""
     label: str
     total: int
     model: int | None
     code: int | None
     line: int
     is_mebi: bool = False
-    """Whether the line gives the same number in MiB and calls it MB."""
+    """Whether the line also gives the size in MiB and calls it MB."""
 
 
 def integer(text: str) -> int:
@@ -92,7 +92,7 @@ def in_seconds(number: str, unit: str) -> float:
 
 
 def score_of(line: str, number: int) -> Score | None:
-    """The score that a line gives, other than of a training step."""
+    """Return the score in a line, unless it belongs to a training step."""
     if STEP.match(line) or STEP_ANYWHERE.search(line) or (found := SCORE.search(line)) is None:
         return None
     label, rest = line[: found.start()].rstrip(), line[found.end() :]
@@ -114,7 +114,7 @@ def score_of(line: str, number: int) -> Score | None:
 
 
 def size_of(line: str, number: int) -> Size | None:
-    """The size that a line gives."""
+    """Return the size in a line."""
     if found := TOTAL.match(line):
         return Size("total", found[1].strip(), integer(found[2]), None, None, number)
     if found := OWN_TOTAL.match(line):
@@ -128,7 +128,7 @@ def size_of(line: str, number: int) -> Size | None:
 
 
 def is_mebi_called_mb(total: int, printed: str | None, unit: str | None) -> bool:
-    """Whether a printed number of MB is one of MiB."""
+    """Return whether a number printed as MB is really in MiB."""
     if printed is None or unit != "MB":
         return False
     places = len(printed.partition(".")[2])

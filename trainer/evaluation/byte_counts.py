@@ -1,8 +1,8 @@
-"""How many bytes of text each token stands for.
+"""The number of text bytes that each token stands for.
 
 The rule is the challenge's: a piece counts its UTF-8 bytes without the leading space mark; the mark counts one byte
-more unless the token before it is a control token; a byte piece counts one; control, unknown and unused pieces count
-none. Summed over a text this is its length in UTF-8; a data folder for which it is not is refused before it is scored.
+more unless the token before is a control, unknown or unused piece; a byte piece counts one; control, unknown and unused
+pieces count none. Summed over a text this is its length in UTF-8; a data folder where it is not is refused.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from trainer.runtime.failure import DataRefused
 
 
 class ByteCounts:
-    """Bytes by target, given the token before it."""
+    """Bytes of each target, given the token before it."""
 
     def __init__(self, tokenizer: Any) -> None:
         pieces = [piece_bytes(tokenizer, token) for token in range(tokenizer.get_piece_size())]
@@ -26,16 +26,17 @@ class ByteCounts:
         self.is_boundary = np.array([piece.is_boundary for piece in pieces])
 
     def of_targets(self, tokens: NDArray[np.integer[Any]]) -> NDArray[np.uint16]:
-        """Bytes of each token but the first. Shapes: (n,) -> (n - 1,)."""
+        """Return the bytes of each token except the first. Shapes: (n,) -> (n - 1,)."""
         before, target = tokens[:-1], tokens[1:]
         has_counted_space = self.has_space[target] & ~self.is_boundary[before]
         return np.asarray(self.base[target] + has_counted_space, dtype=np.uint16)
 
 
 def load_tokenizer(path: Path, vocabulary_size: int) -> Any:
-    """The SentencePiece model in `path`.
+    """Return the SentencePiece model in `path`.
 
-    Raises: DataRefused when it is missing, damaged or of another size.
+    Raises:
+        DataRefused: the file is missing or damaged, or the model has another number of pieces.
     """
     try:
         tokenizer = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())

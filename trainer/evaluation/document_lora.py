@@ -1,7 +1,7 @@
-"""Low-rank additions (LoRA) that learn from a document while it is scored, and are forgotten after it.
+"""Document LoRA: low-rank adapters that learn from a document while it is scored and are reset for the next one.
 
-Each chunk is scored before the additions learn from it; a new document begins with none of what was learned. Additions
-are made where the model multiplies by a matrix, without a word of it in the model.
+Each chunk is scored before the adapters learn from it. The adapters intercept the model's matrix products, so the model
+itself has no code for them.
 Source: LoRA, arXiv 2106.09685; per-document score-first adaptation, openai/parameter-golf #1530.
 """
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from trainer.evaluation.scoring import WindowScorer
+from trainer.evaluation.window_scorer import WindowScorer
 from trainer.evaluation.windows import Window, document_spans, window_from
 from trainer.model.linear import linear
 from trainer.recipe.evaluation import DocumentLora
@@ -25,8 +25,8 @@ from trainer.runtime.failure import RunFailure
 SEED = 0
 
 
-class Additions(TorchFunctionMode):
-    """While entered, x w^T becomes x w^T + alpha / rank * (x a^T) b^T for each named matrix."""
+class LoraAdapters(TorchFunctionMode):
+    """A context in which x w^T becomes x w^T + alpha / rank * (x a^T) b^T for each of the given matrices."""
 
     def __init__(self, matrices: Mapping[str, Tensor], recipe: DocumentLora) -> None:
         super().__init__()
@@ -40,16 +40,16 @@ class Additions(TorchFunctionMode):
                 nn.Parameter(first_PC.to(matrix.device)),
                 nn.Parameter(torch.zeros(rows, recipe.rank, device=matrix.device)),
             )
-        self.beginning = [tensor.detach().clone() for tensor in self.parameters()]
+        self.initial = [tensor.detach().clone() for tensor in self.parameters()]
 
     def parameters(self) -> list[Tensor]:
-        """Both factors of every addition."""
+        """Return both factors of every adapter."""
         return [tensor for pair in self.pairs.values() for tensor in pair]
 
     @torch.no_grad()
-    def forget(self) -> None:
-        """Nothing; the additions are what they were at first, which is nothing at all."""
-        for tensor, first in zip(self.parameters(), self.beginning, strict=True):
+    def reset(self) -> None:
+        """Restore the initial adapters, which change no product because b is zero."""
+        for tensor, first in zip(self.parameters(), self.initial, strict=True):
             tensor.copy_(first)
 
     def __torch_function__(
@@ -63,34 +63,34 @@ class Additions(TorchFunctionMode):
         return result + (added if args[2] is None else args[2] * added)
 
 
-def score_with_additions(scorer: WindowScorer, recipe: DocumentLora, begins: list[int]) -> None:
-    """Nothing; every target is scored. Processes that share the work all do all of it."""
+def score_with_lora(scorer: WindowScorer, recipe: DocumentLora, starts: list[int]) -> None:
+    """Score every target, adapting to each document. With several processes, each scores everything itself."""
     named = dict(scorer.model.named_parameters())
     tensors = inventory(scorer.model.recipe, len(scorer.model.embedding.tokens))
     names = [tensor.name for tensor in tensors if tensor.group in MATRIX_GROUPS]
     names.append("embedding.tokens" if scorer.model.head is None else "head")
     matrices = {name: named[name] for name in names if matches_any(recipe.learn, name)}
     if not matrices:
-        raise RunFailure("recipe.evaluation.learn names no matrix")
+        raise RunFailure("recipe.evaluation.learn matches no matrix of the model")
     for parameter in scorer.model.parameters():
         parameter.requires_grad_(False)
-    learner = DocumentLearner(scorer, recipe, Additions(matrices, recipe))
-    for start, stop in document_spans(begins, len(scorer.ledger.nats)):
+    learner = DocumentScorer(scorer, recipe, LoraAdapters(matrices, recipe))
+    for start, stop in document_spans(starts, len(scorer.ledger.nats)):
         learner.score(start, stop)
 
 
-class DocumentLearner:
-    """Scores a document chunk by chunk, and learns from each chunk but the last."""
+class DocumentScorer:
+    """Scores a document chunk by chunk, and adapts after each chunk except the last."""
 
-    def __init__(self, scorer: WindowScorer, recipe: DocumentLora, additions: Additions) -> None:
-        self.scorer, self.recipe, self.additions = scorer, recipe, additions
+    def __init__(self, scorer: WindowScorer, recipe: DocumentLora, adapters: LoraAdapters) -> None:
+        self.scorer, self.recipe, self.adapters = scorer, recipe, adapters
 
     def score(self, start: int, stop: int) -> None:
-        """Nothing; targets start .. stop - 1 are scored, and what was learned from them is forgotten."""
+        """Score the targets start .. stop - 1, which are one document, beginning with fresh adapters."""
         recipe, ledger = self.recipe, self.scorer.ledger
-        self.additions.forget()
+        self.adapters.reset()
         optimizer = torch.optim.AdamW(
-            self.additions.parameters(),
+            self.adapters.parameters(),
             lr=recipe.lr,
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
@@ -100,7 +100,7 @@ class DocumentLearner:
             end = first + recipe.chunk_tokens
             window = window_from(first, recipe.chunk_tokens, max(start, end - recipe.window), stop, len(ledger.nats))
             is_learned = end < stop
-            with self.additions, torch.set_grad_enabled(is_learned):
+            with self.adapters, torch.set_grad_enabled(is_learned):
                 logits_1TV = self.scorer.logits([window])
             ledger.commit(window.first_target, self.scorer.nats(logits_1TV.detach(), [window]))
             if is_learned:
@@ -108,8 +108,9 @@ class DocumentLearner:
         self.scorer.on_progress(ledger.committed)
 
     def learn(self, window: Window, logits_1TV: Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Nothing; one step on the targets that a window has scored, from the forward pass that scored them: neither
-        weights nor inputs have changed since.
+        """Take one step on the targets that a window has scored.
+
+        The loss is computed from the logits that scored them: weights and inputs have not changed since.
         """
         first = window.first_target + 1
         targets = self.scorer.ledger.adaptation_tokens(first, first + window.scored).astype(np.int64)

@@ -1,8 +1,8 @@
-"""The write-once score ledger.
+"""The write-once ledger of scores.
 
-Every illegal evaluation of the challenge (re-scoring after adaptation, taking the better of two passes, skipping hard
-tokens) needs a score that is written twice or not at all. Here a target is committed once, in order, and only
-committed tokens are handed out for adaptation.
+The evaluations that the challenge forbids (re-scoring after adaptation, taking the better of two passes, skipping hard
+tokens) all write a score twice or not at all. Here each target is committed once, in order, and only tokens that have
+been scored are given out for adaptation.
 """
 
 import io
@@ -17,11 +17,11 @@ NATS_PER_BIT = float(np.log(2.0))
 
 
 class LedgerViolation(Exception):
-    """A protocol tried to write the past, to leave a gap, or to read the future."""
+    """A protocol tried to score a target twice, leave a gap, or read a token before it was scored."""
 
 
 class ScoreLedger:
-    """Negative log likelihoods of the targets 1 .. n-1 of n validation tokens, in nats."""
+    """Negative log likelihoods, in nats, of the targets of n validation tokens; target i is token i + 1."""
 
     def __init__(self, tokens: NDArray[np.uint16]) -> None:
         self.tokens = tokens
@@ -29,9 +29,10 @@ class ScoreLedger:
         self.committed = 0
 
     def commit(self, start: int, nats: NDArray[np.float32]) -> None:
-        """Nothing; targets start .. start + len(nats) - 1 (from 0) are scored for good.
+        """Write the final scores of the targets start .. start + len(nats) - 1 (from 0).
 
-        Raises: LedgerViolation unless they follow the last commit, exist and are finite.
+        Raises:
+            LedgerViolation: they do not follow the last commit, go beyond the last target, or are not finite.
         """
         stop = start + len(nats)
         if start != self.committed or stop > len(self.nats):
@@ -44,35 +45,37 @@ class ScoreLedger:
         self.committed = stop
 
     def adaptation_tokens(self, start: int, stop: int) -> NDArray[np.uint16]:
-        """Tokens start .. stop - 1 for a protocol that learns from what it has scored.
+        """Return the tokens start .. stop - 1, for a protocol that learns from what it has scored.
 
-        Raises: LedgerViolation if one of them has not been scored yet (token 0 is never a target and free).
+        Raises:
+            LedgerViolation: one of them has not been scored yet. Token 0 is never a target and always available.
         """
         if stop > self.committed + 1:
-            raise LedgerViolation(f"token {stop - 1} is asked for, but only {self.committed} targets are scored")
+            raise LedgerViolation(f"token {stop - 1} was requested, but only {self.committed} targets are scored")
         return self.tokens[start:stop]
 
     def check_complete(self) -> None:
-        """Nothing, if every target has its score.
+        """Check that every target has a score.
 
-        Raises: LedgerViolation otherwise.
+        Raises:
+            LedgerViolation: a target has none.
         """
         if self.committed != len(self.nats):
-            raise LedgerViolation(f"{self.committed} of {len(self.nats)} targets are scored")
+            raise LedgerViolation(f"only {self.committed} of {len(self.nats)} targets are scored")
 
     def totals(self) -> tuple[float, int]:
-        """Sum of nats, summed in float64, and number of targets."""
+        """Return the sum of nats, in float64, and the number of targets."""
         self.check_complete()
         return float(self.nats.sum(dtype=np.float64)), len(self.nats)
 
 
 def bits_per_byte(nats: float, byte_count: float) -> float:
-    """Bits per byte (bpb) of `nats` spread over `byte_count` bytes of text."""
+    """Return bits per byte (bpb): `nats` in bits, divided by `byte_count`."""
     return nats / NATS_PER_BIT / byte_count
 
 
 def write_ledger(path: Path, nats: NDArray[np.float32], byte_counts: NDArray[np.uint16]) -> None:
-    """Nothing; `path` holds both arrays, uncompressed, one entry a target: nll in nats, and bytes."""
+    """Write an uncompressed .npz with two arrays of one entry per target: `nll` in nats, and `bytes`."""
     buffer = io.BytesIO()
     np.savez(buffer, nll=nats, bytes=byte_counts)
     write_whole(path, buffer.getvalue())

@@ -1,7 +1,7 @@
-"""Score-first test-time training (TTT): a chunk is scored, and only then learned from.
+"""Score-first test-time training (TTT): the model learns from a chunk only after scoring it.
 
-The scores of a chunk are in the ledger before the first of its tokens reaches the optimizer, and the ledger hands out
-no token that has not been scored. So no target is ever scored by a model that has seen it.
+The scores of a chunk are in the ledger before any of its tokens reaches the optimizer, and the ledger gives out only
+tokens that have been scored. So no target is scored by a model that has been trained on it.
 Source: openai/parameter-golf #549 (SGD), #576 (AdamW).
 """
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import Learn, WindowScorer, backpropagate
+from trainer.evaluation.window_scorer import Backward, WindowScorer, backpropagate
 from trainer.evaluation.windows import Window, sliding_windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
@@ -24,15 +24,15 @@ from trainer.runtime.failure import RunFailure
 from trainer.runtime.world import World
 
 
-def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt, learn: Learn | None = None) -> None:
-    """Nothing; every target is scored, and the model has learned from all chunks but the last.
+def score_and_adapt(scorer: WindowScorer, recipe: ScoreFirstTtt, backward: Backward | None = None) -> None:
+    """Score every target, and train the model on each chunk, except the last, after scoring it.
 
-    A window belongs to the chunk of the first target it scores. Processes that share the work share out the windows
-    and the sequences of each step; all of them take the same step, and so their models stay equal.
+    A window belongs to the chunk of the first target that it scores. Several processes divide the windows and the
+    sequences of each step among them; all take the same step, so their models stay equal.
     """
     targets = len(scorer.ledger.nats)
     chunks = -(-targets // recipe.chunk_tokens)
-    learner = ChunkLearner(scorer.model, recipe, scorer.world, learn)
+    learner = ChunkLearner(scorer.model, recipe, scorer.world, backward)
     for chunk, of_chunk in windows_by_chunk(recipe, targets):
         scorer.score(of_chunk)
         if chunk < chunks - 1:
@@ -42,15 +42,18 @@ def score_and_learn(scorer: WindowScorer, recipe: ScoreFirstTtt, learn: Learn | 
 
 
 def windows_by_chunk(recipe: ScoreFirstTtt, targets: int) -> Iterator[tuple[int, Iterator[Window]]]:
-    """Each chunk with its windows, in order."""
+    """Yield each chunk number with its windows, in order."""
     ordered = sliding_windows(recipe.window, recipe.stride, targets)
     yield from groupby(ordered, key=lambda window: window.first_target // recipe.chunk_tokens)
 
 
 def chunk_sequences(ledger: ScoreLedger, recipe: ScoreFirstTtt, chunk: int) -> Tensor:
-    """The full windows of a chunk, disjoint, each with the target of its last token. Shapes: (N, window + 1), int64.
+    """Return the full, disjoint windows of a chunk, each with the target of its last token.
 
-    Raises: LedgerViolation when one of these tokens has not been scored.
+    Shapes: (N, window + 1), int64.
+
+    Raises:
+        LedgerViolation: one of the tokens has not been scored.
     """
     start = chunk * recipe.chunk_tokens
     count = recipe.chunk_tokens // recipe.window
@@ -60,24 +63,24 @@ def chunk_sequences(ledger: ScoreLedger, recipe: ScoreFirstTtt, chunk: int) -> T
 
 
 class ChunkLearner:
-    """The optimizer that goes over chunk after chunk; its state is never reset."""
+    """Trains the model on one chunk after another; the optimizer state is kept between chunks."""
 
-    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World, learn: Learn | None = None) -> None:
+    def __init__(self, model: GptModel, recipe: ScoreFirstTtt, world: World, backward: Backward | None = None) -> None:
         self.model, self.recipe = model, recipe
-        self.backpropagate = learn or partial(backpropagate, model.mean_loss)
+        self.backpropagate = backward or partial(backpropagate, model.mean_loss)
         is_shared = model.compute.scoring == "together"
-        self.world = world if is_shared else World(world.device)  # by itself, each process takes all of every step
+        self.world = world if is_shared else World(world.device)  # else each process computes the whole step
         named = dict(model.named_parameters())
         learning = [n for n in named if matches_any(recipe.learn, n) and not matches_any(recipe.freeze, n)]
         if not learning:
-            raise RunFailure("recipe.evaluation: no tensor learns; `learn` and `freeze` leave none")
+            raise RunFailure("recipe.evaluation: `learn` and `freeze` leave no tensor to train")
         for name, parameter in named.items():
             parameter.requires_grad_(name in learning)
         self.parameters = [named[name] for name in learning]
-        self.optimizer = make_optimizer(recipe, self.parameters)
+        self.optimizer = make_adaptation_optimizer(recipe, self.parameters)
 
     def learn(self, sequences_NT: Tensor, share: float) -> None:
-        """Nothing; the model has gone through the sequences at a share of the learning rate."""
+        """Train on the sequences for all epochs, at `share` of the learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.optimizer.lr * share
         for _ in range(self.recipe.epochs):
@@ -85,11 +88,11 @@ class ChunkLearner:
                 self.step(batch_BT)
 
     def step(self, batch_BT: Tensor) -> None:
-        """Nothing; one step on some sequences, of which each process goes through its share."""
+        """Take one optimizer step on a batch; each process computes the gradients of its part."""
         self.optimizer.zero_grad()
         mine_BT = batch_BT[self.world.rank :: self.world.size]
         share = len(mine_BT) / len(batch_BT)
-        # More processes than sequences: whoever has none lends a hand that does not count, for all must have gradients.
+        # A process without a sequence computes gradients too, with weight 0: the sum needs them from every process.
         mine_BT = (mine_BT if len(mine_BT) else batch_BT[:1]).to(self.world.device)
         self.backpropagate(mine_BT[:, :-1], mine_BT[:, 1:], share)
         self.world.sum_gradients(self.parameters, torch.empty(0, device=self.world.device))
@@ -98,8 +101,8 @@ class ChunkLearner:
         self.optimizer.step()
 
 
-def make_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimizer that a recipe adapts with."""
+def make_adaptation_optimizer(recipe: ScoreFirstTtt, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimizer that a recipe adapts with."""
     match recipe.optimizer:
         case Sgd():
             return torch.optim.SGD(parameters, lr=recipe.optimizer.lr, momentum=recipe.optimizer.momentum)

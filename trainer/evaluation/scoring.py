@@ -1,30 +1,16 @@
-"""Scoring a model under a protocol. A protocol asks a model only for logits."""
+"""The evaluation slot: scoring a text under the protocol that a recipe names."""
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.windows import Window, windows
+from trainer.evaluation.window_scorer import Backward, Forward, Progress, WindowScorer
+from trainer.evaluation.windows import windows
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import Chunked, DocumentLora, Documents, EvaluationRecipe, ScoreFirstTtt, Sliding
 from trainer.runtime.world import World
-
-# Tokens of a forward pass: enough to keep two cores or a GPU busy, few enough that the logits fit.
-PASS_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-# Among how many windows those of one shape are looked for; their scores wait for one another.
-STRETCH_WINDOWS = 4_096
-Progress = Callable[[int], None]
-# Logits of the last so many tokens. Shapes: (B, T), int -> (B, last, V).
-Forward = Callable[[Tensor, int], Tensor]
-# The share of the mean loss, of which each parameter that learns has its gradient then. Shapes: (B, T), (B, T), float.
-Learn = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def score_stream(
@@ -32,15 +18,20 @@ def score_stream(
     ledger: ScoreLedger,
     recipe: EvaluationRecipe,
     world: World,
-    begin: int,
+    bos: int,
     on_progress: Progress,
     make_scorer: "Callable[..., WindowScorer] | None" = None,
     forward: Forward | None = None,
-    learn: Learn | None = None,
+    backward: Backward | None = None,
 ) -> None:
-    """Nothing; the ledger holds the score of every target. `begin` is the token that begins a document; `on_progress`
-    hears how many scores there are. A protocol that learns changes the model. `forward` does what the model does, and
-    faster, as long as there are neither gradients nor low-rank additions; `learn` leaves the gradients of a step.
+    """Write the score of every target into the ledger. A protocol that adapts changes the model.
+
+    Args:
+        bos: The token that begins a document.
+        on_progress: Called with the number of targets scored so far.
+        make_scorer: Replaces WindowScorer.
+        forward: A faster forward pass, used where neither gradients nor low-rank adapters are needed.
+        backward: A faster loss and backward pass for adaptation steps.
     """
     model.eval()
     scorer = (make_scorer or WindowScorer)(model, ledger, recipe.temperature, world, on_progress)
@@ -48,97 +39,18 @@ def score_stream(
         scorer.forward = forward
     match recipe:
         case ScoreFirstTtt():
-            from trainer.evaluation.score_first_ttt import score_and_learn
+            from trainer.evaluation.score_first_ttt import score_and_adapt
 
-            score_and_learn(scorer, recipe, learn)
+            score_and_adapt(scorer, recipe, backward)
         case DocumentLora():
-            from trainer.evaluation.document_lora import score_with_additions
+            from trainer.evaluation.document_lora import score_with_lora
 
-            score_with_additions(scorer, recipe, document_begins(ledger.tokens, begin))
+            score_with_lora(scorer, recipe, document_starts(ledger.tokens, bos))
         case Chunked() | Sliding() | Documents():
-            scorer.score(windows(recipe, len(ledger.nats), document_begins(ledger.tokens, begin)))
+            scorer.score(windows(recipe, len(ledger.nats), document_starts(ledger.tokens, bos)))
     ledger.check_complete()
 
 
-def document_begins(tokens: NDArray[np.uint16], begin: int) -> list[int]:
-    """Where documents begin; the first token begins one whatever it is."""
-    return sorted({0, *np.flatnonzero(tokens == begin).tolist()})
-
-
-class WindowScorer:
-    """Scores windows. Those of one shape go through the model together, wherever in a stretch of the text they stand;
-    the ledger gets its scores in order. Where several processes share the work they take turns: of each round of
-    batches one is this process's, and all of them commit all scores.
-    """
-
-    def __init__(
-        self, model: GptModel, ledger: ScoreLedger, temperature: float, world: World, on_progress: Progress
-    ) -> None:
-        self.model, self.ledger, self.temperature = model, ledger, temperature
-        self.world, self.on_progress = world, on_progress
-        self.forward: Forward = model
-        # One token is less than a window, so that each window is a pass of its own.
-        self.pass_tokens = PASS_TOKENS[world.device.type] if model.compute.scoring == "together" else 1
-
-    @torch.no_grad()
-    def score(self, ordered: Iterable[Window]) -> None:
-        """Nothing; the ledger holds the scores of the windows' targets."""
-        remaining = iter(ordered)
-        while stretch := list(islice(remaining, STRETCH_WINDOWS)):
-            found: dict[int, NDArray[np.float32]] = {}
-            waiting = deque(stretch)
-            batches = iter(same_shape_batches(stretch, self.pass_tokens))
-            while shared := list(islice(batches, self.world.size)):
-                for batch, nats in zip(shared, self.nats_of_all(shared), strict=True):
-                    ends = np.cumsum([window.kept for window in batch])
-                    found |= {w.first_target: part for w, part in zip(batch, np.split(nats, ends), strict=False)}
-                while waiting and waiting[0].first_target in found:
-                    first = waiting.popleft().first_target
-                    self.ledger.commit(first, found.pop(first))
-                self.on_progress(self.ledger.committed)
-
-    def nats_of_all(self, shared: list[list[Window]]) -> list[NDArray[np.float32]]:
-        """The nats of a batch for each process, of which this one computes its own."""
-        batch = shared[min(self.world.rank, len(shared) - 1)]
-        mine = self.nats(self.logits(batch), batch)
-        return self.world.gather(mine, [sum(window.kept for window in each) for each in shared])
-
-    def logits(self, batch: list[Window]) -> Tensor:
-        """What the model says of the targets that windows of one shape score, and of no others. Shapes: (B, T, V)."""
-        tokens = self.ledger.tokens
-        x_BT = torch.stack([as_tensor(tokens, w.start, w.length) for w in batch]).to(self.world.device)
-        return self.forward(x_BT, batch[0].scored)
-
-    def nats(self, logits_BTV: Tensor, batch: list[Window]) -> NDArray[np.float32]:
-        """Nats of the targets that count, window by window."""
-        tokens, scored = self.ledger.tokens, batch[0].scored
-        y_BT = torch.stack([as_tensor(tokens, w.first_target + 1, scored) for w in batch]).to(logits_BTV.device)
-        if self.temperature != 1.0:
-            logits_BTV = logits_BTV / self.temperature
-        nats = F.cross_entropy(logits_BTV.flatten(0, 1), y_BT.flatten(), reduction="none")
-        nats_BT = np.asarray(nats.float().cpu().numpy(), dtype=np.float32).reshape(len(batch), scored)
-        return np.concatenate([row[: window.kept] for row, window in zip(nats_BT, batch, strict=True)])
-
-
-def backpropagate(
-    mean_loss: Callable[[Tensor, Tensor], Tensor], tokens_BT: Tensor, targets_BT: Tensor, share: float
-) -> Tensor:
-    """A share of the mean loss, of which each parameter that learns has its gradient."""
-    loss = share * mean_loss(tokens_BT, targets_BT)
-    loss.backward()  # type: ignore[no-untyped-call]
-    return loss.detach()
-
-
-def same_shape_batches(stretch: Iterable[Window], pass_tokens: int) -> Iterator[list[Window]]:
-    """The windows in batches of one shape, none of which needs padding."""
-    filling: dict[tuple[int, int], list[Window]] = defaultdict(list)
-    for window in stretch:
-        batch = filling[window.length, window.scored]
-        batch.append(window)
-        if len(batch) * window.length >= pass_tokens:
-            yield filling.pop((window.length, window.scored))
-    yield from filling.values()
-
-
-def as_tensor(tokens: NDArray[np.uint16], start: int, length: int) -> Tensor:
-    return torch.from_numpy(tokens[start : start + length].astype(np.int64))
+def document_starts(tokens: NDArray[np.uint16], bos: int) -> list[int]:
+    """Return the positions at which documents begin; position 0 is always one of them."""
+    return sorted({0, *np.flatnonzero(tokens == bos).tolist()})

@@ -1,4 +1,4 @@
-"""The validation text: its tokens, and the bytes that each target stands for."""
+"""The validation text: its tokens and the bytes of each target."""
 
 from dataclasses import dataclass, field
 
@@ -15,11 +15,11 @@ from trainer.runtime.failure import DataRefused
 
 @dataclass(frozen=True, slots=True)
 class ValidationText:
-    """All validation tokens, and the bytes of each target."""
+    """Validation tokens and the bytes of each target."""
 
     tokens: NDArray[np.uint16]
     byte_counts: NDArray[np.uint16] = field(repr=False)
-    begin: int
+    bos: int
     """The token that begins a document."""
 
     @property
@@ -27,32 +27,37 @@ class ValidationText:
         return int(self.byte_counts.sum(dtype=np.int64))
 
     def scored_by(self, recipe: EvaluationRecipe) -> "ValidationText":
-        """What a protocol scores: all of it, or, where it drops the tail, only full windows."""
+        """Return the text that a protocol scores: all of it, or with `tail: drop` only its full windows.
+
+        Raises:
+            DataRefused: there is no full window to keep.
+        """
         if recipe.tail == "score":
             return self
         targets = (len(self.tokens) - 1) // recipe.window * recipe.window
         if not targets:
             raise DataRefused(
-                f"the validation text has no full window of {recipe.window} tokens, which tail: drop needs"
+                f"the validation text is shorter than one window of {recipe.window} tokens, which tail: drop needs"
             )
-        return ValidationText(self.tokens[: targets + 1], self.byte_counts[:targets], self.begin)
+        return ValidationText(self.tokens[: targets + 1], self.byte_counts[:targets], self.bos)
 
 
 def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
-    """The validation shards in one piece.
+    """Return the validation shards as one text.
 
-    Raises: DataRefused when they hold fewer than two tokens, one that the tokenizer does not have, or other bytes than
-    their text.
+    Raises:
+        DataRefused: they have fewer than two tokens, a token that the tokenizer does not have, or a byte count other
+            than that of the text in the manifest.
     """
     tokenizer = load_tokenizer(data.tokenizer, vocabulary_size)
     split = read_split(data, "validation", vocabulary_size)
     tokens = np.concatenate([map_shard(shard) for shard in split.shards]) if split.shards else np.empty(0, np.uint16)
     if len(tokens) < 2 or int(tokens.max()) >= vocabulary_size:
-        raise DataRefused(f"{data.root}: validation tokens do not fit a tokenizer of {vocabulary_size} pieces")
+        raise DataRefused(f"{data.root}: expected at least 2 validation tokens, each below {vocabulary_size}")
     text = ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens), tokenizer.bos_id())
     if text.bytes != split.bytes:
         raise DataRefused(
-            f"{data.root}: the tokens count {text.bytes:,} bytes, the validation text has {split.bytes:,}; "
-            "bits per byte would be wrong. Prepare the data again"
+            f"{data.root}: the validation tokens stand for {text.bytes:,} bytes, the manifest says {split.bytes:,}; "
+            "bits per byte would be wrong: prepare the data again"
         )
     return text

@@ -1,4 +1,4 @@
-"""Which window scores which targets."""
+"""Windows over a text: which window scores which targets."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from trainer.recipe.evaluation import Chunked, Documents, Sliding
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A forward pass over the input tokens start .. start + length - 1, of whose last `scored` targets the first `kept`
-    count.
+    """A forward pass over the input tokens start .. start + length - 1.
+
+    Of its targets the last `scored` are scored, and the first `kept` of those count.
     """
 
     start: int
@@ -19,13 +20,14 @@ class Window:
 
     @property
     def first_target(self) -> int:
-        """The first target it scores, from 0; target i is token i + 1."""
+        """First target that it scores, from 0; target i is token i + 1."""
         return self.start + self.length - self.scored
 
 
-def windows(recipe: Chunked | Sliding | Documents, targets: int, begins: Sequence[int] = (0,)) -> Iterator[Window]:
-    """Windows in order that score each of the targets exactly once, the tail included. `begins` are the places of the
-    tokens that begin a document, the first token's among them.
+def windows(recipe: Chunked | Sliding | Documents, targets: int, starts: Sequence[int] = (0,)) -> Iterator[Window]:
+    """Yield windows, in order, that score each target exactly once, the tail included.
+
+    `starts` are the positions at which documents begin, 0 among them.
     """
     match recipe:
         case Chunked():
@@ -35,22 +37,24 @@ def windows(recipe: Chunked | Sliding | Documents, targets: int, begins: Sequenc
         case Sliding():
             yield from sliding_windows(recipe.window, recipe.stride, targets)
         case Documents():
-            for start, stop in document_spans(begins, targets):
+            for start, stop in document_spans(starts, targets):
                 yield from document_windows(recipe.window, recipe.stride, start, stop, targets)
 
 
-def document_spans(begins: Sequence[int], targets: int) -> Iterator[tuple[int, int]]:
-    """First and last-but-one target of each document. The token that begins a document is the last target of the one
-    before it.
+def document_spans(starts: Sequence[int], targets: int) -> Iterator[tuple[int, int]]:
+    """Yield the targets of each document as start and stop (exclusive).
+
+    The token that begins a document is the last target of the document before it.
     """
-    inside = [begin for begin in begins if begin < targets]
+    inside = [begin for begin in starts if begin < targets]
     yield from zip(inside, [*inside[1:], targets], strict=True)
 
 
 def sliding_windows(window: int, stride: int, targets: int) -> Iterator[Window]:
-    """A first window that scores all it sees, then full windows that score `stride` more targets each.
+    """Yield a first window that scores all its targets, then full windows that score `stride` more each.
 
-    The last one ends at the last target and scores what is left; the published loops score its targets up to 31 times.
+    The last window ends at the last target and scores what is left. Published loops score the last targets up to 31
+    times.
     """
     first = min(window, targets)
     yield Window(0, first, first, first)
@@ -62,11 +66,11 @@ def sliding_windows(window: int, stride: int, targets: int) -> Iterator[Window]:
 
 
 def document_windows(window: int, stride: int, start: int, stop: int, targets: int) -> Iterator[Window]:
-    """Windows over one document, the targets start .. stop - 1 of a stream: they double until one is full, then each
-    scores `stride` more.
+    """Yield windows over one document, the targets start .. stop - 1 of a stream.
 
-    No window's place or shape depends on where the document ends, for that is known only after what it scores. The
-    last one looks beyond, where no score that counts comes from.
+    They double in length until one is full; then each scores `stride` more. No position or shape depends on where the
+    document ends, because that is known only after scoring. The last window may extend beyond the end; its scores there
+    do not count.
     """
     first = start
     while first < stop:
@@ -77,6 +81,6 @@ def document_windows(window: int, stride: int, start: int, stop: int, targets: i
 
 
 def window_from(first: int, new: int, begin: int, stop: int, targets: int) -> Window:
-    """A window that begins at `begin` and scores `new` targets from the first one on; those before `stop` count."""
+    """Return a window that begins at `begin` and scores `new` targets from `first` on; those before `stop` count."""
     end = min(first + new, targets)
     return Window(begin, end - begin, end - first, min(end, stop) - first)

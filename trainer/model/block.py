@@ -1,19 +1,18 @@
-"""A block: attention and an MLP, each added to the stream."""
+"""A block: attention and an MLP, each added to the residual stream."""
 
 import torch
 from torch import Tensor, nn
 
-from trainer.model.attention import make_attention
+from trainer.model.block_inputs import BlockInputs
 from trainer.model.lanes import Lanes
-from trainer.model.linear import narrowed
-from trainer.model.mlp import make_mlp
+from trainer.model.linear import to_product_dtype
 from trainer.model.norm import rms_norm
-from trainer.model.visit import Visit
+from trainer.model.slots import make_attention, make_mlp
 from trainer.recipe.model import Gpt
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block whose two branches have scales a channel, of its own or of each execution."""
+    """A pre-norm transformer block. Each branch has a scale per channel, the block's own or one of each execution."""
 
     def __init__(self, model: Gpt, name: str, has_lanes: bool) -> None:
         super().__init__()
@@ -30,7 +29,7 @@ class Block(nn.Module):
         self.lanes = Lanes() if has_lanes else None
 
     def initialise(self, how: str) -> None:
-        """Nothing; matrices that read the stream are uniform(-1/sqrt(columns), 1/sqrt(columns)), or orthogonal."""
+        """Make matrices that read the residual stream orthogonal, or uniform(-1/sqrt(columns), 1/sqrt(columns))."""
         for matrix in (*self.attention.readers(), *self.mlp.readers()):
             if how == "orthogonal":
                 nn.init.orthogonal_(matrix)
@@ -38,46 +37,47 @@ class Block(nn.Module):
                 bound = matrix.size(1) ** -0.5
                 nn.init.uniform_(matrix, -bound, bound)
 
-    def forward(self, x_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
-        """The stream after this block, where the visit asks for it, and the values that attention has used.
+    def forward(self, x_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
+        """Return the residual stream of the needed tokens after this block, and the values of attention.
 
         Shapes: (B, T, D) -> (B, S, D), (B, T, F).
         """
-        u_BTD = visit.walk.kept(self.mixed(x_BTD, visit))
-        normed_BTD = normed(u_BTD, visit)
-        attended_BSD, v_BTF = self.attend(normed_BTD, visit)
-        u_BSD = visit.asked(u_BTD)
-        if visit.execution.parallel == "sum":
-            return visit.walk.kept(u_BSD + attended_BSD + self.think(visit.asked(normed_BTD), visit)), v_BTF
-        x_BSD = visit.walk.kept(u_BSD + attended_BSD)
-        return visit.walk.kept(x_BSD + self.think(normed(x_BSD, visit), visit)), v_BTF
+        cast = inputs.context.cast
+        u_BTD = cast(self.mix_input(x_BTD, inputs))
+        normed_BTD = norm_input(u_BTD, inputs)
+        attended_BSD, v_BTF = self.apply_attention(normed_BTD, inputs)
+        u_BSD = inputs.needed(u_BTD)
+        if inputs.execution.parallel == "sum":
+            return cast(u_BSD + attended_BSD + self.apply_mlp(inputs.needed(normed_BTD), inputs)), v_BTF
+        x_BSD = cast(u_BSD + attended_BSD)
+        return cast(x_BSD + self.apply_mlp(norm_input(x_BSD, inputs), inputs)), v_BTF
 
-    def forward_lanes(self, a_BTD: Tensor, b_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor, Tensor]:
-        """Both lanes after this block, of which attention reads the first and the MLP the second, and the values."""
+    def forward_lanes(self, a_BTD: Tensor, b_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Return both lanes after this block and the values: attention reads the first lane, the MLP the second."""
         assert self.lanes is not None
-        attended_BSD, v_BTF = self.attend(normed(self.mixed(a_BTD, visit), visit), visit)
-        a_BSD, b_BSD = visit.asked(a_BTD), visit.asked(b_BTD)
-        thought_BSD = self.think(normed(b_BSD, visit), visit)
-        first_BSD, second_BSD = self.lanes(a_BSD, b_BSD, attended_BSD, thought_BSD)
-        return visit.walk.kept(first_BSD), visit.walk.kept(second_BSD), v_BTF
+        attended_BSD, v_BTF = self.apply_attention(norm_input(self.mix_input(a_BTD, inputs), inputs), inputs)
+        a_BSD, b_BSD = inputs.needed(a_BTD), inputs.needed(b_BTD)
+        mlp_BSD = self.apply_mlp(norm_input(b_BSD, inputs), inputs)
+        first_BSD, second_BSD = self.lanes(a_BSD, b_BSD, attended_BSD, mlp_BSD)
+        return inputs.context.cast(first_BSD), inputs.context.cast(second_BSD), v_BTF
 
-    def mixed(self, x_BTD: Tensor, visit: Visit) -> Tensor:
-        """The stream with a share of the first embedding."""
-        mix_2D = self.input_mix if visit.input_mix_2D is None else visit.input_mix_2D
-        return x_BTD if mix_2D is None else mix_2D[0] * x_BTD + mix_2D[1] * visit.walk.first_BTD
+    def mix_input(self, x_BTD: Tensor, inputs: BlockInputs) -> Tensor:
+        """Return the residual stream mixed with the embedding."""
+        mix_2D = self.input_mix if inputs.input_mix_2D is None else inputs.input_mix_2D
+        return x_BTD if mix_2D is None else mix_2D[0] * x_BTD + mix_2D[1] * inputs.context.embedded_BTD
 
-    def attend(self, normed_BTD: Tensor, visit: Visit) -> tuple[Tensor, Tensor]:
-        scale_D = self.attention_scale if visit.attention_scale_D is None else visit.attention_scale_D
-        attended_BTD, v_BTF = self.attention(normed_BTD, scale_D, visit)
-        return visit.asked(attended_BTD), v_BTF  # a component of one's own may answer for all tokens
+    def apply_attention(self, normed_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
+        scale_D = self.attention_scale if inputs.attention_scale_D is None else inputs.attention_scale_D
+        attended_BTD, v_BTF = self.attention(normed_BTD, scale_D, inputs)
+        return inputs.needed(attended_BTD), v_BTF  # local attention may return all tokens
 
-    def think(self, normed_BTD: Tensor, visit: Visit) -> Tensor:
-        scale_D = self.mlp_scale if visit.mlp_scale_D is None else visit.mlp_scale_D
-        thought_BTD: Tensor = self.mlp(normed_BTD, scale_D)
-        return thought_BTD
+    def apply_mlp(self, normed_BTD: Tensor, inputs: BlockInputs) -> Tensor:
+        scale_D = self.mlp_scale if inputs.mlp_scale_D is None else inputs.mlp_scale_D
+        mlp_BTD: Tensor = self.mlp(normed_BTD, scale_D)
+        return mlp_BTD
 
 
-def normed(x_BTD: Tensor, visit: Visit) -> Tensor:
-    """What a branch reads, in the type of its products."""
-    factor, normed_BTD = visit.execution.norm_factor, rms_norm(x_BTD)
-    return narrowed(normed_BTD if factor == 1.0 else factor * normed_BTD)
+def norm_input(x_BTD: Tensor, inputs: BlockInputs) -> Tensor:
+    """Return the normed input of a branch, in the dtype of its products."""
+    factor, normed_BTD = inputs.execution.norm_factor, rms_norm(x_BTD)
+    return to_product_dtype(normed_BTD if factor == 1.0 else factor * normed_BTD)

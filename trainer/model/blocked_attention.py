@@ -1,8 +1,8 @@
 """Causal attention by blocks of queries, for CPUs.
 
-Torch's kernel for CPUs multiplies in float32 whatever it is given, and takes its backward pass apart into tiles too
-small for a matrix library. Here each block of queries meets all keys up to its end in one batched product, which on a
-processor with bfloat16 instructions is several times as fast; nothing above the diagonal's blocks is computed.
+Torch's CPU kernel multiplies in float32 whatever its inputs are, and its backward pass works on tiles too small for a
+matrix library. Here each block of queries meets all keys up to its end in one batched product. On a processor with
+bfloat16 instructions this is several times as fast. Blocks above the diagonal are not computed.
 """
 
 from typing import Any
@@ -15,10 +15,10 @@ BLOCK = 128
 
 
 class BlockedAttention(torch.autograd.Function):
-    """softmax(q k^T) v for the last S of T tokens. Keys and values stand once for all G query heads that share them.
+    """softmax(q k^T) v for the last S of T tokens, with one key and value for the G query heads that share them.
 
-    Shapes: (N, G, S, E), (N, T, E), (N, T, E), (N, 1, T, T) or None -> (N, G, S, E). The shares of each block of
-    queries are kept for the backward pass: N G T^2 / 2 values where S is T.
+    The softmax of each block of queries is kept for the backward pass: N G T^2 / 2 values if S is T.
+    Shapes: (N, G, S, E), (N, T, E), (N, T, E), (N, 1, T, T) or None -> (N, G, S, E).
     """
 
     @staticmethod
@@ -40,7 +40,7 @@ class BlockedAttention(torch.autograd.Function):
         q_NGSE, k_NTE, v_NTE, y_NGSE, *kept = ctx.saved_tensors
         grad_q_NGSE = torch.empty_like(q_NGSE)
         grad_k_NTE, grad_v_NTE = (torch.zeros_like(k_NTE, dtype=torch.float32) for _ in range(2))
-        # sum over columns of share x its gradient, by way of the output
+        # The sum over columns of softmax x its gradient equals this product with the output.
         weighted_NGS1 = (grad_NGSE.float() * y_NGSE.float()).sum(-1, keepdim=True).to(q_NGSE.dtype)
         for start, shares_NRC in zip(range(0, q_NGSE.size(2), BLOCK), kept, strict=True):
             grad_NRE, end = rows(grad_NGSE, start)
@@ -53,15 +53,15 @@ class BlockedAttention(torch.autograd.Function):
 
 
 def rows(x_NGSE: Tensor, start: int) -> tuple[Tensor, int]:
-    """The block that begins at `start`, its heads one below the other, and where it ends. Shapes: (N, R, E)."""
+    """Return the block of queries from `start` on, with its G heads stacked as rows, and its end. Shapes: (N, R, E)."""
     end = min(start + BLOCK, x_NGSE.size(2))
     return x_NGSE[:, :, start:end].flatten(1, 2), end
 
 
 def shares(scores_NRC: Tensor, group: int, start: int, mask_N1TT: Tensor | None) -> Tensor:
-    """Softmax in float32 over what each row may see; the first one is that of token `start`.
+    """Return the softmax, computed in float32, over what each row may see. The first row is that of token `start`.
 
-    Shapes: (N, R, C) -> (N, R, C), of the scores' type.
+    Shapes: (N, R, C) -> (N, R, C), in the dtype of the scores.
     """
     wide_NGSC = torch.unflatten(scores_NRC.float(), 1, (group, -1))
     end = wide_NGSC.size(-1)
@@ -75,7 +75,7 @@ def shares(scores_NRC: Tensor, group: int, start: int, mask_N1TT: Tensor | None)
 
 
 def blocked_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
-    """Attention by blocks of queries. Shapes: those of `Attend`."""
+    """Compute attention by blocks of queries. Shapes: those of `AttentionFunction`."""
     kv_heads = k_BKTE.size(1)
     q_NGSE = torch.unflatten(q_BHSE * q_BHSE.size(-1) ** -0.5, 1, (kv_heads, -1)).flatten(0, 1)
     k_NTE, v_NTE = (x.to(q_BHSE.dtype).flatten(0, 1) for x in (k_BKTE, v_BKTE))

@@ -1,5 +1,5 @@
-"""Attention within documents: which tokens see which, and a kernel for GPUs, torch's FlexAttention, that computes no
-blocks of tokens that see nothing of each other and keeps no mask of every pair.
+"""Attention within documents: a dense mask, and torch's FlexAttention for GPUs, which needs no dense mask and skips
+blocks of tokens that see nothing of each other.
 """
 
 from functools import partial
@@ -7,24 +7,25 @@ from functools import partial
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
-from trainer.model.attention_kernels import Attend, library_attention
+from trainer.model.attention_function import AttentionFunction
+from trainer.model.library_attention import library_attention
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:
-    """Which earlier token each token may see: those of its own document. Shapes: (B, T) -> (B, 1, T, T), bool."""
+    """Return which tokens each token sees: those of its document up to itself. Shapes: (B, T) -> (B, 1, T, T), bool."""
     is_same_BTT = documents_BT[:, :, None] == documents_BT[:, None, :]
     return is_same_BTT.tril()[:, None]
 
 
-def make_flex_attend(documents_BT: Tensor) -> Attend:
-    """Causal attention within documents, for a compiler: without one it would keep every pair of tokens. It has no
-    gradients on a CPU.
+def make_flex_attention(documents_BT: Tensor) -> AttentionFunction:
+    """Return causal attention within documents, to be compiled: in eager mode it would hold all pairs of tokens. It has
+    no gradients on a CPU.
     """
     return partial(flex_attend, documents_BT, block_mask(documents_BT))
 
 
 def flex_attend(documents_BT: Tensor, mask: BlockMask, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
-    """Attention within documents. Shapes: those of `Attend`."""
+    """Compute attention within documents. Shapes: those of `AttentionFunction`."""
     if q_BHSE.size(-2) != k_BKTE.size(-2):
         return library_attention(q_BHSE, k_BKTE, v_BKTE, document_mask(documents_BT))
     is_shared = q_BHSE.size(1) != k_BKTE.size(1)
@@ -34,7 +35,7 @@ def flex_attend(documents_BT: Tensor, mask: BlockMask, q_BHSE: Tensor, k_BKTE: T
 
 
 def block_mask(documents_BT: Tensor) -> BlockMask:
-    """Which blocks of tokens see which: none looks ahead, or into another document."""
+    """Return FlexAttention's mask of blocks: no token sees later tokens or other documents."""
 
     def sees(batch: Tensor, _: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (query >= key) & (documents_BT[batch, query] == documents_BT[batch, key])

@@ -1,4 +1,4 @@
-"""How tokens enter the stream."""
+"""The embedding: how tokens enter the residual stream."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from trainer.recipe.model import Gpt
 
 
 class TokenEmbedding(nn.Module):
-    """A table of tokens; with it, where the recipe has them, hashed pairs, a smear and an embedding of values."""
+    """The token table and, if the recipe has them, a bigram table, a smear and a value embedding."""
 
     def __init__(self, model: Gpt, vocabulary_size: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class TokenEmbedding(nn.Module):
         self.smear = make_smear(recipe.smear, model.width)
 
     def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
-        """The stream before the first block. Shapes: (B, T) -> (B, T, D)."""
+        """Return the residual stream before the first block. Shapes: (B, T) -> (B, T, D)."""
         x_BTD = F.embedding(tokens_BT, self.tokens)
         if self.bigram is not None:
             x_BTD = x_BTD + self.bigram(tokens_BT, documents_BT)
@@ -34,7 +34,7 @@ class TokenEmbedding(nn.Module):
 
 
 class BigramTable(nn.Module):
-    """An embedding of each token with the one before it, by hash."""
+    """A hashed embedding of each token with the one before it."""
 
     def __init__(self, recipe: Bigram, width: int) -> None:
         super().__init__()
@@ -55,8 +55,8 @@ class BigramTable(nn.Module):
 
 
 def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, documents_BT: Tensor | None = None) -> Tensor:
-    """The bucket of each token with the one before it, 0 standing before the first, which is the first of every
-    document where documents are numbered. Shapes: (B, T) -> (B, T), int64.
+    """Return the bucket of each token with the one before it. Token 0 stands before the first token of a sequence, and
+    of each document if documents are numbered. Shapes: (B, T) -> (B, T), int64.
 
     Source: openai/parameter-golf #927 (multiply), #549 (xor), #861 (prime_sum).
     """
@@ -76,7 +76,7 @@ def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, documents_BT: Tensor | Non
 
 
 class ValueTable(nn.Module):
-    """An embedding of each token that enters the values of some executions."""
+    """An embedding of each token that some executions add to their values."""
 
     def __init__(self, recipe: ValueEmbedding, vocabulary_size: int, kv_width: int) -> None:
         super().__init__()
@@ -92,13 +92,16 @@ class ValueTable(nn.Module):
         initialise_projection(self.projection, self.recipe.orthogonal_projection)
 
     def forward(self, tokens_BT: Tensor) -> Tensor:
-        """Values of all key/value heads side by side, before each execution's factor. Shapes: (B, T) -> (B, T, F)."""
+        """Return the addend of all key/value heads side by side, before each execution's factor.
+
+        Shapes: (B, T) -> (B, T, F).
+        """
         value_BTF = linear(F.embedding(tokens_BT, self.table), self.projection)
         return value_BTF if self.scale is None else self.scale * value_BTF
 
 
 def initialise_projection(projection_RC: Tensor, gain: float) -> None:
-    """Nothing; the projection is orthogonal times `gain`, or zero."""
+    """Make the projection orthogonal times `gain`, or zero if `gain` is 0."""
     if gain:
         nn.init.orthogonal_(projection_RC, gain)
     else:

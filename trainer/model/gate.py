@@ -13,7 +13,7 @@ GateHeads = Callable[[Tensor, Tensor], Tensor]
 
 
 def make_gate(recipe: GroupedQuery, width: int) -> tuple[nn.Parameter | None, GateHeads]:
-    """The weights of a gate, and what makes factors of heads from a normed input and them."""
+    """Return the weights of a gate, and the function from a normed input and the weights to a factor of each head."""
     gate, heads = recipe.gate, recipe.heads
     match gate:
         case SparseGate():
@@ -25,5 +25,5 @@ def make_gate(recipe: GroupedQuery, width: int) -> tuple[nn.Parameter | None, Ga
 
 
 def head_factors(x_BTD: Tensor, w_HC: Tensor, scale: float = 1.0) -> Tensor:
-    """sigmoid(scale * w x[:C]) of each head and token. Shapes: (B, T, D), (H, C) -> (B, H, T, 1)."""
+    """Return sigmoid(scale * w x[:C]) of each head and token. Shapes: (B, T, D), (H, C) -> (B, H, T, 1)."""
     return torch.sigmoid(scale * F.linear(x_BTD[..., : w_HC.size(1)], w_HC)).transpose(1, 2)[..., None]

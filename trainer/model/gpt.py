@@ -1,8 +1,8 @@
-"""The model: it walks its execution plan and does nothing else.
+"""The model: it runs the executions of its plan and does nothing else.
 
 Shape letters used throughout the trainer:
-B batch, T position, D width, H query head, K key/value head, E head width, F all key/value heads side by side, M hidden
-unit, V vocabulary, R row, C column, N anything.
+B batch, T position, S position whose output is needed, D width, H query head, K key/value head, E head width, F all
+key/value heads side by side, M hidden unit, V vocabulary, R row, C column, N anything.
 """
 
 from contextlib import AbstractContextManager
@@ -12,43 +12,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.model.attention_kernels import make_attend
+from trainer.model.attention_kernels import make_attention_function
 from trainer.model.block import Block
+from trainer.model.block_inputs import BlockInputs, ForwardContext
 from trainer.model.embedding import TokenEmbedding
 from trainer.model.linear import linear
 from trainer.model.loops import LoopInstructions
 from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softcapped
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
-from trainer.model.visit import Visit, Walk
 from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import inventory
 from trainer.recipe.local import LocalMlp
 from trainer.recipe.model import Gpt
-from trainer.recipe.plan import Execution, Plan, execution_plan
-from trainer.runtime.device import precision, products_in
+from trainer.recipe.plan import Execution, Plan, execution_plan, plan_change_progress
+from trainer.runtime.device import autocast_to, product_dtype
 
 USUAL_COMPUTE = Compute()
 
 
 class GptModel(nn.Module):
-    """A decoder-only transformer.
-
-    Its tensors are those of `inventory`, name by name; the constructor checks it.
-    """
+    """A decoder-only transformer, whose parameters are those of `inventory`, name by name."""
 
     def __init__(self, model: Gpt, vocabulary_size: int, compute: Compute = USUAL_COMPUTE) -> None:
         super().__init__()
         self.recipe, self.compute = model, compute
-        self.plan: Plan = execution_plan(model)
-        self.rotaries: dict[object, Rotary] = {}
-        self.number_types: tuple[torch.dtype, torch.dtype | None] | None = None
+        self.plans = execution_plan(model, 0.0), execution_plan(model, 1.0)
+        self.plan = self.plans[1]
+        self.rotaries = {execution.rope: Rotary(execution.rope) for plan in self.plans for execution in plan}
+        self.dtypes: tuple[torch.dtype, torch.dtype | None] | None = None
         shapes = {tensor.name: tensor.shape for tensor in inventory(model, vocabulary_size)}
         self.embedding = TokenEmbedding(model, vocabulary_size)
-        self.blocks = build_blocks(model, self.plan)
-        for family, members in self.blocks.items():
+        for family, members in build_blocks(model, self.plan).items():
             self.add_module(family, members)
-        del self.blocks
         self.execution_scales = nn.ParameterDict(
             {name: torch.ones(shapes[f"execution_scales.{name}"]) for name in ("attention", "mlp", "input_mix")
              if f"execution_scales.{name}" in shapes}
@@ -64,12 +60,12 @@ class GptModel(nn.Module):
         self.initialise()
 
     def check_inventory(self, counted: dict[str, tuple[int, ...]]) -> None:
-        """Nothing, if what was built is what was counted."""
+        """Raise an AssertionError if the parameters are not those that the inventory counts."""
         built = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
         assert counted == built, f"inventory and model differ: {set(counted.items()) ^ set(built.items())}"
 
     def initialise(self) -> None:
-        """Nothing; every matrix has its first values. Projections back into the stream stay zero."""
+        """Give every matrix its initial values. Projections back into the residual stream stay zero."""
         nn.init.normal_(self.embedding.tokens, std=self.recipe.embedding.deviation)
         for table in (self.embedding.bigram, self.embedding.value):
             if table is not None:
@@ -82,23 +78,24 @@ class GptModel(nn.Module):
                 self.execution_scales["input_mix"][:, 1] = 0.0
 
     def follow_progress(self, progress: float) -> None:
-        """Nothing; the plan is that of this share of the budget."""
-        plan = execution_plan(self.recipe, progress)
-        self.plan = self.plan if plan == self.plan else plan  # a compiled graph belongs to one object
+        """Switch to the plan for this share of the training budget."""
+        changes_at = plan_change_progress(self.recipe)
+        if changes_at is not None:
+            self.plan = self.plans[progress >= changes_at]
 
-    def settle(self, length: int) -> None:
-        """Nothing; what a forward pass of sequences so long looks up is there, and a compiler need not look it up."""
-        self.number_types = self.types_here()
-        for execution in (*execution_plan(self.recipe, 0.0), *execution_plan(self.recipe, 1.0)):
-            self.rotary(execution).table(length, self.embedding.tokens.device)
+    def precompute(self, length: int) -> None:
+        """Precompute dtypes and rotary tables for `length`, so that torch.compile sees constants."""
+        self.dtypes = self.choose_dtypes()
+        for rotary in self.rotaries.values():
+            rotary.table(length, self.device)
 
     def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
-        """Logits of the next token at every position, or only at the `last` ones. Where documents are numbered, no
-        token sees another document than its own.
+        """Return the logits of the next token at every position, or only at the `last` ones. If documents are numbered,
+        each token sees its own document only.
 
         Shapes: (B, T) -> (B, T or last, V), float32.
         """
-        with self.precision():
+        with self.autocast():
             x_BTD = self.features(tokens_BT, documents_BT, last)
             z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
         if self.softcaps is not None:
@@ -106,130 +103,129 @@ class GptModel(nn.Module):
         return softcapped(z_BTV, self.recipe.softcap)
 
     def mean_loss(self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
-        """Mean nats of all targets: the cross entropy of `forward`, with less work."""
+        """Return the mean nats of all targets: the cross entropy of `forward`, at less cost."""
         if self.softcaps is not None:
             logits_BTV = self.forward(tokens_BT, documents_BT=documents_BT)
             return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
-        with self.precision():
+        with self.autocast():
             x_ND = rms_norm(self.features(tokens_BT, documents_BT)).flatten(0, 1)
             is_chunked = self.compute.loss == "chunked"
             return mean_cross_entropy(x_ND, self.head_weight, targets_BT.flatten(), self.recipe.softcap, is_chunked)
 
-    def precision(self) -> AbstractContextManager[Any]:
-        """The context of a forward pass."""
-        return precision((self.number_types or self.types_here())[0], self.embedding.tokens.device)
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context of a forward pass."""
+        return autocast_to(self.choose_dtypes()[0], self.device)
+
+    def choose_dtypes(self) -> tuple[torch.dtype, torch.dtype | None]:
+        """Return the dtype of products on the model's device, and that of the residual stream if it is cast."""
+        if self.dtypes is not None:
+            return self.dtypes
+        dtype = product_dtype(self.compute.precision, self.device)
+        is_narrow = dtype == product_dtype(self.compute.stream, self.device) == torch.bfloat16
+        return dtype, dtype if is_narrow else None
 
     @property
-    def stream_type(self) -> torch.dtype | None:
-        """What the stream is kept in, if not in the type of its sums."""
-        return (self.number_types or self.types_here())[1]
-
-    def types_here(self) -> tuple[torch.dtype, torch.dtype | None]:
-        """What products are made of where the model is, and what the stream is kept in."""
-        device = self.embedding.tokens.device
-        product_type = products_in(self.compute.precision, device)
-        is_narrow = product_type == products_in(self.compute.stream, device) == torch.bfloat16
-        return product_type, torch.bfloat16 if is_narrow else None
+    def device(self) -> torch.device:
+        return self.embedding.tokens.device
 
     @property
     def head_weight(self) -> Tensor:
-        """What logits are made with: the embedding itself, where it is tied."""
+        """The matrix that makes logits: the token embedding itself if it is tied."""
         return self.head if self.head is not None else self.embedding.tokens
 
     def features(self, tokens_BT: Tensor, documents_BT: Tensor | None, last: int | None = None) -> Tensor:
-        """The stream of the `last` tokens after the last execution of the plan; of the others, that one computes no
-        more than keys and values, unless it is asked to. Shapes: (B, T) -> (B, T or last, D).
+        """Return the residual stream of the `last` tokens after the last execution. Of the other tokens that execution
+        computes keys and values only, unless `compute.scoring` says otherwise. Shapes: (B, T) -> (B, T or last, D).
         """
-        # An MLP of one's own may look at its neighbours, and so needs all of them.
+        # A local MLP may look at neighbouring tokens, so it gets all of them.
         is_narrowed = self.compute.scoring == "together" and not isinstance(self.recipe.mlp, LocalMlp)
-        walk = self.walk(tokens_BT, documents_BT)
-        x_BTD = walk.first_BTD
+        context = self.forward_context(tokens_BT, documents_BT)
+        x_BTD = context.embedded_BTD
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
         for number, execution in enumerate(self.plan):
             if execution.pops_skip is not None:
-                x_BTD = walk.kept(self.with_skip(x_BTD, skips.pop(), execution.pops_skip))
+                x_BTD = context.cast(self.add_skip(x_BTD, skips.pop(), execution.pops_skip))
             if execution.instruction is not None and self.instructions is not None:
-                x_BTD = walk.kept(x_BTD + self.instructions(x_BTD, execution.instruction))
-            asked = last if is_narrowed and number == len(self.plan) - 1 else None
-            visit = self.visit(walk, execution, first_value_BTF, asked)
+                x_BTD = context.cast(x_BTD + self.instructions(x_BTD, execution.instruction))
+            needed = last if is_narrowed and number == len(self.plan) - 1 else None
+            inputs = self.block_inputs(context, execution, first_value_BTF, needed)
             block = self.get_submodule(execution.block)
             assert isinstance(block, Block)
             if execution.parallel == "lanes":
                 second_BTD = x_BTD if second_BTD is None else second_BTD
-                x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, visit)
+                x_BTD, second_BTD, v_BTF = block.forward_lanes(x_BTD, second_BTD, inputs)
             else:
-                after_BTD, v_BTF = block(x_BTD, visit)
-                x_BTD = walk.kept(self.blended(visit.asked(x_BTD), after_BTD, execution.blend))
+                after_BTD, v_BTF = block(x_BTD, inputs)
+                x_BTD = context.cast(self.blend_output(inputs.needed(x_BTD), after_BTD, execution.blend))
             first_value_BTF = v_BTF if first_value_BTF is None else first_value_BTF
             if execution.pushes_skip:
                 skips.append(x_BTD)
         x_BTD = x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
         return x_BTD if last is None else x_BTD[:, -last:]
 
-    def walk(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Walk:
-        """What all executions share."""
+    def forward_context(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> ForwardContext:
+        """Return what all executions of a forward pass share."""
         x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
-        return Walk(
-            first_BTD=x_BTD if self.stream_type is None else x_BTD.to(self.stream_type),
-            attend=make_attend(self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT),
-            values_BTF=self.value_embedding(tokens_BT),
-            stream_type=self.stream_type,
+        dtype = self.choose_dtypes()[1]
+        return ForwardContext(
+            embedded_BTD=x_BTD if dtype is None else x_BTD.to(dtype),
+            attend=make_attention_function(
+                self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT
+            ),
+            value_embedding_BTF=self.value_embedding(tokens_BT),
+            stream_dtype=dtype,
         )
 
     def value_embedding(self, tokens_BT: Tensor) -> Tensor | None:
-        """What some executions add to their values, where any does. Shapes: (B, T) -> (B, T, F)."""
+        """Return the value embedding, or None if no execution adds it. Shapes: (B, T) -> (B, T, F)."""
         if self.embedding.value is None or all(execution.adds_value is None for execution in self.plan):
             return None
         values_BTF: Tensor = self.embedding.value(tokens_BT)
         return values_BTF
 
-    def visit(self, walk: Walk, execution: Execution, first_value_BTF: Tensor | None, last: int | None) -> Visit:
-        """What an execution brings to its block."""
+    def block_inputs(
+        self, context: ForwardContext, execution: Execution, first_value_BTF: Tensor | None, last: int | None
+    ) -> BlockInputs:
+        """Return what an execution gives its block besides the residual stream."""
         row, scales = execution.scale_row, self.execution_scales
-        return Visit(
-            walk,
+        return BlockInputs(
+            context,
             execution,
-            self.rotary(execution),
+            self.rotaries[execution.rope],
             attention_scale_D=None if row is None else scales["attention"][row],
             mlp_scale_D=None if row is None else scales["mlp"][row],
             input_mix_2D=scales["input_mix"][row] if row is not None and "input_mix" in scales else None,
-            added_value_BTF=self.added_value(execution, walk.values_BTF, first_value_BTF),
+            added_value_BTF=self.added_value(execution, context.value_embedding_BTF, first_value_BTF),
             last=last,
         )
-
-    def rotary(self, execution: Execution) -> Rotary:
-        """The tables of an execution's rotation, which executions that rotate alike share."""
-        return self.rotaries.setdefault(execution.rope, Rotary(execution.rope))
 
     def added_value(
         self, execution: Execution, values_BTF: Tensor | None, first_value_BTF: Tensor | None
     ) -> Tensor | None:
-        """What an execution adds to its values: the value embedding, the first execution's values, both or nothing."""
+        """Return what an execution adds to its values: the value embedding, the first values, both or None."""
         added_BTF: Tensor | None = None
         if execution.adds_value is not None:
-            assert self.embedding.value is not None
-            assert self.embedding.value.factors is not None
-            assert values_BTF is not None
-            added_BTF = self.embedding.value.factors[execution.adds_value] * values_BTF
+            value = self.embedding.value
+            assert value is not None and value.factors is not None and values_BTF is not None
+            added_BTF = value.factors[execution.adds_value] * values_BTF
         if execution.adds_first_value is not None:
-            assert self.value_residuals is not None
-            assert first_value_BTF is not None
+            assert self.value_residuals is not None and first_value_BTF is not None
             residual_BTF = torch.sigmoid(self.value_residuals[execution.adds_first_value]) * first_value_BTF
             added_BTF = residual_BTF if added_BTF is None else added_BTF + residual_BTF
         return added_BTF
 
-    def with_skip(self, x_BTD: Tensor, skip_BTD: Tensor, row: int) -> Tensor:
-        """The stream with an early output: added, or mixed in by a learned gate."""
+    def add_skip(self, x_BTD: Tensor, skip_BTD: Tensor, row: int) -> Tensor:
+        """Return the residual stream with an earlier output: added, or mixed in by a learned gate."""
         assert self.skip_weights is not None
         skip_BTD = self.skip_weights[row] * skip_BTD
         if self.skip_gates is None:
             return x_BTD + skip_BTD
         return torch.lerp(skip_BTD, x_BTD.to(skip_BTD.dtype), torch.sigmoid(self.skip_gates[row]))
 
-    def blended(self, x_BTD: Tensor, after_BTD: Tensor, row: int | None) -> Tensor:
-        """The stream with a block's output in its place, or with a learned share of it."""
+    def blend_output(self, x_BTD: Tensor, after_BTD: Tensor, row: int | None) -> Tensor:
+        """Return the output of a block, or the residual stream with a learned share of it."""
         if row is None:
             return after_BTD
         assert self.blends is not None
@@ -237,25 +233,22 @@ class GptModel(nn.Module):
 
 
 def build_blocks(model: Gpt, plan: Plan) -> dict[str, nn.ModuleList]:
-    """The blocks of a plan by family: `flat.0` is the first of the family `flat`."""
+    """Return the blocks of a plan by family: `flat.0` is the first of the family `flat`."""
     lanes = {execution.block for execution in plan if execution.parallel == "lanes"}
     families: dict[str, nn.ModuleList] = {}
-    # Not a set: in which order blocks are made, and draw their first weights, must not depend on hashes.
+    # Not a set: the order in which blocks draw their initial weights must not depend on hashes.
     for name in sorted(dict.fromkeys(execution.block for execution in plan), key=block_number):
         members = families.setdefault(name.partition(".")[0], nn.ModuleList())
-        assert len(members) == block_number(name), f"{name} is not block number {len(members)} of its family"
+        assert len(members) == block_number(name), f"{name} is not block {len(members)}"
         members.append(Block(model, name, name in lanes))
     return families
 
 
 def block_number(name: str) -> int:
-    """3 of `flat.3`."""
+    """Return the 3 of `flat.3`."""
     return int(name.partition(".")[2])
 
 
-def parameter_of(shapes: dict[str, tuple[int, ...]], name: str, value: float | None) -> nn.Parameter | None:
-    """A parameter filled with one value, where the inventory has it."""
-    if name not in shapes:
-        return None
-    assert value is not None
-    return nn.Parameter(torch.full(shapes[name], value))
+def parameter_of(shapes: dict[str, tuple[int, ...]], name: str, value: Any) -> nn.Parameter | None:
+    """Return a parameter filled with one value, or None if the inventory has no tensor of this name."""
+    return nn.Parameter(torch.full(shapes[name], value)) if name in shapes else None

@@ -10,7 +10,7 @@ from trainer.recipe.mlp import LeakyReluSquared
 
 
 class LeakyReluSquaredMlp(Mlp):
-    """down(s leaky_relu(up(x))^2 + t), without biases; s and t are learned by hidden unit where the recipe says affine.
+    """down(s leaky_relu(up(x))^2 + t), without biases; s and t are learned for each hidden unit if `affine`.
 
     Source: openai/parameter-golf #549; affine, #861.
     """

@@ -1,4 +1,4 @@
-"""Learned instructions that tell a shared block which loop it is in."""
+"""Learned vectors that tell a shared block which loop it is in."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from trainer.recipe.topology import LoopedTopology
 
 
 class LoopInstructions(nn.Module):
-    """U_loop P x: a low-rank field of the stream, zero at first (#1535)."""
+    """U_loop P x: a low-rank map of the residual stream for each loop, zero at first. Source: #1535."""
 
     def __init__(self, model: Gpt) -> None:
         super().__init__()
@@ -20,5 +20,5 @@ class LoopInstructions(nn.Module):
         self.outer = nn.ParameterList(torch.zeros(model.width, topology.instructions) for _ in range(topology.loops))
 
     def forward(self, x_BTD: Tensor, loop: int) -> Tensor:
-        """What is added before a loop. Shapes: (B, T, D) -> (B, T, D)."""
+        """Return the addend before a loop. Shapes: (B, T, D) -> (B, T, D)."""
         return linear(linear(x_BTD, self.inner), self.outer[loop])

@@ -1,4 +1,4 @@
-"""Cross entropy behind a softcap, without ever holding all logits."""
+"""Cross entropy of softcapped logits, without holding all logits at once."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# exp(softcap) times the vocabulary must be a float32, so that no maximum need be subtracted.
+# exp(softcap) times the vocabulary size must fit a float32, because no maximum is subtracted.
 LARGEST_FUSED_SOFTCAP = 60.0
-# Logits that exist at one time: a CPU's caches hold the first, and a GPU is busy with the second.
+# Logits held at one time: as many as fit a CPU's caches, and as keep a GPU busy.
 CHUNK_VALUES = {"cpu": 1 << 22, "cuda": 1 << 26}
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
     """mean(logsumexp(c tanh z) - c tanh z_target) with z = x w^T / c, a chunk of rows at a time.
 
-    The gradient, c (softmax - onehot)(1 - tanh^2) / N, is taken as long as a chunk's logits are there; those of all
-    rows never are, in any precision. Products are made of `dtype`, what is between them of float32.
+    The gradient, c (softmax - onehot)(1 - tanh^2) / N, is computed with each chunk, so that the logits of all rows
+    never exist at once. Products are computed in `dtype`, everything else in float32.
     """
 
     @staticmethod
@@ -50,7 +50,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
 
 def nats_and_gradient(z_NV: Tensor, targets_N: Tensor, softcap: float, share: float) -> tuple[Tensor, Tensor]:
-    """`share` of the nats of all rows, and its gradient by z. `z_NV` is consumed. Shapes: scalar, (N, V)."""
+    """Return `share` of the nats of all rows and its gradient by z; overwrites `z_NV`. Shapes: scalar, (N, V)."""
     tanh_NV = z_NV.tanh_()
     exp_NV = (tanh_NV * softcap).exp_()
     sum_N = exp_NV.sum(dim=-1)
@@ -65,7 +65,7 @@ def nats_and_gradient(z_NV: Tensor, targets_N: Tensor, softcap: float, share: fl
 def mean_cross_entropy(
     x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, softcap: float, is_chunked: bool = True
 ) -> Tensor:
-    """Mean nats of the targets under the softcapped logits of x and the head's weight. Shapes: scalar, float32."""
+    """Return the mean nats of the targets under the softcapped logits x w^T. Shapes: scalar, float32."""
     if is_chunked and 0 < softcap <= LARGEST_FUSED_SOFTCAP:
         kind = x_ND.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x_ND.dtype
@@ -76,12 +76,12 @@ def mean_cross_entropy(
 
 
 def softcapped(logits: Tensor, softcap: float) -> Tensor:
-    """softcap tanh(logits / softcap); a softcap of 0 is none. Shapes: any."""
+    """Return softcap tanh(logits / softcap); a softcap of 0 means none. Shapes: any."""
     return softcap * torch.tanh(logits / softcap) if softcap else logits
 
 
 def asymmetric_softcapped(logits: Tensor, softcaps_2: Tensor) -> Tensor:
-    """A softcap of its own for positive and for negative logits (#1923). Shapes: any, (2,)."""
+    """Return logits with one softcap for positive and one for negative values. Source: #1923. Shapes: any, (2,)."""
     positive, negative = softcaps_2[0], softcaps_2[1]
     return torch.where(logits > 0, softcapped_by(logits, positive), softcapped_by(logits, negative))
 

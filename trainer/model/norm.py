@@ -1,9 +1,9 @@
-"""RMS normalisation without a learned weight."""
+"""RMS norm without a learned weight."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 
 def rms_norm(x_ND: Tensor) -> Tensor:
-    """Each row divided by its root mean square, in the row's own precision. Shapes: any, over the last axis."""
+    """Return each row divided by its root mean square, in x's dtype. Shapes: any, over the last axis."""
     return F.rms_norm(x_ND, (x_ND.size(-1),))

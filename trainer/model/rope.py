@@ -3,23 +3,24 @@
 import torch
 from torch import Tensor
 
-from trainer.recipe.plan import RopeUse
+from trainer.recipe.execution_rope import ExecutionRope
 
 
 class Rotary:
-    """Cosines and sines by position, made once for each sequence length.
+    """Cosines and sines by position, computed once for each sequence length.
 
-    Source: RoFormer, arXiv 2104.09864; halves instead of neighbours are paired, as in the challenge's scripts. A base
-    that grows with the sequence (NTK-aware scaling) keeps the slowest wavelength as long in sequences as it was.
+    Beyond `trained_tokens` the base grows with the sequence length (NTK-aware scaling), so that the slowest wavelength
+    spans as many sequences as before. Source: RoFormer, arXiv 2104.09864; halves of a head are paired instead of
+    neighbours, as in the challenge's scripts.
     """
 
-    def __init__(self, use: RopeUse) -> None:
+    def __init__(self, use: ExecutionRope) -> None:
         self.use = use
         self.dims = use.dims
         self.tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor]] = {}
 
     def frequencies(self, length: int) -> Tensor:
-        """Radians a token of each rotated pair. Shapes: (dims / 2,), float64."""
+        """Return the radians per token of each rotated pair. Shapes: (dims / 2,), float64."""
         use = self.use
         base = use.base
         if use.trained_tokens is not None and length > use.trained_tokens and use.dims > 2:
@@ -27,7 +28,7 @@ class Rotary:
         return base ** -(torch.arange(0, use.dims, 2, dtype=torch.float64) / use.period_dims) / use.divisor
 
     def table(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """cos and sin of position x frequency. Shapes: (T, dims / 2) each."""
+        """Return cos and sin of position x frequency. Shapes: (T, dims / 2) each."""
         key = (length, device)
         if key not in self.tables:
             angle = torch.outer(torch.arange(length, dtype=torch.float64), self.frequencies(length)).float().to(device)
@@ -35,8 +36,8 @@ class Rotary:
         return self.tables[key]
 
     def rotate(self, x_BHSE: Tensor, length: int) -> Tensor:
-        """x with the first `dims` of each head turned by its position; the others pass. The tokens of x are the last
-        ones of a sequence so long. Shapes: unchanged.
+        """Rotate the first `dims` of each head by its position. The tokens of x are the last ones of a sequence of
+        `length` tokens. Shapes: unchanged.
         """
         cos, sin = (part[-x_BHSE.size(-2) :].to(x_BHSE.dtype) for part in self.table(length, x_BHSE.device))
         half = self.dims // 2

@@ -1,4 +1,4 @@
-"""Embeddings that carry some of the token before."""
+"""Smears: embeddings mixed with that of the token before."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from trainer.recipe.embedding import ChannelSmear, GatedSmear, NoSmear, SmearRec
 
 
 def make_smear(recipe: SmearRecipe, width: int) -> nn.Module | None:
-    """What norms and mixes embeddings, or None where they are only normed."""
+    """Return the module that norms and mixes embeddings, or None if they are only normed."""
     match recipe:
         case ChannelSmear():
             return ChannelGate(width)
@@ -20,7 +20,7 @@ def make_smear(recipe: SmearRecipe, width: int) -> nn.Module | None:
 
 
 class ChannelGate(nn.Module):
-    """(1 - g) x_t + g x_(t-1) of the normed embedding, g = sigmoid of a learned vector. Nothing crosses documents where
+    """(1 - g) x_t + g x_(t-1) of the normed embedding, g = sigmoid of a learned vector. Nothing crosses documents if
     they are numbered.
 
     Source: SmearGate of openai/parameter-golf #549.
@@ -39,7 +39,7 @@ class ChannelGate(nn.Module):
 
 
 class DocumentGate(nn.Module):
-    """norm(e_t + s sigmoid(w e_t[:inputs]) e_(t-1)), but nothing enters the first token of a document.
+    """norm(e_t + s sigmoid(w e_t[:inputs]) e_(t-1)), except for the first token of a document.
 
     Source: SmearGate with a document mask of openai/parameter-golf #1855.
     """
@@ -57,5 +57,5 @@ class DocumentGate(nn.Module):
 
 
 def shifted(x_BTD: Tensor) -> Tensor:
-    """Each token's row replaced by that of the token before, zero before the first. Shapes: unchanged."""
+    """Return the row of the token before each token, zeros for the first. Shapes: unchanged."""
     return F.pad(x_BTD, (0, 0, 1, 0))[:, :-1]

@@ -1,7 +1,8 @@
-"""Proof that every parameter is trained.
+"""Checks that every parameter is trained.
 
-Public runs shipped loop instructions, value embeddings and blend factors that no optimizer ever touched: dead bytes,
-and "wins" that were noise. So: every tensor in exactly one group, with a gradient, and moved after the first steps.
+Public runs shipped loop instructions, value embeddings and blend factors that no optimizer updated: wasted bytes, and
+improvements that were noise. So every tensor must be in exactly one group, have a gradient, and move within the first
+steps.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,15 +12,16 @@ from torch import Tensor
 
 from trainer.runtime.failure import TrainingFailed
 
-# Behind a zero-initialised projection the first gradient is zero; by the fourth step everything alive has moved.
+# Behind a zero-initialised projection the first gradient is zero; by the fourth step every trained tensor has moved.
 STEPS_TO_MOVE = 4
-BYTES_A_VALUE = 2
+BYTES_PER_VALUE = 2
 
 
 def check_groups(parameters: Mapping[str, Tensor], groups: Iterable[Iterable[str]]) -> None:
-    """Nothing, if the groups partition the parameters.
+    """Check that the groups partition the parameters.
 
-    Raises: TrainingFailed naming a tensor in no group or in two.
+    Raises:
+        TrainingFailed: a tensor is in no group, or in two.
     """
     seen: set[str] = set()
     for group in groups:
@@ -32,7 +34,7 @@ def check_groups(parameters: Mapping[str, Tensor], groups: Iterable[Iterable[str
 
 
 class MovementCheck:
-    """Watches parameters over the first steps."""
+    """A check of gradients and movement of parameters over the first steps."""
 
     def __init__(self, parameters: Mapping[str, Tensor]) -> None:
         self.parameters = parameters
@@ -40,9 +42,10 @@ class MovementCheck:
         self.has_gradient = dict.fromkeys(parameters, False)
 
     def before_update(self) -> None:
-        """Nothing; call between backward and the optimizer's step.
+        """Check that every tensor has a gradient. Called between the backward pass and the optimizer step.
 
-        Raises: TrainingFailed naming a tensor without a gradient.
+        Raises:
+            TrainingFailed: a tensor has no gradient.
         """
         for name, parameter in self.parameters.items():
             if parameter.grad is None:
@@ -50,16 +53,17 @@ class MovementCheck:
             self.has_gradient[name] |= bool(parameter.grad.any())
 
     def check(self) -> None:
-        """Nothing, if by now every tensor has moved, and not by weight decay alone.
+        """Check that every tensor has moved, and not by weight decay alone.
 
-        Raises: TrainingFailed naming the first that has not.
+        Raises:
+            TrainingFailed: a tensor has not moved, or had only zero gradients.
         """
         for name, parameter in self.parameters.items():
             if not self.has_gradient[name]:
-                raise TrainingFailed(f"{describe_tensor(name, parameter)} has had no gradient but zero")
+                raise TrainingFailed(f"{describe_tensor(name, parameter)} has had only zero gradients")
             if torch.equal(parameter, self.initial[name]):
                 raise TrainingFailed(f"{describe_tensor(name, parameter)} has not moved in {STEPS_TO_MOVE} steps")
 
 
 def describe_tensor(name: str, tensor: Tensor) -> str:
-    return f"{name} {tuple(tensor.shape)}, up to {BYTES_A_VALUE * tensor.numel():,} bytes of the artifact,"
+    return f"{name} {tuple(tensor.shape)}, up to {BYTES_PER_VALUE * tensor.numel():,} bytes of the artifact,"

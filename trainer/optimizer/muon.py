@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal before they are applied.
+"""Muon: momentum updates of matrices, orthogonalized before they are applied.
 
 Source: Keller Jordan et al., "Muon: An optimizer for hidden layers" (2024).
 """
@@ -14,12 +14,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 from trainer.recipe.optimizer import Momentum, MuonAdamW
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 Polynomial = tuple[float, float, float]
-# A quintic whose iteration drives every singular value in (0, 1] into about [0.7, 1.2]: fast, and near enough to 1.
+# A quintic polynomial whose iteration brings every singular value in (0, 1] into about [0.7, 1.2], near enough to 1.
 QUINTIC: Polynomial = (3.4445, -4.7750, 2.0315)
-# The best quintic for what the one before leaves: nearer to 1 after as many iterations (arXiv 2505.16932).
+# A different quintic for each iteration, optimal for the range the one before leaves: nearer to 1 after as many
+# iterations (arXiv 2505.16932).
 POLAR_EXPRESS: tuple[Polynomial, ...] = (
     (8.1566, -22.4833, 15.8788),
     (4.0429, -2.8089, 0.5000),
@@ -27,21 +28,21 @@ POLAR_EXPRESS: tuple[Polynomial, ...] = (
     (3.2858, -2.3681, 0.4645),
     (2.3465, -1.7098, 0.4232),
 )
-# On a CPU a stack of more values than this leaves the cache, and its buffers are mapped anew by each step.
+# On a CPU a larger stack exceeds the cache, and its buffers are allocated anew at each step.
 CPU_STACK_VALUES = 1 << 20
 
 
 def polynomials(recipe: MuonAdamW) -> tuple[Polynomial, ...]:
-    """The polynomial of each Newton-Schulz iteration; the last of a table goes on where it ends."""
+    """Return the polynomial of each Newton-Schulz iteration; the last one of a table repeats."""
     steps = recipe.orthogonalization_steps
     table = POLAR_EXPRESS if recipe.coefficients == "polar_express" else (QUINTIC,)
     return (table + (table[-1],) * steps)[:steps]
 
 
 def orthogonalize(update_NRC: Tensor, iterations: tuple[Polynomial, ...], dtype: torch.dtype | None = None) -> Tensor:
-    """The matrices with all singular values moved near 1: UV^T of their SVD, roughly, by Newton-Schulz.
+    """Return the matrices with all singular values near 1: approximately U V^T of their SVD, by Newton-Schulz.
 
-    In the given type or their own. Shapes: (N, R, C) -> (N, R, C), of that type.
+    Computed in `dtype`, by default that of the matrices. Shapes: (N, R, C) -> (N, R, C), of that type.
     """
     x_NRC: Tensor = update_NRC.to(dtype or update_NRC.dtype)
     is_tall = x_NRC.size(-2) > x_NRC.size(-1)
@@ -56,14 +57,14 @@ def orthogonalize(update_NRC: Tensor, iterations: tuple[Polynomial, ...], dtype:
 
 
 def momentum_at(momentum: Momentum, step: int) -> float:
-    """Momentum of a step: a straight line from start to end over the warm-up, then end."""
+    """Return the momentum of a step: linear from start to end over the warm-up, then constant."""
     if step >= momentum.warmup_steps:
         return momentum.end
     return momentum.start + (momentum.end - momentum.start) * step / momentum.warmup_steps
 
 
 def gradient_of(parameter: Tensor) -> Tensor:
-    """The gradient, which must be there."""
+    """Return the gradient of a parameter, which must have one."""
     assert parameter.grad is not None, "a matrix without a gradient reached Muon"
     return parameter.grad
 
@@ -74,12 +75,12 @@ class Stack:
 
     names: list[str]
     owner: int
-    """Which process orthogonalises them, where processes share that out."""
+    """Rank that orthogonalizes them, if processes divide the work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """How a stack is going to move, perhaps still on its way from another process."""
+    """The update of a stack, which may still be in transit from another process."""
 
     stack: Stack
     direction_NRC: Tensor
@@ -87,10 +88,10 @@ class Update:
 
 
 class Muon:
-    """Nesterov momentum, orthogonalised, over matrices.
+    """Orthogonalized Nesterov momentum for matrices.
 
-    Where processes share the work each orthogonalises its stacks and sends them to the others while it goes on with the
-    next one; so all of them apply the same numbers.
+    If several processes divide the work, each orthogonalizes its stacks and broadcasts every result while it computes
+    the next one; all processes apply the same numbers.
     """
 
     def __init__(
@@ -98,25 +99,25 @@ class Muon:
         named: dict[str, Tensor],
         rates: Mapping[str, float],
         recipe: MuonAdamW,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.named, self.rates, self.recipe, self.world, self.dtype = named, rates, recipe, world, dtype
         self.iterations = polynomials(recipe)
         self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
-        self.stacks = stacks_of_one_kind(named, rates, world.size)
+        self.stacks = stack_matrices(named, rates, world.size)
 
     def step(self, step: int, multiplier: float) -> None:
-        """Nothing; one update from the gradients, which are spent. `multiplier` scales every learning rate."""
+        """Update the matrices from their gradients, which are overwritten. `multiplier` scales every learning rate."""
         self.finish(self.begin(step), multiplier)
 
     @torch.no_grad()
     def begin(self, step: int) -> list[Update]:
-        """How all matrices are going to move. The gradients are spent."""
-        return [self.update_of(stack, momentum_at(self.recipe.momentum, step)) for stack in self.stacks]
+        """Start the update of every stack. The gradients are overwritten."""
+        return [self.start_update(stack, momentum_at(self.recipe.momentum, step)) for stack in self.stacks]
 
-    def update_of(self, stack: Stack, momentum: float) -> Update:
-        """How a stack is going to move; its momentum has taken its gradients in."""
+    def start_update(self, stack: Stack, momentum: float) -> Update:
+        """Add the gradients of a stack to its momentum; compute its direction here or receive it from its owner."""
         gradients = [gradient_of(self.named[name]) for name in stack.names]
         buffers = [self.buffers[name] for name in stack.names]
         torch._foreach_mul_(buffers, momentum)
@@ -127,11 +128,11 @@ class Muon:
         else:
             torch._foreach_add_(gradients, buffers, alpha=momentum)
             direction_NRC = self.direction(torch.stack(gradients))
-        return Update(stack, direction_NRC, self.world.send(direction_NRC, stack.owner))
+        return Update(stack, direction_NRC, self.world.broadcast(direction_NRC, stack.owner))
 
     @torch.no_grad()
     def finish(self, updates: list[Update], multiplier: float) -> None:
-        """Nothing; the matrices have moved."""
+        """Wait for the directions and apply them to the matrices."""
         for update in updates:
             if update.arrival is not None:
                 update.arrival.wait()
@@ -141,13 +142,13 @@ class Muon:
             self.apply(parameters, update.direction_NRC.to(parameters[0].dtype), lr, max(1.0, rows / columns) ** 0.5)
 
     def direction(self, momentum_NRC: Tensor) -> Tensor:
-        """Where a stack moves, every matrix by about 1 in each of its directions. Shapes: (N, R, C) -> (N, R, C)."""
+        """Return the direction of a stack, with singular values near 1. Shapes: (N, R, C) -> (N, R, C)."""
         if self.recipe.row_normalized:
             momentum_NRC = momentum_NRC / (torch.linalg.vector_norm(momentum_NRC, dim=-1, keepdim=True) + 1e-7)
         return orthogonalize(momentum_NRC, self.iterations, self.dtype)
 
     def apply(self, parameters: list[Tensor], direction_NRC: Tensor, lr: float, times: float) -> None:
-        """Nothing; the parameters have decayed and moved, by their learning rate times `times`."""
+        """Decay the parameters and move them by `times` times the learning rate."""
         kept = 1 - lr * self.recipe.weight_decay
         if self.recipe.weight_decay and not self.recipe.decay_after_update:
             torch._foreach_mul_(parameters, kept)
@@ -163,9 +164,10 @@ class Muon:
             buffer.copy_(state[name])
 
 
-def stacks_of_one_kind(named: Mapping[str, Tensor], rates: Mapping[str, float], processes: int) -> list[Stack]:
-    """The matrices in stacks of one shape and learning rate, each as high as the device likes, dealt out to processes
-    so that each has about as many values.
+def stack_matrices(named: Mapping[str, Tensor], rates: Mapping[str, float], processes: int) -> list[Stack]:
+    """Return the matrices in stacks of one shape and learning rate, as large as the device handles well.
+
+    Stacks are assigned to processes so that each has about the same number of values.
     """
     by_kind: dict[tuple[torch.Size, float], list[str]] = defaultdict(list)
     for name, matrix in named.items():

@@ -11,18 +11,18 @@ from trainer.optimizer.muon import Muon
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory, TensorSpec
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.patterns import matches_any, value_for
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 
 class MuonAdamWOptimizer:
-    """One step of all parameters, each sorted by its group in the inventory and by what the recipe says of its name."""
+    """Muon and AdamW over all parameters, divided by inventory group and by the name patterns of the recipe."""
 
     def __init__(
         self,
         recipe: MuonAdamW,
         tensors: Inventory,
         parameters: Mapping[str, Tensor],
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
         dtype: torch.dtype | None = None,
     ) -> None:
         self.recipe = recipe
@@ -36,14 +36,14 @@ class MuonAdamWOptimizer:
         self.muon = Muon({name: parameters[name] for name in matrices}, self.rates, recipe, world, dtype)
         self.adamw_groups = sorted({self.adamw_group(tensor) for tensor in others})
         self.adamw = torch.optim.AdamW(
-            [self.members(group, others) for group in self.adamw_groups],
+            [self.parameter_group(group, others) for group in self.adamw_groups],
             betas=(recipe.beta1, recipe.beta2),
             eps=recipe.epsilon,
             fused=True,
         )
 
     def adamw_group(self, tensor: TensorSpec) -> tuple[float, float]:
-        """Learning rate and weight decay of a tensor that AdamW moves."""
+        """Return learning rate and weight decay of a tensor that AdamW updates."""
         recipe = self.recipe
         if tensor.group == "control":
             decay = recipe.scalar_weight_decay
@@ -53,31 +53,31 @@ class MuonAdamWOptimizer:
             decay = recipe.weight_decay
         return self.rates[tensor.name], decay
 
-    def members(self, group: tuple[float, float], tensors: Iterable[TensorSpec]) -> dict[str, Any]:
-        """A parameter group as torch wants it."""
+    def parameter_group(self, group: tuple[float, float], tensors: Iterable[TensorSpec]) -> dict[str, Any]:
+        """Return the tensors of one AdamW group as a parameter group of torch."""
         members = [self.parameters[tensor.name] for tensor in tensors if self.adamw_group(tensor) == group]
         return {"params": members, "weight_decay": group[1]}
 
     def moving(self) -> dict[str, Tensor]:
-        """The parameters that steps move."""
+        """Return the parameters that are not frozen."""
         return {name: parameter for name, parameter in self.parameters.items() if name not in self.frozen}
 
     def clipped(self) -> dict[str, Tensor]:
-        """The parameters whose gradients share one norm that is clipped."""
+        """Return the parameters whose common gradient norm is clipped."""
         return self.moving()
 
     def step(self, step: int, multiplier: float) -> None:
-        """Nothing; parameters have moved and gradients are gone. `multiplier` scales every learning rate."""
+        """Update all parameters. Gradients are overwritten; `multiplier` scales every learning rate."""
         if self.recipe.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.clipped().values(), self.recipe.clip_norm)
         updates = self.muon.begin(step)
         for group, (lr, _) in zip(self.adamw.param_groups, self.adamw_groups, strict=True):
             group["lr"] = lr * multiplier
-        self.adamw.step()  # while the updates of other processes arrive
+        self.adamw.step()  # runs while the updates of other processes arrive
         self.muon.finish(updates, multiplier)
 
     def forget_gradients(self) -> None:
-        """Nothing; every gradient is None."""
+        """Set every gradient to None."""
         for parameter in self.parameters.values():
             parameter.grad = None
 
@@ -90,11 +90,11 @@ class MuonAdamWOptimizer:
 
 
 def is_orthogonalized(recipe: MuonAdamW, tensor: TensorSpec) -> bool:
-    """Whether Muon moves a tensor."""
+    """Return whether Muon updates a tensor."""
     return tensor.group in MATRIX_GROUPS and not matches_any(recipe.adamw, tensor.name)
 
 
 def learning_rate(recipe: MuonAdamW, tensor: TensorSpec) -> float:
-    """The learning rate of a tensor: of its name, else of its group."""
+    """Return the learning rate of a tensor: that of its name pattern, else that of its group."""
     group_rates = {"embedding": recipe.embedding_lr, "control": recipe.scalar_lr}
     return value_for({**recipe.lr, "default": group_rates.get(tensor.group, recipe.matrix_lr)}, tensor.name)

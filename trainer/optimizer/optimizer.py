@@ -1,4 +1,4 @@
-"""The optimizer slot."""
+"""The optimizer slot: how gradients become updates."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -9,12 +9,12 @@ from trainer.recipe.inventory import Inventory
 from trainer.recipe.local import LocalOptimizer
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.device import products_in
+from trainer.runtime.device import product_dtype
 from trainer.runtime.world import World
 
 
 class Optimizer(Protocol):
-    """What training asks of an optimizer."""
+    """An optimizer as training uses it."""
 
     def moving(self) -> Mapping[str, Tensor]: ...
     def step(self, step: int, multiplier: float) -> None: ...
@@ -23,9 +23,9 @@ class Optimizer(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_optimizer_of(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
+def make_optimizer(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
     """The optimizer that a recipe names, for one of the processes of a world."""
-    dtype = products_in(recipe.compute.precision, world.device)
+    dtype = product_dtype(recipe.compute.precision, world.device)
     sharing = world if recipe.compute.orthogonalization == "shared_out" else World(world.device)
     match recipe.optimizer:
         case MuonAdamW():

@@ -1,4 +1,4 @@
-"""Gradients that nobody clears, as in published scripts whose optimizers leave parameters out."""
+"""Gradients that are never cleared, as in published scripts whose optimizers leave out parameters."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 
 
 class StaleGradientsOptimizer(MuonAdamWOptimizer):
-    """Leaves the gradients of frozen parameters where they are: they add up, and the clipped norm counts them.
+    """MuonAdamW that keeps the gradients of frozen parameters: they accumulate, and the clipped norm includes them.
 
     Source: #1579, #1817.
     """
@@ -17,7 +17,7 @@ class StaleGradientsOptimizer(MuonAdamWOptimizer):
         return dict(self.parameters)
 
     def forget_gradients(self) -> None:
-        """Nothing; moving parameters have no gradient, frozen ones keep theirs."""
+        """Set the gradients of moving parameters to None; frozen ones keep theirs."""
         for parameter in self.moving().values():
             parameter.grad = None
 

@@ -1,4 +1,4 @@
-"""Codes set to zero until the artifact fits."""
+"""Fitting an artifact into a byte limit by setting codes to zero."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +14,13 @@ from trainer.runtime.failure import TrainingFailed
 def fit_to_bytes(
     model: QuantizedModel, recipe: Grid, size_of: Callable[[QuantizedModel], int], check: Callable[[], None]
 ) -> tuple[QuantizedModel, int]:
-    """The model with as few codes set to zero as make it fit, to a thousandth, and how many those are.
+    """Return the model with just enough codes set to zero to fit, and their number.
 
-    Codes of 1 and -1 go first where a step is smallest, since that loses least (#1535, #1579). Each probe packs the
-    model anew; `check` is called between probes.
-    Raises: TrainingFailed when all of them are not enough.
+    Codes of 1 and -1 are zeroed in order of their step, smallest first, because that loses least (#1535, #1579). The
+    number is found by bisection, to a thousandth; each probe packs the model, and `check` is called before it.
+
+    Raises:
+        TrainingFailed: it does not fit even with all of them at zero.
     """
     if size_of(model) <= recipe.fit_bytes:
         return model, 0
@@ -27,7 +29,7 @@ def fit_to_bytes(
     if size_of(units.zeroed(many)) > recipe.fit_bytes:
         raise TrainingFailed(
             f"the artifact does not fit into fit_bytes {recipe.fit_bytes:,} even with all {many:,} codes of 1 and -1 "
-            "at zero"
+            "set to zero"
         )
     while many - few > max(1, many // 1000):
         check()
@@ -40,7 +42,7 @@ def fit_to_bytes(
 
 
 class UnitCodes:
-    """All codes of 1 and -1 of some matrices: those of the smallest steps first, equal steps as they are stored."""
+    """All codes of 1 and -1 in the matrices that match some patterns, ordered by step and then by position."""
 
     def __init__(self, model: QuantizedModel, patterns: tuple[str, ...]) -> None:
         self.model = model
@@ -49,7 +51,7 @@ class UnitCodes:
         self.order_N = torch.cat(steps).argsort(stable=True) if steps else torch.empty(0, dtype=torch.int64)
 
     def zeroed(self, count: int) -> QuantizedModel:
-        """The model with exactly the first so many of them at zero."""
+        """Return the model with the first `count` of these codes set to zero."""
         is_zeroed_N = torch.zeros(len(self.order_N), dtype=torch.bool)
         is_zeroed_N[self.order_N[:count]] = True
         matrices, start = dict(self.model.matrices), 0

@@ -1,11 +1,12 @@
-"""GPTQ: rounding that makes up for its own errors.
+"""GPTQ: rounding that compensates its own errors.
 
-Rounding weights w to q changes what a layer puts out, on inputs x, by (w - q) x; the square of that, over calibration
-text, is (w - q) H (w - q)^T with H = sum of x x^T. Columns are rounded one after the other; after each, the columns to
-come are moved to where they undo most of the damage, which the inverse of H over those columns tells. The rows of the
-upper Cholesky factor of H^-1 hold these inverses for every step at once.
-Source: Frantar et al., arXiv 2210.17323. Unlike the scripts that served as examples, the step of each row is fixed, and
-rounded to float16, before the first column is. Matrices of one shape are done together, for a column is little work.
+Rounding weights w to q changes the output of a layer on inputs x by (w - q) x; the square of that, summed over
+calibration text, is (w - q) H (w - q)^T with H = sum of x x^T. Columns are rounded one after another; after each, the
+remaining columns are adjusted to undo as much of the error as possible, which takes the inverse of H over those
+columns. The rows of the upper Cholesky factor of H^-1 hold what is needed of these inverses for every step.
+Source: Frantar et al., arXiv 2210.17323. Unlike in published scripts, the step of each row is fixed, and rounded to
+float16, before the first column is rounded. Matrices of one shape are processed together, because a single column is
+too little work.
 """
 
 from collections import defaultdict
@@ -20,12 +21,12 @@ from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Gptq
 from trainer.runtime.failure import TrainingFailed
 
-# Second moments that are worked on at one time: what a CPU's caches hold, and what a GPU is busy with.
+# Hessian values that are processed at a time: as many as fit into the caches of a CPU, or keep a GPU busy.
 STACK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 
 
 class GptqQuantizer:
-    """Rounds matrices whose inputs have been seen; all others go to the nearest point of the same grid."""
+    """Rounds matrices that have a Hessian with GPTQ, and all others to the nearest point of the same grid."""
 
     def __init__(self, recipe: Gptq, hessians: Mapping[str, Tensor]) -> None:
         self.recipe = recipe
@@ -33,27 +34,28 @@ class GptqQuantizer:
         self.nearest = RoundToNearest(recipe)
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix:
-        """Codes and steps of a matrix. Raises: those of `quantize_all`."""
+        """Return codes and steps of a matrix. Raises what `quantize_all` raises."""
         return self.quantize_all({name: w_RC})[name]
 
     def quantize_all(self, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
-        """Codes and steps of each matrix.
+        """Return codes and steps of each matrix.
 
-        Raises: TrainingFailed when a row cannot be put on a grid, or a Hessian is not positive definite.
+        Raises:
+            TrainingFailed: a row has no grid, or a Hessian is not positive definite.
         """
         found = {name: self.nearest.quantize(name, w) for name, w in matrices.items() if name not in self.hessians}
-        for names in stacks_of_one_shape({name: w for name, w in matrices.items() if name in self.hessians}):
+        for names in stack_by_shape({name: w for name, w in matrices.items() if name in self.hessians}):
             grids = [checked_row_grid(self.recipe, name, matrices[name]) for name in names]
             w_NRC = torch.stack([matrices[name] for name in names])
             hessian_NCC = torch.stack([self.hessians[name].to(w_NRC.device) for name in names])
-            codes_NRC = compensated_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(torch.int8)
+            codes_NRC = compensate_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(torch.int8)
             for name, codes_RC, grid in zip(names, codes_NRC, grids, strict=True):
                 found[name] = QuantizedMatrix(codes_RC, grid.steps_R)
         return {name: found[name] for name in matrices}
 
 
-def stacks_of_one_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
-    """The names of the matrices of each shape, no more at a time than the device likes."""
+def stack_by_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
+    """Yield names of matrices of equal shape, in stacks that suit the device."""
     by_shape: dict[torch.Size, list[str]] = defaultdict(list)
     for name, w_RC in matrices.items():
         by_shape[w_RC.shape].append(name)
@@ -63,54 +65,57 @@ def stacks_of_one_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
             yield names[start : start + most]
 
 
-def compensated_codes(
+def compensate_codes(
     names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: Gptq
 ) -> Tensor:
-    """The codes of some matrices, in float64. Shapes: (N, R, C), (N, C, C) -> (N, R, C).
+    """Return the codes of some matrices, in float64. Shapes: (N, R, C), (N, C, C) -> (N, R, C).
 
-    Works on the transpose, in which a column is one piece of memory.
+    Works on the transpose, in which a column is contiguous in memory.
     """
     order_NC = column_order(hessian_NCC.diagonal(dim1=-2, dim2=-1), recipe.order)
     order_NC1, order_N1C = order_NC[:, :, None], order_NC[:, None]
     w_NCR = w_NRC.double().mT.take_along_dim(order_NC1, dim=1).contiguous()
-    damped_NCC = damped(hessian_NCC.double(), recipe.damping)
+    damped_NCC = damp(hessian_NCC.double(), recipe.damping)
     damped_NCC = damped_NCC.take_along_dim(order_NC1, dim=1).take_along_dim(order_N1C, dim=2)
-    spread_NCC = spreading(names, damped_NCC, recipe)
+    factor_NCC = inverse_factor(names, damped_NCC, recipe)
     codes_NCR = torch.empty_like(w_NCR)
     for start in range(0, w_NCR.size(1), recipe.block):
         block = slice(start, min(start + recipe.block, w_NCR.size(1)))
-        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], spread_NCC[:, block, block], grids)
-        w_NCR[:, block.stop :].baddbmm_(spread_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
+        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], factor_NCC[:, block, block], grids)
+        w_NCR[:, block.stop :].baddbmm_(factor_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
     return codes_NCR.take_along_dim(order_NC.argsort()[:, :, None], dim=1).mT
 
 
-def round_block(w_NBR: Tensor, spread_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
-    """Codes of some columns, and the error of each that the columns after the block have yet to make up for."""
+def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
+    """Return the codes of some columns and their errors, which the columns after the block must compensate."""
     steps_NR = torch.stack([grid.divisors_R1.double().squeeze(1) for grid in grids])
     levels_N1 = steps_NR.new_tensor([[grid.levels] for grid in grids])
     codes_NBR, errors_NBR = torch.empty_like(w_NBR), torch.empty_like(w_NBR)
     for column in range(w_NBR.size(1)):
         codes_NR = (w_NBR[:, column] / steps_NR).round_().clamp_(-levels_N1, levels_N1)
         codes_NBR[:, column] = codes_NR
-        error_NR = (w_NBR[:, column] - codes_NR * steps_NR) / spread_NBB[:, column, column, None]
+        error_NR = (w_NBR[:, column] - codes_NR * steps_NR) / factor_NBB[:, column, column, None]
         errors_NBR[:, column] = error_NR
-        after_NB1 = spread_NBB[:, column, column + 1 :, None]
+        after_NB1 = factor_NBB[:, column, column + 1 :, None]
         w_NBR[:, column + 1 :].addcmul_(after_NB1, error_NR[:, None], value=-1)
     return codes_NBR, errors_NBR
 
 
-def spreading(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
-    """Row j: how the error of column j, divided by its diagonal, moves the columns after it.
+def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
+    """Return the upper Cholesky factor U of H^-1 = U^T U.
 
-    With the order of columns reversed, H = R R^T for an upper triangular R, and so H^-1 = U^T U with U = R^-1.
-    Raises: TrainingFailed naming a matrix whose Hessian is not finite, or not positive definite.
+    Row j, divided by its diagonal, is how the error of column j adjusts the columns after it. With the order of columns
+    reversed, H = R R^T for an upper triangular R, so U = R^-1.
+
+    Raises:
+        TrainingFailed: a Hessian is not finite, or not positive definite.
     """
     root_NCC, trouble_N = torch.linalg.cholesky_ex(hessian_NCC.flip(-2, -1))
     if trouble_N.any():
         number = int(trouble_N.nonzero()[0])
         is_finite = bool(hessian_NCC[number].isfinite().all())
         how = "positive definite; raise quantizer.damping" if is_finite else "finite; some activation overflows"
-        raise TrainingFailed(f"the second moments of what {names[number]} reads are not {how}")
+        raise TrainingFailed(f"the second moments of the inputs of {names[number]} are not {how}")
     identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)
     factor_NCC: Tensor = torch.linalg.solve_triangular(root_NCC.flip(-2, -1), identity_CC, upper=True)
     if recipe.published_inverse:
@@ -120,15 +125,15 @@ def spreading(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor
     return factor_NCC
 
 
-def damped(hessian_NCC: Tensor, damping: float) -> Tensor:
-    """Each Hessian with a share of its mean diagonal added, so that it can be inverted; the identity if it is zero."""
+def damp(hessian_NCC: Tensor, damping: float) -> Tensor:
+    """Return each Hessian with a share of its mean diagonal added, so that it is invertible; if zero, the identity."""
     mean_N11 = hessian_NCC.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
     identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)
     return hessian_NCC + torch.where(mean_N11 == 0, 1.0, damping * mean_N11) * identity_CC
 
 
 def column_order(energy_NC: Tensor, order: str) -> Tensor:
-    """In which order columns are rounded."""
+    """Return the order in which columns are rounded. Shapes: (N, C) -> (N, C)."""
     if order == "natural":
         return torch.arange(energy_NC.size(-1), device=energy_NC.device).expand(energy_NC.shape)
     return energy_NC.argsort(dim=-1, descending=order == "descending", stable=True)

@@ -1,11 +1,11 @@
-"""The grid of each row: what training, export and loading have in common."""
+"""The quantization grid of each row, shared by training, export and loading."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from trainer.quantizer.clip import clip_rows
+from trainer.quantizer.clip import row_clips
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import Grid
 from trainer.runtime.failure import TrainingFailed
@@ -13,37 +13,38 @@ from trainer.runtime.failure import TrainingFailed
 
 @dataclass(frozen=True, slots=True)
 class RowGrid:
-    """Multiples -levels .. levels of a step for each row."""
+    """A grid for each row: the multiples -levels .. levels of its step."""
 
     steps_R: Tensor
-    """float16, as stored: codes are taken on the very grid that is written. 0 for a row of zeros."""
+    """float16, as stored, so that codes are computed on the grid that is written. 0 for a row of zeros."""
     levels: int
 
     @property
     def divisors_R1(self) -> Tensor:
-        """The steps, with 1 for rows of zeros. Shapes: (R, 1), float32."""
+        """Steps, with 1 for rows of zeros. Shapes: (R, 1), float32."""
         return torch.where(self.steps_R == 0, 1.0, self.steps_R.float())[:, None]
 
     def codes(self, w_RC: Tensor) -> Tensor:
-        """The nearest codes, in the weights' own type. Shapes: (R, C) -> (R, C)."""
+        """Return the nearest codes, in the type of the weights. Shapes: (R, C) -> (R, C)."""
         return (w_RC / self.divisors_R1.to(w_RC.dtype)).round().clamp(-self.levels, self.levels)
 
 
 def row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
-    """The grid of a matrix, each row's from that row alone. There is no hidden floor under the step.
+    """Return the grid of a matrix; each row depends on that row alone. Steps have no floor but `scale_floor`.
 
-    Nothing here waits for the device to see whether it is a grid: training does this every step.
+    Validity is not checked here: training calls this at every step, and a check would synchronize the device.
     """
     levels = largest_code(value_for(recipe.bits, name))
     floor = value_for(recipe.scale_floor, name) if recipe.scale_floor else 0.0
-    steps_R = (clip_rows(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
+    steps_R = (row_clips(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
     return RowGrid(steps_R, levels)
 
 
 def checked_row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
-    """The same grid, for export.
+    """Return the same grid after checking it, for export.
 
-    Raises: TrainingFailed when a row has no grid (not finite, or a step too small for float16).
+    Raises:
+        TrainingFailed: a row is not finite, or its step is too small or too large for float16.
     """
     if not torch.isfinite(w_RC).all():
         raise TrainingFailed(f"{name} holds values that are not finite; it cannot be quantized")
@@ -56,5 +57,5 @@ def checked_row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
 
 
 def largest_code(bits: int) -> int:
-    """The end of a symmetric grid: 31 for 6 bits."""
+    """Return the largest code of a symmetric grid: 31 for 6 bits."""
     return (1 << (bits - 1)) - 1

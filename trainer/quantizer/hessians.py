@@ -1,4 +1,4 @@
-"""What matrices are fed: the second moments of their inputs."""
+"""Hessians of matrices: the second moments of their inputs."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,13 +12,13 @@ from trainer.model.linear import linear
 
 
 class InputListener(TorchFunctionMode):
-    """Sums x x^T over all inputs x of each named matrix while it is entered."""
+    """A context that sums x x^T over all inputs x of each given matrix."""
 
     def __init__(self, matrices: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.names = {id(matrix): name for name, matrix in matrices.items()}
         self.sums: dict[str, Tensor] = {}
-        # Query, key and value read the same tensor one after the other: its product is made once.
+        # Query, key and value read the same tensor one after another: its product is computed once.
         self.input_NC, self.product_CC = torch.empty(0), torch.empty(0)
 
     def __torch_function__(
@@ -31,10 +31,10 @@ class InputListener(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
     def product(self, input_NC: Tensor) -> Tensor:
-        """x x^T summed over an input. Shapes: (..., C) -> (C, C), float32."""
+        """Return x x^T summed over an input. Shapes: (..., C) -> (C, C), float32."""
         if input_NC is not self.input_NC:
             x_NC = input_NC.detach().flatten(0, -2).float()
-            with torch.autocast(x_NC.device.type, enabled=False):  # sums of squares of bfloat16 are not definite
+            with torch.autocast(x_NC.device.type, enabled=False):  # sums of bfloat16 products are not positive definite
                 self.input_NC, self.product_CC = input_NC, x_NC.mT @ x_NC
         return self.product_CC
 
@@ -43,7 +43,7 @@ class InputListener(TorchFunctionMode):
 def collect_hessians(
     model: GptModel, names: Iterable[str], sequences: Iterable[Tensor], check: Callable[[], None]
 ) -> dict[str, Tensor]:
-    """Sum of x x^T over the inputs of each matrix, on some sequences. `check` is called between them.
+    """Return the sum of x x^T over the inputs of each matrix. `check` is called before each sequence.
 
     Shapes: sequences of (1, T); each result (C, C), float32.
     """

@@ -1,7 +1,7 @@
-"""What rounding lost, given back in low rank (LQER).
+"""Low-rank residuals of quantized matrices (LQER).
 
-Of the matrices with the largest errors, the error's leading singular directions are stored as two thin matrices of few
-bits; loading adds their product.
+For the matrices with the largest quantization errors, the leading singular directions of the error are stored as two
+thin matrices of few bits; loading adds their product.
 Source: LQER, arXiv 2402.02446; openai/parameter-golf #1797.
 """
 
@@ -16,10 +16,10 @@ from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.quantizer import LowRankResidual
 
 
-def with_residuals(
+def add_residuals(
     recipe: LowRankResidual, weights: Mapping[str, Tensor], matrices: Mapping[str, QuantizedMatrix]
 ) -> dict[str, QuantizedMatrix]:
-    """The matrices, those of the largest errors with their residuals."""
+    """Return the matrices, with residuals added to those with the largest errors."""
     errors = {name: weights[name].cpu().float() - matrix.dequantize() for name, matrix in matrices.items()}
     worst = sorted(errors, key=lambda name: float(errors[name].norm()), reverse=True)[: recipe.tensors]
     return {
@@ -29,15 +29,20 @@ def with_residuals(
 
 
 def low_rank_factors(error_RC: Tensor, recipe: LowRankResidual) -> tuple[QuantizedMatrix, QuantizedMatrix]:
-    """Two thin matrices whose product, the first one transposed, is near the error. Shapes: (rank, R), (rank, C)."""
+    """Return two thin matrices; the first transposed times the second approximates the error.
+
+    Shapes: (R, C) -> (rank, R), (rank, C).
+    """
     left_RN, values_N, right_NC = torch.linalg.svd(error_RC.double(), full_matrices=False)
     rank = min(recipe.rank, len(values_N))
     roots_P1 = values_N[:rank, None].sqrt()
-    return on_grid(roots_P1 * left_RN.mT[:rank], recipe.bits), on_grid(roots_P1 * right_NC[:rank], recipe.bits)
+    return round_factor(roots_P1 * left_RN.mT[:rank], recipe.bits), round_factor(
+        roots_P1 * right_NC[:rank], recipe.bits
+    )
 
 
-def on_grid(factor_PN: Tensor, bits: int) -> QuantizedMatrix:
-    """A factor rounded to nearest, each row up to its largest value."""
+def round_factor(factor_PN: Tensor, bits: int) -> QuantizedMatrix:
+    """Return a factor rounded to nearest, on a grid that ends at the largest value of each row."""
     levels = largest_code(bits)
     steps_P = (factor_PN.abs().amax(dim=1) / levels).half()
     divisors_P1 = torch.where(steps_P == 0, 1.0, steps_P.double())[:, None]

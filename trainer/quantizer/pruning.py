@@ -1,11 +1,11 @@
-"""Weights that are set to zero before rounding."""
+"""Pruning: small weights set to zero before rounding."""
 
 import torch
 from torch import Tensor
 
 
-def without_smallest(w_RC: Tensor, share: float) -> Tensor:
-    """The matrix with that share of its weights, the smallest by magnitude, set to zero. Shapes: (R, C) -> (R, C)."""
+def prune_smallest(w_RC: Tensor, share: float) -> Tensor:
+    """Return the matrix with a share of its weights, the smallest ones, set to zero. Shapes: (R, C) -> (R, C)."""
     count = int(share * w_RC.numel())
     if not count:
         return w_RC

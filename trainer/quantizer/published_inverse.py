@@ -1,12 +1,12 @@
-"""Error feedback through the inverse Hessian itself, as in a published script."""
+"""GPTQ error feedback through the inverse Hessian itself, as in published scripts."""
 
 from torch import Tensor
 
 
 def published_inverse(factor_NCC: Tensor) -> Tensor:
-    """H^-1, from its upper Cholesky factor U with H^-1 = U^T U; its rows then stand where GPTQ wants those of U.
+    """Return H^-1 from its upper Cholesky factor U with H^-1 = U^T U; its rows take the place of those of U.
 
-    An error is spread by H^-1 over all columns, though those before the present one can move no more.
+    H^-1 distributes an error over all columns, although those already rounded can no longer change.
     Source: #1535.
     """
     return factor_NCC.mT @ factor_NCC

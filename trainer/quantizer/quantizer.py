@@ -1,4 +1,4 @@
-"""The quantizer slot: one grid for training, export and loading, so that they cannot differ."""
+"""The quantizer slot: how float weights become integer codes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from trainer.quantizer.low_rank import with_residuals
+from trainer.quantizer.low_rank import add_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
-from trainer.quantizer.pruning import without_smallest
+from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
 
 
 class MatrixQuantizer(Protocol):
-    """A quantizer that does one matrix after the other."""
+    """A quantizer that handles one matrix at a time."""
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix: ...
 
 
-# What export asks of a quantizer: all matrices, by name.
+# A quantizer as the export uses it: all matrices by name.
 QuantizeAll = Callable[[Mapping[str, Tensor]], dict[str, QuantizedMatrix]]
 
 
@@ -30,19 +30,19 @@ FLOAT_TYPES = {"float16": torch.float16, "float32": torch.float32}
 
 @dataclass(frozen=True, slots=True)
 class QuantizedModel:
-    """The weights as an artifact holds them."""
+    """The weights as an artifact stores them."""
 
     matrices: dict[str, QuantizedMatrix]
     floats: dict[str, Tensor]
 
     def dequantize(self) -> dict[str, Tensor]:
-        """Every tensor by name, float32."""
+        """Return every tensor by name, in float32."""
         matrices = {name: matrix.dequantize() for name, matrix in self.matrices.items()}
         return matrices | {name: tensor.float() for name, tensor in self.floats.items()}
 
 
 def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> QuantizeAll:
-    """The quantizer that a recipe names. `hessians` holds what calibration saw, where the recipe asks for it."""
+    """Return the quantizer that a recipe names. `hessians` come from calibration, for recipes that use them."""
     match recipe:
         case Rtn():
             from trainer.quantizer.rtn import RoundToNearest
@@ -60,17 +60,17 @@ def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> Q
 
 
 def one_by_one(quantizer: MatrixQuantizer, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
-    """All matrices, each by itself."""
+    """Return all matrices, each quantized independently."""
     return {name: quantizer.quantize(name, w_RC) for name, w_RC in matrices.items()}
 
 
 def quantize_model(
     recipe: QuantizerRecipe, tensors: Inventory, weights: Mapping[str, Tensor], hessians: Mapping[str, Tensor]
 ) -> QuantizedModel:
-    """The weights, with every tensor on its grid or in its float type."""
+    """Return the weights, each tensor either quantized or converted to the float type."""
     chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
     quantize_all = make_quantizer(recipe, hessians)
-    quantized = quantize_all({name: without_smallest(weights[name].detach(), recipe.pruned) for name in chosen})
+    quantized = quantize_all({name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen})
     matrices = {name: QuantizedMatrix(made.codes_RC.cpu(), made.steps_R.cpu()) for name, made in quantized.items()}
     floats = {
         tensor.name: weights[tensor.name].detach().to(FLOAT_TYPES[recipe.float_type]).cpu()
@@ -78,5 +78,5 @@ def quantize_model(
         if tensor.name not in matrices
     }
     if recipe.residual is not None:
-        matrices = with_residuals(recipe.residual, weights, matrices)
+        matrices = add_residuals(recipe.residual, weights, matrices)
     return QuantizedModel(matrices, floats)

@@ -1,21 +1,21 @@
-"""The same weights on a wider grid, for an artifact that came out over the limit."""
+"""Requantization with wider clips, for an artifact that exceeds its byte limit."""
 
 from dataclasses import replace
 
 from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
 
-# By how much more than it is over the next attempt shrinks an artifact, and how many attempts there are.
-MORE, MARGIN_BYTES, MOST_ATTEMPTS = 1.1, 64, 6
-# A grid so much wider is no longer the model that was trained; better to say that it does not fit.
-MOST_TIMES = 1.5
+# Each attempt aims at 1.1 times the excess plus 64 bytes; at most 6 attempts.
+OVERSHOOT, MARGIN_BYTES, MAX_ATTEMPTS = 1.1, 64, 6
+# Clips more than 1.5 times as wide change the model too much; the artifact is then reported as over the limit.
+MAX_WIDENING = 1.5
 
 
-def coarser(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
-    """A quantizer whose clips lie so many times further out: its steps are as much wider, its codes shorter."""
+def widen_clips(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
+    """Return a quantizer with clips `times` as wide; its steps widen by the same factor, so its codes shrink."""
     assert isinstance(recipe.clip, DeviationClip)
     return replace(recipe, clip=replace(recipe.clip, k={name: k * times for name, k in recipe.clip.k.items()}))
 
 
-def times_for(over_bytes: int, weights: int) -> float:
-    """How many times wider steps must be for so many bytes less: twice as wide is one bit a weight less."""
-    return float(2.0 ** min(8 * (MORE * over_bytes + MARGIN_BYTES) / weights, 8.0))
+def widening_for(over_bytes: int, weights: int) -> float:
+    """Return the factor by which steps must widen to save the excess: a factor of 2 saves one bit per weight."""
+    return float(2.0 ** min(8 * (OVERSHOOT * over_bytes + MARGIN_BYTES) / weights, 8.0))

@@ -1,4 +1,4 @@
-"""Round to nearest."""
+"""Rounding to nearest (RTN)."""
 
 import torch
 from torch import Tensor
@@ -9,15 +9,16 @@ from trainer.recipe.quantizer import Grid
 
 
 class RoundToNearest:
-    """Each weight goes to the nearest point of its row's grid, whatever the others do."""
+    """Rounds each weight to the nearest point of the grid of its row."""
 
     def __init__(self, recipe: Grid) -> None:
         self.recipe = recipe
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix:
-        """Codes and steps of a matrix.
+        """Return codes and steps of a matrix.
 
-        Raises: TrainingFailed when a row cannot be put on a grid.
+        Raises:
+            TrainingFailed: a row has no grid.
         """
         grid = checked_row_grid(self.recipe, name, w_RC)
         return QuantizedMatrix(grid.codes(w_RC.float()).to(torch.int8), grid.steps_R)

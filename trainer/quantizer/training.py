@@ -10,11 +10,11 @@ from trainer.recipe.quantizer import FloatTraining, QuantizerRecipe, StraightThr
 
 
 class TrainingLoss(Protocol):
-    """What a training step asks for."""
+    """A loss as a training step uses it."""
 
     @property
     def module(self) -> nn.Module:
-        """What is compiled, where anything is."""
+        """The module that torch.compile compiles, if the recipe compiles."""
         ...
 
     def begin_step(self, multiplier: float) -> bool: ...
@@ -23,7 +23,7 @@ class TrainingLoss(Protocol):
 
 
 class LossModule(nn.Module):
-    """A model whose call is its training loss."""
+    """A model called for its training loss."""
 
     def __init__(self, model: GptModel) -> None:
         super().__init__()
@@ -40,11 +40,11 @@ class FloatLoss:
         self.module = LossModule(model)
 
     def begin_step(self, multiplier: float) -> bool:
-        """False: nothing begins that is to be proven."""
+        """Return False: there is nothing to probe."""
         return False
 
     def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
-        """Mean nats of all targets."""
+        """Return the mean nats of all targets."""
         loss: Tensor = self.module(x_BT, y_BT, documents_BT)
         return loss
 
@@ -53,7 +53,7 @@ class FloatLoss:
 
 
 def make_training_loss(recipe: QuantizerRecipe, tensors: Inventory, model: GptModel) -> TrainingLoss:
-    """The loss that a recipe trains with."""
+    """Return the loss that a recipe trains with."""
     match recipe.training:
         case FloatTraining():
             return FloatLoss(model)

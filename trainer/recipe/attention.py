@@ -1,4 +1,4 @@
-"""How tokens look at one another."""
+"""Attention: how tokens read earlier tokens."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -8,56 +8,61 @@ from trainer.recipe.strict import CHECKED, Count, Flag, Positive, RecipeConflict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rope:
-    """Rotary position embedding (RoPE) on the first `dims` of each head."""
+    """Rotary position embedding (RoPE) of the first `dims` dimensions of each head."""
 
     __pydantic_config__: ClassVar = CHECKED
     dims: Count | None = None
-    """Rotated dimensions of a head, an even number; null rotates them all."""
+    """Rotated dimensions per head, an even number; null rotates all of them."""
     base: Positive = 10_000.0
-    """Longest wavelength over 2 pi, in tokens."""
+    """Base of the rotary frequencies, which fall from 1 to about 1 / base radians per token."""
     trained_tokens: Count | None = None
-    """Sequence length of the base. A longer sequence of T tokens stretches it, by (T / trained_tokens) ^ (dims /
-    (dims - 2)) (NTK-aware scaling); null never does.
+    """Sequence length, in tokens, up to which `base` applies unchanged. A longer sequence of T tokens multiplies it by
+    (T / trained_tokens) ^ (dims / (dims - 2)) (NTK-aware scaling); null never changes it.
     """
     loop_divisors: tuple[Positive, ...] = ()
-    """What a looped block divides its frequencies by in each loop; it stretches no base then. Empty divides none."""
+    """Divisors of the frequencies in looped blocks, one per loop; `trained_tokens` then does not apply to these blocks.
+    Empty leaves the frequencies unchanged.
+    """
     published_truncated: Flag = False
-    """Quirk of #1579 and #927: the table is cut to the first half of its frequencies, floor(E / 2) // 2 pairs of a head
-    of width E, each with the frequency that it would have if the whole head were rotated.
+    """Published quirk (#1579, #927): only the first floor(E / 2) // 2 pairs of a head of width E are rotated, with the
+    frequencies of a fully rotated head. Excludes `dims`, `trained_tokens` and `loop_divisors`.
     """
 
     def __post_init__(self) -> None:
         if self.published_truncated and (self.dims is not None or self.trained_tokens or self.loop_divisors):
-            raise RecipeConflict("published_truncated is a table of its own; name nothing else", "published_truncated")
+            raise RecipeConflict(
+                "published_truncated cannot be combined with dims, trained_tokens or loop_divisors; remove them",
+                "published_truncated",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparseGate:
-    """Each head's output times sigmoid(scale * w n), n being the first `inputs` channels of the block's normed input
-    (#1787).
+    """Multiply the output of each head by sigmoid(scale * w n), where n is the first `inputs` channels of the
+    normalized input of the block (#1787).
     """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["sparse"]
     inputs: Count = 12
-    """Channels that the gate reads."""
+    """Channels of the normalized input that the gate reads."""
     scale: Positive = 0.5
-    """Factor before the sigmoid."""
+    """Factor of w n inside the sigmoid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenseGate:
-    """Each head's output times sigmoid(w n), n being the block's whole normed input (#1736)."""
+    """Multiply the output of each head by sigmoid(w n), where n is the normalized input of the block (#1736)."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["dense"]
     deviation: Positive = 0.005
-    """Standard deviation of the initial weights."""
+    """Standard deviation of the initial gate weights."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoGate:
-    """Heads leave attention as they are."""
+    """No gate: head outputs are unchanged."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["none"] = "none"
@@ -65,26 +70,26 @@ class NoGate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupedQuery:
-    """Causal attention with QK norm; each key/value head serves heads / kv_heads query heads (GQA)."""
+    """Causal grouped-query attention (GQA) with QK norm: each key/value head serves heads / kv_heads query heads."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["grouped_query"]
     heads: Count
-    """Query heads."""
+    """Number of query heads; divides the model width."""
     kv_heads: Count
-    """Key/value heads; equal to `heads` for plain multi-head attention."""
+    """Number of key/value heads; divides `heads`. Equal to `heads`, this is plain multi-head attention."""
     q_gain: Positive = 1.5
-    """Initial value of the learned gain of each query head, after QK norm."""
+    """Initial value of the learned gain of each query head, applied after QK norm."""
     rope: Rope = field(default_factory=Rope)
     """Rotary position embedding."""
     exclusive: tuple[str, ...] = ()
-    """Patterns of the blocks whose heads lose what points along their own token's value (exclusive self-attention,
-    XSA); ["*"] is all of them, `shared.0/1` the second visit to a block.
+    """Patterns of the blocks with exclusive self-attention (XSA): the output of each head loses its component along the
+    token's own value vector. ["*"] selects all blocks, `shared.0/1` the second execution of block shared.0.
     """
     value_residual: Flag = False
-    """Whether each later execution adds the first one's values, times a learned sigmoid (#569)."""
+    """Whether each execution after the first adds the values of the first one, times a learned sigmoid (#569)."""
     gate: SparseGate | DenseGate | NoGate = field(default=NoGate(), metadata={"discriminator": "kind"})
-    """What is done to each head's output."""
+    """Gate on the output of each head."""
 
     def __post_init__(self) -> None:
         if self.heads % self.kv_heads:

@@ -1,4 +1,4 @@
-"""Whether the exported weights are an average over training steps."""
+"""Averaging of weights over training steps."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from trainer.recipe.strict import CHECKED, Count, Flag, Fraction, OpenFraction, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoAveraging:
-    """Export the last weights."""
+    """Export the weights of the last step."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["none"]
@@ -21,43 +21,43 @@ class Ema:
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["ema"]
     decay: OpenFraction = field(default=0.997)
-    """Share of the old average kept at each step, once 1 / (1 - decay) steps have passed."""
+    """Share of the average kept at each step. During the first 1 / (1 - decay) steps it is the plain mean instead."""
     from_initial: Flag = False
-    """Whether that share is kept from the first step on, as the published scripts do: a short run then exports some of
-    its random initial weights.
+    """Whether `decay` applies from the first step on, as in published scripts. The average of a short run then contains
+    some of the random initial weights.
     """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Swa:
-    """Export the plain mean of the weights at every so many steps near the end (stochastic weight averaging)."""
+    """Export the mean of snapshots of the weights near the end of training (stochastic weight averaging, SWA)."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["swa"]
     every_steps: Count = 50
-    """Steps between two members of the mean."""
+    """Steps between two snapshots."""
     below_lr: Fraction = 0.2
-    """Learning-rate multiplier below which weights are taken."""
+    """Learning-rate multiplier below which snapshots are taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidates:
-    """Export the best of the last weights and of some averages, by their loss on a sample of training text."""
+    """Export the best of the last weights and one or two averages, judged by the loss on a sample of training text."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["candidates"]
     ema_decay: OpenFraction | None = None
-    """Decay of an exponential moving average; null has none."""
+    """Decay of an exponential moving average (as in `ema`); null leaves it out."""
     swa_every_steps: Count | None = None
-    """Steps between two members of a mean of late weights; null has none."""
+    """Steps between two snapshots of a late mean (as in `swa`); null leaves it out."""
     swa_below_lr: Fraction = 0.2
-    """Learning-rate multiplier below which weights enter that mean."""
+    """Learning-rate multiplier below which snapshots are taken."""
     sequences: Count = 64
-    """Training sequences by which they are compared."""
+    """Number of training sequences on which the candidates are compared."""
 
     def __post_init__(self) -> None:
         if self.ema_decay is None and self.swa_every_steps is None:
-            raise RecipeConflict("no average to choose from; name ema_decay or swa_every_steps", "ema_decay")
+            raise RecipeConflict("there is no average to choose from; set ema_decay or swa_every_steps", "ema_decay")
 
 
 AveragingRecipe = NoAveraging | Ema | Swa | Candidates

@@ -1,4 +1,4 @@
-"""How long a run may train and be scored. Never how much it may cost."""
+"""The training budget of a run; its cost in dollars is not part of the recipe."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,12 +9,12 @@ from trainer.recipe.strict import CHECKED, NonNegative
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Limits of a run. Steps and tokens are reproducible; seconds depend on the machine."""
+    """The training budget. Steps and tokens are reproducible; seconds depend on the machine."""
 
     __pydantic_config__: ClassVar = CHECKED
     clock: Clock
-    """The unit of `train`."""
+    """Unit of `train`."""
     train: NonNegative
-    """Steps, tokens or seconds of training."""
+    """Length of training in steps, tokens or seconds."""
     reserve_seconds: NonNegative = 0.0
-    """Seconds held back from `train` for work that also counts, such as calibration; only under clock: seconds."""
+    """Seconds of `train` kept for work that counts as training, such as calibration; only with `clock: seconds`."""

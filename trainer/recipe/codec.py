@@ -1,4 +1,4 @@
-"""How quantized weights become bytes. The number of a codec is what an artifact calls it."""
+"""Codecs: how quantized weights become bytes. The number of a codec identifies it in an artifact."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -8,8 +8,8 @@ from trainer.recipe.strict import CHECKED, Strict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnRange:
-    """A range coder that learns how wide each column's codes are (about 2.5 % below brotli on trained weights); all
-    that is not codes goes through brotli.
+    """A range coder that adapts to the width of each column of codes; about 2.5 % smaller than brotli on trained
+    weights. Everything except codes is compressed with brotli.
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -19,13 +19,13 @@ class ColumnRange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Brotli:
-    """Brotli (RFC 7932); on int8 codes it is a Huffman coder."""
+    """Brotli (RFC 7932); on int8 codes it works as a Huffman coder."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["brotli"]
     number: ClassVar[int] = 1
     quality: Annotated[int, Strict(ge=0, le=11)] = 11
-    """0 is fastest, 11 smallest."""
+    """Compression quality: 0 is fastest, 11 gives the fewest bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class Zstd:
     kind: Literal["zstd"]
     number: ClassVar[int] = 3
     level: Annotated[int, Strict(ge=1, le=22)] = 22
-    """1 is fastest, 22 smallest."""
+    """Compression level: 1 is fastest, 22 gives the fewest bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,7 @@ class Zlib:
     kind: Literal["zlib"]
     number: ClassVar[int] = 0
     level: Annotated[int, Strict(ge=0, le=9)] = 9
-    """0 is fastest, 9 smallest."""
+    """Compression level: 0 is fastest, 9 gives the fewest bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ class Lzma:
     kind: Literal["lzma"]
     number: ClassVar[int] = 2
     preset: Annotated[int, Strict(ge=0, le=9)] = 6
-    """0 is fastest, 9 smallest."""
+    """Compression level: 0 is fastest, 9 gives the fewest bytes."""
 
 
 CodecRecipe = ColumnRange | Brotli | Zstd | Zlib | Lzma

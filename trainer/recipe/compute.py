@@ -1,4 +1,4 @@
-"""How the numbers of a run are computed. What makes a run fast stands here, each with the word that turns it off."""
+"""How a run computes: number types and fast paths, each of which can be turned off."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,36 +11,44 @@ AttentionKernel = Literal["automatic", "measured", "library", "flash", "cudnn", 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compute:
-    """Fast paths. The plain ones compute the same, up to rounding, and are what tests hold the fast ones to."""
+    """Number types and fast paths. With its plain path instead, a run computes the same up to rounding."""
 
     __pydantic_config__: ClassVar = CHECKED
     precision: Precision = "bfloat16_on_gpu"
-    """Where products are made of bfloat16: nowhere, on a GPU, or also on a CPU that has instructions for them. Weights,
-    their averages and the optimizer's state are float32 everywhere."""
+    """Where matrix products use bfloat16: nowhere (`float32`), on GPUs (`bfloat16_on_gpu`), or also on CPUs with
+    bfloat16 instructions (`bfloat16`). Weights, their averages and the optimizer state are always float32.
+    """
     stream: Precision = "bfloat16_on_gpu"
-    """Where the stream between blocks is kept in bfloat16, as public scripts keep it: at most where products are made
-    of it. What is added to it is added up in float32 first."""
+    """Where the residual stream between blocks is stored in bfloat16, as in public scripts; it can be only where matrix
+    products use bfloat16 too. Additions to it are computed in float32 first."""
     compile: Literal["never", "on_gpu", "always"] = "on_gpu"
-    """Where torch.compile makes one graph of a training step's forward and backward pass, of the forward passes that
-    score most of a text, and of a step of adaptation. On a CPU that takes a C++ compiler and up to a minute each."""
+    """Where torch.compile is used: for the forward and backward pass of training, the scoring passes of most windows,
+    and adaptation steps. On a CPU each takes a C++ compiler and up to a minute.
+    """
     attention: AttentionKernel = "automatic"
-    """What computes attention: the kernel that torch chooses; its FlashAttention or its cuDNN, where there is no mask;
-    the first with heads padded to a width that GPUs like; FlexAttention, a GPU's, for documents kept apart in compiled
-    steps; or blocks of queries, for CPUs. `measured` is the fastest of them in a trial before training, printed and
-    kept in run.json, which need not come out the same again; `automatic` is blocks on a CPU and, on a GPU, what was the
-    fastest for such heads where it was measured (docs/results.md)."""
+    """Attention kernel. `library`: the one that torch chooses. `flash`, `cudnn`: torch's FlashAttention or cuDNN, where
+    no mask is needed. `padded`: `library` with head widths padded to a multiple of 8. `flex`: FlexAttention, for
+    `document_packing` in compiled steps on GPUs. `blocked`: blocks of queries, for CPUs. `automatic`: `blocked` on a
+    CPU; on a GPU the kernel that was fastest for such heads in docs/log/2026-11-26.md. `measured`: the fastest in a
+    trial before training, printed and kept in run.json; two trials may choose differently.
+    """
     loss: Literal["chunked", "plain"] = "chunked"
-    """Whether logits of a training step exist a chunk at a time, or all at once in float32."""
+    """`chunked` computes the logits of a training step chunk by chunk; `plain` computes all of them at once, in
+    float32.
+    """
     orthogonalization: Literal["shared_out", "replicated"] = "shared_out"
-    """Whether the processes of a run each orthogonalise their share of Muon's matrices, or all of them every one."""
+    """`shared_out`: each process orthogonalizes a part of Muon's matrices. `replicated`: every process does all of
+    them.
+    """
     scoring: Literal["together", "one_by_one"] = "together"
-    """Whether windows of one shape are scored together, the last block no further than what is scored, and steps of
-    adaptation shared out over processes; or each window by itself, all of it, and each step by every process."""
+    """`together`: windows of equal shape are scored in one batch, the last block computes only scored positions, and
+    processes divide adaptation steps. `one_by_one`: each window is scored alone and in full, and every process computes
+    whole adaptation steps."""
 
     def __post_init__(self) -> None:
         if self.stream == "bfloat16" != self.precision:
             raise RecipeConflict(
-                f"stream: bfloat16 wants precision: bfloat16, and not {self.precision}: "
-                "a stream is no narrower than the products that it is made of",
+                f"stream: bfloat16 needs precision: bfloat16, found {self.precision}; "
+                "the stream cannot be narrower than the matrix products",
                 "stream",
             )

@@ -1,7 +1,7 @@
-"""Which tokens a run reads. The slot owns the vocabulary; the model takes its size from here.
+"""Data: the tokens that a run reads. The vocabulary size is set here; the model takes it from here.
 
-A token shard is 256 little-endian int32 (magic, version, token count, zeros), then as many uint16 tokens and not a byte
-more. Source: the challenge's data format, openai/parameter-golf.
+A token shard is 256 little-endian int32 (magic, version, token count, zeros) followed by exactly that many uint16
+tokens. Source: the challenge's data format, openai/parameter-golf.
 """
 
 from dataclasses import dataclass
@@ -11,32 +11,34 @@ from trainer.recipe.strict import CHECKED, Count
 
 SHARD_MAGIC, SHARD_VERSION, SHARD_HEADER_INTS = 20240520, 1, 256
 SHARD_HEADER_BYTES, TOKEN_BYTES = 4 * SHARD_HEADER_INTS, 2
-# How SentencePiece writes a space.
+# The character that SentencePiece uses for a space.
 SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shards:
-    """A folder with manifest.json, tokenizer.model and token shards in the challenge's format."""
+    """A folder with manifest.json, tokenizer.model and token shards in the challenge's format, as `pgolf data` writes
+    it.
+    """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["shards"]
     folder: str
-    """The folder, relative to the file that names it."""
+    """Path of the folder, relative to the file that names it."""
     vocabulary_size: Count | None = None
-    """Pieces in the tokenizer; read from the manifest where the data is at hand."""
+    """Number of pieces in the tokenizer; null reads it from the manifest, if the data is on this machine."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embedded:
-    """The documentation that every Python installation carries, tokenized on first use and cached."""
+    """The documentation that is part of every Python installation, tokenized on first use and cached."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["embedded"]
     vocabulary_size: Count = 1024
-    """Pieces in the tokenizer that is trained on the corpus's training half."""
+    """Number of pieces in the tokenizer, which is trained on the training split."""
     documents: Count | None = None
-    """Only so many of its documents, for tests of a few seconds; null takes them all."""
+    """Number of documents to use, for tests of a few seconds; null uses all."""
 
 
 DataRecipe = Shards | Embedded
@@ -44,18 +46,18 @@ DataRecipe = Shards | Embedded
 
 @dataclass(frozen=True, slots=True)
 class PieceBytes:
-    """What one piece of a tokenizer adds to the bytes that are scored."""
+    """The bytes that one piece of a tokenizer stands for."""
 
     own: int = 0
     """UTF-8 bytes without a leading space mark."""
     has_space: bool = False
-    """Whether it begins with the mark, one byte more unless the token before it is a boundary."""
+    """Whether it begins with the mark, which is one more byte unless the token before is a boundary."""
     is_boundary: bool = False
     """Whether it is a control, unknown or unused piece."""
 
 
 def piece_bytes(tokenizer: Any, token: int) -> PieceBytes:
-    """The bytes of a piece of a SentencePiece tokenizer, by the challenge's rule."""
+    """Return the bytes of a piece of a SentencePiece tokenizer, by the challenge's rule."""
     if tokenizer.is_control(token) or tokenizer.is_unknown(token) or tokenizer.is_unused(token):
         return PieceBytes(is_boundary=True)
     if tokenizer.is_byte(token):

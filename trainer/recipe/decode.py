@@ -1,6 +1,6 @@
-"""A recipe read back from JSON with the standard library alone, as strictly as pydantic read it the first time.
+"""Decoding of recipes from JSON with the standard library alone, as strict as pydantic.
 
-The trainer runs where pydantic is not installed. A property test holds both readers to the same verdict.
+The trainer runs where pydantic is not installed. A property test checks that both readers accept the same documents.
 """
 
 from contextlib import suppress
@@ -13,26 +13,27 @@ from trainer.recipe.strict import Strict
 
 
 class RecipeRefused(ValueError):
-    """A document that is not a recipe: where, what was found, what was expected."""
+    """A document is not a recipe; the message says where, what was found and what was expected."""
 
 
 def decode_recipe(document: object) -> Recipe:
-    """The recipe of a JSON document.
+    """Return the recipe in a JSON document.
 
-    Raises: RecipeRefused naming the path of the first value that does not fit.
+    Raises:
+        RecipeRefused: a value is invalid; the message names the path of the first one.
     """
     recipe: Recipe = decode_value(Recipe, document, "recipe")
     return recipe
 
 
 def decode_value(kind: Any, value: object, path: str) -> Any:
-    """`value` as an instance of the annotated type `kind`."""
+    """Return `value` as an instance of the annotated type `kind`."""
     origin = get_origin(kind)
     if origin is Annotated:
         return decode_annotated(kind, value, path)
     if origin is Literal:
         return decode_choice(get_args(kind), value, path)
-    if origin is UnionType or origin is Union:  # an Annotated member makes the second
+    if origin is UnionType or origin is Union:  # typing gives Union if a member is Annotated
         return decode_union(get_args(kind), value, path)
     if origin is dict:
         members = expect(dict, value, path)
@@ -46,7 +47,7 @@ def decode_value(kind: Any, value: object, path: str) -> Any:
 
 
 def expect(kind: type, value: object, path: str) -> Any:
-    """`value`, whose type must be exactly `kind`; an int is a good float."""
+    """Return `value`, whose type must be exactly `kind`; an int is accepted as a float."""
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
@@ -58,8 +59,8 @@ def decode_annotated(kind: Any, value: object, path: str) -> Any:
     base, *markers = get_args(kind)
     decoded = decode_value(base, value, path)
     for marker in markers:
-        if isinstance(marker, Strict) and (why := marker.refusal(decoded)):
-            raise RecipeRefused(f"{path}: {decoded!r} {why}")
+        if isinstance(marker, Strict) and (bound := marker.violated_bound(decoded)):
+            raise RecipeRefused(f"{path}: found {decoded!r}, expected {bound}")
     return decoded
 
 
@@ -85,7 +86,7 @@ def decode_union(members: tuple[Any, ...], value: object, path: str) -> Any:
 
 
 def decode_scalar(candidates: list[Any], value: object, path: str) -> Any:
-    """`value`, which must be exactly of one of several types."""
+    """Return `value`, whose type must be exactly one of several."""
     for candidate in candidates:
         if get_origin(candidate) is Literal or type(value) is (get_args(candidate) or (candidate,))[0]:
             with suppress(RecipeRefused):
@@ -94,7 +95,7 @@ def decode_scalar(candidates: list[Any], value: object, path: str) -> Any:
 
 
 def kind_of(component: Any) -> str:
-    """The word that names a component in a spec."""
+    """Return the `kind` that names a component in a spec."""
     (kind,) = get_args(component.__annotations__["kind"])
     return str(kind)
 
@@ -105,7 +106,7 @@ def decode_dataclass(kind: Any, value: object, path: str) -> Any:
     if unknown := [key for key in members if key not in known]:
         raise RecipeRefused(f"{path}.{unknown[0]}: unknown key, expected one of {list(known)}")
     if missing := [name for name, field in known.items() if name not in members and is_required(field)]:
-        raise RecipeRefused(f"{path}.{missing[0]}: missing")
+        raise RecipeRefused(f"{path}.{missing[0]}: missing key")
     decoded = {key: decode_value(known[key].type, member, f"{path}.{key}") for key, member in members.items()}
     try:
         return kind(**decoded)

@@ -1,4 +1,4 @@
-"""How tokens enter and leave."""
+"""Embeddings: how tokens enter the model and how logits leave it."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -10,20 +10,20 @@ BigramHash = Literal["multiply", "xor", "prime_sum"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bigram:
-    """A hashed table of token pairs, projected to the stream's width and added to the token's own embedding."""
+    """A hashed table of token pairs, projected to the model width and added to the token embedding."""
 
     __pydantic_config__: ClassVar = CHECKED
     buckets: Count
-    """Rows of the table; pairs that share one share an embedding."""
+    """Rows of the table; pairs in the same bucket share an embedding."""
     width: Count
     """Columns of the table."""
     hash: BigramHash = "multiply"
-    """multiply: (92821 before + token) mod buckets (#927, #1579). xor: (36313 token XOR 27191 before) mod (buckets
-    - 1), the last bucket for the first position (#549, #576, #1535). prime_sum: (1009 before + token) mod buckets
-    (#861).
+    """Bucket of a pair. `multiply`: (92821 * previous + token) mod buckets (#927, #1579). `xor`: (36313 * token XOR
+    27191 * previous) mod (buckets - 1), and the last bucket for the first position (#549, #576, #1535). `prime_sum`:
+    (1009 * previous + token) mod buckets (#861).
     """
     scale: Positive | None = None
-    """Initial value of a learned factor; null has none."""
+    """Initial value of a learned factor of the pair embedding; null has no factor."""
     deviation: NonNegative = 0.01
     """Standard deviation of the initial table."""
     orthogonal_projection: NonNegative = 0.0
@@ -31,33 +31,38 @@ class Bigram:
 
     def __post_init__(self) -> None:
         if self.hash == "xor" and self.buckets < 2:
-            raise RecipeConflict("hash xor keeps one bucket for the first position and needs another", "buckets")
+            raise RecipeConflict(
+                "hash: xor needs at least 2 buckets, found 1: it reserves one for the first position", "buckets"
+            )
         if not self.deviation and not self.orthogonal_projection:
-            raise RecipeConflict("a zero table behind a zero projection gets no gradient and never moves", "deviation")
+            raise RecipeConflict(
+                "deviation and orthogonal_projection are both 0: the table would never get a gradient; raise one",
+                "deviation",
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValueEmbedding:
-    """A second table of tokens, projected and added to the values of the last executions (VE)."""
+    """A second token table, projected and added to the attention values of the last executions (VE)."""
 
     __pydantic_config__: ClassVar = CHECKED
     width: Count
     """Columns of the table."""
     last_executions: Whole
-    """How many executions, from the end, add it; each has a learned factor."""
+    """Number of executions, counted from the end, that add it; each has a learned factor."""
     scale: Positive | None = None
-    """Initial value of a learned factor for all of them; null has none."""
+    """Initial value of one learned factor common to all of them; null has no such factor."""
     deviation: Positive = 0.01
     """Standard deviation of the initial table."""
     orthogonal_projection: NonNegative = 0.0
     """Gain of an orthogonal initial projection; 0 begins with a projection of zeros."""
     published_unused: Whole = 0
-    """Quirk of #1535: so many further factors, in an artifact whose executions never add the table."""
+    """Published quirk (#1535): number of further factors that are stored in the artifact and never used."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoSmear:
-    """Embeddings of neighbours do not mix."""
+    """No mixing of neighbouring embeddings."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["none"] = "none"
@@ -65,8 +70,8 @@ class NoSmear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelSmear:
-    """x_t = (1 - g) x_t + g x_(t-1) after the norm, with a learned sigmoid a channel that begins at one half
-    (SmearGate).
+    """Mix in the previous token after the norm: x_t = (1 - g) x_t + g x_(t-1), where g is a learned sigmoid per channel
+    that starts at 1/2 (SmearGate).
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -75,14 +80,16 @@ class ChannelSmear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatedSmear:
-    """e_t = e_t + s sigmoid(w e_t[:inputs]) e_(t-1) before the norm, except where a document begins (#1855)."""
+    """Add the previous token before the norm, except where a document begins: e_t = e_t + s sigmoid(w e_t[:inputs])
+    e_(t-1) (#1855).
+    """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["gated"]
     inputs: Count = 12
-    """Channels that the gate reads."""
+    """Channels of the embedding that the gate reads."""
     document_token: Whole = 1
-    """The token that begins a document; nothing is smeared into it."""
+    """Id of the token that begins a document; nothing is added to it."""
 
 
 SmearRecipe = NoSmear | ChannelSmear | GatedSmear
@@ -90,34 +97,34 @@ SmearRecipe = NoSmear | ChannelSmear | GatedSmear
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TiedEmbedding:
-    """One table embeds the tokens and produces the logits."""
+    """One table for input embeddings and output logits."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["tied"]
     deviation: Positive = 0.005
     """Standard deviation of the initial table."""
     bigram: Bigram | None = None
-    """An embedding of token pairs."""
+    """Embedding of token pairs; null has none."""
     value: ValueEmbedding | None = None
-    """An embedding that enters the values of late executions."""
+    """Embedding added to the attention values of late executions; null has none."""
     smear: SmearRecipe = field(default=NoSmear(), metadata={"discriminator": "kind"})
-    """How much of the token before enters each token."""
+    """Mixing of each embedding with that of the previous token."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UntiedEmbedding:
-    """One table embeds the tokens, another one, zero at first, produces the logits."""
+    """A table for input embeddings, and another one, initially zero, for output logits."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["untied"]
     deviation: Positive = 0.005
     """Standard deviation of the initial table."""
     bigram: Bigram | None = None
-    """An embedding of token pairs."""
+    """Embedding of token pairs; null has none."""
     value: ValueEmbedding | None = None
-    """An embedding that enters the values of late executions."""
+    """Embedding added to the attention values of late executions; null has none."""
     smear: SmearRecipe = field(default=NoSmear(), metadata={"discriminator": "kind"})
-    """How much of the token before enters each token."""
+    """Mixing of each embedding with that of the previous token."""
 
 
 EmbeddingRecipe = TiedEmbedding | UntiedEmbedding

@@ -1,4 +1,4 @@
-"""By which protocol the decoded artifact is scored. Every one scores each target exactly once."""
+"""Evaluation protocols of the decoded artifact; each scores every target exactly once."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -10,71 +10,73 @@ from trainer.recipe.strict import CHECKED, Count, NonNegative, OpenFraction, Pos
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reference:
-    """Another way to quantize the same weights."""
+    """Another quantizer applied to the same weights."""
 
     __pydantic_config__: ClassVar = CHECKED
     quantizer: QuantizerRecipe = field(metadata={"discriminator": "kind"})
-    """Float weights to integers."""
+    """Quantizer of the reference."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoringProtocol:
-    """What every protocol has."""
+    """Fields of every protocol."""
 
     __pydantic_config__: ClassVar = CHECKED
     window: Count = field(metadata={"description": "Tokens per window."})
     temperature: Positive = field(
         default=1.0,
-        metadata={"description": "What logits are divided by: a number fixed in the spec, never fitted while scoring."},
+        metadata={"description": "Divisor of the logits; fixed in the spec and never fitted while scoring."},
     )
     tail: Literal["score", "drop"] = field(
         default="score",
         metadata={
-            "description": "drop leaves out the targets after the last full window, as published scripts did: a score "
-            "of somewhat less text, which is no headline for a submission."
+            "description": "`score` scores every target. `drop` leaves out the targets after the last full window, as "
+            "published scripts did; such a score covers less text and cannot be the headline of a submission."
         },
     )
     references: dict[str, Reference] = field(
         default_factory=dict,
-        metadata={"description": "Further quantizers by name, scored beside the exported one and never the headline."},
+        metadata={
+            "description": "Further quantizers by name, scored for comparison with the exported one; no headline."
+        },
     )
-
-    def __post_init__(self) -> None:
-        check_names(self.references)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunked(ScoringProtocol):
-    """Disjoint windows: the first target of a window has no context but its input token."""
+    """Disjoint windows; the first target of a window has one token of context."""
 
     kind: Literal["chunked"]
+
+    def __post_init__(self) -> None:
+        check_references(self.references)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sliding(ScoringProtocol):
-    """Overlapping windows: each scores its last `stride` targets, so that most have window - stride tokens of
-    context.
+    """Overlapping windows; each scores its last `stride` targets, so that most of them have at least window - stride
+    tokens of context.
     """
 
     kind: Literal["sliding"]
     stride: Count
-    """New targets per window."""
+    """New targets per window; at most `window`."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_stride(self.stride, self.window)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Documents(ScoringProtocol):
-    """Overlapping windows that begin anew with each document: no target sees another document than its own."""
+    """Overlapping windows that restart at each document, so that no target sees another document than its own."""
 
     kind: Literal["document"]
     stride: Count
-    """New targets per window."""
+    """New targets per window; at most `window`."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_stride(self.stride, self.window)
 
 
@@ -87,7 +89,7 @@ class Sgd:
     lr: NonNegative
     """Learning rate of the first chunk."""
     momentum: OpenFraction = 0.9
-    """Momentum, which goes on over chunks."""
+    """Momentum; kept from one chunk to the next."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,13 +101,13 @@ class AdamW:
     lr: NonNegative
     """Learning rate of the first chunk."""
     beta1: OpenFraction = 0.9
-    """Decay of the mean gradient."""
+    """Decay rate of the mean gradient."""
     beta2: OpenFraction = 0.999
-    """Decay of the mean squared gradient."""
+    """Decay rate of the mean squared gradient."""
     epsilon: Positive = 1e-8
-    """Denominator floor."""
+    """Added to the denominator."""
     weight_decay: NonNegative = 0.0
-    """Decoupled decay."""
+    """Decoupled weight decay."""
 
 
 AdaptationOptimizer = Sgd | AdamW
@@ -113,100 +115,109 @@ AdaptationOptimizer = Sgd | AdamW
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreFirstTtt(ScoringProtocol):
-    """Sliding windows over a model that learns, chunk by chunk, from what it has already been scored on (score-first
-    test-time training). Plain sliding windows over the artifact are scored as well, and reported apart.
+    """Sliding windows over a model that trains, chunk by chunk, on text it has already been scored on (score-first
+    test-time training, TTT). The artifact is also scored with plain sliding windows, which is reported separately.
     """
 
     kind: Literal["score_first_ttt"]
     stride: Count
-    """New targets per window."""
+    """New targets per window; at most `window`."""
     chunk_tokens: Count = 32_768
-    """Targets that are scored before the model learns from them."""
+    """Targets that are scored before the model trains on them; at least `window`."""
     optimizer: AdaptationOptimizer = field(metadata={"discriminator": "kind"})
-    """How it learns; the learning rate falls along a cosine over the chunks."""
+    """Optimizer of the adaptation; its learning rate falls along a cosine over the chunks."""
     epochs: Count = 3
-    """How often it goes through a chunk."""
+    """Passes over each chunk."""
     batch_sequences: Count = 32
-    """Sequences of one step, each as long as a window."""
+    """Sequences per step, each of `window` tokens."""
     clip_norm: NonNegative = 1.0
-    """Largest gradient norm; 0 does not clip."""
+    """Maximum gradient norm; 0 does not clip."""
     learn: tuple[str, ...] = ("*",)
-    """Patterns of the tensors that learn."""
+    """Name patterns of the tensors that train."""
     freeze: tuple[str, ...] = ()
-    """Patterns of tensors that do not, though `learn` names them."""
+    """Name patterns of tensors that do not train even though `learn` matches them."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_stride(self.stride, self.window)
         check_pattern_names(self.learn, "learn")
         check_pattern_names(self.freeze, "freeze")
         if self.chunk_tokens < self.window:
-            raise RecipeConflict(f"a chunk of {self.chunk_tokens} tokens has no window to learn from", "chunk_tokens")
+            raise RecipeConflict(
+                f"chunk_tokens {self.chunk_tokens} is shorter than window {self.window}", "chunk_tokens"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentLora(ScoringProtocol):
-    """Each document by itself, in chunks; after a chunk is scored, low-rank additions to the matrices learn from it,
-    and the next document begins without them (#1530). Plain document windows are scored as well, and reported apart.
-    Documents are adapted to one after the other, on each process: for studies, not for 40 million tokens in 600 s.
+    """Each document by itself, in chunks: after a chunk is scored, low-rank adapters of the matrices train on it; they
+    are reset for the next document (#1530). The artifact is also scored with plain document windows, which is reported
+    separately. Every process adapts to all documents, one after another: fit for studies, too slow for 40 million
+    tokens in 600 s.
     """
 
     kind: Literal["document_lora"]
     chunk_tokens: Count = 48
-    """Targets that are scored before the additions learn from them."""
+    """Targets that are scored before the adapters train on them; at most `window`."""
     rank: Count = 80
-    """Rank of the additions."""
+    """Rank of the adapters."""
     alpha: Positive = 144.0
-    """The additions count alpha / rank times."""
+    """Scale of the adapters: their output is multiplied by alpha / rank."""
     learn: tuple[str, ...] = ("*",)
-    """Patterns of the matrices that have additions."""
+    """Name patterns of the matrices that have adapters."""
     lr: NonNegative = 1e-4
     """Learning rate of AdamW."""
     beta1: OpenFraction = 0.0
-    """Decay of the mean gradient."""
+    """Decay rate of the mean gradient."""
     beta2: OpenFraction = 0.99
-    """Decay of the mean squared gradient."""
+    """Decay rate of the mean squared gradient."""
     epsilon: Positive = 1e-10
-    """Denominator floor."""
+    """Added to the denominator."""
     weight_decay: NonNegative = 0.5
-    """Decoupled decay."""
+    """Decoupled weight decay."""
 
     def __post_init__(self) -> None:
-        check_names(self.references)
+        check_references(self.references)
         check_pattern_names(self.learn, "learn")
         if self.chunk_tokens > self.window:
-            raise RecipeConflict(f"a chunk of {self.chunk_tokens} tokens is longer than the window", "chunk_tokens")
+            raise RecipeConflict(
+                f"chunk_tokens {self.chunk_tokens} is longer than window {self.window}", "chunk_tokens"
+            )
 
 
 EvaluationRecipe = Chunked | Sliding | Documents | ScoreFirstTtt | DocumentLora
 
 
-def check_names(references: dict[str, Reference]) -> None:
-    """Nothing, if every name can be that of a file.
+def check_references(references: dict[str, Reference]) -> None:
+    """Check that every reference has a name that can be a file name, and is not fitted.
 
-    Raises: RecipeConflict otherwise.
+    Raises:
+        RecipeConflict: one has an invalid name, or `fit_bytes`.
     """
     for name, reference in references.items():
         if not name.replace("-", "").replace("_", "").isalnum():
-            raise RecipeConflict(f"{name!r} is no name for a reference; take letters, digits, - and _", "references")
+            raise RecipeConflict(
+                f"{name!r} is not a valid name of a reference; use letters, digits, - and _", "references"
+            )
         if reference.quantizer.fit_bytes:
             raise RecipeConflict(
-                "a reference is not made to fit: it shows what rounding costs, and is not handed in",
+                "a reference cannot have fit_bytes: it is scored for comparison and never submitted; remove fit_bytes",
                 *("references", name, "quantizer", "fit_bytes"),
             )
 
 
 def check_stride(stride: int, window: int) -> None:
-    """Nothing, if windows overlap or touch.
+    """Check that windows overlap or touch.
 
-    Raises: RecipeConflict otherwise.
+    Raises:
+        RecipeConflict: the stride is longer than the window.
     """
     if stride > window:
         raise RecipeConflict(f"stride {stride} is longer than window {window}", "stride")
 
 
 def plain_protocol(recipe: EvaluationRecipe) -> Chunked | Sliding | Documents:
-    """The protocol without learning: itself, or the windows that a learning one scores."""
+    """Return the protocol without adaptation: the recipe itself, or the windows that an adapting protocol scores."""
     match recipe:
         case ScoreFirstTtt():
             return Sliding(

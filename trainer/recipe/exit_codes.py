@@ -10,8 +10,8 @@ INTERRUPTED = 130
 """Stopped by Ctrl-C, SIGTERM or `pgolf cancel`; the same command resumes."""
 
 LIKELY_REASONS: dict[int, str] = {
-    signal.SIGKILL: ", by hand or, where memory ran out, by the kernel (`dmesg` names it)",
-    signal.SIGBUS: "; a shard on disk was cut short while it was read (`pgolf data verify`)",
+    signal.SIGKILL: ", by hand or by the kernel because memory ran out (see `dmesg`)",
+    signal.SIGBUS: "; a shard was truncated while it was read (run `pgolf data verify`)",
 }
 
 

@@ -1,4 +1,4 @@
-"""The file names of a run: the whole contract between the trainer and whoever started it."""
+"""The files of a run directory, through which the trainer and its launcher communicate."""
 
 import json
 import os
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Where a run keeps its copies of the user's own code, so that it can be moved.
+# Folder of a run with copies of the user's code, so that the run can be moved.
 LOCAL_FOLDER = "local"
-# What stands for the folder of the data in a script's variables, on whatever machine it runs.
-DATA_PLACE = "{data}"
-# What a probe is asked, and what it says.
+# Placeholder for the data folder in the variables of a script.
+DATA_PLACEHOLDER = "{data}"
+# Input and output of a probe.
 QUESTIONS, ANSWERS = "questions.npz", "answers.npz"
 
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """Where everything is inside a run directory."""
+    """Paths inside a run directory."""
 
     root: Path
 
@@ -32,46 +32,46 @@ class RunFiles:
 
     @property
     def local(self) -> Path:
-        """The user's own code that the recipe names."""
+        """Copies of the user's code that the recipe names."""
         return self.root / LOCAL_FOLDER
 
     @property
     def state(self) -> Path:
-        """Phase, step, pid, heartbeat; replaced whole."""
+        """Phase, step, pid, heartbeat; replaced atomically."""
         return self.root / "state.json"
 
-    def worker_word(self, rank: int) -> Path:
-        """The last word of another process of the run than the chief."""
+    def worker_state(self, rank: int) -> Path:
+        """The last word of a process of the run other than rank 0."""
         return self.root / f"rank-{rank}.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the trainer, and only by it, while it works."""
+        """Lock that the trainer holds while it works."""
         return self.root / "run.lock"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a logged step."""
+        """One JSON object per logged step."""
         return self.root / "metrics.jsonl"
 
     @property
     def log(self) -> Path:
-        """The same for people."""
+        """Log for people."""
         return self.root / "train.log"
 
     @property
     def attempts(self) -> Path:
-        """On rented machines: one JSON object an attempt, with the seconds that it lasted."""
+        """On rented machines: one JSON object per attempt, with its duration in seconds."""
         return self.root / "attempts.jsonl"
 
     @property
     def checkpoints(self) -> Path:
-        """The newest two, and the weights as they were before quantization."""
+        """The two newest checkpoints, and the weights before quantization."""
         return self.root / "checkpoints"
 
     @property
     def prequant(self) -> Path:
-        """The candidate that was exported, in float."""
+        """The exported weights before quantization."""
         return self.checkpoints / "prequant.ckpt"
 
     @property
@@ -80,43 +80,43 @@ class RunFiles:
 
     @property
     def model(self) -> Path:
-        """The compressed model: with the tokenizer, all that a score depends on."""
+        """The compressed model."""
         return self.artifact / "model.bin"
 
     @property
     def program(self) -> Path:
-        """The trainer and the recipe in one file; with the model, what counts against the limit."""
+        """Trainer and recipe in one file; its bytes and those of the model count against the limit."""
         return self.artifact / "train_gpt.py"
 
     @property
     def bytes(self) -> Path:
-        """What the artifact's bytes are made of."""
+        """Breakdown of the bytes of the artifact."""
         return self.artifact / "bytes.json"
 
     @property
     def references(self) -> Path:
-        """Artifacts of other quantizers, for comparison; no part of what is handed in."""
+        """Artifacts of other quantizers, for comparison; not part of a submission."""
         return self.root / "references"
 
     @property
     def scores(self) -> Path:
-        """What the scoring process found; the trainer copies it into the result."""
+        """Output of the scoring process; the trainer copies it into the result."""
         return self.root / "scores.json"
 
     @property
     def ledger(self) -> Path:
-        """Nats and bytes of each target behind the headline."""
+        """Nats and bytes of each target of the headline score."""
         return self.root / "ledger.npz"
 
     @property
     def result(self) -> Path:
-        """Written once, last; present means finished."""
+        """The result, written last; a run that has it is finished."""
         return self.root / "result.json"
 
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """Where everything is inside a folder of shards."""
+    """Paths inside a folder of shards."""
 
     root: Path
 
@@ -133,9 +133,10 @@ class DataFiles:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Nothing; `path` holds either what it held before or all of `content`, whatever kills the writer.
+    """Write `content` to `path` atomically: if the writer is killed, `path` keeps its old content.
 
-    Raises: OSError when the disk is full or the folder not writable; the temporary file is gone then.
+    Raises:
+        OSError: the disk is full or the folder is not writable; the temporary file is removed.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -146,14 +147,14 @@ def write_whole(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not say of what
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the error of write() has no file name
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
 def write_once(path: Path, document: object) -> None:
-    """Nothing; `path` holds the document, or what another process put there first."""
+    """Write the document to `path` unless another process has written the file first."""
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
@@ -167,16 +168,18 @@ def write_once(path: Path, document: object) -> None:
 
 
 def write_json(path: Path, document: object) -> None:
-    """Nothing; `path` holds the document, readable by people. NaN is refused: it is not JSON."""
+    """Write the document to `path` atomically, indented. NaN raises ValueError: it is not JSON."""
     write_whole(path, (json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`.
+    """Return the JSON object in `path`.
 
-    Raises: ValueError when it is not one, OSError when it cannot be read.
+    Raises:
+        ValueError: the file does not hold a JSON object.
+        OSError: the file cannot be read.
     """
     document = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(document, dict):
-        raise ValueError(f"{path} holds {type(document).__name__}, not a JSON object")
+        raise ValueError(f"{path} holds {type(document).__name__}, expected a JSON object")
     return document

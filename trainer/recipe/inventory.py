@@ -1,7 +1,7 @@
-"""Names, shapes and groups of all tensors of a model, by arithmetic alone.
+"""The inventory: names, shapes and groups of all tensors of a model, computed without building it.
 
-Preflight counts bytes with it, the optimizer sorts parameters with it, the container lays out tensors with it. A test
-holds it equal to the built model for every shipped spec.
+Preflight counts bytes with it, the optimizer groups parameters with it, the container lays out tensors with it. A test
+compares it with the built model for every shipped spec.
 """
 
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ from trainer.recipe.plan import Plan, dead_rows, execution_plan, skip_rows
 from trainer.recipe.topology import FlatTopology, LoopedTopology
 
 Group = Literal["embedding", "projection", "attention", "mlp", "control"]
-# What Muon makes orthogonal, unless a recipe says otherwise.
+# Groups that Muon updates, unless the recipe says otherwise.
 MATRIX_GROUPS = ("projection", "attention", "mlp")
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor before it exists."""
+    """Name, shape and group of a tensor."""
 
     name: str
     shape: tuple[int, ...]
     group: Group
-    """embedding is tables with a row a token or bucket, projection what leads from small tables into the stream;
-    control is every gain, scale, mix, gate and skip weight.
+    """`embedding`: tables with a row per token or bucket; `projection`: matrices from such tables or instructions into
+    the model; `control`: every gain, scale, mix, gate and skip weight.
     """
 
     @property
@@ -42,7 +42,7 @@ Inventory = tuple[TensorSpec, ...]
 
 
 def inventory(model: Gpt, vocabulary_size: int) -> Inventory:
-    """Every trainable tensor, in the order in which an artifact stores them."""
+    """Return every trainable tensor, in the order in which an artifact stores them."""
     plan = execution_plan(model)
     tensors = [*embedding_tensors(model, vocabulary_size)]
     for block in dict.fromkeys(execution.block for execution in plan):
@@ -56,7 +56,7 @@ def inventory(model: Gpt, vocabulary_size: int) -> Inventory:
 
 
 def embedding_tensors(model: Gpt, vocabulary_size: int) -> Iterator[TensorSpec]:
-    """What tokens enter by."""
+    """Yield the tensors of the input embeddings."""
     embedding = model.embedding
     yield TensorSpec("embedding.tokens", (vocabulary_size, model.width), "embedding")
     if (bigram := embedding.bigram) is not None:
@@ -80,7 +80,7 @@ def embedding_tensors(model: Gpt, vocabulary_size: int) -> Iterator[TensorSpec]:
 
 
 def block_tensors(model: Gpt, block: str, has_lanes: bool) -> Iterator[TensorSpec]:
-    """The tensors of one block."""
+    """Yield the tensors of one block."""
     width = model.width
     yield from attention_tensors(model, block)
     yield from mlp_tensors(model, block)
@@ -95,7 +95,7 @@ def block_tensors(model: Gpt, block: str, has_lanes: bool) -> Iterator[TensorSpe
 
 
 def attention_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
-    """The tensors of a block's attention."""
+    """Yield the tensors of the attention of a block."""
     width, kv_width, attention = model.width, model.kv_width, model.attention
     if isinstance(attention, LocalAttention):
         yield from local_tensors(model, block, "attention", attention.tensors)
@@ -115,7 +115,7 @@ def attention_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
 def local_tensors(
     model: Gpt, block: str, part: Literal["attention", "mlp"], tensors: dict[str, tuple[Dimension, ...]]
 ) -> Iterator[TensorSpec]:
-    """The tensors that a local component is said to have; its matrices are treated as those of its kind are."""
+    """Yield the tensors that a local component declares; its matrices are in the group of its slot."""
     sizes = {
         "width": model.width,
         "hidden": model.hidden_width(block),
@@ -129,7 +129,7 @@ def local_tensors(
 
 
 def mlp_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
-    """The tensors of a block's MLP."""
+    """Yield the tensors of the MLP of a block."""
     width, hidden, mlp = model.width, model.hidden_width(block), model.mlp
     if isinstance(mlp, LocalMlp):
         yield from local_tensors(model, block, "mlp", mlp.tensors)
@@ -144,7 +144,7 @@ def mlp_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:
 
 
 def execution_tensors(model: Gpt, plan: Plan) -> Iterator[TensorSpec]:
-    """The tensors that belong to executions and to what lies between them."""
+    """Yield the tensors that belong to executions and to the connections between them."""
     topology, width = model.topology, model.width
     if topology.scales == "execution":
         yield TensorSpec("execution_scales.attention", (len(plan), width), "control")
@@ -162,7 +162,7 @@ def execution_tensors(model: Gpt, plan: Plan) -> Iterator[TensorSpec]:
 
 
 def loop_tensors(topology: LoopedTopology, width: int) -> Iterator[TensorSpec]:
-    """The tensors that belong to loops."""
+    """Yield the tensors that belong to loops."""
     _, dead_blends = dead_rows(topology)
     blends = topology.loops - 1 + dead_blends
     if topology.blend is not None and blends:
@@ -174,7 +174,7 @@ def loop_tensors(topology: LoopedTopology, width: int) -> Iterator[TensorSpec]:
 
 
 def parameter_groups(tensors: Inventory) -> dict[str, int]:
-    """Parameters by group, in order of appearance."""
+    """Return the number of parameters by group, in order of appearance."""
     counts: dict[str, int] = {}
     for tensor in tensors:
         counts[tensor.group] = counts.get(tensor.group, 0) + tensor.size

@@ -1,4 +1,4 @@
-"""In which order a run reads its tokens."""
+"""Loaders: the order in which a run reads its tokens."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from trainer.recipe.strict import CHECKED, Count, RecipeConflict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sequential:
-    """One shard after the other, each from front to back; the baseline's loader. The seed does not move it."""
+    """Shards one after another, each from beginning to end, like the baseline; the seed has no influence."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["sequential"] = "sequential"
@@ -16,7 +16,7 @@ class Sequential:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShuffledWindows:
-    """Every window of every shard once an epoch, in random order. Each epoch cuts each shard at another offset."""
+    """All windows of all shards once per epoch, in random order. Each epoch cuts each shard at a new offset."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["shuffled_windows"]
@@ -24,27 +24,28 @@ class ShuffledWindows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoprimeStride:
-    """A step mixes windows of several shards; each shard is walked by a stride coprime to its number of windows."""
+    """Each step mixes windows of several shards, each visited with a stride coprime to its number of windows."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["coprime_stride"]
     first_shards: Count = 8
-    """Shards that the first step mixes."""
+    """Number of shards that the first step mixes."""
     last_shards: Count = 64
-    """Shards that a step mixes once an epoch's worth of windows has been read; in between it grows in proportion."""
+    """Number of shards that a step mixes after one epoch of windows; until then the number grows linearly."""
 
     def __post_init__(self) -> None:
         if self.first_shards > self.last_shards:
             raise RecipeConflict(
-                f"first_shards {self.first_shards} is more than last_shards {self.last_shards}", "first_shards"
+                f"first_shards {self.first_shards} is greater than last_shards {self.last_shards}", "first_shards"
             )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentPacking:
-    """Sequential from the first document on, and no token attends to another document than its own.
+    """Sequential from the first document on; tokens attend only within their own document.
 
-    The mask is dense: sequence_tokens squared for each sequence. Evaluation protocols do cross documents.
+    The attention mask is dense: sequence_tokens^2 entries per sequence. Scoring has no such mask; only the
+    `document` and `document_lora` evaluations keep documents apart.
     """
 
     __pydantic_config__: ClassVar = CHECKED

@@ -1,4 +1,4 @@
-"""Components that are not the project's: a class in a file of the user's own."""
+"""Local components: a class in a file of the user, in place of one of the trainer."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -11,33 +11,33 @@ Dimension = Count | Literal["width", "hidden", "heads", "kv_width", "head_width"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalCode:
-    """A class of the user's. In a spec: `kind: local:FILE.py:CLASS`."""
+    """A class in a file of the user. In a spec: `kind: local:FILE.py:CLASS`."""
 
     __pydantic_config__: ClassVar = CHECKED
-    file: str = field(metadata={"description": "The file, relative to the one that names it."})
-    class_name: str = field(metadata={"description": "The class in it."})
+    file: str = field(metadata={"description": "Path of the file, relative to the file that names it."})
+    class_name: str = field(metadata={"description": "Name of the class in the file."})
     options: dict[str, Option] = field(
-        default_factory=dict, metadata={"description": "What the class is given besides, by name."}
+        default_factory=dict, metadata={"description": "Further keyword arguments of the class."}
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalAttention(LocalCode):
-    """Attention of the user's own, made as CLASS(model, **options)."""
+    """Attention of your own, constructed as CLASS(model, **options)."""
 
     kind: Literal["local"]
     heads: Count
-    """Query heads."""
+    """Number of query heads; divides the model width."""
     kv_heads: Count
-    """Key/value heads."""
+    """Number of key/value heads; divides `heads`."""
     rope: Rope = field(default_factory=Rope)
-    """Rotary position embedding, which each visit brings along."""
+    """Rotary position embedding, passed to the class with each execution."""
     exclusive: tuple[str, ...] = ()
-    """Patterns of the blocks whose visits ask for exclusive self-attention."""
+    """Patterns of the blocks whose executions ask for exclusive self-attention."""
     value_residual: Flag = False
-    """Whether visits bring the first execution's values."""
+    """Whether executions are given the values of the first one."""
     tensors: dict[str, tuple[Dimension, ...]]
-    """Its parameters: name and shape, in numbers or as width, heads, kv_width, head_width."""
+    """Its parameters: name to shape, as numbers or as `width`, `heads`, `kv_width` or `head_width`."""
 
     def __post_init__(self) -> None:
         if self.heads % self.kv_heads:
@@ -46,24 +46,24 @@ class LocalAttention(LocalCode):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalMlp(LocalCode):
-    """An MLP of the user's own, made as CLASS(width, hidden_width, **options)."""
+    """An MLP of your own, constructed as CLASS(width, hidden_width, **options)."""
 
     kind: Literal["local"]
     ratio: Positive
-    """Hidden units per unit of width."""
+    """Hidden width divided by model width."""
     tensors: dict[str, tuple[Dimension, ...]]
-    """Its parameters: name and shape, in numbers or as width and hidden."""
+    """Its parameters: name to shape, as numbers or as `width` or `hidden`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalOptimizer(LocalCode):
-    """An optimizer of the user's own, made as CLASS(tensors, parameters, **options)."""
+    """An optimizer of your own, constructed as CLASS(tensors, parameters, **options)."""
 
     kind: Literal["local"]
 
 
 def local_codes(value: Any) -> list[Any]:
-    """Every local component inside a recipe, or in a part of one."""
+    """Return every local component in a recipe or in a part of one."""
     if isinstance(value, dict):
         return [code for member in value.values() for code in local_codes(member)]
     slots = getattr(value, "__dataclass_fields__", {})

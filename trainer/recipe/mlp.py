@@ -1,4 +1,4 @@
-"""What happens to each token alone."""
+"""MLPs: the part of a block that treats each token alone."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -14,7 +14,7 @@ class ReluSquared:
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["relu_squared"]
     ratio: Positive
-    """Hidden units per unit of width."""
+    """Hidden width divided by model width."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,11 +24,11 @@ class LeakyReluSquared:
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["leaky_relu_squared"]
     ratio: Positive
-    """Hidden units per unit of width."""
+    """Hidden width divided by model width."""
     slope: Fraction = 0.5
     """Slope of the negative side, before the square."""
     affine: Flag = False
-    """Whether each hidden unit's activation has a learned scale and shift (#861)."""
+    """Whether the activation of each hidden unit has a learned scale and shift (#861)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class SwiGlu:
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["swiglu"]
     ratio: Positive
-    """Hidden units per unit of width."""
+    """Hidden width divided by model width."""
 
 
 MlpRecipe = ReluSquared | LeakyReluSquared | SwiGlu | LocalMlp

@@ -1,4 +1,4 @@
-"""The model's shape: width, topology, attention, MLP, embedding."""
+"""The model: width, topology, attention, MLP, embedding."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -13,27 +13,27 @@ from trainer.recipe.topology import FlatTopology, LoopedTopology, TopologyRecipe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gpt:
-    """A decoder-only transformer whose forward pass walks the execution plan of its topology."""
+    """A decoder-only transformer; its forward pass follows the execution plan of its topology."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["gpt"]
     width: Count
     """Width of the residual stream."""
     topology: TopologyRecipe = field(metadata={"discriminator": "kind"})
-    """Which blocks there are and in which order they run."""
+    """Blocks, and the order in which they run."""
     attention: GroupedQuery | LocalAttention = field(metadata={"discriminator": "kind"})
-    """How tokens look at one another."""
+    """Attention of every block."""
     mlp: MlpRecipe = field(metadata={"discriminator": "kind"})
-    """What happens to each token alone."""
+    """MLP of every block."""
     embedding: EmbeddingRecipe = field(metadata={"discriminator": "kind"})
-    """How tokens enter and leave."""
+    """Input embeddings and output logits."""
     softcap: NonNegative = 30.0
-    """Logits become softcap * tanh(logits / softcap); 0 leaves them alone."""
+    """Logits become softcap * tanh(logits / softcap); 0 leaves them unchanged."""
     asymmetric_softcap: Flag = False
-    """Whether positive and negative logits learn a softcap each, from `softcap` on (#1923)."""
+    """Whether positive and negative logits each have a learned softcap, initially `softcap` (#1923)."""
     initial_matrices: Literal["uniform", "orthogonal"] = "uniform"
-    """How matrices that read the stream begin: uniform(-1/sqrt(columns), 1/sqrt(columns)), or orthogonal. Projections
-    back into the stream begin at zero.
+    """Initialization of the matrices that read the residual stream: `uniform` between -1 / sqrt(columns) and
+    1 / sqrt(columns), or `orthogonal`. Projections back into the stream start at zero.
     """
 
     def __post_init__(self) -> None:
@@ -42,23 +42,29 @@ class Gpt:
             raise RecipeConflict(f"heads {heads} does not divide width {self.width}", "attention", "heads")
         for ratio, path in self.mlp_ratios():
             if round(ratio * self.width) < 2:
-                raise RecipeConflict(f"ratio {ratio} of width {self.width} leaves no hidden layer", *path)
+                raise RecipeConflict(f"ratio {ratio} of width {self.width} gives fewer than 2 hidden units", *path)
         if self.head_width % 2:
-            raise RecipeConflict(f"width / heads = {self.head_width} is odd; RoPE rotates pairs", "attention", "heads")
+            raise RecipeConflict(
+                f"width / heads = {self.head_width} is odd; RoPE needs an even head width", "attention", "heads"
+            )
         if dims is not None and (dims % 2 or dims > self.head_width):
             raise RecipeConflict(
                 f"rope dims {dims} is not an even number up to the head width {self.head_width}",
                 *("attention", "rope", "dims"),
             )
         if self.asymmetric_softcap and not self.softcap:
-            raise RecipeConflict("asymmetric_softcap needs a softcap to begin with", "softcap")
+            raise RecipeConflict("asymmetric_softcap needs softcap above 0 as initial value", "softcap")
         self.check_loops()
 
     def check_loops(self) -> None:
-        """Nothing, if what is said by loop is said for each of them, and nothing by execution where these change."""
+        """Check the fields that have one value per loop or per execution against the topology.
+
+        Raises:
+            RecipeConflict: their number does not match, or the number of executions changes during training.
+        """
         if self.attention.value_residual and isinstance(self.topology, FlatTopology) and self.topology.recurrence:
             raise RecipeConflict(
-                "a value residual has a factor for each execution; a recurrence changes which is which",
+                "value_residual has a factor per execution, whose number topology.recurrence changes; use one of them",
                 "attention",
                 "value_residual",
             )
@@ -66,11 +72,14 @@ class Gpt:
         loops = self.topology.loops if isinstance(self.topology, LoopedTopology) else 0
         if divisors and len(divisors) != loops:
             raise RecipeConflict(
-                f"{len(divisors)} loop_divisors for {loops} loops", "attention", "rope", "loop_divisors"
+                f"{len(divisors)} loop_divisors for {loops} loops, expected one per loop",
+                "attention",
+                "rope",
+                "loop_divisors",
             )
 
     def mlp_ratios(self) -> list[tuple[float, tuple[str, ...]]]:
-        """Every MLP ratio of the model, with the path of the key that says it."""
+        """Return every MLP ratio of the model with the path of its key."""
         ratios: list[tuple[float, tuple[str, ...]]] = [(self.mlp.ratio, ("mlp", "ratio"))]
         if isinstance(self.topology, LoopedTopology) and self.topology.mlp_ratio:
             ratios.append((self.topology.mlp_ratio, ("topology", "mlp_ratio")))
@@ -85,7 +94,7 @@ class Gpt:
         return self.head_width * self.attention.kv_heads
 
     def hidden_width(self, block: str) -> int:
-        """Hidden units of a block's MLP."""
+        """Return the hidden width of the MLP of a block."""
         ratio = self.mlp.ratio
         if isinstance(self.topology, LoopedTopology) and block.startswith("looped."):
             ratio = self.topology.mlp_ratio or ratio

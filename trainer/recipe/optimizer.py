@@ -1,4 +1,4 @@
-"""How gradients become steps."""
+"""Optimizers: how gradients become updates."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -10,7 +10,7 @@ from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, OpenFractio
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Momentum:
-    """Momentum that rises linearly from `start` to `end`."""
+    """Momentum that rises linearly from `start` to `end` over the warm-up."""
 
     __pydantic_config__: ClassVar = CHECKED
     start: OpenFraction = 0.85
@@ -18,59 +18,59 @@ class Momentum:
     end: OpenFraction = 0.95
     """Momentum after the warm-up."""
     warmup_steps: Whole = 500
-    """Steps from `start` to `end`."""
+    """Steps of the warm-up; 0 uses `end` from the first step on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MuonAdamW:
-    """Muon for the matrices inside blocks and for projections into the stream, AdamW for tables and for vectors."""
+    """Muon for the matrices of blocks and for projections into the stream, AdamW for embedding tables and vectors."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["muon_adamw"]
     matrix_lr: NonNegative = 0.04
-    """Learning rate of Muon."""
+    """Learning rate of matrices."""
     embedding_lr: NonNegative = 0.05
     """Learning rate of the embedding tables."""
     scalar_lr: NonNegative = 0.04
     """Learning rate of gains, scales, mixes, gates and skip weights."""
     lr: dict[str, NonNegative] = field(default_factory=dict)
-    """Learning rates by tensor name pattern, where they are not those of the group."""
+    """Learning rates by tensor name pattern; they override those of the groups."""
     weight_decay: NonNegative = 0.0
-    """Decoupled decay of matrices and embeddings: w shrinks by lr * weight_decay each step."""
+    """Decoupled weight decay of matrices and embeddings: each step multiplies weights by 1 - lr * weight_decay."""
     embedding_weight_decay: NonNegative | None = None
-    """Decay of embeddings; null: as of matrices."""
+    """Weight decay of embeddings; null uses `weight_decay`."""
     scalar_weight_decay: NonNegative = 0.0
-    """Decay of vectors, which moves scales towards zero."""
+    """Weight decay of vectors; it pulls scales and gains towards zero."""
     decay_after_update: Flag = False
-    """Whether Muon's decay also shrinks the update it has just made (#927, #1579)."""
+    """Whether weight decay of matrices follows the update and so shrinks the update too (#927, #1579)."""
     adamw: tuple[str, ...] = ()
-    """Patterns of matrices that AdamW moves."""
+    """Name patterns of matrices that AdamW updates instead of Muon."""
     frozen: tuple[str, ...] = ()
-    """Patterns of tensors that no step moves, as in scripts whose optimizers had forgotten them. The artifact pays for
-    them all the same.
+    """Name patterns of tensors that are never updated, as in scripts whose optimizers omit them. They still take bytes
+    of the artifact.
     """
     published_stale_gradients: Flag = False
-    """Quirk of #1579 and #1817: gradients of frozen tensors are never cleared, add up over the run and count in
-    `clip_norm`.
+    """Published quirk (#1579, #1817): gradients of frozen tensors are never cleared; they accumulate over the run and
+    count in `clip_norm`.
     """
     momentum: Momentum = field(default_factory=Momentum)
-    """Muon's momentum."""
+    """Momentum of Muon."""
     row_normalized: Flag = False
-    """Whether rows of Muon's updates are scaled to length 1 first (MuonEq-R)."""
+    """Whether rows of the momentum are scaled to length 1 before orthogonalization (MuonEq-R)."""
     coefficients: Literal["quintic", "polar_express"] = "quintic"
-    """Polynomials of the Newton-Schulz iterations: one and the same each time, or the five of Polar Express (arXiv
-    2505.16932).
+    """Polynomials of the Newton-Schulz iterations: the same one each time (`quintic`), or the five of Polar Express
+    (`polar_express`, arXiv 2505.16932).
     """
     orthogonalization_steps: Count = 5
-    """Newton-Schulz iterations."""
+    """Number of Newton-Schulz iterations."""
     beta1: OpenFraction = 0.9
-    """AdamW's decay of the mean gradient."""
+    """AdamW: decay rate of the mean gradient."""
     beta2: OpenFraction = 0.95
-    """AdamW's decay of the mean squared gradient."""
+    """AdamW: decay rate of the mean squared gradient."""
     epsilon: Positive = 1e-8
-    """AdamW's denominator floor."""
+    """AdamW: added to the denominator."""
     clip_norm: NonNegative = 0.0
-    """Largest global gradient norm, over the tensors that are optimized; 0 does not clip."""
+    """Maximum gradient norm over all optimized tensors; 0 does not clip."""
 
     def __post_init__(self) -> None:
         check_pattern_names(self.lr, "lr")

@@ -1,4 +1,4 @@
-"""Values by tensor name: `{default: 6, "flat.*.attention": 5, embedding: 8}`."""
+"""Values by tensor name pattern: `{default: 6, "flat.*.attention": 5, embedding: 8}`."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -10,31 +10,34 @@ Value = TypeVar("Value")
 
 
 def check_patterns(values: Mapping[str, object], field_name: str) -> None:
-    """Nothing, if every tensor can find a value.
+    """Check that every tensor has a value.
 
-    Raises: RecipeConflict when there is no default or a pattern is empty.
+    Raises:
+        RecipeConflict: there is no default, or a pattern has an empty segment.
     """
     if "default" not in values:
-        raise RecipeConflict(f"{field_name} has no `default` for the tensors that no pattern names", field_name)
+        raise RecipeConflict(f"{field_name} has no `default` for tensors that no pattern matches; add one", field_name)
     check_pattern_names(values, field_name)
 
 
 def check_pattern_names(patterns: Iterable[str], field_name: str) -> None:
-    """Nothing, if each could match a tensor.
+    """Check that no pattern has an empty segment.
 
-    Raises: RecipeConflict when a segment is empty.
+    Raises:
+        RecipeConflict: one has.
     """
-    if any(not segment for pattern in patterns for segment in pattern.split(".")):
-        raise RecipeConflict(f"{field_name} has a pattern with an empty segment", field_name)
+    for pattern in patterns:
+        if not all(pattern.split(".")):
+            raise RecipeConflict(f"{field_name} has a pattern with an empty segment, {pattern!r}", field_name)
 
 
 def matches_any(patterns: Iterable[str], name: str) -> bool:
-    """True if one of the patterns names the tensor or a part it belongs to."""
+    """Return whether one of the patterns matches the tensor or a part it belongs to."""
     return any(pattern_matches(pattern, name) for pattern in patterns)
 
 
 def pattern_matches(pattern: str, name: str) -> bool:
-    """True if the dotted pattern names the tensor or a part it belongs to: `flat.*.attention` has
+    """Return whether a dotted pattern matches a tensor or a part it belongs to: `flat.*.attention` matches
     `flat.0.attention.query`.
     """
     segments, parts = pattern.split("."), name.split(".")
@@ -42,9 +45,11 @@ def pattern_matches(pattern: str, name: str) -> bool:
 
 
 def value_for(values: Mapping[str, Value], name: str) -> Value:
-    """The value for a tensor: its exact name, else the pattern with most literal characters, else `default`.
+    """Return the value of a tensor: by exact name, else by the matching pattern with most literal characters, else
+    `default`.
 
-    Raises: RecipeConflict when two patterns of equal length match.
+    Raises:
+        RecipeConflict: two matching patterns have equally many literal characters.
     """
     if name in values:
         return values[name]
@@ -53,10 +58,10 @@ def value_for(values: Mapping[str, Value], name: str) -> Value:
         return values["default"]
     ranked = sorted(matching, key=literal_characters, reverse=True)
     if len(ranked) > 1 and literal_characters(ranked[0]) == literal_characters(ranked[1]):
-        raise RecipeConflict(f"{name} matches both {ranked[0]!r} and {ranked[1]!r}; make one of them more exact")
+        raise RecipeConflict(f"{name} matches both {ranked[0]!r} and {ranked[1]!r}; make one more specific")
     return values[ranked[0]]
 
 
 def literal_characters(pattern: str) -> int:
-    """Characters of a pattern that are not wildcards."""
+    """Return the number of characters of a pattern that are not wildcards."""
     return sum(character not in "*?[]" for character in pattern)

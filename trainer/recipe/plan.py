@@ -1,177 +1,165 @@
-"""The execution plan: which block runs when, and what each execution is given.
+"""The execution plan: the order in which blocks run, and the settings of each execution.
 
-A model is not "n layers". Shared blocks run several times, flags differ between visits, skips cross the middle. The
-published scripts keep this in module attributes set by loops at construction, which is how "XSA on all 7 layers" came
-to be 5 of 7. Here the topology resolves to a list that people can print, the forward pass walks it and nothing else.
+A model is not simply "n layers": shared blocks run several times, flags differ between executions, skips connect the
+halves. Published scripts keep this in module attributes set by loops at construction, which is how "XSA on all 7
+layers" became 5 of 7. Here the topology is resolved to a list that can be printed, and the forward pass follows it.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from trainer.recipe.execution_rope import ExecutionRope
 from trainer.recipe.model import Gpt
 from trainer.recipe.patterns import pattern_matches
 from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopology, TopologyRecipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RopeUse:
-    """How one execution rotates its heads."""
-
-    dims: int
-    """Rotated dimensions of each head."""
-    period_dims: int
-    """Over how many dimensions the frequencies fall from 1 to 1 / base; `dims`, but for a published quirk."""
-    base: float
-    divisor: float = 1.0
-    """What every frequency is divided by."""
-    trained_tokens: int | None = None
-    """Sequence length beyond which the base is stretched."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """One visit to a block."""
+    """One execution of a block."""
 
     block: str
     """Name of the block, which is also the prefix of its tensors."""
     loop: int
     """How many times this block has run before."""
-    rope: RopeUse
-    """Rotation of its heads."""
+    rope: ExecutionRope
+    """Rotary position embedding of its heads."""
     exclusive: bool = False
-    """Whether heads lose what points along their own token's value (XSA)."""
+    """Whether heads lose their component along the token's own value vector (XSA)."""
     adds_value: int | None = None
-    """Which factor scales the value embedding that is added to the values; None adds none."""
+    """Index of the factor of the value embedding that is added to the values; None adds none."""
     adds_first_value: int | None = None
-    """Which factor scales the first execution's values, added to these; None adds none."""
+    """Index of the factor of the first execution's values that are added to the values; None adds none."""
     scale_row: int | None = None
-    """Row of the scales and input mixes that belong to executions; None where they belong to blocks."""
+    """Row of the scales and input mixes of executions; None if they belong to blocks."""
     norm_factor: float = 1.0
-    """What the normed inputs are multiplied by."""
+    """Factor of the normalized inputs."""
     parallel: Literal["none", "sum", "lanes"] = "none"
-    """What attention and MLP read."""
+    """What attention and MLP read; see FlatTopology.parallel."""
     instruction: int | None = None
-    """Which learned vector field is added before the block; None adds none."""
+    """Index of the loop instruction that is added before the block; None adds none."""
     blend: int | None = None
-    """Which factor blends the output into the stream; None replaces the stream."""
+    """Index of the factor that blends the output into the stream; None replaces the stream."""
     pops_skip: int | None = None
-    """Row of skip_weights that scales the stream popped from the skip stack before the block; None pops nothing."""
+    """Row of skip_weights for the stream popped from the skip stack before the block; None pops nothing."""
     pushes_skip: bool = False
-    """Whether the output goes on the skip stack."""
+    """Whether the output is pushed on the skip stack."""
 
 
 Plan = tuple[Execution, ...]
 
 
 def execution_plan(model: Gpt, progress: float = 1.0) -> Plan:
-    """The executions of a model, in order, once that share of its budget is spent."""
+    """Return the executions of a model, in order, at `progress`, the spent share of its budget."""
     match model.topology:
         case FlatTopology():
-            visits = with_skips(model, flat_visits(model, model.topology, progress))
+            executions = with_skips(model, flat_executions(model, model.topology, progress))
         case LoopedTopology():
-            visits = looped_visits(model, model.topology)
+            executions = looped_executions(model, model.topology)
         case RecursiveTopology():
-            visits = with_skips(model, recursive_visits(model, model.topology))
-    plan = tuple(complete(model, visits, position) for position in range(len(visits)))
+            executions = with_skips(model, recursive_executions(model, model.topology))
+    plan = tuple(complete_execution(model, executions, position) for position in range(len(executions)))
     check_plan(plan)
     return plan
 
 
-def progress_of_change(model: Gpt) -> float | None:
-    """Share of the budget after which the plan is another one, or None where it never is."""
+def plan_change_progress(model: Gpt) -> float | None:
+    """Return the share of the budget at which the plan changes, or None if it never does."""
     recurrence = model.topology.recurrence if isinstance(model.topology, FlatTopology) else None
     return None if recurrence is None else recurrence.from_progress
 
 
-def flat_visits(model: Gpt, topology: FlatTopology, progress: float) -> list[Execution]:
-    """Every block once, but for the recurrent range, which from its share of the budget on runs several times."""
+def flat_executions(model: Gpt, topology: FlatTopology, progress: float) -> list[Execution]:
+    """Return every block once, and the recurrent range several times once `progress` has reached its start."""
     order = list(range(topology.layers))
     recurrence = topology.recurrence
     if recurrence is not None and progress >= recurrence.from_progress:
         again = list(range(recurrence.first, recurrence.last + 1))
         order[recurrence.last + 1 : recurrence.last + 1] = again * (recurrence.loops - 1)
-    visits = []
+    executions = []
     for position, layer in enumerate(order):
-        visit = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=rope_use(model))
+        execution = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=execution_rope(model))
         is_parallel = layer >= topology.parallel_from
-        visits.append(replace(visit, parallel=topology.parallel if is_parallel else "none"))
-    return visits
+        executions.append(replace(execution, parallel=topology.parallel if is_parallel else "none"))
+    return executions
 
 
-def recursive_visits(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
-    """The shared blocks in turn."""
+def recursive_executions(model: Gpt, topology: RecursiveTopology) -> list[Execution]:
+    """Return executions of the shared blocks in turn."""
     return [
-        Execution(block=f"shared.{position % topology.blocks}", loop=position // topology.blocks, rope=rope_use(model))
+        Execution(
+            block=f"shared.{position % topology.blocks}", loop=position // topology.blocks, rope=execution_rope(model)
+        )
         for position in range(topology.executions)
     ]
 
 
-def looped_visits(model: Gpt, topology: LoopedTopology) -> list[Execution]:
-    """Flat blocks, the loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
+def looped_executions(model: Gpt, topology: LoopedTopology) -> list[Execution]:
+    """Return flat blocks, loops, flat blocks; the last flat blocks before the loops feed the first ones after."""
     before, after = topology.flat_before, topology.flat_after
     pairs = min(before, after) if topology.skips == "unet" else 0
-    rope = rope_use(model)
-    visits = [
+    rope = execution_rope(model)
+    executions = [
         Execution(block=f"flat.{layer}", loop=0, rope=rope, pushes_skip=layer >= before - pairs)
         for layer in range(before)
     ]
     for loop in range(topology.loops):
-        visits += [looped_visit(model, topology, loop, block) for block in range(topology.looped)]
+        executions += [looped_execution(model, topology, loop, block) for block in range(topology.looped)]
     for layer in range(after):
         pops = layer if layer < pairs else None
-        visits.append(Execution(block=f"flat.{before + layer}", loop=0, rope=rope, pops_skip=pops))
-    return visits
+        executions.append(Execution(block=f"flat.{before + layer}", loop=0, rope=rope, pops_skip=pops))
+    return executions
 
 
-def looped_visit(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
-    """One block in one loop. From the second loop on its output is blended into the stream."""
+def looped_execution(model: Gpt, topology: LoopedTopology, loop: int, block: int) -> Execution:
+    """Return one block in one loop. From the second loop on its output is blended into the stream."""
     is_blended = topology.blend is not None and loop > 0
     _, dead_blends = dead_rows(topology)
     return Execution(
         block=f"looped.{block}",
         loop=loop,
-        rope=rope_use(model, loop),
+        rope=execution_rope(model, loop),
         instruction=loop if topology.instructions and block == 0 else None,
         blend=loop - 1 + dead_blends if is_blended else None,
     )
 
 
-def with_skips(model: Gpt, visits: list[Execution]) -> list[Execution]:
-    """The first half of the executions pushes, the second half pops, last in first out."""
-    first_half = len(visits) // 2 if model.topology.skips != "none" else 0
+def with_skips(model: Gpt, executions: list[Execution]) -> list[Execution]:
+    """Return the executions with skips: the first half pushes, the second half pops, last in first out."""
+    first_half = len(executions) // 2 if model.topology.skips != "none" else 0
     return [
         replace(
-            visit,
+            execution,
             pops_skip=position - first_half if first_half <= position < 2 * first_half else None,
             pushes_skip=position < first_half,
         )
-        for position, visit in enumerate(visits)
+        for position, execution in enumerate(executions)
     ]
 
 
-def complete(model: Gpt, visits: list[Execution], position: int) -> Execution:
-    """A visit with what depends on its block and on its place among the others."""
-    visit, attention, value = visits[position], model.attention, model.embedding.value
-    from_end = len(visits) - position
+def complete_execution(model: Gpt, executions: list[Execution], position: int) -> Execution:
+    """Return an execution with the settings that depend on its block and its position."""
+    execution, attention, value = executions[position], model.attention, model.embedding.value
+    from_end = len(executions) - position
     adds_value = value.last_executions - from_end if value is not None else -1
     return replace(
-        visit,
-        exclusive=any(is_meant(pattern, visit) for pattern in attention.exclusive),
+        execution,
+        exclusive=any(matches_execution(pattern, execution) for pattern in attention.exclusive),
         adds_value=adds_value if adds_value >= 0 else None,
         adds_first_value=position - 1 if attention.value_residual and position else None,
         scale_row=position if model.topology.scales == "execution" else None,
-        norm_factor=(ordinal(model, visit.block) + 1) ** -0.5 if model.topology.depth_scale else 1.0,
+        norm_factor=(block_index(model, execution.block) + 1) ** -0.5 if model.topology.depth_scale else 1.0,
     )
 
 
-def is_meant(pattern: str, visit: Execution) -> bool:
-    """Whether a pattern names an execution: by its block alone, or as BLOCK/LOOP with the loop's number."""
+def matches_execution(pattern: str, execution: Execution) -> bool:
+    """Return whether a pattern, BLOCK or BLOCK/LOOP with the number of the loop, matches an execution."""
     block, _, loop = pattern.partition("/")
-    return pattern_matches(block, visit.block) and loop in ("", str(visit.loop))
+    return pattern_matches(block, execution.block) and loop in ("", str(execution.loop))
 
 
-def ordinal(model: Gpt, block: str) -> int:
-    """The number of a block among all, from 0; looped blocks come after the flat ones."""
+def block_index(model: Gpt, block: str) -> int:
+    """Return the number of a block among all, from 0; looped blocks come after flat ones."""
     family, _, number = block.partition(".")
     topology = model.topology
     if family == "looped" and isinstance(topology, LoopedTopology):
@@ -179,8 +167,8 @@ def ordinal(model: Gpt, block: str) -> int:
     return int(number)
 
 
-def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
-    """The rotation of an execution; `loop` counts those of a looped block."""
+def execution_rope(model: Gpt, loop: int | None = None) -> ExecutionRope:
+    """Return the rotary settings of an execution; `loop` is given for looped blocks only."""
     rope, head_width = model.attention.rope, model.head_width
     if rope.published_truncated:
         from trainer.recipe.published_rope import truncated_rope
@@ -188,19 +176,19 @@ def rope_use(model: Gpt, loop: int | None = None) -> RopeUse:
         return truncated_rope(head_width, rope.base)
     dims = rope.dims or head_width
     if loop is not None and rope.loop_divisors:
-        return RopeUse(dims=dims, period_dims=dims, base=rope.base, divisor=rope.loop_divisors[loop])
-    return RopeUse(dims=dims, period_dims=dims, base=rope.base, trained_tokens=rope.trained_tokens)
+        return ExecutionRope(dims=dims, period_dims=dims, base=rope.base, divisor=rope.loop_divisors[loop])
+    return ExecutionRope(dims=dims, period_dims=dims, base=rope.base, trained_tokens=rope.trained_tokens)
 
 
 def skip_rows(model: Gpt, plan: Plan) -> int:
-    """Rows of skip_weights: executions that take a skip, and the dead rows of a published quirk."""
+    """Return the rows of skip_weights: one per execution that pops, and unused ones of a published quirk."""
     used = sum(execution.pops_skip is not None for execution in plan)
     dead_skips, _ = dead_rows(model.topology, used)
     return used + dead_skips
 
 
 def dead_rows(topology: TopologyRecipe, used_skips: int = 0) -> tuple[int, int]:
-    """Rows of skip weights, and blends, that exist and are never used: none, but for a published quirk."""
+    """Return the numbers of skip weight rows and of blends that are never used: 0 except for a published quirk."""
     if isinstance(topology, LoopedTopology) and topology.published_dead_rows:
         from trainer.recipe.published_dead_rows import dead_rows_of
 
@@ -209,9 +197,9 @@ def dead_rows(topology: TopologyRecipe, used_skips: int = 0) -> tuple[int, int]:
 
 
 def check_plan(plan: Plan) -> None:
-    """Nothing, if the parts add up: no pop from an empty stack, nothing left on it, each weight used once.
+    """Assert that skips add up: no pop from an empty stack, nothing left on it, each weight used once.
 
-    Raises: AssertionError; a plan is computed, so a wrong one is a bug and not a bad spec.
+    A wrong plan is a bug, not an invalid spec, because plans are computed.
     """
     depth = 0
     for execution in plan:

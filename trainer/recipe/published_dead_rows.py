@@ -1,11 +1,11 @@
-"""Parameters that a published script makes and never uses."""
+"""Parameters that published scripts create and never use."""
 
 from trainer.recipe.topology import LoopedTopology
 
 
 def dead_rows_of(topology: LoopedTopology, used_skips: int) -> tuple[int, int]:
-    """Rows of skip weights, and blends, beyond those in use.
+    """Return the numbers of unused skip weight rows and unused blends.
 
-    There are skip weights for all flat blocks, and a blend for the first loop too. Source: #1579, #1817.
+    The scripts have skip weights for all flat blocks, and a blend for the first loop too. Source: #1579, #1817.
     """
     return topology.flat_before + topology.flat_after - used_skips, 1

@@ -1,4 +1,4 @@
-"""How float weights become small integers."""
+"""Quantizers: how float weights become small integers."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
@@ -23,12 +23,12 @@ Bits = Literal[2, 3, 4, 5, 6, 7, 8]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviationClip:
-    """Clip each row at k standard deviations of that row (community: SDClip)."""
+    """Clip each row at k standard deviations of that row (community name: SDClip)."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["deviations"]
     k: dict[str, Positive]
-    """Standard deviations, by tensor name pattern; `default` for the rest."""
+    """Number of standard deviations, by tensor name pattern, with `default` for all others."""
 
     def __post_init__(self) -> None:
         check_patterns(self.k, "k")
@@ -41,19 +41,19 @@ class PercentileClip:
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["percentile"]
     percentile: Annotated[float, Strict(gt=0, le=100)]
-    """The percentile; 100 is the largest weight of the row."""
+    """Percentile, in percent; 100 is the largest absolute value of the row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchedClip:
-    """Clip each row at that one of the percentiles 99.9, 99.95, 99.99, 99.999 and 100 which rounds it with the least
-    squared error (GPTQ-lite).
+    """Clip each row at whichever of the percentiles 99.9, 99.95, 99.99, 99.999 and 100 gives the least squared rounding
+    error (GPTQ-lite).
     """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["searched"]
     tables: Annotated[float, Strict(gt=0, le=100)] = 99.99984
-    """Percentile for tensors of the embedding, which are not searched."""
+    """Percentile for embedding tensors, which are not searched."""
 
 
 ClipRecipe = DeviationClip | PercentileClip | SearchedClip
@@ -61,15 +61,15 @@ ClipRecipe = DeviationClip | PercentileClip | SearchedClip
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedTrainingGrid:
-    """Quirk of the published scripts: weights are trained on another grid than the one they are exported on."""
+    """Published quirk: training rounds on another grid than the one that is exported."""
 
     __pydantic_config__: ClassVar = CHECKED
     bits: dict[str, Bits]
-    """Bits a weight, by tensor name pattern; `default` for the rest."""
+    """Bits per weight, by tensor name pattern, with `default` for all others."""
     percentile: Annotated[float, Strict(gt=0, le=100)] = 100.0
-    """Where a row's grid ends; 100 is its largest weight."""
+    """Percentile of the absolute values of a row at which its grid ends; 100 is the largest."""
     scale_floor: NonNegative = 0.0
-    """Smallest step of a row."""
+    """Minimum step of a row."""
 
     def __post_init__(self) -> None:
         check_patterns(self.bits, "bits")
@@ -77,25 +77,27 @@ class PublishedTrainingGrid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StraightThrough:
-    """Train with rounded weights, whose gradients pass to the float ones unchanged (QAT, straight-through)."""
+    """Train with rounded weights, whose gradients pass to the float weights unchanged (quantization-aware training,
+    QAT).
+    """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["straight_through"]
     below_lr: Fraction = 1.0
     """Learning-rate multiplier at or below which weights are rounded; 1 rounds from the first step on."""
     softness: NonNegative = 0.0
-    """Softness of rounding where it begins, going down to 0 with the learning rate: with sharpness a = 1 / softness, u
+    """Softness of rounding when it begins; it falls to 0 with the learning rate. With sharpness a = 1 / softness, u
     becomes floor(u) + 1/2 + tanh(a (frac(u) - 1/2)) / (2 tanh(a / 2)). 0 rounds to nearest from the start.
     """
     tables: Flag = False
-    """Whether tables are rounded as well, and not only matrices."""
+    """Whether embedding tables are rounded in training too, besides the matrices."""
     published_grid: PublishedTrainingGrid | None = None
-    """Another grid than that of the export; null is the honest one."""
+    """Training grid that differs from the exported one; null trains on the exported grid."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FloatTraining:
-    """Train with the float weights."""
+    """Train with float weights."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["none"] = "none"
@@ -103,30 +105,30 @@ class FloatTraining:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingText:
-    """Calibrate on sequences of training text, drawn at random by the run's seed, inside the training budget."""
+    """Calibrate on sequences of training text, drawn at random with the seed of the run, within the training budget."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["training"]
     sequences: Count = 64
-    """How many."""
+    """Number of sequences."""
     tokens: Count | None = None
-    """Tokens of each; null: as in training."""
+    """Tokens per sequence; null uses the length of training sequences."""
     published_first: Flag = False
-    """Quirk of #576 and #1535: the first sequences of the first shard, whatever the seed."""
+    """Published quirk (#576, #1535): use the first sequences of the first shard, whatever the seed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratedText:
-    """Calibrate on text that the float model itself writes, so that no training data is read after training."""
+    """Calibrate on text generated by the float model, so that no training data is read after training."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["generated"]
     sequences: Count = 64
-    """How many."""
+    """Number of sequences."""
     tokens: Count | None = None
-    """Tokens of each; null: as in training."""
+    """Tokens per sequence; null uses the length of training sequences."""
     temperature: Positive = 0.8
-    """What logits are divided by before a token is drawn."""
+    """Divisor of the logits when a token is drawn."""
 
 
 CalibrationRecipe = TrainingText | GeneratedText
@@ -134,41 +136,43 @@ CalibrationRecipe = TrainingText | GeneratedText
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LowRankResidual:
-    """Store what rounding lost of some matrices as the product of two thin ones (LQER)."""
+    """Store the rounding errors of some matrices as products of two thin matrices (LQER)."""
 
     __pydantic_config__: ClassVar = CHECKED
     tensors: Count = 3
-    """How many matrices, those of the largest error first."""
+    """Number of matrices, those with the largest errors."""
     rank: Count = 4
     """Rank of the product."""
     bits: Bits = 4
-    """Bits a value of both thin matrices."""
+    """Bits per value of both thin matrices."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grid:
-    """What every quantizer has: a symmetric grid with one float16 step a row."""
+    """Fields of every quantizer: a symmetric grid with one float16 step per row."""
 
     __pydantic_config__: ClassVar = CHECKED
     bits: dict[str, Bits] = field(
         metadata={
-            "description": "Bits a weight, by tensor name pattern; `default` for the rest. b bits give the levels "
-            "-(2^(b-1) - 1) .. 2^(b-1) - 1."
+            "description": "Bits per weight, by tensor name pattern, with `default` for all others. b bits give the "
+            "levels -(2^(b-1) - 1) .. 2^(b-1) - 1."
         }
     )
-    clip: ClipRecipe = field(metadata={"discriminator": "kind", "description": "Where the grid of a row ends."})
+    clip: ClipRecipe = field(
+        metadata={"discriminator": "kind", "description": "Clipping: where the grid of a row ends."}
+    )
     scale_floor: dict[str, NonNegative] = field(
         default_factory=dict,
         metadata={
-            "description": "Smallest step of a row, by tensor name pattern; empty has none. The published scripts hide "
-            "one of 1 / levels here, which makes rows below it coarser."
+            "description": "Minimum step of a row, by tensor name pattern; empty sets none. Published scripts have a "
+            "hidden minimum of 1 / levels, which makes rows with smaller steps coarser."
         },
     )
     float_up_to: Whole = field(
-        default=65_536, metadata={"description": "Tensors with at most this many values stay float."}
+        default=65_536, metadata={"description": "Tensors with at most this many values are stored as float."}
     )
     float_type: Literal["float16", "float32"] = field(
-        default="float16", metadata={"description": "How tensors that are not quantized are stored."}
+        default="float16", metadata={"description": "Type in which tensors that are not quantized are stored."}
     )
     pruned: OpenFraction = field(
         default=0.0,
@@ -177,26 +181,28 @@ class Grid:
     fit_bytes: Whole = field(
         default=0,
         metadata={
-            "description": "Set codes of 1 and -1 to zero, those of the smallest steps first, until model.bin has at "
-            "most so many bytes; 0 leaves them alone."
+            "description": "Byte limit of model.bin: codes of 1 and -1 are set to zero, those with the smallest steps "
+            "first, until it fits. 0 sets no limit."
         },
     )
     fitted: tuple[str, ...] = field(
-        default=("*",), metadata={"description": "Patterns of the matrices whose codes may be set to zero to fit."}
+        default=("*",), metadata={"description": "Name patterns of the matrices whose codes may be set to zero to fit."}
     )
     residual: LowRankResidual | None = field(
         default=None,
-        metadata={"description": "What rounding lost of the worst matrices, in low rank; null stores none."},
+        metadata={
+            "description": "Low-rank correction of the matrices with the largest rounding errors; null stores none."
+        },
     )
     training: StraightThrough | FloatTraining = field(
         default=FloatTraining(),
-        metadata={"discriminator": "kind", "description": "Whether training already sees rounded weights."},
+        metadata={"discriminator": "kind", "description": "Whether training uses rounded weights."},
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rtn(Grid):
-    """Round each weight to the nearest step of its row."""
+    """Round each weight to the nearest point of the grid of its row (round to nearest, RTN)."""
 
     kind: Literal["rtn"]
 
@@ -206,26 +212,30 @@ class Rtn(Grid):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gptq(Grid):
-    """Round column by column, each time moving what was lost into the columns to come, so that the layer's outputs on
+    """Round column by column, adjusting the remaining columns after each so that the outputs of the layer on
     calibration text change least (GPTQ, arXiv 2210.17323).
     """
 
     kind: Literal["gptq"]
     calibration: CalibrationRecipe = field(metadata={"discriminator": "kind"})
-    """The text on which inputs of matrices are seen."""
+    """Text on which the inputs of matrices are measured."""
     damping: Positive = 0.01
-    """Added to the Hessian's diagonal, as a share of its mean."""
+    """Added to the diagonal of the Hessian, as a share of its mean."""
     order: Literal["descending", "natural", "ascending"] = "descending"
-    """Columns by the energy of their inputs: the strongest first (act-order), as they stand, or the weakest first."""
+    """Order of the columns by the energy of their inputs: strongest first (`descending`, act-order), as stored
+    (`natural`), or weakest first (`ascending`).
+    """
     block: Count = 128
-    """Columns that are rounded before the rest of the matrix hears of it."""
+    """Columns that are rounded before the columns after them are updated."""
     loop_aware: Flag = False
-    """Whether the Hessians of looped and shared blocks are taken again with all other matrices rounded (#1535)."""
+    """Whether the Hessians of looped and shared blocks are collected again with all other matrices rounded (#1535)."""
     tables: Literal["rtn", "head_inputs"] = "rtn"
-    """How tables are rounded: to nearest, or the one that makes the logits by GPTQ over what the head reads (#1394)."""
+    """How embedding tables are rounded: all to nearest (`rtn`), or the one that produces the logits by GPTQ on the
+    inputs of the head (`head_inputs`, #1394).
+    """
     published_inverse: Flag = False
-    """Quirk of #576 and #1535: errors are spread by the inverse Hessian itself instead of its Cholesky factor, which is
-    right for the first column only.
+    """Published quirk (#576, #1535): errors are distributed by the inverse Hessian instead of its Cholesky factor,
+    which is correct for the first column only.
     """
 
     def __post_init__(self) -> None:
@@ -234,17 +244,17 @@ class Gptq(Grid):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalQuantizer(Grid):
-    """A quantizer of the user's own, made as CLASS(recipe, **options). In a spec: `kind: local:FILE.py:CLASS`. Codes
-    and one step a row are what is stored.
+    """A quantizer of your own, constructed as CLASS(recipe, **options). In a spec: `kind: local:FILE.py:CLASS`. It
+    returns codes and one step per row.
     """
 
     kind: Literal["local"]
     file: str
-    """The file, relative to the one that names it."""
+    """Path of the file, relative to the file that names it."""
     class_name: str
-    """The class in it."""
+    """Name of the class in the file."""
     options: dict[str, Option] = field(default_factory=dict)
-    """What the class is given besides, by name."""
+    """Further keyword arguments of the class."""
 
     def __post_init__(self) -> None:
         check_grid(self)
@@ -254,12 +264,16 @@ QuantizerRecipe = Rtn | Gptq | LocalQuantizer
 
 
 def check_grid(grid: Grid) -> None:
-    """Nothing, if every pattern can name a tensor and defaults are there."""
+    """Check that every tensor has bits, and a minimum step if there are any.
+
+    Raises:
+        RecipeConflict: a default is missing, or a pattern has an empty segment.
+    """
     check_patterns(grid.bits, "bits")
     if grid.scale_floor:
         check_patterns(grid.scale_floor, "scale_floor")
 
 
 def is_quantized(recipe: QuantizerRecipe, tensor: TensorSpec) -> bool:
-    """Whether a tensor becomes integers: matrices above the recipe's size do, gains and scales never."""
+    """Return whether a tensor is quantized: those above `float_up_to` are, gains and scales never."""
     return tensor.group != "control" and tensor.size > recipe.float_up_to

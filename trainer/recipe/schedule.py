@@ -1,4 +1,4 @@
-"""What each step sees: how many tokens, in sequences how long, at which share of the learning rate."""
+"""The schedule: tokens per step, sequence length and learning rate over a run."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -11,27 +11,29 @@ Clock = Literal["steps", "tokens", "seconds"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Warmdown:
-    """Full learning rate, then a straight line down over the last `fraction` of the budget."""
+    """Constant learning rate, then a linear warmdown over the last `fraction` of the budget."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["warmdown"]
     clock: Clock
-    """What progress is measured in; the budget's clock."""
+    """Unit of progress; equal to `budget.clock`."""
     fraction: Fraction
-    """Share of the budget spent going down."""
+    """Share of the budget that the warmdown takes; 0 has none."""
     floor: Fraction = 0.0
-    """Learning-rate multiplier at the very end."""
+    """Learning-rate multiplier at the end of the budget."""
     batch_tokens: Count
-    """Tokens per optimizer step."""
+    """Tokens per optimizer step, over all processes."""
     sequence_tokens: Count
-    """Tokens per training sequence."""
+    """Tokens per training sequence; divides the tokens of a forward pass."""
     micro_batch_tokens: Count | None = None
-    """Tokens per forward pass, where a whole batch does not fit in memory, or several processes are to share it."""
+    """Tokens per forward pass, for a batch that does not fit in memory or that several processes share; divides
+    `batch_tokens`. null uses `batch_tokens`.
+    """
     loader: LoaderRecipe = field(default=Sequential(), metadata={"discriminator": "kind"})
-    """In which order tokens are read."""
+    """Order in which training text is read."""
 
     def multiplier(self, progress: float) -> float:
-        """Share of the learning rate at `progress` (0 at the start of the budget, 1 at its end)."""
+        """Return the learning-rate multiplier at `progress` (0 at the start of the budget, 1 at its end)."""
         if not self.fraction:
             return 1.0
         remaining = min(1.0, max(0.0, 1.0 - progress) / self.fraction)

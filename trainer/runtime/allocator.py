@@ -1,18 +1,18 @@
-"""What the C library does with memory that tensors leave behind.
+"""Settings of glibc's memory allocator.
 
-glibc gives it back to the kernel, and asks for it again a moment later, to be filled with zeros page by page. A forward
-pass makes and frees the same tensors over and over: on a CPU up to half of its time went there.
+By default glibc returns freed memory to the kernel, which hands it out again as zeroed pages. A forward pass allocates
+and frees the same tensors over and over: on a CPU this took up to half of its time.
 """
 
 import ctypes
 
-# Of malloc.h: keep the top of the heap, ask for so much at a time, map only what is larger than glibc lets heaps be.
+# From malloc.h: when to trim the heap, how much to grow it by, and from which size on to use mmap (at most 32 MiB).
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 MOST, STEP_BYTES, LARGEST_ON_HEAP_BYTES = 2**31 - 1, 256 << 20, 32 << 20
 
 
 def keep_freed_memory() -> bool:
-    """Whether this process keeps from now on what it frees; not where the C library is another one."""
+    """Make this process keep the memory that it frees, and return whether it will: only glibc can."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent."""
+"""Checkpoints, written atomically and verified by SHA-256."""
 
 import hashlib
 import io
@@ -14,19 +14,19 @@ from trainer.recipe.files import write_whole
 
 MAGIC = b"PGCKPT1\n"
 KEPT_CHECKPOINTS = 2
-# Writing may cost at most one part in this many of the training time.
+# Writing may take at most one part in this many of the training time.
 OVERHEAD_DIVISOR = 25
 SHORTEST_INTERVAL_SECONDS = 1.0
-# A small model loses at most this much to a kill, whatever the disk does.
+# A run with a small state loses at most this many seconds to a kill, even on a slow disk.
 SMALL_STATE_BYTES, LONGEST_SMALL_INTERVAL_SECONDS = 100_000_000, 4.0
 
 
 class CheckpointDamaged(Exception):
-    """The file is not what was written."""
+    """The file is not a checkpoint, or not as it was written."""
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Nothing; `path` holds the state behind its SHA-256."""
+    """Write a state and its SHA-256 to `path`."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     payload = buffer.getbuffer()
@@ -35,9 +35,9 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, on the CPU.
+    """Return the state in a checkpoint, on the CPU.
 
-    Raises: CheckpointDamaged when a byte differs from what was written.
+    Raises: CheckpointDamaged if a byte differs from what was written.
     """
     content = memoryview(path.read_bytes())
     start = len(MAGIC) + hashlib.sha256().digest_size
@@ -49,7 +49,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 class CheckpointFolder:
-    """The newest checkpoints of a run, written as often as they are cheap."""
+    """The newest checkpoints of a run. The slower they are to write, the longer the interval between them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class CheckpointFolder:
         return time.monotonic() - self.written_at >= self.interval
 
     def write(self, step: int, state: dict[str, Any]) -> None:
-        """Nothing; the state of a step is on disk, and only the newest two are."""
+        """Write the state of a step, and delete all but the newest two checkpoints."""
         began = time.monotonic()
         path = self.path(step)
         write_checkpoint(path, state)
@@ -76,11 +76,11 @@ class CheckpointFolder:
         return self.folder / f"step-{step:08d}.ckpt"
 
     def newest_first(self) -> list[Path]:
-        """Checkpoint files, latest step first."""
+        """Return the paths of all checkpoints, latest step first."""
         return sorted(self.folder.glob("step-*.ckpt"), reverse=True)
 
-    def restore(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
-        """Step and state of each checkpoint, newest first; a damaged one gives None for its state."""
+    def read_all(self) -> Iterator[tuple[int, dict[str, Any] | None]]:
+        """Yield step and state of each checkpoint, newest first; the state is None if it is damaged."""
         for path in self.newest_first():
             found = re.fullmatch(r"step-(\d+)\.ckpt", path.name)
             if found is None:

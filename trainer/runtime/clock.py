@@ -1,4 +1,4 @@
-"""Seconds by named phase, carried over interruptions, and as all processes of a run take them to be."""
+"""Seconds of each phase of a run, across restarts, and rank 0's clock for all ranks."""
 
 import time
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ Phase = Literal[
 
 
 class PhaseClock:
-    """How long each phase has taken so far, over all attempts at this run.
+    """How long each phase has taken so far, including the time before restarts.
 
-    Monotonic time: a machine whose clock is set while it trains changes nothing.
+    Time is monotonic: setting the machine's clock during a run changes nothing.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class PhaseClock:
 
     @contextmanager
     def phase(self, name: Phase) -> Iterator[None]:
-        """A context whose duration is added to `name`. Phases do not nest."""
+        """Return a context whose duration is added to `name`. Phases do not nest."""
         assert self.running is None, f"{name} inside {self.running}"
         self.running, self.started = name, time.monotonic()
         try:
@@ -34,47 +34,47 @@ class PhaseClock:
             self.running = None
 
     def seconds(self, name: Phase) -> float:
-        """Seconds spent in a phase, the current moment included."""
+        """Return the seconds spent in a phase up to now."""
         current = time.monotonic() - self.started if self.running == name else 0.0
         return self.finished.get(name, 0.0) + current
 
     @property
     def running_seconds(self) -> float:
-        """Seconds of the phase that is running, or none."""
+        """Seconds of the phase that is running, or 0."""
         return 0.0 if self.running is None else self.seconds(self.running)
 
     def state(self) -> dict[str, float]:
-        """Seconds by phase, for a checkpoint."""
+        """Return the seconds of each phase, for a checkpoint."""
         totals = dict(self.finished)
         if self.running is not None:
             totals[self.running] = self.seconds(self.running)
         return totals
 
     def restore(self, state: dict[str, float]) -> None:
-        """Nothing; the phases have taken what they had in `state`, and the present one what it has taken since."""
+        """Set the seconds of finished phases to those in `state`."""
         self.finished = dict(state)
 
 
-# What may be spent between two looks at the clock, as a share of the budget, and in steps; and from where on each step
-# looks.
-UNSEEN_SHARE, UNSEEN_STEPS, EACH_STEP_FROM = 0.002, 10, 0.98
+# The longest time between two reads of the clock, as a share of the budget and in steps; and the share of the budget
+# from which every step reads it.
+MAX_UNREAD_SHARE, MAX_UNREAD_STEPS, READ_EVERY_STEP_FROM = 0.002, 10, 0.98
 
 
-class ChiefsClock:
-    """The chief's seconds as every process has them. To read them is to wait for the device, and so that is done now
-    and then; in between they are what they were.
+class RankZeroClock:
+    """Rank 0's seconds, as all ranks know them. Reading them synchronizes the device, so they are read only now and
+    then, by all ranks at the same steps.
     """
 
     def __init__(self, budget_seconds: float) -> None:
         self.budget_seconds = budget_seconds
         self.read_at, self.seconds, self.next_read = 0, 0.0, 0
 
-    def seconds_after(self, step: int, chiefs: SupportsFloat) -> float:
-        """The seconds by which all processes decide after a step, whose own are `chiefs`."""
+    def seconds_after(self, step: int, rank_zero: SupportsFloat) -> float:
+        """Return the seconds that all ranks use after a step: those of `rank_zero`, if this step reads them."""
         if step >= self.next_read:
-            before, self.seconds = self.seconds, float(chiefs)
+            before, self.seconds = self.seconds, float(rank_zero)
             a_step = (self.seconds - before) / max(1, step - self.read_at)
-            unseen = int(UNSEEN_SHARE * self.budget_seconds / a_step) if a_step > 0 and before else 1
-            is_late = self.seconds >= EACH_STEP_FROM * self.budget_seconds
-            self.read_at, self.next_read = step, step + (1 if is_late else max(1, min(UNSEEN_STEPS, unseen)))
+            unseen = int(MAX_UNREAD_SHARE * self.budget_seconds / a_step) if a_step > 0 and before else 1
+            is_late = self.seconds >= READ_EVERY_STEP_FROM * self.budget_seconds
+            self.read_at, self.next_read = step, step + (1 if is_late else max(1, min(MAX_UNREAD_STEPS, unseen)))
         return self.seconds

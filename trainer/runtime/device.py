@@ -1,6 +1,5 @@
-"""The processor a run computes on, and the settings that its bits depend on."""
+"""The device that a run computes on, and the environment that its numbers depend on."""
 
-import os
 import platform
 import subprocess
 from contextlib import AbstractContextManager
@@ -11,40 +10,38 @@ from typing import Any
 import torch
 
 from trainer.recipe.compute import Precision
+from trainer.recipe.cores import allowed_cores
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.failure import MachineRefused, ResumeRefused
 
-# What of an environment a GPU's numbers do not depend on.
-OF_THE_HOST = ("processor", "threads")
+# Keys of an environment that may differ when a run is resumed on a GPU: bits are not reproducible there anyway.
+HOST_KEYS = ("processor", "threads")
 
 
 def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
-    """The device of one process out of `size`: of those the launcher named ("cuda"), the one of its rank, or its share
-    of the cores ("cpu"). Ready to compute deterministically.
+    """Return the device of one rank out of `size`: "cpu", or its own GPU for "cuda".
 
-    Raises: MachineRefused when there is no such device.
+    Raises: MachineRefused if there are too few GPUs.
     """
-    # Threads that share a core wait for each other, so the processes of a run share the cores out among them.
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // size))
     if wanted != "cuda":
         keep_freed_memory()
         return torch.device(wanted)
     if torch.cuda.device_count() < size:
         found = torch.cuda.device_count()
-        raise MachineRefused(f"{size} CUDA devices are needed, torch sees {found} (nvidia-smi; torch.version.cuda)")
+        raise MachineRefused(f"torch sees {found} of {size} CUDA devices; check nvidia-smi and torch.version.cuda")
     torch.cuda.set_device(rank)
     return torch.device("cuda", rank)
 
 
-def products_in(wanted: Precision, device: torch.device) -> torch.dtype:
-    """The type that products on a device are made of."""
+def product_dtype(wanted: Precision, device: torch.device) -> torch.dtype:
+    """Return the dtype of products on a device."""
     is_meant = wanted == "bfloat16" or (wanted == "bfloat16_on_gpu" and device.type == "cuda")
     return torch.bfloat16 if is_meant and (device.type != "cpu" or cpu_has_bfloat16()) else torch.float32
 
 
 @cache
 def cpu_has_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16; others would emulate it, slower than float32."""
+    """Return whether this processor multiplies bfloat16; others emulate it, slower than float32."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
@@ -52,13 +49,13 @@ def cpu_has_bfloat16() -> bool:
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
-def precision(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
-    """The context of a forward pass with products of a type. What is no product, and every weight, stays float32."""
+def autocast_to(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context of a forward pass with products in a dtype. Weights and all other operations stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 def describe_environment(device: torch.device, processes: int, wanted: Precision, attention: str) -> dict[str, Any]:
-    """What the bits of a result depend on besides recipe, data and code."""
+    """Return what the bits of a result depend on besides recipe, data and code."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -67,20 +64,20 @@ def describe_environment(device: torch.device, processes: int, wanted: Precision
         "processes": processes,
         "threads": torch.get_num_threads(),
         "fused_adamw": True,
-        "products": str(products_in(wanted, device)).removeprefix("torch."),
+        "products": str(product_dtype(wanted, device)).removeprefix("torch."),
         "attention": attention,
     }
 
 
 def describe_hardware(device: torch.device) -> dict[str, Any]:
-    """What computed, for whoever compares times: devices with their clocks in MHz, driver, CUDA."""
+    """Return the hardware, for comparing times: GPUs, their current and maximum clocks in MHz, driver and CUDA."""
     if device.type != "cuda":
-        return {"devices": [], "cores": len(os.sched_getaffinity(0))}
+        return {"devices": [], "cores": allowed_cores()}
     query = ["nvidia-smi", "--query-gpu=name,driver_version,clocks.sm,clocks.max.sm", "--format=csv,noheader,nounits"]
     try:
         listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        listing = ""  # some containers have CUDA without nvidia-smi
+        listing = ""  # some containers have CUDA but no nvidia-smi
     rows = [[cell.strip() for cell in line.split(",")] for line in listing.splitlines()]
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     clocks = [row[2:] for row in rows if len(row) == 4]
@@ -89,13 +86,13 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
 
 
 def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> None:
-    """Nothing, if a run that began under `pinned` may go on under `found`.
+    """Check that a run that began in the environment `pinned` may go on in `found`.
 
     Raises: ResumeRefused naming the first setting that differs.
     """
-    is_exact = found["device"] == "cpu"  # on a GPU nobody promises bits, and another host may have other cores
+    is_exact = found["device"] == "cpu"
     for key, before in (pinned or {}).items():
-        if found.get(key) != before and (is_exact or key not in OF_THE_HOST):
+        if found.get(key) != before and (is_exact or key not in HOST_KEYS):
             raise ResumeRefused(
                 f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes its "
                 "bits; resume it where it began, or start another attempt with --fresh"

@@ -1,34 +1,34 @@
-"""The ways a run ends early, each with the exit code that its launcher sees."""
+"""The ways in which a run ends early, each with its exit code."""
 
 from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED
 
 
 class RunFailure(Exception):
-    """Something a person must hear about in one line. The exit codes are those of the pgolf command."""
+    """An error to report in one line. The exit codes are those of the pgolf command."""
 
     exit_code = 1
 
 
 class TrainingFailed(RunFailure):
-    """The recipe did not train: a loss that is not a number, a parameter that never moves."""
+    """The recipe does not train: a loss is not a number, or a parameter never moves."""
 
 
-class Hopeless(RunFailure):
-    """Ended by its own stop rule."""
+class StoppedByRule(RunFailure):
+    """The run's stop rule ended it."""
 
 
 class ArtifactRefused(RunFailure):
-    """model.bin is damaged, or is not what it says."""
+    """model.bin is damaged or not consistent."""
 
 
 class ResumeRefused(RunFailure):
-    """The checkpoint belongs to another setting."""
+    """The run directory cannot be resumed in this environment, or is none."""
 
     exit_code = 2
 
 
 class LaunchRefused(RunFailure):
-    """The recipe cannot be run by so many processes."""
+    """The recipe cannot be run with this number of processes."""
 
     exit_code = 2
 
@@ -46,12 +46,12 @@ class MachineRefused(RunFailure):
 
 
 class AlreadyRunning(RunFailure):
-    """Another trainer holds this run directory."""
+    """Another trainer works in this run directory."""
 
     exit_code = ALREADY_RUNNING
 
 
 class Stopped(RunFailure):
-    """Asked to stop; the checkpoint is on disk."""
+    """The run was asked to stop; the same command resumes it."""
 
     exit_code = INTERRUPTED

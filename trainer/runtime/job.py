@@ -1,4 +1,4 @@
-"""What a run directory asks for: the recipe, the seed, the data folder, the device."""
+"""The job in a run directory: recipe, seed, data folder, device."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from trainer.runtime.failure import ResumeRefused
 
 
 @dataclass(frozen=True, slots=True)
-class Inheritance:
-    """Weights that another run has trained: prequant.ckpt was there before this one began."""
+class ParentWeights:
+    """Weights that a parent run has trained; they are in prequant.ckpt before this run starts."""
 
     steps: int
     train_seconds: float
@@ -21,7 +21,7 @@ class Inheritance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingJob:
-    """A run directory, read."""
+    """The contents of a run directory that holds a recipe."""
 
     files: RunFiles
     recipe: Recipe
@@ -30,10 +30,10 @@ class TrainingJob:
     """run.json: identity, hashes, limits."""
 
     @property
-    def parent(self) -> Inheritance | None:
-        """What this run was given in place of training; None where it trains itself."""
-        found = self.run.get("parent")
-        return None if found is None else Inheritance(found["steps"], found["train_seconds"], found["prequant_sha256"])
+    def parent(self) -> ParentWeights | None:
+        """The weights to use in place of training; None if this run trains."""
+        parent = self.run.get("parent")
+        return parent and ParentWeights(parent["steps"], parent["train_seconds"], parent["prequant_sha256"])
 
     @property
     def data(self) -> DataFiles:
@@ -41,9 +41,9 @@ class TrainingJob:
 
 
 def read_job(root: Path) -> TrainingJob:
-    """The job of a run directory.
+    """Read the job of a run directory.
 
-    Raises: ResumeRefused when spec.json or run.json is not there or not readable.
+    Raises: ResumeRefused if spec.json or run.json is missing or not readable.
     """
     files = RunFiles(root.resolve())
     try:

@@ -1,4 +1,4 @@
-"""What a run says while it works: state.json, metrics.jsonl, train.log."""
+"""What a run writes while it works: state.json, metrics.jsonl, train.log."""
 
 import json
 import os
@@ -8,60 +8,58 @@ from typing import Any, Protocol
 
 from trainer.recipe.files import RunFiles, write_json, write_whole
 
-# How often state.json is replaced; `pgolf status` takes a run as silent only after many of these.
+# How often state.json is replaced. `pgolf status` calls a run silent only after many of these.
 HEARTBEAT_SECONDS = 0.5
 
 
 class Journal(Protocol):
-    """How a process tells the world what it does."""
+    """Where a rank reports its progress."""
 
-    def say(self, line: str) -> None: ...
+    def log(self, line: str) -> None: ...
     def report(self, **facts: Any) -> None: ...
     def pulse(self, **facts: Any) -> None: ...
     def record(self, row: dict[str, Any]) -> None: ...
-    def forget_after(self, step: int) -> None: ...
+    def truncate_after(self, step: int) -> None: ...
 
 
 class SilentJournal:
-    """A worker's: its chief speaks for all."""
+    """The journal of all ranks but 0. It writes nothing."""
 
-    def say(self, line: str) -> None: ...
-    def report(self, **facts: Any) -> None: ...
-    def pulse(self, **facts: Any) -> None: ...
-    def record(self, row: dict[str, Any]) -> None: ...
-    def forget_after(self, step: int) -> None: ...
+    def log(self, *_: Any, **facts: Any) -> None: ...
+
+    report = pulse = record = truncate_after = log
 
 
 class RunJournal:
-    """The three files by which the world follows a run."""
+    """The journal of rank 0, in three files."""
 
     def __init__(self, files: RunFiles) -> None:
         self.files = files
-        self.beat = 0.0
+        self.reported_at = 0.0
         self.current: dict[str, Any] = {}
 
-    def say(self, line: str) -> None:
-        """Nothing; a line for people."""
+    def log(self, line: str) -> None:
+        """Append a line with the time of day to train.log."""
         append_line(self.files.log, f"{time.strftime('%H:%M:%S')} {line}")
 
     def report(self, **facts: Any) -> None:
-        """Nothing; the facts stand in state.json at once."""
+        """Write facts to state.json now."""
         self.current |= facts
-        self.beat = time.monotonic()
+        self.reported_at = time.monotonic()
         write_json(self.files.state, self.current | {"pid": os.getpid(), "heartbeat": time.time()})
 
     def pulse(self, **facts: Any) -> None:
-        """Nothing; the facts stand in state.json before long."""
+        """Write facts to state.json with the next heartbeat."""
         self.current |= facts
-        if time.monotonic() - self.beat > HEARTBEAT_SECONDS:
+        if time.monotonic() - self.reported_at > HEARTBEAT_SECONDS:
             self.report()
 
     def record(self, row: dict[str, Any]) -> None:
-        """Nothing; one line in metrics.jsonl."""
+        """Append a row to metrics.jsonl."""
         append_line(self.files.metrics, json.dumps(row, allow_nan=False))
 
-    def forget_after(self, step: int) -> None:
-        """Nothing; metrics of steps that will be run again are gone, and so is a half-written last line."""
+    def truncate_after(self, step: int) -> None:
+        """Remove the metrics of later steps, which will run again, and a half-written last line."""
         if not self.files.metrics.exists():
             return
         kept = []
@@ -75,15 +73,15 @@ class RunJournal:
         write_whole(self.files.metrics, "".join(kept).encode())
 
 
-def journal_of(files: RunFiles, is_chief: bool) -> Journal:
-    """The journal of one process of a run."""
-    return RunJournal(files) if is_chief else SilentJournal()
+def make_journal(files: RunFiles, is_rank_zero: bool) -> Journal:
+    """Return the journal of a rank."""
+    return RunJournal(files) if is_rank_zero else SilentJournal()
 
 
 def append_line(path: Path, line: str) -> None:
-    """Nothing; the line ends the file.
+    """Append a line to a file.
 
-    Raises: OSError naming the file, which a failed write on a full disk does not do by itself.
+    Raises: OSError naming the file; the one of a full disk does not.
     """
     try:
         with path.open("a", encoding="utf-8") as file:

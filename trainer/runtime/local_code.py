@@ -1,4 +1,4 @@
-"""Classes out of files that are not the project's."""
+"""Components from the user's own Python files."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -9,9 +9,9 @@ from trainer.runtime.failure import TrainingFailed
 
 
 def make_local(file: str, class_name: str, *arguments: Any, **options: Any) -> Any:
-    """An instance of a class of the user's own.
+    """Return an instance of a class in the user's file.
 
-    Raises: TrainingFailed naming file and class when it cannot be made.
+    Raises: TrainingFailed naming file and class if it cannot be made.
     """
     made = load_local_class(file, class_name)
     try:
@@ -21,9 +21,9 @@ def make_local(file: str, class_name: str, *arguments: Any, **options: Any) -> A
 
 
 def load_local_class(file: str, class_name: str) -> Any:
-    """The class of that name in a file, which is executed. A trainer stands in its run directory, where the copy is.
+    """Execute a file and return its class of that name. The path is relative to the run directory.
 
-    Raises: TrainingFailed when there is no such file or class, or the file cannot be executed.
+    Raises: TrainingFailed if there is no such file or class, or the file cannot be executed.
     """
     path = Path(file).resolve()
     name = f"local_{path.stem}"

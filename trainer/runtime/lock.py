@@ -1,4 +1,4 @@
-"""One trainer a run directory, held by the kernel: the lock is gone the moment its process is."""
+"""The lock of a run directory: one trainer at a time. The kernel releases it when the process ends."""
 
 import fcntl
 import time
@@ -9,15 +9,15 @@ from pathlib import Path
 from trainer.recipe.files import RunFiles
 from trainer.runtime.failure import AlreadyRunning
 
-# A launcher that asks whether the run is alive holds the lock for an instant; it must not look like a second trainer.
+# A launcher that checks whether the run is alive holds the lock for a moment, and is not a second trainer.
 PATIENCE_SECONDS = 1.0
 
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """A context in which no other trainer works on this run.
+    """Yield while this process holds the lock.
 
-    Raises: AlreadyRunning when one does.
+    Raises: AlreadyRunning if another trainer holds it.
     """
     with path.open("a") as file:
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -32,10 +32,10 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def remove_leftovers(files: RunFiles) -> None:
-    """Nothing; what a killed trainer was writing when it died is gone. Only for the holder of the lock."""
+def remove_temporary_files(files: RunFiles) -> None:
+    """Delete the temporary files of a trainer that was killed while writing. Call while holding the lock."""
     for file in (files.state, files.run, files.metrics, files.ledger, files.scores, files.result):
-        for leftover in files.root.glob(f".{file.name}.*.tmp"):  # the launcher's own files may be in the making
+        for leftover in files.root.glob(f".{file.name}.*.tmp"):  # not the launcher's: it may be writing one
             leftover.unlink()
     for folder in (files.checkpoints, files.artifact):
         for leftover in folder.glob(".*.tmp"):

@@ -1,9 +1,9 @@
-"""How this program is started once more."""
+"""The command that starts this program again."""
 
 import sys
 
 
 def own_command() -> list[str]:
-    """The command to which a run directory is added: the package's, or that of the one file which it was made into."""
+    """Return the command, without a run directory, of this package or of the bundle that it is in."""
     program = ["-m", "trainer"] if __package__ else [__file__]
     return [sys.executable, "-P", *program]

@@ -1,28 +1,27 @@
-"""Stopping on request: by signal, or because the launcher is gone."""
+"""Requests to stop: by signal, or by the end of the process that started this one."""
 
 import os
 import signal
 import threading
 from types import FrameType
-from typing import NoReturn
 
 from trainer.runtime.failure import Stopped
 
-# Longer than any step that can be waited for; a trainer stuck beyond it dies without a last checkpoint.
+# Longer than most steps; a trainer that is still in a step after it exits without a last checkpoint.
 GRACE_SECONDS = 10.0
 
 
 class StopRequest:
-    """Whether somebody asked this process to end. The training loop looks between steps."""
+    """Whether this process was asked to stop. The training loop checks it between forward passes."""
 
     def __init__(self) -> None:
         self.requested = False
 
     def listen(self, lifeline: int | None, grace_seconds: float = GRACE_SECONDS) -> None:
-        """Nothing; from now on SIGINT, SIGTERM and the end of the `lifeline` pipe ask for a stop.
+        """Take SIGINT, SIGTERM and the end of the `lifeline` pipe as requests to stop.
 
-        The launcher, or a worker's chief, holds the other end of the pipe and never writes: whatever kills it closes
-        the pipe. The process then has `grace_seconds` to end by itself.
+        The launcher, or rank 0, holds the other end of the pipe and never writes, so the pipe ends when that process
+        does, even if it is killed. This process then has `grace_seconds` to end by itself.
         """
         signal.signal(signal.SIGTERM, self.on_signal)
         signal.signal(signal.SIGINT, self.on_signal)
@@ -41,16 +40,6 @@ class StopRequest:
         timer.start()
 
     def check(self) -> None:
-        """Nothing.
-
-        Raises: Stopped if a stop was requested.
-        """
+        """Raise Stopped if a stop was requested."""
         if self.requested:
-            self.obey()
-
-    def obey(self) -> NoReturn:
-        """Nothing comes after it: this process was asked to stop, or one that shares its run.
-
-        Raises: Stopped.
-        """
-        raise Stopped("stopped on request; the same command resumes")
+            raise Stopped("stopped on request; the same command resumes")

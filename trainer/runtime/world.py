@@ -1,8 +1,8 @@
-"""The processes that share a run, as one of them sees them.
+"""The ranks that share a run, as one of them sees them.
 
-Rank 0, the chief, alone writes files. A world of one is the usual case and sends nothing. Gradients are summed by one
-explicit all-reduce a step, of one flat buffer; every rank then takes the same optimizer step, of which each may compute
-a share and send it to the others, and so weights that began equal stay equal, which is checked by hash at both ends.
+Only rank 0 writes files. One process is the usual case, and sends nothing. Gradients are summed by one all-reduce of
+one flat buffer per step. Every rank then takes the same optimizer step; ranks may share its work by broadcasts. Weights
+that were equal at first therefore stay equal, which is checked by hash before and after training.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ HASH_WORDS = 4
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Rank and number of the processes of a run, and this one's device."""
+    """Rank, number of ranks, and the device of this rank."""
 
     device: torch.device
     rank: int = 0
     size: int = 1
 
     @property
-    def is_chief(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.rank == 0
 
     def sum_gradients(self, parameters: Iterable[Tensor], numbers_N: Tensor) -> Tensor:
-        """The numbers, summed over all ranks; the gradients have become their sums as well. Shapes: (N,) -> (N,)."""
+        """Sum gradients over all ranks in place, and return the sums of the numbers. Shapes: (N,) -> (N,)."""
         if self.size == 1:
             return numbers_N
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -43,14 +43,12 @@ class World:
         torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(sums, gradients, strict=True)])
         return numbers_N
 
-    def send(self, tensor: Tensor, sender: int) -> "dist.Work | None":
-        """What to wait for before the tensor is read, which is then the sender's on every rank; None where it is
-        already.
-        """
-        return None if self.size == 1 else dist.broadcast(tensor, src=sender, async_op=True)
+    def broadcast(self, tensor: Tensor, source: int) -> "dist.Work | None":
+        """Start to copy a tensor from one rank to all. Return what to wait for, or None if there is one rank only."""
+        return None if self.size == 1 else dist.broadcast(tensor, src=source, async_op=True)
 
     def check_same_weights(self, parameters: Iterable[Tensor], moment: str) -> None:
-        """Nothing, if all ranks hold the same weights, bit for bit.
+        """Check that all ranks hold the same weights, bit for bit.
 
         Raises: TrainingFailed naming a rank that does not.
         """
@@ -61,10 +59,10 @@ class World:
         dist.all_gather(hashes, mine)
         for rank, other in enumerate(hashes):
             if not torch.equal(other, hashes[0]):
-                raise TrainingFailed(f"{moment}: the weights of process {rank} are not those of process 0")
+                raise TrainingFailed(f"{moment}: the weights of ranks 0 and {rank} differ")
 
-    def told_by_chief(self, number: int) -> int:
-        """The chief's number, on every rank."""
+    def broadcast_number(self, number: int) -> int:
+        """Return rank 0's number on every rank."""
         if self.size == 1:
             return number
         message = torch.tensor([number], device=self.device)
@@ -72,7 +70,7 @@ class World:
         return int(message)
 
     def gather(self, mine: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray[np.float32]]:
-        """One array for each of the lengths, from the rank of the same number; on every rank."""
+        """Return the arrays of all ranks, of the given lengths, on every rank."""
         if self.size == 1:
             return [mine]
         padded = torch.zeros(max(lengths), device=self.device)
@@ -82,11 +80,11 @@ class World:
         return [part[:length].cpu().numpy() for part, length in zip(received, lengths, strict=False)]
 
 
-ALONE = World(torch.device("cpu"))
+SINGLE_PROCESS = World(torch.device("cpu"))
 
 
 def weights_hash(parameters: Iterable[Tensor]) -> Tensor:
-    """SHA-256 of all weights as four numbers. Shapes: (4,), int64."""
+    """Return the SHA-256 of all weights as four numbers. Shapes: (4,), int64."""
     digest = hashlib.sha256()
     for parameter in parameters:
         digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())

@@ -1,21 +1,21 @@
-"""The command of a run that holds a script. It takes what the command of a recipe's run takes."""
+"""The command of a run of a script, with the options of the command of a recipe's run."""
 
 import argparse
 from pathlib import Path
 
-from trainer.command import account_for
-from trainer.runtime.lock import exclusive_lock, remove_leftovers
+from trainer.command import report_failure
+from trainer.runtime.lock import exclusive_lock, remove_temporary_files
 from trainer.runtime.stop import StopRequest
 from trainer.script.job import read_script_job
-from trainer.script.supervise import supervise_script
+from trainer.script.supervisor import supervise_script
 
 
 def script_main() -> int:
-    """The exit code of a run."""
+    """Run the script of a run directory, and return the exit code."""
     parser = argparse.ArgumentParser(prog="trainer", description="Run a script in a run directory.")
     parser.add_argument("run_dir", type=Path)
-    parser.add_argument("--processes", type=int, default=1, metavar="N", help="processes that share the work")
-    parser.add_argument("--lifeline", type=int, metavar="FD", help="a pipe whose end stops the run")
+    parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of processes")
+    parser.add_argument("--lifeline", type=int, metavar="FD", help="pipe whose end stops the run")
     arguments = parser.parse_args(namespace=argparse.Namespace(rank=0))
     arguments.run_dir = arguments.run_dir.absolute()
     try:
@@ -24,8 +24,8 @@ def script_main() -> int:
         stop.listen(arguments.lifeline)
         with exclusive_lock(job.files.lock):
             if not job.files.result.exists():
-                remove_leftovers(job.files)
+                remove_temporary_files(job.files)
                 supervise_script(job, stop, arguments.processes)
-    except Exception as error:  # the one place where any error becomes an exit code and a line in state.json
-        return account_for(arguments, error)
+    except Exception as error:  # the one place that turns an error into an exit code and a line of state.json
+        return report_failure(arguments, error)
     return 0

@@ -1,26 +1,26 @@
-"""What a run directory asks for that holds somebody's script in place of a recipe."""
+"""The job in a run directory that holds a script in place of a recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.recipe.files import DATA_PLACE, RunFiles, read_json
+from trainer.recipe.files import DATA_PLACEHOLDER, RunFiles, read_json
 from trainer.runtime.failure import ResumeRefused
 
-# Where the script works, below the run directory; it stays there from one attempt to the next.
+# Where the script runs, inside the run directory. It is kept from one attempt to the next.
 WORK_FOLDER = "work"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScriptJob:
-    """A run directory with a script, read."""
+    """The contents of a run directory that holds a script."""
 
     files: RunFiles
     seed: int
     program: dict[str, Any]
-    """The spec's part of that name."""
+    """`program` of the spec."""
     run: dict[str, Any]
-    """run.json: identity, hashes, limits, what of the environment is kept from the script."""
+    """run.json: identity, hashes, limits, environment variables withheld from the script."""
 
     @property
     def work(self) -> Path:
@@ -28,20 +28,20 @@ class ScriptJob:
 
     @property
     def script(self) -> str:
-        """The script's name in the folder where it works."""
+        """Name of the script in its working folder."""
         return str(self.run["script"])
 
     @property
     def variables(self) -> dict[str, str]:
-        """What the script's environment has beside that of this process."""
+        """Environment variables that the script has besides those of this process."""
         folder = self.run["data_folder"] or ""
-        given = {name: text.replace(DATA_PLACE, folder) for name, text in self.program["env"].items()}
+        given = {name: text.replace(DATA_PLACEHOLDER, folder) for name, text in self.program["env"].items()}
         named = self.program["seed_variable"]
         return given if named is None else given | {named: str(self.seed)}
 
 
-def holds_script(arguments: list[str]) -> bool:
-    """Whether one of the arguments is a run directory whose spec has a script."""
+def is_script_run(arguments: list[str]) -> bool:
+    """Return whether one of the arguments is a run directory with a script."""
     for argument in arguments:
         try:
             if "program" in read_json(RunFiles(Path(argument)).spec):
@@ -52,9 +52,9 @@ def holds_script(arguments: list[str]) -> bool:
 
 
 def read_script_job(root: Path) -> ScriptJob:
-    """The job of a run directory.
+    """Read the job of a run directory.
 
-    Raises: ResumeRefused when spec.json or run.json is not there or not readable.
+    Raises: ResumeRefused if spec.json or run.json is missing or not readable.
     """
     files = RunFiles(root.resolve())
     try:

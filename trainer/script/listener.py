@@ -1,9 +1,9 @@
-"""What a script prints, heard while it prints: as metrics, as a state, and as grounds to stop it."""
+"""Reads a script's output while it runs: into metrics and state, and for its stop rule."""
 
 import time
 from typing import Any
 
-from trainer.dialects.logged import SPEAKING, LoggedRun, note
+from trainer.dialects.logged import INFORMATIVE, LoggedRun, record_line
 from trainer.dialects.plain import TooLong, plain_line
 from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE
 from trainer.recipe.files import RunFiles
@@ -12,7 +12,7 @@ from trainer.runtime.journal import Journal, append_line
 
 
 class LogListener:
-    """One attempt at a script's run, as far as it has printed."""
+    """The output of one attempt at a script's run so far."""
 
     def __init__(self, files: RunFiles, journal: Journal, guard: Guard | None) -> None:
         self.files, self.journal, self.guard = files, journal, guard
@@ -21,48 +21,48 @@ class LogListener:
         self.logged = LoggedRun(files.log.name, self.count_lines() + 1)
         self.total: int | None = None
         self.has_stepped = False
-        self.last_without_number = 0
-        """The last line with a score that is no number; 0 where there is none."""
+        self.nan_score_line = 0
+        """Number of the last line whose score is not a number; 0 if there is none."""
 
-    def hear(self, line: str) -> None:
-        """Nothing; the line stands in the log, and what it says stands in metrics and state.
+    def follow_line(self, line: str) -> None:
+        """Append a line to the log, and its numbers to metrics and state.
 
-        Raises: Hopeless when the stop rule says so.
+        Raises: StoppedByRule if the stop rule ends the run.
         """
         append_line(self.files.log, line)
         words = plain_line(line)
-        if SPEAKING.search(words) is None:
+        if INFORMATIVE.search(words) is None:
             return
         trained, validated = len(self.logged.curve), len(self.logged.validations)
         try:
-            note(self.logged, words, self.count_lines())
-        except TooLong:  # whoever prints so many scores is followed by the later half of them
+            record_line(self.logged, words, self.count_lines())
+        except TooLong:  # with too many scores only the later half is kept
             del self.logged.scores[: len(self.logged.scores) // 2]
         if NO_NUMBER.search(words) and not STEP_ANYWHERE.search(words):
-            self.last_without_number = self.number
+            self.nan_score_line = self.number
         if found := STEP.match(words):
             self.total = int(found[2]) or None
         for step, loss in self.logged.curve[trained:]:
-            self.take_step(step, loss)
+            self.record_step(step, loss)
         for step, loss, bpb in self.logged.validations[validated:]:
             self.record(step, {"val_loss": loss, "val_bpb": bpb})
 
-    def take_step(self, step: int, loss: float) -> None:
-        """Nothing; a training step has been logged."""
-        rate = self.bpb_a_nat
+    def record_step(self, step: int, loss: float) -> None:
+        """Record a logged training step, and check the stop rule."""
+        rate = self.bpb_per_nat
         bpb = None if rate is None else loss * rate
         self.record(step, {"train_loss": loss} | ({} if bpb is None else {"train_bpb": bpb}))
         facts = {"train_loss": loss, "train_bpb": bpb, "step_seconds": self.elapsed / step if step else None}
         self.journal.pulse(phase="train", step=step, total=self.total, **facts)
         if self.guard is not None:
-            self.guard.note_speed(step, self.elapsed)
+            self.guard.check_speed(step, self.elapsed)
             if bpb is not None and (tokens := self.tokens_at(step)) is not None:
-                self.guard.after_row(tokens, bpb)
+                self.guard.check_curve(tokens, bpb)
 
     def record(self, step: int, facts: dict[str, float]) -> None:
-        """Nothing; metrics.jsonl has a row more. What an earlier attempt said of later steps is gone."""
+        """Append a row to metrics.jsonl. The first one removes the rows of an earlier attempt from this step on."""
         if not self.has_stepped:
-            self.journal.forget_after(step - 1)
+            self.journal.truncate_after(step - 1)
             self.has_stepped = True
         tokens = self.tokens_at(step)
         known: dict[str, Any] = {} if tokens is None else {"tokens": tokens}
@@ -70,24 +70,24 @@ class LogListener:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training as the script counts them, else since it was started."""
+        """Seconds of training as the script logs them, else since it was started."""
         logged = self.logged.train_seconds
         return time.monotonic() - self.began if logged is None else logged
 
     def tokens_at(self, step: int) -> int | None:
-        """Tokens seen by a step, where the script says how many one takes."""
+        """Return the tokens seen up to a step, or None if the script does not log its batch size."""
         return None if self.logged.batch_tokens is None else step * self.logged.batch_tokens
 
     @property
-    def bpb_a_nat(self) -> float | None:
-        """Bits per byte that a nat a token is on this tokenizer, by the last line that gave both."""
+    def bpb_per_nat(self) -> float | None:
+        """Bits per byte for one nat per token, from the last line with both; None if there is none."""
         if self.logged.validations:
             _, loss, bpb = self.logged.validations[-1]
             return bpb / loss if loss else None
         return None
 
     def count_lines(self) -> int:
-        """Lines of the log so far; others write into it as well."""
+        """Return the number of lines of the log, to which others write as well."""
         if self.files.log.exists():
             with self.files.log.open("rb") as log:
                 log.seek(self.position)

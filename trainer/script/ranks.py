@@ -1,4 +1,4 @@
-"""The processes of a script: started as torchrun does, heard as one, ended together."""
+"""The processes of a script: started as torchrun does, read line by line, ended together."""
 
 import os
 import selectors
@@ -11,40 +11,40 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from trainer.script.keeper import END_ALL
+from trainer.script.subreaper import END_ALL
 
-LOOK_AGAIN_SECONDS = 0.2
+POLL_OUTPUT_SECONDS = 0.2
 CHUNK_BYTES = 1 << 16
-# What a script is given to leave a checkpoint. The launcher that asked waits a little longer.
+# Time for the script to write a checkpoint. Launchers wait a little longer.
 SCRIPT_GRACE_SECONDS = 8.0
-# A line that never ends is cut after so many bytes.
+# A line without an end is cut after this many bytes.
 LONGEST_LINE_BYTES = 1 << 20
-KEEPER = Path(__file__).with_name("keeper.py")
-KEEPER_SECONDS = 3.0
+SUBREAPER = Path(__file__).with_name("subreaper.py")
+SUBREAPER_SECONDS = 3.0
 
 
 class ScriptRanks:
-    """The processes of one attempt. Each writes into a pipe of its own, so that lines stay whole."""
+    """The processes of one attempt. Each writes into a pipe of its own, so that lines do not mix."""
 
     def __init__(self, script: str, folder: Path, variables: Mapping[str, str], withheld: Sequence[str]) -> None:
         self.script, self.folder = script, folder
         self.variables, self.withheld = variables, withheld
         self.processes: list[subprocess.Popen[bytes]] = []
         self.pipes: dict[int, bytes] = {}
-        """The receiving ends, each with the beginning of a line that is not whole yet."""
+        """The beginning of an unfinished line for each receiving end."""
 
     def start(self, count: int | None) -> None:
-        """Nothing; so many processes are at work, each told its rank. None is one that is told nothing of ranks."""
+        """Start `count` processes, each with the variables of its rank; None: one process without them."""
         port = free_port()
         for rank in range(count or 1):
             receiver, sender = os.pipe()
             self.pipes[receiver] = b""
             places = {} if count is None else rank_variables(rank, count, port)
-            # `env` leaves to the script what this process has, but for what is withheld.
-            kept_back = [word for name in self.withheld for word in ("-u", name)]
+            # `env` passes on the environment of this process except for the withheld variables.
+            unset = [word for name in self.withheld for word in ("-u", name)]
             given = [f"{name}={text}" for name, text in {**places, **self.variables, "PYTHONUNBUFFERED": "1"}.items()]
-            command = [sys.executable, "-P", str(KEEPER), str(os.getpid())]
-            command += ["env", *kept_back, *given, sys.executable, self.script]
+            command = [sys.executable, "-P", str(SUBREAPER), str(os.getpid())]
+            command += ["env", *unset, *given, sys.executable, self.script]
             self.processes.append(
                 subprocess.Popen(
                     command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=sender, stderr=sender, process_group=0
@@ -53,26 +53,26 @@ class ScriptRanks:
             os.close(sender)
 
     def lines(self) -> Iterator[str | None]:
-        """Lines as they come, with None at every look in between, until all processes have ended or one has failed."""
+        """Yield lines as they come, and None at every poll, until all processes have ended or one has failed."""
         with selectors.DefaultSelector() as selector:
             for receiver in self.pipes:
                 selector.register(receiver, selectors.EVENT_READ)
             while selector.get_map():
                 is_over = all(process.poll() is not None for process in self.processes)
                 is_over |= any(process.poll() for process in self.processes)
-                ready = selector.select(0 if is_over else LOOK_AGAIN_SECONDS)
+                ready = selector.select(0 if is_over else POLL_OUTPUT_SECONDS)
                 for key, _ in ready:
                     content = os.read(key.fd, CHUNK_BYTES)
                     yield from self.complete_lines(key.fd, content)
                     if not content:
                         selector.unregister(key.fd)
-                if is_over and not ready:  # what is left belongs to children of the script's own
+                if is_over and not ready:  # only children of the script still hold the pipes
                     break
                 yield None
         yield from (rest.decode("utf-8", "replace") for rest in self.pipes.values() if rest)
 
     def complete_lines(self, receiver: int, content: bytes) -> Iterator[str]:
-        """Lines that are whole; the beginning of the next is kept. Of a progress bar's line the last state counts."""
+        """Yield finished lines, and keep the beginning of the next. Of a progress bar only the last state is kept."""
         *complete, rest = (self.pipes[receiver] + content).split(b"\n")
         for line in complete:
             yield line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
@@ -83,7 +83,7 @@ class ScriptRanks:
         self.pipes[receiver] = rest
 
     def end(self) -> int:
-        """The exit code of the first process that failed, else 0; all have ended, having had their time to."""
+        """End all processes, after a grace period, and return the exit code of the first that failed, else 0."""
         failed = next((process.returncode for process in self.processes if process.poll()), None)
         deadline = time.monotonic() + SCRIPT_GRACE_SECONDS
         for process in self.processes:
@@ -95,7 +95,7 @@ class ScriptRanks:
             with suppress(ProcessLookupError):
                 process.send_signal(END_ALL)
             try:
-                process.wait(KEEPER_SECONDS)
+                process.wait(SUBREAPER_SECONDS)
             except subprocess.TimeoutExpired:
                 signal_group(process, signal.SIGKILL)
                 process.wait()
@@ -105,13 +105,13 @@ class ScriptRanks:
 
 
 def signal_group(process: "subprocess.Popen[bytes]", number: int) -> None:
-    """Nothing; a process and its children have been told, those that are left."""
+    """Send a signal to a process and its children, as far as they still run."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 
 
 def rank_variables(rank: int, count: int, port: int) -> dict[str, str]:
-    """What torchrun tells a process on the only machine of a run."""
+    """Return the variables that torchrun sets for a process of a run on one machine."""
     facts: dict[str, object] = {
         "RANK": rank,
         "LOCAL_RANK": rank,
@@ -130,7 +130,7 @@ def rank_variables(rank: int, count: int, port: int) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
+    """Return a port on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""`python -m pgolf.audit.code FOLDER`: what a folder's code looks like, as JSON. It bounds its own memory and time."""
+"""`python -m pgolf.audit.code FOLDER`: suspicions about a folder's code as JSON, within limits on memory and time."""
 
 import json
 import resource
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pgolf.audit.code.reading import read_code
 
-MOST_MEMORY, MOST_SECONDS = 2 << 30, 20
+MAX_MEMORY, MAX_SECONDS = 2 << 30, 20
 
 
 def main() -> None:
-    """Nothing; one JSON object stands on stdout."""
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_SECONDS, MOST_SECONDS))
+    """Read logged settings from stdin and print one JSON object."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     logged = json.load(sys.stdin)
     json.dump(read_code(Path(sys.argv[1]), logged), sys.stdout)
 

@@ -1,4 +1,4 @@
-"""Programs that count the space before a word twice."""
+"""Signatures of byte counts that count the space before a word twice."""
 
 import ast
 import re
@@ -12,22 +12,24 @@ SPACE_TABLE = re.compile(r"space|leading|ls_lut|has_ls|_sp(_|$)")
 MARK = "\u2581"
 
 
-def spaces_counted_twice(program: Program) -> Iterator[Suspicion]:
-    """A byte table that holds the space already, beside an accumulator that adds it."""
-    adding = [(scope, node) for scope in program.scopes for node in scope.own_nodes() if adds_space(node)]
+def find_spaces_counted_twice(program: Program) -> Iterator[Suspicion]:
+    """Yield a byte table that includes the space if another place adds it once more."""
+    adding = [(scope, node) for scope in program.scopes for node in scope.nodes if adds_space(node)]
     if not adding:
         return
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if holds_space(node, scope):
                 other, place = adding[0]
-                words = f"the table counts the space before a word, and {other.file.place(place)} adds it once more"
-                yield suspect(program, scope, node, "SPACE-ONCE", words)
+                message = (
+                    f"the byte table includes the space before a word, and {other.file.place(place)} adds it once more"
+                )
+                yield suspect(program, scope, node, "SPACE-ONCE", message)
                 return
 
 
 def adds_space(node: ast.AST) -> bool:
-    """Whether a node is `has_space[token] & ~is_boundary[previous]`, in whatever words."""
+    """Return whether a node is `has_space[token] & ~is_boundary[previous]` or an equivalent."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd | ast.Mult):
         sides = (node.left, node.right)
         negated = any(is_negated(side) for side in sides)
@@ -45,7 +47,7 @@ def adds_space(node: ast.AST) -> bool:
 
 
 def stripped(node: ast.expr) -> ast.expr:
-    """An expression without casts around it."""
+    """Return an expression without the casts around it."""
     while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         node = node.func.value
     return node
@@ -63,8 +65,9 @@ def of_space(node: ast.AST) -> bool:
 
 
 def holds_space(node: ast.AST, scope: Scope) -> bool:
-    """Whether a node is the length of a piece with its space: `len(piece[1:].encode()) + 1`, or of the piece with the
-    mark replaced by a space.
+    """Return whether a node is the byte length of a piece including its space.
+
+    That is `len(piece[1:].encode()) + 1`, or the length of the piece with the mark replaced by a space.
     """
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         sides = (node.left, node.right)
@@ -79,7 +82,7 @@ def holds_space(node: ast.AST, scope: Scope) -> bool:
 
 
 def takes_two(node: ast.AST) -> bool:
-    """Whether a node is 2, or 2 times something: the mark has three bytes, of which one is left."""
+    """Return whether a node contains 2: replacing the three bytes of the mark by a space removes two."""
     return any(isinstance(part, ast.Constant) and part.value == 2 for part in ast.walk(node)) and not isinstance(
         node, ast.Call
     )
@@ -92,7 +95,7 @@ def is_one(node: ast.AST) -> bool:
 
 
 def is_length_of_bytes(node: ast.AST) -> bool:
-    """Whether a node is len(....encode(...))."""
+    """Return whether a node is len(....encode(...))."""
     return (
         isinstance(node, ast.Call)
         and call_name(node) == "len"
@@ -101,7 +104,7 @@ def is_length_of_bytes(node: ast.AST) -> bool:
 
 
 def replaces_mark(node: ast.AST) -> bool:
-    """Whether a node is `.replace(mark, " ")`."""
+    """Return whether a node is `.replace(mark, " ")`."""
     return (
         isinstance(node, ast.Call)
         and call_name(node) == "replace"
@@ -110,5 +113,5 @@ def replaces_mark(node: ast.AST) -> bool:
 
 
 def marks_nearby(scope: Scope) -> bool:
-    """Whether a function asks for the mark of a leading space."""
-    return any(isinstance(node, ast.Constant) and node.value == MARK for node in scope.own_nodes())
+    """Return whether a function contains the mark of a leading space."""
+    return any(isinstance(node, ast.Constant) and node.value == MARK for node in scope.nodes)

@@ -1,4 +1,4 @@
-"""Mixtures whose weights, gates or bytes look at the target."""
+"""Signatures of mixtures whose weights, gates or bytes depend on the target."""
 
 import ast
 import re
@@ -14,22 +14,22 @@ WEIGHTS = re.compile(r"hint|lam|alpha|beta|weight|gate|mix|conf|boost|tilt|eta|b
 GATHERING = {"gather", "take_along_dim", "take_along_axis"}
 
 
-def target_gates(program: Program) -> Iterator[Suspicion]:
-    """Weights and choices of a mixture that look at the target."""
+def find_target_gates(program: Program) -> Iterator[Suspicion]:
+    """Yield weights and choices of a mixture that depend on the target."""
     for scope in program.scopes:
         targets = target_names(scope)
         of_target = target_probabilities(scope, targets) | read_at_one_place(scope)
         hits = hit_names(scope, targets) | class_names(scope, targets)
-        for node in scope.own_nodes():
-            if (words := gate(node, targets, of_target, hits)) is not None:
-                yield suspect(program, scope, node, "NGRAM-TARGET-GATE", words)
+        for node in scope.nodes:
+            if (message := gate_reason(node, targets, of_target, hits)) is not None:
+                yield suspect(program, scope, node, "NGRAM-TARGET-GATE", message)
                 break
 
 
 def target_probabilities(scope: Scope, targets: set[str]) -> set[str]:
-    """Names that hold the probability of the target."""
+    """Return the names that hold the probability of the target."""
     found: set[str] = set()
-    for node in scope.own_nodes():
+    for node in scope.nodes:
         if isinstance(node, ast.Assign):
             text, names = ast.unparse(node.value), names_in(node.value)
             is_read = bool(names & targets) and ("gather" in text or "[" in text)
@@ -40,16 +40,16 @@ def target_probabilities(scope: Scope, targets: set[str]) -> set[str]:
 
 
 def hit_names(scope: Scope, targets: set[str]) -> set[str]:
-    """Names that hold whether a guess is the target."""
+    """Return the names that hold whether a guess is the target."""
     found: set[str] = set()
-    for node in scope.own_nodes():
+    for node in scope.nodes:
         if isinstance(node, ast.Assign) and any(is_hit(part, targets) for part in ast.walk(node.value)):
             found |= {name for target in node.targets for name in names_in(target)}
     return found
 
 
 def class_names(scope: Scope, targets: set[str]) -> set[str]:
-    """Names that hold a property of the target."""
+    """Return the names that hold a property of the target."""
     return {
         name
         for target, value in assignments(scope)
@@ -59,7 +59,7 @@ def class_names(scope: Scope, targets: set[str]) -> set[str]:
 
 
 def is_hit(node: ast.AST, targets: set[str]) -> bool:
-    """Whether a node asks if something is the target."""
+    """Return whether a node compares something with the target."""
     match node:
         case ast.Compare(ops=[ast.Eq() | ast.NotEq()]):
             return bool(names_in(node) & targets)
@@ -68,45 +68,45 @@ def is_hit(node: ast.AST, targets: set[str]) -> bool:
     return False
 
 
-def gate(node: ast.AST, targets: set[str], of_target: set[str], hits: set[str]) -> str | None:
-    """Why a node is a gate that looks at the target, or None."""
+def gate_reason(node: ast.AST, targets: set[str], of_target: set[str], hits: set[str]) -> str | None:
+    """Return why a node is a gate that depends on the target; None if it is not."""
     match node:
         case ast.Call(args=[one, other]) if call_name(node) in ("maximum", "fmax", "max"):
             if names_in(one) & of_target and names_in(other) & of_target:
                 return f"`{ast.unparse(node)[:80]}` takes the better of two probabilities of the target"
         case ast.Call(args=[test, _, _]) if call_name(node) == "where":
-            return choice(test, of_target)
+            return choice_reason(test, of_target)
         case ast.If(test=test) | ast.IfExp(test=test):
-            return choice(test, of_target)
+            return choice_reason(test, of_target)
         case ast.Assign():
-            return weight(node, targets, of_target, hits)
+            return weight_reason(node, targets, of_target, hits)
     return None
 
 
-def choice(test: ast.expr, of_target: set[str]) -> str | None:
-    """Why a test chooses by the target, or None."""
+def choice_reason(test: ast.expr, of_target: set[str]) -> str | None:
+    """Return why a test chooses by the target; None if it does not."""
     if is_comparison_of_probabilities(test, of_target):
         return f"`{ast.unparse(test)[:80]}` chooses by how probable the target is"
     return None
 
 
-def weight(node: ast.Assign, targets: set[str], of_target: set[str], hits: set[str]) -> str | None:
-    """Why a weight depends on the target, or None."""
+def weight_reason(node: ast.Assign, targets: set[str], of_target: set[str], hits: set[str]) -> str | None:
+    """Return why a weight depends on the target; None if it does not."""
     made = {name for target in node.targets for name in names_in(target)}
     if not any(WEIGHTS.search(name) for name in made):
         return None
-    words = f"`{ast.unparse(node)[:80]}` depends on"
+    message = f"`{ast.unparse(node)[:80]}` depends on"
     if seen := reads_class_of_target(node.value, targets):
-        return f"{words} {seen} of the target"
+        return f"{message} {seen} of the target"
     if names_in(node.value) & hits and not made & hits:
-        return f"{words} what the target is"
+        return f"{message} what the target is"
     if is_comparison_of_probabilities(node.value, of_target):
-        return f"{words} how probable the target is"
+        return f"{message} how probable the target is"
     return None
 
 
 def is_comparison_of_probabilities(node: ast.AST, of_target: set[str]) -> bool:
-    """Whether two probabilities of the target are compared."""
+    """Return whether two probabilities of the target are compared."""
     for part in ast.walk(node):
         if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Gt | ast.Lt | ast.GtE | ast.LtE):
             sides = (part.left, part.comparators[0])
@@ -116,7 +116,7 @@ def is_comparison_of_probabilities(node: ast.AST, of_target: set[str]) -> bool:
 
 
 def read_at_one_place(scope: Scope) -> set[str]:
-    """Names of values that are gathered at the same tokens: two probabilities of one target."""
+    """Return the names of values gathered at the same index, such as two probabilities of one target."""
     by_index: dict[str, set[str]] = {}
     for target, value in assignments(scope):
         for part in ast.walk(value):
@@ -126,7 +126,7 @@ def read_at_one_place(scope: Scope) -> set[str]:
 
 
 def reads_class_of_target(node: ast.expr, targets: set[str]) -> str | None:
-    """A property of tokens that is looked up for the target."""
+    """Return the name of a token property that is looked up for the target; None if there is none."""
     for part in ast.walk(node):
         if isinstance(part, ast.Subscript) and names_in(part.slice) & targets:
             name = next((each for each in names_in(part.value) if CLASSES.search(each)), None)
@@ -135,15 +135,15 @@ def reads_class_of_target(node: ast.expr, targets: set[str]) -> str | None:
     return None
 
 
-def byte_mixtures(program: Program) -> Iterator[Suspicion]:
-    """A token's probability spread evenly over its bytes, to be mixed with a byte model."""
+def find_byte_mixtures(program: Program) -> Iterator[Suspicion]:
+    """Yield divisions that spread a token's probability evenly over its bytes, to mix it with a byte model."""
     for scope in program.scopes:
         if "ppm" not in " ".join((scope.name, *scope.parameters, *names_in(scope.node))).lower():
             continue
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
                 above, below = " ".join(names_in(node.left)), " ".join(names_in(node.right))
                 if re.search(r"logp|lp|nll|prob", above) and re.search(r"n_?bytes|byte_?len|nb$|n_b|byte_count", below):
-                    words = f"`{ast.unparse(node)[:80]}` spreads a token's probability over its bytes"
-                    yield suspect(program, scope, node, "BYTE-PPM", words)
+                    message = f"`{ast.unparse(node)[:80]}` spreads a token's probability over its bytes"
+                    yield suspect(program, scope, node, "BYTE-PPM", message)
                     break

@@ -1,4 +1,4 @@
-"""Programs that score the same text twice, or fit constants on scores and apply them to the same text."""
+"""Signatures of scoring the same text twice, and of fitting constants on scores of the text that they apply to."""
 
 import ast
 import re
@@ -42,8 +42,8 @@ CALIBRATION = re.compile(
 )
 
 
-def second_passes(program: Program) -> Iterator[Suspicion]:
-    """The better of two scores, and functions that say they score again."""
+def find_second_passes(program: Program) -> Iterator[Suspicion]:
+    """Yield minima of two scores, and calls of functions named after rescoring."""
     for scope in program.scopes:
         scores = {
             name
@@ -51,51 +51,51 @@ def second_passes(program: Program) -> Iterator[Suspicion]:
             if isinstance(value, ast.Call) and SCORES.search(call_name(value))
             for name in names_in(target)
         }
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if not isinstance(node, ast.Call):
                 continue
             name = call_name(node)
             if name in ("minimum", "fmin", "min", "where") and is_better_of_two(node, scores):
-                words = f"`{ast.unparse(node)[:80]}` keeps the better of two scores of a token"
-                yield suspect(program, scope, node, "C4-SINGLE-PASS", words)
+                message = f"`{ast.unparse(node)[:80]}` keeps the better of two scores of a token"
+                yield suspect(program, scope, node, "C4-SINGLE-PASS", message)
             elif AGAIN.search(name) and program.called(node):
-                words = f"{name} scores text again, as its name says"
-                yield suspect(program, scope, node, "C4-SINGLE-PASS", words)
+                message = f"{name} scores text again, by its name"
+                yield suspect(program, scope, node, "C4-SINGLE-PASS", message)
 
 
-def rewritten_scores(program: Program) -> Iterator[Suspicion]:
-    """Scores that are collected, and then written again."""
+def find_rewritten_scores(program: Program) -> Iterator[Suspicion]:
+    """Yield scores that are recorded and later overwritten."""
     for scope in program.scopes:
         kept = {
             name
-            for node in scope.own_nodes()
+            for node in scope.nodes
             if isinstance(node, ast.Call)
             and call_name(node) == "append"
             and isinstance(node.func, ast.Attribute)
             and keeps_score(node)
             for name in names_in(node.func.value)
         }
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if (
                 isinstance(node, ast.Assign)
                 and isinstance(node.targets[0], ast.Subscript)
                 and names_in(node.targets[0].value) & kept
             ):
-                words = f"`{ast.unparse(node)[:80]}` writes a score again that was kept before"
-                yield suspect(program, scope, node, "C4-SINGLE-PASS", words)
+                message = f"`{ast.unparse(node)[:80]}` overwrites a score that was recorded before"
+                yield suspect(program, scope, node, "C4-SINGLE-PASS", message)
             elif isinstance(node, ast.If) and any(map(AGAIN.search, names_in(node.test))):
                 value = program.settings.value(node.test)
                 if value is UNKNOWN or bool(value) or isinstance(node.body[-1], ast.Return):
-                    words = f"`{ast.unparse(node.test)[:80]}` scores text again, as its name says"
-                    yield suspect(program, scope, node, "C4-SINGLE-PASS", words)
+                    message = f"`{ast.unparse(node.test)[:80]}` scores text again, by its name"
+                    yield suspect(program, scope, node, "C4-SINGLE-PASS", message)
 
 
-def adapted_and_scored_again(program: Program, flow: Flow) -> Iterator[Suspicion]:
-    """A model that has learned from the text, and is scored on it once more."""
+def find_rescoring_after_learning(program: Program, flow: Flow) -> Iterator[Suspicion]:
+    """Yield calls that score a model on text after it has learned from it."""
     learners = learning_scopes(program, flow)
     for scope in program.scopes:
         changed: dict[str, ast.Call] = {}
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if isinstance(node, ast.Assign):
                 for name in {name for target in node.targets for name in names_in(target)}:
                     if not (isinstance(node.value, ast.Call) and name in names_in(node.value)):
@@ -108,28 +108,28 @@ def adapted_and_scored_again(program: Program, flow: Flow) -> Iterator[Suspicion
                 changed |= dict.fromkeys(models, node)
             elif (again := models & changed.keys()) and any(is_scorer(program, callee) for callee in callees):
                 name = min(again)
-                words = f"{name} has learned from the text in {call_name(changed[name])}, and is scored on it again"
-                yield suspect(program, scope, node, "C4-SINGLE-PASS", words)
+                message = f"{name} has learned from the text in {call_name(changed[name])}, and is scored on it again"
+                yield suspect(program, scope, node, "C4-SINGLE-PASS", message)
 
 
 def learning_scopes(program: Program, flow: Flow) -> set[int]:
-    """Functions that learn from validation text, or call one that does."""
+    """Return the ids of functions that learn from validation text or call one that does."""
     found = {
         id(scope)
         for scope in program.scopes
-        for node in scope.own_nodes()
+        for node in scope.nodes
         if isinstance(node, ast.Call) and is_learning(node, scope, flow)
     }
     for _ in range(4):
         for scope in program.scopes:
-            calls = (node for node in scope.own_nodes() if isinstance(node, ast.Call))
+            calls = (node for node in scope.nodes if isinstance(node, ast.Call))
             if scope.name and any(id(callee) in found for call in calls for callee in program.called(call)):
                 found.add(id(scope))
     return found
 
 
 def is_better_of_two(node: ast.Call, scores: set[str]) -> bool:
-    """Whether a call keeps the better of two scores: `minimum(a, b)`, `where(a < b, a, b)`."""
+    """Return whether a call keeps the better of two scores: `minimum(a, b)`, `where(a < b, a, b)`."""
     if call_name(node) != "where":
         return len(node.args) == 2 and all(
             any(SCORES.search(n) or n in scores for n in names_in(each)) for each in node.args
@@ -140,22 +140,22 @@ def is_better_of_two(node: ast.Call, scores: set[str]) -> bool:
     return False
 
 
-def fitted_constants(program: Program, flow: Flow) -> Iterator[Suspicion]:
-    """A temperature or a weight that is chosen by the validation score."""
+def find_fitted_constants(program: Program, flow: Flow) -> Iterator[Suspicion]:
+    """Yield constants, such as a temperature, that are chosen by the validation score."""
     for scope in program.scopes:
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if isinstance(node, ast.For) and is_search(node, scope, flow):
-                words = f"{ast.unparse(node.target)} is chosen by the score on validation text"
+                message = f"{ast.unparse(node.target)} is chosen by the score on validation text"
                 is_model = any(isinstance(part, ast.Call) and call_name(part) == "copy_" for part in ast.walk(node))
                 rule = "NO-VAL-CALIBRATION" if is_model else "NO-RESCORING-CALIBRATION"
-                yield suspect(program, scope, node, rule, words)
+                yield suspect(program, scope, node, rule, message)
             elif isinstance(node, ast.Assign) and is_chosen(node, scope, flow):
-                words = f"`{ast.unparse(node)[:80]}` is chosen by a score, and applied"
-                yield suspect(program, scope, node, "NO-RESCORING-CALIBRATION", words)
+                message = f"`{ast.unparse(node)[:80]}` is chosen by a score and applied"
+                yield suspect(program, scope, node, "NO-RESCORING-CALIBRATION", message)
 
 
 def is_search(loop: ast.For, scope: Scope, flow: Flow) -> bool:
-    """Whether a loop over constants scores validation text with each and keeps the best."""
+    """Return whether a loop over constants scores validation text with each and keeps the best."""
     if not any(CONSTANT.search(name) for name in names_in(loop.target)):
         return False
     calls = [node for node in ast.walk(loop) if isinstance(node, ast.Call)]
@@ -165,7 +165,7 @@ def is_search(loop: ast.For, scope: Scope, flow: Flow) -> bool:
 
 
 def is_chosen_from(loop: ast.For, scope: Scope) -> bool:
-    """Whether the least of what a loop writes is taken: in it, or after it."""
+    """Return whether the function takes the minimum of the values that a loop writes."""
     written: set[str] = set()
     for node in ast.walk(loop):
         match node:
@@ -175,12 +175,12 @@ def is_chosen_from(loop: ast.For, scope: Scope) -> bool:
                 written |= {name for target in targets for name in names_in(target)}
             case ast.Call(func=ast.Attribute(attr="append", value=kept)):
                 written |= names_in(kept)
-    calls = (node for node in scope.own_nodes() if isinstance(node, ast.Call))
+    calls = (node for node in scope.nodes if isinstance(node, ast.Call))
     return any(call_name(call) in LEAST and names_in(call) & written for call in calls)
 
 
 def is_chosen(node: ast.Assign, scope: Scope, flow: Flow) -> bool:
-    """Whether a constant is the best of several by a function of scores: `min(values, key=...)`."""
+    """Return whether a constant is the best of several by a key, as in `min(values, key=...)`."""
     if not any(CONSTANT.search(name) for target in node.targets for name in names_in(target)):
         return False
     value = node.value
@@ -189,11 +189,11 @@ def is_chosen(node: ast.Assign, scope: Scope, flow: Flow) -> bool:
         and call_name(value) in ("min", "max")
         and any(k.arg == "key" for k in value.keywords)
     )
-    return is_best and any(isinstance(part, ast.expr) and flow.is_source(part, scope) for part in scope.own_nodes())
+    return is_best and any(isinstance(part, ast.expr) and flow.is_source(part, scope) for part in scope.nodes)
 
 
 def is_better(node: ast.AST) -> bool:
-    """Whether a node compares scores, or collects them by constant."""
+    """Return whether a node compares scores or collects them."""
     match node:
         case ast.Compare(ops=[ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE()]):
             return any(SCORES.search(name) or "best" in name for name in names_in(node))
@@ -204,20 +204,20 @@ def is_better(node: ast.AST) -> bool:
     return False
 
 
-def calibrations(program: Program, flow: Flow) -> Iterator[Suspicion]:
-    """Quantizers that look at validation text."""
+def find_calibrations(program: Program, flow: Flow) -> Iterator[Suspicion]:
+    """Yield calibration calls that are given validation text."""
     for scope in program.scopes:
-        calls = [node for node in scope.own_nodes() if isinstance(node, ast.Call)]
+        calls = [node for node in scope.nodes if isinstance(node, ast.Call)]
         is_watched = any(call_name(call) in HOOKS for call in calls)
         for call in calls:
             name = call_name(call)
             is_model = is_watched and (MODEL.search(name) or not program.called(call)) and name not in READERS | HOOKS
             if (is_model or (CALIBRATION.search(name) and "eval" not in name)) and gives_text(flow, call, scope):
-                words = f"`{ast.unparse(call)[:80]}` is given validation text"
-                yield suspect(program, scope, call, "NO-VAL-CALIBRATION", words)
+                message = f"`{ast.unparse(call)[:80]}` is given validation text"
+                yield suspect(program, scope, call, "NO-VAL-CALIBRATION", message)
                 break
 
 
 def gives_text(flow: Flow, node: ast.Call, scope: Scope) -> bool:
-    """Whether a call is given the text."""
+    """Return whether an argument of a call holds the text."""
     return any(flow.holds(each, scope) for each in (*node.args, *(keyword.value for keyword in node.keywords)))

@@ -1,4 +1,4 @@
-"""A program as functions that call each other, and which of them a run reaches."""
+"""A program as a call graph, and which of its statements a run reaches."""
 
 import ast
 from collections import defaultdict
@@ -11,8 +11,8 @@ from pgolf.audit.code.source import SourceFile
 from pgolf.scripts.settings import UNKNOWN, Settings
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-# Methods that lists, dictionaries, sets, files and hashes have: a call of one is seldom of a script's own class.
-OF_EVERY_OBJECT = {
+# Methods of built-in types; a call of one is rarely a call of a script's own method.
+COMMON_METHODS = {
     "append", "add", "update", "get", "pop", "copy", "write", "read", "close", "items", "keys", "values", "clear",
     "index", "count", "sort", "join", "split", "format", "encode", "decode", "strip", "remove", "insert", "extend",
 }  # fmt: skip
@@ -21,31 +21,22 @@ Loop = ast.For | ast.While | ast.AsyncFor
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whether a run comes by a place."""
+    """Whether a run reaches a place: by default, behind a condition that is false by default, or never."""
 
     state: Literal["on", "off", "dead"]
     why: str = ""
-    """The condition that is false by default."""
-
-    def __str__(self) -> str:
-        match self.state:
-            case "on":
-                return "reached"
-            case "off":
-                return f"not reached while `{self.why}` is false"
-            case _:
-                return "never called"
+    """The condition that is false by default, for `off`."""
 
 
 @dataclass(eq=False)
 class Scope:
-    """A function, or a module's top level."""
+    """A function, or the top level of a module."""
 
     name: str
     node: Function | ast.Module
     file: SourceFile
     owner: str | None = None
-    """The class it is a method of."""
+    """The class of a method."""
 
     @property
     def body(self) -> list[ast.stmt]:
@@ -53,7 +44,7 @@ class Scope:
 
     @property
     def parameters(self) -> list[str]:
-        """Names of its parameters, without self."""
+        """Names of the parameters, without self or cls."""
         if isinstance(self.node, ast.Module):
             return []
         arguments = self.node.args
@@ -62,18 +53,14 @@ class Scope:
 
     @cached_property
     def locals(self) -> set[str]:
-        """Names that are its own: parameters, and what it assigns without calling it global."""
-        stored = (node for node in self.own_nodes() if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
-        shared = (node.names for node in self.own_nodes() if isinstance(node, ast.Global | ast.Nonlocal))
+        """Names of its parameters and of its own variables."""
+        stored = (node for node in self.nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+        shared = (node.names for node in self.nodes if isinstance(node, ast.Global | ast.Nonlocal))
         return {*self.parameters, *(node.id for node in stored)} - {name for names in shared for name in names}
-
-    def own_nodes(self) -> list[ast.AST]:
-        """Its nodes without those of functions inside it, in the order of the text."""
-        return self.nodes
 
     @cached_property
     def nodes(self) -> list[ast.AST]:
-        """The same, found once."""
+        """Its nodes in the order of the text, without those inside nested functions."""
         found: list[ast.AST] = []
         stack: list[ast.AST] = list(reversed(self.body))
         while stack:
@@ -86,7 +73,7 @@ class Scope:
 
 @dataclass(slots=True)
 class Program:
-    """All files of a folder that its main file comes to, read as one."""
+    """All files of a folder as one program."""
 
     files: list[SourceFile]
     settings: Settings
@@ -94,32 +81,32 @@ class Program:
     by_name: dict[str, list[Scope]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[str, list[Scope]] = field(default_factory=lambda: defaultdict(list))
     on: set[int] = field(default_factory=set)
-    """ids of statements that a run reaches by default."""
+    """ids of the statements that a run reaches by default."""
     off: dict[int, str] = field(default_factory=dict)
-    """ids of statements behind a condition that is false by default."""
+    """Conditions that are false by default, by the ids of the statements behind them."""
     parents: dict[int, ast.AST] = field(default_factory=dict)
     scope_at: dict[int, Scope] = field(default_factory=dict)
-    """Scopes by the id of their node."""
+    """Scopes by the ids of their nodes."""
     aliases: dict[str, list[Scope]] = field(default_factory=dict)
-    """Functions by the names that were given them when they were made."""
+    """Nested functions by the names to which calls of their makers are assigned."""
     calls: dict[str, list[ast.Call]] = field(default_factory=lambda: defaultdict(list))
-    """Calls by the last name of what is called."""
+    """Calls by the last name of the callee."""
 
     def __post_init__(self) -> None:
         for file in self.files:
             self.scopes.append(Scope("", file.tree, file))
-            self.collect(file.tree, file, None)
+            self.collect_functions(file.tree, file, None)
         self.scope_at = {id(scope.node): scope for scope in self.scopes}
         for file in self.files:
             for node in ast.walk(file.tree):
                 self.parents.update((id(child), node) for child in ast.iter_child_nodes(node))
                 if isinstance(node, ast.Call):
                     self.calls[call_name(node)].append(node)
-        self.take_aliases()
-        self.follow()
+        self.collect_aliases()
+        self.find_reached()
 
-    def collect(self, node: ast.AST, file: SourceFile, owner: str | None) -> None:
-        """Nothing; functions below a node are known by their names."""
+    def collect_functions(self, node: ast.AST, file: SourceFile, owner: str | None) -> None:
+        """Add a scope for each function below a node."""
         for child in ast.iter_child_nodes(node):
             if isinstance(child, Function):
                 scope = Scope(child.name, child, file, owner)
@@ -127,69 +114,73 @@ class Program:
                 self.by_name[child.name].append(scope)
                 if owner is not None:
                     self.classes[owner].append(scope)
-                self.collect(child, file, None)
+                self.collect_functions(child, file, None)
             else:
-                self.collect(child, file, child.name if isinstance(child, ast.ClassDef) else owner)
+                self.collect_functions(child, file, child.name if isinstance(child, ast.ClassDef) else owner)
 
     def called(self, node: ast.Call) -> list[Scope]:
-        """The functions that a call may mean: by name, whatever the object; of a made function, that one."""
+        """Return the functions that a call may mean, by name and regardless of the object."""
         if isinstance(node.func, ast.Call):
-            return [made for maker in self.called(node.func) for made in self.made_by(maker)]
+            return [made for maker in self.called(node.func) for made in self.functions_made_by(maker)]
         name = call_name(node)
-        if name in OF_EVERY_OBJECT and isinstance(node.func, ast.Attribute) and not is_own(node.func.value):
+        if (
+            name in COMMON_METHODS
+            and isinstance(node.func, ast.Attribute)
+            and not is_self_or_attribute(node.func.value)
+        ):
             return []
         if name in self.classes:
             return self.classes[name]
         return self.by_name.get(name, []) or self.aliases.get(name, [])
 
-    def made_by(self, maker: Scope) -> list[Scope]:
-        """The functions inside a function that it returns by name."""
+    def functions_made_by(self, maker: Scope) -> list[Scope]:
+        """Return the nested functions that a function returns by name."""
         returned = {
             part.id
-            for node in maker.own_nodes()
+            for node in maker.nodes
             if isinstance(node, ast.Return) and node.value is not None
             for part in (node.value.elts if isinstance(node.value, ast.Tuple) else [node.value])
             if isinstance(part, ast.Name)
         }
-        inner = {id(node) for node in maker.own_nodes() if isinstance(node, Function)}
+        inner = {id(node) for node in maker.nodes if isinstance(node, Function)}
         return [scope for name in returned for scope in self.by_name.get(name, []) if id(scope.node) in inner]
 
-    def take_aliases(self) -> None:
-        """Nothing; names that are given a made function mean that function."""
+    def collect_aliases(self) -> None:
+        """Record the names to which the result of a function maker is assigned."""
         for scope in self.scopes:
-            for node in scope.own_nodes():
+            for node in scope.nodes:
                 if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-                    made = [each for maker in self.called(node.value) for each in self.made_by(maker)]
+                    made = [each for maker in self.called(node.value) for each in self.functions_made_by(maker)]
                     for part in (part for target in node.targets for part in ast.walk(target) if made):
                         if isinstance(part, ast.Name):
                             self.aliases[part.id] = made
 
-    def follow(self) -> None:
-        """Nothing; what a run reaches is known, and what it would reach behind each closed door."""
+    def find_reached(self) -> None:
+        """Find the statements that a run reaches by default, then those behind each condition that is false."""
         roots = [scope for scope in self.scopes if isinstance(scope.node, ast.Module) and self.is_loaded(scope.file)]
-        Walk(self, self.on, self.off).run(roots)
-        nodes = {id(node): node for scope in self.scopes for node in scope.own_nodes()}
-        doors = dict(self.off)
-        while doors:
-            door, why = doors.popitem()
+        ReachSearch(self, self.on, self.off).run(roots)
+        nodes = {id(node): node for scope in self.scopes for node in scope.nodes}
+        closed = dict(self.off)
+        while closed:
+            statement, why = closed.popitem()
             reached: set[int] = set()
             further: dict[int, str] = {}
-            walk = Walk(self, reached, further, skipped=(self.on | self.off.keys()) - {door})
-            walk.child(nodes[door])
-            walk.run([])
+            search = ReachSearch(self, reached, further, skipped=(self.on | self.off.keys()) - {statement})
+            search.child(nodes[statement])
+            search.run([])
             new = {each: reason for each, reason in further.items() if each not in self.off and each not in self.on}
-            doors |= new
+            closed |= new
             self.off |= new
             self.off |= {each: why for each in reached if each not in self.off}
 
     def is_loaded(self, file: SourceFile) -> bool:
-        """Whether a file is run, or imported by one that is."""
+        """Return whether a file is the main file or is imported by another one."""
         if file.is_main:
             return True
         return any(imports(other.tree, file.module) for other in self.files if other is not file)
 
     def reach(self, node: ast.AST) -> Reach:
-        """Whether a run comes by a node."""
+        """Return whether a run reaches a node."""
         inside: ast.AST | None = node
         while inside is not None:
             if id(inside) in self.on:
@@ -202,21 +193,21 @@ class Program:
         return Reach("dead")
 
     def enclosing(self, node: ast.AST) -> Iterator[ast.AST]:
-        """What a node stands in, innermost first, up to its function."""
+        """Yield the nodes around a node, innermost first, up to its function."""
         inside = self.parents.get(id(node))
         while inside is not None and not isinstance(inside, Function | ast.Module):
             yield inside
             inside = self.parents.get(id(inside))
 
     def scope_of(self, node: ast.AST) -> Scope:
-        """The function, or the top level, that a node stands in."""
+        """Return the function or top level that contains a node."""
         inside = self.parents[id(node)]
         while id(inside) not in self.scope_at:
             inside = self.parents[id(inside)]
         return self.scope_at[id(inside)]
 
     def calls_of(self, scope: Scope) -> list[ast.Call]:
-        """Where a function may be called."""
+        """Return the calls that may mean a function."""
         if isinstance(scope.node, ast.Module):
             return []
         name = scope.owner if scope.owner is not None and scope.name == "__init__" else scope.name
@@ -227,27 +218,27 @@ class Program:
 
 
 @dataclass(slots=True)
-class Walk:
-    """A walk along all that runs, from some statements on."""
+class ReachSearch:
+    """A search for the statements that run, from some scopes on."""
 
     program: Program
     on: set[int]
     off: dict[int, str]
     skipped: set[int] = field(default_factory=set)
-    todo: list[Scope] = field(default_factory=list)
+    pending: list[Scope] = field(default_factory=list)
     visited: set[int] = field(default_factory=set)
 
     def run(self, scopes: list[Scope]) -> None:
-        """Nothing; everything that some scopes lead to is walked."""
-        self.todo += scopes
-        while self.todo:
-            scope = self.todo.pop()
+        """Search some scopes and everything that they call."""
+        self.pending += scopes
+        while self.pending:
+            scope = self.pending.pop()
             if id(scope) not in self.visited:
                 self.visited.add(id(scope))
                 self.statements(scope.body)
 
     def statements(self, body: list[ast.stmt]) -> None:
-        """Nothing; statements are walked until one that always leaves."""
+        """Search statements up to one that always returns or raises."""
         closed = ""
         for statement in body:
             if closed:
@@ -260,12 +251,12 @@ class Walk:
                 closed = f"not ({ast.unparse(statement.test)})"
 
     def always_leaves(self, statement: ast.If) -> bool:
-        """Whether an if without else is true by default and ends in a return."""
+        """Return whether an `if` is true by default and ends by returning or raising."""
         value = self.program.settings.value(statement.test)
         return value is not UNKNOWN and bool(value) and isinstance(statement.body[-1], ast.Return | ast.Raise)
 
     def statement(self, statement: ast.stmt) -> None:
-        """Nothing; a statement and what is in it are walked, doors that are closed by default left out."""
+        """Search a statement, without the branches whose condition is false by default."""
         if id(statement) in self.skipped:
             return
         self.on.add(id(statement))
@@ -300,31 +291,31 @@ class Walk:
             self.off.setdefault(id(statement), why)
 
     def expression(self, node: ast.AST) -> None:
-        """Nothing; functions that an expression names may run."""
+        """Add the functions that an expression names to the pending scopes."""
         for part in ast.walk(node):
             if isinstance(part, ast.Call):
-                self.todo += self.program.called(part)
+                self.pending += self.program.called(part)
             if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load):
-                self.todo += [s for s in self.program.by_name.get(part.id, []) if s.owner is None]
-                self.todo += self.program.classes.get(part.id, []) if part.id in self.program.classes else []
+                self.pending += [s for s in self.program.by_name.get(part.id, []) if s.owner is None]
+                self.pending += self.program.classes.get(part.id, []) if part.id in self.program.classes else []
             elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Load):
-                self.todo += self.program.by_name.get(part.attr, [])
+                self.pending += self.program.by_name.get(part.attr, [])
 
 
-def is_own(node: ast.expr) -> bool:
-    """Whether an object is the method's own, or one that it holds."""
+def is_self_or_attribute(node: ast.expr) -> bool:
+    """Return whether an expression is `self` or starts from it."""
     return "self" in ast.unparse(node)[:5]
 
 
 def call_name(node: ast.Call) -> str:
-    """The last name of what is called."""
+    """Return the last name of the callee; empty where it has none."""
     if isinstance(node.func, ast.Name):
         return node.func.id
     return node.func.attr if isinstance(node.func, ast.Attribute) else ""
 
 
 def imports(tree: ast.Module, module: str) -> bool:
-    """Whether a file imports a module of its folder."""
+    """Return whether a file imports a module of its folder."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import) and any(alias.name.split(".")[-1] == module for alias in node.names):
             return True

@@ -1,4 +1,4 @@
-"""Suspicion: a line of a program that a reviewer should read, and why."""
+"""Suspicion: a line of a program that a reviewer should read, and the reason."""
 
 import ast
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from pgolf.audit.code.program import Program, Reach, Scope
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A pattern that breaks a rule if the line does what it looks like."""
+    """A line that breaks a rule if it does what its pattern suggests."""
 
     rule: str
     message: str
     place: str
     reach: Reach
     is_mild: bool = False
-    """Whether reviewers are of two minds about the pattern."""
+    """Whether reviewers disagree about the pattern."""
 
     def as_json(self) -> dict[str, Any]:
-        """What crosses from the process that reads code to the one that judges."""
+        """Return the form that the reading process passes to the audit."""
         return {
             "rule": self.rule,
             "message": self.message,
@@ -33,5 +33,5 @@ class Suspicion:
 def suspect(
     program: Program, scope: Scope, node: ast.AST, rule: str, message: str, *, is_mild: bool = False
 ) -> Suspicion:
-    """A suspicion about a node of a function."""
+    """Return a suspicion about a node of a function."""
     return Suspicion(rule, message, scope.file.place(node), program.reach(node), is_mild)

@@ -1,4 +1,4 @@
-"""Which names of a function hold the tokens that are to be predicted."""
+"""The names of a function that hold the tokens to be predicted."""
 
 import ast
 import re
@@ -16,34 +16,34 @@ MODULES = ("np", "torch", "F", "numpy")
 
 
 def target_names(scope: Scope) -> set[str]:
-    """Names that hold the tokens to be predicted: by their name, or cut one token later than the inputs."""
+    """Return the names that hold the tokens to be predicted, by their name or by a slice one token later."""
     found = {name for name in scope.parameters if TARGET.search(name)} | scored_names(scope)
     for _ in range(3):
         for target, value in assignments(scope):
-            is_derived = bool(carried(value) & found) and not is_computed(value)
+            is_derived = bool(forwarded_names(value) & found) and not is_computed(value)
             found |= {name for name in names_in(target) if TARGET.search(name) or is_shifted(value) or is_derived}
-        for node in scope.own_nodes():
+        for node in scope.nodes:
             if (
                 isinstance(node, ast.For | ast.comprehension)
                 and isinstance(node.target, ast.Name)
-                and carried(node.iter) & found
+                and forwarded_names(node.iter) & found
             ):
                 found.add(node.target.id)
     return found
 
 
 def scored_names(scope: Scope) -> set[str]:
-    """Names that a cross entropy is taken against."""
+    """Return the names that are targets of a cross entropy."""
     found: set[str] = set()
-    for node in scope.own_nodes():
+    for node in scope.nodes:
         if isinstance(node, ast.Call) and call_name(node) in ("cross_entropy", "nll_loss") and len(node.args) > 1:
-            found |= carried(node.args[1])
+            found |= forwarded_names(node.args[1])
     return found - {"self"}
 
 
 def assignments(scope: Scope) -> Iterator[tuple[ast.expr, ast.expr]]:
-    """Targets with their values; of two tuples part by part."""
-    for node in scope.own_nodes():
+    """Yield assignment targets with their values; tuples of one length part by part."""
+    for node in scope.nodes:
         for target in node.targets if isinstance(node, ast.Assign) else ():
             value = node.value  # type: ignore[attr-defined]
             if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
@@ -52,24 +52,24 @@ def assignments(scope: Scope) -> Iterator[tuple[ast.expr, ast.expr]]:
                 yield target, value
 
 
-def later_places(scope: Scope) -> set[str]:
-    """Names of positions that begin one later than the inputs: `range(start + 1, ...)`, and parts of them."""
+def shifted_positions(scope: Scope) -> set[str]:
+    """Return the names of positions that start one later than the inputs, as in `range(start + 1, ...)`."""
     found: set[str] = set()
     for target, value in assignments(scope):
         is_part = isinstance(value, ast.Subscript) and bool(names_in(value.value) & found)
-        if begins_later(value) or is_part:
+        if starts_one_later(value) or is_part:
             found |= names_in(target)
-    for node in scope.own_nodes():
-        if isinstance(node, ast.For | ast.comprehension) and begins_later(node.iter):
+    for node in scope.nodes:
+        if isinstance(node, ast.For | ast.comprehension) and starts_one_later(node.iter):
             found |= names_in(node.target)
-    return found | looked_back_from(scope)
+    return found | positions_looked_back_from(scope)
 
 
-def looked_back_from(scope: Scope) -> set[str]:
-    """Positions that an array is read at, and that it is read before: `tokens[at]` beside `tokens[at - back]`."""
+def positions_looked_back_from(scope: Scope) -> set[str]:
+    """Return the positions at which an array is read while it is also read before them, as in `tokens[at - back]`."""
     at: dict[str, set[str]] = {}
     before: dict[str, set[str]] = {}
-    for node in scope.own_nodes():
+    for node in scope.nodes:
         if not isinstance(node, ast.Subscript) or not isinstance(node.ctx, ast.Load):
             continue
         match node.slice:
@@ -80,8 +80,8 @@ def looked_back_from(scope: Scope) -> set[str]:
     return {name for array, names in at.items() for name in names & before.get(array, set())}
 
 
-def begins_later(node: ast.expr) -> bool:
-    """Whether an expression holds `range(start + 1, ...)` or `arange(start + 1, ...)`."""
+def starts_one_later(node: ast.expr) -> bool:
+    """Return whether an expression contains `range(start + 1, ...)` or `arange(start + 1, ...)`."""
     return any(
         isinstance(part, ast.Call)
         and call_name(part) in ("range", "arange")
@@ -92,30 +92,36 @@ def begins_later(node: ast.expr) -> bool:
 
 
 def reads_target(node: ast.AST, targets: set[str], places: set[str]) -> bool:
-    """Whether a node holds the target: by name, or read at a later place."""
+    """Return whether a node reads the target, by its name or at a shifted position."""
     return bool(names_in(node) & targets) or any(
         isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Name) and part.slice.id in places
         for part in ast.walk(node)
     )
 
 
-def carried(node: ast.expr) -> set[str]:
-    """Names whose tokens an expression hands on: casts, slices and copies of them."""
+def forwarded_names(node: ast.expr) -> set[str]:
+    """Return the names whose tokens an expression passes on through casts, slices and copies."""
     match node:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return {name}
         case ast.Subscript():
-            return carried(node.value)
+            return forwarded_names(node.value)
         case ast.Call(func=ast.Attribute(value=holder, attr=method), args=arguments) if not PROBABILITY.search(method):
             is_module = isinstance(holder, ast.Name) and holder.id in MODULES
-            return carried(arguments[0]) if is_module and arguments else set() if is_module else carried(holder)
+            return (
+                forwarded_names(arguments[0])
+                if is_module and arguments
+                else set()
+                if is_module
+                else forwarded_names(holder)
+            )
         case ast.Call(args=[only]):
-            return carried(only)
+            return forwarded_names(only)
     return set()
 
 
 def is_shifted(node: ast.expr) -> bool:
-    """Whether an expression is `tokens[start + 1 : ...]` or `x[..., 1:]`."""
+    """Return whether an expression contains `tokens[start + 1 : ...]` or `x[..., 1:]`."""
     for part in ast.walk(node):
         if isinstance(part, ast.Subscript):
             slices = part.slice.elts if isinstance(part.slice, ast.Tuple) else [part.slice]
@@ -127,12 +133,12 @@ def is_shifted(node: ast.expr) -> bool:
 
 
 def is_one_more(node: ast.expr) -> bool:
-    """Whether an expression is 1, or something plus 1."""
+    """Return whether an expression is 1, or something plus 1."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return any(isinstance(side, ast.Constant) and side.value == 1 for side in (node.left, node.right))
     return isinstance(node, ast.Constant) and node.value == 1
 
 
 def is_computed(node: ast.expr) -> bool:
-    """Whether an expression computes with what it holds."""
+    """Return whether an expression contains arithmetic."""
     return any(isinstance(part, ast.BinOp) for part in ast.walk(node))

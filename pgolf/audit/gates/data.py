@@ -1,26 +1,28 @@
-"""Gates of the training data, by what public exports are known for."""
+"""Gates of the training data: shard counts of exports that are known to be leaky."""
 
 from collections.abc import Iterator
 
 from pgolf.audit.facts import Facts
-from pgolf.audit.verdicts import Verdict, settled
+from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.rulesets.ruleset import Ruleset
 
 
 def data_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
-    """Whether training text holds validation text, as far as numbers of shards show."""
-    counts = sorted(set(facts.of_runs("train_shards")))
+    """Yield what the number of training shards shows about validation text in the training text."""
+    counts = sorted(set(facts.run_values("train_shards")))
     leaky = {count: export for export in ruleset.refused_exports for count in export.train_shards}
     found = [count for count in counts if count in leaky]
     if found:
-        words = f"{found[0]:,} training shards are those of {leaky[found[0]].name}"
-        yield settled("TRAIN-VAL-DISJOINT", "fail", f"{words}: {leaky[found[0]].explanation}", "numbers")
+        export = leaky[found[0]]
+        message = f"{found[0]:,} training shards are those of {export.name}: {export.explanation}"
+        yield make_verdict("TRAIN-VAL-DISJOINT", "fail", message, "numbers")
     else:
-        seen = ", ".join(map(str, counts)) or "no log says how many"
-        words = f"{seen} training shards; their number does not show what is in them"
-        yield settled("TRAIN-VAL-DISJOINT", "unknown", words, "numbers")
+        seen = f"{', '.join(map(str, counts))} training shards" if counts else "no log gives the number of shards"
+        message = f"{seen}; numbers do not show what the shards contain"
+        yield make_verdict("TRAIN-VAL-DISJOINT", "unknown", message, "numbers")
     if counts == [1]:
-        words = "one training shard: the validation shard is one as well"
-        yield settled("NO-VAL-IN-ARTIFACT", "warn", words, "numbers")
+        message = "one training shard, which may be the validation shard"
+        yield make_verdict("NO-VAL-IN-ARTIFACT", "warn", message, "numbers")
     else:
-        yield settled("NO-VAL-IN-ARTIFACT", "unknown", "logs do not show which shards were trained on", "numbers")
+        message = "the logs do not show which shards were trained on"
+        yield make_verdict("NO-VAL-IN-ARTIFACT", "unknown", message, "numbers")

@@ -3,43 +3,44 @@
 from collections.abc import Iterator
 
 from pgolf.audit.facts import Facts, shipped_bytes
-from pgolf.audit.verdicts import Verdict, settled
-from pgolf.report.records.folder import MAIN
-from pgolf.report.records.problems import SMALL_EDIT
+from pgolf.audit.verdicts import Verdict, make_verdict
+from pgolf.records.folder import MAIN
+from pgolf.records.problems import SMALL_EDIT
 from pgolf.rulesets.ruleset import Ruleset
 
-MEBI_LIMIT_SHARE = 2**20 / 1e6
+MIB_OVER_MB = 2**20 / 1e6
 
 
 def size_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
-    """The cap, its unit, and whose code was counted."""
-    yield from cap(facts, ruleset)
-    yield from units(facts, ruleset)
-    yield from counted_code(facts, ruleset)
+    """Yield the verdicts on the size limit, its unit, and the code that was counted."""
+    yield check_limit(facts, ruleset)
+    yield from check_units(facts, ruleset)
+    yield check_counted_code(facts, ruleset)
 
 
-def cap(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
-    """The largest artifact: as logged, as claimed, and as the committed code makes it."""
+def check_limit(facts: Facts, ruleset: Ruleset) -> Verdict:
+    """Compare the largest logged or claimed artifact with the limit.
+
+    A logged total over the limit is only a warning where the claims and the committed code stay below it.
+    """
     limit = ruleset.artifact_limit_bytes
-    logged = facts.of_runs("total_bytes")
+    logged = facts.run_values("total_bytes")
     stated = [*logged, *facts.claimed_bytes]
     if not stated:
-        yield settled("SIZE-CAP", "unknown", "neither logs nor claims give a size", "numbers")
-        return
+        return make_verdict("SIZE-CAP", "unknown", "neither logs nor claims give a size", "numbers")
     largest = max(stated)
-    place = next((run.place for run in facts.runs if run.total_bytes == largest), "submission.json")
-    words = f"{largest:,} bytes are {'logged' if largest in logged else 'claimed'}, the limit is {limit:,}"
+    place = next((run.log for run in facts.runs if run.total_bytes == largest), "submission.json")
+    message = f"{largest:,} bytes are {'logged' if largest in logged else 'claimed'}; the limit is {limit:,}"
     if largest <= limit:
-        yield settled("SIZE-CAP", "pass", words, "numbers", place)
-    elif largest in logged and fits_as_shipped(facts, limit):
-        words += f"; with {MAIN} as committed it is {max(shipped_bytes(facts)):,}"
-        yield settled("SIZE-CAP", "warn", words, "numbers", place)
-    else:
-        yield settled("SIZE-CAP", "fail", f"{words}; {largest - limit:,} over", "numbers", place)
+        return make_verdict("SIZE-CAP", "pass", message, "numbers", place)
+    if largest in logged and fits_as_shipped(facts, limit):
+        message += f"; with {MAIN} as committed the artifact has {max(shipped_bytes(facts)):,}"
+        return make_verdict("SIZE-CAP", "warn", message, "numbers", place)
+    return make_verdict("SIZE-CAP", "fail", f"{message}; {largest - limit:,} bytes over", "numbers", place)
 
 
 def fits_as_shipped(facts: Facts, limit: int) -> bool:
-    """Whether every run that is over the limit as logged is below it with the committed code, and as claimed."""
+    """Return whether each run that is logged over the limit fits with the committed code, and all claims fit."""
     code = facts.committed.get(MAIN)
     over = [run for run in facts.runs if (run.total_bytes or 0) > limit]
     fitting = [
@@ -48,50 +49,45 @@ def fits_as_shipped(facts: Facts, limit: int) -> bool:
     return fitting == over and max(facts.claimed_bytes, default=0) <= limit
 
 
-def units(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
-    """Whether a size was read in MiB."""
+def check_units(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
+    """Yield a verdict if the size may have been compared with the limit in MiB."""
     limit = ruleset.artifact_limit_bytes
-    between = [size for size in facts.of_runs("total_bytes") if limit < size <= limit * MEBI_LIMIT_SHARE]
+    between = [size for size in facts.run_values("total_bytes") if limit < size <= limit * MIB_OVER_MB]
     if problem := facts.problems.get("mib_called_mb"):
-        yield settled("SIZE-UNITS", "fail" if between else "warn", problem.message, "numbers")
+        yield make_verdict("SIZE-UNITS", "fail" if between else "warn", problem.message, "numbers")
     elif between:
-        words = f"{max(between):,} bytes are over the limit in bytes and under it in MiB"
-        yield settled("SIZE-UNITS", "warn", words, "numbers")
+        message = f"{max(between):,} bytes exceed the limit in MB and fit it in MiB"
+        yield make_verdict("SIZE-UNITS", "warn", message, "numbers")
 
 
-def counted_code(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
-    """Whether the logs count the code that was committed."""
+def check_counted_code(facts: Facts, ruleset: Ruleset) -> Verdict:
+    """Compare the code that the logs count with the committed code."""
     rule, committed = "SIZE-CODE-IS-SHIPPED-CODE", facts.committed.get(MAIN)
-    counted = sorted(set(facts.of_runs("code_bytes")))
+    counted = sorted(set(facts.run_values("code_bytes")))
     if committed is None:
-        yield settled(rule, "unknown", f"there is no {MAIN} to count", "files")
-        return
+        return make_verdict(rule, "unknown", f"there is no {MAIN} to count", "files")
     shipped, limit = shipped_bytes(facts), ruleset.artifact_limit_bytes
     if shipped and max(shipped) > limit:
-        words = f"with {MAIN} as committed ({committed:,} bytes) the largest artifact is {max(shipped):,}"
-        yield settled(rule, "warn", f"{words}, over the limit of {limit:,}", "files", MAIN)
-    elif others := [name for name in facts.committed if name != MAIN and name.endswith(".py")]:
-        yield from with_helpers(facts, others, limit)
-    elif not counted:
-        yield settled(rule, "unknown", f"no log counts its code; {MAIN} has {committed:,} bytes", "files", MAIN)
-    elif all(abs(committed / size - 1) > SMALL_EDIT for size in counted):
-        words = f"the logs count {counted[-1]:,} bytes of code, {MAIN} has {committed:,}"
-        yield settled(rule, "warn", words, "files", MAIN)
-    else:
-        yield settled(rule, "pass", f"{MAIN} has {committed:,} bytes, the logs count {counted[-1]:,}", "files", MAIN)
+        message = f"with {MAIN} as committed ({committed:,} bytes) the largest artifact has {max(shipped):,} bytes"
+        return make_verdict(rule, "warn", f"{message}; the limit is {limit:,}", "files", MAIN)
+    if helpers := [name for name in facts.committed if name != MAIN and name.endswith(".py")]:
+        return check_helpers(facts, helpers, limit)
+    if not counted:
+        return make_verdict(rule, "unknown", f"no log counts its code; {MAIN} has {committed:,} bytes", "files", MAIN)
+    message = f"the logs count {counted[-1]:,} bytes of code; {MAIN} has {committed:,}"
+    is_other = all(abs(committed / size - 1) > SMALL_EDIT for size in counted)
+    return make_verdict(rule, "warn" if is_other else "pass", message, "files", MAIN)
 
 
-def with_helpers(facts: Facts, others: list[str], limit: int) -> Iterator[Verdict]:
-    """Whether code beside the main file would burst the limit, if the scored process loads it."""
-    models = facts.of_runs("model_bytes")
+def check_helpers(facts: Facts, helpers: list[str], limit: int) -> Verdict:
+    """Check whether the artifact fits even if the scored process loads every committed Python file."""
+    rule, models = "SIZE-CODE-IS-SHIPPED-CODE", facts.run_values("model_bytes")
     total = max(models, default=0) + sum(size for name, size in facts.committed.items() if name.endswith(".py"))
-    words = f"{', '.join(others[:3])} {'is' if len(others) == 1 else 'are'} committed beside {MAIN}"
+    message = f"{', '.join(helpers[:3])} {'is' if len(helpers) == 1 else 'are'} committed beside {MAIN}"
     if not models:
-        yield settled("SIZE-CODE-IS-SHIPPED-CODE", "unknown", words, "files", *others[:3])
-    elif total > limit:
-        words += f"; with all of it the largest artifact is {total:,} bytes, over the limit"
-        yield settled("SIZE-CODE-IS-SHIPPED-CODE", "warn", words, "files", *others[:3])
-    else:
-        yield settled(
-            "SIZE-CODE-IS-SHIPPED-CODE", "pass", f"{words}; with all of it {total:,} bytes fit", "files", MAIN
-        )
+        return make_verdict(rule, "unknown", message, "files", *helpers[:3])
+    if total > limit:
+        message += f"; with all Python files the largest artifact has {total:,} bytes, over the limit of {limit:,}"
+        return make_verdict(rule, "warn", message, "files", *helpers[:3])
+    message += f"; with all Python files the largest artifact has {total:,} bytes and fits"
+    return make_verdict(rule, "pass", message, "files", MAIN)

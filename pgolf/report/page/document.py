@@ -1,7 +1,7 @@
-"""The report as one self-contained HTML page: sortable tables, and the pictures of every group.
+"""The report as one self-contained HTML page: sortable tables, and the plots of every group.
 
-Nothing is loaded from anywhere. The one script sorts tables; the page forbids every other by its hash, so that a name
-that somehow came out as a tag would still run nothing.
+The page loads nothing. Its content security policy allows only its own script, which sorts tables, by hash: a name that
+escaped into the markup could not run anything.
 """
 
 import base64
@@ -25,10 +25,10 @@ NUMBERS = {
     "seed", "val_bpb", "val_loss", "steps", "train s", "score s", "total bytes", "n", "mean bpb", "std",
     "largest bytes", "bpb better", "nats better", "Welch t", "df", "p", "p with margin", "paired p",
 }  # fmt: skip
-CURVES_CAPTION = "Thin lines are seeds, the thick one is their mean."
-STAGES_CAPTION = "Bits per byte before packing, after it, and by each evaluation; means of all seeds."
-BYTES_CAPTION = "What the artifact is made of; tensor groups share the compressed streams by their entropy."
-SCATTER_CAPTION = "Lower is better, and so is further left. A dashed line is the limit."
+CURVES_CAPTION = "Thin lines are seeds; the thick line is their mean."
+STAGES_CAPTION = "Bits per byte before quantization, after it, and after each evaluation; means of all seeds."
+BYTES_CAPTION = "Bytes of the artifact by part. Tensor groups share compressed streams in proportion to their entropy."
+SCATTER_CAPTION = "Lower is better, and further left is smaller. The dashed line is the limit."
 VERSUS_COLUMNS = (
     "run", "against", "bpb better", "nats better", "Welch t", "df", "p", "p with margin", "strict rule", "practice",
     "paired p",
@@ -38,16 +38,16 @@ WIDE = {"run", "against", "verdict", "stage"}
 
 
 def html_page(groups: Sequence[Group], versus: Sequence[tuple[str, Mapping[str, Any]]] = ()) -> str:
-    """The page. Every name from a spec, a log or a folder is escaped."""
+    """Return the page. Every name from a spec, a log or a folder is escaped."""
     style, script = resource("page.css"), resource("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
     body = [
         "<h1>pgolf report</h1>",
-        f"<p class='note'>{escape(described(groups))}</p>",
+        f"<p class='note'>{escape(describe(groups))}</p>",
         sortable("groups", GROUP_COLUMNS, [group_cells(group) for group in groups if group.rows]),
-        comparison(versus),
-        figure(scatter(groups), "Every seed", SCATTER_CAPTION, [group.name for group in groups]),
+        significance_table(versus),
+        figure(scatter(groups), "Score against size", SCATTER_CAPTION, [group.name for group in groups]),
         *(
             figure(picture, f"Swept: {key}", SWEEP_CAPTION, names, is_full=True)
             for key, picture, names in sweep_pictures(groups)
@@ -68,20 +68,20 @@ def html_page(groups: Sequence[Group], versus: Sequence[tuple[str, Mapping[str, 
 
 @cache
 def resource(name: str) -> str:
-    """A file beside this one."""
+    """Return the text of a file in this package."""
     return files("pgolf.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
-def described(groups: Sequence[Group]) -> str:
-    """What the page is about, in a line."""
+def describe(groups: Sequence[Group]) -> str:
+    """Return one line about the page: number of groups and seeds, and the rules."""
     seeds = sum(len(group.rows) for group in groups)
     rules = dict.fromkeys(str(label) for group in groups if (label := group.as_json().get("ruleset")))
-    words = f"{len(groups)} {'group' if len(groups) == 1 else 'groups'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
-    return f"{words}; rules of {', '.join(rules)}" if rules else words
+    counts = f"{len(groups)} {'group' if len(groups) == 1 else 'groups'}, {seeds} {'seed' if seeds == 1 else 'seeds'}"
+    return f"{counts}; rules of {', '.join(rules)}" if rules else counts
 
 
 def group_cells(group: Group) -> list[str]:
-    """A group's line: its mean with what it rests on."""
+    """Return the cells of a group: its mean with number of seeds, spread and problems."""
     spread = group.spread
     assert spread is not None
     interval = "-" if spread.ci95 is None else f"{spread.ci95[0]:.6f} to {spread.ci95[1]:.6f}"
@@ -98,8 +98,8 @@ def group_cells(group: Group) -> list[str]:
     ]
 
 
-def comparison(versus: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """The tests against the baseline; nothing without one."""
+def significance_table(versus: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Return the tests against the baseline; empty without one."""
     if not versus:
         return ""
     rows = [versus_cells(name, facts) for name, facts in versus]
@@ -107,7 +107,7 @@ def comparison(versus: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
 
 
 def versus_cells(name: str, facts: Mapping[str, Any]) -> list[str]:
-    """One group's tests."""
+    """Return the cells of one group's tests."""
     paired = facts["paired"]
     return [
         name,
@@ -118,19 +118,19 @@ def versus_cells(name: str, facts: Mapping[str, Any]) -> list[str]:
         f"{facts['df']:.2f}",
         f"{facts['p_one_sided']:.4g}",
         f"{facts['p_with_margin']:.4g}",
-        in_a_word(facts["strict"], facts["more_seeds_for_strict"]),
-        in_a_word(facts["practice"], facts["more_seeds_for_practice"]),
+        rule_cell(facts["strict"], facts["more_seeds_for_strict"]),
+        rule_cell(facts["practice"], facts["more_seeds_for_practice"]),
         "-" if paired is None else f"{paired['p_one_sided']:.4g}",
     ]
 
 
-def in_a_word(is_met: bool, more: int | None) -> str:
-    """A test's verdict, and how many more seeds would change it."""
+def rule_cell(is_met: bool, more: int | None) -> str:
+    """Return whether a rule is met, or how many more seeds would meet it."""
     return "met" if is_met else "not met" if more is None else f"{more} more seeds"
 
 
 def sortable(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose headings sort it."""
+    """Return a table that is sorted by clicking its headings."""
     head = "".join(
         f"<th class='{'number' if column in NUMBERS else ''}'><button type='button'>{escape(column)}</button></th>"
         for column in columns
@@ -140,28 +140,28 @@ def sortable(name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
     return f"<div class='scroll'><table id='{name}'>{inside}</table></div>"
 
 
-def cell(column: str, words: str) -> str:
-    """A table's cell; of a number with the value to sort by, of a verdict in its colour."""
+def cell(column: str, text: str) -> str:
+    """Return a table's cell: a number with the value to sort by, a verdict in its colour."""
     if column in NUMBERS:
-        value = words.replace(",", "")
+        value = text.replace(",", "")
         number = f" data-value='{escape(value)}'" if is_number(value) else ""
-        return f"<td class='number'{number}>{escape(words)}</td>"
+        return f"<td class='number'{number}>{escape(text)}</td>"
     kinds = ["wide"] if column in WIDE else []
     if column == "verdict":
-        kinds.append("good" if words in ("fits", "all fit") else "bad" if "over" in words.lower() else "warn")
-    return f"<td class='{' '.join(kinds)}'>{escape(words)}</td>"
+        kinds.append("good" if text in ("fits", "all fit") else "bad" if "over" in text.lower() else "warn")
+    return f"<td class='{' '.join(kinds)}'>{escape(text)}</td>"
 
 
-def is_number(words: str) -> bool:
-    """Whether a cell can be sorted by value."""
+def is_number(text: str) -> bool:
+    """Return whether a cell can be sorted by value; NaN cannot."""
     try:
-        return float(words) == float(words)
+        return float(text) == float(text)
     except ValueError:
         return False
 
 
 def section(group: Group) -> str:
-    """A group's pictures, and what a reader of its mean must know."""
+    """Return the section of a group: its problems and its plots."""
     items = "".join(
         f"<li class='{KINDS[found.severity]}'>{escape(found.rule)}: {escape(found.message)}</li>"
         for found in group.problems()
@@ -169,7 +169,7 @@ def section(group: Group) -> str:
     names = [f"seed {row.seed}" for row in group.rows if row.curve()]
     seeds = figure(curves(group), "Learning curves", CURVES_CAPTION, names, is_full=True)
     pictures = [
-        seeds or "<p class='note'>no metrics were kept</p>",
+        seeds or "<p class='note'>no training curve: the run has no metrics</p>",
         figure(waterfall(group), "Stages", STAGES_CAPTION),
         figure(byte_bars(group, group.as_json().get("limit_bytes")), "Bytes", BYTES_CAPTION, part_names(group)),
     ]
@@ -178,17 +178,17 @@ def section(group: Group) -> str:
 
 
 def figure(picture: str | None, title: str, caption: str, names: Sequence[str] = (), *, is_full: bool = False) -> str:
-    """A picture with its words and, for each name, its colour; nothing where there is no picture."""
+    """Return a plot with title, legend and caption; empty if there is no plot."""
     if picture is None:
         return ""
     kind = " class='full'" if is_full else ""
-    keys = "".join(map(key, range(len(names)), names))
-    words = f"<figcaption>{keys}{'<br>' if keys else ''}{escape(caption)}</figcaption>"
-    return f"<figure{kind}><h3>{escape(title)}</h3>{picture}{words}</figure>\n"
+    keys = "".join(map(legend_entry, range(len(names)), names))
+    below = f"<figcaption>{keys}{'<br>' if keys else ''}{escape(caption)}</figcaption>"
+    return f"<figure{kind}><h3>{escape(title)}</h3>{picture}{below}</figure>\n"
 
 
-def key(number: int, name: str) -> str:
-    """A name beside its colour."""
+def legend_entry(number: int, name: str) -> str:
+    """Return a name with its colour."""
     kind = f"f{number % COLOURS}"
     square = f"<svg viewBox='0 0 10 10' aria-hidden='true'><rect class='{kind}' width='10' height='10' rx='2'/></svg>"
     return f"<span class='key'>{square}{escape(name)}</span>"

@@ -1,4 +1,4 @@
-// Sorts a table by a column when its heading is pressed; numbers by the value that stands in data-value.
+// Sorts a table by a column when its heading is clicked; numbers by their data-value.
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => {
     const heading = button.closest("th");

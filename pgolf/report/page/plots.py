@@ -1,4 +1,4 @@
-"""The page's pictures: learning curves, stages, bytes, and bits against bytes."""
+"""Plots of the page: learning curves, scores by stage, bytes by part, and score against size."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from pgolf.report.page.svg import (
     box,
     dot,
     drawing,
-    in_words,
+    format_tick,
     line,
     polyline,
     scale_of,
@@ -24,21 +24,21 @@ LEFT, RIGHT, TOP, BOTTOM = 64.0, 28.0, 34.0, 46.0
 BAR, GAP = 26.0, 14.0
 MEAN_POINTS = 200
 NARROW = 520.0
-FALL_SHARE, FEWEST_POINTS = 0.02, 8
+START_SHARE, FEWEST_POINTS = 0.02, 8
 
 
 def curves(group: Group) -> str | None:
-    """The training loss of every seed, and their mean where there are several; None without metrics."""
+    """Return the training loss of every seed, and their mean if there are several; None without metrics."""
     by_seed = {row.seed: row.curve() for row in group.rows}
     by_seed = {seed: curve for seed, curve in by_seed.items() if curve}
     if not by_seed:
         return None
-    by_seed = {seed: after_the_fall(curve) for seed, curve in by_seed.items()}
+    by_seed = {seed: without_start(curve) for seed, curve in by_seed.items()}
     points = [point for curve in by_seed.values() for point in curve]
     last = max(at for at, _ in points)
     x = Scale(0.0, last, LEFT, WIDTH - RIGHT) if last > 0 else scale_of([0.0], LEFT, WIDTH - RIGHT)
     y = scale_of([loss for _, loss in points], HEIGHT - BOTTOM, TOP)
-    parts = axes(x, y, group.rows[0].curve_unit, "training loss, nats a token")
+    parts = axes(x, y, group.rows[0].curve_unit, "training loss, nats per token")
     for number, curve in enumerate(by_seed.values()):
         parts.append(polyline([(x.at(at), y.at(loss)) for at, loss in curve], f"seed s{number % COLOURS}"))
     if len(by_seed) > 1:
@@ -46,15 +46,15 @@ def curves(group: Group) -> str | None:
     return drawing(WIDTH, HEIGHT, f"training loss of {group.name}", parts)
 
 
-def after_the_fall(curve: list[Point]) -> list[Point]:
-    """A curve without its first steps, which fall so far that nothing else would be seen; a short one whole."""
-    begin = FALL_SHARE * curve[-1][0]
+def without_start(curve: list[Point]) -> list[Point]:
+    """Return a curve without its first steps, whose steep fall would hide the rest; a short curve whole."""
+    begin = START_SHARE * curve[-1][0]
     later = [point for point in curve if point[0] >= begin]
     return later if len(later) >= FEWEST_POINTS else curve
 
 
 def mean_curve(by_seed: Sequence[Sequence[Point]]) -> list[Point]:
-    """The mean of curves at equal steps or tokens, from where all of them have begun to where the first one ends."""
+    """Return the mean of curves at equal steps or tokens, over the range that all of them cover."""
     import numpy as np
 
     begin, end = max(curve[0][0] for curve in by_seed), min(curve[-1][0] for curve in by_seed)
@@ -67,7 +67,7 @@ def mean_curve(by_seed: Sequence[Sequence[Point]]) -> list[Point]:
 
 
 def waterfall(group: Group) -> str | None:
-    """Bits per byte from stage to stage, the mean over seeds, with what each stage cost or won; None for one stage."""
+    """Return mean bits per byte by stage, with the change at each stage; None for fewer than two stages."""
     stages = common_stages(group.rows)
     if len(stages) < 2:
         return None
@@ -77,28 +77,28 @@ def waterfall(group: Group) -> str | None:
     x = scale_of([min(values) - margin, max(values)], 180.0, NARROW - 90.0)
     y = scale_of([0, 1], height - BOTTOM, TOP)
     parts = [line((x.at(tick), TOP - 6), (x.at(tick), y.first), "grid") for tick in x.ticks()]
-    parts += [text(x.at(tick), y.first + 18, in_words(tick, x.step), anchor="middle") for tick in x.ticks()]
+    parts += [text(x.at(tick), y.first + 18, format_tick(tick, x.step), anchor="middle") for tick in x.ticks()]
     before = values[0]
     for number, (name, bpb) in enumerate(stages):
         top = TOP + number * (BAR + GAP)
         begin, end = (x.low, bpb) if number == 0 else (min(before, bpb), max(before, bpb))
         kind = "first" if number == 0 else "better" if bpb <= before else "worse"
-        words = f"{name}: {bpb:.6f}" + (f", {bpb - before:+.6f}" if number else "")
-        parts.append(box(x.at(begin), top, x.at(end) - x.at(begin), BAR, kind, words))
+        tooltip = f"{name}: {bpb:.6f}" + (f", {bpb - before:+.6f}" if number else "")
+        parts.append(box(x.at(begin), top, x.at(end) - x.at(begin), BAR, kind, tooltip))
         parts.append(text(172, top + BAR / 2 + 4, shortened(name), anchor="end", kind="strong"))
         label = f"{bpb:.4f}" if number == 0 else f"{bpb - before:+.4f}"
         parts.append(text(x.at(end) + 6, top + BAR / 2 + 4, label))
         before = bpb
-    return drawing(NARROW, height, f"bits per byte of {group.name} from stage to stage", parts)
+    return drawing(NARROW, height, f"bits per byte of {group.name} by stage", parts)
 
 
 def part_names(group: Group) -> list[str]:
-    """What the artifacts of a group are made of."""
+    """Return the names of the parts of a group's artifacts."""
     return list(dict.fromkeys(name for row in group.rows for name in row.byte_parts()))
 
 
 def byte_bars(group: Group, limit: int | None) -> str | None:
-    """What every seed's artifact is made of, against the limit; None where no bytes are known."""
+    """Return the bytes of every seed's artifact by part, with the limit; None if no bytes are known."""
     rows = [(row.seed, row.byte_parts()) for row in group.rows]
     rows = [(seed, parts) for seed, parts in rows if parts]
     if not rows:
@@ -110,7 +110,7 @@ def byte_bars(group: Group, limit: int | None) -> str | None:
     x = scale_of([0, max(largest, limit if is_near and limit else 0)], 90.0, NARROW - 30.0, from_zero=True)
     bottom = TOP + len(rows) * (BAR + GAP)
     parts = [line((x.at(tick), TOP - 6), (x.at(tick), bottom), "grid") for tick in x.ticks()]
-    parts += [text(x.at(tick), bottom + 18, in_words(tick, x.step), anchor="middle") for tick in x.ticks()]
+    parts += [text(x.at(tick), bottom + 18, format_tick(tick, x.step), anchor="middle") for tick in x.ticks()]
     for number, (seed, sizes) in enumerate(rows):
         top, at = TOP + number * (BAR + GAP), 0
         parts.append(text(82, top + BAR / 2 + 4, f"seed {seed}", anchor="end", kind="strong"))
@@ -125,7 +125,7 @@ def byte_bars(group: Group, limit: int | None) -> str | None:
 
 
 def scatter(groups: Sequence[Group]) -> str | None:
-    """Bits per byte against bytes, a point a seed; None where no seed's bytes are known."""
+    """Return bits per byte against artifact bytes, one point per seed; None if no bytes are known."""
     found = [
         (number, group, row, int(size))
         for number, group in enumerate(groups)
@@ -143,11 +143,11 @@ def scatter(groups: Sequence[Group]) -> str | None:
     if is_near and limit is not None:
         parts.append(line((x.at(limit), TOP), (x.at(limit), HEIGHT - BOTTOM), "limit"))
     for number, group, row, size in found:
-        words = f"{group.name} seed {row.seed}: {row.val_bpb:.6f} bpb, {size:,} bytes"
-        parts.append(dot(x.at(size), y.at(row.val_bpb), f"f{number % COLOURS}", words))
+        tooltip = f"{group.name} seed {row.seed}: {row.val_bpb:.6f} bpb, {size:,} bytes"
+        parts.append(dot(x.at(size), y.at(row.val_bpb), f"f{number % COLOURS}", tooltip))
     return drawing(WIDTH, HEIGHT, "bits per byte against bytes", parts)
 
 
 def shortened(name: str, most: int = 24) -> str:
-    """A name that fits beside a bar."""
+    """Return a name, cut to fit next to a bar."""
     return name if len(name) <= most else f"{name[: most - 1]}\u2026"

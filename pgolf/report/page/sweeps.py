@@ -1,48 +1,46 @@
-"""The pictures of a sweep: bits per byte against each key that varies."""
+"""Plots of a sweep: bits per byte against each key that varies."""
 
 from collections.abc import Iterator, Sequence
 
 from pgolf.report.groups import RunGroup
 from pgolf.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from pgolf.report.page.svg import COLOURS, Scale, dot, drawing, in_words, line, polyline, scale_of, text
+from pgolf.report.page.svg import COLOURS, Scale, dot, drawing, format_tick, line, polyline, scale_of, text
 from pgolf.report.rows import Group
-from pgolf.report.swept import order
+from pgolf.report.sweep_names import sort_key
 from pgolf.specs.sweeps import label_of, shown
 
-CAPTION = (
-    "A line is the means of groups that differ in this key alone; points are seeds, bars 95 % intervals of the mean."
-)
+CAPTION = "Lines connect the means of groups that differ only in this key; points are seeds, bars 95 % intervals."
 
 
 def sweep_pictures(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[str]]]:
-    """For each key that varies among groups of one name: the key, the picture, and what each line has in common."""
+    """Yield each key that varies among the groups of a sweep, with its plot and the names of the plot's lines."""
     swept = [group for group in groups if isinstance(group, RunGroup) and group.swept and group.rows]
     for key in dict.fromkeys(key for group in swept for key in group.swept):
-        there = [group for group in swept if key in group.swept]
-        if len({repr(group.swept[key]) for group in there}) > 1:
-            lines = by_the_rest(there, key)
-            yield key, picture(key, lines), list(lines)
+        having = [group for group in swept if key in group.swept]
+        if len({repr(group.swept[key]) for group in having}) > 1:
+            lines = by_other_values(having, key)
+            yield key, draw_sweep(key, lines), list(lines)
 
 
-def by_the_rest(groups: Sequence[RunGroup], key: str) -> dict[str, list[RunGroup]]:
-    """Groups that have all other values in common, by what these are, each in the order of the key's values."""
+def by_other_values(groups: Sequence[RunGroup], key: str) -> dict[str, list[RunGroup]]:
+    """Return the groups by name and values of all other keys, each in the order of the key's values."""
     found: dict[str, list[RunGroup]] = {}
-    for group in sorted(groups, key=lambda group: order(group.swept[key])):
+    for group in sorted(groups, key=lambda group: sort_key(group.swept[key])):
         rest = {other: value for other, value in group.swept.items() if other != key}
         name = group.rows[0].result["name"]
         found.setdefault(f"{name} {label_of(rest)}".strip(), []).append(group)
     return found
 
 
-def picture(key: str, lines: dict[str, list[RunGroup]]) -> str:
-    """Bits per byte against a key's values, which stand side by side in order, whatever lies between them."""
+def draw_sweep(key: str, lines: dict[str, list[RunGroup]]) -> str:
+    """Return bits per byte against a key's values, which are sorted and evenly spaced."""
     groups = [group for each in lines.values() for group in each]
-    values = sorted({repr(group.swept[key]): group.swept[key] for group in groups}.values(), key=order)
+    values = sorted({repr(group.swept[key]): group.swept[key] for group in groups}.values(), key=sort_key)
     places = {repr(value): number for number, value in enumerate(values)}
     x = Scale(-0.5, len(values) - 0.5, LEFT, WIDTH - RIGHT)
     y = scale_of([row.val_bpb for group in groups for row in group.rows], HEIGHT - BOTTOM, TOP)
     parts = [line((x.first, y.at(tick)), (x.last, y.at(tick)), "grid") for tick in y.ticks()]
-    parts += [text(x.first - 8, y.at(tick) + 4, in_words(tick, y.step), anchor="end") for tick in y.ticks()]
+    parts += [text(x.first - 8, y.at(tick) + 4, format_tick(tick, y.step), anchor="end") for tick in y.ticks()]
     parts += [text(x.at(n), y.first + 18, shown(value), anchor="middle") for n, value in enumerate(values)]
     parts += [text(x.first - 8, y.last - 12, "bits per byte"), text(x.last, y.first + 34, key, anchor="end")]
     for number, alike in enumerate(lines.values()):
@@ -54,10 +52,10 @@ def picture(key: str, lines: dict[str, list[RunGroup]]) -> str:
 
 
 def marks(group: RunGroup, at: float, y: Scale, kind: str) -> list[str]:
-    """The seeds of a group above each other, and the interval of their mean as far as it lies in the picture."""
+    """Return the points of a group's seeds, and the interval of their mean, clipped to the plot."""
     parts = []
     if group.spread is not None and group.spread.ci95 is not None:
         low, high = (min(max(bound, y.low), y.high) for bound in group.spread.ci95)
         parts.append(line((at, y.at(low)), (at, y.at(high)), "grid"))
-    words = {row.seed: f"{group.name} seed {row.seed}: {row.val_bpb:.6f} bpb" for row in group.rows}
-    return [*parts, *(dot(at, y.at(row.val_bpb), kind, words[row.seed]) for row in group.rows)]
+    tooltips = {row.seed: f"{group.name} seed {row.seed}: {row.val_bpb:.6f} bpb" for row in group.rows}
+    return [*parts, *(dot(at, y.at(row.val_bpb), kind, tooltips[row.seed]) for row in group.rows)]

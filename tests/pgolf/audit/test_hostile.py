@@ -1,4 +1,4 @@
-"""Folders made to harm: none of them runs anything, leaves the folder, hangs, or ends in a traceback."""
+"""Hostile folders: auditing one executes nothing, reads nothing outside it, does not hang and ends in no traceback."""
 
 import gzip
 import json
@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.audit.confined import read_confined
 from pgolf.audit.folder import audit_folder
-from pgolf.report.records import logs
-from pgolf.report.records.groups import record_groups
+from pgolf.audit.isolation import read_code_isolated
+from pgolf.records import logs
+from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Ended
 
@@ -29,7 +29,7 @@ def of_files(**files: str | bytes) -> Callable[[Path], None]:
 
 
 def pipes(folder: Path) -> None:
-    for name in ("submission.json", "README.md", "train.log", "train_gpt.py", "claims.json", "code_bytes.json"):
+    for name in ("submission.json", "README.md", "train.log", "train_gpt.py"):
         os.mkfifo(folder / name)
 
 
@@ -75,8 +75,8 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_made_to_harm_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MOST_BYTES", 8_000_000)
+def test_a_hostile_folder_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_BYTES", 8_000_000)
     folder = tmp_path / "folder"
     folder.mkdir()
     FOLDERS[name](folder)
@@ -89,7 +89,7 @@ def test_a_folder_made_to_harm_ends_in_verdicts(name: str, tmp_path: Path, monke
     assert sorted(tmp_path.iterdir()) == [folder]
 
 
-def test_what_a_terminal_would_obey_does_not_reach_it(pgolf: Callable[..., Ended], tmp_path: Path) -> None:
+def test_terminal_escapes_are_removed(pgolf: Callable[..., Ended], tmp_path: Path) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\x1b[31m"
     folder = tmp_path / f"rec{evil}ord"
     folder.mkdir()
@@ -102,7 +102,7 @@ def test_what_a_terminal_would_obey_does_not_reach_it(pgolf: Callable[..., Ended
         assert "\x07" not in ended.out + ended.err
 
 
-def test_code_that_would_leave_a_mark_leaves_none(tmp_path: Path) -> None:
+def test_code_is_not_executed(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     act = f"open({str(mark)!r}, 'w').close()\n"
     folder = tmp_path / "folder"
@@ -117,7 +117,7 @@ def test_code_that_would_leave_a_mark_leaves_none(tmp_path: Path) -> None:
         "pgolf_adapter.py",
     ):
         (folder / name).write_text(act)
-    found = read_confined(folder, {})
+    found = read_code_isolated(folder, {})
     assert isinstance(found, dict)
     assert len(found["files"]) == 7
     audit_folder(folder, RULES)
@@ -125,10 +125,19 @@ def test_code_that_would_leave_a_mark_leaves_none(tmp_path: Path) -> None:
 
 
 def test_code_that_takes_too_long_to_read_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pgolf.audit import confined
+    from pgolf.audit import isolation
 
-    monkeypatch.setattr(confined, "MOST_SECONDS", 0.01)
+    monkeypatch.setattr(isolation, "MAX_READING_SECONDS", 0.01)
     (tmp_path / "train_gpt.py").write_text("x = 1\n")
     (found,) = [verdict for verdict in audit_folder(tmp_path, RULES) if verdict.rule == "RUNS-IN-FOLDER"]
     assert found.severity == "unknown"
     assert "longer than" in found.message
+
+
+def test_code_that_unpacks_to_too_many_bytes_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "train_gpt.py").write_text("exec('x' * 1_000_000_000_000)")
+    verdicts = audit_folder(tmp_path, RULES)
+    (found,) = [verdict for verdict in verdicts if verdict.rule == "SELF-CONTAINED"]
+    assert found.severity == "unknown"
+    assert "was not read" in found.message
+    assert all(verdict.basis != "code" for verdict in verdicts if verdict.severity == "pass")

@@ -1,11 +1,11 @@
-"""Executed tests of scoring protocols: an honest one passes, each way to cheat fails the test made for it."""
+"""Probes of scoring protocols: a valid one passes, and each violation fails the probe made for it."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pgolf.audit.probes import adapter_of, probed, questions_about
+from pgolf.audit.probes import adapter_command, make_questions, run_probes
 from pgolf.audit.verdicts import Verdict
 from pgolf.errors import UsageError
 from tests.pgolf.audit import adapters
@@ -22,11 +22,11 @@ def stream() -> np.ndarray:
 def verdicts(text: str, folder: Path) -> dict[str, Verdict]:
     adapter = folder / "adapter.py"
     adapter.write_text(text)
-    return {found.rule: found for found in probed(questions_about(stream(), BEGIN, [64]), adapter_of(adapter))}
+    return {found.rule: found for found in run_probes(make_questions(stream(), BEGIN, [64]), adapter_command(adapter))}
 
 
-def test_an_honest_protocol_passes_every_test(tmp_path: Path) -> None:
-    found = verdicts(adapters.HONEST, tmp_path)
+def test_a_valid_protocol_passes_every_probe(tmp_path: Path) -> None:
+    found = verdicts(adapters.VALID, tmp_path)
     assert {verdict.severity for verdict in found.values()} == {"pass"}
     assert set(found) == {"C1-CAUSAL", "C1-SELF", "C2-NORMALISED", "C3-SCORE-FIRST", "C4-SINGLE-PASS"}
     assert {verdict.basis for verdict in found.values()} == {"executed"}
@@ -42,11 +42,11 @@ def test_an_honest_protocol_passes_every_test(tmp_path: Path) -> None:
     ],
     ids=["peeking", "target key", "slot", "the better of two"],
 )
-def test_each_way_to_cheat_fails_its_test(text: str, rule: str, tmp_path: Path) -> None:
+def test_each_violation_fails_its_probe(text: str, rule: str, tmp_path: Path) -> None:
     assert verdicts(text, tmp_path)[rule].severity == "fail"
 
 
-def test_a_target_flip_finds_what_future_perturbation_does_not(tmp_path: Path) -> None:
+def test_a_target_flip_finds_what_changing_the_future_does_not(tmp_path: Path) -> None:
     found = verdicts(adapters.SLOT, tmp_path)
     assert found["C1-CAUSAL"].severity == "pass"
     assert found["C1-SELF"].severity == "fail"
@@ -60,19 +60,19 @@ def test_a_target_flip_finds_what_future_perturbation_does_not(tmp_path: Path) -
         (adapters.RAISING, "no GPU here"),
         (adapters.ONLINE, "without a network"),
         ("def score(tokens): ...", "no function distributions"),
-        ("import sys; sys.exit(3)", "ended with 3"),
+        ("import sys; sys.exit(3)", "exit code 3"),
     ],
     ids=["noisy", "short", "raising", "online", "half an adapter", "leaving"],
 )
-def test_what_cannot_be_tested_is_unknown_with_the_reason(text: str, words: str, tmp_path: Path) -> None:
+def test_an_adapter_that_cannot_be_probed_is_unknown_with_the_reason(text: str, words: str, tmp_path: Path) -> None:
     found = verdicts(text, tmp_path)
     assert {verdict.severity for verdict in found.values()} == {"unknown"}
     assert words in found["C1-CAUSAL"].message
 
 
-def test_questions_keep_documents_where_they_are() -> None:
+def test_questions_keep_document_boundaries() -> None:
     tokens = stream()
-    questions = questions_about(tokens, BEGIN, [64, 128])
+    questions = make_questions(tokens, BEGIN, [64, 128])
     for row in questions.streams:
         assert np.flatnonzero(row == BEGIN).tolist() == [0, 60, 140]
     for number, cut in enumerate(questions.cuts, start=2):
@@ -83,6 +83,6 @@ def test_questions_keep_documents_where_they_are() -> None:
     assert {63, 64, 65, 127, 128, 129} <= set(questions.cuts)
 
 
-def test_a_missing_adapter_is_named(tmp_path: Path) -> None:
+def test_a_missing_adapter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such adapter"):
-        adapter_of(tmp_path / "nothing.py")
+        adapter_command(tmp_path / "nothing.py")

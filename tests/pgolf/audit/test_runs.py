@@ -1,4 +1,4 @@
-"""The audit of a run of our own: it passes as it is, and names what was changed afterwards."""
+"""The audit of a pgolf run: an unchanged run passes, and each change made afterwards is found."""
 
 import shutil
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pgolf.audit.probes import probe_tokens, questions_about
+from pgolf.audit.probes import make_questions, probe_tokens
 from pgolf.audit.runs import audit_run
 from pgolf.audit.verdicts import Verdict
 from pgolf.rulesets.ruleset import load_ruleset
@@ -28,7 +28,7 @@ def verdicts(run: RunDirectory, *, is_executed: bool = False) -> dict[str, Verdi
     return {found.rule: found for found in audit_run(run, RULES, is_executed=is_executed)}
 
 
-def test_a_run_passes_all_but_what_depends_on_the_machine(micro_run: RunDirectory) -> None:
+def test_an_unchanged_run_passes_all_rules_but_hardware_and_data(micro_run: RunDirectory) -> None:
     found = verdicts(micro_run, is_executed=True)
     assert {rule for rule, verdict in found.items() if verdict.severity != "pass"} == {"HARDWARE", "VAL-IS-CANONICAL"}
     assert {"C1-CAUSAL", "C1-SELF", "C2-NORMALISED", "SPACE-ONCE", "BPB-IDENTITY", "SIZE-CAP"} <= set(found)
@@ -41,56 +41,54 @@ def change_ledger(run: RunDirectory, change: Callable[[dict[str, np.ndarray]], N
     np.savez(run.files.ledger, **arrays)
 
 
-def test_a_ledger_that_says_something_else_is_named(copy: RunDirectory) -> None:
+def test_a_changed_score_in_the_ledger_fails(copy: RunDirectory) -> None:
     change_ledger(copy, lambda arrays: arrays["nll"].__setitem__(7, 0.0))
     assert verdicts(copy)["BPB-IDENTITY"].severity == "fail"
 
 
-def test_bytes_that_are_not_those_of_the_text_are_named(copy: RunDirectory) -> None:
+def test_changed_byte_counts_in_the_ledger_fail(copy: RunDirectory) -> None:
     change_ledger(copy, lambda arrays: arrays["bytes"].__setitem__(slice(0, 50), arrays["bytes"][:50] + 1))
     assert verdicts(copy)["SPACE-ONCE"].severity == "fail"
 
 
-def test_a_score_that_is_missing_is_named(copy: RunDirectory) -> None:
+def test_a_missing_score_fails(copy: RunDirectory) -> None:
     change_ledger(copy, lambda arrays: arrays.update(nll=arrays["nll"][:-1], bytes=arrays["bytes"][:-1]))
     assert verdicts(copy)["LOG-COMPLETE"].severity == "fail"
 
 
-def test_another_model_is_named(copy: RunDirectory) -> None:
+def test_a_model_of_another_size_fails(copy: RunDirectory) -> None:
     copy.files.model.write_bytes(copy.files.model.read_bytes() + b"x")
     assert verdicts(copy)["SIZE-CODE-IS-SHIPPED-CODE"].severity == "fail"
 
 
-def test_a_model_over_the_limit_is_named(copy: RunDirectory) -> None:
+def test_a_model_over_the_limit_fails(copy: RunDirectory) -> None:
     with copy.files.model.open("ab") as file:
         file.truncate(16_000_000)
     assert verdicts(copy)["SIZE-CAP"].severity == "fail"
 
 
-def test_data_that_are_gone_leave_it_unknown(copy: RunDirectory) -> None:
+def test_rules_about_missing_data_are_unknown(copy: RunDirectory) -> None:
     write_json(copy.files.run, read_json(copy.files.run) | {"data_folder": "/nowhere"})
     found = verdicts(copy, is_executed=True)
     rules = ("SPACE-ONCE", "TRAIN-VAL-DISJOINT", "C1-CAUSAL", "C2-NORMALISED")
     assert {found[rule].severity for rule in rules} == {"unknown"}
 
 
-def test_code_of_ones_own_is_not_run_and_proves_nothing(copy: RunDirectory) -> None:
+def test_the_users_own_code_is_not_run_and_leaves_rules_unknown(copy: RunDirectory) -> None:
     copy.files.local.mkdir()
     found = verdicts(copy, is_executed=True)
     assert {found[rule].severity for rule in ("C1-CAUSAL", "NO-PREQUANT-TTT")} == {"unknown"}
 
 
-def test_the_probe_gives_the_very_scores_of_the_ledger(
-    micro_run: RunDirectory, micro_data: Path, tmp_path: Path
-) -> None:
-    """Chunks of the unchanged text are scored as they were in the run, for a chunk sees nothing but itself."""
-    from pgolf.audit.alone import run_alone
-    from pgolf.audit.probes import trainer_of
+def test_the_probe_gives_the_scores_of_the_ledger(micro_run: RunDirectory, micro_data: Path, tmp_path: Path) -> None:
+    """A chunk depends on nothing outside itself, so that the probe must score it as the run did."""
+    from pgolf.audit.isolation import run_isolated
+    from pgolf.audit.probes import model_command
 
     tokens, begin = probe_tokens(micro_data)
-    questions = questions_about(tokens, begin, [])
+    questions = make_questions(tokens, begin, [])
     np.savez(tmp_path / QUESTIONS, streams=questions.streams[:1], asked=np.array([(0, 5)]), begin=np.array(begin))
-    ended = run_alone(trainer_of(micro_run.files.model)(tmp_path), tmp_path, 100)
+    ended = run_isolated(model_command(micro_run.files.model)(tmp_path), tmp_path, 100)
     assert ended is not None
     assert ended.returncode == 0, ended.stderr
     window = read_json(micro_run.files.result)["metrics"][-1]["window"]
@@ -100,7 +98,7 @@ def test_the_probe_gives_the_very_scores_of_the_ledger(
         assert -answers["log_probabilities"][0][tokens[5]] == pytest.approx(ledger["nll"][4], rel=1e-5)
 
 
-def test_the_command_says_no_with_code_3(pgolf: Callable[..., Ended], copy: RunDirectory) -> None:
+def test_the_command_ends_with_code_3_if_a_rule_fails(pgolf: Callable[..., Ended], copy: RunDirectory) -> None:
     change_ledger(copy, lambda arrays: arrays["nll"].__setitem__(7, 0.0))
     ended = pgolf("audit", str(copy.root), "--metadata-only", "--json")
     assert ended.code == 3
@@ -108,8 +106,8 @@ def test_the_command_says_no_with_code_3(pgolf: Callable[..., Ended], copy: RunD
     assert "BPB-IDENTITY" in ended.err
 
 
-def test_scores_that_the_model_does_not_give_are_named(copy: RunDirectory) -> None:
-    """The ledger, the headline and the metric forged alike: only the model can tell."""
+def test_scores_that_the_model_does_not_give_fail(copy: RunDirectory) -> None:
+    """Ledger, headline and metric are forged consistently, so that only the model shows it."""
     change_ledger(copy, lambda arrays: arrays.update(nll=arrays["nll"] * np.float32(0.5)))
     result = read_json(copy.files.result)
     for metric in (result["headline"], result["metrics"][-1]):
@@ -119,8 +117,11 @@ def test_scores_that_the_model_does_not_give_are_named(copy: RunDirectory) -> No
     assert verdicts(copy, is_executed=True)["METRIC-STAGE"].severity == "fail"
 
 
-def test_a_damaged_model_is_named(copy: RunDirectory) -> None:
+def test_a_damaged_model_fails(copy: RunDirectory) -> None:
     content = bytearray(copy.files.model.read_bytes())
     content[len(content) // 2] ^= 1
     copy.files.model.write_bytes(content)
-    assert verdicts(copy, is_executed=True)["METRIC-STAGE"].severity == "fail"
+    found = verdicts(copy, is_executed=True)
+    assert found["METRIC-STAGE"].severity == "fail"
+    assert "model.bin cannot be decoded" in found["METRIC-STAGE"].message
+    assert found["C1-CAUSAL"].severity == "unknown"

@@ -1,4 +1,4 @@
-"""One file that does what the package does, bit for bit, where neither pgolf nor the trainer is installed."""
+"""The single-file program trains and scores bit-identically to the package, without pgolf or the trainer."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgolf.bundle.build import Bundle, bundle_of
-from pgolf.bundle.stub import escaped, self_extracting
+from pgolf.bundle.stub import escape, self_extracting
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec, shipped_specs
@@ -20,7 +20,7 @@ from tests.conftest import Pgolf, shared_run
 
 RULES = load_ruleset("parameter_golf")
 CRAWLER = "pr1579_crawler_d736"
-# What the crawler's file may weigh. The target is 25,000; docs/results.md says what is in the way.
+# What the crawler's file may weigh. The target is 25,000; docs/log/2026-11-21.md says what is in the way.
 CRAWLER_BYTES = 35_000
 
 
@@ -29,7 +29,7 @@ def built(name: str, *overlays: str) -> Bundle:
 
 
 def run_alone(program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """The program in a process that finds neither pgolf nor trainer, from a folder of its own."""
+    """Run the program in its own folder, in a process that cannot import pgolf, trainer or launchers."""
     blocker = program.parent / "sitecustomize.py"
     blocker.write_text("import sys\nsys.modules['pgolf'] = sys.modules['trainer'] = sys.modules['launchers'] = None\n")
     environment = os.environ | {"PYTHONPATH": str(program.parent)}
@@ -86,7 +86,7 @@ def test_a_published_recipe_as_one_file_is_bit_identical(
     check_same(run, RunDirectory(root))
 
 
-def test_a_run_keeps_the_file_that_its_bytes_count(micro_run: RunDirectory) -> None:
+def test_a_run_keeps_the_program_that_its_code_bytes_count(micro_run: RunDirectory) -> None:
     artifact = micro_run.read_result()["artifact"]
     assert artifact["code_bytes"] == micro_run.files.program.stat().st_size
     assert micro_run.files.program.read_bytes() == built("quickstart", "micro").packed
@@ -101,7 +101,7 @@ def test_a_run_of_another_recipe_is_refused(micro_run: RunDirectory, tmp_path: P
     assert "is of another recipe than this file" in ended.stderr
 
 
-def test_data_that_are_not_there_are_named(tmp_path: Path) -> None:
+def test_missing_data_is_named(tmp_path: Path) -> None:
     program = tmp_path / "train_gpt.py"
     program.write_bytes(built("quickstart", "micro").packed)
     ended = run_alone(program, "--data", "nowhere")
@@ -111,7 +111,7 @@ def test_data_that_are_not_there_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_existing_run_of_another_seed_or_artifact_is_not_passed_off(micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_an_existing_run_of_another_seed_or_artifact_is_refused(micro_run: RunDirectory, tmp_path: Path) -> None:
     program = tmp_path / "train_gpt.py"
     program.write_bytes(built("quickstart", "micro").packed)
     data, model = micro_run.read_run()["data_folder"], tmp_path / "model.bin"
@@ -127,7 +127,7 @@ def test_an_existing_run_of_another_seed_or_artifact_is_not_passed_off(micro_run
         assert (ended.returncode, complaint in ended.stderr) == (2, True), ended.stderr
 
 
-def test_a_reference_of_another_kind_is_in_the_file_too() -> None:
+def test_a_reference_quantizer_of_another_kind_is_in_the_file() -> None:
     clip = "clip: {kind: percentile, percentile: 99.9}"
     reference = f"{{quantizer: {{kind: gptq, bits: {{default: 4}}, {clip}, calibration: {{kind: training}}}}}}"
     spec = load_spec("quickstart", ["micro"], [f"recipe.evaluation.references={{g: {reference}}}"]).spec
@@ -142,7 +142,7 @@ FEW = ("baseline", "pr861_int5_qat_unet")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in sorted(shipped_specs())]
 )
-def test_every_shipped_spec_becomes_one_file_without_the_trainer(name: str) -> None:
+def test_the_file_of_every_shipped_spec_does_not_import_the_trainer(name: str) -> None:
     bundle = built(name)
     source = bundle.program
     compile(source, "bundle", "exec")
@@ -156,7 +156,7 @@ def test_the_crawlers_file_is_small() -> None:
 
 
 @pytest.mark.slow
-def test_the_same_recipe_gives_the_same_bytes_whatever_the_hashes_of_strings(tmp_path: Path) -> None:
+def test_the_same_recipe_gives_the_same_bytes_with_any_hash_seed(tmp_path: Path) -> None:
     written = []
     for hashes in ("0", "1"):
         out = tmp_path / hashes
@@ -176,7 +176,7 @@ assert len(sources) > 50 and all(source.startswith(("def ", "@")) for source in 
 """
 
 
-def test_source_can_be_asked_for_as_triton_does(tmp_path: Path) -> None:
+def test_inspect_finds_source_lines_as_triton_needs(tmp_path: Path) -> None:
     (tmp_path / "train_gpt.py").write_bytes(built("quickstart", "micro").packed)
     subprocess.run([sys.executable, "-c", SOURCES], cwd=tmp_path, check=True)
 
@@ -185,8 +185,8 @@ def test_source_can_be_asked_for_as_triton_does(tmp_path: Path) -> None:
 @example(b"'''")
 @example(b"a'")
 @example(b"\\'\x007\r\n\x00\x0009\x80\\")
-def test_every_payload_survives_as_a_literal(payload: bytes) -> None:
-    source = f"#coding:latin-1\nfound = '''{escaped(payload)}'''.encode('l1')\n".encode("latin-1")
+def test_every_payload_round_trips_through_a_literal(payload: bytes) -> None:
+    source = f"#coding:latin-1\nfound = '''{escape(payload)}'''.encode('l1')\n".encode("latin-1")
     names: dict[str, bytes] = {}
     exec(compile(source, "stub", "exec"), names)
     assert names["found"] == payload
@@ -201,9 +201,9 @@ def test_a_program_unpacks_itself_with_or_without_brotli(tmp_path: Path, has_bro
     assert (b"brotli" in program.read_bytes()) is has_brotli
 
 
-def test_what_a_recipe_does_not_name_is_not_in_its_file() -> None:
+def test_components_that_a_recipe_does_not_name_are_not_in_its_file() -> None:
     quickstart, crawler = built("quickstart").readable, built(CRAWLER).readable
-    for name in ("GptqQuantizer", "RoundedLoss", "score_and_learn", "truncated_rope"):
+    for name in ("GptqQuantizer", "RoundedLoss", "score_and_adapt", "truncated_rope"):
         assert name in crawler
         assert name not in quickstart
     for name in (
@@ -217,10 +217,10 @@ def test_what_a_recipe_does_not_name_is_not_in_its_file() -> None:
         assert name not in quickstart + crawler
 
 
-def test_a_file_that_keeps_documents_apart_asks_whether_they_are_numbered() -> None:
+def test_a_file_that_keeps_documents_apart_tests_for_document_numbers() -> None:
     packing = load_spec("quickstart", [], ["recipe.schedule.loader={kind: document_packing}"]).spec
     readable = bundle_of(packing, RULES).readable
-    assert "if documents_BT is not None:" in readable  # scoring numbers none
+    assert "if documents_BT is not None:" in readable  # scoring has no document numbers
     assert "def document_mask" in readable
     assert "flex_attention" in readable
 

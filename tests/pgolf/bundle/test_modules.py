@@ -1,4 +1,4 @@
-"""Which trainer modules a recipe reaches, beside what a run really imports."""
+"""The trainer modules that a recipe reaches, compared with what a run imports."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def test_each_average_reaches_its_own_module_only() -> None:
     assert "trainer.averaging.last" in last
 
 
-def test_code_for_documents_is_reached_where_they_are_kept_apart_only() -> None:
+def test_document_attention_is_reached_only_if_documents_are_kept_apart() -> None:
     packing = load_spec("quickstart", ["micro"], ["recipe.schedule.loader={kind: document_packing}"]).spec.recipe
     apart, across = set(trainer_code(packing).modules), set(trainer_code(MICRO).modules)
     assert "trainer.model.document_attention" in apart
@@ -50,7 +50,7 @@ def test_code_for_documents_is_reached_where_they_are_kept_apart_only() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
-def test_every_reached_module_is_a_file_and_the_start_is_among_them(name: str) -> None:
+def test_every_reached_module_is_a_file_and_the_entry_points_are_among_them(name: str) -> None:
     code = trainer_code(load_spec(name).spec.recipe)
     assert {"trainer.command", "trainer.train", "trainer.score", "trainer.recipe.decode"} <= set(code.modules)
     assert list(code.modules) == sorted(set(code.modules))
@@ -58,7 +58,7 @@ def test_every_reached_module_is_a_file_and_the_start_is_among_them(name: str) -
 
 
 def imported_by_a_run(root: Path) -> set[str]:
-    """Trainer modules that training and scoring import, by the interpreter's own word."""
+    """Return the trainer modules that training and scoring import, by the interpreter's import log."""
     command = [sys.executable, "-P", "-m", "trainer", str(root)]
     environment = os.environ | {"PYTHONPROFILEIMPORTTIME": "1"}
     ended = subprocess.run(command, capture_output=True, text=True, cwd=TRAINER.parent, env=environment, check=False)
@@ -78,8 +78,8 @@ def test_everything_that_a_run_imports_is_reached(micro_run: RunDirectory, tmp_p
     imported = imported_by_a_run(root)
     assert {"trainer.train", "trainer.score", "trainer.quantizer.rtn", "trainer.averaging.ema"} <= imported
     reached = set(trainer_code(MICRO).modules)
-    assert imported - {"trainer.script.job"} <= reached  # by which the start tells a script's run from a recipe's
-    # And nothing beside but the start itself and what another command of the trainer imports.
+    assert imported - {"trainer.script.job"} <= reached  # which distinguishes a script's run from a recipe's
+    # Reached but not imported are only the entry point itself and the module of another command of the trainer.
     assert reached - imported == {"trainer.command", "trainer.timing"}
 
 
@@ -91,7 +91,7 @@ def test_components_are_all_dataclasses_inside_a_recipe() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the trainer's source that may be changed."""
+    """Return a copy of the trainer's source that may be changed."""
     folder = Path(shutil.copytree(TRAINER, tmp_path / "trainer", ignore=shutil.ignore_patterns("__pycache__")))
     monkeypatch.setattr(modules, "TRAINER", folder)
     return folder
@@ -144,7 +144,7 @@ QUIRKS = {
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
-def test_a_published_quirk_is_in_the_code_of_those_recipes_only_that_name_it(name: str) -> None:
+def test_a_published_quirk_is_only_in_the_code_of_recipes_that_name_it(name: str) -> None:
     recipe = load_spec(name).spec.recipe
     text = repr(recipe)
     named = {module for quirk, module in QUIRKS.items() if re.search(rf"{quirk}=(?!False|None)", text)}

@@ -1,4 +1,4 @@
-"""From finished runs to a records folder, and back: every number from a result, every lie found."""
+"""Writing and verifying a submission: every number comes from a result, every false claim is found."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from trainer.recipe.decode import decode_recipe
 
 @pytest.fixture(scope="session")
 def folder(session_folder: Path, own_cache: None, micro_run: RunDirectory) -> Path:
-    """A submission of two seeds. Read it, do not change it."""
+    """Return a submission of two seeds, which tests must not change."""
     other = shared_run(session_folder / "micro-42", "--with", "micro", "--seed", "42")
     out = session_folder / "submission"
     if not out.exists():
@@ -48,8 +48,8 @@ def with_seed(document: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return document | {"seed_results": results | {"42": results["42"] | changes}}
 
 
-def said(ended: Ended) -> dict[str, list[str]]:
-    """The rules that failed, with their messages."""
+def failed_rules(ended: Ended) -> dict[str, list[str]]:
+    """Return the rules that failed, with their messages."""
     failed: dict[str, list[str]] = {}
     for check in ended.json["checks"]:
         if check["status"] == "fail":
@@ -57,7 +57,7 @@ def said(ended: Ended) -> dict[str, list[str]]:
     return failed
 
 
-def test_every_number_is_that_of_the_results(folder: Path, micro_run: RunDirectory) -> None:
+def test_every_number_comes_from_the_results(folder: Path, micro_run: RunDirectory) -> None:
     document, result = claims(folder), micro_run.read_result()
     scores = [entry["val_bpb"] for entry in document["seed_results"].values()]
     assert document["val_bpb"] == fmean(scores)
@@ -79,7 +79,7 @@ def test_every_number_is_that_of_the_results(folder: Path, micro_run: RunDirecto
     assert not any(str(Path.home()) in text for text in texts)
 
 
-def test_what_was_handed_in_is_verified(folder: Path, micro_run: RunDirectory) -> None:
+def test_a_submission_passes_verification(folder: Path, micro_run: RunDirectory) -> None:
     ended = run_pgolf(folder.parent, "verify", folder, "--json")
     assert ended.code == 0, ended.err
     rules = [(check["rule"], check["status"]) for check in ended.json["checks"]]
@@ -88,10 +88,10 @@ def test_what_was_handed_in_is_verified(folder: Path, micro_run: RunDirectory) -
 
 
 @pytest.mark.parametrize(
-    ("lie", "rule"),
+    ("change", "rule"),
     [
         (lambda c: c | {"val_bpb": min(e["val_bpb"] for e in c["seed_results"].values())}, "mean"),
-        (lambda c: c | {"val_bpb_std": c["val_bpb_std"] / 2**0.5}, "std"),  # of the population
+        (lambda c: c | {"val_bpb_std": c["val_bpb_std"] / 2**0.5}, "std"),  # the population's
         (lambda c: c | {"bytes_code": c["bytes_code"] - 1000}, "code_bytes"),
         (lambda c: c | {"bytes_total": 1}, "bytes_total"),
         (lambda c: c | {"val_loss": 0.0}, "mean"),
@@ -105,8 +105,8 @@ def test_what_was_handed_in_is_verified(folder: Path, micro_run: RunDirectory) -
         (lambda c: c | {"pgolf": "x"}, "submission_json"),
     ],
 )
-def test_a_claim_that_the_folder_does_not_bear_is_named(copy: Path, lie: Any, rule: str) -> None:
-    (copy / "submission.json").write_text(json.dumps(lie(claims(copy))))
+def test_a_claim_that_the_folder_contradicts_is_named(copy: Path, change: Any, rule: str) -> None:
+    (copy / "submission.json").write_text(json.dumps(change(claims(copy))))
     found, findings = read_claims(copy)
     if found is not None:
         findings += check_claims(copy, found, load_ruleset("parameter_golf"))
@@ -120,7 +120,7 @@ def test_facts_of_another_score_or_program_are_named(copy: Path, changes: dict[s
     document = claims(copy)
     (copy / "submission.json").write_text(json.dumps(document | {"pgolf": document["pgolf"] | changes}))
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
-    assert (ended.code, set(said(ended))) == (3, {"score"})
+    assert (ended.code, set(failed_rules(ended))) == (3, {"score"})
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_better_score_than_the_artifact_has_is_found(copy: Path) -> None:
     (copy / "submission.json").write_text(json.dumps(document))
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
     assert ended.code == 3
-    (message,) = said(ended)["score"]
+    (message,) = failed_rules(ended)["score"]
     assert f"{entry['val_bpb']:.8f} claimed" in message
 
 
@@ -141,15 +141,15 @@ def test_a_better_score_than_the_artifact_has_is_found(copy: Path) -> None:
 def test_another_artifact_and_another_program_are_not_run(copy: Path) -> None:
     shutil.copy(copy / "model_seed42.bin", copy / "model_seed1337.bin")
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
-    assert {"artifact_bytes", "score"} <= set(said(ended))
-    assert "is not the artifact of the claims" in said(ended)["score"][0]
+    assert {"artifact_bytes", "score"} <= set(failed_rules(ended))
+    assert "is not the artifact of the claims" in failed_rules(ended)["score"][0]
     (copy / "train_gpt.py").write_text("open('ran', 'w')")
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
-    assert "was not run" in said(ended)["score"][0]
+    assert "was not run" in failed_rules(ended)["score"][0]
     assert not [*copy.parent.rglob("ran")]
 
 
-def test_nothing_but_the_program_itself_is_run(copy: Path) -> None:
+def test_no_other_file_of_the_folder_is_run(copy: Path) -> None:
     ran = copy.parent / "ran"
     for name in ("brotli", "torch", "sitecustomize"):
         (copy / f"{name}.py").write_text(f"open({str(ran)!r}, 'w')")
@@ -158,7 +158,7 @@ def test_nothing_but_the_program_itself_is_run(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["/tmp/pgolf-was-here.txt", pytest.param("own.py", marks=pytest.mark.slow)])
-def test_code_that_travels_in_the_claims_is_not_unpacked(copy: Path, name: str) -> None:
+def test_code_embedded_in_the_claims_is_not_unpacked(copy: Path, name: str) -> None:
     document = claims(copy)
     embedded = document["pgolf"]["embedded"] | {"local": {name: "open('ran', 'w')"}}
     recipe = decode_recipe(embedded["recipe"])
@@ -167,11 +167,11 @@ def test_code_that_travels_in_the_claims_is_not_unpacked(copy: Path, name: str) 
     document["pgolf"] |= {"embedded": embedded, "train_gpt_sha256": hashlib.sha256(program).hexdigest()}
     (copy / "submission.json").write_text(json.dumps(document))
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
-    assert "was not run" in said(ended)["score"][0]
+    assert "was not run" in failed_rules(ended)["score"][0]
     assert not Path(name).is_absolute() or not Path(name).exists()
 
 
-def test_a_public_folder_is_checked_as_far_as_it_goes(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_a_public_folder_is_checked_as_far_as_possible(pgolf: Pgolf, tmp_path: Path) -> None:
     (tmp_path / "public").mkdir()
     public = {
         "val_bpb": 1.08,
@@ -182,19 +182,19 @@ def test_a_public_folder_is_checked_as_far_as_it_goes(pgolf: Pgolf, tmp_path: Pa
     (tmp_path / "public" / "train_gpt.py").write_text("print('hello')")
     ended = pgolf("verify", "public", "--json")
     assert ended.code == 3
-    assert set(said(ended)) == {"mean", "limit"}
+    assert set(failed_rules(ended)) == {"mean", "limit"}
     (tmp_path / "public" / "submission.json").write_text("{")
     assert pgolf("verify", "public").code == 2
 
 
-def test_runs_that_are_not_one_experiment_are_refused(
+def test_runs_of_different_experiments_are_refused(
     pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path, folder: Path
 ) -> None:
     other = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / "other-00000000" / "seed-7")))
     result = other.read_result()
     for changes, complaint in (
         ({"seed": 7, "code_sha256": "0"}, "differ in code_sha256"),
-        ({}, "one of them is there twice"),
+        ({}, "expected each once"),
     ):
         other.files.result.write_text(json.dumps(result | changes))
         ended = pgolf("submission", micro_run.root, other.root, "--out", "out")
@@ -212,7 +212,7 @@ def test_runs_that_are_not_one_experiment_are_refused(
 def test_a_fresh_environment_without_pgolf_scores_the_folder(
     folder: Path, micro_run: RunDirectory, bare_python: Path, tmp_path: Path
 ) -> None:
-    """Only what requirements.txt names is there: the installed libraries, seen from an environment of their own."""
+    """The environment has only the libraries in requirements.txt."""
     data, out = micro_run.read_run()["data_folder"], tmp_path / "out"
     command = [bare_python, "-P", folder / "train_gpt.py", "--data", data, "--out", out]
     command += ["--model", folder / "model_seed1337.bin"]

@@ -1,4 +1,4 @@
-"""A bad spec: exit code 2, one clear message with file:line, and nothing touched."""
+"""An invalid spec: exit code 2, one clear message with file:line, and no file written."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -30,12 +30,12 @@ CASES = {
     "list": ("- a\n- b\n", "spec.yaml:1", "a list"),
     "brackets": ("x: " + "[" * 4000, "spec.yaml:1", "64 deep"),
     "closed brackets": ("x: " + "[" * 4000 + "]" * 4000, "spec.yaml:1", "64 deep"),
-    "alias bomb": ("a: &a [x,x,x,x,x,x,x,x,x]\n" + BOMB, "spec.yaml:", "aliases written out"),
+    "alias bomb": ("a: &a [x,x,x,x,x,x,x,x,x]\n" + BOMB, "spec.yaml:", "with all aliases expanded"),
 }  # fmt: skip
 
 
 def only_message(err: str) -> str:
-    """The one error on stderr, on one line."""
+    """Return the only error on stderr, on one line."""
     assert err.count("error:") == 1
     assert "Traceback" not in err
     return " ".join(err.split())
@@ -44,7 +44,7 @@ def only_message(err: str) -> str:
 @pytest.mark.parametrize(
     ("command", "case"), [*(("run", case) for case in CASES), ("preflight", "unknown key"), ("preflight", "alias bomb")]
 )
-def test_it_is_refused_with_its_place(pgolf: Pgolf, tmp_path: Path, case: str, command: str) -> None:
+def test_an_invalid_spec_is_refused_with_its_place(pgolf: Pgolf, tmp_path: Path, case: str, command: str) -> None:
     text, place, message = CASES[case]
     (tmp_path / "spec.yaml").write_text(text)
     ended = pgolf(command, "spec.yaml")
@@ -56,7 +56,7 @@ def test_it_is_refused_with_its_place(pgolf: Pgolf, tmp_path: Path, case: str, c
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 
 
-def test_files_that_are_no_specs(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_files_that_are_not_specs_are_refused(pgolf: Pgolf, tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
     (tmp_path / "folder.yaml").mkdir()
     for reference, message in (
@@ -84,7 +84,7 @@ def test_files_that_are_no_specs(pgolf: Pgolf, tmp_path: Path) -> None:
         (("--on", "mars"), "is not installed"),
     ],
 )
-def test_misspelt_options_are_refused(pgolf: Pgolf, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_misspelled_options_are_refused(pgolf: Pgolf, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     ended = pgolf("run", "quickstart", *arguments)
     assert ended.code == (4 if "--on" in arguments else 2)
     assert message in (" ".join(ended.err.split()) if "--seed" in arguments else only_message(ended.err))

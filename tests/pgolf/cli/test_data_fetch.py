@@ -1,4 +1,4 @@
-"""`pgolf data fetch` and `list` as a user has them: processes, exit codes, streams, kill -9."""
+"""`pgolf data fetch` and `list` as commands: processes, exit codes, streams, kill -9."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_fetch_verify_and_list(pgolf: Pgolf, hub: LocalHub, tmp_path: Path, monk
     assert len(hub.downloads(LARGE)) == 1
 
 
-def test_list_shows_what_is_known_and_what_is_here(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_list_shows_known_exports_and_local_revisions(pgolf: Pgolf, tmp_path: Path) -> None:
     folder = tmp_path / "data" / KNOWN
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
@@ -77,8 +77,8 @@ def test_list_shows_what_is_known_and_what_is_here(pgolf: Pgolf, tmp_path: Path)
     assert "LightSpeedUp/parameter-golf-data" in shown.out
 
 
-def begun(hub: LocalHub, folder: Path) -> subprocess.Popen[str]:
-    """A fetch of which the hub has sent 2,000,000 bytes of the large shard and no more."""
+def start_stalled_fetch(hub: LocalHub, folder: Path) -> subprocess.Popen[str]:
+    """Start a fetch that stalls after 2,000,000 bytes of the large shard."""
     hub.order(STORED, Fault("stall", 2_000_000))
     command = [sys.executable, "-m", "pgolf", *arguments(hub)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -90,10 +90,10 @@ def begun(hub: LocalHub, folder: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_fetch_goes_on_where_it_was(
+def test_a_stopped_fetch_resumes_where_it_stopped(
     pgolf: Pgolf, hub: LocalHub, tmp_path: Path, kill: signal.Signals
 ) -> None:
-    process = begun(hub, tmp_path)
+    process = start_stalled_fetch(hub, tmp_path)
     process.send_signal(kill)
     out, err = process.communicate(timeout=30)
     assert not (tmp_path / "data" / VARIANT / "manifest.json").exists()
@@ -112,7 +112,7 @@ def test_a_stopped_fetch_goes_on_where_it_was(
     assert not (tmp_path / "data" / VARIANT / ".fetch").exists()
 
 
-def test_the_contests_name_with_another_text_is_refused(pgolf: Pgolf, hub: LocalHub) -> None:
+def test_a_known_name_with_another_text_is_refused(pgolf: Pgolf, hub: LocalHub) -> None:
     ended = pgolf("data", "fetch", KNOWN, "--endpoint", hub.address)
     assert ended.code == 5
     assert ended.out == ""
@@ -166,5 +166,5 @@ def test_a_terminal_gets_one_bar_and_no_other(hub: LocalHub, tmp_path: Path) -> 
 def read_terminal(number: int) -> bytes:
     try:
         return os.read(number, 65_536)
-    except OSError:  # EIO: nobody writes to it any more
+    except OSError:  # EIO: the writing end is closed
         return b""

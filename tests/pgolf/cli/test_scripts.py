@@ -157,7 +157,7 @@ def test_a_script_that_fails_is_quoted(workshop: Workshop) -> None:
     workshop.script("import os\nos.environ.get('SEED')\nprint('before')\nraise SystemExit('the loss went up')\n")
     ended = workshop("run", "spec.yaml")
     assert ended.code == 1
-    assert "it ended with code 1; its last words: the loss went up" in " ".join(ended.err.split())
+    assert "it ended with code 1; last line of its log: the loss went up" in " ".join(ended.err.split())
     assert "the same command starts the script again" in " ".join(ended.err.split())
 
 
@@ -175,7 +175,7 @@ def test_a_last_score_that_is_no_number_is_no_result(workshop: Workshop) -> None
     )
     ended = workshop("run", "spec.yaml")
     assert ended.code == 1
-    assert "its last score is no number" in " ".join(ended.err.split())
+    assert "its last score is not a number" in " ".join(ended.err.split())
 
 
 def test_a_label_that_says_nothing_of_packing_is_unknown(workshop: Workshop) -> None:
@@ -388,8 +388,8 @@ def test_a_run_that_lags_behind_another_ends_itself(workshop: Workshop) -> None:
     ended = workshop("run", "spec.yaml", "--set", f"stop.worse_than={{run: {good.run_id}, by_bpb: 0.2}}")
     assert ended.code == 1
     # 2.5 nats at 3.0 / 2.0 bits a nat and byte are 3.75 bpb, where the other had 3.0.
-    assert "3.7500 bpb in training" in " ".join(ended.err.split())
-    assert "had 3.0000" in " ".join(ended.err.split())
+    assert "train_bpb is 3.7500" in " ".join(ended.err.split())
+    assert "was 3.0000" in " ".join(ended.err.split())
 
 
 def test_a_run_that_is_slower_than_runs_before_it_ends_itself(workshop: Workshop) -> None:

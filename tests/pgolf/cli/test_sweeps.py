@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pgolf.cli.planning import check_total
+from pgolf.campaign.planning import check_total
 from pgolf.errors import CheckFailed
-from pgolf.specs.experiment import Spend
+from pgolf.specs.parts import Spend
 from tests.scripts.workshop import Workshop
 
 RATES = "program.env.MATRIX_LR=0.1,0.2,0.4"

@@ -1,4 +1,4 @@
-"""Corpora and folders of shards for tests, written and read without the project's own reader."""
+"""Builds corpora and folders of shards for tests; reads shards without the project's own reader."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ MARKED = [
 
 
 def sentences(number: int, seed: int = 1) -> list[str]:
-    """Different texts of some tens of words."""
+    """Return random texts of 5 to 60 words."""
     chance = random.Random(seed)
     return [" ".join(chance.choices(WORDS, k=chance.randint(5, 60))) for _ in range(number)]
 
@@ -46,7 +46,7 @@ def documents(texts: list[str]) -> list[Document]:
 def prepared(
     folder: Path, texts: list[str], fraction: float = 0.3, tokenizer: Path | None = None, pieces: int = 300
 ) -> Manifest:
-    """The manifest of some texts, prepared into a folder."""
+    """Prepare texts into a folder and return the manifest."""
     preparation = Preparation(
         name="test", out=folder, validation_fraction=fraction, vocabulary_size=pieces, tokenizer=tokenizer
     )
@@ -54,7 +54,7 @@ def prepared(
 
 
 def raw_shard(content: bytes) -> list[int]:
-    """The tokens of a shard, every byte of which is as the format says."""
+    """Return the tokens of a shard after checking every byte against the format."""
     header = HEADER.unpack(content[: HEADER.size])
     count = header[2]
     assert header == (20240520, 1, count, *[0] * 253)
@@ -63,7 +63,7 @@ def raw_shard(content: bytes) -> list[int]:
 
 
 def raw_documents(folder: Path, split: str) -> list[list[int]]:
-    """The documents of a split, each without its BOS."""
+    """Return the documents of a split, each without its BOS."""
     found: list[list[int]] = []
     for entry in raw_manifest(folder)[split]["shards"]:
         for token in raw_shard((folder / entry["file"]).read_bytes()):
@@ -80,7 +80,7 @@ def raw_manifest(folder: Path) -> dict[str, Any]:
 
 
 def plant(folder: Path, split: str, tokens: list[int], **facts: int) -> None:
-    """Nothing; the split is one shard of these tokens, and manifest and hashes say so."""
+    """Replace a split by one shard of these tokens, with a consistent manifest and hashes."""
     manifest = raw_manifest(folder)
     entry = manifest[split]["shards"][0]
     content = HEADER.pack(20240520, 1, len(tokens), *[0] * 253) + struct.pack(f"<{len(tokens)}H", *tokens)

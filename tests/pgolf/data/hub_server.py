@@ -1,6 +1,6 @@
-"""A hub on this machine: the paths of the Hugging Face hub that dataset downloads use, with faults to order.
+"""A local hub server: the paths of the Hugging Face hub that dataset downloads use, with injected faults.
 
-Large files answer like the hub's: a redirect to a storage path, SHA-256 as their tag. Small ones come directly, with
+As on the hub, large files redirect to a storage path and have SHA-256 as their tag; small ones are sent directly, with
 git's blob hash.
 """
 
@@ -20,7 +20,7 @@ LARGE_SUFFIXES = (".bin", ".model")
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one answer."""
+    """A fault injected into one response."""
 
     kind: str
     """status, cut, stall, short, flip, longer, whole, shifted."""
@@ -30,7 +30,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request, as it came."""
+    """A received request."""
 
     method: str
     path: str
@@ -40,18 +40,18 @@ class Asked:
 
 @dataclass
 class LocalHub:
-    """Repositories, the faults that wait for requests, and the requests that came."""
+    """Repositories, pending faults, and received requests."""
 
     repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
-    """By the end of a path; the first of each list goes to the next GET or POST of it."""
+    """By the end of a path; the first of each list applies to the next matching request."""
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Status and X-Error-Code by repository."""
     asked: list[Asked] = field(default_factory=list)
     address: str = ""
     page_entries: int = 3
     foreign_page: bytes | None = None
-    """What every request to the API is answered with by a server that is no hub."""
+    """Content of every API response of a server that is not a hub."""
     stalled: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
 
@@ -63,20 +63,20 @@ class LocalHub:
         return waiting.pop(0) if waiting else None
 
     def revision(self, repository: str) -> str:
-        """The commit: another one as soon as a byte changes."""
+        """Return the commit, a hash of all contents."""
         digest = hashlib.sha1()
         for path, content in sorted(self.repositories[repository].items()):
             digest.update(path.encode() + hashlib.sha1(content).digest())
         return digest.hexdigest()
 
     def downloads(self, path: str) -> list[Asked]:
-        """The requests for the bytes of a file."""
+        """Return the requests for the bytes of a file."""
         return [asked for asked in self.asked if asked.path.startswith("/storage/") and asked.path.endswith(path)]
 
 
 @contextmanager
 def serving() -> Iterator[LocalHub]:
-    """A hub that answers while the block runs."""
+    """Yield a running hub."""
     hub = LocalHub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (HubHandler,), {"hub": hub}))
     server.daemon_threads = True
@@ -95,12 +95,12 @@ def serving() -> Iterator[LocalHub]:
 class HubHandler(BaseHTTPRequestHandler):
     hub: LocalHub
     protocol_version = "HTTP/1.1"
-    # Headers and body in one packet: else each answer waits 40 ms for an acknowledgement.
+    # Headers and body in one packet; otherwise each response waits 40 ms for an acknowledgement.
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing: requests are kept, not printed."""
+        """Do not print: requests are recorded in `asked`."""
 
     def handle(self) -> None:
         try:
@@ -137,7 +137,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.send(404, b"{}")
 
     def is_readable(self, repository: str, revision: str | None) -> bool:
-        """Whether a repository may be read; the refusal is sent where not."""
+        """Return whether a repository may be read; if not, send the refusal."""
         status, code = self.hub.refusals.get(repository, (0, ""))
         if not status and repository not in self.hub.repositories:
             status, code = 401, ""
@@ -163,7 +163,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.send_tree(content, folder, parse_qs(query))
 
     def send_tree(self, content: dict[str, bytes], folder: str, query: dict[str, list[str]]) -> None:
-        """A page of a listing, with a link to the next."""
+        """Send a page of a listing, with a link to the next."""
         prefix = f"{folder}/" if folder else ""
         below = [path for path in sorted(content) if path.startswith(prefix)]
         if not below:
@@ -192,7 +192,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.send_file(content, fault, headers | {"ETag": f'"{digest["oid"]}"'})
 
     def send_file(self, content: bytes, fault: Fault | None, headers: dict[str, str] | None = None) -> None:
-        """The bytes, or the part of them that was asked for, with what is to go wrong."""
+        """Send a file or the requested range, with the fault applied."""
         kind, number = (fault.kind, fault.number) if fault else ("", 0)
         found = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
         start = int(found[1]) if found and kind != "whole" else 0
@@ -218,7 +218,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.hub.closed.wait()
 
     def send(self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: int | None = None) -> None:
-        """Nothing; the answer is sent, or its first bytes and then nothing."""
+        """Send a response; with `cut`, only that many bytes of its body."""
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -231,7 +231,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
 
 def describe(path: str, content: bytes) -> dict[str, Any]:
-    """An entry of a listing."""
+    """Return the listing entry of a file."""
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": blob}
     if path.endswith(LARGE_SUFFIXES):

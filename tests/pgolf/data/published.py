@@ -1,4 +1,4 @@
-"""Published exports for tests: small, real, in both layouts."""
+"""Small but complete published exports for tests, in both layouts."""
 
 import json
 import struct
@@ -18,13 +18,13 @@ def shard(tokens: list[int]) -> bytes:
 
 
 def cut(tokens: list[int], pieces: int) -> list[list[int]]:
-    """A stream in pieces of one size, which cut through documents."""
+    """Cut a stream into pieces of equal size, regardless of document borders."""
     size = -(-len(tokens) // pieces)
     return [tokens[start : start + size] for start in range(0, len(tokens), size)]
 
 
 class Published:
-    """What an export is made of, and how a repository shows it."""
+    """The contents of an export and its repository layouts."""
 
     def __init__(self, folder: Path) -> None:
         self.manifest = prepared(folder, sentences(150))
@@ -40,7 +40,7 @@ class Published:
         }
 
     def official(self, name: str, tokenizer_root: str = "datasets/", **stats: int) -> dict[str, bytes]:
-        """A repository in the layout of the challenge's own."""
+        """Return a repository in the layout of the challenge's own."""
         document = {
             "datasets": [
                 {"name": "another", "tokenizer_name": "bytes", "stats": {}},
@@ -58,7 +58,7 @@ class Published:
         } | {f"datasets/datasets/{name}/{file}": content for file, content in self.files.items()}
 
     def folder(self, name: str) -> dict[str, bytes]:
-        """A repository with a folder a variant and no manifest."""
+        """Return a repository with one folder for each variant and no manifest."""
         return {f"{name}/{file}": content for file, content in self.files.items()} | {
             "README.md": b"hello",
             "tokenizers/fineweb_300_bpe.model": self.model,
@@ -67,7 +67,7 @@ class Published:
 
     @property
     def rules(self) -> Ruleset:
-        """The contest, were this its data."""
+        """The contest's ruleset with this export as its data."""
         tokens = self.manifest.validation.tokens
         facts = DataFacts(vocabulary_size=300, validation_tokens=(tokens - 9, tokens))
         return load_ruleset("parameter_golf").model_copy(

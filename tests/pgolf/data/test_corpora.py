@@ -1,4 +1,4 @@
-"""Documents out of files and folders."""
+"""Reading documents from files and folders."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def test_json_lines_give_every_text_back(tmp_path: Path, ascii_only: bool) -> No
     assert texts_of(tmp_path / "a.jsonl.gz") == TEXTS
 
 
-def test_blank_lines_are_no_documents_and_empty_texts_are(tmp_path: Path) -> None:
+def test_blank_lines_are_skipped_and_empty_texts_are_documents(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'\n{"text": "a"}\n  \n{"text": ""}\r\n{"text": "b"}')
     assert texts_of(tmp_path / "a.jsonl") == ["a", "", "b"]
 
@@ -39,7 +39,7 @@ def test_ids_come_from_the_record_or_from_file_and_line(tmp_path: Path) -> None:
     assert [document.id for document in read_documents(tmp_path / "a.jsonl")] == ["7", "a.jsonl:3"]
 
 
-def test_a_folder_is_read_in_the_order_of_names_and_other_files_are_left(tmp_path: Path) -> None:
+def test_a_folder_is_read_in_the_order_of_names_and_other_files_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "c.md").write_text("third")
     (tmp_path / "a.txt").write_text("first\n")
@@ -62,7 +62,7 @@ def test_a_folder_is_read_in_the_order_of_names_and_other_files_are_left(tmp_pat
     ],
     ids=["number", "no text", "list", "string", "cut", "bytes", "brackets"],
 )
-def test_a_line_that_is_no_document_is_refused_with_its_number(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_invalid_line_is_refused_with_its_number(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(content)
     with pytest.raises(DataError) as caught:
@@ -89,7 +89,7 @@ def test_a_damaged_archive_is_refused_by_name(tmp_path: Path, damage: str) -> No
 
 
 def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no"):
+    with pytest.raises(DataError, match=r"found no \.jsonl"):
         texts_of(tmp_path)
     with pytest.raises(DataError, match="no such file"):
         texts_of(tmp_path / "gone.jsonl")

@@ -1,4 +1,4 @@
-"""Published exports through real HTTP from a hub on this machine: whole, resumed, damaged, leaky."""
+"""Fetching exports over real HTTP from a local hub: complete, resumed, damaged, leaky."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ FILES = {
 
 
 class Recorder:
-    """A display that remembers."""
+    """A display that records."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -50,7 +50,7 @@ class Recorder:
 
 
 class Fetching(NamedTuple):
-    """A hub with the challenge's export, and a folder to fetch it to."""
+    """A hub with the challenge's export, and a folder to fetch it into."""
 
     hub: LocalHub
     published: Published
@@ -67,7 +67,7 @@ class Fetching(NamedTuple):
         return fetch(FetchRequest(**settings), rules or self.published.rules, self.display)
 
     def refused(self, kind: type[Exception] = DataError, **options: Any) -> str:
-        """What a fetch is refused with; it leaves no manifest."""
+        """Return the message of a refused fetch, which must leave no manifest."""
         with pytest.raises(kind) as caught:
             self(**options)
         assert not (self.out / "manifest.json").exists()
@@ -105,7 +105,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_fetched_folder_is_what_the_rest_of_pgolf_reads(fetching: Fetching) -> None:
+def test_a_fetched_folder_passes_all_checks(fetching: Fetching) -> None:
     fetched = fetching(shards=4)
     assert names(fetching.out) == FILES | {f"fineweb_train_{number:06d}.bin" for number in range(4)}
     assert check_files(fetching.out).sha256 == fetched.manifest.sha256
@@ -153,12 +153,12 @@ def test_more_shards_later_fetch_only_the_new_ones(fetching: Fetching) -> None:
     assert second.manifest.train.tokens == sum(1 + len(d) for d in raw_documents(fetching.out, "train"))
 
 
-def test_without_a_number_all_shards_come_where_there_are_fewer_than_eighty(fetching: Fetching) -> None:
+def test_without_a_number_all_shards_are_fetched_if_there_are_fewer_than_eighty(fetching: Fetching) -> None:
     assert len(fetching(shards=None).manifest.train.shards) == 4
 
 
 @pytest.mark.parametrize("shards", [0, -1, 5])
-def test_a_number_of_shards_that_cannot_be_names_how_many_there_are(fetching: Fetching, shards: int) -> None:
+def test_an_invalid_number_of_shards_is_refused_with_how_many_there_are(fetching: Fetching, shards: int) -> None:
     assert "has 4 training shards" in fetching.refused(UsageError, shards=shards)
     assert not fetching.out.exists()
 
@@ -188,7 +188,7 @@ def test_the_token_is_not_sent_to_a_hub_named_on_the_command_line(
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "longer"])
-def test_a_damaged_file_that_is_here_is_fetched_again_and_the_others_are_not(fetching: Fetching, damage: str) -> None:
+def test_a_damaged_local_file_is_fetched_again_and_the_others_are_not(fetching: Fetching, damage: str) -> None:
     fetching()
     file = fetching.out / TRAIN
     content = bytearray(file.read_bytes())
@@ -231,7 +231,7 @@ def test_files_of_another_downloader_are_checked_and_kept(fetching: Fetching) ->
     ],
     ids=["cut", "cut thrice", "empty", "short", "no ranges", "wrong range", "5xx", "all"],
 )
-def test_what_may_pass_is_tried_again_from_where_it_stopped(
+def test_a_transient_failure_is_retried_from_where_it_stopped(
     fetching: Fetching, faults: list[Fault], ranges: list[str | None]
 ) -> None:
     fetching.hub.order(STORED, *faults)
@@ -243,7 +243,7 @@ def test_what_may_pass_is_tried_again_from_where_it_stopped(
 
 
 @pytest.mark.parametrize("fault", [Fault("status", 503), Fault("cut", 0), Fault("short", 0)])
-def test_what_does_not_pass_is_an_error_that_names_repository_and_path(fetching: Fetching, fault: Fault) -> None:
+def test_a_lasting_failure_is_an_error_that_names_repository_and_path(fetching: Fetching, fault: Fault) -> None:
     fetching.hub.order(STORED, *[fault] * 3)
     message = fetching.refused()
     assert f"{OFFICIAL}: {AT}{TRAIN}" in message
@@ -251,7 +251,7 @@ def test_what_does_not_pass_is_an_error_that_names_repository_and_path(fetching:
     assert "run the same command again" in message
 
 
-def test_a_failed_fetch_goes_on_where_it_stopped(fetching: Fetching) -> None:
+def test_a_failed_fetch_resumes_where_it_stopped(fetching: Fetching) -> None:
     fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
     fetching.refused()
     fetching.hub.asked.clear()
@@ -263,7 +263,7 @@ def test_a_failed_fetch_goes_on_where_it_stopped(fetching: Fetching) -> None:
     assert ".fetch" not in names(fetching.out)
 
 
-def test_a_flipped_bit_is_refused_and_nothing_of_it_is_kept(fetching: Fetching) -> None:
+def test_a_flipped_bit_is_refused_and_the_download_deleted(fetching: Fetching) -> None:
     fetching.hub.order(STORED, Fault("flip", 1500))
     message = fetching.refused()
     assert TRAIN in message
@@ -279,7 +279,7 @@ def test_more_bytes_than_listed_are_refused(fetching: Fetching) -> None:
     assert "more than the" in fetching.refused()
 
 
-def test_a_part_that_was_damaged_on_disk_is_fetched_whole(fetching: Fetching) -> None:
+def test_a_part_damaged_on_disk_is_fetched_from_the_start(fetching: Fetching) -> None:
     fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
     fetching.refused()
     (part,) = (fetching.out / ".fetch").glob("*.part")
@@ -290,7 +290,7 @@ def test_a_part_that_was_damaged_on_disk_is_fetched_whole(fetching: Fetching) ->
     assert (fetching.out / TRAIN).read_bytes() == fetching.published.files[TRAIN]
 
 
-def test_a_part_of_an_older_commit_is_not_gone_on_with(fetching: Fetching) -> None:
+def test_a_part_of_an_older_commit_is_not_resumed(fetching: Fetching) -> None:
     fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
     fetching.refused()
     newer = shard([1, 5, 6, 7] * 500)
@@ -312,12 +312,12 @@ def test_a_part_of_an_older_commit_is_not_gone_on_with(fetching: Fetching) -> No
         (401, "", "not readable without a login"),
         (401, "GatedRepo", "Accept its conditions"),
         (403, "GatedRepo", "Accept its conditions"),
-        (403, "", "no right to read"),
+        (403, "", "no permission to read"),
         (404, "RepoNotFound", "Check the spelling"),
-        (418, "", "refused it (418)"),
+        (418, "", "refused the request (418)"),
     ],
 )
-def test_refusals_are_told_apart(fetching: Fetching, status: int, code: str, words: str) -> None:
+def test_each_refusal_has_its_own_explanation(fetching: Fetching, status: int, code: str, words: str) -> None:
     fetching.hub.refusals[OFFICIAL] = status, code
     message = fetching.refused()
     assert message.startswith(f"dataset {OFFICIAL} at {fetching.hub.address}: ")
@@ -325,13 +325,13 @@ def test_refusals_are_told_apart(fetching: Fetching, status: int, code: str, wor
     assert not fetching.out.exists()
 
 
-def test_a_file_that_is_gone_is_an_error_that_names_it(fetching: Fetching) -> None:
+def test_a_missing_file_is_an_error_that_names_it(fetching: Fetching) -> None:
     fetching.hub.order(TRAIN, Fault("status", 404))
     message = fetching.refused()
     assert f"{OFFICIAL}: {AT}{TRAIN}: not found (404)" in message
 
 
-def test_no_hub_at_all_is_an_error_without_a_traceback(fetching: Fetching) -> None:
+def test_an_unreachable_hub_is_an_error_without_a_traceback(fetching: Fetching) -> None:
     message = fetching.refused(endpoint="http://127.0.0.1:9")
     assert "no answer" in message
     with pytest.raises(UsageError, match="--endpoint"):
@@ -339,13 +339,13 @@ def test_no_hub_at_all_is_an_error_without_a_traceback(fetching: Fetching) -> No
 
 
 @pytest.mark.parametrize("page", [b"<html>log in</html>", b"[]", b'{"sha": 3}'])
-def test_a_server_that_is_no_hub_is_recognized(fetching: Fetching, page: bytes) -> None:
+def test_a_server_that_is_not_a_hub_is_recognized(fetching: Fetching, page: bytes) -> None:
     fetching.hub.foreign_page = page
     with pytest.raises(DataError, match="--endpoint"):
         fetching()
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(fetching: Fetching) -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest(fetching: Fetching) -> None:
     message = fetching.refused(UsageError, name="fineweb10B_sp124")
     assert "did you mean `fineweb10B_sp1024`?" in message
     assert "fineweb_sp12288" in message
@@ -369,17 +369,17 @@ def test_a_tokenizer_that_is_not_sentencepiece_is_refused(fetching: Fetching) ->
 @pytest.mark.parametrize(
     ("spoilt", "words"),
     [
-        ({AT + TRAIN: b""}, "has 0 bytes in the repository itself"),
-        ({AT + TRAIN: shard([1, 5])[:-1]}, "has 1,027 bytes in the repository itself"),
-        ({AT + "fineweb_val_000000.bin": None}, "not complete"),
-        ({AT + "fineweb_val_000001.bin": None}, "says 2 validation shards"),
-        ({AT + f"fineweb_train_{number:06d}.bin": None for number in range(4)}, "holds no fineweb_train"),
+        ({AT + TRAIN: b""}, "the repository lists 0 bytes"),
+        ({AT + TRAIN: shard([1, 5])[:-1]}, "the repository lists 1,027 bytes"),
+        ({AT + "fineweb_val_000000.bin": None}, "found fineweb_val shards [1], expected all from 0 on"),
+        ({AT + "fineweb_val_000001.bin": None}, "has 2 validation shards by the manifest, found 1"),
+        ({AT + f"fineweb_train_{number:06d}.bin": None for number in range(4)}, "found no fineweb_train"),
         ({f"datasets/{TOKENIZER}": None}, "which datasets/manifest.json names"),
         ({"datasets/manifest.json": None}, "has no datasets/manifest.json"),
-        ({"datasets/manifest.json": b"{}"}, "not a list of datasets"),
+        ({"datasets/manifest.json": b"{}"}, "expected an object with `datasets`"),
     ],
 )
-def test_a_repository_with_holes_is_refused_before_any_shard(
+def test_an_incomplete_repository_is_refused_before_any_shard(
     fetching: Fetching, spoilt: dict[str, bytes | None], words: str
 ) -> None:
     files: dict[str, bytes | None] = {**fetching.hub.repositories[OFFICIAL], **spoilt}
@@ -388,7 +388,7 @@ def test_a_repository_with_holes_is_refused_before_any_shard(
     assert not fetching.hub.downloads(".bin")
 
 
-def test_training_shards_end_where_one_is_missing(fetching: Fetching) -> None:
+def test_training_shards_end_before_the_first_missing_one(fetching: Fetching) -> None:
     del fetching.hub.repositories[OFFICIAL][AT + "fineweb_train_000002.bin"]
     assert "has 2 training shards" in fetching.refused(UsageError, shards=3)
 
@@ -398,8 +398,8 @@ def test_training_shards_end_where_one_is_missing(fetching: Fetching) -> None:
     [
         (b"\0" * 2048, "is not a token shard"),
         (shard([1, 5, 6])[:-2], "the header says 3 tokens"),
-        (shard([1, 5, 900]), "token 900 is not among the tokenizer's 300 pieces"),
-        (shard([5, 6, 7]), "not with a begin-of-document"),
+        (shard([1, 5, 900]), "token 900 is not one of the tokenizer's 300 pieces"),
+        (shard([5, 6, 7]), "expected the begin-of-document token"),
     ],
 )
 def test_a_shard_that_the_hub_holds_damaged_is_named(fetching: Fetching, content: bytes, words: str) -> None:
@@ -409,7 +409,9 @@ def test_a_shard_that_the_hub_holds_damaged_is_named(fetching: Fetching, content
     assert TRAIN in message
 
 
-def test_a_disk_too_small_is_told_before_the_first_byte(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_is_an_error_before_the_first_byte(
+    fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = shutil.disk_usage(fetching.out.parent)
     monkeypatch.setattr(downloads, "MARGIN_BYTES", 1_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20_000))
@@ -435,7 +437,7 @@ def test_room_is_needed_only_for_what_is_missing(fetching: Fetching, monkeypatch
 def test_other_data_in_the_folder_is_left_alone(fetching: Fetching, published: Published) -> None:
     fetching.out.mkdir()
     (fetching.out / "manifest.json").write_text("{}")
-    with pytest.raises(UsageError, match="not fetched"):
+    with pytest.raises(UsageError, match="`pgolf data fetch` did not write"):
         fetching()
     (fetching.out / "manifest.json").unlink()
     fetching()
@@ -446,7 +448,7 @@ def test_other_data_in_the_folder_is_left_alone(fetching: Fetching, published: P
 
 
 @pytest.mark.parametrize("tokens", [9_662_464, 9_662_464 + 2_048])
-def test_the_leaky_export_is_known_by_its_validation_tokens(fetching: Fetching, tokens: int) -> None:
+def test_the_leaky_export_is_recognized_by_its_validation_tokens(fetching: Fetching, tokens: int) -> None:
     del fetching.hub.repositories[OFFICIAL][AT + "fineweb_val_000001.bin"]
     fetching.hub.repositories[OFFICIAL]["datasets/manifest.json"] = fetching.published.official(KNOWN, files_val=1)[
         "datasets/manifest.json"
@@ -461,7 +463,7 @@ def test_the_leaky_export_is_known_by_its_validation_tokens(fetching: Fetching, 
 
 @pytest.mark.parametrize("shards", [1499, 1502])
 @pytest.mark.parametrize("way", ["announced", "listed"])
-def test_the_leaky_export_is_known_by_its_training_shards(fetching: Fetching, shards: int, way: str) -> None:
+def test_the_leaky_export_is_recognized_by_its_training_shards(fetching: Fetching, shards: int, way: str) -> None:
     if way == "announced":
         fetching.hub.repositories[OFFICIAL] = fetching.published.official(KNOWN, files_train=shards)
     else:
@@ -473,17 +475,17 @@ def test_the_leaky_export_is_known_by_its_training_shards(fetching: Fetching, sh
     assert not fetching.hub.downloads(".bin")
 
 
-def test_a_leak_takes_the_manifest_of_an_earlier_fetch_with_it(fetching: Fetching) -> None:
+def test_a_leak_deletes_the_manifest_of_an_earlier_fetch(fetching: Fetching) -> None:
     fetching()
     fetching.hub.repositories[OFFICIAL] = fetching.published.official(KNOWN, files_train=1499)
     assert "leaky" in fetching.refused()
 
 
-def test_another_number_of_validation_tokens_is_refused_for_a_known_name(fetching: Fetching) -> None:
+def test_a_different_number_of_validation_tokens_is_refused_for_a_known_name(fetching: Fetching) -> None:
     fetching.add("fineweb_val_000001.bin", shard([1, 5, 6]))
     message = fetching.refused()
     expected = fetching.published.manifest.validation.tokens
-    assert f"{expected:,} validation tokens here" not in message
+    assert f"found {expected:,} validation tokens" not in message
     assert f"{expected - 9:,} to {expected:,}" in message
     assert not fetching.hub.downloads(".bin")
 
@@ -503,7 +505,7 @@ def test_another_validation_text_is_refused_before_training_shards(
     assert not fetching.sent(TRAIN)
 
 
-def test_the_older_export_is_named_as_such(fetching: Fetching) -> None:
+def test_the_older_export_is_refused_by_name(fetching: Fetching) -> None:
     rules = fetching.published.rules
     leak, older = rules.refused_exports
     by_text = older.model_copy(update={"validation_bytes": rules.validation_bytes})
@@ -517,7 +519,7 @@ def test_a_tokenizer_of_another_size_is_refused_for_a_known_name(fetching: Fetch
     rules = fetching.published.rules
     facts = rules.data[KNOWN].model_copy(update={"vocabulary_size": 301})
     message = fetching.refused(rules=rules.model_copy(update={"data": {KNOWN: facts}}))
-    assert "has 300 pieces" in message
+    assert "found 300 pieces, expected 301" in message
     assert not fetching.sent(TRAIN)
 
 
@@ -527,7 +529,7 @@ def with_sidecars(fetching: Fetching, *sizes: int) -> None:
         fetching.add(f"fineweb_val_bytes_{number:06d}.bin", shard([size] + [0] * (tokens - 1)))
 
 
-def test_sidecars_give_the_bytes_and_are_not_taken_for_shards(fetching: Fetching) -> None:
+def test_sidecars_give_the_bytes_and_are_not_listed_as_shards(fetching: Fetching) -> None:
     with_sidecars(fetching, 3000, 4000)
     rules = fetching.published.rules.model_copy(update={"validation_bytes": 7000})
     fetched = fetching(rules=rules)
@@ -544,7 +546,7 @@ def test_sidecars_of_other_shards_are_refused(fetching: Fetching) -> None:
     with_sidecars(fetching, 3000)
     assert "1 byte sidecars for 2 validation shards" in fetching.refused()
     fetching.add("fineweb_val_bytes_000001.bin", shard([5, 5]))
-    assert "fineweb_val_bytes_000001.bin has bytes of 2 tokens" in fetching.refused()
+    assert "fineweb_val_bytes_000001.bin: found bytes of 2 tokens" in fetching.refused()
 
 
 def test_two_fetches_into_one_folder_do_not_mix(fetching: Fetching) -> None:

@@ -1,4 +1,4 @@
-"""Counting in arrays gives what decoding document by document gives."""
+"""Array counts of tokens and bytes equal counts by decoding document by document."""
 
 import random
 import struct
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgolf.data import token_bytes
-from pgolf.data.token_bytes import TokenBytes, sidecar_bytes
-from pgolf.data.tokenizers import ScoredBytes, train_tokenizer
+from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
+from pgolf.data.tokenizers import ScoredByteCounter, train_tokenizer
 from pgolf.errors import DataError
 from tests.pgolf.data.builders import LOSSLESS_NASTY, MARKED, sentences
 from tests.pgolf.data.published import shard
@@ -27,16 +27,16 @@ def stream(texts: list[str], tokenizer: sentencepiece.SentencePieceProcessor = T
     return [token for text in texts for token in (1, *tokenizer.encode(text))]
 
 
-def counted(tokens: list[int], cuts: list[int], tokenizer: object = TOKENIZER) -> TokenBytes:
-    """The counts of a stream that arrives in parts."""
-    counts = TokenBytes(tokenizer)
+def counted(tokens: list[int], cuts: list[int], tokenizer: object = TOKENIZER) -> StreamCounter:
+    """Count a stream that arrives in parts."""
+    counts = StreamCounter(tokenizer)
     for part in np.split(np.array(tokens, dtype=np.uint16), sorted(cuts)):
         counts.add(part)
     return counts
 
 
 def check(texts: list[str], cuts: list[int], tokenizer: sentencepiece.SentencePieceProcessor = TOKENIZER) -> None:
-    scored = ScoredBytes(tokenizer)
+    scored = ScoredByteCounter(tokenizer)
     tokens = stream(texts, tokenizer)
     found = counted(tokens, cuts, tokenizer)
     assert found.bytes == sum(scored.count(tokenizer.encode(text)) for text in texts)
@@ -46,12 +46,12 @@ def check(texts: list[str], cuts: list[int], tokenizer: sentencepiece.SentencePi
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(TEXT, min_size=1), st.lists(st.integers(0, 200)))
-def test_any_text_in_any_parts(texts: list[str], cuts: list[int]) -> None:
+def test_counts_of_any_text_in_any_parts(texts: list[str], cuts: list[int]) -> None:
     check(texts, [min(cut, len(stream(texts))) for cut in cuts])
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100_000])
-def test_nasty_texts_cut_anywhere(size: int) -> None:
+def test_counts_of_nasty_texts_cut_anywhere(size: int) -> None:
     check(TEXTS, list(range(0, len(stream(TEXTS)), size)))
 
 
@@ -70,7 +70,7 @@ def test_a_shard_is_counted_in_chunks(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(token_bytes, "CHUNK_TOKENS", 13)
     tokens = stream(TEXTS)
     middle = len(tokens) // 2
-    counts = TokenBytes(TOKENIZER)
+    counts = StreamCounter(TOKENIZER)
     for number, part in enumerate((tokens[:middle], tokens[middle:])):
         (tmp_path / f"{number}.bin").write_bytes(shard(part))
         assert counts.add_shard(tmp_path / f"{number}.bin") == len(part)
@@ -83,18 +83,18 @@ def test_a_shard_is_counted_in_chunks(tmp_path: Path, monkeypatch: pytest.Monkey
         (b"", "0 bytes that begin with"),
         (b"\1" * 1023, "1,023 bytes"),
         (b"\0" * 1030, "not a token shard"),
-        (shard([1, 5])[:-1], "says 2 tokens, 3 bytes follow"),
-        (shard([1, 5]) + b"ab", "says 2 tokens, 6 bytes follow"),
+        (shard([1, 5])[:-1], "says 2 tokens of 2 bytes, but 3 bytes follow"),
+        (shard([1, 5]) + b"ab", "says 2 tokens of 2 bytes, but 6 bytes follow"),
         (shard([]), "says 0 tokens"),
         (struct.pack("<256i", 20240520, 1, -2, *[0] * 253), "says -2 tokens"),
-        (shard([1, 5, 300]), "token 300 is not among"),
-        (shard([5, 1]), "begins with token 5"),
+        (shard([1, 5, 300]), "token 300 is not one of"),
+        (shard([5, 1]), "found token 5 first"),
     ],
 )
-def test_what_is_not_a_shard_is_named(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_invalid_shard_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "x.bin").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        TokenBytes(TOKENIZER).add_shard(tmp_path / "x.bin")
+        StreamCounter(TOKENIZER).add_shard(tmp_path / "x.bin")
     assert str(caught.value).startswith(str(tmp_path / "x.bin"))
     assert words in str(caught.value)
 
@@ -102,5 +102,5 @@ def test_what_is_not_a_shard_is_named(tmp_path: Path, content: bytes, words: str
 def test_a_sidecar_is_summed_and_must_be_as_long_as_its_shard(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(shard([0, 65_535, 65_535, 7]))
     assert sidecar_bytes(tmp_path / "x.bin", 4) == 2 * 65_535 + 7
-    with pytest.raises(DataError, match="bytes of 4 tokens, its shard has 5"):
+    with pytest.raises(DataError, match="bytes of 4 tokens, expected 5"):
         sidecar_bytes(tmp_path / "x.bin", 5)

@@ -1,4 +1,4 @@
-"""Validation text inside the training text, against a search that compares tokens."""
+"""Overlap of validation and training text, compared with a search that compares tokens."""
 
 import random
 from pathlib import Path
@@ -41,7 +41,7 @@ def measured(folder: Path) -> Overlap:
 
 
 def by_comparing(train: list[int], validation: list[list[int]]) -> Overlap:
-    """The same by looking each span up among all spans of the training text."""
+    """Compute the same by looking up each span among all spans of the training text."""
     there = {tuple(train[i : i + SPAN_TOKENS]) for i in range(len(train) - SPAN_TOKENS + 1)}
     documents = inside = spans = found = 0
     for document in validation:
@@ -55,7 +55,9 @@ def by_comparing(train: list[int], validation: list[list[int]]) -> Overlap:
 
 
 @pytest.mark.parametrize("chunk", [64, 100, 1000, 1 << 22])
-def test_it_finds_what_comparing_finds(folder: Path, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hashing_finds_the_same_overlap_as_comparing_tokens(
+    folder: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(overlap_module, "CHUNK_TOKENS", chunk)
     chance = random.Random(chunk)
     validation = random_documents(30, seed=1)
@@ -70,7 +72,7 @@ def test_it_finds_what_comparing_finds(folder: Path, chunk: int, monkeypatch: py
     assert measured(folder) == expected
 
 
-def test_equal_spans_hash_alike_wherever_they_stand() -> None:
+def test_equal_spans_have_equal_hashes_at_any_position() -> None:
     hasher = SpanHasher(VOCABULARY)
     span = np.arange(SPAN_TOKENS, dtype=np.uint16)
     alone = hasher.all_positions(span)
@@ -93,12 +95,12 @@ def test_an_export_with_validation_documents_in_training_is_refused(folder: Path
 
 
 def test_a_single_near_duplicate_in_many_documents_is_a_warning() -> None:
-    assert Overlap(documents=1000, inside=10, spans=5000, found=90).finding().severity == "warn"
-    assert Overlap(documents=1000, inside=11, spans=5000, found=90).finding().severity == "fail"
-    assert Overlap(documents=1000, inside=0, spans=5000, found=90).finding().severity == "pass"
+    assert Overlap(documents=1000, overlapping=10, spans=5000, found=90).finding().severity == "warn"
+    assert Overlap(documents=1000, overlapping=11, spans=5000, found=90).finding().severity == "fail"
+    assert Overlap(documents=1000, overlapping=0, spans=5000, found=90).finding().severity == "pass"
 
 
-def test_documents_shorter_than_a_span_are_left_to_the_comparison_of_whole_documents(folder: Path) -> None:
+def test_documents_shorter_than_a_span_are_not_counted(folder: Path) -> None:
     put(folder, stream([[20, 21, 22]]), [[20, 21, 22], [23]])
     assert measured(folder) == Overlap(0, 0, 0, 0)
     assert len(raw_documents(folder, "validation")) == 2

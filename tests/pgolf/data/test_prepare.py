@@ -1,4 +1,4 @@
-"""Text to shards: whole documents, exact bytes, honest counts."""
+"""Preparing text as shards: whole documents, exact bytes, correct counts."""
 
 import gzip
 import hashlib
@@ -30,7 +30,7 @@ SPLITS = ("train", "validation")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """TEXTS, prepared."""
+    """Return a folder with TEXTS prepared as shards."""
     folder = tmp_path_factory.mktemp("shards")
     prepared(folder, TEXTS)
     return folder
@@ -41,7 +41,7 @@ def decoded(folder: Path, split: str) -> list[str]:
     return [str(tokenizer.decode(tokens)) for tokens in raw_documents(folder, split)]
 
 
-def test_every_document_stands_whole_on_exactly_one_side(folder: Path) -> None:
+def test_every_document_is_whole_and_in_exactly_one_split(folder: Path) -> None:
     train, validation = decoded(folder, "train"), decoded(folder, "validation")
     assert sorted(train + validation) == sorted(TEXTS)
     assert not set(train) & set(validation)
@@ -110,7 +110,7 @@ def test_every_form_of_a_corpus_gives_the_same_manifest(folder: Path, tmp_path: 
     assert prepare(read_documents(source), preparation).model_dump() == raw_manifest(folder)
 
 
-def test_the_tokenizer_is_trained_on_the_training_side_alone(folder: Path, tmp_path: Path) -> None:
+def test_the_tokenizer_is_trained_on_the_training_split_alone(folder: Path, tmp_path: Path) -> None:
     training = [text for text in TEXTS if not is_validation(text, 0.3)]
     others = [text for text in sentences(400, seed=9) if is_validation(text, 0.3)]
     prepared(tmp_path, [*training, *others])
@@ -123,14 +123,14 @@ def test_a_given_tokenizer_is_copied(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.3, 0.9])
-def test_the_side_follows_from_the_leading_24_bits_of_sha256(fraction: float) -> None:
+def test_the_split_depends_on_the_leading_24_bits_of_sha256(fraction: float) -> None:
     texts = sentences(2000, seed=3)
-    sides = [is_validation(text, fraction) for text in texts]
-    assert sides == [int(hashlib.sha256(t.encode()).hexdigest()[:6], 16) / 2**24 < fraction for t in texts]
-    assert abs(sum(sides) / len(texts) - fraction) < 0.03
+    splits = [is_validation(text, fraction) for text in texts]
+    assert splits == [int(hashlib.sha256(t.encode()).hexdigest()[:6], 16) / 2**24 < fraction for t in texts]
+    assert abs(sum(splits) / len(texts) - fraction) < 0.03
 
 
-def test_equal_texts_stand_on_one_side(tmp_path: Path) -> None:
+def test_equal_texts_are_in_one_split(tmp_path: Path) -> None:
     texts = sentences(60)
     prepared(tmp_path, [*texts, *texts])
     train, validation = decoded(tmp_path, "train"), decoded(tmp_path, "validation")
@@ -162,9 +162,9 @@ def test_byte_counts_hold_for_texts_with_the_space_mark(tmp_path: Path) -> None:
         assert counted == len(tokenizer.decode(tokens).encode()), text
 
 
-@pytest.mark.parametrize("side", ["train", "validation"])
-def test_a_lone_surrogate_is_refused_by_the_name_of_its_document(tmp_path: Path, side: str) -> None:
-    bad = next(t for t in (f"\ud800 {n}" for n in range(99)) if is_validation(t, 0.3) == (side == "validation"))
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_lone_surrogate_is_refused_by_the_name_of_its_document(tmp_path: Path, split: str) -> None:
+    bad = next(t for t in (f"\ud800 {n}" for n in range(99)) if is_validation(t, 0.3) == (split == "validation"))
     with pytest.raises(DataError, match="the-bad-one"):
         prepare(
             [*documents(sentences(60)), Document("the-bad-one", bad)],
@@ -174,8 +174,8 @@ def test_a_lone_surrogate_is_refused_by_the_name_of_its_document(tmp_path: Path,
 
 
 @pytest.mark.parametrize(("texts", "fraction"), [([], 0.3), (["only one"], 0.3), (sentences(9), 0.0), (["", ""], 0.5)])
-def test_an_empty_side_is_refused(tmp_path: Path, texts: list[str], fraction: float) -> None:
-    with pytest.raises(DataError, match="both sides need one"):
+def test_an_empty_split_is_refused(tmp_path: Path, texts: list[str], fraction: float) -> None:
+    with pytest.raises(DataError, match="expected at least one of each"):
         prepared(tmp_path, texts, fraction)
 
 

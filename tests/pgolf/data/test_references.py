@@ -1,4 +1,4 @@
-"""Order-2 and brotli figures against slow and independent ones."""
+"""Order-2 and brotli scores, compared with slow independent implementations."""
 
 from collections import Counter, defaultdict
 from math import log2
@@ -20,7 +20,7 @@ from tests.pgolf.data.builders import prepared, raw_manifest, sentences
 
 
 def slow_order2(train: bytes, validation: bytes) -> float:
-    """Witten-Bell by dictionaries, one byte at a time."""
+    """Return the bits per byte of Witten-Bell interpolation with dictionaries, one byte at a time."""
     counts: dict[bytes, Counter[int]] = defaultdict(Counter)
     padded = b"\0\0" + train
     for position, byte in enumerate(train):
@@ -54,7 +54,8 @@ def test_order2_is_witten_bell_counted_by_hand(train: bytes, validation: bytes) 
 
 
 def test_one_unseen_byte_costs_what_arithmetic_says() -> None:
-    # 1/256 is a quarter of it at order 0 (three visits, one kind) and half of that in each of the two longer contexts.
+    # Each order leaves a share for unseen bytes: order 0 (three visits, one kind) a quarter of 1/256, which the two
+    # longer contexts, with one byte seen, keep.
     assert order2_bits(b"aaa", b"b") == pytest.approx(12)
 
 

@@ -14,7 +14,7 @@ from tests.pgolf.data.builders import HEADER, raw_shard
 
 
 def write_documents(folder: Path, documents: list[list[int]], shard_tokens: int) -> list[list[int]]:
-    """The raw tokens of each shard."""
+    """Write documents as shards and return the raw tokens of each."""
     writer = ShardWriter(folder, "part", shard_tokens)
     for document in documents:
         writer.add(document)
@@ -38,7 +38,7 @@ def write_documents(folder: Path, documents: list[list[int]], shard_tokens: int)
         ([], 4, []),
     ],
 )
-def test_shards_are_full_but_the_last_and_hold_all_tokens(
+def test_all_shards_but_the_last_are_full_and_together_hold_all_tokens(
     tmp_path: Path, lengths: list[int], shard_tokens: int, expected: list[int]
 ) -> None:
     stream = iter(range(100, 65_536, 977))
@@ -74,13 +74,13 @@ def shard(*header: int, body: bytes) -> bytes:
     ],
     ids=["empty", "short", "magic", "version", "too few", "odd", "too many", "negative", "header cut"],
 )
-def test_anything_else_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_shard_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s.bin").write_bytes(content)
     with pytest.raises(DataError, match=r"s\.bin"):
         read_shard(tmp_path / "s.bin")
 
 
-def test_tokens_come_back(tmp_path: Path) -> None:
+def test_tokens_round_trip(tmp_path: Path) -> None:
     tokens = [0, 1, 2, 65_535, 7]
     (tmp_path / "s.bin").write_bytes(shard(20240520, 1, 5, body=struct.pack("<5H", *tokens)))
     assert read_shard(tmp_path / "s.bin").tolist() == tokens
@@ -96,6 +96,6 @@ def test_tokens_come_back(tmp_path: Path) -> None:
         ([], []),
     ],
 )
-def test_documents_are_what_stands_between_the_marks(tokens: list[int], expected: list[list[int]]) -> None:
+def test_documents_are_the_tokens_between_the_begin_marks(tokens: list[int], expected: list[list[int]]) -> None:
     found = split_documents(np.array(tokens, dtype=np.uint16), 1)
     assert [document.tolist() for document in found] == expected

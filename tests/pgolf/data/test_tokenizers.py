@@ -1,4 +1,4 @@
-"""Tokenizers that are trained here, and those brought along."""
+"""Training and loading tokenizers."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ TOKENIZER = sentencepiece.SentencePieceProcessor(model_proto=MODEL)
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\N{LOWER ONE EIGHTH BLOCK}")))
-def test_every_text_without_the_space_mark_comes_back(text: str) -> None:
+def test_every_text_without_the_space_mark_round_trips(text: str) -> None:
     assert TOKENIZER.decode(TOKENIZER.encode(text)) == text
 
 
-def test_a_newline_is_one_piece_and_nothing_is_merged_across_it() -> None:
+def test_a_newline_is_one_piece_and_no_piece_spans_one() -> None:
     pieces = TOKENIZER.encode("the\nthe\n\nfox", out_type=str)
     assert [piece for piece in pieces if "\n" in piece] == ["\n", "\n", "\n"]
 
@@ -40,14 +40,14 @@ def test_a_vocabulary_out_of_range_is_refused_with_the_range(size: int) -> None:
 
 
 def test_too_little_text_for_a_vocabulary_is_refused() -> None:
-    with pytest.raises(DataError, match="no tokenizer of 5000 pieces"):
+    with pytest.raises(DataError, match="cannot train a tokenizer of 5000 pieces"):
         train_tokenizer(["a few words"], 5000)
-    with pytest.raises(DataError, match="no tokenizer of 300 pieces"):
+    with pytest.raises(DataError, match="cannot train a tokenizer of 300 pieces"):
         train_tokenizer([" ", "\n"], 300)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", MODEL[:1000]])
-def test_a_file_that_is_no_model_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_model_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "t.model"
     file.write_bytes(content)
     with pytest.raises(DataError, match=r"t\.model"):

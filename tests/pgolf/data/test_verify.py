@@ -1,4 +1,4 @@
-"""Is the data what its manifest says: quickly, and to the last token."""
+"""Verifying data against its manifest: file hashes, and full contents."""
 
 import json
 import os
@@ -28,12 +28,12 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(original: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """Return a copy to damage."""
     return Path(shutil.copytree(original, tmp_path / "data"))
 
 
 def failed(folder: Path) -> set[str]:
-    """The rules that say no."""
+    """Return the rules that fail."""
     return {finding.rule for finding in verify_contents(folder) if finding.severity == "fail"}
 
 
@@ -105,13 +105,13 @@ def test_remembered_hashes_are_used(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b'{"a', b"\xff\xfe", b"[]", b"null", b'"text"', b"3"])
-def test_a_cache_that_cannot_be_read_only_costs_time(folder: Path, tmp_path: Path, content: bytes) -> None:
+def test_a_cache_that_cannot_be_read_is_ignored(folder: Path, tmp_path: Path, content: bytes) -> None:
     cache = tmp_path / "hashes.json"
     cache.write_bytes(content)
     assert check_files(folder, cache).name == "test"
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(folder: Path, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_ignored(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert check_files(folder, tmp_path / "file" / "hashes.json").name == "test"
 
@@ -139,7 +139,7 @@ def test_an_edited_manifest_is_refused(folder: Path, edit: Edit, words: str) -> 
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "nonsense"])
-def test_a_manifest_that_is_no_object_is_refused_by_name(folder: Path, content: str) -> None:
+def test_a_manifest_that_is_not_an_object_is_refused_by_name(folder: Path, content: str) -> None:
     (folder / "manifest.json").write_text(content)
     with pytest.raises(DataError, match=r"manifest\.json"):
         check_files(folder)
@@ -160,7 +160,7 @@ def test_a_wrong_count_is_found(folder: Path, split: str, unit: str, off_by: int
 
 
 def planted(folder: Path, both: list[int], size: int) -> None:
-    """Nothing; a training document replaces the last one of the validation side, and all counts are right."""
+    """Replace the last validation document by a training document and keep all counts consistent."""
     documents = [*raw_documents(folder, "validation")[:-1], both]
     plant(folder, "validation", stream(documents), bytes=size)
 
@@ -170,17 +170,17 @@ def validation_bytes_with(text: str) -> int:
     return sum(len(text.encode()) for text in [*validation[:-1], text])
 
 
-def test_a_document_on_both_sides_is_found_though_all_counts_are_right(folder: Path) -> None:
+def test_a_document_in_both_splits_is_found_although_all_counts_match(folder: Path) -> None:
     training = [text for text in TEXTS if not prepare_module.is_validation(text, 0.3)]
     planted(folder, raw_documents(folder, "train")[7], validation_bytes_with(training[7]))
     assert failed(folder) == {"disjoint", "overlap"}
     (finding,) = [finding for finding in verify_contents(folder) if finding.rule == "disjoint"]
-    assert finding.message == "1 documents stand on both sides"
+    assert finding.message == "documents in both splits: 1"
 
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of 50 tokens, so that most documents cross a border."""
+    """Write shards of 50 tokens, so that most documents cross a border."""
     monkeypatch.setattr(
         prepare_module, "ShardWriter", lambda folder, prefix: ShardWriter(folder, prefix, shard_tokens=50)
     )
@@ -203,7 +203,7 @@ def test_a_long_document_may_cross_several_shards(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_shards")
-def test_a_document_on_both_sides_is_found_across_shard_borders(tmp_path: Path) -> None:
+def test_a_document_in_both_splits_is_found_across_shard_borders(tmp_path: Path) -> None:
     prepared(tmp_path, TEXTS)
     tokens = max(raw_documents(tmp_path, "train"), key=len)
     training = [text for text in TEXTS if not prepare_module.is_validation(text, 0.3)]
@@ -216,7 +216,7 @@ def test_a_document_on_both_sides_is_found_across_shard_borders(tmp_path: Path) 
 @pytest.mark.parametrize(
     "tokens", [[1, 5, 6, 40_000], [5, 6, 7], [], [5, 6, 1, 7]], ids=["no such piece", "no mark", "none", "late mark"]
 )
-def test_tokens_that_are_no_documents_are_found(folder: Path, tokens: list[int]) -> None:
+def test_tokens_that_do_not_form_documents_are_found(folder: Path, tokens: list[int]) -> None:
     plant(folder, "validation", tokens, documents=1)
     try:
         found = failed(folder)
@@ -226,7 +226,7 @@ def test_tokens_that_are_no_documents_are_found(folder: Path, tokens: list[int])
         assert found & {"validation_documents", "validation_bytes"}
 
 
-def test_what_prepare_makes_of_texts_that_tokenize_alike_passes(tmp_path: Path) -> None:
+def test_prepared_texts_that_tokenize_alike_pass(tmp_path: Path) -> None:
     mark = "\N{LOWER ONE EIGHTH BLOCK}"
     twins = [variant for text in TEXTS for variant in (text.replace(" ", mark), text.replace(" ", "  "), f" {text} ")]
     prepared(tmp_path, [*TEXTS, *twins])

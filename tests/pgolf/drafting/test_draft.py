@@ -1,4 +1,4 @@
-"""Drafts from scripts, held against counts that public logs print and sums made by hand."""
+"""Drafts from scripts, compared with parameter counts of public logs and sums by hand."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from tests.conftest import SHARED_DATA, Ended, run_pgolf
 
 VARIABLES = Path(__file__).parent.parent.parent / "scripts" / "baseline_variables.py"
 RECORD = SHARED_DATA.parent / "records" / "549-leakyrelu-legal-ttt" / "train_seed1337.log"
-# Of a block of the baseline: q and out, k and v, the MLP's two, gains of q, two scales, two mixes.
+# Parameters of a baseline block: q and out, k and v, the MLP's two matrices, gains of q, two scales, two mixes.
 BLOCK = 2 * 512 * 512 + 2 * 512 * 256 + 2 * 512 * 1024 + 8 + 2 * 512 + 2 * 512
 
 
-def test_the_challenges_own_variables_are_the_baseline() -> None:
+def test_the_challenges_own_variables_give_the_baseline() -> None:
     draft = draft_of(read_program(VARIABLES, []), None, {})
     assert draft.base == "baseline"
     assert draft.overrides == {}
@@ -28,7 +28,7 @@ def test_the_challenges_own_variables_are_the_baseline() -> None:
     assert "not compared" in draft.verdict
 
 
-def test_what_is_given_changes_the_draft_and_its_count() -> None:
+def test_given_values_change_the_draft_and_its_count() -> None:
     draft = draft_of(read_program(VARIABLES, []), None, {"NUM_LAYERS": "11", "MATRIX_LR": "0.03"})
     assert {key: value for key, (value, _) in draft.overrides.items()} == {
         "recipe.model.topology.layers": 11, "recipe.optimizer.matrix_lr": 0.03
@@ -37,7 +37,7 @@ def test_what_is_given_changes_the_draft_and_its_count() -> None:
 
 
 def script_of(**variables: object) -> ScriptProgram:
-    """A script that reads some variables."""
+    """Return a script that reads these variables."""
     lines = ["import os", *(f"os.environ.get({name!r}, {value!r})" for name, value in variables.items())]
     return ScriptProgram({"train_gpt.py": "\n".join(lines).encode()})
 
@@ -50,24 +50,24 @@ OF_549 = {
 
 
 @pytest.mark.skipif(not RECORD.exists(), reason=f"public records are not at {RECORD.parent.parent}")
-def test_a_published_scripts_count_is_the_one_in_its_log() -> None:
+def test_the_count_of_a_published_script_equals_that_of_its_log() -> None:
     draft = draft_of(script_of(**OF_549), RECORD, {})
     assert draft.base == "pr549_leaky_ttt"
     assert (draft.parameters, draft.logged_parameters) == (26_928_220, 26_928_220)
-    assert draft.verdict == "draft and log have 26,928,220 parameters each"
+    assert draft.verdict == "the draft and the log both have 26,928,220 parameters"
     other = draft_of(script_of(**OF_549 | {"MODEL_DIM": 480}), RECORD, {})
     assert other.parameters is not None
     assert other.parameters < 26_928_220
-    assert "the model is another one" in other.verdict
+    assert "the models differ" in other.verdict
 
 
-def test_the_last_layers_are_those_of_the_draft_and_not_of_its_base() -> None:
+def test_the_last_layers_are_counted_in_the_draft_and_not_in_its_base() -> None:
     draft = draft_of(script_of(NUM_LAYERS=12, XSA_LAST_N=2, MLP_MULT=3.0, BIGRAM_VOCAB_SIZE=1536), None, {})
     value, _ = draft.overrides["recipe.model.attention.exclusive"]
     assert value == ["flat.10", "flat.11"]
 
 
-def test_an_override_that_cannot_be_is_taken_back_with_its_reason() -> None:
+def test_an_invalid_override_becomes_unmapped_with_the_reason() -> None:
     draft = draft_of(script_of(NUM_LAYERS=9, NUM_HEADS=7), None, {})
     assert draft.parameters is not None
     assert "recipe.model.attention.heads" not in draft.overrides
@@ -75,45 +75,45 @@ def test_an_override_that_cannot_be_is_taken_back_with_its_reason() -> None:
     assert "heads" in reason
 
 
-def test_a_head_of_its_own_is_not_said_to_be_tied() -> None:
+def test_an_untied_embedding_is_unmapped() -> None:
     draft = draft_of(script_of(NUM_LAYERS=9, TIE_EMBEDDINGS=0), None, {})
     assert [value.name for value, _ in draft.unmapped] == ["TIE_EMBEDDINGS"]
 
 
-def test_a_script_without_known_variables_is_nothing_to_draft_from() -> None:
+def test_a_script_without_known_variables_is_refused() -> None:
     with pytest.raises(SpecError, match="--as script"):
         draft_of(script_of(DEPTH=3), None, {})
 
 
-def test_ideas_are_read_from_names_and_not_from_comments() -> None:
+def test_features_are_found_in_names_and_not_in_comments() -> None:
     text = "# gptq and ttt\nclass BigramHash: pass\ndef ema_update(lawa): pass\nschema = 'lora'\n"
     assert named_features(ScriptProgram({"a.py": text.encode()})) == {"bigram table", "EMA"}
     assert in_words("ValueEmbedding_2") == "value embedding 2"
 
 
-def imported(folder: Path, *arguments: str) -> Ended:
+def run_import(folder: Path, *arguments: str) -> Ended:
     return run_pgolf(folder, "import", str(VARIABLES), *arguments)
 
 
-def test_the_draft_is_a_spec_that_holds_what_was_mapped(tmp_path: Path) -> None:
-    ended = imported(tmp_path, "--env", "NUM_LAYERS=11", "--out", "draft.yaml")
+def test_the_draft_is_a_valid_spec_with_the_mapped_values(tmp_path: Path) -> None:
+    ended = run_import(tmp_path, "--env", "NUM_LAYERS=11", "--out", "draft.yaml")
     assert ended.code == 0, ended.err
     assert "not mapped: ITERATIONS=20000 (baseline_variables.py:" in ended.out
     recipe = load_spec(str(tmp_path / "draft.yaml")).spec.recipe
     assert recipe.model.topology.layers == 11  # type: ignore[union-attr]
     assert "layers: 11  # NUM_LAYERS, given" in (tmp_path / "draft.yaml").read_text()
-    again = imported(tmp_path, "--out", "draft.yaml")
+    again = run_import(tmp_path, "--out", "draft.yaml")
     assert (again.code, "already there" in again.err) == (2, True)
 
 
 def test_a_misspelt_variable_is_refused(tmp_path: Path) -> None:
-    ended = imported(tmp_path, "--env", "NUM_LAYER=11")
+    ended = run_import(tmp_path, "--env", "NUM_LAYER=11")
     assert ended.code == 2
     assert "of a variable that baseline_variables.py reads" in " ".join(ended.err.split())
 
 
 def test_the_script_itself_can_be_drafted(tmp_path: Path) -> None:
-    ended = imported(tmp_path, "--as", "script", "--out", "own.yaml")
+    ended = run_import(tmp_path, "--as", "script", "--out", "own.yaml")
     assert ended.code == 0, ended.err
     found = run_pgolf(tmp_path, "preflight", "own.yaml", "--json").json
     assert found["variables"]["unset"]["NUM_LAYERS"]["default"] == "9"

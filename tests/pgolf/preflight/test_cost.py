@@ -1,20 +1,20 @@
-"""Dollars by hand."""
+"""Costs against sums by hand."""
 
 from pathlib import Path
 
 import pytest
 
 from pgolf.errors import UsageError
-from pgolf.preflight.cost import OVERHEAD_SECONDS, estimate_usd, read_prices, seconds_for, usd_an_hour
+from pgolf.preflight.cost import OVERHEAD_SECONDS, affordable_seconds, estimate_usd, read_prices, usd_per_hour
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.rules import spend
-from pgolf.specs.experiment import Launch
+from pgolf.specs.parts import Launch
 
 TEN_MINUTES_EACH = DurationEstimate(600.0, 600.0, "stated")
 
 
-def test_eight_h100_cost_what_the_table_says_and_their_cores() -> None:
-    assert usd_an_hour(Launch(on="modal", gpu="H100!:8")) == pytest.approx(8 * 3.9492 + 32 * 0.04716)
+def test_eight_h100_cost_their_table_price_and_their_cores() -> None:
+    assert usd_per_hour(Launch(on="modal", gpu="H100!:8")) == pytest.approx(8 * 3.9492 + 32 * 0.04716)
 
 
 def test_a_group_costs_its_runs_with_scoring_and_overhead() -> None:
@@ -36,31 +36,31 @@ def test_a_group_costs_its_runs_with_scoring_and_overhead() -> None:
     ],
 )
 def test_hourly_prices(launch: Launch, expected: float | None) -> None:
-    assert usd_an_hour(launch) == (expected if expected is None else pytest.approx(expected))
+    assert usd_per_hour(launch) == (expected if expected is None else pytest.approx(expected))
 
 
-def test_what_has_no_price_or_no_duration_is_not_estimated() -> None:
+def test_without_price_or_duration_there_is_no_estimate() -> None:
     assert estimate_usd(Launch(on="elsewhere"), TEN_MINUTES_EACH, 1) is None
     assert estimate_usd(Launch(on="modal", gpu="H100"), DurationEstimate(None, None, "?"), 1) is None
 
 
-def test_a_cap_buys_seconds_that_all_runs_share() -> None:
+def test_all_runs_share_the_seconds_that_a_cap_pays_for() -> None:
     launch = Launch(on="ssh", options={"host": "pod", "usd_per_hour": 36.0})
-    assert seconds_for(6.0, launch, 3) == pytest.approx(200.0)
-    assert seconds_for(None, launch, 3) is None
-    assert seconds_for(6.0, Launch(), 3) is None
+    assert affordable_seconds(6.0, launch, 3) == pytest.approx(200.0)
+    assert affordable_seconds(None, launch, 3) is None
+    assert affordable_seconds(6.0, Launch(), 3) is None
 
 
-def test_own_prices_take_the_place_of_a_providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_prices_replace_a_providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pgolf.preflight.cost.user_config_path", lambda _: tmp_path)
     (tmp_path / "prices.yaml").write_text("providers: {modal: {as_of: today, gpu_hour: {H100: 2}}}")
     read_prices.cache_clear()
     try:
-        assert usd_an_hour(Launch(on="modal", gpu="H100:8")) == 16.0
+        assert usd_per_hour(Launch(on="modal", gpu="H100:8")) == 16.0
         (tmp_path / "prices.yaml").write_text("providers: {modal: {as_of: today, gpu_hours: {H100: 2}}}")
         read_prices.cache_clear()
         with pytest.raises(UsageError, match=r"prices\.yaml is not a table of prices.*(?s:.)*gpu_hours"):
-            usd_an_hour(Launch(on="modal", gpu="H100:8"))
+            usd_per_hour(Launch(on="modal", gpu="H100:8"))
     finally:
         read_prices.cache_clear()
 
@@ -73,7 +73,7 @@ def test_own_prices_take_the_place_of_a_providers(tmp_path: Path, monkeypatch: p
         (None, 4.0, True, False, "warn"),
     ],
 )  # fmt: skip
-def test_a_cap_needs_a_price(
+def test_a_cap_without_a_price_fails(
     usd: float | None, cap: float | None, has_price: bool, is_own: bool, expected: str
 ) -> None:
     assert spend(usd, cap, has_price, is_own).severity == expected

@@ -19,20 +19,20 @@ def test_preflight_and_run_agree_on_identity_code_and_parameters(micro_run: RunD
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
     result = micro_run.read_result()
     assert found.identity == result["spec_sha256"]
-    assert found.code.sha256 == result["code_sha256"]
+    assert found.code_sha256 == result["code_sha256"]
     assert found.code_bytes == result["artifact"]["code_bytes"]
     assert sum(found.groups.values()) == result["parameters"]
     assert found.epochs == pytest.approx(result["epochs"])
 
 
-def test_a_real_artifact_lies_in_the_predicted_interval(micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_a_real_artifact_is_within_the_predicted_interval(micro_run: RunDirectory, tmp_path: Path) -> None:
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path).as_json()["artifact"]
     model = found["model_bytes"]
     assert model["low"] <= micro_run.read_result()["artifact"]["model_bytes"] <= model["high"]
     assert found["total_bytes"] == {key: value + found["code_bytes"] for key, value in model.items()}
 
 
-def test_the_baseline_without_its_data_is_examined_all_the_same(tmp_path: Path) -> None:
+def test_the_baseline_is_examined_without_its_data(tmp_path: Path) -> None:
     found = examine(load_spec("baseline").spec, runs_dir=tmp_path)
     document = json.loads(json.dumps(found.as_json(), allow_nan=False))
     assert set(document) >= CONTRACT
@@ -57,7 +57,7 @@ def test_the_vocabulary_comes_from_the_manifest(tmp_path: Path) -> None:
     assert found.epochs == 600 * 2048 / manifest.train.tokens
 
 
-def test_another_vocabulary_than_the_datas_fails_the_data_check(tmp_path: Path) -> None:
+def test_a_vocabulary_that_differs_from_the_data_fails_the_data_check(tmp_path: Path) -> None:
     prepared(tmp_path / "data", sentences(80))
     slot = f"recipe.data={{kind: shards, folder: {tmp_path / 'data'}, vocabulary_size: 512}}"
     found = examine(load_spec("quickstart", [], [slot]).spec, runs_dir=tmp_path)
@@ -65,14 +65,14 @@ def test_another_vocabulary_than_the_datas_fails_the_data_check(tmp_path: Path) 
     assert "300" in found.failures[0].message
 
 
-def test_an_unknown_vocabulary_fails_and_the_json_still_comes(tmp_path: Path) -> None:
+def test_an_unknown_vocabulary_fails_and_json_is_still_complete(tmp_path: Path) -> None:
     slot = f"recipe.data={{kind: shards, folder: {tmp_path / 'gone'}}}"
     found = examine(load_spec("quickstart", [], [slot]).spec, runs_dir=tmp_path)
     assert {finding.rule for finding in found.failures} == {"data", "vocabulary"}
     assert json.loads(json.dumps(found.as_json()))["parameters"] is None
 
 
-def test_a_published_folder_name_tells_its_vocabulary(tmp_path: Path) -> None:
+def test_the_vocabulary_is_known_from_a_published_folder_name(tmp_path: Path) -> None:
     slot = "recipe.data={kind: shards, folder: /nowhere/fineweb10B_sp8192}"
     found = examine(load_spec("quickstart", [], [slot]).spec, runs_dir=tmp_path)
     assert found.spec.recipe.vocabulary_size == 8192

@@ -1,4 +1,4 @@
-"""Clips chosen for a number of bytes, and what comes out over the limit packed again."""
+"""Clips fitted to a number of bytes, and repacking of artifacts over the limit."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ def with_clips(recipe: Recipe, clips: dict[str, float]) -> Recipe:
 
 
 @pytest.mark.parametrize("target", [12_000_000, 15_900_000])
-def test_fitted_clips_are_the_narrowest_that_fit_by_the_upper_end(target: int) -> None:
+def test_fitted_clips_are_the_narrowest_whose_upper_bound_fits(target: int) -> None:
     recipe = load_spec(CRAWLER).spec.recipe
     found = fit_clips(recipe, target)
     assert estimate_model_bytes(with_clips(recipe, found.clips)).high <= target
@@ -42,21 +42,21 @@ def test_fitted_clips_are_the_narrowest_that_fit_by_the_upper_end(target: int) -
     assert (found.times > 1) == (found.after.estimate < found.before.estimate) == (found.expected_bpb > 0)
 
 
-def test_with_room_to_spare_no_clip_cuts_off_weights_that_matter() -> None:
+def test_fitted_clips_stay_above_the_least_clip() -> None:
     recipe = load_spec(CRAWLER).spec.recipe
     found = fit_clips(recipe, 100_000_000)
     assert min(found.clips.values()) == pytest.approx(4.0)
     assert found.after.high < 100_000_000
 
 
-def test_what_cannot_be_fitted_is_said() -> None:
+def test_unfittable_recipes_are_refused() -> None:
     with pytest.raises(UsageError, match="8 times as wide do not fit into 1,000 bytes"):
         fit_clips(load_spec(CRAWLER).spec.recipe, 1000)
-    with pytest.raises(UsageError, match="is not a number of deviations"):
+    with pytest.raises(UsageError, match="is not a number of standard deviations"):
         fit_clips(load_spec("baseline").spec.recipe, 16_000_000)
 
 
-def test_the_command_writes_an_overlay_that_fits(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_fit_writes_an_overlay_that_fits(pgolf: Pgolf, tmp_path: Path) -> None:
     ended = pgolf("fit", "quickstart", "--bytes", "400000", "--json")
     assert ended.code == 0, ended.err
     found = ended.json
@@ -66,11 +66,11 @@ def test_the_command_writes_an_overlay_that_fits(pgolf: Pgolf, tmp_path: Path) -
     assert preflight["model_bytes"] == found["model_bytes"]
     assert 0.99 * 400_000 < preflight["total_bytes"]["high"] <= 400_000
     small = pgolf("fit", "quickstart", "--bytes", "20000")
-    assert (small.code, "train_gpt.py alone has" in small.err) == (2, True)
+    assert (small.code, "train_gpt.py alone takes" in small.err) == (2, True)
 
 
-def trained_under(limit: int, like: RunDirectory, folder: Path) -> RunDirectory:
-    """The same run once more, under another limit."""
+def train_with_limit(limit: int, like: RunDirectory, folder: Path) -> RunDirectory:
+    """Train the same run again with another limit."""
     run = RunDirectory(folder / like.root.parent.name / like.root.name)
     run.root.mkdir(parents=True)
     shutil.copy(like.files.spec, run.files.spec)
@@ -79,10 +79,10 @@ def trained_under(limit: int, like: RunDirectory, folder: Path) -> RunDirectory:
     return run
 
 
-def test_a_run_over_the_limit_is_packed_again_and_says_what_it_cost(micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_a_run_over_the_limit_is_repacked_and_reports_the_cost(micro_run: RunDirectory, tmp_path: Path) -> None:
     before = micro_run.read_result()
     limit = before["artifact"]["total_bytes"] - 700
-    run = trained_under(limit, micro_run, tmp_path)
+    run = train_with_limit(limit, micro_run, tmp_path)
     result = run.read_result()
     artifact, metrics = result["artifact"], {metric["stage"]: metric for metric in result["metrics"]}
     assert limit - 500 < artifact["total_bytes"] <= limit
@@ -90,19 +90,21 @@ def test_a_run_over_the_limit_is_packed_again_and_says_what_it_cost(micro_run: R
     assert artifact["repacked"]["bytes_before"] == before["artifact"]["total_bytes"]
     assert artifact["repacked"]["clip_times"] > 1
     assert metrics["reference"]["quantizer"] == "over_limit"
-    assert metrics["reference"]["val_loss"] == before["headline"]["val_loss"]  # what it would have been
+    assert metrics["reference"]["val_loss"] == before["headline"]["val_loss"]  # the score without repacking
     assert metrics["roundtrip"]["val_loss"] != metrics["reference"]["val_loss"]
     assert result["headline"]["val_loss"] == metrics["roundtrip"]["val_loss"]
     (group,) = group_runs([run])
     cost = metrics["roundtrip"]["val_bpb"] - metrics["reference"]["val_bpb"]
-    (said,) = [finding.message for finding in group.rows[0].problems() if finding.rule == "repacked"]
-    assert f"cost {cost:+.6f} bpb" in said
+    (message,) = [finding.message for finding in group.rows[0].problems() if finding.rule == "repacked"]
+    assert f"cost {cost:+.6f} bpb" in message
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [20_000, 28_000])
-def test_what_no_grid_can_mend_is_left_as_it_is_and_said(micro_run: RunDirectory, tmp_path: Path, limit: int) -> None:
-    run = trained_under(limit, micro_run, tmp_path)
+def test_a_run_that_no_grid_can_fit_is_left_unchanged_and_logged(
+    micro_run: RunDirectory, tmp_path: Path, limit: int
+) -> None:
+    run = train_with_limit(limit, micro_run, tmp_path)
     result = run.read_result()
     assert "repacked" not in result["artifact"]
     assert result["headline"]["val_loss"] == micro_run.read_result()["headline"]["val_loss"]

@@ -1,4 +1,4 @@
-"""Memory and disk beside what a real run leaves."""
+"""Memory and disk estimates against a real run."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_a_checkpoint_is_as_large_as_its_state(micro_run: RunDirectory) -> None:
         assert file.stat().st_size == pytest.approx(state_bytes(MICRO), rel=0.25)
 
 
-def test_a_run_directory_stays_below_the_estimate(micro_run: RunDirectory) -> None:
+def test_a_run_directory_is_smaller_than_the_estimate(micro_run: RunDirectory) -> None:
     used = sum(file.stat().st_size for file in micro_run.root.rglob("*") if file.is_file())
     tokens = int(micro_run.read_result()["metrics"][0]["tokens"])
     assert used <= disk_bytes(MICRO, tokens) + 1_000_000

@@ -1,4 +1,4 @@
-"""What earlier runs of a script say of the next one: seconds, and bytes by the hyperparameters that they printed."""
+"""Predictions for a script from its earlier runs: time, and bytes by the printed hyperparameters."""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from pgolf.preflight.public_runs import estimate_public_run
-from pgolf.preflight.scripts import described, is_same
-from pgolf.report.records.logs import runs_in
+from pgolf.preflight.script import described, is_same
+from pgolf.records.logs import runs_in
 from tests.conftest import SHARED_DATA
 from tests.scripts.workshop import Workshop
 
@@ -16,14 +16,14 @@ RECORD = SHARED_DATA.parent / "records" / "1493-sp8192-3layer-recur" / "train_se
 
 @pytest.fixture
 def printed() -> dict[str, Any]:
-    """A result as a run of a leader's script leaves it, with what its public log prints."""
+    """A result of a published script, with the values that its public log prints."""
     if not RECORD.exists():
         pytest.skip(f"public records are not at {RECORD.parent.parent}")
     (run,), _, _ = runs_in(RECORD, RECORD.parent)
     return {"settings": run.settings, "parameters": run.parameters, "packed_bytes": run.packed_bytes}
 
 
-def test_a_printed_dump_predicts_the_bytes_that_its_log_gives(printed: dict[str, Any]) -> None:
+def test_printed_hyperparameters_predict_the_bytes_in_the_log(printed: dict[str, Any]) -> None:
     description = described(printed, {})
     assert description is not None
     estimate = estimate_public_run(description)
@@ -31,7 +31,7 @@ def test_a_printed_dump_predicts_the_bytes_that_its_log_gives(printed: dict[str,
     assert estimate.estimate == pytest.approx(printed["packed_bytes"], rel=0.005)
 
 
-def test_another_clip_predicts_other_bytes_and_another_shape_none(printed: dict[str, Any]) -> None:
+def test_another_clip_changes_the_bytes_and_another_shape_has_no_estimate(printed: dict[str, Any]) -> None:
     wider = described(printed, {"MATRIX_CLIP_SIGMAS": "14.5"})
     same = described(printed, {})
     assert wider is not None
@@ -42,12 +42,12 @@ def test_another_clip_predicts_other_bytes_and_another_shape_none(printed: dict[
     assert described({"settings": {}, "parameters": 5}, {}) is None
 
 
-def test_numbers_are_the_same_however_they_are_written() -> None:
+def test_is_same_compares_numbers_by_value() -> None:
     assert is_same("1e-3", "0.001")
     assert not is_same("relu", "gelu")
 
 
-def test_finished_runs_tell_seconds_and_bytes_of_the_next(tmp_path: Path) -> None:
+def test_finished_runs_predict_time_and_bytes_of_the_same_spec(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "own")
     result = workshop.run().read_result()
     found = workshop("preflight", "spec.yaml", "--json").json
@@ -59,7 +59,7 @@ def test_finished_runs_tell_seconds_and_bytes_of_the_next(tmp_path: Path) -> Non
     assert other["artifact"]["model_bytes"] is None
 
 
-def test_an_audit_counts_what_a_script_left(tmp_path: Path) -> None:
+def test_audit_counts_the_files_that_a_script_left(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "own")
     run = workshop.run()
     verdicts = {each["rule"]: each for each in workshop("audit", run.run_id, "--json").json["findings"]}

@@ -1,4 +1,4 @@
-"""Bytes before training: Huffman lengths, Gaussian cells, and real artifacts beside the estimate."""
+"""Byte estimates before training: Huffman lengths, Gaussian cells, and real artifacts."""
 
 import itertools
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ WEIGHTS = st.lists(st.integers(1, 1000), min_size=2, max_size=40)
 
 
 def length_vectors(symbols: int) -> Iterator[tuple[int, ...]]:
-    """Every length assignment that a prefix code can have (Kraft)."""
+    """Yield every length assignment that a prefix code can have (Kraft)."""
     for lengths in itertools.product(range(1, symbols), repeat=symbols):
         if sum(2.0**-length for length in lengths) <= 1:
             yield lengths
@@ -35,7 +35,7 @@ def length_vectors(symbols: int) -> Iterator[tuple[int, ...]]:
     "weights",
     [[1, 1], [1, 1, 1], [5, 2, 1], [4, 3, 2, 1], [10, 1, 1, 1], [1, 1, 2, 3, 5], [7, 7, 1, 1, 1], [9, 9, 9, 9, 9]],
 )
-def test_huffman_is_the_best_of_all_prefix_codes(weights: list[int]) -> None:
+def test_huffman_length_is_the_minimum_over_all_prefix_codes(weights: list[int]) -> None:
     probabilities = [weight / sum(weights) for weight in weights]
     best = min(
         sum(p * length for p, length in zip(probabilities, lengths, strict=True))
@@ -46,7 +46,7 @@ def test_huffman_is_the_best_of_all_prefix_codes(weights: list[int]) -> None:
 
 @settings(deadline=None)
 @given(WEIGHTS)
-def test_huffman_is_within_one_bit_of_the_entropy(weights: list[int]) -> None:
+def test_huffman_length_is_within_one_bit_of_the_entropy(weights: list[int]) -> None:
     probabilities = [weight / sum(weights) for weight in weights]
     entropy = -sum(p * log2(p) for p in probabilities)
     assert entropy - 1e-9 <= huffman_length(probabilities) < entropy + 1
@@ -57,12 +57,12 @@ def test_equal_probabilities_cost_their_logarithm(symbols: int) -> None:
     assert huffman_length([1 / symbols] * symbols) == pytest.approx(log2(symbols))
 
 
-def test_impossible_symbols_cost_nothing_and_one_symbol_no_bit() -> None:
+def test_impossible_symbols_and_a_single_symbol_cost_no_bits() -> None:
     assert huffman_length([0.5, 0.0, 0.5]) == 1
     assert huffman_length([1.0]) == 0
 
 
-# Table in the study that the model comes from: bits, clip k, entropy, Huffman length of the cells of a Gaussian.
+# Table of the study behind the model: bits, clip k, entropy and Huffman length of the cells of a Gaussian.
 STUDY = [
     (5, 20, 1.7317, 1.8502),
     (5, 12.85, 2.3131, 2.3683),
@@ -78,14 +78,14 @@ STUDY = [
 
 
 @pytest.mark.parametrize(("bits", "k", "entropy", "huffman"), STUDY)
-def test_huffman_bits_are_those_of_the_study(bits: int, k: float, entropy: float, huffman: float) -> None:
+def test_code_lengths_match_the_study(bits: int, k: float, entropy: float, huffman: float) -> None:
     largest = 2 ** (bits - 1) - 1
     assert huffman_bits(k / largest, largest) == pytest.approx(huffman, abs=1e-3)
     assert entropy_bits(k / largest, largest) == pytest.approx(entropy, abs=1e-3)
 
 
 @pytest.mark.parametrize(("step", "largest"), [(0.4, 7), (1.3, 15), (0.05, 3)])
-def test_huffman_bits_are_the_huffman_length_of_scipys_gaussian_cells(step: float, largest: int) -> None:
+def test_huffman_bits_match_scipys_gaussian_cells(step: float, largest: int) -> None:
     edges = np.concatenate(([-np.inf], (np.arange(-largest, largest) + 0.5) * step, [np.inf]))
     cells = [float(mass) for mass in np.diff(stats.norm.cdf(edges))]
     assert sum(cells) == pytest.approx(1)
@@ -97,7 +97,7 @@ def test_a_percentile_of_absolute_weights_is_a_half_normal_quantile(percentile: 
     assert expected_percentile(percentile, 10**6) == pytest.approx(stats.halfnorm.ppf(percentile / 100))
 
 
-def test_a_percentile_is_no_further_out_than_the_largest_weight_of_a_row() -> None:
+def test_a_percentile_is_at_most_the_largest_weight_of_a_row() -> None:
     drawn = np.abs(np.random.default_rng(1).standard_normal((4000, 128))).max(axis=1)
     assert expected_percentile(100, 128) == pytest.approx(drawn.mean(), rel=0.02)
 
@@ -114,7 +114,7 @@ def test_the_baseline_has_the_published_number_of_parameters() -> None:
 
 
 def real_bytes(recipe: Recipe, file: Path, deviation: float) -> int:
-    """Bytes of model.bin with Gaussian weights."""
+    """Return the bytes of model.bin with Gaussian weights."""
     generator = torch.Generator().manual_seed(7)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     weights = {tensor.name: deviation * torch.randn(tensor.shape, generator=generator) for tensor in tensors}
@@ -133,7 +133,7 @@ CODECS = ["{kind: brotli, quality: 11}", "{kind: zlib}"]
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize(("bits", "k"), [(6, 12.85), (5, 9), (8, 20), (4, 6)])
-def test_a_gaussian_model_lies_in_the_stated_interval(tmp_path: Path, bits: int, k: float, codec: str) -> None:
+def test_a_gaussian_model_is_within_the_interval(tmp_path: Path, bits: int, k: float, codec: str) -> None:
     recipe = recipe_of(
         "quickstart",
         "recipe.model.topology.layers=1",
@@ -146,7 +146,7 @@ def test_a_gaussian_model_lies_in_the_stated_interval(tmp_path: Path, bits: int,
 
 
 @pytest.mark.parametrize("float_type", ["float16", "float32"])
-def test_tensors_that_stay_float_are_estimated_too(tmp_path: Path, float_type: str) -> None:
+def test_unquantized_tensors_are_within_the_interval(tmp_path: Path, float_type: str) -> None:
     recipe = recipe_of(
         "quickstart",
         "recipe.quantizer.float_up_to=1000000000",
@@ -176,7 +176,7 @@ PERCENTILE = "recipe.quantizer.clip={kind: percentile, percentile: 99.9}"
 
 
 @pytest.mark.parametrize(
-    ("assignments", "below", "above", "words"),
+    ("assignments", "below", "above", "reason"),
     [
         ((), 0.015, 0.015, "calibrated"),
         (("recipe.codec={kind: zlib}",), 0.05, 0.05, "zlib"),
@@ -184,17 +184,17 @@ PERCENTILE = "recipe.quantizer.clip={kind: percentile, percentile: 99.9}"
         ((PERCENTILE,), 0.10, 0.10, "percentile"),
     ],
 )
-def test_the_interval_is_as_wide_as_its_reason(
-    assignments: tuple[str, ...], below: float, above: float, words: str
+def test_the_width_of_the_interval_depends_on_its_reason(
+    assignments: tuple[str, ...], below: float, above: float, reason: str
 ) -> None:
     found = estimate_model_bytes(recipe_of("quickstart", *LARGE, *assignments))
     assert found.high / found.estimate == pytest.approx(1 + above, abs=1e-4)
     assert found.low / found.estimate == pytest.approx(1 - below, abs=1e-4)
-    assert words in found.basis
+    assert reason in found.basis
 
 
 @pytest.mark.parametrize(("steps", "below", "above"), [(600, 0.12, 0.05), (12, 0.35, 0.05)])
-def test_small_models_take_less_more_often_than_more(steps: int, below: float, above: float) -> None:
+def test_the_interval_of_small_models_reaches_further_down(steps: int, below: float, above: float) -> None:
     found = estimate_model_bytes(recipe_of("quickstart", f"recipe.budget.train={steps}"))
     assert found.high / found.estimate == pytest.approx(1 + above, abs=1e-4)
     assert found.low / found.estimate == pytest.approx(1 - below, abs=1e-4)
@@ -213,7 +213,7 @@ def test_fewer_bits_and_larger_clips_cost_fewer_bytes() -> None:
     assert clips == sorted(set(clips))
 
 
-# Model bytes of all seeds of a pull request, by its logs.
+# Smallest and largest model bytes over the seeds of a pull request, from its logs.
 PUBLISHED_BYTES = {
     "pr549_leaky_ttt": (15_787_052, 15_900_548),
     "pr576_int5_gptq": (15_220_554, 15_809_725),
@@ -226,14 +226,14 @@ PUBLISHED_BYTES = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED_BYTES)
-def test_the_real_bytes_of_published_runs_lie_in_the_interval(name: str) -> None:
+def test_the_real_bytes_of_published_runs_are_within_the_interval(name: str) -> None:
     least, most = PUBLISHED_BYTES[name]
     found = estimate_model_bytes(recipe_of(name))
     assert found.low <= least <= most <= found.high
     assert 0.85 < found.estimate / ((least + most) / 2) < 1.10
 
 
-def test_what_is_cut_to_fit_is_expected_to_fit() -> None:
+def test_pruning_to_fit_caps_the_estimate() -> None:
     plain, cut = (
         estimate_model_bytes(recipe_of("quickstart", f"recipe.quantizer.fit_bytes={limit}")) for limit in (0, 300_000)
     )
@@ -242,7 +242,7 @@ def test_what_is_cut_to_fit_is_expected_to_fit() -> None:
     assert "at most 300,000" in cut.basis
 
 
-def test_a_residual_costs_its_thin_factors() -> None:
+def test_a_residual_costs_its_low_rank_factors() -> None:
     plain, with_residual = (
         estimate_model_bytes(recipe_of("quickstart", f"recipe.quantizer.residual={residual}"))
         for residual in ("null", "{tensors: 1, rank: 4, bits: 4}")

@@ -1,4 +1,4 @@
-"""How many steps fit into the time that public runs had, beside how many they made."""
+"""Predicted steps, time and memory of public runs, against their logs."""
 
 import gzip
 import re
@@ -16,7 +16,7 @@ from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step
 from pgolf.specs.loading import load_spec
 from tests.conftest import Pgolf
 from trainer.recipe.inventory import inventory
-from trainer.recipe.work import token_work
+from trainer.recipe.token_work import token_work
 
 RUNS = read_runs()
 RECORDS = Path(__file__).parents[4] / "shared/records"
@@ -24,18 +24,18 @@ LAST_STEP = re.compile(r"(?:train_time: ?(\d+)ms.*)?step[: ]+ ?(\d+)/\d+(?:.*tra
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_steps_of_public_runs_are_foreseen_within_ten_percent(run: PublicRun) -> None:
-    foreseen = run.seconds / mean_step_seconds(run.recipe, Gpus(run.gpu, run.gpus))
-    assert foreseen == pytest.approx(run.steps, rel=0.1)
+def test_steps_of_public_runs_are_predicted_within_ten_percent(run: PublicRun) -> None:
+    predicted = run.seconds / mean_step_seconds(run.recipe, Gpus(run.gpu, run.gpus))
+    assert predicted == pytest.approx(run.steps, rel=0.1)
 
 
-def test_the_numbers_are_those_of_the_fit() -> None:
+def test_the_constants_match_the_fit() -> None:
     ours = [throughput.FIXED_SECONDS, throughput.SECONDS_A_MATMUL_FLOP, throughput.SECONDS_A_ATTENTION_FLOP]
     assert fit([run for run in RUNS if run.gpu == "H100"]) == pytest.approx(np.array(ours), rel=0.01)
 
 
 @pytest.mark.parametrize("run", [run for run in RUNS if run.folder], ids=lambda run: run.name)
-def test_the_table_says_what_the_logs_say(run: PublicRun) -> None:
+def test_the_table_matches_the_logs(run: PublicRun) -> None:
     folder = RECORDS / (run.folder or "")
     if not folder.is_dir():
         pytest.skip("no ../shared/records here")
@@ -48,7 +48,7 @@ def test_the_table_says_what_the_logs_say(run: PublicRun) -> None:
     assert (run.steps, run.seconds) in found
 
 
-def test_a_token_meets_every_matrix_as_often_as_it_runs() -> None:
+def test_work_counts_every_execution_of_every_matrix() -> None:
     recipe = load_spec("pr927_recursive").spec.recipe
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     work = token_work(recipe.model, recipe.vocabulary_size, 2048)
@@ -63,7 +63,7 @@ def test_a_token_meets_every_matrix_as_often_as_it_runs() -> None:
     assert work.attention_flops == 7 * 2 * 2 * recipe.model.width * 1024
 
 
-def test_a_recurrence_is_slower_once_it_has_begun() -> None:
+def test_steps_are_slower_once_a_recurrence_has_begun() -> None:
     run = next(run for run in RUNS if run.name == "#1493")
     gpus = parse_gpus("H100!:8")
     before, after = (step_seconds(run.recipe, gpus, progress) for progress in (0.0, 1.0))
@@ -72,23 +72,23 @@ def test_a_recurrence_is_slower_once_it_has_begun() -> None:
     assert run.seconds / mean_step_seconds(run.recipe, gpus) == pytest.approx(steps)
 
 
-def test_devices_say_how_far_they_can_be_trusted() -> None:
-    assert "18 within 10 %, 16 of them if left out" in parse_gpus("H100:8").basis
-    assert "H200 1 times as long, by three shapes of this trainer on one of them" in parse_gpus("H200:8").basis
+def test_the_basis_states_how_each_gpu_was_measured() -> None:
+    assert "18 public runs on 8xH100: all within 10 %, 16 of them also when left out" in parse_gpus("H100:8").basis
+    assert "H200 takes 1 times as long by three shapes of this trainer on one of them" in parse_gpus("H200:8").basis
     assert "not measured" in parse_gpus("H100:1").basis
     assert "assumption" in parse_gpus("Strange:2").basis
     assert "two public runs" in parse_gpus("L40S").basis
 
 
 @pytest.mark.parametrize("run", [run for run in RUNS if run.mib], ids=lambda run: run.name)
-def test_memory_of_public_runs_is_foreseen_within_twelve_percent(run: PublicRun) -> None:
-    micro = run.recipe.schedule.batch_tokens // run.gpus  # they had a step's part in one forward pass
+def test_memory_of_public_runs_is_predicted_within_twelve_percent(run: PublicRun) -> None:
+    micro = run.recipe.schedule.batch_tokens // run.gpus  # each GPU ran its part of a step in one forward pass
     recipe = replace(run.recipe, schedule=replace(run.recipe.schedule, micro_batch_tokens=micro))
     assert compiled_memory_bytes(recipe) / 2**20 == pytest.approx(run.mib, rel=0.12)
 
 
 @pytest.mark.parametrize("name", ["quickstart", "pr549_leaky_ttt", "pr1579_crawler_d736", "pr927_recursive"])
-def test_more_of_anything_takes_more(name: str) -> None:
+def test_growing_any_dimension_takes_more_time(name: str) -> None:
     recipe = load_spec(name, [], ["recipe.data.vocabulary_size=1024"]).spec.recipe
     as_it_is, *grown = growth_of(recipe, "H100:8", 2, None)
     assert len(grown) == 4
@@ -98,7 +98,7 @@ def test_more_of_anything_takes_more(name: str) -> None:
     assert [row.step_seconds for row in measured] == pytest.approx([10 * r.step_seconds for r in (as_it_is, *grown)])
 
 
-def test_growth_is_in_the_answer_where_it_is_asked_for(pgolf: Pgolf) -> None:
+def test_growth_is_in_the_answer_on_request(pgolf: Pgolf) -> None:
     ended = pgolf("preflight", "quickstart", "--with", "micro", "--growth", "--json")
     assert [row["change"] for row in ended.json["growth"]] == [
         "as it is", "width 40", "3 layers", "vocabulary 768", "sequences of 128",

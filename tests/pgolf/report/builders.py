@@ -1,4 +1,4 @@
-"""Run directories written by hand."""
+"""Builders of run directories with made-up results."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ LIMIT = 16_000_000
 
 
 def result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
-    """A result.json with numbers that can be told apart."""
+    """Return a result.json whose numbers are all different."""
     return {
         "run_id": f"exp-aaaaaaaa/seed-{seed}",
         "name": "exp",
@@ -33,7 +33,7 @@ def result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
 
 
 def write_run(root: Path, result: dict[str, Any] | None, **run: Any) -> RunDirectory:
-    """A run directory; without a result it is unfinished."""
+    """Write a run directory; without a result it is unfinished."""
     root.mkdir(parents=True)
     identity = {key: result_of(0, 0)[key] for key in ("name", "spec_sha256", "code_sha256", "data_sha256")}
     (root / "run.json").write_text(json.dumps(identity | run))
@@ -44,6 +44,6 @@ def write_run(root: Path, result: dict[str, Any] | None, **run: Any) -> RunDirec
 
 
 def write_seeds(runs: Path, scores: dict[int, float], **changes: Any) -> list[RunDirectory]:
-    """Finished runs of one experiment."""
+    """Write finished runs of one experiment."""
     folder = runs / "exp-aaaaaaaa"
     return [write_run(folder / f"seed-{seed}", result_of(seed, bpb, **changes)) for seed, bpb in scores.items()]

@@ -1,4 +1,4 @@
-"""Which runs are averaged, and what a reader of the mean is told."""
+"""Grouping of runs, and the problems that a group reports."""
 
 import json
 from pathlib import Path
@@ -36,35 +36,35 @@ def test_seeds_of_one_experiment_are_one_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["spec_sha256", "code_sha256", "data_sha256"])
-def test_another_spec_code_or_data_is_another_group(tmp_path: Path, key: str) -> None:
+def test_runs_with_different_spec_code_or_data_are_separate_groups(tmp_path: Path, key: str) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
     write_run(tmp_path / "exp-bbbbbbbb" / "seed-3", result_of(3, 1.4, **{key: "f" * 64}))
     assert sorted([row.run.seed for row in group.rows] for group in groups_of(tmp_path)) == [[1, 2], [3]]
 
 
-def test_the_newest_finished_attempt_counts_and_the_older_is_named(tmp_path: Path) -> None:
+def test_the_newest_finished_attempt_counts_and_older_ones_are_noted(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
     for attempt in (1, 2, 10):
         write_run(tmp_path / "exp-aaaaaaaa" / f"seed-1.{attempt}", result_of(1, 1 + attempt))
     (group,) = groups_of(tmp_path)
     assert {row.run.seed: row.val_bpb for row in group.rows} == {1: 11, 2: 1.3}
-    named = [finding.message for finding in group.problems() if finding.rule == "older_attempt"]
-    assert [message.split(" ")[0] for message in named] == [
+    messages = [finding.message for finding in group.problems() if finding.rule == "older_attempt"]
+    assert [message.split(" ")[0] for message in messages] == [
         "exp-aaaaaaaa/seed-1",
         "exp-aaaaaaaa/seed-1.1",
         "exp-aaaaaaaa/seed-1.2",
     ]
 
 
-def test_an_unfinished_attempt_does_not_displace_a_finished_one_and_is_noted(tmp_path: Path) -> None:
+def test_an_unfinished_attempt_is_noted_and_does_not_replace_a_finished_one(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
     write_run(tmp_path / "exp-aaaaaaaa" / "seed-1.1", None)
     stopped = write_run(tmp_path / "exp-aaaaaaaa" / "seed-3", None)
     stopped.files.state.write_text('{"phase": "train"}')
     (group,) = groups_of(tmp_path)
     assert {row.run.seed: row.val_bpb for row in group.rows} == {1: 1.2, 2: 1.3}
-    said = {finding.message for finding in group.problems() if finding.rule == "unfinished"}
-    assert said == {"exp-aaaaaaaa/seed-1.1 is prepared", "exp-aaaaaaaa/seed-3 is stopped"}
+    messages = {finding.message for finding in group.problems() if finding.rule == "unfinished"}
+    assert messages == {"exp-aaaaaaaa/seed-1.1 is prepared", "exp-aaaaaaaa/seed-3 is stopped"}
 
 
 def artifact(total: int) -> dict[str, int]:
@@ -72,7 +72,7 @@ def artifact(total: int) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("total", "over"), [(LIMIT - 1, False), (LIMIT, False), (LIMIT + 1, True)])
-def test_one_byte_over_the_limit_is_over(tmp_path: Path, total: int, over: bool) -> None:
+def test_one_byte_more_than_the_limit_is_over_the_limit(tmp_path: Path, total: int, over: bool) -> None:
     write_seeds(tmp_path, {1: 1.2})
     write_run(tmp_path / "exp-aaaaaaaa" / "seed-2", result_of(2, 1.3, artifact=artifact(total)))
     (group,) = groups_of(tmp_path)
@@ -84,7 +84,9 @@ def test_one_byte_over_the_limit_is_over(tmp_path: Path, total: int, over: bool)
 
 
 @pytest.mark.parametrize(("calibrate", "late"), [(17.0, False), (19.5, True)])
-def test_calibration_counts_as_training_under_a_clock_of_seconds(tmp_path: Path, calibrate: float, late: bool) -> None:
+def test_calibration_counts_as_training_if_the_budget_is_in_seconds(
+    tmp_path: Path, calibrate: float, late: bool
+) -> None:
     clock = {"train_seconds": 582.0, "calibrate_seconds": calibrate, "evaluate_seconds": 90.0}
     run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-2", result_of(2, 1.3, clock=clock))
     for kind, expected in (("seconds", late), ("tokens", False)):
@@ -100,7 +102,7 @@ def test_seeds_over_the_limit_stay_in_the_mean(tmp_path: Path) -> None:
     assert [f.message for f in group.problems()] == ["seeds [1, 2] are over the limit"]
 
 
-def test_a_single_seed_is_said_to_have_no_spread(tmp_path: Path) -> None:
+def test_a_single_seed_is_a_problem_and_has_no_spread(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.2})
     (group,) = groups_of(tmp_path)
     assert rules_of(group) == ["single_seed"]
@@ -108,7 +110,7 @@ def test_a_single_seed_is_said_to_have_no_spread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("bpb", "learned"), [(2.3, True), (2.45, False), (2.6, False)])
-def test_a_score_near_the_order2_model_has_not_learned(tmp_path: Path, bpb: float, learned: bool) -> None:
+def test_a_score_near_the_order2_model_is_reported_as_not_learned(tmp_path: Path, bpb: float, learned: bool) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "references.json").write_text('{"order2_bpb": 2.5, "brotli_bpb": 2.0}')
@@ -126,7 +128,7 @@ SEED_CONTRACT = {
 }  # fmt: skip
 
 
-def test_json_has_the_keys_of_the_contract_and_the_numbers_of_the_results(tmp_path: Path) -> None:
+def test_json_has_the_public_keys_and_the_numbers_of_the_results(tmp_path: Path) -> None:
     scores = {1: 1.21, 2: 1.26}
     write_seeds(tmp_path, scores)
     (group,) = groups_of(tmp_path)
@@ -144,25 +146,25 @@ def test_json_has_the_keys_of_the_contract_and_the_numbers_of_the_results(tmp_pa
 
 
 @pytest.mark.parametrize("below", ["", "exp-aaaaaaaa", "exp-aaaaaaaa/seed-1"])
-def test_a_path_may_be_a_run_a_group_or_all_runs(tmp_path: Path, below: str) -> None:
+def test_a_path_can_be_a_run_a_group_or_a_runs_folder(tmp_path: Path, below: str) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
     found = [run.seed for run in runs_below([tmp_path / below])]
     assert found == ([1] if below.endswith("seed-1") else [1, 2])
 
 
-def test_a_run_that_is_named_twice_counts_once(tmp_path: Path) -> None:
+def test_a_run_given_twice_counts_once(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
     folder = tmp_path / "exp-aaaaaaaa"
     found = runs_below([tmp_path, folder, folder / "seed-1", folder / ".." / "exp-aaaaaaaa"])
     assert [run.seed for run in found] == [1, 2]
 
 
-def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         runs_below([tmp_path / "gone"])
 
 
-def test_no_runs_make_no_groups(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_groups(tmp_path: Path) -> None:
     assert groups_of(tmp_path) == []
 
 
@@ -180,13 +182,13 @@ def test_a_half_written_result_does_not_stop_the_report(tmp_path: Path) -> None:
     assert [row.run.seed for group in groups_of(tmp_path) for row in group.rows] == [1, 2]
 
 
-def test_a_copy_under_another_name_does_not_stop_the_report(tmp_path: Path) -> None:
+def test_a_copy_under_another_name_is_ignored(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
     write_run(tmp_path / "exp-aaaaaaaa" / "seed-1-backup", result_of(1, 9.9))
     assert [row.val_bpb for group in groups_of(tmp_path) for row in group.rows] == [1.2, 1.3]
 
 
-def test_an_experiment_without_a_finished_run_is_not_forgotten(tmp_path: Path) -> None:
+def test_an_experiment_without_a_finished_run_is_noted(tmp_path: Path) -> None:
     write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", None)
     assert any("seed-1 is prepared" in finding.message for group in groups_of(tmp_path) for finding in group.problems())
 

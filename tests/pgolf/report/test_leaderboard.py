@@ -1,4 +1,4 @@
-"""The ranking of submission folders, and the command that prints it."""
+"""Leaderboard of submission folders, and the command that prints it."""
 
 import csv
 import io
@@ -38,7 +38,7 @@ def records(tmp_path: Path) -> Path:
     return tmp_path / "records"
 
 
-def test_those_that_pass_are_ranked_by_their_mean_and_the_rest_come_after(records: Path) -> None:
+def test_passing_records_are_ranked_by_mean_and_the_rest_follow(records: Path) -> None:
     entries = ranked(records, RULES)
     assert [(entry.rank, entry.group.name) for entry in entries] == [
         (1, "first"), (2, "second"), (None, "too_large"), (None, "empty"),
@@ -47,7 +47,7 @@ def test_those_that_pass_are_ranked_by_their_mean_and_the_rest_come_after(record
     assert entries[3].refusals == ["no_log"]
 
 
-def test_every_form_has_every_record(records: Path) -> None:
+def test_markdown_and_csv_have_every_record(records: Path) -> None:
     entries = ranked(records, RULES)
     assert [line.split(" | ")[1] for line in leaderboard_markdown(entries).splitlines()[2:]] == [
         "first", "second", "too_large", "empty",
@@ -57,7 +57,7 @@ def test_every_form_has_every_record(records: Path) -> None:
     assert rows[2]["verdict"] == "no: over_cap"
 
 
-def test_the_command_prints_it_in_every_form(pgolf: Callable[..., Ended], records: Path) -> None:
+def test_report_leaderboard_prints_json_and_html(pgolf: Callable[..., Ended], records: Path) -> None:
     found = pgolf("report", "--leaderboard", str(records), "--json").json["leaderboard"]
     assert [entry["rank"] for entry in found] == [1, 2, None, None]
     assert found[0]["mean"] == pytest.approx(1.101)
@@ -66,7 +66,7 @@ def test_the_command_prints_it_in_every_form(pgolf: Callable[..., Ended], record
     assert page.out.index("first") < page.out.index("second")
 
 
-def test_a_record_is_compared_with_another_and_explained(pgolf: Callable[..., Ended], records: Path) -> None:
+def test_report_tests_a_record_against_a_baseline_and_explains_it(pgolf: Callable[..., Ended], records: Path) -> None:
     track = records / "track_10min_16mb"
     ended = pgolf("report", str(track / "first"), "--baseline", str(track / "second"), "--explain")
     assert ended.code == 0
@@ -81,7 +81,7 @@ def test_a_record_is_compared_with_another_and_explained(pgolf: Callable[..., En
     assert versus["nats"]["p_one_sided"] == pytest.approx(versus["p_one_sided"], rel=1e-6)
 
 
-def test_nats_do_not_compare_between_tokenizers(pgolf: Callable[..., Ended], records: Path) -> None:
+def test_nats_are_converted_from_bpb_between_tokenizers(pgolf: Callable[..., Ended], records: Path) -> None:
     other = records / "other"
     write_record(other, 1.2)
     for log in other.glob("*.log"):

@@ -1,4 +1,4 @@
-"""Every form of the report says the same as the results."""
+"""Tables in every format show the numbers of the results."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def markdown_cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
 
 
-def test_markdown_has_a_row_a_seed_and_the_mean(groups: list[RunGroup]) -> None:
+def test_markdown_has_one_row_per_seed_and_the_mean(groups: list[RunGroup]) -> None:
     head, rule, *rows = markdown_cells(markdown_table(groups))
     assert head == [*COLUMNS]
     assert all(cell == "---" for cell in rule)
@@ -48,7 +48,7 @@ def test_markdown_has_a_row_a_seed_and_the_mean(groups: list[RunGroup]) -> None:
     assert {len(row) for row in rows} == {len(COLUMNS)}
 
 
-def test_markdown_states_spread_bytes_and_verdicts(groups: list[RunGroup]) -> None:
+def test_markdown_shows_spread_bytes_and_verdicts(groups: list[RunGroup]) -> None:
     _, _, *rows = markdown_cells(markdown_table(groups))
     assert f"std {np.std([*SCORES.values()], ddof=1):.6f}" in rows[3][3]
     assert [row[8] for row in rows] == ["15,050,001", "15,050,002", "15,050,042", "15,050,042", "16,000,003"]
@@ -56,9 +56,9 @@ def test_markdown_states_spread_bytes_and_verdicts(groups: list[RunGroup]) -> No
 
 
 def test_markdown_lists_the_problems_below(groups: list[RunGroup]) -> None:
-    said = [line for line in markdown_table(groups).splitlines() if line.startswith("- ")]
-    assert said[0] == "- heavy: over_cap: seeds [7] are over the limit"
-    assert [line.split(": ")[1] for line in said] == ["over_cap", "single_seed"]
+    problems = [line for line in markdown_table(groups).splitlines() if line.startswith("- ")]
+    assert problems[0] == "- heavy: over_cap: seeds [7] are over the limit"
+    assert [line.split(": ")[1] for line in problems] == ["over_cap", "single_seed"]
 
 
 def test_csv_holds_the_unrounded_numbers_of_every_seed(groups: list[RunGroup]) -> None:
@@ -74,7 +74,7 @@ def test_csv_holds_the_unrounded_numbers_of_every_seed(groups: list[RunGroup]) -
 
 
 @pytest.mark.parametrize("name", ['a,b"c', "line\nbreak", "plain"])
-def test_csv_survives_any_name(tmp_path: Path, name: str) -> None:
+def test_csv_round_trips_any_name(tmp_path: Path, name: str) -> None:
     run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result_of(1, 1.2, name=name))
     (row,) = csv.DictReader(io.StringIO(csv_table(group_runs([run]))))
     assert row["name"] == name
@@ -90,12 +90,12 @@ def test_the_terminal_shows_the_same_cells(groups: list[RunGroup]) -> None:
         assert all(cell in shown for cell in cells)
 
 
-def test_no_groups_are_an_empty_table() -> None:
+def test_no_groups_give_an_empty_table() -> None:
     assert markdown_cells(markdown_table([])) == [[*COLUMNS], ["---"] * len(COLUMNS)]
     assert csv_table([]) == "name\n"
 
 
-def test_a_hostile_name_stays_one_cell_of_markdown_and_no_formula() -> None:
+def test_a_hostile_name_is_escaped_in_markdown_and_spreadsheets() -> None:
     assert markdown_text("a|b\n<script>&") == "a\\|b &lt;script>&amp;"
     assert spreadsheet_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert [spreadsheet_cell(cell) for cell in ("-", "exp", -1.5, None)] == ["-", "exp", -1.5, None]

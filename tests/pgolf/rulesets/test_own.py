@@ -1,4 +1,4 @@
-"""A contest of one's own."""
+"""Rulesets from the user's own YAML files."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import pytest
 import yaml
 
 from pgolf.errors import SpecError
-from pgolf.report.records.groups import record_groups
+from pgolf.records.groups import record_groups
 from pgolf.rulesets import ruleset
 from pgolf.rulesets.ruleset import load_ruleset
-from tests.pgolf.report.records.test_logs import write
+from tests.pgolf.records.test_logs import write
 
 SHIPPED = Path(ruleset.__file__).with_name("parameter_golf.yaml")
 
 
-def test_a_contest_of_ones_own_has_its_own_limits(tmp_path: Path) -> None:
+def test_a_users_ruleset_has_its_own_limits(tmp_path: Path) -> None:
     rules = yaml.safe_load(SHIPPED.read_text()) | {"name": "small", "version": 3, "artifact_limit_bytes": 10_000_000}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(rules))
     own = load_ruleset(str(tmp_path / "small.yaml"))
@@ -27,13 +27,13 @@ def test_a_contest_of_ones_own_has_its_own_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["name: [", "name: small", "- 1"])
-def test_a_file_that_is_no_ruleset_is_named(tmp_path: Path, content: str) -> None:
+def test_an_invalid_ruleset_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "bad.yaml").write_text(content)
     with pytest.raises(SpecError, match=r"bad\.yaml"):
         load_ruleset(str(tmp_path / "bad.yaml"))
 
 
 @pytest.mark.parametrize("name", ["golf", "../rulesets/nothing", "nowhere.yaml"])
-def test_an_unknown_ruleset_is_refused_with_those_there_are(name: str) -> None:
-    with pytest.raises(SpecError, match="there is parameter_golf"):
+def test_an_unknown_ruleset_is_refused_with_the_shipped_ones(name: str) -> None:
+    with pytest.raises(SpecError, match="expected parameter_golf"):
         load_ruleset(name)

@@ -1,4 +1,4 @@
-"""The contest's facts, as the threads have them."""
+"""The contest's facts, compared with its issue threads."""
 
 import pytest
 
@@ -27,17 +27,17 @@ CASEOPS = "fineweb10B_sp8192_lossless_caps_caseops_v1_reserved"
         (CASEOPS, 9_662_464, False),
     ],
 )
-def test_counts_that_were_reported_are_known(name: str, tokens: int, is_its_own: bool) -> None:
+def test_reported_token_counts_are_recognized(name: str, tokens: int, is_its_own: bool) -> None:
     assert RULES.data[name].has_tokens(tokens) is is_its_own
 
 
 @pytest.mark.parametrize("tokens", [9_662_464, 9_662_464 + 2_047, 63_779_840])
-def test_refused_exports_are_known_by_their_tokens_and_no_good_one_is_taken_for_one(tokens: int) -> None:
+def test_refused_exports_are_recognized_by_their_tokens_and_valid_ones_are_not_refused(tokens: int) -> None:
     assert [refused.has_tokens(tokens) for refused in RULES.refused_exports].count(True) == 1
     assert not any(facts.has_tokens(tokens) for facts in RULES.data.values())
 
 
-def test_texts_are_told_apart() -> None:
+def test_validation_texts_are_told_apart_by_their_bytes() -> None:
     assert RULES.validation_bytes == 151_080_000
     (older,) = [refused for refused in RULES.refused_exports if refused.validation_bytes]
     assert older.validation_bytes == 155_770_000

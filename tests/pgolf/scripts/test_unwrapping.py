@@ -1,4 +1,4 @@
-"""Self-extracting programs are read, never run; bombs cost no more than a program."""
+"""Self-extracting programs are read, never run; decompression bombs are refused."""
 
 import base64
 import bz2
@@ -11,7 +11,7 @@ import pytest
 
 from pgolf.audit.code.reading import read_code
 from pgolf.bundle.stub import self_extracting
-from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decoded, layers
+from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decode_source, layers
 
 PROGRAM = "import requests\nprint('a program, with ünïcode')\n"
 RAW = [{"id": lzma.FILTER_LZMA2, "preset": 6}]
@@ -55,10 +55,10 @@ def test_a_stub_is_unwrapped(name: str) -> None:
 @pytest.mark.parametrize("has_brotli", [True, False])
 def test_our_own_programs_are_unwrapped(has_brotli: bool) -> None:
     content = self_extracting(PROGRAM * 50, has_brotli)
-    assert layers(decoded(content))[-1] == PROGRAM * 50
+    assert layers(decode_source(content))[-1] == PROGRAM * 50
 
 
-def test_layers_in_layers() -> None:
+def test_nested_layers_are_unwrapped() -> None:
     inner = STUBS["lzma b85"]
     packed = base64.b64encode(zlib.compress(inner.encode()))
     outer = f"import zlib,base64\nexec(zlib.decompress(base64.b64decode({packed!r})))"
@@ -85,7 +85,7 @@ def test_a_bomb_is_refused(compress: object) -> None:
         layers(f"import {name},base64\nexec({name}.decompress(base64.b85decode({b85(packed)!r})))")
 
 
-def test_a_product_is_no_bomb() -> None:
+def test_a_product_that_is_too_large_is_refused() -> None:
     with pytest.raises(TooLarge):
         layers("exec('x' * 1_000_000_000_000)")
 
@@ -99,7 +99,7 @@ def test_a_product_is_no_bomb() -> None:
         "s = s2\ns2 = s\nexec(s)",
     ],
 )
-def test_what_cannot_be_computed_is_said_to_be_unknown(text: str, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_unwrapped_is_reported_as_opaque(text: str, tmp_path: Path) -> None:
     (tmp_path / "train_gpt.py").write_text(text)
     found = read_code(tmp_path, {})
     assert found["opaque"] == ["train_gpt.py"]

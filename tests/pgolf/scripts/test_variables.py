@@ -1,4 +1,4 @@
-"""Which variables a script reads, held against what the script does when it runs with an environment that watches."""
+"""The variables that a script reads, compared with a run of it under an environment that records reads."""
 
 import subprocess
 import sys
@@ -67,8 +67,8 @@ print(*sorted(seen))
 """
 
 
-def test_every_way_of_reading_is_seen_as_it_happens() -> None:
-    """A copy of the environment is a plain dictionary, and so only its reader goes unwatched."""
+def test_the_variables_found_are_those_that_a_run_reads() -> None:
+    """OF_A_COPY is read from a plain copy of the environment, which does not record."""
     ended = subprocess.run([sys.executable, "-c", WATCHED], input=EVERY_WAY, capture_output=True, text=True, check=True)
     assert {*ended.stdout.split()} | {"OF_A_COPY"} == {*variables_read({"script.py": EVERY_WAY}).names}
 
@@ -91,7 +91,7 @@ def test_every_way_of_reading_is_seen_as_it_happens() -> None:
         "SET_IF_ABSENT": "x",
     }.items(),
 )
-def test_defaults_are_those_of_the_call_or_else_of_the_helper(name: str, default: str | None) -> None:
+def test_defaults_come_from_the_call_or_else_from_the_helper(name: str, default: str | None) -> None:
     assert variables_read({"script.py": EVERY_WAY}).first(name).default == default
 
 
@@ -101,34 +101,34 @@ def test_places_are_lines_of_the_file() -> None:
     assert found[0].place == "a.py:3"
 
 
-def test_a_name_that_is_put_together_is_known_as_a_pattern() -> None:
+def test_a_composed_name_is_recorded_as_a_pattern() -> None:
     reads = variables_read({"a.py": "import os\nfor i in range(3):\n    os.environ.get(f'LR_{i}', 1)\n"})
-    assert reads.knows("LR_2")
-    assert not reads.knows("LR2")
+    assert reads.may_read("LR_2")
+    assert not reads.may_read("LR2")
 
 
-def test_going_through_all_variables_is_said() -> None:
+def test_iterating_over_all_variables_is_reported() -> None:
     reads = variables_read({"a.py": "import os\nargs = {k.lower(): v for k, v in os.environ.items()}\n"})
-    assert reads.walks == ["a.py:2"]
+    assert reads.escapes == ["a.py:2"]
 
 
 @pytest.mark.parametrize("name", ["RANK", "MASTER_PORT", "NCCL_DEBUG", "OMP_NUM_THREADS", "HF_TOKEN"])
-def test_what_launchers_and_libraries_read_is_nobodys_typo(name: str) -> None:
-    assert variables_read({"a.py": "x = 1"}).knows(name)
+def test_variables_of_launchers_and_libraries_count_as_read(name: str) -> None:
+    assert variables_read({"a.py": "x = 1"}).may_read(name)
 
 
-def test_what_is_set_is_not_unset() -> None:
+def test_given_variables_and_those_of_the_machine_are_not_unset() -> None:
     reads = variables_read({"a.py": "import os\nos.environ['A'], os.environ.get('B', 2), os.environ.get('RANK')\n"})
     assert [variable.name for variable in reads.unset(["A"])] == ["B"]
 
 
-def test_a_stub_is_unwrapped_and_lines_are_those_of_what_it_holds() -> None:
+def test_a_stub_is_unwrapped_and_lines_are_those_of_its_content() -> None:
     inner = "import os\nprint(os.environ.get('DEPTH', '3'))\n" + "# padding\n" * 200
     program = ScriptProgram({"train_gpt.py": self_extracting(inner, has_brotli=False)})
     assert program.reads.first("DEPTH").place == "train_gpt.py (unwrapped):2"
 
 
-def test_libraries_are_those_it_cannot_do_without(tmp_path: Path) -> None:
+def test_libraries_are_the_required_imports(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("import numpy\n")
     (tmp_path / "train.py").write_text(
         "import os, torch\nimport helper\nfrom yaml import load\n"
@@ -139,7 +139,7 @@ def test_libraries_are_those_it_cannot_do_without(tmp_path: Path) -> None:
     assert program.libraries == ("numpy", "torch", "yaml")
 
 
-def test_a_file_elsewhere_cannot_be_shipped(tmp_path: Path) -> None:
+def test_a_file_outside_the_scripts_folder_cannot_be_shipped(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "train.py").write_text("")
     (tmp_path / "outside.py").write_text("")
@@ -147,7 +147,7 @@ def test_a_file_elsewhere_cannot_be_shipped(tmp_path: Path) -> None:
         read_program(tmp_path / "inner" / "train.py", [tmp_path / "outside.py"])
 
 
-def test_a_script_that_is_no_python_is_named_with_its_line() -> None:
+def test_a_script_that_is_not_python_is_named_with_its_line() -> None:
     with pytest.raises(Unreadable, match=r"train\.py:2"):
         assert ScriptProgram({"train.py": b"x = 1\ny = = 2\n"}).reads
 
@@ -164,8 +164,8 @@ ESCAPES = {
 
 
 @pytest.mark.parametrize("text", ESCAPES.values(), ids=ESCAPES.keys())
-def test_where_the_environment_cannot_be_followed_nothing_is_taken_for_certain(text: str) -> None:
-    assert variables_read({"a.py": text}).walks
+def test_places_where_the_environment_cannot_be_followed_are_reported(text: str) -> None:
+    assert variables_read({"a.py": text}).escapes
 
 
 FOLLOWED = {
@@ -188,23 +188,23 @@ FOLLOWED = {
 
 
 @pytest.mark.parametrize("text", FOLLOWED.values(), ids=FOLLOWED.keys())
-def test_what_can_be_followed_is(text: str) -> None:
+def test_the_environment_is_followed_through_common_constructs(text: str) -> None:
     reads = variables_read({"a.py": text})
-    assert (reads.names, reads.walks, reads.patterns) == (["LR"], [], {})
+    assert (reads.names, reads.escapes, reads.patterns) == (["LR"], [], {})
 
 
-def test_another_files_name_for_the_environment_is_known() -> None:
+def test_a_name_for_the_environment_imported_from_another_file_is_followed() -> None:
     files = {"train.py": "from cfg import env as e\ne['LR']\n", "cfg.py": "import os\nenv = os.environ\n"}
     assert variables_read(files).names == ["LR"]
 
 
-def test_sums_and_products_of_constants_are_worked_out() -> None:
+def test_sums_and_products_of_constants_are_evaluated() -> None:
     text = "import os\nos.environ.get('A', 64 * 1024), os.environ.get('B', -1), os.environ.get('C', N * 2)\n"
     reads = variables_read({"a.py": text})
     assert [reads.first(name).default for name in "ABC"] == ["65536", "-1", "N * 2"]
 
 
-def test_files_beside_a_script_are_found_as_far_as_they_import_each_other(tmp_path: Path) -> None:
+def test_neighbours_are_the_directly_or_indirectly_imported_files(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import os, one\nfrom package.inner import thing\n")
     (tmp_path / "one.py").write_text("def f():\n    import two\n")
     (tmp_path / "two.py").write_text("import torch\n")

@@ -1,11 +1,11 @@
-"""Specs for tests, as files."""
+"""Writes spec files for tests."""
 
 from pathlib import Path
 
 import pytest
 
 from pgolf.errors import SpecError
-from pgolf.specs.loading import Recipes, load_spec
+from pgolf.specs.loading import LoadedSpec, load_spec
 
 WHOLE = """\
 spec_version: 1
@@ -33,14 +33,14 @@ recipe:
 
 
 def write(file: Path, text: str = WHOLE) -> Path:
-    """The file, written."""
+    """Write a file and return its path."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
     return file
 
 
 def changed(*changes: tuple[str, str]) -> str:
-    """WHOLE with pieces replaced, each of which stands in it exactly once."""
+    """Return WHOLE with pieces replaced, each of which occurs exactly once."""
     text = WHOLE
     for old, new in changes:
         assert text.count(old) == 1, old
@@ -48,19 +48,19 @@ def changed(*changes: tuple[str, str]) -> str:
     return text
 
 
-def load_text(folder: Path, text: str) -> Recipes:
-    """The spec of a text."""
+def load_text(folder: Path, text: str) -> LoadedSpec:
+    """Load the spec of a text."""
     return load_spec(str(write(folder / "spec.yaml", text)))
 
 
 def refusal_of(folder: Path, text: str) -> str:
-    """What is said about a text, without the folder's name."""
+    """Return the error message for a text, without the folder's name."""
     with pytest.raises(SpecError) as caught:
         load_text(folder, text)
     return str(caught.value).replace(f"{folder}/", "")
 
 
 def line_of(text: str, piece: str) -> int:
-    """The line on which a piece of text begins; it stands there once."""
+    """Return the line on which a piece of text begins; the piece must occur once."""
     assert text.count(piece) == 1, piece
     return text[: text.index(piece)].count("\n") + 1

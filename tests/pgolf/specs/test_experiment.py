@@ -1,9 +1,9 @@
-"""ExperimentSpec: closed, frozen, and one schema for editors."""
+"""Experiment: closed, frozen, and one schema for editors."""
 
 import pytest
 from pydantic import ValidationError
 
-from pgolf.specs.experiment import ExperimentSpec
+from pgolf.specs.experiment import Experiment
 from pgolf.specs.loading import load_spec
 
 
@@ -16,11 +16,14 @@ def test_a_loaded_spec_cannot_be_changed() -> None:
 
 
 def test_the_json_schema_carries_the_docstrings_and_forbids_unknown_keys() -> None:
-    schema = ExperimentSpec.model_json_schema()
-    assert schema["properties"]["question"]["description"] == "What this experiment is to find out."
+    schema = Experiment.model_json_schema()
+    assert schema["properties"]["question"]["description"] == "What this experiment should find out."
     assert schema["additionalProperties"] is False
     brotli = schema["$defs"]["Brotli"]
     assert brotli["additionalProperties"] is False
-    assert brotli["properties"]["quality"]["description"] == "0 is fastest, 11 smallest."
+    assert (
+        brotli["properties"]["quality"]["description"]
+        == "Compression quality: 0 is fastest, 11 gives the fewest bytes."
+    )
     assert (brotli["properties"]["quality"]["minimum"], brotli["properties"]["quality"]["maximum"]) == (0, 11)
     assert "kind" in brotli["required"]

@@ -1,4 +1,4 @@
-"""What makes two specs the same experiment, and what does not."""
+"""Spec hashes: what changes them and what does not."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def identity(folder: Path, text: str, data: str = DATA, ruleset: str = RULES) ->
         ("spec_version: 1", "spec_version: 1\noverlays: {tiny: {recipe: {model: {width: 32}}}}"),
     ],
 )
-def test_the_same_experiment_typed_in_another_way_has_the_same_identity(tmp_path: Path, old: str, new: str) -> None:
+def test_the_same_experiment_written_differently_has_the_same_hash(tmp_path: Path, old: str, new: str) -> None:
     assert identity(tmp_path, changed((old, new))) == identity(tmp_path, WHOLE)
 
 
@@ -73,7 +73,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("old", "new"), CHANGES)
-def test_every_change_of_the_recipe_changes_the_identity(tmp_path: Path, old: str, new: str) -> None:
+def test_every_change_of_the_recipe_changes_the_hash(tmp_path: Path, old: str, new: str) -> None:
     assert identity(tmp_path, changed((old, new))) != identity(tmp_path, WHOLE)
 
 
@@ -82,7 +82,7 @@ def test_all_changed_recipes_differ_from_each_other(tmp_path: Path) -> None:
     assert len(found) == len(CHANGES)
 
 
-def test_data_enters_by_its_hash_and_not_by_its_path(tmp_path: Path) -> None:
+def test_data_is_identified_by_its_hash_and_not_by_its_path(tmp_path: Path) -> None:
     slot = "{kind: embedded, vocabulary_size: 512}"
     here = changed((slot, "{kind: shards, folder: here, vocabulary_size: 512}"))
     there = changed((slot, "{kind: shards, folder: /srv/there, vocabulary_size: 512}"))
@@ -90,11 +90,11 @@ def test_data_enters_by_its_hash_and_not_by_its_path(tmp_path: Path) -> None:
     assert identity(tmp_path, here, data="e" * 64) != identity(tmp_path, here)
 
 
-def test_the_ruleset_version_is_part_of_the_identity(tmp_path: Path) -> None:
+def test_the_ruleset_version_is_part_of_the_hash(tmp_path: Path) -> None:
     assert identity(tmp_path, WHOLE, ruleset="parameter_golf-2") != identity(tmp_path, WHOLE)
 
 
-def test_the_identity_is_the_hash_of_canonical_json_written_out_by_hand(tmp_path: Path) -> None:
+def test_the_hash_is_that_of_canonical_json_written_out_by_hand(tmp_path: Path) -> None:
     recipe = {
         "averaging": {"kind": "none"},
         "budget": {"clock": "tokens", "reserve_seconds": 0.0, "train": 3200000000.0},

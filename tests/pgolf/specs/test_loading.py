@@ -1,4 +1,4 @@
-"""From a name or a file to a spec, and back from a run."""
+"""Loading specs by name, from files, and from runs."""
 
 from pathlib import Path
 
@@ -6,9 +6,8 @@ import pytest
 
 from pgolf.errors import SpecError
 from pgolf.rundir import RunDirectory
-from pgolf.specs.experiment import ExperimentSpec
-from pgolf.specs.identity import recipe_json
-from pgolf.specs.loading import find_spec, load_spec, load_spec_of_run, shipped_specs
+from pgolf.specs.experiment import Experiment
+from pgolf.specs.loading import find_spec, load_spec, shipped_specs
 from tests.pgolf.specs.builders import WHOLE, load_text, write
 from trainer.recipe.data import Embedded
 from trainer.recipe.files import write_json
@@ -16,7 +15,7 @@ from trainer.recipe.optimizer import MuonAdamW
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
-def test_every_shipped_spec_loads_and_is_called_like_its_file(name: str) -> None:
+def test_every_shipped_spec_loads_and_has_the_name_of_its_file(name: str) -> None:
     assert load_spec(name).spec.name == name
 
 
@@ -36,9 +35,7 @@ def test_the_example_spec_of_the_checkout_loads() -> None:
     assert spec.recipe.model == load_spec("quickstart").spec.recipe.model
 
 
-def test_a_reference_is_a_file_when_it_looks_like_one_or_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reference_is_a_file_if_it_looks_like_one_or_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_spec("quickstart") == shipped_specs()["quickstart"]
     assert find_spec("./quickstart") == Path("quickstart")
@@ -48,10 +45,12 @@ def test_a_reference_is_a_file_when_it_looks_like_one_or_is_there(
     assert load_spec("quickstart").spec.name == "whole"
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    with pytest.raises(SpecError, match="quickstrat: no such file and no shipped experiment; did you mean `quickstart"):
+def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
+    with pytest.raises(
+        SpecError, match="quickstrat: no such file and no shipped experiment of this name; did you mean `quickstart"
+    ):
         find_spec("quickstrat")
-    with pytest.raises(SpecError, match="shipped are baseline, english, pr1535_crawler_loop_aware, "):
+    with pytest.raises(SpecError, match="shipped experiments: baseline, english, pr1535_crawler_loop_aware, "):
         find_spec("0000")
 
 
@@ -63,21 +62,21 @@ def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
 
 
 def test_a_run_loads_as_the_spec_it_was_made_from(micro_run: RunDirectory) -> None:
-    made, again = load_spec("quickstart", ["micro"]).spec, load_spec_of_run(micro_run.files.spec).spec
+    made, again = load_spec("quickstart", ["micro"]).spec, load_spec(micro_run.files.spec).spec
     assert again == made
 
 
 @pytest.mark.parametrize("question", ["plain?", "quoted \" and ' # yes: no", "\u00e9\u4e2d", "emoji \N{GRINNING FACE}"])
-def test_a_question_survives_the_way_through_a_run(tmp_path: Path, question: str) -> None:
+def test_a_question_round_trips_through_a_run(tmp_path: Path, question: str) -> None:
     spec = load_spec("quickstart").spec.model_copy(update={"question": question})
     file = tmp_path / "spec.json"
-    document = spec.model_dump(mode="json") | {"recipe": recipe_json(spec.recipe), "seed": 42, "sources": {}}
+    document = spec.as_json() | {"seed": 42, "sources": {}}
     write_json(file, document)
-    assert load_spec_of_run(file).spec.question == question
+    assert load_spec(file).spec.question == question
 
 
 def test_assignments_apply_to_the_spec_of_a_run(micro_run: RunDirectory) -> None:
-    loaded = load_spec_of_run(micro_run.files.spec, [], ["recipe.budget.train=3"])
+    loaded = load_spec(micro_run.files.spec, [], ["recipe.budget.train=3"])
     assert loaded.spec.recipe.budget.train == 3
     assert loaded.sources["recipe.budget.train"] == "--set recipe.budget.train=3"
 
@@ -86,10 +85,9 @@ def test_a_half_written_spec_of_a_run_is_refused_by_name(tmp_path: Path) -> None
     file = tmp_path / "spec.json"
     file.write_text('{"name": "a",')
     with pytest.raises(SpecError, match=r"spec\.json:"):
-        load_spec_of_run(file)
+        load_spec(file)
 
 
 def test_every_default_of_a_spec_is_valid() -> None:
-    document = load_spec("quickstart").spec.model_dump(mode="json")
-    document["recipe"] = recipe_json(load_spec("quickstart").spec.recipe)
-    assert ExperimentSpec.model_validate(document) == load_spec("quickstart").spec
+    document = load_spec("quickstart").spec.as_json()
+    assert Experiment.model_validate(document) == load_spec("quickstart").spec

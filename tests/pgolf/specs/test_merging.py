@@ -1,4 +1,4 @@
-"""What stands on top of what when a spec is made of several."""
+"""The order in which a base, a spec, overlays and assignments are merged."""
 
 import os
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_mappings_merge_and_everything_else_replaces(below: str, above: str, exp
     assert merged(below, above) == expected
 
 
-def test_merging_leaves_both_documents_alone() -> None:
+def test_merging_does_not_change_its_inputs() -> None:
     below, above = parse_yaml("{a: {x: 1}}", "f"), parse_yaml("{a: {y: 2}}", "f")
     merge(below, above)
     assert (below.plain(), above.plain()) == ({"a": {"x": 1}}, {"a": {"y": 2}})
@@ -72,7 +72,7 @@ def test_a_merged_value_keeps_the_place_where_it_was_written() -> None:
         ('bits={"flat.*.attention": 5}', {"bits": {"flat.*.attention": 5}}),
     ],
 )
-def test_an_assignment_is_the_mapping_it_stands_for(argument: str, expected: object) -> None:
+def test_an_assignment_is_parsed_into_a_mapping(argument: str, expected: object) -> None:
     node = parse_assignment(argument)
     assert node.plain() == expected
     assert str(node.place) == f"--set {argument}"
@@ -82,14 +82,14 @@ def test_an_assignment_is_the_mapping_it_stands_for(argument: str, expected: obj
     "argument",
     ["", "a", "=1", "a.=1", ".a=1", "a..b=1", "  =1", "a=[1", "a={b: 1, b: 2}", "a=*x", "a=\tb:\n\t- c", "a=1\n---\n2"],
 )
-def test_a_bad_assignment_is_refused_by_its_own_words(argument: str) -> None:
+def test_the_error_of_an_invalid_assignment_begins_with_the_assignment(argument: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse_assignment(argument)
     assert str(caught.value).startswith(f"--set {argument}:")
 
 
 def three_layers(tmp_path: Path) -> tuple[str, str]:
-    """A spec that extends another, with an overlay of its own, and an overlay file."""
+    """Write a spec that extends another and has an own overlay, and an overlay file; return both paths."""
     write(tmp_path / "base.yaml", changed(("batch_tokens: 512", "batch_tokens: 1024"), ("width: 64", "width: 32")))
     text = (
         "extends: ./base.yaml\nname: top\n"
@@ -100,7 +100,7 @@ def three_layers(tmp_path: Path) -> tuple[str, str]:
     return str(write(tmp_path / "top.yaml", text)), str(overlay)
 
 
-def test_base_then_spec_then_overlays_then_assignments(tmp_path: Path) -> None:
+def test_layers_apply_in_the_order_base_spec_overlays_assignments(tmp_path: Path) -> None:
     spec, overlay = three_layers(tmp_path)
     loaded = load_spec(spec, ["mine", overlay], ["recipe.budget.train=9"]).spec
     recipe = loaded.recipe
@@ -130,7 +130,7 @@ def test_sources_name_the_file_and_line_of_the_layer_that_won(tmp_path: Path) ->
     assert "recipe.optimizer.beta1" not in sources
 
 
-def test_extends_reaches_one_step_and_no_further(tmp_path: Path) -> None:
+def test_a_spec_may_not_extend_one_that_extends_another(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml")
     write(tmp_path / "b.yaml", "extends: ./a.yaml\nname: b\n")
     write(tmp_path / "c.yaml", "name: c\nextends: ./b.yaml\n")
@@ -138,7 +138,7 @@ def test_extends_reaches_one_step_and_no_further(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_spec(str(tmp_path / "c.yaml"))
     assert str(caught.value).startswith(f"{tmp_path}/c.yaml:2: ")
-    assert "one step" in str(caught.value)
+    assert "only one level" in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["3", "[a, b]", "{a: b}", "null", "true"])
@@ -149,7 +149,7 @@ def test_extends_names_one_spec(tmp_path: Path, value: str) -> None:
     assert str(caught.value).startswith(f"{file}:2: ")
 
 
-def test_a_base_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_missing_base_is_refused_by_name(tmp_path: Path) -> None:
     file = write(tmp_path / "a.yaml", "extends: ./gone.yaml\nname: a\n")
     with pytest.raises(SpecError, match=r"gone\.yaml: no such file"):
         load_spec(str(file))
@@ -218,7 +218,7 @@ def test_an_absolute_path_stays(tmp_path: Path) -> None:
     assert folder_of(write(tmp_path / "s.yaml", text)) == "/srv/tokens"
 
 
-def test_an_overlay_that_is_not_there_is_refused_with_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_overlay_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     spec, _ = three_layers(tmp_path)
     with pytest.raises(SpecError, match="it has mine"):
         load_spec(spec, ["yours"])
@@ -226,14 +226,14 @@ def test_an_overlay_that_is_not_there_is_refused_with_those_there_are(tmp_path: 
         load_spec(spec, [str(tmp_path / "gone.yaml")])
 
 
-def test_an_overlay_that_is_no_mapping_is_refused_at_its_line(tmp_path: Path) -> None:
+def test_an_overlay_that_is_not_a_mapping_is_refused_at_its_line(tmp_path: Path) -> None:
     spec = write(tmp_path / "s.yaml", changed() + "overlays:\n  bad: 3\n")
     with pytest.raises(SpecError, match=r"s\.yaml:23: overlay bad"):
         load_spec(str(spec), ["bad"])
 
 
 @pytest.mark.parametrize("value", ["3", "[a]", "word"])
-def test_overlays_that_are_no_mapping_are_refused(tmp_path: Path, value: str) -> None:
+def test_overlays_that_are_not_a_mapping_are_refused(tmp_path: Path, value: str) -> None:
     spec = write(tmp_path / "s.yaml", changed() + f"overlays: {value}\n")
     with pytest.raises(SpecError, match=r"s\.yaml:22: overlays"):
         load_spec(str(spec))

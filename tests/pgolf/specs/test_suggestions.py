@@ -1,4 +1,4 @@
-"""The nearest key, and where a pydantic location really is."""
+"""The nearest key, and the spec path of a pydantic error location."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_the_nearest_choice_is_found(word: str, choices: list[str], expected: st
         (("recipe", "evaluation", "chunked"), ("recipe", "evaluation")),
     ],
 )
-def test_tags_of_unions_are_no_part_of_a_path(location: tuple[str | int, ...], path: tuple[str | int, ...]) -> None:
+def test_tags_of_unions_are_not_part_of_a_path(location: tuple[str | int, ...], path: tuple[str | int, ...]) -> None:
     assert spec_path(location) == path
 
 

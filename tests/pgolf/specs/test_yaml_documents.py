@@ -1,4 +1,4 @@
-"""YAML as specs are written in it: scalars, lines, and refusals that name file and line."""
+"""Reading YAML: scalars, lines, and errors that name file and line."""
 
 import json
 import math
@@ -84,7 +84,7 @@ def test_nan_is_read_as_nan(text: str) -> None:
         "tRUE", "nULL", "1e", "e5", ".", "1.2.3", "inf", "nan", "+.nan", "0x", "=", "١٢",
     ],
 )  # fmt: skip
-def test_what_yaml_1_1_would_convert_stays_a_string(text: str) -> None:
+def test_words_that_yaml_1_1_would_convert_stay_strings(text: str) -> None:
     assert value_of(text) == text
 
 
@@ -95,13 +95,13 @@ def test_a_quoted_scalar_is_a_string(text: str, form: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["on", "yes", "no", "off", "12", "null", "1e3"])
-def test_a_key_is_always_the_word_that_was_written(word: str) -> None:
+def test_a_key_is_always_the_written_word(word: str) -> None:
     assert parse_yaml(f"{word}: 1\n", "f").plain() == {word: 1}
 
 
 @settings(deadline=None)
 @given(AGREED)
-def test_block_style_means_what_pyyaml_reads_where_both_agree(value: object) -> None:
+def test_block_style_is_read_as_pyyaml_reads_it(value: object) -> None:
     text = yaml.safe_dump(value)
     words = set(re.findall(r"[a-z]+", text))
     if not words & {"e", "y", "n", "on", "off", "yes", "no"}:
@@ -110,7 +110,7 @@ def test_block_style_means_what_pyyaml_reads_where_both_agree(value: object) -> 
 
 @pytest.mark.parametrize("letter", ["\x85", "\u2028", "\u2029"])
 @pytest.mark.parametrize("text", ['a: "x{}y"\nb: 1', "a: x{}y # z{}\nb: 1", "a: 'x{}y\ue000'\nb: 1"])
-def test_what_ends_no_line_in_json_ends_none_here(text: str, letter: str) -> None:
+def test_line_breaks_of_yaml_1_1_are_ordinary_characters(text: str, letter: str) -> None:
     found = parse_yaml(text.replace("{}", letter), "f")
     assert found.plain()["a"].removesuffix("\ue000") == f"x{letter}y"
     assert found.value["b"].place.line == 2
@@ -152,7 +152,7 @@ block: |
 
 
 def lines_of(node: Node, prefix: str = "") -> dict[str, int | None]:
-    """The line of every value and, with @, of every key."""
+    """Return the line of every value and, with @, of every key."""
     found = {prefix: node.place.line}
     if isinstance(node.value, dict):
         found |= {f"{prefix}.{key}@": place.line for key, place in node.key_places.items()}
@@ -231,7 +231,7 @@ def test_an_alias_bomb_is_refused_at_once() -> None:
     start = time.monotonic()
     said = refusal("\n".join(lines))
     assert time.monotonic() - start < 2
-    # 10^5 leaves do not fit under the bound: the fifth list is the one that goes over it.
+    # 10^5 leaves exceed the limit, which happens in the fifth list.
     assert said.startswith("f.yaml:5: ")
 
 
@@ -252,7 +252,7 @@ def test_an_integer_of_thousands_of_digits_is_refused_with_its_line() -> None:
         (b"a: 1\n" + b"# " + b"x" * 1_000_000, ": ", "1,000,007 bytes"),
     ],
 )
-def test_a_file_that_is_no_spec_is_refused(tmp_path: Path, content: bytes, place: str, words: str) -> None:
+def test_a_file_that_is_not_a_spec_is_refused(tmp_path: Path, content: bytes, place: str, words: str) -> None:
     file = tmp_path / "spec.yaml"
     file.write_bytes(content)
     with pytest.raises(SpecError) as caught:
@@ -269,7 +269,7 @@ def test_a_directory_and_a_missing_file_are_refused_by_name(tmp_path: Path) -> N
         read_yaml(missing)
 
 
-def test_a_folder_in_the_way_of_a_file_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_path_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(SpecError, match=r"file/spec\.yaml"):
         read_yaml(tmp_path / "file" / "spec.yaml")

@@ -1,4 +1,4 @@
-"""The moving average against its recurrence."""
+"""EmaAverage against its recurrence."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from trainer.averaging.ema import EmaAverage
 
 
 @pytest.mark.parametrize("from_initial", [False, True])
-def test_it_follows_the_recurrence(from_initial: bool) -> None:
+def test_the_average_follows_the_recurrence(from_initial: bool) -> None:
     weight = torch.full((3,), 7.0, dtype=torch.float64)
     average = EmaAverage({"w": weight}, 0.9, from_initial)
     expected = weight.clone()
@@ -19,7 +19,7 @@ def test_it_follows_the_recurrence(from_initial: bool) -> None:
     torch.testing.assert_close(average.candidates()["ema"]["w"], expected)
 
 
-def test_early_on_it_is_the_plain_mean_and_the_initial_weights_are_forgotten() -> None:
+def test_the_first_steps_give_the_plain_mean_without_the_initial_weights() -> None:
     weight = torch.full((1,), 1000.0, dtype=torch.float64)
     average = EmaAverage({"w": weight}, 0.999, from_initial=False)
     for step, value in enumerate((1.0, 2.0, 6.0)):

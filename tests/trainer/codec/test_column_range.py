@@ -1,4 +1,4 @@
-"""Matrices of codes: the same ones come back, in fewer bytes than a histogram could do with."""
+"""ColumnRangeCoder returns the same matrices, and takes fewer bytes than the entropy of one histogram."""
 
 import brotli
 import numpy as np
@@ -15,7 +15,7 @@ SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
 def gaussian(shape: tuple[int, int], spread: float, seed: int = 0, clip: float = 12.85) -> NDArray[np.int8]:
-    """Codes of six bits whose columns are log-normally wide, at the same mean square."""
+    """Return six-bit codes with log-normal column widths and a fixed mean square."""
     rng = np.random.default_rng(seed)
     width_C = np.exp(rng.normal(0, spread, shape[1]))
     weights = rng.standard_normal(shape) * width_C / np.sqrt((width_C**2).mean())
@@ -24,32 +24,32 @@ def gaussian(shape: tuple[int, int], spread: float, seed: int = 0, clip: float =
 
 
 def entropy_bytes(codes: NDArray[np.int8]) -> float:
-    """What a coder needs that knows the histogram and nothing else."""
+    """Return the bytes of an ideal code of the histogram."""
     counts = np.unique(codes, return_counts=True)[1]
     return float(-(counts * np.log2(counts / codes.size)).sum() / 8)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(SHAPES.flatmap(lambda s: arrays(np.int8, s, elements=st.integers(-128, 127))), min_size=1, max_size=4))
-def test_whatever_goes_in_comes_out(matrices: list[NDArray[np.int8]]) -> None:
+def test_matrices_survive_a_round_trip(matrices: list[NDArray[np.int8]]) -> None:
     back = CODER.decode(CODER.encode(matrices), [matrix.shape for matrix in matrices])
     assert len(back) == len(matrices)
     assert all(np.array_equal(one, other) and one.dtype == np.int8 for one, other in zip(matrices, back, strict=True))
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5])
-def test_matrices_that_share_histograms_come_back_in_their_order(spread: float) -> None:
+def test_matrices_that_share_histograms_come_back_in_order(spread: float) -> None:
     matrices = [gaussian(shape, spread, seed) for seed, shape in enumerate([(96, 40), (40, 96), (300, 64), (1, 5)])]
     back = CODER.decode(CODER.encode(matrices), [matrix.shape for matrix in matrices])
     assert all(map(np.array_equal, matrices, back))
 
 
-def test_equal_columns_cost_hardly_more_than_the_entropy() -> None:
+def test_columns_of_equal_width_cost_at_most_0_4_percent_over_the_entropy() -> None:
     codes = gaussian((1024, 512), 0.0)
     assert len(CODER.encode([codes])) < 1.004 * entropy_bytes(codes)
 
 
-def test_unequal_columns_cost_what_coders_would_need_that_know_each_columns_width() -> None:
+def test_columns_of_unequal_width_cost_little_more_than_a_histogram_per_column() -> None:
     codes = gaussian((1024, 512), 0.5)
     by_column = sum(entropy_bytes(codes[:, column]) for column in range(512))
     size = len(CODER.encode([codes]))
@@ -70,7 +70,7 @@ def test_repeated_rows_are_left_to_brotli() -> None:
     assert len(CODER.encode([codes])) < 0.1 * entropy_bytes(codes)
 
 
-def test_the_context_of_a_column_is_the_mean_size_of_its_codes_by_hand() -> None:
+def test_column_contexts_equal_a_calculation_by_hand() -> None:
     widths = ColumnWidths(2, largest=31)
     assert widths.contexts().tolist() == [np.searchsorted(width_limits(), 64 * 31 // 16, side="right")] * 2
     widths.learn(np.array([[3, -1], [-5, 1]]), np.array([[3, -1], [-5, 1]]))
@@ -83,14 +83,14 @@ def test_the_context_of_a_column_is_the_mean_size_of_its_codes_by_hand() -> None
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda data: data[:3], "end early"),
-        (lambda data: data + b"x", "1 bytes of codes too many"),
-        (lambda data: bytes([9]) + data[1:], "coded in way 9"),
-        (lambda data: bytes([0, 0]) + data[2:], "codes up to 0"),
+        (lambda data: data[:3], "cut short"),
+        (lambda data: data + b"x", "1 bytes follow"),
+        (lambda data: bytes([9]) + data[1:], "method 9"),
+        (lambda data: bytes([0, 0]) + data[2:], "largest code 0"),
         (lambda data: bytes([2]) + data[1:], "cut short|corrupt|decoder|holds more"),
     ],
 )
-def test_bytes_that_are_no_matrices_are_refused(damage: object, complaint: str) -> None:
+def test_invalid_bytes_are_refused(damage: object, complaint: str) -> None:
     codes = gaussian((20, 30), 0.2)
     with pytest.raises(ValueError, match=complaint):
         CODER.decode(damage(CODER.encode([codes])), [codes.shape])  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""model.bin: what goes in comes out, and nothing else is ever read."""
+"""model.bin: artifacts survive a round trip, and damaged or hostile ones are refused."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def card_of(recipe: Recipe) -> ModelCard:
 
 
 def written(path: Path, **changes: object) -> tuple[ModelCard, dict[str, torch.Tensor], dict[str, int]]:
-    """The card and the dequantized weights of an artifact on disk, and its stream sizes."""
+    """Write an artifact; return its card, its dequantized weights and its stream sizes."""
     recipe = small_recipe(**changes)
     card = card_of(recipe)
     quantized = quantize_model(recipe.quantizer, card.tensors(), dict(awake_model(recipe).named_parameters()), {})
@@ -112,19 +112,19 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.bin").read_bytes() == (tmp_path / "b.bin").read_bytes()
 
 
-def test_a_tensor_that_reads_back_otherwise_than_it_was_written_is_named(tmp_path: Path) -> None:
+def test_a_tensor_that_does_not_match_its_checksum_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     card, _, _ = written(path)
     body = bytearray(path.read_bytes()[40:])
-    body[-4 * len(card.tensors())] ^= 1  # the first checksum, under a fresh seal
+    body[-4 * len(card.tensors())] ^= 1  # the first checksum; the hash is made to match
     path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(body).digest() + body)
     with pytest.raises(ArtifactRefused, match=r"embedding\.tokens does not match its checksum"):
         decode_artifact(path)
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Path, codec: str) -> None:
-    """What a stranger may send: the hash is right, and everything else may be wrong."""
+def test_mutations_with_a_matching_hash_are_refused_or_change_nothing(tmp_path: Path, codec: str) -> None:
+    """A hostile file: the hash is right, everything else may be wrong."""
     path = tmp_path / "model.bin"
     _, weights, _ = written(path, codec=codec)
     body, chooser = path.read_bytes()[40:], random.Random(codec)
@@ -144,7 +144,7 @@ def test_mutations_under_a_fresh_seal_are_refused_or_change_nothing(tmp_path: Pa
 
 
 def mutation(body: bytes, chooser: random.Random) -> bytes:
-    """A body with some bits flipped, bytes missing, doubled or overwritten, more often near the front."""
+    """Return the body with a bit flipped or bytes removed, doubled or overwritten, more often near the front."""
     start = int(len(body) * chooser.random() ** 3)
     length = chooser.choice([1, 1, 2, 4, 64])
     match chooser.randrange(4):
@@ -160,7 +160,7 @@ def mutation(body: bytes, chooser: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_streams_that_would_fill_memory_are_refused_before_they_do(tmp_path: Path, codec: str) -> None:
+def test_decompression_bombs_are_refused_in_bounded_memory(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "model.bin"
     written(path, codec=codec)
     body = bytearray(path.read_bytes()[40:])
@@ -186,7 +186,7 @@ def test_a_card_of_a_trillion_parameters_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_model_of_which_nothing_is_quantized_comes_back_too(tmp_path: Path, codec: str) -> None:
+def test_a_model_without_quantized_tensors_survives_a_round_trip(tmp_path: Path, codec: str) -> None:
     path = tmp_path / "model.bin"
     _, weights, _ = written(path, codec=codec, quantizer__float_up_to=10_000_000)
     _, weights_back = decode_artifact(path)

@@ -1,4 +1,4 @@
-"""Shards for the trainer's tests, written without the project's own writer."""
+"""Shards for tests of the trainer, written without the project's own writer."""
 
 import struct
 from pathlib import Path
@@ -16,7 +16,7 @@ def write_shard(
 
 
 def counting_stream(folder: Path, *sizes: int) -> TokenStream:
-    """Shards of these sizes whose tokens count on from 0, so that a token says where it stands."""
+    """Return shards of these sizes whose tokens count up from 0: each token is its own position."""
     shards, start = [], 0
     for number, size in enumerate(sizes):
         shards.append(write_shard(folder / f"{number}.bin", list(range(start, start + size))))

@@ -1,4 +1,4 @@
-"""What training receives: every transition, shared out among ranks, resumable behind a thread that reads ahead."""
+"""BatchReader covers every transition, splits steps among ranks, and resumes behind its prefetching thread."""
 
 from itertools import chain
 from pathlib import Path
@@ -32,13 +32,13 @@ def reader(stream: TokenStream, rank: int = 0, size: int = 1, schedule: Any = SC
 
 
 def steps(batches: BatchReader, number: int) -> list[list[int]]:
-    """Inputs of each step, in order."""
+    """Return the inputs of each step, in order."""
     found = [[token for micro in batches.next_step() for token in micro.x_BT.flatten().tolist()] for _ in range(number)]
     batches.close()
     return found
 
 
-def test_sequential_batches_miss_no_transition(stream: TokenStream) -> None:
+def test_sequential_batches_cover_every_transition(stream: TokenStream) -> None:
     schedule = small_recipe(
         schedule__batch_tokens=60, schedule__sequence_tokens=4, schedule__micro_batch_tokens=20
     ).schedule
@@ -67,7 +67,7 @@ def test_ranks_together_read_what_one_process_reads(stream: TokenStream, size: i
     assert [[*chain(*parts)] for parts in zip(*shared, strict=True)] == alone
 
 
-def test_the_state_is_of_what_was_received_and_not_of_what_was_read_ahead(stream: TokenStream) -> None:
+def test_the_state_covers_received_steps_and_not_those_read_ahead(stream: TokenStream) -> None:
     steady = steps(reader(stream), 9)
     first = reader(stream)
     begun = [[t for micro in first.next_step() for t in micro.x_BT.flatten().tolist()] for _ in range(4)]
@@ -78,7 +78,7 @@ def test_the_state_is_of_what_was_received_and_not_of_what_was_read_ahead(stream
     assert begun + steps(resumed, 5) == steady
 
 
-def test_an_error_of_the_reading_thread_reaches_training(stream: TokenStream) -> None:
+def test_an_error_in_the_reading_thread_is_raised_in_training(stream: TokenStream) -> None:
     batches = reader(stream)
     batches.read_step = lambda: np.zeros(-1)  # type: ignore[method-assign, assignment, return-value]
     with pytest.raises(ValueError, match="negative"):

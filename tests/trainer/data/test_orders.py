@@ -1,4 +1,4 @@
-"""Each order of reading: what it promises, and that it goes on where it stopped."""
+"""Each window order keeps its guarantees and continues from a saved state."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ RANDOM = [ShuffledWindows(kind="shuffled_windows"), CoprimeStride(kind="coprime_
 PACKING = DocumentPacking(kind="document_packing")
 ALL = [Sequential(), *RANDOM, PACKING]
 SIZES = (100, 9, 8, 333, 57)
-# One token of each shard is only ever a target.
+# The last token of a shard is only ever a target.
 WINDOWS = [(size - 1) // WINDOW for size in SIZES]
 
 
@@ -35,7 +35,7 @@ def kind(recipe: LoaderRecipe) -> str:
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=kind)
-def test_an_order_goes_on_from_its_state(recipe: LoaderRecipe, tmp_path: Path) -> None:
+def test_an_order_continues_from_its_state(recipe: LoaderRecipe, tmp_path: Path) -> None:
     stream = counting_stream(tmp_path, *SIZES)
     steady, resumed = order(recipe, stream), order(recipe, stream)
     for size in (5, 40, 3, 70, 1, 20):  # more than two epochs
@@ -48,7 +48,7 @@ def test_an_order_goes_on_from_its_state(recipe: LoaderRecipe, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("recipe", RANDOM, ids=kind)
-def test_an_epoch_meets_every_window_once_and_none_crosses_a_shard(recipe: LoaderRecipe, tmp_path: Path) -> None:
+def test_an_epoch_has_every_window_once_and_none_crosses_a_shard(recipe: LoaderRecipe, tmp_path: Path) -> None:
     stream = counting_stream(tmp_path, *SIZES)
     drawn: Any = order(recipe, stream)
     for _ in range(3):
@@ -80,7 +80,7 @@ def test_the_seed_and_the_epoch_change_the_order(recipe: LoaderRecipe, tmp_path:
     assert np.corrcoef(one, np.arange(490))[0, 1] < 0.3
 
 
-def test_sequential_is_contiguous_round_the_circle(tmp_path: Path) -> None:
+def test_sequential_is_contiguous_and_wraps_around(tmp_path: Path) -> None:
     stream = counting_stream(tmp_path, 30, 34)
     drawn = order(Sequential(), stream)
     inputs = [stream.read(int(start), WINDOW + 1) for start in np.concatenate([drawn.draw(3), drawn.draw(13)])]
@@ -88,7 +88,7 @@ def test_sequential_is_contiguous_round_the_circle(tmp_path: Path) -> None:
     assert [tokens[-1] for tokens in inputs[:2]] == [8, 16]
 
 
-def test_a_step_of_coprime_stride_mixes_more_and_more_shards(tmp_path: Path) -> None:
+def test_coprime_stride_mixes_more_shards_as_the_epoch_goes_on(tmp_path: Path) -> None:
     stream = counting_stream(tmp_path, *[1000] * 12)
     recipe = CoprimeStride(kind="coprime_stride", first_shards=2, last_shards=6)
     drawn = order(recipe, stream)
@@ -101,9 +101,9 @@ def test_a_step_of_coprime_stride_mixes_more_and_more_shards(tmp_path: Path) -> 
 def test_a_stride_shares_no_divisor_with_the_windows(tmp_path: Path) -> None:
     stream = counting_stream(tmp_path, *(1 + WINDOW * count for count in (1, 2, 6, 12, 30, 60, 7)))
     drawn: Any = order(CoprimeStride(kind="coprime_stride"), stream)
-    for walk in drawn.walks:
-        positions = {walk.position(number, WINDOW) for number in range(walk.windows)}
-        assert len(positions) == walk.windows
+    for permutation in drawn.permutations:
+        positions = {permutation.position(number, WINDOW) for number in range(permutation.windows)}
+        assert len(positions) == permutation.windows
 
 
 @pytest.mark.parametrize("recipe", RANDOM, ids=kind)

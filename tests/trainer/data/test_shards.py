@@ -1,4 +1,4 @@
-"""Reading shards: exact or refused, and round the circle."""
+"""Shards are exact or refused, and a stream of them wraps around."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from trainer.data.shards import TokenStream, map_shard
 from trainer.runtime.failure import DataRefused
 
 
-def test_tokens_come_back(tmp_path: Path) -> None:
+def test_tokens_survive_a_round_trip(tmp_path: Path) -> None:
     assert map_shard(write_shard(tmp_path / "a.bin", [1, 65535, 7])).tolist() == [1, 65535, 7]
 
 
@@ -30,13 +30,13 @@ def test_a_truncated_shard_is_refused(tmp_path: Path, keep: int) -> None:
         map_shard(shard)
 
 
-def test_another_count_than_the_manifests_is_refused(tmp_path: Path) -> None:
+def test_a_token_count_that_differs_from_the_manifest_is_refused(tmp_path: Path) -> None:
     shard = write_shard(tmp_path / "a.bin", [1, 2, 3])
     with pytest.raises(DataRefused, match="manifest"):
         map_shard(ShardFile(shard.path, 4))
 
 
-def test_a_stream_reads_as_a_circle(tmp_path: Path) -> None:
+def test_a_stream_wraps_around(tmp_path: Path) -> None:
     sizes = [5, 1, 7]
     tokens = list(range(100, 113))
     parts = np.split(np.array(tokens), np.cumsum(sizes)[:-1])

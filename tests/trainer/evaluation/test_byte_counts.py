@@ -1,4 +1,4 @@
-"""Bytes of text, counted by hand and by UTF-8."""
+"""ByteCounts against counts by hand and the UTF-8 length of the text."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from pgolf.data.tokenizers import ScoredBytes, train_tokenizer
+from pgolf.data.tokenizers import ScoredByteCounter, train_tokenizer
 from trainer.evaluation.byte_counts import ByteCounts
 
 TEXTS = [
@@ -24,7 +24,7 @@ def tokenizer() -> sentencepiece.SentencePieceProcessor:
 
 
 def challenge_tokenizer() -> sentencepiece.SentencePieceProcessor:
-    """Without pieces of several spaces, as the challenge's are."""
+    """Return a tokenizer without pieces of several spaces, like those of the challenge."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["the cat sat on the mat and the dog sat on the cat too"] * 50),
@@ -65,6 +65,6 @@ def test_prepare_counts_the_bytes_that_are_scored(text: str, has_prefix: bool) -
     tokenizer = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     tokens = tokenizer.encode(text)
     counted = ByteCounts(tokenizer).of_targets(np.array([tokenizer.bos_id(), *tokens])).sum()
-    assert ScoredBytes(tokenizer).count(tokens) == counted
+    assert ScoredByteCounter(tokenizer).count(tokens) == counted
     is_space_lost = not has_prefix and tokenizer.decode(tokens).startswith(" ")
     assert counted == len(tokenizer.decode(tokens).encode()) - is_space_lost

@@ -1,4 +1,4 @@
-"""The ledger is written once, in order, and gives out only the past."""
+"""The ledger is written once, in order, and gives out only scored tokens."""
 
 import math
 
@@ -17,7 +17,7 @@ def scores(count: int, value: float = 1.0) -> "np.ndarray[tuple[int], np.dtype[n
 def test_totals_need_every_target() -> None:
     ledger = ScoreLedger(TOKENS)
     ledger.commit(0, scores(4))
-    with pytest.raises(LedgerViolation, match="4 of 10"):
+    with pytest.raises(LedgerViolation, match="only 4 of 10"):
         ledger.totals()
     ledger.commit(4, scores(6, 2.0))
     assert ledger.totals() == (16.0, 10)

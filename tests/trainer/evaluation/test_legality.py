@@ -1,4 +1,4 @@
-"""No protocol looks ahead: executed over every kind, with cuts inside windows, at chunk edges and at document edges."""
+"""No protocol looks ahead: every kind, with cuts inside windows, at chunk edges and at document edges."""
 
 from functools import cache
 from unittest.mock import patch
@@ -12,7 +12,8 @@ from torch import Tensor
 from pgolf.specs.loading import load_spec, shipped_specs
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
-from trainer.evaluation.scoring import WindowScorer, score_stream
+from trainer.evaluation.scoring import score_stream
+from trainer.evaluation.window_scorer import WindowScorer
 from trainer.evaluation.windows import Window
 from trainer.recipe.evaluation import (
     AdamW,
@@ -25,7 +26,7 @@ from trainer.recipe.evaluation import (
     Sliding,
 )
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 
 BEGIN = 1
 LENGTH = 203
@@ -55,7 +56,7 @@ Tokens = NDArray[np.uint16]
 
 
 def stream(seed: int = 3) -> Tokens:
-    """Random tokens, of which only the first of each document is the token that begins one."""
+    """Return random tokens in which BEGIN occurs exactly at the first token of each document."""
     tokens = random_tokens(LENGTH, seed=seed).numpy().astype(np.uint16)
     tokens[tokens == BEGIN] = BEGIN + 1
     tokens[list(DOCUMENTS)] = BEGIN
@@ -63,7 +64,7 @@ def stream(seed: int = 3) -> Tokens:
 
 
 def scored(tokens: Tokens, recipe: EvaluationRecipe, of: Recipe | None = None) -> tuple[NDArray[np.float32], Tensor]:
-    """The ledger's scores, and the logits that each target was scored by, in order."""
+    """Return the scores in the ledger, and the logits that each target was scored with, in order."""
     model = awake_model(small_recipe() if of is None else of)
     logits: dict[int, Tensor] = {}
     of_batch = WindowScorer.logits
@@ -75,7 +76,7 @@ def scored(tokens: Tokens, recipe: EvaluationRecipe, of: Recipe | None = None) -
 
     ledger = ScoreLedger(tokens)
     with patch.object(WindowScorer, "logits", listening):
-        score_stream(model, ledger, recipe, ALONE, BEGIN, lambda _: None)
+        score_stream(model, ledger, recipe, SINGLE_PROCESS, BEGIN, lambda _: None)
     return ledger.nats, torch.cat([logits[target] for target in sorted(logits)])
 
 
@@ -98,7 +99,7 @@ def test_tokens_from_a_cut_on_leave_all_scores_before_it_identical(name: str, cu
 
 @pytest.mark.parametrize("position", [cut for cut in CUTS if cut not in DOCUMENTS])
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_token_does_not_change_the_distribution_that_it_is_scored_by(name: str, position: int) -> None:
+def test_a_token_does_not_change_the_distribution_it_is_scored_with(name: str, position: int) -> None:
     tokens = stream()
     changed = tokens.copy()
     changed[position] = BEGIN + 2 if tokens[position] != BEGIN + 2 else BEGIN + 3
@@ -121,7 +122,7 @@ def test_wherever_a_later_document_begins_scores_before_it_are_identical(name: s
 
 
 @pytest.mark.parametrize("name", ["document", "lora"])
-def test_where_an_earlier_document_ends_is_not_known_before(name: str) -> None:
+def test_scores_do_not_depend_on_where_their_document_ends(name: str) -> None:
     tokens = stream()
     changed = tokens.copy()
     changed[110], changed[128] = BEGIN, BEGIN + 5
@@ -130,7 +131,7 @@ def test_where_an_earlier_document_ends_is_not_known_before(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_learning_changes_scores_after_the_first_chunk_and_none_in_it(name: str) -> None:
+def test_adaptation_changes_scores_after_the_first_chunk_only(name: str) -> None:
     recipe = PROTOCOLS[name]
     plain: EvaluationRecipe = Sliding(kind="sliding", window=32, stride=8)
     first = 64
@@ -171,7 +172,7 @@ def test_a_document_is_scored_as_if_it_stood_alone() -> None:
         np.testing.assert_allclose(whole[start:stop], alone, atol=2e-5)
 
 
-def test_what_was_learned_from_a_document_is_forgotten_after_it() -> None:
+def test_adapters_are_reset_after_each_document() -> None:
     tokens, recipe = stream(), PROTOCOLS["lora"]
     whole = scored(tokens, recipe)[0]
     alone = scored(tokens[128:171], recipe)[0]

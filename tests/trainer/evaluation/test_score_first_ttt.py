@@ -1,4 +1,4 @@
-"""Adaptation against a second writing of it, chunk by chunk, with torch's own optimizers and one target at a time."""
+"""Score-first TTT against an independent implementation that scores one target at a time."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from trainer.evaluation.score_first_ttt import ChunkLearner
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.runtime.failure import RunFailure
-from trainer.runtime.world import ALONE, World
+from trainer.runtime.world import SINGLE_PROCESS, World
 
 WINDOW, STRIDE, CHUNK = 32, 8, 64
 ROOT = Path(__file__).parents[3]
@@ -38,7 +38,7 @@ def recipe(**changes: object) -> ScoreFirstTtt:
 
 
 def by_hand(ttt: ScoreFirstTtt) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """The scores, each target from a forward pass of its own."""
+    """Return the scores, each target from a forward pass of its own."""
     tokens = torch.from_numpy(stream().astype(np.int64))
     model = awake_model(small_recipe())
     named = dict(model.named_parameters())
@@ -81,26 +81,31 @@ def by_hand(ttt: ScoreFirstTtt) -> "np.ndarray[tuple[int], np.dtype[np.float64]]
     [{}, {"freeze": ("flat.0",)}, {"optimizer": AdamW(kind="adamw", lr=0.01)}],
     ids=["sgd", "frozen", "adamw"],
 )
-def test_it_is_the_loop_written_a_second_time(changes: dict[str, object]) -> None:
+def test_scores_equal_the_independent_implementation(changes: dict[str, object]) -> None:
     ttt = recipe(**changes)
     ledger = ScoreLedger(stream())
-    score_stream(awake_model(small_recipe()), ledger, ttt, ALONE, BEGIN, lambda _: None)
+    score_stream(awake_model(small_recipe()), ledger, ttt, SINGLE_PROCESS, BEGIN, lambda _: None)
     np.testing.assert_allclose(ledger.nats, by_hand(ttt), atol=2e-4)
 
 
-def test_only_what_learns_moves() -> None:
+def test_only_selected_tensors_change() -> None:
     model = awake_model(small_recipe())
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     ttt = recipe(learn=("flat.*.mlp", "embedding"), freeze=("flat.1",))
-    score_stream(model, ScoreLedger(stream()), ttt, ALONE, BEGIN, lambda _: None)
+    score_stream(model, ScoreLedger(stream()), ttt, SINGLE_PROCESS, BEGIN, lambda _: None)
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved == {"embedding.tokens", *(f"flat.{n}.mlp.{part}" for n in (0, 2, 3) for part in ("up", "down"))}
 
 
-def test_nothing_that_learns_is_an_error() -> None:
-    with pytest.raises(RunFailure, match="no tensor learns"):
+def test_an_empty_selection_is_an_error() -> None:
+    with pytest.raises(RunFailure, match="no tensor to train"):
         score_stream(
-            awake_model(small_recipe()), ScoreLedger(stream()), recipe(freeze=("*",)), ALONE, BEGIN, lambda _: None
+            awake_model(small_recipe()),
+            ScoreLedger(stream()),
+            recipe(freeze=("*",)),
+            SINGLE_PROCESS,
+            BEGIN,
+            lambda _: None,
         )
 
 
@@ -117,14 +122,14 @@ dist.destroy_process_group()
 
 
 def shared_step(rank: int, size: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """All weights after two steps, of three sequences and of one, as one process of some computes them."""
+    """Return all weights after two steps, of three sequences and of one, as computed by one of `size` processes."""
     model = awake_model(small_recipe()).double()
     learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, rank, size))
     learner.learn(random_tokens(4, WINDOW + 1), 1.0)
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
 
 
-def test_processes_that_share_a_step_take_the_step_of_one(tmp_path: Path) -> None:
+def test_a_step_shared_by_processes_equals_the_step_of_one(tmp_path: Path) -> None:
     processes = [
         subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), "2", str(tmp_path)], cwd=ROOT) for rank in range(2)
     ]
@@ -134,9 +139,9 @@ def test_processes_that_share_a_step_take_the_step_of_one(tmp_path: Path) -> Non
     np.testing.assert_allclose(first, shared_step(0, 1), atol=1e-8, rtol=0)
 
 
-def test_one_key_has_every_process_take_all_of_each_step() -> None:
+def test_scoring_one_by_one_makes_every_process_compute_the_whole_step() -> None:
     model = awake_model(small_recipe(compute__scoring="one_by_one")).double()
-    learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, 1, 2))  # nobody else is there
+    learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, 1, 2))  # there is no second process
     learner.learn(random_tokens(4, WINDOW + 1), 1.0)
     weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
     np.testing.assert_allclose(weights, shared_step(0, 1), atol=1e-8, rtol=0)

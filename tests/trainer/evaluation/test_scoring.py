@@ -1,4 +1,4 @@
-"""Scores against a recomputation of each target alone, and blind to the future."""
+"""Scores equal a recomputation of each target alone, and do not depend on later tokens."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream
 from trainer.recipe.evaluation import Chunked, EvaluationRecipe, Sliding
-from trainer.runtime.world import ALONE
+from trainer.runtime.world import SINGLE_PROCESS
 
 PROTOCOLS = [Chunked(kind="chunked", window=32), Sliding(kind="sliding", window=32, stride=8)]
 
@@ -19,12 +19,12 @@ def stream(length: int = 203, seed: int = 3) -> "np.ndarray[tuple[int], np.dtype
 
 def scored(tokens: "np.ndarray[tuple[int], np.dtype[np.uint16]]", recipe: EvaluationRecipe) -> ScoreLedger:
     ledger = ScoreLedger(tokens)
-    score_stream(awake_model(small_recipe()), ledger, recipe, ALONE, 1, lambda _: None)
+    score_stream(awake_model(small_recipe()), ledger, recipe, SINGLE_PROCESS, 1, lambda _: None)
     return ledger
 
 
 def context_start(recipe: Chunked | Sliding, target: int, targets: int) -> int:
-    """The first input token that the protocol shows for a target."""
+    """Return the first input token that the protocol shows for a target."""
     if isinstance(recipe, Chunked):
         return target // recipe.window * recipe.window
     if target < recipe.window:
@@ -34,7 +34,7 @@ def context_start(recipe: Chunked | Sliding, target: int, targets: int) -> int:
 
 
 @pytest.mark.parametrize("recipe", PROTOCOLS, ids=lambda recipe: recipe.kind)
-def test_each_score_is_that_of_a_full_recomputation_one_target_at_a_time(recipe: Chunked | Sliding) -> None:
+def test_each_score_equals_a_recomputation_of_its_target_alone(recipe: Chunked | Sliding) -> None:
     tokens = stream()
     ledger = scored(tokens, recipe)
     model = awake_model(small_recipe()).double()
@@ -57,12 +57,12 @@ def test_tokens_from_a_cut_on_leave_all_scores_before_it_identical(recipe: Evalu
     assert not np.array_equal(before[cut - 1 :], after[cut - 1 :])
 
 
-def test_one_key_scores_each_window_by_itself_and_nothing_else_changes() -> None:
+def test_scoring_one_by_one_gives_the_same_scores() -> None:
     sliding, nats, shapes = Sliding(kind="sliding", window=32, stride=8), [], []
     for word in ("together", "one_by_one"):
         model, ledger, seen = awake_model(small_recipe(compute__scoring=word)), ScoreLedger(stream()), list[int]()
         handle = model.embedding.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(len(inputs[0])))
-        score_stream(model, ledger, sliding, ALONE, 1, lambda _: None)
+        score_stream(model, ledger, sliding, SINGLE_PROCESS, 1, lambda _: None)
         handle.remove()
         nats.append(ledger.nats)
         shapes.append(seen)

@@ -1,4 +1,4 @@
-"""Each target is scored exactly once, whatever the protocol and the length."""
+"""Each target is scored exactly once, for every protocol and length."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,11 +29,11 @@ def test_document_windows_cover_every_target_once_and_see_no_other_document(
     targets: int, window: int, data: st.DataObject
 ) -> None:
     stride = data.draw(st.integers(1, window))
-    begins = sorted({0, *data.draw(st.lists(st.integers(0, targets)))})
-    found = list(windows(Documents(kind="document", window=window, stride=stride), targets, begins))
+    starts = sorted({0, *data.draw(st.lists(st.integers(0, targets)))})
+    found = list(windows(Documents(kind="document", window=window, stride=stride), targets, starts))
     assert [i for w in found for i in covered(w)] == list(range(targets))
     for each in found:
-        own = max(begin for begin in begins if begin <= each.first_target)
+        own = max(begin for begin in starts if begin <= each.first_target)
         assert own <= each.start and each.length <= window and each.start + each.length <= targets
         context = each.first_target - each.start
         assert each.start == own or context >= window - stride, "as much of its document as a window holds"

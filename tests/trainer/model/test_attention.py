@@ -5,12 +5,13 @@ import math
 import torch
 
 from tests.trainer.small import small_recipe
-from trainer.model.attention_kernels import library_attention
+from trainer.model.block_inputs import BlockInputs, ForwardContext
 from trainer.model.grouped_query import GroupedQueryAttention
+from trainer.model.library_attention import library_attention
 from trainer.model.rope import Rotary
-from trainer.model.visit import Visit, Walk
 from trainer.recipe.attention import GroupedQuery
-from trainer.recipe.plan import RopeUse, execution_plan
+from trainer.recipe.execution_rope import ExecutionRope
+from trainer.recipe.plan import execution_plan
 
 
 def normed(x: torch.Tensor) -> torch.Tensor:
@@ -51,9 +52,9 @@ def test_it_is_grouped_query_attention() -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.normal_(std=0.3)
-    rotary = Rotary(RopeUse(dims=4, period_dims=4, base=10_000.0))
+    rotary = Rotary(ExecutionRope(dims=4, period_dims=4, base=10_000.0))
     x_BTD = torch.randn(1, 5, model.width)
     scale_D = torch.randn(model.width)
-    visit = Visit(Walk(x_BTD, library_attention), execution_plan(model)[0], rotary)
+    inputs = BlockInputs(ForwardContext(x_BTD, library_attention), execution_plan(model)[0], rotary)
     expected = scale_D.double() * attention_by_loops(module, x_BTD[0].double(), rotary)
-    torch.testing.assert_close(module(x_BTD, scale_D, visit)[0][0].double(), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(module(x_BTD, scale_D, inputs)[0][0].double(), expected, atol=1e-5, rtol=1e-4)

@@ -9,14 +9,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 from torch.profiler import ProfilerActivity, profile
 
-from trainer.model.attention_kernels import (
-    kernel_of,
-    library_attention,
-    make_attend,
-    padded_attention,
-    pinned_attention,
-)
+from trainer.model.attention_kernels import make_attention_function, resolve_kernel
 from trainer.model.blocked_attention import blocked_attention
+from trainer.model.library_attention import library_attention, padded_attention, pinned_attention
 from trainer.recipe.compute import AttentionKernel
 
 KERNELS: tuple[AttentionKernel, ...] = ("library", "flash", "padded", "blocked")
@@ -54,7 +49,7 @@ def test_kernels_are_the_formula(
     may_see_BTT = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
     expected = by_formula(q, k, v, may_see_BTT[:, -asked:], grad)
     q, k, v = (x.clone().requires_grad_() for x in (q, k, v))
-    y_BHTE = make_attend(kernel, "cpu", width, documents_BT if has_documents else None)(q, k, v)
+    y_BHTE = make_attention_function(kernel, "cpu", width, documents_BT if has_documents else None)(q, k, v)
     y_BHTE.backward(grad)  # type: ignore[no-untyped-call]
     found = [y_BHTE.detach(), q.grad, k.grad, v.grad]
     for one, other in zip(found, expected, strict=True):
@@ -68,12 +63,12 @@ def test_kernels_are_the_formula(
 def test_where_no_kernel_was_tried_blocks_are_the_rule_on_a_cpu_and_what_won_before_on_a_gpu(
     word: AttentionKernel,
 ) -> None:
-    assert {kernel_of(word, "cpu", width) for width in (46, 64)} == {"blocked"}
-    assert [kernel_of(word, "cuda", width) for width in (46, 52, 56, 64)] == ["padded"] * 2 + ["library"] * 2
+    assert {resolve_kernel(word, "cpu", width) for width in (46, 64)} == {"blocked"}
+    assert [resolve_kernel(word, "cuda", width) for width in (46, 52, 56, 64)] == ["padded"] * 2 + ["library"] * 2
     for device_type, width, attention in (
         ("cpu", 64, blocked_attention), ("cuda", 64, library_attention), ("cuda", 46, padded_attention),
     ):  # fmt: skip
-        attend = make_attend(word, device_type, width)
+        attend = make_attention_function(word, device_type, width)
         assert isinstance(attend, partial)
         assert attend.func is attention
 
@@ -87,7 +82,7 @@ def test_flex_keeps_documents_apart_in_a_graph_and_gives_way_without_one(asked: 
     documents_BT = torch.arange(300).expand(2, 300) // 70
 
     def attend() -> Tensor:
-        return make_attend("flex", "cpu", 16, documents_BT)(q, k, v)
+        return make_attention_function("flex", "cpu", 16, documents_BT)(q, k, v)
 
     expected = by_formula(q, k, v, (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()[:, -asked:], grad)[0]
     kernels: list[str] = []

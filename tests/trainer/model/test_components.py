@@ -6,57 +6,58 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
-from trainer.model.attention_kernels import library_attention
 from trainer.model.block import Block
+from trainer.model.block_inputs import BlockInputs, ForwardContext
 from trainer.model.gpt import GptModel
 from trainer.model.grouped_query import GroupedQueryAttention
+from trainer.model.library_attention import library_attention
 from trainer.model.norm import rms_norm
 from trainer.model.smear import DocumentGate
-from trainer.model.visit import Visit, Walk
 from trainer.recipe.embedding import GatedSmear
 from trainer.recipe.plan import execution_plan
 
 TOKENS_BT = random_tokens(2, 12)
 
 
-def first_visit(model: GptModel, number: int) -> tuple[Block, Visit, Tensor]:
+def block_and_inputs(model: GptModel, number: int) -> tuple[Block, BlockInputs, Tensor]:
     """A block with what its execution brings, and some stream."""
     torch.manual_seed(number)
-    x_BTD, first_BTD = torch.randn(2, 12, 32), torch.randn(2, 12, 32)
+    x_BTD, embedded_BTD = torch.randn(2, 12, 32), torch.randn(2, 12, 32)
     execution = model.plan[number]
     block = model.get_submodule(execution.block)
     assert isinstance(block, Block)
-    return block, Visit(Walk(first_BTD, library_attention), execution, model.rotary(execution)), x_BTD
+    context = ForwardContext(embedded_BTD, library_attention)
+    return block, BlockInputs(context, execution, model.rotaries[execution.rope]), x_BTD
 
 
-def branches(block: Block, visit: Visit, for_attention: Tensor, for_mlp: Tensor) -> tuple[Tensor, Tensor]:
+def branches(block: Block, inputs: BlockInputs, for_attention: Tensor, for_mlp: Tensor) -> tuple[Tensor, Tensor]:
     assert block.attention_scale is not None
     assert block.mlp_scale is not None
-    attended, _ = block.attention(rms_norm(for_attention), block.attention_scale, visit)
+    attended, _ = block.attention(rms_norm(for_attention), block.attention_scale, inputs)
     return attended, block.mlp(rms_norm(for_mlp), block.mlp_scale)
 
 
 def test_parallel_branches_read_the_same_stream_and_are_added() -> None:
     model = awake_model(small_recipe(model__topology__parallel="sum", model__topology__parallel_from=2))
     assert [execution.parallel for execution in model.plan] == ["none", "none", "sum", "sum"]
-    block, visit, x_BTD = first_visit(model, 3)
+    block, inputs, x_BTD = block_and_inputs(model, 3)
     assert block.input_mix is not None
-    u_BTD = block.input_mix[0] * x_BTD + block.input_mix[1] * visit.walk.first_BTD
-    attended, thought = branches(block, visit, u_BTD, u_BTD)
-    torch.testing.assert_close(block(x_BTD, visit)[0], u_BTD + attended + thought)
+    u_BTD = block.input_mix[0] * x_BTD + block.input_mix[1] * inputs.context.embedded_BTD
+    attended, thought = branches(block, inputs, u_BTD, u_BTD)
+    torch.testing.assert_close(block(x_BTD, inputs)[0], u_BTD + attended + thought)
 
 
 def test_two_lanes_are_kept_and_shared_as_learned_and_their_mean_leaves() -> None:
     recipe = small_recipe(model__topology__parallel="lanes", model__topology__parallel_from=3)
     model = awake_model(recipe)
-    block, visit, a_BTD = first_visit(model, 3)
+    block, inputs, a_BTD = block_and_inputs(model, 3)
     b_BTD = torch.randn(2, 12, 32)
     assert block.lanes is not None
     assert block.input_mix is not None
-    mixed = block.input_mix[0] * a_BTD + block.input_mix[1] * visit.walk.first_BTD
-    attended, thought = branches(block, visit, mixed, b_BTD)
+    mixed = block.input_mix[0] * a_BTD + block.input_mix[1] * inputs.context.embedded_BTD
+    attended, thought = branches(block, inputs, mixed, b_BTD)
     kept, shares = block.lanes.kept, block.lanes.shares
-    first, second, _ = block.forward_lanes(a_BTD, b_BTD, visit)
+    first, second, _ = block.forward_lanes(a_BTD, b_BTD, inputs)
     torch.testing.assert_close(first, kept[0] * a_BTD + shares[0, 0] * attended + shares[0, 1] * thought)
     torch.testing.assert_close(second, kept[1] * b_BTD + shares[1, 0] * attended + shares[1, 1] * thought)
     fresh = GptModel(recipe.model, recipe.vocabulary_size)
@@ -94,28 +95,28 @@ def test_the_published_recurrence_splits_its_executions_into_halves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "scale", "inputs"), [("{kind: sparse, inputs: 6}", 0.5, 6), ("{kind: dense}", 1.0, 32)]
+    ("gate", "scale", "channels"), [("{kind: sparse, inputs: 6}", 0.5, 6), ("{kind: dense}", 1.0, 32)]
 )
-def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, inputs: int) -> None:
+def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, channels: int) -> None:
     attention = "{kind: grouped_query, heads: 4, kv_heads: 2, rope: {dims: 8}, gate: %s}"
     gated = awake_model(small_recipe(model__attention=attention % gate))
-    block, visit, x_BTD = first_visit(gated, 0)
+    block, inputs, x_BTD = block_and_inputs(gated, 0)
     module = block.attention
     assert isinstance(module, GroupedQueryAttention)
     assert module.gate is not None
     heads_BTHE = torch.randn(2, 12, 4, 8)
     x = rms_norm(x_BTD)
-    factors = torch.sigmoid(scale * torch.einsum("btc,hc->bth", x[..., :inputs], module.gate))
+    factors = torch.sigmoid(scale * torch.einsum("btc,hc->bth", x[..., :channels], module.gate))
     torch.testing.assert_close(
         heads_BTHE.transpose(1, 2) * module.gate_heads(x, module.gate),
         (heads_BTHE * factors[..., None]).transpose(1, 2),
     )
     with torch.no_grad():
-        open_BTD = module(x, torch.ones(32), visit)[0]
+        open_BTD = module(x, torch.ones(32), inputs)[0]
         module.gate.fill_(0.0)
-        half_BTD = module(x, torch.ones(32), visit)[0]
+        half_BTD = module(x, torch.ones(32), inputs)[0]
         module.gate = None
-        torch.testing.assert_close(half_BTD, 0.5 * module(x, torch.ones(32), visit)[0])
+        torch.testing.assert_close(half_BTD, 0.5 * module(x, torch.ones(32), inputs)[0])
     assert not torch.allclose(open_BTD, half_BTD)
 
 

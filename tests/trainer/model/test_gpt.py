@@ -39,6 +39,17 @@ def test_a_skip_and_a_repeat_in_the_plan_change_the_logits() -> None:
             assert (full - with_plan(awake_model(recipe), other)(tokens_BT)).abs().max() > 1e-3
 
 
+def test_a_plan_that_changes_finds_its_rotary_tables_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    recurrence = {"model__topology__recurrence": "{first: 1, last: 2, loops: 2, from_progress: 0.5}"}
+    recipe = small_recipe(**recurrence)
+    model = awake_model(recipe)
+    monkeypatch.delattr("trainer.model.gpt.Rotary")  # from here on nothing can build one
+    for progress in (0.0, 0.49, 0.5, 1.0):
+        model.follow_progress(progress)
+        assert model.plan == execution_plan(recipe.model, progress)
+        assert model(random_tokens(1, 8)).isfinite().all()
+
+
 @pytest.mark.parametrize("cut", [1, 7, 15])
 def test_tokens_from_a_cut_on_leave_all_logits_before_it_identical(cut: int) -> None:
     model = awake_model(small_recipe())

@@ -11,7 +11,7 @@ from trainer.optimizer.muon import (
     momentum_at,
     orthogonalize,
     polynomials,
-    stacks_of_one_kind,
+    stack_matrices,
 )
 from trainer.recipe.optimizer import Momentum, MuonAdamW
 
@@ -29,8 +29,8 @@ def test_orthogonalization_is_near_the_polar_factor_of_the_svd(
     found = orthogonalize(matrix[None], table)[0]
     in_their_basis = left.mT @ found @ right.mT
     off_diagonal = in_their_basis - torch.diag(in_their_basis.diagonal())
-    assert off_diagonal.abs().max() < 1e-6  # the singular vectors stay
-    assert in_their_basis.diagonal().min() > least  # the singular values come near 1
+    assert off_diagonal.abs().max() < 1e-6  # the singular vectors are unchanged
+    assert in_their_basis.diagonal().min() > least  # the singular values are near 1
     assert in_their_basis.diagonal().max() < most
 
 
@@ -46,12 +46,12 @@ def test_a_stack_is_orthogonalized_matrix_by_matrix() -> None:
     torch.testing.assert_close(orthogonalize(stack, FIVE), alone)
 
 
-def test_the_last_polynomial_of_a_table_goes_on_where_it_ends() -> None:
+def test_the_last_polynomial_of_a_table_repeats() -> None:
     recipe = MuonAdamW(kind="muon_adamw", coefficients="polar_express", orthogonalization_steps=7)
     assert polynomials(recipe) == (*POLAR_EXPRESS, POLAR_EXPRESS[-1], POLAR_EXPRESS[-1])
 
 
-def test_momentum_rises_along_a_straight_line() -> None:
+def test_momentum_rises_linearly() -> None:
     momentum = Momentum(start=0.8, end=0.9, warmup_steps=10)
     assert [round(momentum_at(momentum, step), 6) for step in (0, 5, 10, 99)] == [0.8, 0.85, 0.9, 0.9]
 
@@ -82,10 +82,10 @@ def test_steps_follow_the_formula(warmup_steps: int, after: bool, by_row: bool) 
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
-def test_stacks_hold_every_matrix_once_and_give_each_process_as_much(processes: int) -> None:
+def test_stacks_hold_every_matrix_once_and_balance_processes(processes: int) -> None:
     shapes = {"q": (8, 8), "kv": (4, 8), "up": (16, 8), "down": (8, 16)}
     named = {f"{kind}.{layer}": torch.zeros(shape) for layer in range(11) for kind, shape in shapes.items()}
-    stacks = stacks_of_one_kind(named, dict.fromkeys(named, 0.1), processes)
+    stacks = stack_matrices(named, dict.fromkeys(named, 0.1), processes)
     assert sorted(name for stack in stacks for name in stack.names) == sorted(named)
     assert all(len({named[name].shape for name in stack.names}) == 1 for stack in stacks)
     loads = [sum(named[n].numel() for s in stacks if s.owner == rank for n in s.names) for rank in range(processes)]

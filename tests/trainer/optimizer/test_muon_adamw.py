@@ -1,4 +1,4 @@
-"""The three groups and their learning rates."""
+"""MuonAdamWOptimizer: groups, learning rates and gradient clipping."""
 
 import torch
 
@@ -17,7 +17,7 @@ def optimizer_of(recipe: Recipe, model: GptModel) -> MuonAdamWOptimizer:
 
 
 def moved(**rates: float) -> set[str]:
-    """Groups whose weights change in two steps under some learning rates."""
+    """Return the groups whose weights change in three steps with these learning rates."""
     recipe = small_recipe(**{f"optimizer__{name}": rate for name, rate in rates.items()})
     torch.manual_seed(0)
     model = GptModel(recipe.model, recipe.vocabulary_size)

@@ -1,4 +1,4 @@
-"""What calibration sees, and what order is worth on a trained model."""
+"""Hessians, calibration text, and the effect of the column order on a trained model."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.model.norm import rms_norm
-from trainer.quantizer.calibration import calibrate, generated_sequences
+from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
@@ -40,7 +40,7 @@ def gptq(**changes: object) -> Gptq:
 def nothing() -> None: ...
 
 
-def test_a_hessian_is_the_second_moment_of_what_the_matrix_is_fed() -> None:
+def test_a_hessian_is_the_second_moment_of_the_inputs_of_its_matrix() -> None:
     model = awake_model(small_recipe())
     text = [random_tokens(1, 24, seed=seed) for seed in range(3)]
     with torch.no_grad():
@@ -70,7 +70,7 @@ def test_second_moments_keep_their_precision_where_products_are_in_bfloat16(monk
     assert torch.linalg.eigvalsh(found.double()).min() > -1e-3 * found.diagonal().mean()
 
 
-def test_every_matrix_is_heard_and_tables_only_where_asked() -> None:
+def test_every_matrix_has_a_hessian_and_the_head_only_on_request() -> None:
     recipe = small_recipe(model__embedding="{bigram: {buckets: 64, width: 8}, value: {width: 8, last_executions: 1}}")
     model = awake_model(recipe)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
@@ -81,7 +81,7 @@ def test_every_matrix_is_heard_and_tables_only_where_asked() -> None:
     assert set(with_head) == matrices | {"embedding.tokens"}
 
 
-def test_loops_are_calibrated_behind_rounded_flat_blocks_and_the_model_is_left_as_it_was() -> None:
+def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchanged() -> None:
     recipe = small_recipe(model__topology=LOOPED)
     model = awake_model(recipe)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
@@ -92,7 +92,7 @@ def test_loops_are_calibrated_behind_rounded_flat_blocks_and_the_model_is_left_a
     for name, hessian in once.items():
         assert torch.equal(hessian, twice[name]) == name.startswith("flat."), name
     assert all(torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
-    # the second phase, made by hand
+    # the second pass, by hand
     rounded = quantize_model(gptq(), tensors, before, once).dequantize()
     flat = {name: rounded[name] for name in once if name.startswith("flat.")}
     model.load_state_dict(before | flat)
@@ -102,7 +102,7 @@ def test_loops_are_calibrated_behind_rounded_flat_blocks_and_the_model_is_left_a
 
 @pytest.fixture
 def trained(long_run: RunDirectory) -> tuple[Recipe, GptModel, TokenStream]:
-    """A model that has learned a little, and its training text."""
+    """Return the recipe, a briefly trained model, and its training text."""
     job = read_job(long_run.root)
     model = GptModel(job.recipe.model, job.recipe.vocabulary_size)
     model.load_state_dict(read_checkpoint(job.files.prequant))
@@ -121,7 +121,7 @@ def total_damage(order: str, model: GptModel, hessians: dict[str, Tensor]) -> fl
     )
 
 
-def test_the_strongest_columns_first_lose_a_tenth_less_on_a_trained_model(
+def test_descending_order_loses_a_tenth_less_on_a_trained_model(
     trained: tuple[Recipe, GptModel, TokenStream],
 ) -> None:
     recipe, model, stream = trained
@@ -144,16 +144,16 @@ def test_sequences_come_from_the_training_text_by_seed(trained: tuple[Recipe, Gp
     assert front.flatten().tolist() == everything[:32]
 
 
-def test_a_model_writes_its_own_calibration_text() -> None:
+def test_a_model_generates_its_own_calibration_text() -> None:
     model = awake_model(small_recipe())
     recipe = GeneratedText(kind="generated", sequences=3, temperature=0.5)
-    text, again = (torch.cat(generated_sequences(recipe, model, 1, 12, seed, nothing)) for seed in (7, 7))
+    text, again = (torch.cat(generate_sequences(recipe, model, 1, 12, seed, nothing)) for seed in (7, 7))
     assert torch.equal(text, again)
     assert text.shape == (3, 12)
     assert set(text[:, 0].tolist()) == {1}
     assert len({tuple(row) for row in text.tolist()}) == 3
     cold = GeneratedText(kind="generated", sequences=1, temperature=1e-6)
-    (greedy,) = generated_sequences(cold, model, 1, 6, 0, nothing)
+    (greedy,) = generate_sequences(cold, model, 1, 6, 0, nothing)
     with torch.no_grad():
         for position in range(1, 6):
             assert greedy[0, position] == model(greedy[:, :position], last=1).argmax()

@@ -1,4 +1,4 @@
-"""Weights and codes that are set to zero."""
+"""Pruning of weights, and fitting by setting codes to zero."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ import torch
 from tests.trainer.small import awake_model, small_recipe
 from trainer.codec.container import ModelCard, encoded_bytes
 from trainer.quantizer.fitting import fit_to_bytes
-from trainer.quantizer.pruning import without_smallest
+from trainer.quantizer.pruning import prune_smallest
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Grid
@@ -31,7 +31,7 @@ def quantized() -> tuple[QuantizedModel, int, "ModelSize"]:
 
 
 class ModelSize:
-    """Bytes of an artifact, and how often they were asked for."""
+    """Bytes of an artifact; counts how often they are computed."""
 
     def __init__(self, card: ModelCard, codec: object) -> None:
         self.card, self.codec, self.asked = card, codec, 0
@@ -53,7 +53,7 @@ def fitting(limit: int, *patterns: str) -> Grid:
     return small_recipe(quantizer__fit_bytes=limit, quantizer__fitted=names).quantizer
 
 
-def test_where_all_steps_are_one_no_more_codes_go_than_are_needed_and_only_named_ones() -> None:
+def test_with_equal_steps_only_as_many_codes_as_needed_are_zeroed_and_only_in_named_matrices() -> None:
     model, _, size_of = quantized()
     even = {name: replace(m, steps_R=torch.full_like(m.steps_R, 0.03)) for name, m in model.matrices.items()}
     model = QuantizedModel(even, model.floats)
@@ -68,12 +68,12 @@ def test_where_all_steps_are_one_no_more_codes_go_than_are_needed_and_only_named
     }
 
 
-def test_a_model_that_fits_is_left_alone() -> None:
+def test_a_model_that_fits_is_unchanged() -> None:
     model, size, size_of = quantized()
     assert fit_to_bytes(model, fitting(size), size_of, nothing) == (model, 0)
 
 
-def test_codes_of_one_are_zeroed_where_steps_are_smallest_until_it_fits() -> None:
+def test_codes_of_one_with_the_smallest_steps_are_zeroed_until_it_fits() -> None:
     model, size, size_of = quantized()
     limit = size - 400
     fitted, count = fit_to_bytes(model, fitting(limit), size_of, nothing)
@@ -90,11 +90,10 @@ def test_codes_of_one_are_zeroed_where_steps_are_smallest_until_it_fits() -> Non
         kept += steps[(np.abs(after) == 1)].tolist()
     assert len(changed) == count > 0
     assert max(changed) <= min(kept)
-    # a hundredth fewer would not have been enough
     assert zeros(fitted) - zeros(model) == len(changed)
 
 
-def test_what_cannot_fit_is_an_error_with_its_numbers() -> None:
+def test_a_model_that_cannot_fit_is_an_error_with_numbers() -> None:
     model, _, size_of = quantized()
     with pytest.raises(TrainingFailed, match=r"does not fit into fit_bytes 1,000 even with all [\d,]+ codes"):
         fit_to_bytes(model, fitting(1_000), size_of, nothing)
@@ -103,7 +102,7 @@ def test_what_cannot_fit_is_an_error_with_its_numbers() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.15, 0.5])
 def test_the_smallest_weights_are_pruned(share: float) -> None:
     w_RC = torch.randn(20, 30, generator=torch.Generator().manual_seed(0))
-    pruned = without_smallest(w_RC, share)
+    pruned = prune_smallest(w_RC, share)
     assert int((pruned == 0).sum()) == int(share * 600)
     threshold = np.sort(w_RC.abs().numpy().ravel())[int(share * 600)]
     assert torch.equal(pruned, torch.where(w_RC.abs() >= threshold, w_RC, 0.0))

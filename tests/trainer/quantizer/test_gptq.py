@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import trainer.quantizer.gptq
-from trainer.quantizer.gptq import GptqQuantizer, column_order, damped
+from trainer.quantizer.gptq import GptqQuantizer, column_order, damp
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Bits, DeviationClip, Gptq, TrainingText
@@ -40,17 +40,17 @@ def correlated_hessian(columns: int, seed: int = 1) -> Tensor:
 
 
 def damage(w_RC: Tensor, quantized: QuantizedMatrix, hessian_CC: Tensor) -> float:
-    """Sum over rows of (w - q) H (w - q)^T: what the outputs lose on the calibration text."""
+    """Return the sum over rows of (w - q) H (w - q)^T, the squared output error on the calibration text."""
     error_RC = (w_RC - quantized.dequantize()).double()
     return float(((error_RC @ hessian_CC) * error_RC).sum())
 
 
 def by_explicit_inverses(w_RC: Tensor, hessian_CC: Tensor, quantized: QuantizedMatrix, gptq: Gptq) -> Tensor:
-    """The weights after an elimination that inverts the Hessian of the columns left, anew for each column."""
+    """Return the weights after an elimination that inverts the Hessian of the remaining columns at each column."""
     w = w_RC.double().clone()
     steps_R = quantized.steps_R.double()
     levels = 2 ** (gptq.bits["default"] - 1) - 1
-    hessian_CC = damped(hessian_CC.double(), gptq.damping)
+    hessian_CC = damp(hessian_CC.double(), gptq.damping)
     left = column_order(hessian_CC.diagonal(), gptq.order).tolist()
     while left:
         inverse = torch.linalg.inv(hessian_CC[left][:, left])
@@ -65,7 +65,7 @@ def by_explicit_inverses(w_RC: Tensor, hessian_CC: Tensor, quantized: QuantizedM
 
 @pytest.mark.parametrize("order", ["descending", "natural", "ascending"])
 @pytest.mark.parametrize("block", [1, 5, 128])
-def test_it_is_elimination_by_explicit_inverses(order: str, block: int) -> None:
+def test_codes_equal_elimination_by_explicit_inverses(order: str, block: int) -> None:
     w_RC, hessian_CC, gptq = weights(7, 24), correlated_hessian(24), recipe(order=order, block=block)
     found = GptqQuantizer(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
     expected_RC = by_explicit_inverses(w_RC, hessian_CC, found, gptq)
@@ -73,7 +73,7 @@ def test_it_is_elimination_by_explicit_inverses(order: str, block: int) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
-def test_outputs_lose_less_than_by_rounding_to_nearest_at_every_width(bits: Bits) -> None:
+def test_the_output_error_is_below_rounding_to_nearest_for_all_bits(bits: Bits) -> None:
     w_RC, hessian_CC, gptq = weights(32, 96), correlated_hessian(96), recipe(bits={"default": bits})
     compensated = GptqQuantizer(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
     nearest = RoundToNearest(gptq).quantize(NAME, w_RC)
@@ -81,13 +81,13 @@ def test_outputs_lose_less_than_by_rounding_to_nearest_at_every_width(bits: Bits
     assert damage(w_RC, compensated, hessian_CC) < 0.8 * damage(w_RC, nearest, hessian_CC)
 
 
-def test_it_is_rounding_to_nearest_when_inputs_are_not_correlated() -> None:
+def test_uncorrelated_inputs_give_rounding_to_nearest() -> None:
     w_RC, hessian_CC = weights(8, 40), torch.diag(torch.rand(40, generator=torch.Generator().manual_seed(2)))
     found = GptqQuantizer(recipe(), {NAME: hessian_CC}).quantize(NAME, w_RC)
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
-def test_inputs_that_were_never_seen_do_no_harm() -> None:
+def test_inputs_without_energy_do_no_harm() -> None:
     w_RC = weights(8, 12)
     found = GptqQuantizer(recipe(), {NAME: torch.zeros(12, 12)}).quantize(NAME, w_RC)
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
@@ -99,16 +99,16 @@ def test_a_matrix_without_a_hessian_is_rounded_to_nearest() -> None:
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
-def test_second_moments_that_are_not_positive_definite_are_named() -> None:
+def test_a_hessian_that_is_not_positive_definite_is_named() -> None:
     hessians = {f"flat.{n}.mlp.up": correlated_hessian(12, seed=n) - 300 * (n == 2) * torch.eye(12) for n in range(4)}
     matrices = {name: weights(4, 12) for name in hessians}
-    with pytest.raises(TrainingFailed, match=r"flat\.2\.mlp\.up reads are not positive definite; raise"):
+    with pytest.raises(TrainingFailed, match=r"flat\.2\.mlp\.up are not positive definite; raise"):
         GptqQuantizer(recipe(), hessians).quantize_all(matrices)
 
 
 @pytest.mark.parametrize("order", ["descending", "natural"])
 @pytest.mark.parametrize("most", [1, 2, 100])
-def test_matrices_of_a_shape_together_are_each_what_it_is_alone(
+def test_matrices_quantized_together_equal_each_quantized_alone(
     order: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(trainer.quantizer.gptq.STACK_VALUES, "cpu", most * 24**2)

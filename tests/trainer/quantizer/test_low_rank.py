@@ -1,4 +1,4 @@
-"""Low-rank residuals: what they give back, and that they come back from disk."""
+"""Low-rank residuals reduce the largest errors and survive a round trip through the artifact."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""Round to nearest: the grid, its end, and no hidden floor under it."""
+"""RoundToNearest: the grid, its clip, and no hidden floor of the step."""
 
 import numpy as np
 import pytest
 import torch
 
 from tests.trainer.small import small_recipe
-from trainer.quantizer.clip import percentile_rows
+from trainer.quantizer.clip import row_percentiles
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.runtime.failure import TrainingFailed
 
@@ -18,7 +18,7 @@ def gaussian(seed: int = 0) -> torch.Tensor:
     return torch.randn(16, 256, generator=torch.Generator().manual_seed(seed))
 
 
-def test_codes_and_steps_are_those_of_the_formula() -> None:
+def test_codes_and_steps_equal_the_formula() -> None:
     w_RC = gaussian()
     found = quantizer(bits="{default: 6}", clip__k="{default: 12.85}").quantize("flat.0.mlp.up", w_RC)
     w = w_RC.double().numpy()
@@ -28,7 +28,7 @@ def test_codes_and_steps_are_those_of_the_formula() -> None:
     assert (found.codes_RC.numpy() != expected).sum() == 0
 
 
-def test_what_lies_inside_the_clip_comes_back_within_half_a_step() -> None:
+def test_weights_inside_the_clip_change_by_at_most_half_a_step() -> None:
     w_RC = gaussian()
     found = quantizer().quantize("flat.0.mlp.up", w_RC)
     half_RC = found.steps_R.float()[:, None] / 2 * (1 + 1e-5)
@@ -41,7 +41,7 @@ def test_codes_do_not_depend_on_the_scale_of_a_row() -> None:
     assert torch.equal(large, small)  # with the published floor of 1 / levels the small rows would be all zeros
 
 
-def test_a_floor_is_there_when_the_recipe_names_it() -> None:
+def test_a_scale_floor_in_the_recipe_is_applied() -> None:
     found = quantizer(scale_floor="{default: 0.5}").quantize("flat.0.mlp.up", gaussian() * 0.01)
     assert (found.steps_R == 0.5).all()
     assert (found.codes_RC == 0).all()
@@ -58,13 +58,13 @@ def test_a_row_without_a_grid_is_refused_by_name(bad: torch.Tensor) -> None:
         quantizer().quantize("flat.0.mlp.up", bad)
 
 
-def test_bits_and_clip_go_by_name() -> None:
+def test_bits_and_clip_depend_on_the_name() -> None:
     rounding = quantizer(bits="{default: 3, embedding: 8}", clip__k="{default: 2, embedding: 20}")
     assert rounding.quantize("flat.0.mlp.up", gaussian()).codes_RC.abs().max() == 3
     assert rounding.quantize("embedding.tokens", gaussian()).codes_RC.abs().max() > 15
 
 
-def test_percentiles_are_numpys() -> None:
+def test_percentiles_equal_numpy() -> None:
     w_RC = gaussian().abs()
     expected = np.percentile(w_RC.double().numpy(), 99.5, axis=1)
-    np.testing.assert_allclose(percentile_rows(w_RC, 99.5).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(row_percentiles(w_RC, 99.5).numpy(), expected, rtol=1e-5)

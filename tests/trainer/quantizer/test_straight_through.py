@@ -1,4 +1,4 @@
-"""Training with rounded weights: the export's grid, gradients that pass, a probe that notices when nothing happens."""
+"""RoundedLoss uses the export grid, passes gradients to float weights, and detects rounding without effect."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def straight(**changes: object) -> StraightThrough:
 
 @pytest.mark.parametrize("tables", [False, True])
 @pytest.mark.parametrize("pruned", [0.0, 0.15])
-def test_training_sees_the_very_weights_that_are_exported(tables: bool, pruned: float) -> None:
+def test_training_sees_exactly_the_weights_that_are_exported(tables: bool, pruned: float) -> None:
     recipe, model, loss = rounded_loss(straight(tables=tables), pruned)
     loss.begin_step(1.0)
     found = loss.mean_loss(X_BT, Y_BT, None)
@@ -60,7 +60,7 @@ def test_gradients_are_those_at_the_rounded_weights_and_reach_the_float_ones() -
         torch.testing.assert_close(parameter.grad, other.grad, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_it_begins_with_a_low_learning_rate_and_proves_it_once() -> None:
+def test_rounding_begins_at_a_low_learning_rate_and_is_probed_once() -> None:
     _, model, loss = rounded_loss(straight(below_lr=0.5))
     assert not loss.begin_step(0.9)
     assert loss.mean_loss(X_BT, Y_BT, None).item() == model.mean_loss(X_BT, Y_BT, None).item()
@@ -70,9 +70,9 @@ def test_it_begins_with_a_low_learning_rate_and_proves_it_once() -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_rounding_that_does_nothing_is_an_error() -> None:
+def test_rounding_without_effect_is_an_error() -> None:
     _, model, loss = rounded_loss(straight())
-    with torch.no_grad():  # every branch ends in zeros, and stays so
+    with torch.no_grad():  # every branch ends in zeros
         for name, parameter in model.named_parameters():
             if name.endswith(("attention.output", "mlp.down")):
                 parameter.zero_()
@@ -80,7 +80,7 @@ def test_rounding_that_does_nothing_is_an_error() -> None:
         assert loss.begin_step(1.0)
         assert "trying again" in loss.probe(X_BT, Y_BT, None)
     loss.begin_step(1.0)
-    with pytest.raises(TrainingFailed, match="rounding 24 matrices leaves the loss of a batch at"):
+    with pytest.raises(TrainingFailed, match="rounding 24 matrices does not change the loss of a batch"):
         loss.probe(X_BT, Y_BT, None)
 
 
@@ -89,14 +89,14 @@ def test_a_matrix_that_gets_no_gradient_is_named() -> None:
     loss.parameters["stranger"] = torch.nn.Parameter(torch.randn(4, 4))
     loss.begin_step(1.0)
     loss.module.forward = lambda *_: model.mean_loss(X_BT, Y_BT) + 0.0 * loss.parameters["flat.0.mlp.up"].sum()
-    with pytest.raises(TrainingFailed, match="stranger is rounded in training but is no part of the loss"):
+    with pytest.raises(TrainingFailed, match="stranger is rounded in training but is not part of the loss"):
         loss.probe(X_BT, Y_BT, None)
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_a_compiled_forward_pass_sees_rounding_begin() -> None:
-    """The published scripts switched a flag that their compiled graph had taken for a constant."""
+    """Published scripts switched a flag that their compiled graph treated as a constant."""
     _, _, loss = rounded_loss(straight(below_lr=0.5))
     loss.module.compile(backend="eager")
     loss.begin_step(1.0)
@@ -136,7 +136,7 @@ def test_softness_goes_down_with_the_learning_rate() -> None:
     assert distances[0] > distances[1] > distances[2]
 
 
-def test_the_published_grid_is_another_one() -> None:
+def test_the_published_grid_differs_from_the_export_grid() -> None:
     published = PublishedTrainingGrid(bits={"default": 4, "flat.0": 6}, scale_floor=0.001)
     _, model, loss = rounded_loss(straight(published_grid=published))
     loss.begin_step(1.0)

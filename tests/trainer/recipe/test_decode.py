@@ -1,4 +1,4 @@
-"""Both readers of a recipe give the same verdict and the same recipe."""
+"""pydantic and decode_recipe accept the same documents and return the same recipe."""
 
 import copy
 from functools import cache
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from pgolf.specs.identity import recipe_json
+from pgolf.specs.experiment import recipe_json
 from pgolf.specs.loading import load_spec, shipped_specs
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe
@@ -31,7 +31,7 @@ def document_of(name: str) -> Any:
 
 
 def paths(document: Any, prefix: Step = ()) -> list[Step]:
-    """The path of every value in a document."""
+    """Return the path of every value in a document."""
     found = [prefix] if prefix else []
     if isinstance(document, dict):
         for key, value in document.items():
@@ -43,7 +43,7 @@ def paths(document: Any, prefix: Step = ()) -> list[Step]:
 
 
 def verdicts(document: Any) -> tuple[Recipe | None, Recipe | None]:
-    """What pydantic and the trainer's own reader make of a document; None when they refuse it."""
+    """Return the recipes that pydantic and the trainer read from a document; None if they refuse it."""
     try:
         pydantics = by_pydantic().validate_python(document)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""The inventory is the built model, for every shipped spec."""
+"""The inventory equals the built model, for every shipped spec."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ CASES = [(name, overlay) for name in shipped_specs() for overlay in ((), ("tiny"
 
 
 @pytest.mark.parametrize(("name", "overlays"), CASES)
-def test_names_shapes_and_sizes_are_those_of_the_model(name: str, overlays: tuple[str, ...]) -> None:
+def test_names_shapes_and_sizes_equal_those_of_the_model(name: str, overlays: tuple[str, ...]) -> None:
     recipe = load_spec(name, overlays).spec.recipe
     with torch.device("meta"):
         model = GptModel(recipe.model, recipe.vocabulary_size)

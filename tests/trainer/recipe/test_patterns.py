@@ -1,4 +1,4 @@
-"""Values by tensor name."""
+"""Values by tensor name pattern."""
 
 import pytest
 
@@ -20,7 +20,7 @@ BITS = {"default": 6, "flat.*.attention": 5, "flat.0.attention.key": 8, "flat.0"
         ("embeddings", 6),
     ],
 )
-def test_the_most_exact_pattern_wins(name: str, expected: int) -> None:
+def test_the_most_specific_pattern_wins(name: str, expected: int) -> None:
     assert value_for(BITS, name) == expected
 
 

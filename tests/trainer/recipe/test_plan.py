@@ -10,7 +10,7 @@ from trainer.recipe.plan import check_plan, execution_plan
 
 
 def pairs(layers: int) -> list[tuple[str, str]]:
-    """Which block's output enters which block."""
+    """Return pairs of blocks connected by a skip."""
     plan = execution_plan(small_recipe(model__topology__layers=layers).model)
     stack: list[str] = []
     found = []
@@ -23,7 +23,7 @@ def pairs(layers: int) -> list[tuple[str, str]]:
     return found
 
 
-def test_nine_layers_pair_as_the_challenge_pairs_them() -> None:
+def test_nine_layers_have_the_skips_of_the_challenge_baseline() -> None:
     assert pairs(9) == [("flat.3", "flat.4"), ("flat.2", "flat.5"), ("flat.1", "flat.6"), ("flat.0", "flat.7")]
 
 
@@ -37,7 +37,7 @@ def test_every_block_runs_once_in_order() -> None:
     assert {execution.rope.dims for execution in plan} == {64}
 
 
-def test_a_plan_whose_parts_do_not_add_up_is_a_bug() -> None:
+def test_an_inconsistent_plan_fails_an_assertion() -> None:
     first, *rest = execution_plan(small_recipe().model)
     with pytest.raises(AssertionError, match="empty skip stack"):
         check_plan((replace(first, pushes_skip=False), *rest))

@@ -1,4 +1,4 @@
-"""The learning rate over a run."""
+"""The learning-rate multiplier over a run."""
 
 import pytest
 
@@ -8,15 +8,15 @@ from tests.trainer.small import small_recipe
 @pytest.mark.parametrize(
     ("progress", "expected"), [(0.0, 1.0), (0.6, 1.0), (0.8, 0.5), (0.9, 0.25), (1.0, 0.0), (1.5, 0.0)]
 )
-def test_it_is_flat_then_straight_down(progress: float, expected: float) -> None:
+def test_the_multiplier_is_constant_then_linear(progress: float, expected: float) -> None:
     assert small_recipe(schedule__fraction=0.4).schedule.multiplier(progress) == pytest.approx(expected)
 
 
-def test_it_ends_at_the_floor() -> None:
+def test_the_multiplier_ends_at_the_floor() -> None:
     schedule = small_recipe(schedule__fraction=0.5, schedule__floor=0.1).schedule
     assert schedule.multiplier(0.75) == pytest.approx(0.55)
     assert schedule.multiplier(1.0) == pytest.approx(0.1)
 
 
-def test_no_fraction_is_no_warmdown() -> None:
+def test_a_fraction_of_zero_has_no_warmdown() -> None:
     assert small_recipe(schedule__fraction=0).schedule.multiplier(1.0) == 1.0

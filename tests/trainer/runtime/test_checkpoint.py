@@ -36,7 +36,7 @@ def test_the_newest_two_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path
         folder.write(step, STATE | {"step": step})
     assert [path.name for path in folder.newest_first()] == ["step-00000010.ckpt", "step-00000002.ckpt"]
     folder.newest_first()[0].write_bytes(b"half")
-    assert [(step, state and state["step"]) for step, state in folder.restore()] == [(10, None), (2, 2)]
+    assert [(step, state and state["step"]) for step, state in folder.read_all()] == [(10, None), (2, 2)]
 
 
 def test_nothing_is_left_of_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

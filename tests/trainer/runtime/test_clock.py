@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from trainer.runtime.clock import UNSEEN_SHARE, UNSEEN_STEPS, ChiefsClock, PhaseClock
+from trainer.runtime.clock import MAX_UNREAD_SHARE, MAX_UNREAD_STEPS, PhaseClock, RankZeroClock
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_phases_do_not_nest() -> None:
 
 
 def followed(budget: float, steps: Sequence[float]) -> tuple[list[float], list[float], list[int]]:
-    """The chief's seconds after each step, what the others take them to be, and the steps that looked."""
-    clock, true, believed, looks = ChiefsClock(budget), 0.0, [], []
+    """Rank 0's seconds after each step, what the others take them to be, and the steps that looked."""
+    clock, true, believed, looks = RankZeroClock(budget), 0.0, [], []
     spent: list[float] = []
 
     class Seconds:
@@ -62,19 +62,19 @@ def followed(budget: float, steps: Sequence[float]) -> tuple[list[float], list[f
     return spent, believed, looks
 
 
-def test_cheap_steps_seldom_look_at_the_chiefs_clock_but_near_the_end_each_does() -> None:
+def test_cheap_steps_seldom_look_at_rank_zeros_clock_but_near_the_end_each_does() -> None:
     spent, believed, looks = followed(600.0, [0.1] * 6000)
-    assert len(looks) < 6000 / UNSEEN_STEPS + 0.03 * 6000
+    assert len(looks) < 6000 / MAX_UNREAD_STEPS + 0.03 * 6000
     assert looks[-100:] == list(range(5900, 6000))
     assert max(true - other for true, other in zip(spent, believed, strict=True)) < 0.002 * 600
 
 
 @pytest.mark.parametrize("pauses", [{0: 4.0}, {5: 8.0}, {40: 8.0}, {80: 8.0}])
 @pytest.mark.parametrize("step", [0.01, 0.1, 0.7])
-def test_whatever_a_step_takes_nobody_runs_ahead_of_the_chief_or_back(pauses: dict[int, float], step: float) -> None:
+def test_whatever_a_step_takes_nobody_runs_ahead_of_rank_zero_or_back(pauses: dict[int, float], step: float) -> None:
     spent, believed, _ = followed(30.0, [pauses.get(number, step) for number in range(300)])
     assert believed == sorted(believed)
     for number, (true, other) in enumerate(zip(spent, believed, strict=True)):
         # No more is unseen than was meant, but for a pause that nobody could foresee.
-        unforeseen = sum(pause for n, pause in pauses.items() if number - UNSEEN_STEPS < n <= number)
-        assert 0 <= true - other <= UNSEEN_SHARE * 30 + unforeseen + 1e-9
+        unforeseen = sum(pause for n, pause in pauses.items() if number - MAX_UNREAD_STEPS < n <= number)
+        assert 0 <= true - other <= MAX_UNREAD_SHARE * 30 + unforeseen + 1e-9

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pgolf.rundir import RunDirectory
+from pgolf.rundir import RunDirectory, find_runs
 from tests.conftest import LONG, Pgolf
 from trainer.recipe.files import RunFiles
-from trainer.runtime.failure import Hopeless
-from trainer.runtime.guard import AVERAGED_ROWS, MEASURED_STEPS, SETTLING_STEPS, Guard
+from trainer.runtime.failure import StoppedByRule
+from trainer.runtime.guard import AVERAGED_ROWS, MEASURED_STEPS, SETTLING_STEPS, Guard, make_guard
 from trainer.runtime.journal import RunJournal, SilentJournal
 
 PLAN = {"step_seconds": 0.040, "basis": "3 finished runs of this spec"}
@@ -37,7 +37,7 @@ def test_the_first_steps_after_settling_decide(
     clock, guard = Clock(monkeypatch), Guard({"plan": PLAN, "stop": {"slower_than": 1.3}}, SilentJournal())
     steps = [9.0] * SETTLING_STEPS + [step_seconds] * (MEASURED_STEPS - SETTLING_STEPS)
     if is_hopeless:
-        with pytest.raises(Hopeless, match=r"took 52\.1 ms each, planned were 40\.0 ms .*and 1\.3 times"):
+        with pytest.raises(StoppedByRule, match=r"took 52\.1 ms each instead of 40\.0 ms .*at most 1\.3 times"):
             take_steps(guard, clock, steps)
     else:
         take_steps(guard, clock, [*steps, 99.0])
@@ -47,7 +47,13 @@ def test_the_first_steps_after_settling_decide(
 def test_without_a_rule_a_slow_start_is_only_noted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clock, guard = Clock(monkeypatch), Guard({"plan": PLAN}, RunJournal(RunFiles(tmp_path)))
     take_steps(guard, clock, [1.0] * MEASURED_STEPS)
-    assert "took 1000.0 ms each, planned were 40.0 ms" in RunFiles(tmp_path).log.read_text()
+    assert "took 1000.0 ms each instead of 40.0 ms" in RunFiles(tmp_path).log.read_text()
+
+
+def test_rank_0_alone_watches(tmp_path: Path) -> None:
+    assert make_guard({"plan": PLAN}, SilentJournal()) is None
+    assert make_guard({"plan": PLAN}, RunJournal(RunFiles(tmp_path))) is not None
+    assert make_guard({}, RunJournal(RunFiles(tmp_path))) is None
 
 
 def rule(curve: list[list[float]]) -> dict[str, Any]:
@@ -59,9 +65,9 @@ CURVE = [[1000.0 * step, 3.0 - 0.01 * step] for step in range(1, 101)]
 
 def test_a_run_that_lags_behind_the_other_at_the_same_tokens_ends() -> None:
     guard = Guard(rule(CURVE), SilentJournal())
-    with pytest.raises(Hopeless, match=r"old/seed-1 had 2\.9450; 0\.02 more are allowed"):
+    with pytest.raises(StoppedByRule, match=r"old/seed-1 was 2\.9450; at most 0\.02 more are allowed"):
         for tokens, bpb in CURVE[:AVERAGED_ROWS]:
-            guard.after_row(int(tokens), bpb + 0.021)
+            guard.check_curve(int(tokens), bpb + 0.021)
 
 
 def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]) -> int | None:
@@ -69,8 +75,8 @@ def rows_until_hopeless(curve: list[list[float]], excess: Callable[[int], float]
     guard = Guard(rule(CURVE), SilentJournal())
     for number, (tokens, bpb) in enumerate(curve):
         try:
-            guard.after_row(int(tokens), bpb + excess(number))
-        except Hopeless:
+            guard.check_curve(int(tokens), bpb + excess(number))
+        except StoppedByRule:
             return number + 1
     return None
 
@@ -90,7 +96,7 @@ def test_where_the_other_run_has_no_curve_nothing_is_compared() -> None:
 
 
 @pytest.mark.slow
-def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDirectory) -> None:
+def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDirectory, tmp_path: Path) -> None:
     """At a hundredth of the learning rate it lags behind a run that was as long."""
     slow = ("--set", "recipe.optimizer.matrix_lr=0.0002", "--set", "recipe.optimizer.embedding_lr=0.0002")
     other = f"stop.worse_than={{run: {long_run.root}, by_bpb: 0.02}}"
@@ -99,9 +105,12 @@ def test_a_hopeless_run_ends_early_with_the_reason(pgolf: Pgolf, long_run: RunDi
     assert "stopped by stop.worse_than" in ended.err
     again = pgolf("status", "--json").json["runs"][0]
     assert again["state"] == "failed"
+    (run,) = find_runs(tmp_path / "runs")
+    assert run.read_state()["reason"] == "stop_rule"
     assert again["step"] < 300
     freed = pgolf("run", "quickstart", *LONG, *slow, "--json")
     assert freed.json["runs"][0]["result"]["steps"] == 300
+    assert "reason" not in run.read_state()
 
 
 def test_a_rule_that_names_no_run_or_has_no_plan_is_said_before(pgolf: Pgolf) -> None:

@@ -14,7 +14,7 @@ def test_rows_of_steps_that_run_again_and_a_half_line_are_dropped(tmp_path: Path
         journal.record({"step": step, "train_loss": 1.0 / step})
     with journal.files.metrics.open("a") as metrics:
         metrics.write('{"step": 5, "tra')
-    journal.forget_after(2)
+    journal.truncate_after(2)
     assert journal.files.metrics.read_text() == '{"step": 1, "train_loss": 1.0}\n{"step": 2, "train_loss": 0.5}\n'
 
 

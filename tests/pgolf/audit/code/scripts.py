@@ -1,4 +1,4 @@
-"""Miniature training scripts: one honest frame, and parts that replace its own. Parsed, never run."""
+"""Miniature training scripts: a valid frame, and parts that replace its own. They are parsed, never run."""
 
 FRAME = """
 import glob, io, lzma, os
@@ -69,7 +69,7 @@ def main():
 if __name__ == "__main__":
     main()
 """
-HONEST = {
+VALID = {
     "train_files": 'os.path.join(data, "fineweb_train_*.bin")',
     "adapt": "1",
     "functions": "",
@@ -82,8 +82,8 @@ HONEST = {
 
 
 def script(**parts: str) -> str:
-    """The frame with some of its parts replaced."""
-    return FRAME.format(**{**HONEST, **parts})
+    """Return the frame with some of its parts replaced."""
+    return FRAME.format(**{**VALID, **parts})
 
 
 FIT = """
@@ -131,7 +131,7 @@ PREPARATION = (
     "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--val-docs', type=int, default={})"
 )
 
-GUILTY: dict[str, tuple[str, str]] = {
+VIOLATIONS: dict[str, tuple[str, str]] = {
     "target in a key": ("NGRAM-TARGET-KEY", script(functions=TABLE, scoring=CALLED)),
     "target in a key, switched on": (
         "NGRAM-TARGET-KEY",
@@ -214,8 +214,8 @@ GUILTY: dict[str, tuple[str, str]] = {
         ),
     ),
 }
-"""Scripts that break a rule, by what they do."""
-INNOCENT: dict[str, tuple[str, str]] = {
+"""Scripts that break a rule, with the rule, by what they do."""
+LOOKALIKES: dict[str, tuple[str, str]] = {
     "nothing": ("C3-SCORE-FIRST", script()),
     "a table of whole rows": ("NGRAM-TARGET-KEY", script(functions=WHOLE_ROWS, scoring=CALLED)),
     "a table that nothing calls": ("NGRAM-TARGET-KEY", script(functions=TABLE)),
@@ -268,4 +268,4 @@ INNOCENT: dict[str, tuple[str, str]] = {
     ),
     "a whole export": ("TRAIN-VAL-DISJOINT", script(functions=PREPARATION.format("50000"))),
 }
-"""Scripts that look alike and keep the rule."""
+"""Scripts that look like a violation of a rule and keep it."""

@@ -1,4 +1,4 @@
-"""The page in a real browser: it sorts, it is dark in the dark, it prints, and a hostile name runs nothing."""
+"""The page in a real browser: sorting, dark mode, printing, and hostile names."""
 
 import json
 import shutil
@@ -28,31 +28,31 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield found
 
 
-def opened(browser: Browser, runs: list[RunDirectory], folder: Path) -> None:
+def open_page(browser: Browser, runs: list[RunDirectory], folder: Path) -> None:
     page = folder / "page.html"
     page.write_text(html_page(group_runs(runs)), encoding="utf-8")
     browser.open(page)
 
 
-def test_a_heading_sorts_by_value_up_and_then_down(browser: Browser, tmp_path: Path) -> None:
-    opened(browser, write_seeds(tmp_path, {9: 1.21, 1337: 1.26, 42: 1.19}), tmp_path)
+def test_clicking_a_heading_sorts_ascending_then_descending(browser: Browser, tmp_path: Path) -> None:
+    open_page(browser, write_seeds(tmp_path, {9: 1.21, 1337: 1.26, 42: 1.19}), tmp_path)
     assert browser.run(PRESS.format(1, 1)) == ["9", "42", "1337"]
     assert browser.run(PRESS.format(1, 1)) == ["1337", "42", "9"]
     assert browser.run(PRESS.format(2, 1)) == ["42", "9", "1337"]
     assert browser.complaints() == []
 
 
-def test_a_name_that_is_a_tag_runs_nothing(browser: Browser, tmp_path: Path) -> None:
+def test_a_name_that_is_a_tag_does_not_run(browser: Browser, tmp_path: Path) -> None:
     result = result_of(1, 1.2, name=EVIL)
     run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result)
     run.files.artifact.mkdir()
     run.files.bytes.write_text(json.dumps({"groups": {EVIL: 5}}))
-    opened(browser, [run], tmp_path)
+    open_page(browser, [run], tmp_path)
     assert browser.run("return window.evil === undefined")
     assert EVIL in browser.run("return document.body.textContent")
 
 
-def test_a_script_that_got_in_would_be_stopped_by_the_policy(browser: Browser, tmp_path: Path) -> None:
+def test_the_policy_blocks_an_injected_script(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     honest = html_page(group_runs(write_seeds(tmp_path, {1: 1.2})))
     page.write_text(honest.replace("<h1>", f"{EVIL}<h1>"), encoding="utf-8")
@@ -61,10 +61,10 @@ def test_a_script_that_got_in_would_be_stopped_by_the_policy(browser: Browser, t
     assert any("Content Security Policy" in complaint for complaint in browser.complaints())
 
 
-def test_it_is_dark_in_the_dark_and_nothing_is_cut_off(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_follows_the_colour_scheme_and_does_not_overflow(browser: Browser, tmp_path: Path) -> None:
     background = "return getComputedStyle(document.body).backgroundColor"
     browser.dark(False)
-    opened(browser, write_seeds(tmp_path, {1: 1.21, 2: 1.26}), tmp_path)
+    open_page(browser, write_seeds(tmp_path, {1: 1.21, 2: 1.26}), tmp_path)
     light = browser.run(background)
     browser.dark(True)
     assert (light, browser.run(background)) == ("rgb(255, 255, 255)", "rgb(13, 17, 23)")
@@ -72,15 +72,15 @@ def test_it_is_dark_in_the_dark_and_nothing_is_cut_off(browser: Browser, tmp_pat
     assert browser.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_it_prints(browser: Browser, tmp_path: Path) -> None:
-    opened(browser, write_seeds(tmp_path, {1: 1.21, 2: 1.26}), tmp_path)
+def test_the_page_prints_to_pdf(browser: Browser, tmp_path: Path) -> None:
+    open_page(browser, write_seeds(tmp_path, {1: 1.21, 2: 1.26}), tmp_path)
     assert browser.printed().startswith(b"%PDF")
 
 
-def test_a_real_runs_page_has_every_picture(browser: Browser, micro_run: RunDirectory, tmp_path: Path) -> None:
-    opened(browser, [micro_run], tmp_path)
+def test_the_page_of_a_real_run_has_every_plot(browser: Browser, micro_run: RunDirectory, tmp_path: Path) -> None:
+    open_page(browser, [micro_run], tmp_path)
     titles = browser.run("return [...document.querySelectorAll('figure h3')].map(title => title.textContent)")
-    assert titles == ["Every seed", "Learning curves", "Stages", "Bytes"]
+    assert titles == ["Score against size", "Learning curves", "Stages", "Bytes"]
     sizes = browser.run(
         "return [...document.querySelectorAll('figure > svg')].map(each => each.getBoundingClientRect().height)"
     )

@@ -1,4 +1,4 @@
-"""The HTML page: the same numbers, and nothing that a name could smuggle in."""
+"""The HTML page: numbers of the results, and escaping of names."""
 
 import base64
 import hashlib
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.report.comparison import compare
 from pgolf.report.groups import group_runs
 from pgolf.report.page.document import html_page
+from pgolf.report.significance import assess_significance
 from pgolf.report.tables import seed_cells
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
@@ -71,10 +71,10 @@ def test_the_groups_table_has_mean_deviation_and_interval(tmp_path: Path) -> Non
     assert row[6] == "all fit"
 
 
-def test_a_comparison_has_its_table(tmp_path: Path) -> None:
+def test_the_versus_table_has_the_tests_against_the_baseline(tmp_path: Path) -> None:
     (new,) = group_runs(write_seeds(tmp_path / "new", {1: 1.21, 2: 1.22, 3: 1.20}))
     (old,) = group_runs(write_seeds(tmp_path / "old", {1: 1.31, 2: 1.32, 3: 1.33}))
-    facts = compare(new, old, load_ruleset("parameter_golf").significance)
+    facts = assess_significance(new, old, load_ruleset("parameter_golf").significance)
     page = Page(html_page([new], [(new.name, facts)]))
     (_, row) = page.tables["versus"]
     assert row[2] == "0.110000"
@@ -83,7 +83,7 @@ def test_a_comparison_has_its_table(tmp_path: Path) -> None:
     assert "versus" not in Page(html_page([new])).tables
 
 
-def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
+def test_a_hostile_name_is_escaped(tmp_path: Path) -> None:
     result = result_of(1, 1.2, name=HOSTILE)
     result["headline"] |= {"stage": HOSTILE, "protocol": HOSTILE}
     result["metrics"] = [
@@ -101,7 +101,7 @@ def test_a_hostile_name_stays_text(tmp_path: Path) -> None:
     assert HOSTILE in page.text
 
 
-def test_only_the_pages_own_script_may_run(tmp_path: Path) -> None:
+def test_the_policy_allows_only_the_pages_own_script(tmp_path: Path) -> None:
     page = html_page(group_runs(write_seeds(tmp_path, {1: 1.21})))
     (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -109,13 +109,13 @@ def test_only_the_pages_own_script_may_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("points", [[], [(0, 3.0)], [(0, 3.0), (0, 3.0)]])
-def test_few_points_are_no_reason_to_fail(tmp_path: Path, points: list[tuple[int, float]]) -> None:
+def test_a_page_with_few_points_renders(tmp_path: Path, points: list[tuple[int, float]]) -> None:
     (run,) = write_seeds(tmp_path, {1: 1.2})
     write_metrics(run, points)
-    assert ("no metrics were kept" in html_page(group_runs([run]))) is (not points)
+    assert ("the run has no metrics" in html_page(group_runs([run]))) is (not points)
 
 
-def test_a_page_of_nothing_is_a_page() -> None:
+def test_a_page_without_groups_renders() -> None:
     assert "0 groups, 0 seeds" in html_page([])
 
 
@@ -125,7 +125,7 @@ def test_the_page_loads_nothing_from_elsewhere(micro_run: RunDirectory) -> None:
     assert f"{micro_run.read_result()['headline']['val_bpb']:.6f}" in page
 
 
-def test_a_real_runs_bytes_stand_by_tensor_group(micro_run: RunDirectory) -> None:
+def test_the_page_of_a_real_run_has_bytes_by_tensor_group(micro_run: RunDirectory) -> None:
     (group,) = group_runs([micro_run])
     parts = group.rows[0].byte_parts()
     assert sum(parts.values()) == group.rows[0].total_bytes

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn where."""
+"""Plots: which elements are drawn, and where."""
 
 import re
 from math import log10
@@ -20,14 +20,14 @@ from pgolf.report.page.plots import (
     scatter,
     waterfall,
 )
-from pgolf.report.page.svg import TICKS, in_words, round_step, scale_of
+from pgolf.report.page.svg import TICKS, format_tick, round_step, scale_of
 from pgolf.report.stages import common_stages
 from tests.pgolf.report.builders import result_of, write_run, write_seeds
 from tests.pgolf.report.page.test_document import write_metrics
 
 
 @given(st.floats(1e-9, 1e12), st.floats(0, 1e12))
-def test_a_scale_holds_its_values_between_round_ends(width: float, low: float) -> None:
+def test_a_scale_has_round_ends_around_its_values(width: float, low: float) -> None:
     scale = scale_of([low, low + width], 0, 100)
     assert scale.low <= low * (1 + 1e-8)
     assert scale.high >= (low + width) * (1 - 1e-8)
@@ -53,8 +53,8 @@ def test_a_round_step_is_1_2_or_5(step: float) -> None:
         (300, 100, "300"),
     ],
 )
-def test_ticks_are_short(value: float, step: float, words: str) -> None:
-    assert in_words(value, step) == words
+def test_ticks_are_formatted_briefly(value: float, step: float, words: str) -> None:
+    assert format_tick(value, step) == words
 
 
 def test_curves_run_through_their_points(tmp_path: Path) -> None:
@@ -70,21 +70,21 @@ def test_curves_run_through_their_points(tmp_path: Path) -> None:
     assert TOP < ys[1] < ys[2] <= HEIGHT
 
 
-def test_the_mean_stands_at_shared_steps(tmp_path: Path) -> None:
+def test_the_mean_curve_uses_shared_steps(tmp_path: Path) -> None:
     assert mean_curve([[(0, 4.0), (10, 2.0), (20, 1.0)], [(0, 6.0), (10, 4.0)]]) == [(0, 5.0), (10, 3.0)]
 
 
-def test_the_mean_of_curves_with_other_steps_is_interpolated() -> None:
+def test_the_mean_of_curves_with_different_steps_is_interpolated() -> None:
     found = mean_curve([[(0, 4.0), (10, 2.0)], [(5, 3.0), (15, 1.0)]])
     assert found[0] == (5.0, 3.0)
     assert found[-1] == (10.0, 2.0)
 
 
-def test_curves_that_do_not_meet_have_no_mean() -> None:
+def test_curves_that_do_not_overlap_have_no_mean() -> None:
     assert mean_curve([[(0, 4.0), (1, 2.0)], [(5, 3.0), (6, 1.0)]]) == []
 
 
-def test_the_waterfall_has_the_means_and_differences_of_stages_that_all_seeds_have(tmp_path: Path) -> None:
+def test_the_waterfall_shows_means_and_changes_of_shared_stages(tmp_path: Path) -> None:
     runs = []
     for seed, shift in ((1, 0.0), (2, 0.02)):
         result = result_of(seed, 1.1)
@@ -106,12 +106,12 @@ def test_the_waterfall_has_the_means_and_differences_of_stages_that_all_seeds_ha
     assert "worse" in picture
 
 
-def test_one_stage_is_no_waterfall(tmp_path: Path) -> None:
+def test_one_stage_gives_no_waterfall(tmp_path: Path) -> None:
     (group,) = group_runs(write_seeds(tmp_path, {1: 1.2}))
     assert waterfall(group) is None
 
 
-def test_the_scatter_has_a_point_a_seed_and_the_limit(tmp_path: Path) -> None:
+def test_the_scatter_has_one_point_per_seed_and_the_limit(tmp_path: Path) -> None:
     groups = group_runs(write_seeds(tmp_path, {1: 1.21, 2: 1.26}))
     picture = scatter(groups)
     assert picture is not None

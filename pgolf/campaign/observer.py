@@ -1,0 +1,25 @@
+"""What a campaign tells whoever watches it."""
+
+from collections.abc import Sequence
+
+from pgolf.findings import Finding
+from pgolf.rundir import RunDirectory
+
+
+class Observer:
+    """Receives messages and progress. Every method does nothing here; override those that you need."""
+
+    def say(self, message: str) -> None:
+        """Receive one line for people."""
+
+    def show_findings(self, title: str, findings: Sequence[Finding]) -> None:
+        """Receive findings that are not passes; `title` is the spec's name where there are several, else empty."""
+
+    def run_started(self, run: RunDirectory) -> None:
+        """Receive a run that was started or attached to."""
+
+    def runs_polled(self) -> None:
+        """Receive the news that all runs have been asked where they stand, several times a second."""
+
+    def run_ended(self, run: RunDirectory) -> None:
+        """Receive a run that has ended, with or without a result."""

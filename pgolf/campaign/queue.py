@@ -1,0 +1,147 @@
+"""Runs of one spec or of several, as many at a time as their launchers take."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pgolf.campaign.dispatch import Dispatch
+from pgolf.campaign.observer import Observer
+from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
+from pgolf.launching import GroupLauncher, Handle, JobStatus
+from pgolf.rundir import RunDirectory
+from trainer.recipe.exit_codes import ALREADY_RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A run to carry out, whose run directory exists."""
+
+    dispatch: Dispatch
+    run: RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A run and how its job ended."""
+
+    run: RunDirectory
+    status: JobStatus
+
+
+def tasks_of(dispatch: Dispatch, seeds: Sequence[int]) -> list[Task]:
+    """Return the runs of some seeds, each with a run directory.
+
+    Raises:
+        UsageError: an earlier attempt ran under other code, data or torch.
+    """
+    return [Task(dispatch, dispatch.prepare(seed)) for seed in seeds]
+
+
+def carry_out(tasks: Sequence[Task], observer: Observer) -> Iterator[Outcome | None]:
+    """Yield each run as it ends, and None after every poll. A failed run does not stop the others.
+
+    Finished runs are yielded at once and not run again.
+    """
+    queue = RunQueue(tasks, observer)
+    while not queue.is_empty:
+        yield from queue.start_some()
+        yield from queue.poll()
+        yield None
+
+
+def start_detached(tasks: Sequence[Task]) -> list[Outcome]:
+    """Start all runs and leave them to themselves.
+
+    Raises:
+        UsageError: a launcher does not take so many at once.
+    """
+    waiting = [task for task in tasks if not task.dispatch.is_done(task.run)]
+    for name in dict.fromkeys(task.dispatch.launcher.name for task in waiting):
+        there = [task for task in waiting if task.dispatch.launcher.name == name]
+        capacity = there[0].dispatch.launcher.capacity(there[0].dispatch.job(there[0].run))
+        if len(there) > capacity:
+            raise UsageError(
+                f"--detach would start {len(there)} runs at once; {name} takes {capacity} here. "
+                "Leave out --detach, or start them one after the other"
+            )
+    for dispatch in {id(task.dispatch): task.dispatch for task in waiting}.values():
+        dispatch.submit([task.run for task in waiting if task.dispatch is dispatch])
+    ended, started = JobStatus("ended", 0), JobStatus("running")
+    return [Outcome(task.run, ended if task.run.is_finished else started) for task in tasks]
+
+
+class RunQueue:
+    """Runs that wait and runs that are working."""
+
+    def __init__(self, tasks: Sequence[Task], observer: Observer) -> None:
+        self.waiting = list(tasks)
+        self.observer = observer
+        self.working: dict[str, tuple[Task, Handle]] = {}
+        self.reported: dict[str, str] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.waiting and not self.working
+
+    def start_some(self) -> Iterator[Outcome]:
+        """Start as many runs as there is room for. Yield those that are finished already or could not be started."""
+        for task in [task for task in self.waiting if task.dispatch.is_done(task.run)]:
+            self.waiting.remove(task)
+            yield Outcome(task.run, JobStatus("ended", 0))
+        for name in dict.fromkeys(task.dispatch.launcher.name for task in self.waiting):
+            yield from self.start_batch(self.next_batch(name))
+
+    def next_batch(self, name: str) -> list[Task]:
+        """Return the next runs for a launcher: one, or for a launcher that takes groups all of a spec that fit."""
+        first = next(task for task in self.waiting if task.dispatch.launcher.name == name)
+        dispatch, launcher = first.dispatch, first.dispatch.launcher
+        busy = sum(task.dispatch.launcher.name == name for task, _ in self.working.values())
+        room = max(0, launcher.capacity(dispatch.job(first.run)) - busy)
+        alike = [task for task in self.waiting if task.dispatch is dispatch]
+        return alike[:room] if isinstance(launcher, GroupLauncher) else alike[: min(1, room)]
+
+    def start_batch(self, batch: list[Task]) -> Iterator[Outcome]:
+        """Start runs. Yield those that could not be started."""
+        if not batch:
+            return
+        try:
+            handles = batch[0].dispatch.submit([task.run for task in batch])
+        except (Busy, Unreachable) as error:  # another command's runs hold the devices, or the host does not answer
+            self.report_once(batch[0].run, f"waiting: {error}")
+            return
+        except LauncherError as error:
+            for task in batch:
+                self.waiting.remove(task)
+                yield Outcome(task.run, JobStatus("ended", error.exit_code, str(error)))
+            return
+        for task, handle in zip(batch, handles, strict=True):
+            self.waiting.remove(task)
+            self.observer.run_started(task.run)
+            self.working[task.run.run_id] = task, handle
+
+    def poll(self) -> Iterator[Outcome]:
+        """Yield the runs that have ended, with their files fetched."""
+        for run_id, (task, handle) in list(self.working.items()):
+            launcher, run = task.dispatch.launcher, task.run
+            try:
+                status = launcher.status(handle)
+            except LauncherError as error:  # trouble with one run ends neither it nor the others
+                status = JobStatus("unreachable", message=str(error))
+            if status.state == "unreachable":
+                self.report_once(run, f"{status.message}; the run may still be going, asking again")
+            if status.state != "ended" or (status.exit_code == ALREADY_RUNNING and run.is_alive):
+                continue
+            try:
+                launcher.fetch(handle, run)
+            except Unreachable as error:
+                self.report_once(run, f"{error}; the run has ended there, asking again")
+                continue
+            except LauncherError as error:
+                status = JobStatus("ended", error.exit_code, str(error))
+            del self.working[run_id]
+            yield Outcome(run, status)
+
+    def report_once(self, run: RunDirectory, trouble: str) -> None:
+        """Report trouble with a run, unless it was the last thing reported about it."""
+        if self.reported.get(run.run_id) != trouble:
+            self.reported[run.run_id] = trouble
+            self.observer.say(f"{run.run_id}: {trouble}")

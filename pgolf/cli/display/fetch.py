@@ -1,0 +1,82 @@
+"""Progress of a fetch: one bar of bytes on a terminal, a line a file anywhere else."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from pgolf.cli.display.console import progress_console, say
+from pgolf.data.downloads import FetchDisplay
+
+
+@contextmanager
+def fetch_display() -> Iterator[FetchDisplay]:
+    """Yield a display for the stream that stderr is."""
+    if not sys.stderr.isatty():
+        yield FetchLines()
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=progress_console()) as progress:
+        yield FetchBar(progress)
+
+
+class FetchBar:
+    """One bar for all files."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.console: Console = progress.console
+        self.task: TaskID = progress.add_task("looking", total=None)
+
+    def say(self, line: str) -> None:
+        self.console.print(escape(line))
+
+    def expect(self, total_bytes: int) -> None:
+        self.progress.reset(self.task, total=total_bytes)
+
+    def start(self, name: str) -> None:
+        self.progress.update(self.task, description=escape(name))
+
+    def advance(self, count: int) -> None:
+        self.progress.advance(self.task, count)
+
+    def finish(self, name: str, size: int) -> None:
+        """Nothing: the bar says it."""
+
+
+class FetchLines:
+    """A line when a file is there."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.received = 0
+
+    def say(self, line: str) -> None:
+        say(line)
+
+    def expect(self, total_bytes: int) -> None:
+        self.total = total_bytes
+        if total_bytes:
+            say(f"{total_bytes:,} bytes to fetch")
+
+    def start(self, name: str) -> None:
+        """Nothing: the line comes at its end."""
+
+    def advance(self, count: int) -> None:
+        self.received += count
+
+    def finish(self, name: str, size: int) -> None:
+        say(f"{name}: {size:,} bytes, checksum right ({self.received:,} of {self.total:,})")

@@ -1,0 +1,116 @@
+"""Progress of runs: a bar a run on a terminal, the lines of their logs anywhere else."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from pgolf.campaign.observer import Observer
+from pgolf.cli.display.console import findings_table, progress_console, say
+from pgolf.findings import Finding
+from pgolf.rundir import RunDirectory
+
+
+@contextmanager
+def watching(is_quiet: bool = False) -> Iterator[Observer]:
+    """Yield an observer for the stream that stderr is; a quiet one shows messages and no progress."""
+    if is_quiet or not sys.stderr.isatty():
+        yield MessageObserver() if is_quiet else LineObserver()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn())
+    with Progress(*columns, console=progress_console()) as progress:
+        yield BarObserver(progress)
+
+
+class MessageObserver(Observer):
+    """Prints messages and findings on stderr."""
+
+    def say(self, message: str) -> None:
+        say(message)
+
+    def show_findings(self, title: str, findings: Sequence[Finding]) -> None:
+        if title:
+            say(f"{title}:")
+        progress_console().print(findings_table(list(findings)))
+
+    def run_started(self, run: RunDirectory) -> None:
+        say(f"{run.run_id} in {run.root}")
+
+
+class BarObserver(MessageObserver):
+    """Shows a progress bar a run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.bars: dict[str, tuple[RunDirectory, TaskID]] = {}
+
+    def run_started(self, run: RunDirectory) -> None:
+        super().run_started(run)
+        self.bars[run.run_id] = run, self.progress.add_task(f"{run.run_id} starting", total=None, facts="")
+
+    def runs_polled(self) -> None:
+        for run, bar in self.bars.values():
+            state = run.read_state()
+            total = state.get("total") or 0
+            done = state.get("scored") if state.get("phase") == "evaluate" else state.get("step")
+            self.progress.update(
+                bar,
+                description=f"{run.run_id} {state.get('stage') or state.get('phase') or 'starting'}",
+                total=total or None,
+                completed=done or 0,
+                facts=describe_state(state),
+            )
+
+    def run_ended(self, run: RunDirectory) -> None:
+        _, bar = self.bars.pop(run.run_id, (None, None))
+        if bar is not None:
+            self.progress.remove_task(bar)
+            say(f"{run.run_id} {run.state}")
+
+
+class LineObserver(MessageObserver):
+    """Prints new lines of each run's log."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, tuple[Path, int]] = {}
+
+    def run_started(self, run: RunDirectory) -> None:
+        super().run_started(run)
+        log = run.files.log
+        self.logs[run.run_id] = log, log.stat().st_size if log.exists() else 0
+
+    def runs_polled(self) -> None:
+        for run_id in self.logs:
+            self.print_new_lines(run_id)
+
+    def run_ended(self, run: RunDirectory) -> None:
+        if run.run_id in self.logs:
+            self.print_new_lines(run.run_id)
+            del self.logs[run.run_id]
+
+    def print_new_lines(self, run_id: str) -> None:
+        """Print the complete lines that were added to a log since the last call."""
+        path, position = self.logs[run_id]
+        if not path.exists():
+            return
+        with path.open("rb") as log:
+            log.seek(position)
+            complete, newline, _ = log.read().rpartition(b"\n")
+        self.logs[run_id] = path, position + len(complete) + len(newline)
+        for line in complete.decode(errors="replace").splitlines():
+            say(f"{run_id}: {line}")
+
+
+def describe_state(state: dict[str, Any]) -> str:
+    """Return step, loss and speed of a run that is training."""
+    if state.get("phase") != "train" or "train_loss" not in state:
+        return ""
+    facts = [f"step {state['step']}/{state.get('total') or '?'}", f"loss {state['train_loss']:.3f}"]
+    if state.get("train_bpb") is not None:  # a script may not print it
+        facts.append(f"{state['train_bpb']:.3f} bpb")
+    if state.get("step_seconds") is not None:
+        facts.append(f"{1000 * state['step_seconds']:.0f} ms/step")
+    return ", ".join(facts)

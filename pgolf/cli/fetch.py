@@ -1,0 +1,14 @@
+"""`pgolf fetch`: bring the files of a remote run here."""
+
+from pgolf.cli import options
+from pgolf.cli.display.console import say
+from pgolf.cli.launched import find_launched
+
+
+def fetch(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR) -> None:
+    """Bring what a run has written on another machine into its directory here."""
+    found = find_launched(run, runs_dir)
+    status = found.status()
+    found.fetch()
+    later = "" if status.state == "ended" else "; it is still going, fetch again later"
+    say(f"{found.run.run_id} is {found.run.state}{later}")

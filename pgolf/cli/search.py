@@ -1,0 +1,70 @@
+"""`pgolf search SPEC`: better values under a budget, tried on short training first."""
+
+from typing import Annotated
+
+import typer
+
+from pgolf.cli import options
+from pgolf.cli.display.console import agree_to_pay
+from pgolf.cli.display.progress import watching
+from pgolf.cli.display.search import show_search
+from pgolf.cli.running import stop_on_sigterm
+from pgolf.errors import UsageError
+from pgolf.preflight.cost import is_rented
+from pgolf.search.ledger import lock_search, read_ledger
+from pgolf.search.loop import LEDGER, Budget, SearchLoop
+from pgolf.search.proposers import CommandProposer, OptimizerProposer, Proposer
+from pgolf.specs.loading import LoadedSpec, load_spec
+
+
+def search(
+    spec: options.SpecArgument = None,
+    usd: Annotated[float | None, typer.Option("--budget-usd", min=0, help="Dollars for the whole search.")] = None,
+    seconds: Annotated[float | None, typer.Option("--budget-seconds", min=0, help="Seconds of all its runs.")] = None,
+    runs: Annotated[int | None, typer.Option("--budget-runs", min=1, help="Number of runs, short ones too.")] = None,
+    command: Annotated[
+        str | None,
+        typer.Option("--propose", metavar="CMD", help="A program that proposes points: JSON in, YAML out."),
+    ] = None,
+    assignments: options.Assignments = None,
+    overlays: options.Overlays = None,
+    on: options.On = None,
+    runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
+    is_agreed: options.Yes = False,
+    is_json: options.Json = False,
+) -> None:
+    """Search for better values of the keys under `search:` in a spec. The same command continues from its ledger."""
+    budget = budget_of(usd, seconds, runs)
+    extra = options.with_launcher(assignments, on)
+    base = options.select_spec(spec, runs_dir, overlays, extra)
+    if base.search is None:
+        raise UsageError(f"{base.file}: has no `search:`; it names keys with ranges or lists, as docs/search.md shows")
+    proposer: Proposer = OptimizerProposer() if command is None else CommandProposer(command)
+    if is_rented(base.spec.launch) and not is_agreed:
+        agree_to_pay(usd)
+
+    def load_base(changes: list[str]) -> LoadedSpec:
+        return load_spec(base.file if spec is None else spec, overlays or [], [*extra, *changes])
+
+    stop_on_sigterm()
+    folder = runs_dir / f"{base.spec.name}.search"
+    with lock_search(folder), watching(is_quiet=is_json) as observer:
+        ledger = read_ledger(folder / LEDGER)
+        loop = SearchLoop(base, base.search, load_base, proposer, budget, runs_dir, ledger, observer)
+        why = loop.run()
+    show_search(base.search, ledger, why, is_json)
+
+
+def budget_of(usd: float | None, seconds: float | None, runs: int | None) -> Budget:
+    """Return the budget that was given.
+
+    Raises:
+        UsageError: none was given, or several.
+    """
+    amounts = {"usd": usd, "seconds": seconds, "runs": runs}
+    given = [unit for unit, amount in amounts.items() if amount]
+    if len(given) != 1:
+        raise UsageError("a search needs exactly one of --budget-usd, --budget-seconds and --budget-runs")
+    if usd:
+        return Budget("usd", usd)
+    return Budget("seconds", seconds) if seconds else Budget("runs", float(runs or 0))

@@ -1,0 +1,81 @@
+"""Asking how jobs stand: following their logs, and not asking another machine too often."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pgolf.errors import Unreachable
+from pgolf.launching.handles import run_of
+from pgolf.launching.protocol import Handle, JobStatus
+from pgolf.rundir import follow_file
+
+POLL_SECONDS = 5.0
+# How long a followed log waits for a machine that does not answer.
+UNREACHABLE_SECONDS = 60.0
+
+
+def follow_log(handle: Handle, status: Callable[[Handle], JobStatus], follow: bool) -> Iterator[str]:
+    """Return the lines of a run's log; with `follow`, new ones too until `status` says that the job has ended.
+
+    Raises: Unreachable when the job has not been reachable for a minute.
+    """
+    return follow_file(run_of(handle).files.log, is_growing(handle, status) if follow else iter([False]))
+
+
+def is_growing(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterator[bool]:
+    """Yield True while the job may still write, then False.
+
+    Raises: Unreachable when the job has not been reachable for a minute.
+    """
+    answered_at = time.monotonic()
+    while (found := status(handle)).state != "ended":
+        if found.state != "unreachable":
+            answered_at = time.monotonic()
+        elif time.monotonic() - answered_at > UNREACHABLE_SECONDS:
+            raise Unreachable(f"{found.message}; the run may still be going there, ask again later")
+        yield True
+    yield False
+
+
+class RemoteOptions(BaseModel):
+    """The launch.options that launchers for other machines share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ledger: bool = False
+    """Whether fetch copies ledger.npz too, which has more than four bytes per validation token."""
+    poll_seconds: Annotated[float, Field(gt=0)] = POLL_SECONDS
+    """Seconds between polls of a watched run."""
+
+
+class PolledLauncher(ABC):
+    """Base of a launcher for another machine, which is not asked more often than every `poll_seconds`."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[float, JobStatus]] = {}
+        """By run directory: when a job was last polled, and its status then."""
+
+    @abstractmethod
+    def poll(self, handle: Handle) -> JobStatus:
+        """Return a job's status there and now, with log, metrics and state.json here brought up to date."""
+
+    def status(self, handle: Handle) -> JobStatus:
+        """Return the status of the last poll, or of a new one if that was a while ago and the job had not ended."""
+        polled_at, status = self.seen.get(handle["run_dir"], (float("-inf"), JobStatus("queued")))
+        pause = handle["options"].get("poll_seconds", POLL_SECONDS)
+        if status.state != "ended" and time.monotonic() - polled_at >= pause:
+            status = self.poll(handle)
+            self.seen[handle["run_dir"]] = time.monotonic(), status
+        return status
+
+    def poll_again(self, handle: Handle) -> None:
+        """Poll this job at the next `status`: it has just been started, or told to stop."""
+        self.seen.pop(handle["run_dir"], None)
+
+    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
+        """Return the lines of a run's log, as `follow_log` does."""
+        self.status(handle)
+        return follow_log(handle, self.status, follow)

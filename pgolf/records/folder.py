@@ -1,0 +1,135 @@
+"""A public submission folder: its logs as runs, its claims, and the sizes of its code."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pgolf.records.claims import Claims, read_claims
+from pgolf.records.logs import runs_in
+from trainer.dialects.logged import LoggedRun, merge
+from trainer.dialects.plain import TooLong, plain
+
+MAIN = "train_gpt.py"
+CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
+LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
+NOT_LOGS = {"requirements.txt", "LICENSE.txt"}
+MAX_FILES, MAX_DEPTH = 2_000, 4
+# All logs of any public folder together have fewer bytes.
+MAX_LOG_BYTES = 64_000_000
+# What a log that cannot be read counts against that limit.
+UNREADABLE_LOG_BYTES = MAX_LOG_BYTES // 8
+
+
+@dataclass(slots=True)
+class Record:
+    """A submission folder as read."""
+
+    folder: Path
+    claims: Claims
+    runs: list[LoggedRun] = field(default_factory=list)
+    """Each run once; if several files print it, from the file that is named after its seed."""
+    code: dict[str, int] = field(default_factory=dict)
+    """Bytes of each committed code file."""
+    copies: dict[str, list[str]] = field(default_factory=dict)
+    """Logs that print only runs of other logs, with the names of those logs."""
+    utf16_logs: list[str] = field(default_factory=list)
+    multi_seed_logs: dict[str, list[int]] = field(default_factory=dict)
+    """Logs that print runs of several seeds, with these seeds."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Logs that could not be read, with the reason."""
+    log_count: int = 0
+    """Number of files that print at least one run."""
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Return whether a path is a regular file below a folder, not a pipe and not a link that leads out."""
+    return path.is_file() and folder.resolve() in path.resolve().parents
+
+
+def is_record(path: Path) -> bool:
+    """Return whether a path is a submission folder, as opposed to pgolf's own runs or a folder of submissions."""
+    if not path.is_dir() or (path / "run.json").exists() or any(path.glob("seed-*/run.json")):
+        return False
+    if (path / "submission.json").exists():
+        return True
+    holds_others = any(path.glob("*/submission.json")) or any(path.glob("*/*/submission.json"))
+    return not holds_others and not any(path.glob("*/*/run.json")) and bool(own_logs(path))
+
+
+def own_logs(folder: Path) -> list[Path]:
+    """Return the logs in a folder itself and in its log folders; deeper ones may belong to other records."""
+    return [path for path in log_files(folder) if path.parent == folder or "log" in path.parent.name.lower()]
+
+
+def log_files(folder: Path) -> list[Path]:
+    """Return the files below a folder that may be logs, those with `seed` in their name first."""
+    paths = [
+        path
+        for path in walk_files(folder)
+        if path.name not in NOT_LOGS and any(map(path.match, LOGS)) and is_inside(path, folder)
+    ]
+    return sorted(paths, key=lambda path: ("seed" not in path.name.lower(), path.as_posix()))[:MAX_FILES]
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, down to MAX_DEPTH."""
+    for place, below, names in os.walk(folder):
+        if len(Path(place).relative_to(folder).parts) >= MAX_DEPTH - 1:
+            below.clear()
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def read_record(folder: Path) -> Record:
+    """Read a submission folder without executing anything in it or opening anything outside it."""
+    record = Record(folder, read_claims(folder), code=code_sizes(folder))
+    known: dict[tuple[object, ...], LoggedRun] = {}
+    left = MAX_LOG_BYTES
+    for path in log_files(folder):
+        name = plain(path.relative_to(folder).as_posix())
+        if left <= 0:
+            record.unreadable[name] = f"not read, because the logs before it have {MAX_LOG_BYTES:,} bytes"
+            continue
+        try:
+            runs, is_utf16, size = runs_in(path, folder)
+            left -= size
+        except (OSError, TooLong) as error:
+            record.unreadable[name] = str(error)
+            left -= UNREADABLE_LOG_BYTES
+            continue
+        add_log(record, known, name, runs)
+        if is_utf16:
+            record.utf16_logs.append(name)
+    merge_evaluations(record)
+    return record
+
+
+def merge_evaluations(record: Record) -> None:
+    """Merge each run that is only an evaluation into the training run of its seed, if there is one."""
+    trained = {run.seed: run for run in record.runs if not run.is_evaluation}
+    for run in [run for run in record.runs if run.is_evaluation and run.seed is not None and run.seed in trained]:
+        merge(trained[run.seed], run)
+        trained[run.seed].copies -= run.copies
+        record.runs.remove(run)
+
+
+def add_log(record: Record, known: dict[tuple[object, ...], LoggedRun], name: str, runs: list[LoggedRun]) -> None:
+    """Add the runs of a log that `known` does not hold yet, and note the log as a copy if it holds all of them."""
+    record.log_count += bool(runs)
+    if len({run.seed for run in runs}) > 1:
+        record.multi_seed_logs[name] = [run.seed for run in runs if run.seed is not None]
+    twins = []
+    for run in runs:
+        twin = known.setdefault(run.identity, run)
+        if twin is run:
+            record.runs.append(run)
+        else:
+            twins.append(twin.file)
+    if twins and len(twins) == len(runs):
+        record.copies[name] = twins
+
+
+def code_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each code file below a folder."""
+    files = [path for path in walk_files(folder) if path.suffix in CODE_SUFFIXES and is_inside(path, folder)]
+    return {plain(path.relative_to(folder).as_posix()): path.stat().st_size for path in files[:MAX_FILES]}

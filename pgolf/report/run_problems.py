@@ -1,0 +1,106 @@
+"""Problems of a finished run, and of the mean of several."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from pgolf.data.references import is_well_below
+from pgolf.findings import Finding
+from pgolf.launching.requirements import is_gpu_of_kind
+from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS, script_problems
+from pgolf.report.seed_rows import SeedRow
+
+SLOW_TIMES = 1.3
+
+
+def with_problems(row: SeedRow) -> SeedRow:
+    """Return a row that knows its problems."""
+    return replace(row, found_problems=row_problems(row))
+
+
+def row_problems(row: SeedRow) -> list[Finding]:
+    """Return what is wrong with one run."""
+    found = [*other_device(row), *slower_than_planned(row), *over_cap(row), *repacked(row), *over_budget(row)]
+    if row.is_script:
+        found += script_problems(row.result, row.document.get("train_seconds_allowed"))
+    return [*found, *not_learned(row)]
+
+
+def other_device(row: SeedRow) -> Iterator[Finding]:
+    """Yield a warning if the GPUs are not those that were requested."""
+    requested, devices = row.document.get("gpu"), (row.result.get("hardware") or {}).get("devices", [])
+    if requested is None:
+        return
+    number = int(requested.partition(":")[2] or 1)
+    if len(devices) < number or not all(is_gpu_of_kind(requested, name) for name in devices):
+        found = ", ".join(devices) or "no GPU"
+        yield Finding("warn", "other_device", f"ran on {found}, requested {requested}; its times are not comparable")
+
+
+def slower_than_planned(row: SeedRow) -> Iterator[Finding]:
+    """Yield a warning if the first steps took much longer than those of earlier runs."""
+    speed = row.result.get("step_seconds") or {}
+    planned, found = speed.get("planned"), speed.get("first")
+    if planned and found and found > SLOW_TIMES * planned:
+        message = f"its first steps took {1000 * found:.1f} ms each; {1000 * planned:.1f} ms were planned"
+        yield Finding("warn", "slower_than_planned", message)
+
+
+def over_cap(row: SeedRow) -> Iterator[Finding]:
+    """Yield a failure if the artifact is over the limit."""
+    if row.is_over_limit and row.total_bytes is not None:
+        yield Finding("fail", "over_cap", f"{row.total_bytes - row.limit_bytes:,} bytes over the limit")
+
+
+def repacked(row: SeedRow) -> Iterator[Finding]:
+    """Yield a warning if the artifact was quantized again with a wider clip to fit, with what that cost."""
+    again = row.result["artifact"].get("repacked")
+    if again is not None:
+        scores = {metric.get("quantizer", metric["stage"]): metric["val_bpb"] for metric in row.result["metrics"]}
+        cost = scores["roundtrip"] - scores["over_limit"]
+        message = (
+            f"quantized again with clips {again['clip_times']:.4f} times as wide, because the artifact had "
+            f"{again['bytes_before']:,} bytes; this cost {cost:+.6f} bpb, measured before adaptation"
+        )
+        yield Finding("warn", "repacked", message)
+
+
+def over_budget(row: SeedRow) -> Iterator[Finding]:
+    """Yield a warning if training and calibration took longer than the spec's budget in seconds."""
+    if row.budget.get("clock") != "seconds":
+        return
+    clock, budget = row.result["clock"], row.budget["train"]
+    spent = clock["train_seconds"] + clock.get("calibrate_seconds", 0.0)
+    if spent > budget + CLOCK_GRAIN_SECONDS:
+        message = (
+            f"training and calibration took {spent:.1f} s of {budget:.1f} s; increase recipe.budget.reserve_seconds"
+        )
+        yield Finding("warn", "train_over_time", message)
+
+
+def not_learned(row: SeedRow) -> Iterator[Finding]:
+    """Yield a failure if the score is no better than that of a byte model without training."""
+    references = row.known_references
+    if references is not None and not is_well_below(row.val_bpb, references):
+        message = (
+            f"{row.val_bpb:.4f} bpb is not clearly below the {references.order2_bpb:.4f} bpb of an order-2 byte model: "
+            "the model has not learned"
+        )
+        yield Finding("fail", "not_learned", message)
+
+
+def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
+    """Yield the problems of the mean of several runs."""
+    over = [row.seed for row in rows if row.is_over_limit]
+    if over:
+        yield Finding("fail", "over_cap", f"seeds {over} are over the limit")
+    unlearned = [finding for row in rows for finding in not_learned(row)]
+    yield from unlearned[:1]
+    if len(rows) > 1 and rows[0].is_script and len({row.val_bpb for row in rows}) == 1:
+        message = f"all {len(rows)} seeds have the same score: the script probably ignores the seed that it is given"
+        yield Finding("fail", "seeds_alike", message)
+    labels = sorted({str(row.result["headline"].get("label")) for row in rows})
+    if len(labels) > 1:
+        message = f"the seeds' scores come from different kinds of log lines ({', '.join(labels)}) and have no mean"
+        yield Finding("fail", "mixed_evaluations", message)
+    if len(rows) == 1:
+        yield Finding("warn", "single_seed", "one seed has no spread; `pgolf seeds --n 3` runs the others")

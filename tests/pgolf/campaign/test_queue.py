@@ -1,0 +1,135 @@
+"""The queue of runs, with a launcher that does what the test says."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import BaseModel
+
+from pgolf.campaign.dispatch import Dispatch
+from pgolf.campaign.observer import Observer
+from pgolf.campaign.queue import Outcome, carry_out, tasks_of
+from pgolf.errors import Busy, LauncherError, Unreachable
+from pgolf.findings import Finding
+from pgolf.launching import Handle, Job, JobStatus, write_handle
+from pgolf.preflight.examine import examine
+from pgolf.rundir import RunDirectory
+from pgolf.specs.loading import load_spec
+
+
+class Scripted:
+    """A launcher in one's head: each run's fate is a list of statuses, or of errors."""
+
+    name: ClassVar[str] = "scripted"
+    summary: ClassVar[str] = "for tests"
+    is_remote: ClassVar[bool] = True
+
+    Options: ClassVar[type[BaseModel]] = BaseModel
+
+    def __init__(self, room: int, fates: dict[int, list[JobStatus | Exception]]) -> None:
+        self.room, self.fates = room, fates
+        self.at_work: set[int] = set()
+        self.most_at_once = 0
+        self.submitted: list[int] = []
+        self.fetch_fails: dict[int, list[Exception]] = {}
+
+    def check(self, job: Job) -> list[Finding]:
+        return []
+
+    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+        return []
+
+    def capacity(self, job: Job) -> int:
+        return self.room
+
+    def submit(self, job: Job) -> Handle:
+        if isinstance(fate := self.fates[job.run.seed][0], Exception):
+            self.fates[job.run.seed].pop(0)
+            raise fate
+        self.submitted.append(job.run.seed)
+        self.at_work.add(job.run.seed)
+        self.most_at_once = max(self.most_at_once, len(self.at_work))
+        handle = {"launcher": self.name, "seed": job.run.seed}
+        write_handle(job.run, handle)
+        return handle
+
+    def status(self, handle: Handle) -> JobStatus:
+        fate = self.fates[handle["seed"]]
+        status = fate.pop(0) if len(fate) > 1 else fate[0]
+        assert isinstance(status, JobStatus)
+        if status.state == "ended":
+            self.at_work.discard(handle["seed"])
+        return status
+
+    def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
+        return iter(())
+
+    def fetch(self, handle: Handle, run: RunDirectory) -> None:
+        if self.fetch_fails.get(run.seed):
+            raise self.fetch_fails[run.seed].pop(0)
+
+    def cancel(self, handle: Handle) -> None:
+        pass
+
+
+RUNNING, DONE = JobStatus("running"), JobStatus("ended", 0)
+
+
+class Troubles(Observer):
+    """Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def ends_of(
+    launcher: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[int, JobStatus], list[str]]:
+    """How runs of three seeds ended, and what trouble was told of."""
+    monkeypatch.chdir(tmp_path)
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    dispatch = Dispatch(found, {}, launcher, tmp_path)
+    troubles = Troubles()
+    outcomes = [each for each in carry_out(tasks_of(dispatch, [1, 2, 3]), troubles) if each]
+    assert all(isinstance(outcome, Outcome) for outcome in outcomes)
+    return {outcome.run.seed: outcome.status for outcome in outcomes}, troubles.messages
+
+
+def test_no_more_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = Scripted(2, {seed: [RUNNING, RUNNING, RUNNING, DONE] for seed in (1, 2, 3)})
+    ended, _ = ends_of(launcher, tmp_path, monkeypatch)
+    assert ended == {1: DONE, 2: DONE, 3: DONE}
+    assert (launcher.most_at_once, launcher.submitted) == (2, [1, 2, 3])
+
+
+def test_one_that_dies_or_cannot_be_started_takes_no_other_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = JobStatus("ended", 6, "out of memory")
+    launcher = Scripted(1, {1: [RUNNING, memory], 2: [LauncherError("no such key")], 3: [RUNNING, DONE]})
+    ended, _ = ends_of(launcher, tmp_path, monkeypatch)
+    assert ended == {1: memory, 2: JobStatus("ended", 4, "no such key"), 3: DONE}
+
+
+def test_what_is_taken_is_waited_for_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = Busy("8 CUDA devices are needed, 0 here have no run of yours")
+    launcher = Scripted(3, {1: [busy, busy, busy, RUNNING, DONE], 2: [RUNNING, DONE], 3: [RUNNING, DONE]})
+    ended, troubles = ends_of(launcher, tmp_path, monkeypatch)
+    assert set(ended.values()) == {DONE}
+    assert [words.partition(": ")[2] for words in troubles] == [f"waiting: {busy}"]
+
+
+def test_a_place_that_does_not_answer_is_asked_again_and_nothing_started_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = JobStatus("unreachable", message="lab does not answer")
+    launcher = Scripted(3, {1: [RUNNING, silence, silence, RUNNING, DONE], 2: [DONE], 3: [DONE]})
+    launcher.fetch_fails = {2: [Unreachable("lab does not answer")], 3: [LauncherError("model.bin came back changed")]}
+    ended, troubles = ends_of(launcher, tmp_path, monkeypatch)
+    assert ended == {1: DONE, 2: DONE, 3: JobStatus("ended", 4, "model.bin came back changed")}
+    assert launcher.submitted == [1, 2, 3]
+    assert len(troubles) == 2

@@ -1,0 +1,106 @@
+"""The order of a search, on objectives that are known, against what may never happen."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from pgolf.search.halving import End, Evaluate, Propose, RemainingBudget, discards, leader, next_step, score_at
+from pgolf.search.ledger import Candidate
+from pgolf.specs.search import Rung, Search
+from pgolf.specs.sweeps import Range
+
+SEEDS = [1, 2, 3]
+SEARCH = Search(values={"recipe.x": Range(low=0, high=1)})
+
+
+def carried_out(
+    budget: float, objective: Callable[[float, float, int], float], search: Search = SEARCH
+) -> tuple[list[Candidate], list[Evaluate], str]:
+    """A search by runs at full share, each costing its share; its points, its steps, and why it ended."""
+    chance, candidates, steps, left = random.Random(7), list[Candidate](), list[Evaluate](), budget
+    while True:
+        step = next_step(search, candidates, SEEDS, RemainingBudget(left, 1.0, is_by_runs=False))
+        match step:
+            case End(why=why):
+                return candidates, steps, why
+            case Propose():
+                candidates.append(Candidate(len(candidates) + 1, {"recipe.x": chance.random()}, "chance"))
+            case Evaluate(candidate=candidate, rung=rung, seed=seed):
+                steps.append(step)
+                candidate.reached = rung
+                share = search.rungs[rung].share
+                known = candidate.scores.get(rung - 1, {}) if rung and search.rungs[rung - 1].share == share else {}
+                left -= 0.0 if seed in known else share
+                candidate.scores.setdefault(rung, {})[seed] = objective(candidate.point["recipe.x"], share, seed)
+
+
+def bowl(x: float, share: float, seed: int) -> float:
+    """Best at 0.3; noise by seed; the more training the better."""
+    return (x - 0.3) ** 2 + 0.01 * (1 - share) + 0.0001 * seed
+
+
+@pytest.mark.parametrize("budget", [0.2, 0.25, 1.0, 3.9, 8.0, 25.0])
+def test_no_budget_is_overdrawn_and_none_that_suffices_is_left(budget: float) -> None:
+    _, steps, why = carried_out(budget, bowl)
+    spent = sum(SEARCH.rungs[step.rung].share for step in steps)
+    reused = sum(step.rung == 2 and step.seed == 1 for step in steps)
+    assert spent - reused <= budget + 1e-9
+    assert why == "the budget is used up"
+    assert budget - (spent - reused) < 1.0, "what is left does not pay for the next step"
+
+
+def test_a_budget_that_suffices_ends_with_the_best_on_all_seeds() -> None:
+    candidates, _, _ = carried_out(12.0, bowl)
+    best = leader(SEARCH, candidates)
+    assert best is not None
+    assert len(best.scores[2]) == 3
+    tried = [each for each in candidates if each.scores.get(0)]
+    assert best.number == min(tried, key=lambda each: abs(each.point["recipe.x"] - 0.3)).number
+
+
+def test_what_goes_on_is_among_the_best_share_or_ends_the_search() -> None:
+    _, steps, _ = carried_out(30.0, bowl)
+    seen: dict[int, dict[int, float]] = {0: {}, 1: {}, 2: {}}
+    for step in steps:
+        x = step.candidate.point["recipe.x"]
+        if step.why is not None and "among the best" in step.why:
+            below = sorted(seen[step.rung - 1].values())
+            rank = below.index(seen[step.rung - 1][step.candidate.number])
+            assert rank < len(below) * SEARCH.keep
+        seen[step.rung][step.candidate.number] = bowl(x, SEARCH.rungs[step.rung].share, step.seed)
+
+
+def test_points_that_ended_are_left_alone() -> None:
+    worst = Candidate(1, {"recipe.x": 0.3}, "a", scores={0: {1: 0.0}}, ended="stopped: by its rule")
+    assert isinstance(next_step(SEARCH, [worst], SEEDS, RemainingBudget(10.0, 1.0, is_by_runs=True)), Propose)
+
+
+def test_a_persons_point_is_run_before_anything_new() -> None:
+    step = next_step(
+        SEARCH, [Candidate(1, {"recipe.x": 0.3}, "me")], SEEDS, RemainingBudget(10.0, 1.0, is_by_runs=True)
+    )
+    assert isinstance(step, Evaluate)
+    assert (step.candidate.by, step.rung, step.seed) == ("me", 0, 1)
+
+
+def test_one_rung_is_a_plain_search() -> None:
+    search = Search(values=SEARCH.values, rungs=[Rung(share=1.0)])
+    candidates, steps, _ = carried_out(7.0, bowl, search)
+    assert len(candidates) == len(steps) == 7
+
+
+def test_those_left_behind_are_ranked() -> None:
+    candidates = [Candidate(n, {"recipe.x": n}, "a", scores={0: {1: float(n)}}) for n in (1, 2, 3)]
+    candidates[0].reached = 1
+    assert [(each.number, why) for each, why in discards(SEARCH, candidates)] == [
+        (2, "number 2 of 3 at a share of 0.25"),
+        (3, "number 3 of 3 at a share of 0.25"),
+    ]
+
+
+def test_a_mean_waits_for_all_its_seeds() -> None:
+    candidate = Candidate(1, {}, "a", scores={2: {1: 1.0, 2: 3.0}})
+    assert score_at(SEARCH, candidate, 2) is None
+    candidate.scores[2][3] = 5.0
+    assert score_at(SEARCH, candidate, 2) == pytest.approx(3.0)

@@ -1,0 +1,52 @@
+"""Threads: what run.json pins, else launch.threads, else OMP_NUM_THREADS, else the allowed cores."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainer.recipe import cores
+from trainer.recipe.cores import allowed_cores, thread_count
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+
+
+def limit_cgroup(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Make the cgroup of this process say `text` in cpu.max."""
+    (folder / "cpu.max").write_text(text)
+    (folder / "cgroup").write_text("0::\n")
+    places = {"/proc/self/cgroup": folder / "cgroup", "/sys/fs/cgroup/cpu.max": folder / "cpu.max"}
+    monkeypatch.setattr(cores, "Path", lambda name: places[name])
+
+
+@pytest.mark.parametrize(
+    ("cpu_max", "expected"),
+    [("max 100000\n", 4), ("250000 100000\n", 3), ("50000 100000\n", 1), ("900000 100000\n", 4)],
+)
+def test_the_cgroup_limits_the_cores(
+    cpu_max: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_cgroup(tmp_path, monkeypatch, cpu_max)
+    assert allowed_cores() == expected
+
+
+def test_each_source_of_the_thread_count_beats_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_cgroup(tmp_path, monkeypatch, "max 100000\n")
+    assert [thread_count({}, processes) for processes in (1, 2, 3, 8)] == [4, 2, 1, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert thread_count({"threads": None, "environment": None}, 2) == 3
+    assert thread_count({"threads": 5}, 2) == 5
+    assert thread_count({"threads": 5, "environment": {"threads": 7}}, 2) == 7
+
+
+@pytest.mark.parametrize(("text", "expected"), [("6,2", 6), ("", 4), ("many", 4), ("0", 4), ("-1", 4)])
+def test_omp_num_threads_that_is_no_number_is_ignored(
+    text: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_cgroup(tmp_path, monkeypatch, "max 100000\n")
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert thread_count({}, 1) == expected

@@ -1,0 +1,85 @@
+"""Which attention kernel is the fastest on a device, found by trying them before the clock of training runs."""
+
+import time
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from trainer.data.order import number_documents_for
+from trainer.model.attention_function import AttentionFunction
+from trainer.model.attention_kernels import make_attention_function
+from trainer.recipe.compute import AttentionKernel
+from trainer.recipe.recipe import Recipe
+from trainer.runtime.device import product_dtype
+from trainer.runtime.job import TrainingJob
+from trainer.runtime.journal import Journal
+from trainer.runtime.world import World
+
+# What is tried where. On a CPU, torch's own choice is its FlashAttention; blocks are too many small products for a GPU.
+CANDIDATES: dict[str, tuple[AttentionKernel, ...]] = {
+    "cpu": ("library", "padded", "blocked"),
+    "cuda": ("library", "flash", "cudnn", "padded"),
+}
+# They give way to torch's choice where documents are kept apart.
+WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
+TRIALS = 5
+
+
+def with_fastest_attention(job: TrainingJob, world: World, journal: Journal) -> TrainingJob:
+    """The job with one kernel in place of `measured`: what its first attempt found, else what is the fastest now."""
+    candidates, number = CANDIDATES[world.device.type], 0
+    if world.is_rank_zero:
+        kept = (job.run.get("environment") or {}).get("attention")
+        number = candidates.index(kept if kept in candidates else find_fastest(job.recipe, world.device, journal))
+    kernel = candidates[world.broadcast_number(number)]
+    return replace(job, recipe=replace(job.recipe, compute=replace(job.recipe.compute, attention=kernel)))
+
+
+def find_fastest(recipe: Recipe, device: torch.device, journal: Journal) -> AttentionKernel:
+    """The kernel that won; the world knows about all of them."""
+    seconds = time_kernels(recipe, device)
+    ranking = ", ".join(f"{kernel} {1000 * value:.2f} ms" for kernel, value in seconds.items())
+    journal.log(f"attention of one layer, forward and backward: {ranking}")
+    return next(iter(seconds))
+
+
+def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, float]:
+    """Seconds of one layer's attention, forward and backward and not compiled, by each kernel that can do it; the
+    fastest first.
+    """
+    attention, schedule, dtype = (
+        recipe.model.attention,
+        recipe.schedule,
+        product_dtype(recipe.compute.precision, device),
+    )
+    batch, length = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens
+    tokens_BT = torch.zeros(batch, length, dtype=torch.int64, device=device)
+    documents_BT = number_documents_for(schedule.loader, tokens_BT, bos=1)
+    inputs = [
+        torch.randn(batch, heads, length, recipe.model.head_width, device=device, dtype=dtype, requires_grad=True)
+        for heads in (attention.heads, attention.kv_heads, attention.kv_heads)
+    ]
+    seconds: dict[AttentionKernel, float] = {}
+    for kernel in CANDIDATES[device.type]:
+        if documents_BT is not None and kernel in WITHOUT_DOCUMENTS:
+            continue
+        try:
+            attend = make_attention_function(kernel, device.type, recipe.model.head_width, documents_BT)
+            seconds[kernel] = min(time_passes(attend, inputs)[1:])
+        except RuntimeError:
+            if kernel == "library":  # it can do everything; of another this says that it takes no such heads
+                raise
+    return dict(sorted(seconds.items(), key=lambda item: item[1]))
+
+
+def time_passes(attend: AttentionFunction, inputs: list[Tensor]) -> list[float]:
+    """Seconds of some passes forward and backward; the first one is longer."""
+    q_BHTE, k_BKTE, v_BKTE = inputs
+    seconds = []
+    for _ in range(TRIALS):
+        began = time.perf_counter()
+        y_BHTE = attend(q_BHTE, k_BKTE, v_BKTE)
+        torch.autograd.grad(y_BHTE, inputs, torch.ones_like(y_BHTE))[0].sum().item()  # a GPU has done it by now
+        seconds.append(time.perf_counter() - began)
+    return seconds

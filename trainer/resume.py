@@ -1,0 +1,56 @@
+"""Where training starts: at the newest checkpoint of its run, or with the weights of a parent run."""
+
+import hashlib
+from typing import Any
+
+import torch
+
+from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
+from trainer.runtime.failure import ResumeRefused
+from trainer.runtime.job import ParentWeights
+from trainer.runtime.journal import Journal
+from trainer.training import Training
+
+
+def resume_training(training: Training) -> None:
+    """Restore the newest intact checkpoint, if there is one.
+
+    Raises: ResumeRefused if there are checkpoints and none is intact.
+    """
+    world, journal, checkpoints = training.world, training.journal, training.checkpoints
+    state = newest_intact_state(checkpoints, journal) if world.is_rank_zero else None
+    step = world.broadcast_number(state["step"] if state else -1)
+    if step >= 0:
+        training.restore(state or read_checkpoint(checkpoints.path(step)))
+        journal.log(f"resumed from step {step}, {torch.get_num_threads()} threads as before")
+    journal.truncate_after(training.step)
+
+
+def newest_intact_state(checkpoints: CheckpointFolder, journal: Journal) -> dict[str, Any] | None:
+    """Return the state in the newest intact checkpoint, or None if there is no checkpoint.
+
+    Raises: ResumeRefused if all are damaged.
+    """
+    for step, state in checkpoints.read_all():
+        if state is not None:
+            return state
+        journal.log(f"checkpoint of step {step} is damaged; trying the one before")
+    if checkpoints.newest_first():
+        raise ResumeRefused("every checkpoint is damaged; start another attempt with --fresh")
+    return None
+
+
+def load_parent_weights(training: Training, parent: ParentWeights) -> None:
+    """Load the weights that the parent run kept before quantization, in place of training.
+
+    Raises: ResumeRefused if the file holds other weights, or those of another model.
+    """
+    path = training.files.prequant
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != parent.prequant_sha256:
+        raise ResumeRefused(f"{path} is not what the parent run kept before quantization")
+    try:
+        training.model.load_state_dict(read_checkpoint(path))
+    except RuntimeError as error:
+        raise ResumeRefused(f"{path} holds the weights of another model: {error}") from error
+    training.step, training.clock.finished["train"] = parent.steps, parent.train_seconds
+    training.journal.log(f"weights of a run of {parent.steps} steps; nothing is trained")

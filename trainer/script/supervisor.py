@@ -1,0 +1,172 @@
+"""A script's run from top to bottom: copy it, run it, follow its log, count its artifact, write the result."""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from typing import Any
+
+from trainer.dialects.headline import headline_kind, headline_of, protocol_of
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import Score
+from trainer.recipe.exit_codes import describe_exit
+from trainer.recipe.files import write_json
+from trainer.runtime.failure import Stopped, TrainingFailed
+from trainer.runtime.guard import make_guard
+from trainer.runtime.journal import RunJournal
+from trainer.runtime.stop import StopRequest
+from trainer.script.artifact_files import choose_artifact_files, copy_artifact, find_artifact_files
+from trainer.script.job import ScriptJob
+from trainer.script.listener import LogListener
+from trainer.script.ranks import ScriptRanks
+
+
+def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
+    """Run a script and write result.json.
+
+    Raises: RunFailure with the reason, Stopped on request.
+    """
+    journal = RunJournal(job.files)
+    journal.report(phase="prepare", error=None)
+    copy_script(job)
+    began, started = time.time(), time.monotonic()
+    listener = LogListener(job.files, journal, make_guard(job.run, journal))
+    follow_script(job, listener, stop, start_ranks(job, processes))
+    seconds = time.monotonic() - started
+    score = headline_of(listener.logged, headline_kind([listener.logged]))
+    if listener.nan_score_line > (0 if score is None else score.line):
+        raise TrainingFailed(
+            f"{job.script} ended with code 0 after {seconds:.0f} s, and its last score is not a number: "
+            f"{job.files.log}:{listener.nan_score_line}"
+        )
+    if score is None:
+        raise TrainingFailed(
+            f"{job.script} ended with code 0 after {seconds:.0f} s and printed no line with val_loss and val_bpb that "
+            f"a result could be read from; {job.files.log} has its output"
+        )
+    found = find_artifact_files(job.work, job.program["artifact"], began)
+    artifact = copy_artifact(
+        job.files, job.work, choose_artifact_files(found, listener.logged.packed_bytes), job.run, listener.logged
+    )
+    write_script_result(job, listener, score, artifact, seconds)
+    journal.report(phase="finished")
+
+
+def copy_script(job: ScriptJob) -> None:
+    """Copy the script and its files to its working folder, over what an earlier attempt left of them."""
+    shutil.copytree(job.files.local, job.work, dirs_exist_ok=True)
+
+
+def start_ranks(job: ScriptJob, processes: int) -> ScriptRanks:
+    """Start the script's processes."""
+    ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"])
+    is_told_ranks = processes > 1 or job.program["nproc"] is not None
+    ranks.start(processes if is_told_ranks else None)
+    return ranks
+
+
+def follow_script(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
+    """Follow the script's output until it ends.
+
+    Raises: Stopped on request; StoppedByRule; TrainingFailed if it failed or took longer than `program.seconds`.
+    """
+    code = 0
+    listener.journal.report(phase="train")
+    try:
+        for line in ranks.lines():
+            if line is not None:
+                listener.follow_line(line)
+            listener.journal.pulse()
+            stop.check()
+            check_time(job, listener)
+    except Stopped:
+        raise Stopped(f"stopped on request; the same command starts {job.script} again in its working folder") from None
+    finally:
+        code = ranks.end()
+    if code:
+        raise TrainingFailed(f"{job.script}: {describe_script_end(code)}; last line of its log: {last_log_line(job)}")
+
+
+def check_time(job: ScriptJob, listener: LogListener) -> None:
+    """Raise TrainingFailed if the script has taken longer than `program.seconds`."""
+    limit = job.program["seconds"]
+    if limit is not None and time.monotonic() - listener.began > limit:
+        raise TrainingFailed(f"stopped after {limit:g} s: program.seconds")
+
+
+def describe_script_end(code: int) -> str:
+    """Return the end of the script in words."""
+    words = describe_exit(code)
+    return words if code > 0 else f"it was {words}"
+
+
+def last_log_line(job: ScriptJob) -> str:
+    """Return the last line of the log that is not blank."""
+    lines = job.files.log.read_text(encoding="utf-8", errors="replace").splitlines() if job.files.log.exists() else []
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "none")
+
+
+def write_script_result(
+    job: ScriptJob, listener: LogListener, score: Score, artifact: dict[str, Any], seconds: float
+) -> None:
+    """Write result.json. What the log does not say is null."""
+    logged = listener.logged
+    identity = {key: job.run[key] for key in ("run_id", "name", "seed", "spec_sha256", "code_sha256", "data_sha256")}
+    step, tokens = logged.step, None if logged.step is None else listener.tokens_at(logged.step)
+    document = identity | {
+        "source": "script",
+        "ruleset": job.run["ruleset"],
+        "deterministic": False,
+        "metrics": [metric_of(each, logged) for each in logged.scores],
+        "headline": metric_of(score, logged),
+        "artifact": artifact,
+        "clock": {
+            "train_seconds": logged.train_seconds,
+            "evaluate_seconds": logged.total_eval_seconds or score.seconds,
+            "run_seconds": round(seconds, 3),
+        },
+        "parameters": logged.parameters,
+        "steps": step,
+        "tokens_seen": tokens,
+        "epochs": None,
+        "logged_seed": logged.seed,
+        "settings": logged.settings,
+        "resumed_from_step": None,
+        "environment": environment_of(job),
+        "hardware": {"devices": devices_here() if job.run["device"] == "cuda" else [], "cores": cores_here()},
+        "step_seconds": listener.guard.as_json() if listener.guard else None,
+    }
+    write_json(job.files.result, document)
+
+
+def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
+    """Return a score as a metric of a result, with the number of its line in the log."""
+    return {
+        "stage": score.shown_stage,
+        "protocol": protocol_of(score, logged),
+        "label": score.label,
+        "val_loss": score.val_loss,
+        "val_bpb": score.val_bpb,
+        "seconds": score.seconds,
+        "line": score.line,
+    }
+
+
+def environment_of(job: ScriptJob) -> dict[str, Any]:
+    """Return what the result depends on besides script, variables and data, as far as known without importing torch."""
+    return {"python": platform.python_version(), "torch": job.run["torch"], "device": job.run["device"]}
+
+
+def cores_here() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def devices_here() -> list[str]:
+    """Return the names of this machine's GPUs, from nvidia-smi."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        listing = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in listing.splitlines() if line.strip()]
