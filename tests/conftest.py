@@ -1,38 +1,57 @@
-"""What all tests share: a cache folder of their own, the pgolf command, and one finished micro run."""
+"""What all tests share: a cache folder of their own, a fork server, the pgolf command, and finished runs."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import venv
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+import hypothesis.configuration
 import pytest
 from filelock import FileLock
 
 from pgolf.cli.app import main
 from pgolf.rundir import RunDirectory
+from tests.forked import fork_server, real_processes
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 Pgolf = Callable[..., "Ended"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let workers of `-n` take tests from each other. (An option in pyproject.toml would not do without xdist.)"""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
 def pytest_configure() -> None:
-    """Each worker and its children stay on one core: several trainers whose threads share cores crawl."""
+    """Keep each worker and its children on one core: trainers whose threads share cores slow each other down.
+
+    Restore Ctrl-C, too, which a shell that starts pytest in the background has it ignore.
+    """
     cores = sorted(os.sched_getaffinity(0))
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    os.sched_setaffinity(0, {cores[worker % len(cores)]})
+    os.sched_setaffinity(0, {cores[worker_number() % len(cores)]})
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def worker_number() -> int:
+    """Return the number of this worker; 0 where tests run in pytest's own process."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two a core: half of the time a test waits for a process that sleeps."""
-    return len(os.sched_getaffinity(0)) * 2
+    """Return one worker a core."""
+    return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -57,11 +76,29 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(session_folder: Path) -> None:
-    """Nothing of the user's cache is read or written, and no terminal is taken for granted."""
+    """Keep the user's caches out of the tests, and what the tests write out of the checkout. Assume no terminal."""
     os.environ["XDG_CACHE_HOME"] = str(session_folder / "cache")
+    hypothesis.configuration.set_hypothesis_home_dir(session_folder / "hypothesis")
     for name in ("COLUMNS", "FORCE_COLOR", "CLICOLOR_FORCE"):
         os.environ.pop(name, None)
     os.environ["TERM"] = "dumb"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_trainers(own_cache: None) -> Iterator[None]:
+    """Fork the project's processes instead of starting a Python for each."""
+    with fork_server():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def start_real_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start a Python for each process of a test that is marked `real_process`."""
+    if request.node.get_closest_marker("real_process") is None:
+        yield
+        return
+    with real_processes():
+        yield
 
 
 @pytest.fixture
@@ -119,38 +156,63 @@ class Captured:
             file.close()
 
 
-def run_pgolf(cwd: Path, *arguments: str | Path, timeout: float = 200) -> Ended:
+def run_pgolf(
+    cwd: Path, *arguments: str | Path, timeout: float = 200, environment: dict[str, str] | None = None
+) -> Ended:
     """`pgolf ARGUMENTS` as a process of its own."""
     command = [sys.executable, "-m", "pgolf", *map(str, arguments)]
-    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+    ended = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+    )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
-def shared_run(folder: Path, *arguments: str, spec: str = "quickstart") -> RunDirectory:
-    """A finished run, made by the first worker that asks for it."""
+def shared_run(
+    folder: Path, *arguments: str, spec: str = "quickstart", environment: dict[str, str] | None = None
+) -> RunDirectory:
+    """Return a finished run, made by the first worker that asks for it."""
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             folder.mkdir()
-            ended = run_pgolf(folder, "run", spec, *arguments, "--json")
+            ended = run_pgolf(folder, "run", spec, *arguments, "--json", environment=environment)
             assert ended.code == 0, ended.err
     (found,) = folder.glob("runs/*/seed-*")
     return RunDirectory(found)
 
 
-@pytest.fixture(scope="session")
-def micro_run(session_folder: Path, own_cache: None) -> RunDirectory:
-    """A finished run of quickstart at micro. Read it, do not change it."""
-    return shared_run(session_folder / "micro", "--with", "micro")
-
-
 # Long enough for several checkpoints, with both kinds of optimizer state and an average.
 LONG = ("--with", "micro", "--set", "recipe.budget.train=300", "--set", "recipe.optimizer.momentum.warmup_steps=100")
+SHARED_RUNS = {"micro": ("--with", "micro"), "long": LONG}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def begin_shared_runs(request: pytest.FixtureRequest, session_folder: Path, fork_trainers: None) -> Iterator[None]:
+    """Have the first worker make, beside its first tests, the runs that this session's tests share."""
+    wanted = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    names = [name for name in SHARED_RUNS if worker_number() == 0 and f"{name}_run" in wanted]
+
+    environment = dict(os.environ)  # tests may change this process's own
+
+    def make_them() -> None:
+        for name in names:
+            shared_run(session_folder / name, *SHARED_RUNS[name], environment=environment)
+
+    thread = threading.Thread(target=make_them)
+    thread.start()
+    yield
+    thread.join()
 
 
 @pytest.fixture(scope="session")
-def long_run(session_folder: Path, own_cache: None) -> RunDirectory:
+def micro_run(session_folder: Path, fork_trainers: None) -> RunDirectory:
+    """A finished run of quickstart at micro. Read it, do not change it."""
+    return shared_run(session_folder / "micro", *SHARED_RUNS["micro"])
+
+
+@pytest.fixture(scope="session")
+def long_run(session_folder: Path, fork_trainers: None) -> RunDirectory:
     """A finished run that took a few seconds. Read it, do not change it."""
-    return shared_run(session_folder / "long", *LONG)
+    return shared_run(session_folder / "long", *SHARED_RUNS["long"])
 
 
 @pytest.fixture(scope="session")

@@ -20,23 +20,24 @@ from pgolf.data.corpora import Document
 # pydoc_data holds one dict, which pydoc_topics() reads as text.
 SKIPPED = {"encodings", "test", "tests", "idle_test", "site-packages", "__pycache__", "pydoc_data", "lib-dynload"}
 SHORTEST_DOCUMENT = 200
+TOPICS = "pydoc_data.topics"
 
 
 def embedded_documents() -> Iterator[Document]:
-    """Return the documents in a fixed pseudo-random order."""
-    return iter(sorted(module_documents(), key=lambda document: hashlib.sha256(document.id.encode()).digest()))
+    """Yield the documents in a fixed pseudo-random order, each read when its turn comes."""
+    files = module_files()
+    for name in sorted([*files, TOPICS], key=lambda name: hashlib.sha256(name.encode()).digest()):
+        if name == TOPICS:
+            yield Document(name, pydoc_topics())
+        elif len(text := module_prose(files[name])) >= SHORTEST_DOCUMENT:
+            yield Document(name, text)
 
 
-def module_documents() -> Iterator[Document]:
-    """Yield the documents in the order of their module names."""
+def module_files() -> dict[str, Path]:
+    """Return the standard library's source files by module name."""
     library = Path(sysconfig.get_paths()["stdlib"])
-    for file in sorted(library.rglob("*.py")):
-        parts = file.relative_to(library).with_suffix("").parts
-        if SKIPPED.isdisjoint(parts):
-            text = module_prose(file)
-            if len(text) >= SHORTEST_DOCUMENT:
-                yield Document(".".join(parts), text)
-    yield Document("pydoc_data.topics", pydoc_topics())
+    parts = {file: file.relative_to(library).with_suffix("").parts for file in library.rglob("*.py")}
+    return {".".join(names): file for file, names in parts.items() if SKIPPED.isdisjoint(names)}
 
 
 def pydoc_topics() -> str:

@@ -21,6 +21,7 @@ from tests.launchers.user import PATIENCE_SECONDS, SHORT, User
 FEW_BACKENDS = ["local", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssh", "modal", "slurm"))]
 
 
+@pytest.mark.real_process
 @pytest.mark.parametrize("backend", FEW_BACKENDS, indirect=True)
 def test_a_run_is_left_found_again_followed_and_fetched(user: User, micro_run: RunDirectory) -> None:
     run = user.start(*SHORT)
@@ -217,6 +218,7 @@ def test_what_finished_unseen_is_brought_home_and_not_begun_again(user: User) ->
     assert run.files.log.read_text() == before
 
 
+@pytest.mark.real_process
 @pytest.mark.slow
 def test_a_trainer_that_hangs_is_killed_at_the_second_asking(user: User) -> None:
     run = user.start(*LONG)

@@ -69,6 +69,7 @@ def test_a_signal_leaves_a_run_that_the_same_command_finishes(
     assert found["result"]["headline"] == long_run.read_result()["headline"]
 
 
+@pytest.mark.real_process
 def test_the_trainer_does_not_outlive_a_launcher_that_was_killed(tmp_path: Path) -> None:
     with start_long(tmp_path) as process:
         run_dir = only_run(tmp_path)

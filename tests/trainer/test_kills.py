@@ -1,12 +1,8 @@
-"""kill -9 within each kind of write and at fifty random moments: the same command ends with the same bits.
-
-The trainer runs in forks of one process that has imported torch, so that fifty of them cost less than fifty imports.
-"""
+"""kill -9 in the midst of each kind of write and at fifty random moments: the same command ends with the same bits."""
 
 import json
 import os
 import random
-import select
 import shutil
 import signal
 import subprocess
@@ -139,61 +135,21 @@ def kill_the_scorer(run: RunDirectory) -> None:
     assert not run.files.scores.exists()
 
 
-FORKING = """
-import os, sys, torch
-import trainer.train, trainer.score, trainer.runtime.lock, trainer.quantizer.rtn, trainer.codec.brotli
-import trainer.averaging.ema, trainer.data.sequential
-from trainer.command main
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        sys.argv = ["trainer", line.strip()]
-        os._exit(main())
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-""".replace("from trainer.command main", "from trainer.command import main")
+def start(run: RunDirectory) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-P", "-m", "trainer", str(run.root)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 
 
-class ForkedTrainers:
-    """Trainers forked from a process that has imported torch, one after the other."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-P", "-c", FORKING]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
-        )
-
-    def start(self, run: RunDirectory) -> int:
-        """Start a trainer and return its process id."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{run.root}\n".encode())
-        return self.read_number()
-
-    def read_number(self) -> int:
-        assert self.process.stdout is not None
-        return int(self.process.stdout.readline())
-
-    @property
-    def has_ended(self) -> bool:
-        assert self.process.stdout is not None
-        return bool(select.select([self.process.stdout], [], [], 0)[0])
-
-    def finish(self, run: RunDirectory) -> int:
-        """Run a trainer to its end and return its exit code."""
-        self.start(run)
-        return self.read_number()
-
-    def kill_in(self, phase: str, seconds: float, run: RunDirectory) -> int:
-        """Kill a trainer and its scorer some seconds after it has reached a phase, and return its exit code."""
-        began = time.time_ns()
-        trainer = self.start(run)
-        while not self.has_ended and phase != "none" and not has_come_to(phase, run, began):
+def kill_in(phase: str, seconds: float, run: RunDirectory) -> int:
+    """Return the exit code of a trainer that is killed, with its scorer, so long after it has come to a phase."""
+    began = time.time_ns()
+    with start(run) as trainer:
+        while trainer.poll() is None and phase != "none" and not has_come_to(phase, run, began):
             time.sleep(0.005)
         time.sleep(seconds)
         with suppress(ProcessLookupError):  # it may have ended by itself
-            os.killpg(trainer, signal.SIGKILL)
-        return self.read_number()
+            os.killpg(trainer.pid, signal.SIGKILL)
+        return trainer.wait()
 
 
 def has_come_to(phase: str, run: RunDirectory, began: int) -> bool:
@@ -204,14 +160,14 @@ def has_come_to(phase: str, run: RunDirectory, began: int) -> bool:
     return said in PHASES[PHASES.index(phase) :]
 
 
-@pytest.mark.parametrize("wanted", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("wanted", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: Path, wanted: int) -> None:
-    chance, trainers = random.Random(50), ForkedTrainers()
+    chance = random.Random(50)
     run, kills, finished = begin_again(long_run, tmp_path / "0"), 0, 0
     died_in: set[str] = set()
     while kills < wanted:
         phase = chance.choice(["none", "prepare", "train", "train", "quantize", "decode", "evaluate"])
-        code = trainers.kill_in(phase, chance.choice([0.01, 0.05, 0.1, 0.3]) * chance.random(), run)
+        code = kill_in(phase, chance.choice([0.01, 0.05, 0.1, 0.3]) * chance.random(), run)
         assert code in (0, -signal.SIGKILL), run.files.log.read_text() if run.files.log.exists() else code
         if code:
             kills += 1
@@ -220,8 +176,7 @@ def test_kills_at_random_moments_lose_nothing(long_run: RunDirectory, tmp_path: 
             check_same_bits(run, long_run)
             finished += 1
             run = begin_again(long_run, tmp_path / str(finished))
-    assert trainers.finish(run) == 0
+    with start(run) as trainer:
+        assert trainer.wait(timeout=120) == 0
     check_same_bits(run, long_run)
-    trainers.process.kill()
-    trainers.process.communicate()
     assert wanted < 50 or died_in >= {"prepare", "train", "evaluate"}

@@ -108,6 +108,7 @@ def test_the_same_model_scores_the_same_however_many_score_it(micro_run: RunDire
     assert copy.files.ledger.read_bytes() == micro_run.files.ledger.read_bytes()
 
 
+@pytest.mark.real_process
 @pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_run_with_its_reason(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 3_000)
@@ -123,6 +124,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_its_reason(micro_run: RunDire
     assert "process 1 of 2" in run.read_state()["error"]
 
 
+@pytest.mark.real_process
 @pytest.mark.slow
 def test_a_worker_that_is_stuck_is_no_reason_to_hang_when_another_has_died(
     micro_run: RunDirectory, tmp_path: Path
@@ -138,6 +140,7 @@ def test_a_worker_that_is_stuck_is_no_reason_to_hang_when_another_has_died(
     assert "process 1 of 2" in run.read_state()["error"]
 
 
+@pytest.mark.real_process
 @pytest.mark.slow
 def test_no_worker_outlives_rank_zero(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 3_000)
@@ -197,6 +200,7 @@ def test_a_worker_says_in_its_own_words_why_it_ended(
     assert job.read_state()["error"] == "process 1 of 2: the disk of rank 1: No space left on device"
 
 
+@pytest.mark.real_process
 @pytest.mark.slow
 def test_rank_zero_stops_within_a_long_step_and_the_others_with_it(micro_run: RunDirectory, tmp_path: Path) -> None:
     run = prepare(micro_run, tmp_path / "long" / "seed-1337", 10)
@@ -219,6 +223,7 @@ def test_rank_zero_stops_within_a_long_step_and_the_others_with_it(micro_run: Ru
     assert "Traceback" not in run.files.log.read_text() if run.files.log.exists() else True
 
 
+@pytest.mark.real_process
 def test_a_scoring_worker_that_is_stopped_alone_ends_the_run_with_its_reason(
     micro_run: RunDirectory, tmp_path: Path
 ) -> None:

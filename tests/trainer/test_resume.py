@@ -58,9 +58,9 @@ def kill_when(run: RunDirectory, phase: str) -> None:
 @pytest.mark.parametrize(
     "phases",
     [
-        pytest.param(("train",), marks=pytest.mark.slow),
-        pytest.param(("train", "evaluate"), marks=pytest.mark.slow),
-        pytest.param(("prepare", "evaluate"), marks=pytest.mark.slow),
+        pytest.param(("train",), marks=pytest.mark.real_process),
+        ("train", "evaluate"),
+        ("prepare", "evaluate"),
     ],
     ids=["train", "train-evaluate", "prepare-evaluate"],
 )
@@ -162,6 +162,7 @@ def test_a_flipped_byte_in_the_model_is_refused_before_scoring(micro_run: RunDir
     assert not copy.files.scores.exists()
 
 
+@pytest.mark.real_process
 def test_the_score_depends_on_the_model_file_and_the_data_alone(micro_run: RunDirectory, tmp_path: Path) -> None:
     copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "x" / "seed-1337")))
     shutil.rmtree(copy.files.checkpoints)

@@ -151,15 +151,14 @@ def test_errors_have_their_exit_code_and_no_traceback(
 def test_a_terminal_gets_one_bar_and_no_other(hub: LocalHub, tmp_path: Path) -> None:
     master, slave = os.openpty()
     command = [sys.executable, "-m", "pgolf", *arguments(hub)]
-    ended = subprocess.run(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=slave, env=os.environ | {"TERM": "xterm"}, check=False
-    )
-    os.close(slave)
-    shown = b""
-    with os.fdopen(master, "rb", buffering=0) as terminal:
-        while chunk := read_terminal(terminal.fileno()):
-            shown += chunk
-    assert ended.returncode == 0
+    environment = os.environ | {"TERM": "xterm"}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=slave, env=environment) as process:
+        os.close(slave)
+        shown = b""
+        with os.fdopen(master, "rb", buffering=0) as terminal:
+            while chunk := read_terminal(terminal.fileno()):  # at once: a terminal holds 4 KB, then its writer waits
+                shown += chunk
+    assert process.returncode == 0
     assert b"MB" in shown
     assert b"%|" not in shown  # how tqdm draws
 
