@@ -1,4 +1,4 @@
-"""`pgolf audit`: is it what it says it is? Gates over a submission folder, a run, or a spec."""
+"""`pgolf audit`: check a submission folder, a run or a spec against the rules of a contest."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,20 +22,27 @@ def audit(
     ],
     adapter: Annotated[
         Path | None,
-        typer.Option("--adapter", help="Run this file's score() and distributions() on tampered tokens. Needs --data."),
+        typer.Option(
+            "--adapter",
+            help="Probe a submission on tampered tokens: run score() and distributions() of this Python file. Needs "
+            "--data, for example --adapter score.py --data data/mine (docs/audit.md).",
+        ),
     ] = None,
-    data: Annotated[Path | None, typer.Option("--data", help="Shards for the adapter's tokens.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder of shards whose validation tokens the adapter is probed on.")
+    ] = None,
     is_metadata_only: Annotated[
-        bool, typer.Option("--metadata-only", help="Numbers of logs and claims alone: read no code, run nothing.")
+        bool,
+        typer.Option("--metadata-only", help="Check only the numbers in logs and claims: read no code, run nothing."),
     ] = False,
-    rules: Annotated[str, typer.Option("--ruleset", help="The contest whose rules apply.")] = "parameter_golf",
+    rules: Annotated[str, typer.Option("--ruleset", help="Ruleset to check against.")] = "parameter_golf",
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
-    """Check every rule that a program can look at. Exit code 3 if one is broken for certain.
+    """Check every rule that a program can check. Exit code 3 if one is certainly broken.
 
-    What rests on code alone is a hypothesis with the line to read; what cannot be seen is unknown. Nothing of a folder
-    is executed unless --adapter names it.
+    A verdict from code alone is a hypothesis with the line to read; a rule that cannot be checked is unknown. Nothing
+    in a submission folder is executed, except the file that --adapter names.
     """
     ruleset = load_ruleset(rules)
     if adapter is not None and (data is None or not adapter.is_file()):
@@ -49,30 +56,32 @@ def audit(
     if is_json:
         print_json(audit_json(subject, kind, verdicts, ruleset))
     else:
-        show(subject, kind, verdicts)
+        print_verdicts(subject, kind, verdicts)
     if failed := [verdict.rule for verdict in failures(verdicts)]:
-        raise CheckFailed(f"audit says no: {', '.join(dict.fromkeys(failed))}")
+        raise CheckFailed(f"audit failed: {', '.join(dict.fromkeys(failed))}")
 
 
 def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only: bool) -> "tuple[str, list[Verdict]]":
-    """What the subject is, and what an audit of such a thing says.
+    """Return the kind of the subject and its verdicts.
 
-    Raises: UsageError where it is none, SpecError for a spec that is wrong.
+    Raises:
+        UsageError: the subject cannot be audited.
+        SpecError: the spec is wrong.
     """
     path = Path(subject)
     if (path / "run.json").is_file() or (not path.exists() and is_run_named(subject, runs_dir)):
-        run = finished(find_run(subject, runs_dir))
+        run = require_finished(find_run(subject, runs_dir))
         if "script" in run.read_run():
             from pgolf.audit.script_runs import audit_script_run
 
             return "run", audit_script_run(run, ruleset, is_code_read=not is_metadata_only)
         from pgolf.audit.runs import audit_run
 
-        say(f"auditing {run.run_id}; its protocol is probed on tampered text")
+        say(f"auditing {run.run_id}, including probes of its protocol on tampered text")
         return "run", audit_run(run, ruleset, is_executed=not is_metadata_only)
     if any(path.glob("seed-*/run.json")):
         raise UsageError(
-            f"{path} holds the runs of several seeds; audit one of them, such as {next(path.glob('seed-*'))}"
+            f"{path} holds the runs of several seeds; audit one of them, for example {next(path.glob('seed-*'))}"
         )
     if path.is_dir():
         from pgolf.audit.folder import audit_folder, holds_submission
@@ -88,7 +97,7 @@ def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only
 
 
 def is_run_named(reference: str, runs_dir: Path) -> bool:
-    """Whether one run goes by this name."""
+    """Return whether exactly one run has this name."""
     try:
         find_run(reference, runs_dir)
     except UsageError:
@@ -96,10 +105,11 @@ def is_run_named(reference: str, runs_dir: Path) -> bool:
     return True
 
 
-def finished(run: RunDirectory) -> RunDirectory:
-    """The run, if it has a result.
+def require_finished(run: RunDirectory) -> RunDirectory:
+    """Return the run.
 
-    Raises: UsageError.
+    Raises:
+        UsageError: it is not finished.
     """
     if not run.is_finished:
         raise UsageError(f"{run.run_id} is {run.state}; only a finished run can be audited")
@@ -107,7 +117,7 @@ def finished(run: RunDirectory) -> RunDirectory:
 
 
 def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[Verdict]":
-    """The verdicts, those that an adapter's answers settle in place of those that could not know."""
+    """Return the verdicts, with those of the adapter's probes in place of unknown and passing ones."""
     from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, run_probes
     from pgolf.audit.verdicts import sort_verdicts
 
@@ -119,7 +129,7 @@ def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[V
 
 
 def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Ruleset) -> dict[str, Any]:
-    """The object of --json."""
+    """Return the object of --json."""
     from pgolf.audit.verdicts import overall_severity
 
     return {
@@ -131,18 +141,18 @@ def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Rule
     }
 
 
-def show(subject: str, kind: str, verdicts: "list[Verdict]") -> None:
-    """Nothing; the verdicts as a table, what cannot be known gathered by its reason."""
-    gathered: dict[str, list[str]] = {}
+def print_verdicts(subject: str, kind: str, verdicts: "list[Verdict]") -> None:
+    """Print the verdicts as a table, then the unknown ones by their reason."""
+    unknown: dict[str, list[str]] = {}
     shown: list[Finding] = []
     for verdict in verdicts:
         if verdict.severity == "unknown":
-            gathered.setdefault(verdict.message, []).append(verdict.rule)
+            unknown.setdefault(verdict.message, []).append(verdict.rule)
         else:
             shown.append(Finding(verdict.severity, f"{verdict.rule} ({verdict.basis})", verdict.message, verdict.fix))
     console = answer_console()
     console.print(findings_table(shown))
-    for reason, of_reason in gathered.items():
+    for reason, of_reason in unknown.items():
         console.print(f"[dim]unknown[/dim]  {', '.join(of_reason)}: ", end="")
         console.print(printable(reason), markup=False)
     counts = {word: sum(v.severity == word for v in verdicts) for word in ("fail", "warn", "unknown", "pass")}

@@ -18,11 +18,11 @@ READABLE, REQUIREMENTS = "train_gpt.readable.py", "requirements.txt"
 
 def bundle(
     reference: Annotated[
-        str | None, typer.Argument(metavar="SPEC|RUN", help=f"A spec, or a run. {options.SPEC_DEFAULT}")
+        str | None, typer.Argument(metavar="SPEC|RUN", help=f"A spec or a run. {options.SPEC_DEFAULT}")
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path("bundle"),
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")] = Path("bundle"),
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:

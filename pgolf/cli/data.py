@@ -1,4 +1,4 @@
-"""`pgolf data`: text to shards, and whether shards are what they say."""
+"""`pgolf data`: prepare, fetch, list and verify token shards."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from pgolf.errors import CheckFailed, Interrupted, UsageError
 from pgolf.findings import failures
 from pgolf.rulesets.ruleset import load_ruleset
 
-CORPUS_HELP = "A .jsonl or .jsonl.gz file with `text` in each line, a text file, or a folder of such files."
+CORPUS_HELP = "A .jsonl or .jsonl.gz file with a `text` in each line, a text file, or a folder of such files."
 data_app = typer.Typer(no_args_is_help=True, help="Prepare, fetch and verify token shards.")
 RULESET = "parameter_golf"
 DATA_FOLDER = Path("data")
@@ -31,21 +31,23 @@ DATA_FOLDER = Path("data")
 @data_app.command()
 def prepare(
     path: Annotated[Path, typer.Argument(help=CORPUS_HELP)],
-    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
-    tokenizer: Annotated[Path | None, typer.Option("--tokenizer", help="A SentencePiece .model to use.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="SentencePiece .model to use instead of training one.")
+    ] = None,
     vocabulary_size: Annotated[
-        int | None, typer.Option("--vocab", help="Pieces of a tokenizer to train. Default: 1024.")
+        int | None, typer.Option("--vocab", help="Vocabulary size of the tokenizer to train. Default: 1024.")
     ] = None,
     validation_fraction: Annotated[
-        float, typer.Option("--val-fraction", min=0.0, max=1.0, help="Share of documents that are scored.")
+        float, typer.Option("--val-fraction", min=0.0, max=1.0, help="Share of documents in the validation split.")
     ] = 0.05,
     is_json: Json = False,
 ) -> None:
     """Split text by document, tokenize it and write shards with a manifest."""
     if tokenizer is not None and vocabulary_size is not None:
-        raise UsageError("--tokenizer brings its own size; leave out --vocab")
+        raise UsageError("--vocab cannot be combined with --tokenizer, which has its own vocabulary size")
     if (out / "manifest.json").exists():
-        raise UsageError(f"{out} already holds shards; give another folder")
+        raise UsageError(f"{out} already contains shards; choose another folder")
     preparation = Preparation(
         name=out.resolve().name,
         out=out,
@@ -65,39 +67,39 @@ def prepare(
 
 
 def print_splits(manifest: Manifest) -> None:
-    """Nothing; a line a side."""
+    """Print one line per split."""
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
         typer.echo(f"{name}: {split.documents:,} documents, {split.tokens:,} tokens, {split.bytes:,} bytes")
 
 
 @data_app.command("fetch")
 def fetch_export(
-    name: Annotated[str, typer.Argument(help="A published export; `pgolf data list` shows those that are known.")],
+    name: Annotated[str, typer.Argument(help="A published export; `pgolf data list` shows the known names.")],
     train_shards: Annotated[
         int | None,
         typer.Option(
-            "--train-shards", metavar="N", help=f"The first N training shards. Default: {DEFAULT_TRAIN_SHARDS}."
+            "--train-shards", metavar="N", help=f"Fetch the first N training shards. Default: {DEFAULT_TRAIN_SHARDS}."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The folder to write. Default: data/NAME.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder to write. Default: data/NAME.")] = None,
     repository: Annotated[
-        str | None, typer.Option("--from", metavar="OWNER/REPO", help="Another Hugging Face dataset repository.")
+        str | None,
+        typer.Option("--from", metavar="OWNER/REPO", help="Fetch from this Hugging Face dataset repository instead."),
     ] = None,
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", metavar="URL", help="Another hub; it is sent no token.")
+        str | None,
+        typer.Option("--endpoint", metavar="URL", help="Fetch from this hub instead; no token is sent to it."),
     ] = None,
     is_json: Json = False,
 ) -> None:
-    """Fetch a published export: every file checked, a stopped fetch goes on, leaky exports refused."""
+    """Fetch a published export and check every file. A stopped fetch is resumed; leaky exports are refused."""
     folder = out or DATA_FOLDER / name
     request = FetchRequest(name, folder, train_shards, repository, endpoint)
     try:
         with fetch_display() as display:
             fetched = fetch(request, load_ruleset(RULESET), display)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"interrupted; what has arrived is in {folder}, the same command goes on from there"
-        ) from None
+        raise Interrupted(f"interrupted; {folder} keeps what was fetched, and the same command resumes it") from None
     manifest = fetched.manifest
     if is_json:
         answer = {"sha256": manifest.sha256, "folder": str(folder), "source": fetched.source, "notes": fetched.notes}
@@ -112,7 +114,7 @@ def fetch_export(
 
 @data_app.command("list")
 def list_exports(is_json: Json = False) -> None:
-    """The exports that are known by name, and which of them are in ./data."""
+    """List the published exports that are known by name, and which of them are in ./data."""
     ruleset = load_ruleset(RULESET)
     rows = [
         {
@@ -129,7 +131,7 @@ def list_exports(is_json: Json = False) -> None:
         print_json({"exports": rows})
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "repository", "pieces", "validation tokens", f"in ./{DATA_FOLDER}", "note"):
+    for column in ("name", "repository", "vocabulary", "validation tokens", f"in ./{DATA_FOLDER}", "note"):
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*cells(row))
@@ -137,7 +139,7 @@ def list_exports(is_json: Json = False) -> None:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A row for people."""
+    """Return the table cells of an export."""
     tokens = row["validation_tokens"]
     return [
         row["name"],
@@ -154,11 +156,11 @@ def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.")],
     is_json: Json = False,
 ) -> None:
-    """Read everything and compare it with the manifest: hashes, counts, no document on both sides."""
+    """Check shards against their manifest: hashes, counts, and no document in both splits."""
     findings = verify_contents(folder)
     if is_json:
         print_json({"folder": str(folder), "checks": [finding.as_json() for finding in findings]})
     else:
         answer_console().print(findings_table(findings))
     if failed := failures(findings):
-        raise CheckFailed(f"{folder} is not what its manifest says: {', '.join(finding.rule for finding in failed)}")
+        raise CheckFailed(f"data verify failed: {', '.join(finding.rule for finding in failed)}")

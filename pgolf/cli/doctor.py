@@ -24,7 +24,7 @@ def doctor(
     is_json: options.Json = False,
     is_agreed: options.Yes = False,
 ) -> None:
-    """Check python, torch, devices, kernels, compiler, disk, credentials and clock, each with its fix."""
+    """Check Python, torch, devices, kernels, compiler, disk, credentials and clock; print a fix for each problem."""
     launch, found = Launch(on=on or "local"), []
     if spec is not None or assignments or overlays:
         chosen = options.select_spec(spec or options.DEFAULT_SPEC, options.DEFAULT_RUNS_DIR, overlays, assignments, on)
@@ -45,7 +45,7 @@ def doctor(
     else:
         answer_console().print(findings_table(found))
     if failed := failures(found):
-        raise CheckFailed(f"{launch.on}: {', '.join(finding.rule for finding in failed)}")
+        raise CheckFailed(f"doctor failed on {launch.on}: {', '.join(finding.rule for finding in failed)}")
 
 
 def agree_to_small_cost(launch: Launch, is_agreed: bool) -> None:
@@ -53,7 +53,7 @@ def agree_to_small_cost(launch: Launch, is_agreed: bool) -> None:
     hourly = usd_per_hour(launch)
     if not hourly:
         return
-    say(f"{launch.on} {launch.gpu or 'without GPU'}: ${hourly:.2f} an hour, for about {TYPICAL_SECONDS} s")
+    say(f"{launch.on} {launch.gpu or 'without GPU'}: ${hourly:.2f} per hour, for about {TYPICAL_SECONDS} s")
     if not is_agreed:
         agree_to_pay(hourly * TYPICAL_SECONDS / 3600)
 
@@ -66,8 +66,8 @@ def check_pgolf() -> list[Finding]:
     data = Finding(
         "pass" if is_writable else "fail",
         "cache",
-        f"{cache} {'is' if is_writable else 'is not'} writable; prepared data is kept there",
-        None if is_writable else "XDG_CACHE_HOME: another folder",
+        f"{cache} {'is' if is_writable else 'is not'} writable; it caches prepared data",
+        None if is_writable else "set XDG_CACHE_HOME to another folder",
     )
     dates = "; ".join(f"{name} {prices.as_of}" for name, prices in read_prices().providers.items())
-    return [data, Finding("pass", "prices", f"{dates}; corrections go to {own}")]
+    return [data, Finding("pass", "prices", f"{dates}; override them in {own}")]

@@ -16,32 +16,33 @@ from pgolf.preflight.fit import LEAST_CLIP, FittedClips, fit_clips
 from pgolf.preflight.size import estimate_model_bytes
 from trainer.recipe.quantizer import DeviationClip
 
-# Share of the limit above which free room is mentioned.
-ROOM = 0.01
-# Other clips have other digits, which changes the bytes of train_gpt.py.
+# Share of the limit that must stay free before it is mentioned.
+FREE_SHARE = 0.01
+# train_gpt.py contains the clips, so its size changes with their digits.
 CODE_SLACK_BYTES = 256
 
 
 def fit(
     spec: options.SpecArgument = None,
     total_bytes: Annotated[
-        int | None, typer.Option("--bytes", min=1, help="Code and model together. Default: the limit of the rules.")
+        int | None,
+        typer.Option("--bytes", min=1, help="Limit for code and model together. Default: the limit of the rules."),
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Overlay to write. Default: NAME.fit.yaml.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Overlay file to write. Default: NAME.fit.yaml.")] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
-    """Choose the quantizer's clips so that the artifact fits a number of bytes, and write them as an overlay."""
+    """Choose quantizer clips with which the artifact fits a number of bytes, and write them as an overlay."""
     loaded = options.select_spec(spec, runs_dir, overlays, assignments).require_recipe()
     preflight = examine(loaded.spec, runs_dir=runs_dir)
     recipe, code = preflight.spec.recipe, preflight.code_bytes
     limit = total_bytes or preflight.ruleset.artifact_limit_bytes
     if preflight.model_bytes is None:
-        raise UsageError("the vocabulary size is not known; set recipe.data.vocabulary_size")
+        raise UsageError("the vocabulary size is not known; give --set recipe.data.vocabulary_size=N")
     if code + CODE_SLACK_BYTES >= limit:
-        raise UsageError(f"train_gpt.py alone takes {code:,} bytes of {limit:,}")
+        raise UsageError(f"train_gpt.py alone takes {code:,} of {limit:,} bytes, which leaves no room for a model")
     correction = find_correction(recipe, runs_dir)
     if correction is None:
         found = fit_clips(recipe, limit - code - CODE_SLACK_BYTES)
@@ -66,14 +67,15 @@ def fit(
     for word, sizes in (("before", found.before), ("after", found.after)):
         total, low, high = sizes.estimate + code, sizes.low + code, sizes.high + code
         console.print(f"{word:<7} {total:,} bytes ({low:,} to {high:,}) of {limit:,}", highlight=False)
-    console.print(f"margin  {limit - found.after.estimate - code:,} bytes, the width of the interval", highlight=False)
     console.print(
-        f"about {found.expected_bpb:+.4f} bpb, by the rule of thumb of 0.0015 bpb for 280,000 bytes", style="dim"
+        f"margin  {limit - found.after.estimate - code:,} bytes, reserved for the uncertainty of the estimate",
+        highlight=False,
     )
-    if found.after.high + code < limit * (1 - ROOM):
-        console.print(
-            f"there is room left: no clip goes below {LEAST_CLIP:g} deviations, where it would cut off weights"
-        )
+    console.print(
+        f"expected change {found.expected_bpb:+.4f} bpb (rule of thumb: 0.0015 bpb per 280,000 bytes)", style="dim"
+    )
+    if found.after.high + code < limit * (1 - FREE_SHARE):
+        console.print(f"some bytes stay unused: a clip below {LEAST_CLIP:g} standard deviations would cut off weights")
     options_again = [*(f"--with {name}" for name in overlays or []), *(f"--set '{each}'" for each in assignments or [])]
     command = " ".join(["pgolf run", spec or loaded.spec.name, *options_again, f"--with {path}"])
     console.print(command, style="dim", highlight=False, markup=False)

@@ -1,4 +1,4 @@
-"""`pgolf import SCRIPT`: a draft of a spec from somebody's training script."""
+"""`pgolf import SCRIPT`: draft a spec from a training script."""
 
 import re
 from enum import StrEnum
@@ -18,7 +18,7 @@ SHOWN_NEAREST = 3
 
 
 class Form(StrEnum):
-    """What is drafted."""
+    """Kind of spec that is drafted."""
 
     RECIPE = "recipe"
     SCRIPT = "script"
@@ -27,27 +27,31 @@ class Form(StrEnum):
 def import_script(
     script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="A training script, such as train_gpt.py.")],
     form: Annotated[
-        Form, typer.Option("--as", help="A recipe as near to it as there is, or the script itself as it is.")
+        Form, typer.Option("--as", help="Draft the nearest recipe, or a spec that runs the script unchanged.")
     ] = Form.RECIPE,
     log: Annotated[
-        Path | None, typer.Option("--log", help="A log of a run: its values, and the count of its parameters.")
+        Path | None,
+        typer.Option("--log", help="Log of a run of the script, for its values and its number of parameters."),
     ] = None,
     env: Annotated[
-        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="A variable that the script is run with.")
+        list[str] | None,
+        typer.Option("--env", metavar="NAME=VALUE", help="Variable to run the script with, for example NUM_LAYERS=11."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The file to write; NAME.yaml beside you.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File to write. Default: SCRIPT.yaml in this folder.")
+    ] = None,
     is_json: options.Json = False,
 ) -> None:
-    """Write a draft spec from a script, and say what it could not map. The script is read, never executed."""
-    program = read_or_refuse(script)
+    """Draft a spec from a script, and list what could not be mapped. The script is read, never executed."""
+    program = read_script(script)
     given = given_variables(env or [], program)
     name = re.sub(r"[^a-z0-9]+", "-", script.stem.lower()).strip("-") or "draft"
     file = out or Path(f"{name}.yaml")
     if file.exists():
-        raise UsageError(f"{file} is already there; give another name with --out")
+        raise UsageError(f"{file} is already there; choose another name with --out")
     if form is Form.SCRIPT:
-        beside = [relative(path, file) for path in neighbours(script)]
-        text, draft = script_draft(program, relative(script, file), beside, str(file), name), None
+        files = [path_from_spec(path, file) for path in neighbours(script)]
+        text, draft = script_draft(program, path_from_spec(script, file), files, str(file), name), None
     else:
         draft = draft_of(program, log, given)
         text = recipe_draft(draft, script.name, str(file), name)
@@ -60,17 +64,19 @@ def import_script(
         return
     say(f"wrote {file}")
     if draft is not None:
-        show(draft)
+        print_draft(draft)
 
 
-def read_or_refuse(script: Path) -> ScriptProgram:
-    """The script, read.
+def read_script(script: Path) -> ScriptProgram:
+    """Read a script without executing it.
 
-    Raises: UsageError for one that is not there, SpecError for one that is no Python.
+    Raises:
+        UsageError: there is no such file.
+        SpecError: it is not Python.
     """
     try:
         program = read_program(script, [])
-        assert program.reads is not None, "reading finds what is no Python"
+        assert program.reads is not None, "read_program raises Unreadable if it is not Python"
     except OSError as error:
         raise UsageError(f"{script}: {error.strerror}") from None
     except Unreadable as error:
@@ -79,44 +85,45 @@ def read_or_refuse(script: Path) -> ScriptProgram:
 
 
 def given_variables(words: list[str], program: ScriptProgram) -> dict[str, str]:
-    """Variables of `--env`.
+    """Return the variables of `--env`.
 
-    Raises: UsageError for one that the script does not read.
+    Raises:
+        UsageError: it is not NAME=VALUE, or the script does not read the variable.
     """
     given = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or name not in program.reads.names:
-            raise UsageError(f"--env {word}: expected NAME=VALUE of a variable that {program.name} reads")
+            raise UsageError(f"--env {word}: expected NAME=VALUE with the name of a variable that {program.name} reads")
         given[name] = text
     return given
 
 
-def relative(script: Path, file: Path) -> str:
-    """The script's path as a spec in `file` would name it."""
+def path_from_spec(script: Path, file: Path) -> str:
+    """Return the script's path relative to the spec in `file`, or absolute if it is outside its folder."""
     try:
         return script.resolve().relative_to(file.resolve().parent).as_posix()
     except ValueError:
         return str(script.resolve())
 
 
-def show(draft: Draft) -> None:
-    """Nothing; what was found is on stdout."""
+def print_draft(draft: Draft) -> None:
+    """Print the nearest specs, and what was and was not mapped."""
     console = answer_console()
     for each in draft.nearest[:SHOWN_NEAREST]:
-        words = f"{len(each.alike)} values alike, {len(each.other)} otherwise, {len(each.absent)} without a place"
-        console.print(f"{each.name}: {words}", markup=False)
+        counts = f"{len(each.alike)} values equal, {len(each.other)} different, {len(each.absent)} not in the recipe"
+        console.print(f"{each.name}: {counts}", markup=False)
     console.print(f"drafted on {draft.base} with {len(draft.overrides)} values changed; {draft.verdict}", markup=False)
     if draft.lacking:
-        console.print(f"its code names, and {draft.base} does not have: {', '.join(draft.lacking)}", markup=False)
+        console.print(f"the script has, and {draft.base} lacks: {', '.join(draft.lacking)}", markup=False)
     if draft.unnamed:
-        console.print(f"{draft.base} has, and its code does not name: {', '.join(draft.unnamed)}", markup=False)
+        console.print(f"{draft.base} has, and the script does not mention: {', '.join(draft.unnamed)}", markup=False)
     for value, reason in draft.unmapped:
         console.print(f"not mapped: {value.name}={value.text} ({value.place}): {reason}", markup=False)
 
 
 def draft_json(draft: Draft) -> dict[str, Any]:
-    """The draft as JSON."""
+    """Return the draft for --json."""
     return {
         "base": draft.base,
         "nearest": [

@@ -1,4 +1,4 @@
-"""`pgolf launchers`: the places where runs can happen."""
+"""`pgolf launchers`: the installed launchers and their options."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from pgolf.launching import launcher_entries, load_launcher
 
 
 def launchers(is_json: Json = False) -> None:
-    """List installed launchers, their options, and what is wrong with those that cannot be loaded."""
+    """List installed launchers with their options, or the error of those that cannot be loaded."""
     found = [describe(name) for name in sorted(launcher_entries())]
     if is_json:
         print_json({"launchers": found})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("launcher", "what it is", "launch.options"):
+    for column in ("launcher", "description", "launch.options"):
         table.add_column(column)
     for row in found:
         table.add_row(row["name"], escape(row["summary"] or row["error"]), ", ".join(row["options"]) or "none")
@@ -26,7 +26,7 @@ def launchers(is_json: Json = False) -> None:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """A launcher by name, or why it cannot be had."""
+    """Return a launcher's description, or the error with which it fails to load."""
     try:
         launcher = load_launcher(name)
     except LauncherError as error:

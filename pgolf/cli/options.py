@@ -23,22 +23,29 @@ SpecArguments = Annotated[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, a run id, or an unambiguous part of one.")
 ]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder of all runs.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder that holds all runs.")]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a value, for example recipe.budget.train=100."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a value, for example --set recipe.budget.train=100. Where sweeps are accepted, "
+        "--set recipe.optimizer.matrix_lr=0.02,0.03 makes one.",
+    ),
 ]
 Overlays = Annotated[
     list[str] | None,
     typer.Option(
-        "--with", metavar="NAME|FILE", help="Apply an overlay: one of the spec's own (tiny, micro), or a file."
+        "--with",
+        metavar="NAME|FILE",
+        help="Apply an overlay: one of the spec's own, as in --with tiny, or a YAML file, as in --with mine.yaml.",
     ),
 ]
-On = Annotated[str | None, typer.Option("--on", help="Launcher, in place of launch.on; for example modal.")]
+On = Annotated[str | None, typer.Option("--on", help="Use this launcher instead of launch.on, for example --on modal.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before spending money.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return as soon as the run has started.")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Start another attempt beside earlier ones.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start a new attempt; keep earlier ones.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, and start nothing.")]
 DEFAULT_RUNS_DIR = Path("runs")
 DEFAULT_SPEC = "quickstart"

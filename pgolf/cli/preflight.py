@@ -1,4 +1,4 @@
-"""`pgolf preflight`: bytes, seconds, memory, dollars and rules before anything runs."""
+"""`pgolf preflight`: predicted bytes, time, memory and cost, and the rules, before anything runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -32,12 +32,15 @@ def preflight(
     on: options.On = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_calibrated: Annotated[
-        bool, typer.Option("--calibrate", help="Time real training steps on this machine.")
+        bool, typer.Option("--calibrate", help="Measure training steps on this machine instead of assuming their time.")
     ] = False,
     described: Annotated[
         Path | None,
         typer.Option(
-            "--describe", metavar="FILE", help="Estimate bytes from a JSON file with a public run's hyperparameters."
+            "--describe",
+            metavar="FILE",
+            help="Instead of a spec, estimate the bytes of a public run by its hyperparameters in a JSON file such as "
+            '{"model_params": 35944536, "compressor": "brotli", "config": {"num_layers": 11, ...}}.',
         ),
     ] = None,
     is_growing: Annotated[
@@ -45,10 +48,10 @@ def preflight(
     ] = False,
     is_json: options.Json = False,
 ) -> None:
-    """Check whether a spec will fit and is allowed, and estimate what it takes. Exit code 3 if a check fails."""
+    """Predict size, time, memory and cost of a spec, and check the rules. Exit code 3 if a check fails."""
     if described is not None:
         if specs or overlays or assignments:
-            raise UsageError("--describe takes the place of a spec; give one or the other")
+            raise UsageError("--describe cannot be combined with a spec, --set or --with")
         print_described(described, is_json)
         return
     loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
@@ -125,7 +128,7 @@ def print_preflight(found: Preflight, is_brief: bool) -> None:
 
 
 def growth(found: Preflight) -> list[Growth]:
-    """Return what the recipe takes, and what each change of it would take.
+    """Return time and memory of the recipe, and of each change of it.
 
     Raises:
         UsageError: it runs a script, or its vocabulary size is not known.
@@ -141,7 +144,7 @@ def growth(found: Preflight) -> list[Growth]:
 def print_growth(rows: list[Growth]) -> None:
     """Print one line for the recipe and one for each change, with time and memory relative to the recipe."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("with", "parameters", "ms a step", "tokens/s", "time", "memory a device", ""):
+    for column in ("with", "parameters", "ms/step", "tokens/s", "time", "memory/device", ""):
         table.add_column(column, justify="left" if column == "with" else "right")
     for row in rows:
         table.add_row(

@@ -23,10 +23,16 @@ def run(
     parent: Annotated[
         str | None,
         typer.Option(
-            "--from-checkpoint", metavar="RUN", help="Train nothing: quantize, pack and score this run's weights again."
+            "--from-checkpoint",
+            metavar="RUN",
+            help="Do not train: quantize, pack and score the trained weights of this run again, for example "
+            "--from-checkpoint RUN --set recipe.quantizer.bits.default=5.",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0, max=2**31 - 1, help="Default: the spec's first.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", min=0, max=2**31 - 1, help="Seed to run. Default: the first one of the spec."),
+    ] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_detached: options.Detach = False,
     is_fresh: options.Fresh = False,

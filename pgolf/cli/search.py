@@ -19,12 +19,23 @@ from pgolf.specs.loading import LoadedSpec, load_spec
 
 def search(
     spec: options.SpecArgument = None,
-    usd: Annotated[float | None, typer.Option("--budget-usd", min=0, help="Dollars for the whole search.")] = None,
-    seconds: Annotated[float | None, typer.Option("--budget-seconds", min=0, help="Seconds of all its runs.")] = None,
-    runs: Annotated[int | None, typer.Option("--budget-runs", min=1, help="Number of runs, short ones too.")] = None,
+    usd: Annotated[
+        float | None, typer.Option("--budget-usd", min=0, help="Dollars for all runs together, for example 20.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--budget-seconds", min=0, help="Seconds of all runs together, for example 7200.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option("--budget-runs", min=1, help="Number of runs, including short ones, for example 30.")
+    ] = None,
     command: Annotated[
         str | None,
-        typer.Option("--propose", metavar="CMD", help="A program that proposes points: JSON in, YAML out."),
+        typer.Option(
+            "--propose",
+            metavar="CMD",
+            help="Ask this command for points instead of the optimizer, for example --propose 'python propose.py'. "
+            "It reads JSON on stdin and prints YAML (docs/search.md).",
+        ),
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
@@ -38,7 +49,7 @@ def search(
     extra = options.with_launcher(assignments, on)
     base = options.select_spec(spec, runs_dir, overlays, extra)
     if base.search is None:
-        raise UsageError(f"{base.file}: has no `search:`; it names keys with ranges or lists, as docs/search.md shows")
+        raise UsageError(f"{base.file} has no `search:`; add one with the keys to search, as docs/search.md shows")
     proposer: Proposer = OptimizerProposer() if command is None else CommandProposer(command)
     if is_rented(base.spec.launch) and not is_agreed:
         agree_to_pay(usd)

@@ -1,4 +1,4 @@
-"""`pgolf verify`: whether a submission folder is what it claims to be."""
+"""`pgolf verify`: check the claims of a submission folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,14 +18,19 @@ RULESET = "parameter_golf"
 
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A submission folder.")],
-    data: Annotated[Path | None, typer.Option("--data", help="Folder of shards. Default: found by their hash.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Folder of shards. Default: found by hash in ./data, the working folder or the cache."
+        ),
+    ] = None,
     runs_code: Annotated[
         bool,
-        typer.Option("--run-code", help="Run the folder's train_gpt.py even if it was not built by this installation."),
+        typer.Option("--run-code", help="Run the folder's train_gpt.py even if this installation did not build it."),
     ] = False,
     is_json: options.Json = False,
 ) -> None:
-    """Check a submission folder: its claims, its bytes, and its score, computed anew. Exit code 3 if a check fails."""
+    """Check claims and bytes of a submission folder, and recompute its score. Exit code 3 if a check fails."""
     claims, findings = read_claims(folder)
     if claims is not None:
         findings += check_claims(folder, claims, load_ruleset(RULESET))
@@ -39,15 +44,24 @@ def verify(
 
 
 def score_findings(folder: Path, claims: Claims, data: Path | None, runs_code: bool) -> list[Finding]:
-    """Score the artifacts anew, or return why that is not done."""
+    """Recompute the scores of the artifacts, or return why that is not possible."""
     facts = claims.pgolf
     if facts is None:
-        return [Finding("warn", "score", "not a folder that pgolf wrote: its score is not computed anew")]
+        return [Finding("warn", "score", "the score was not recomputed: pgolf did not write this folder")]
     if not runs_code and not is_built_here(folder, facts):
-        fix = "read train_gpt.py, then --run-code"
-        return [Finding("fail", "score", "train_gpt.py is not what this installation builds, so it was not run", fix)]
+        fix = "read train_gpt.py, then allow it with --run-code"
+        return [
+            Finding("fail", "score", "train_gpt.py differs from what this installation builds, so it was not run", fix)
+        ]
     found = data or find_data(facts.data_sha256, (Path("data"), Path(), user_cache_path("pgolf")))
     if found is None:
-        return [Finding("fail", "score", f"no data with manifest {facts.data_sha256[:12]}", "--data FOLDER")]
+        return [
+            Finding(
+                "fail",
+                "score",
+                f"no data with manifest {facts.data_sha256[:12]} was found",
+                "give its folder with --data",
+            )
+        ]
     say(f"scoring on {found}")
     return list(check_scores(folder, claims, found))

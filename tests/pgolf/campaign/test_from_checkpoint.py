@@ -1,4 +1,4 @@
-"""A run that begins with the weights of another one."""
+"""Runs that start from the weights of another run."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ EIGHT_BITS = f"recipe.quantizer={{kind: rtn, bits: {{default: 8}}, clip: {LARGES
 
 @pytest.fixture
 def parent(micro_run: RunDirectory, tmp_path: Path) -> RunDirectory:
-    """A finished run in the runs folder of this test."""
+    """Copy a finished run into the runs folder of this test."""
     return RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)))
 
 
@@ -34,7 +34,7 @@ def test_the_same_weights_are_quantized_packed_and_scored_again(pgolf: Pgolf, pa
     result = child.read_result()
     assert result["parent"]["run_id"] == parent.run_id
     assert (result["steps"], result["tokens_seen"]) == (before["steps"], before["tokens_seen"])
-    assert result["metrics"][0]["val_loss"] == before["metrics"][0]["val_loss"]  # prequant, of the same weights
+    assert result["metrics"][0]["val_loss"] == before["metrics"][0]["val_loss"]  # same weights before quantization
     assert result["headline"]["val_loss"] != before["headline"]["val_loss"]
     assert result["artifact"]["model_bytes"] > before["artifact"]["model_bytes"]
     ledger = np.load(child.files.ledger)
@@ -46,7 +46,7 @@ def test_the_same_weights_are_quantized_packed_and_scored_again(pgolf: Pgolf, pa
 
 
 @pytest.mark.slow
-def test_the_same_command_shows_the_finished_child_and_an_unchanged_one_gives_the_parents_score(
+def test_repeating_the_command_shows_the_finished_child_which_unchanged_has_the_parents_score(
     pgolf: Pgolf, parent: RunDirectory
 ) -> None:
     first = pgolf("run", "--from-checkpoint", parent.run_id, "--json")
@@ -56,7 +56,7 @@ def test_the_same_command_shows_the_finished_child_and_an_unchanged_one_gives_th
     assert first.json["runs"][0]["result"]["headline"] == parent.read_result()["headline"]
 
 
-def test_a_change_that_concerns_training_is_named_to_the_key(parent: RunDirectory) -> None:
+def test_a_change_of_training_is_refused_with_its_key(parent: RunDirectory) -> None:
     with pytest.raises(UsageError, match=r"recipe\.model\.topology\.layers was 2 when quickstart.* and is now 3"):
         load_child(parent, [], ["recipe.model.topology.layers=3"])
     with pytest.raises(UsageError, match=r"recipe\.averaging\.decay"):
@@ -65,7 +65,7 @@ def test_a_change_that_concerns_training_is_named_to_the_key(parent: RunDirector
 
 
 @pytest.mark.slow
-def test_weights_of_other_data_or_of_none_are_refused_and_untrained_ones_are_not(
+def test_weights_from_other_data_or_torch_are_refused_and_untrained_ones_accepted(
     pgolf: Pgolf, parent: RunDirectory
 ) -> None:
     run = json.loads(parent.files.run.read_text())
@@ -81,30 +81,30 @@ def test_weights_of_other_data_or_of_none_are_refused_and_untrained_ones_are_not
     assert ended.json["runs"][0]["result"]["steps"] == 0
 
 
-def test_rounding_in_training_is_the_parents(parent: RunDirectory) -> None:
+def test_a_change_of_quantizer_training_is_refused(parent: RunDirectory) -> None:
     with pytest.raises(UsageError, match=r"recipe\.quantizer\.training\.kind was \"none\" when"):
         load_child(parent, [], ["recipe.quantizer.training={kind: straight_through}"])
 
 
-def test_another_quantizer_keeps_the_rounding_that_the_parent_trained_with(parent: RunDirectory) -> None:
+def test_another_quantizer_keeps_the_parents_quantizer_training(parent: RunDirectory) -> None:
     spec = json.loads(parent.files.spec.read_text())
-    rounding = {"kind": "straight_through", "below_lr": 0.5, "softness": 0.0, "tables": False, "published_grid": None}
-    spec["recipe"]["quantizer"]["training"] = rounding
+    training = {"kind": "straight_through", "below_lr": 0.5, "softness": 0.0, "tables": False, "published_grid": None}
+    spec["recipe"]["quantizer"]["training"] = training
     parent.files.spec.write_text(json.dumps(spec))
     child = load_child(parent, [], [EIGHT_BITS]).spec.recipe.quantizer
-    assert (child.bits["default"], child.training) == (8, decode_value(StraightThrough, rounding, "training"))
+    assert (child.bits["default"], child.training) == (8, decode_value(StraightThrough, training, "training"))
     with pytest.raises(UsageError, match=r"recipe\.quantizer\.training\.below_lr was 0\.5"):
         load_child(parent, [], ["recipe.quantizer.training.below_lr=0.7"])
 
 
-def test_spec_and_seed_are_the_parents(pgolf: Pgolf, parent: RunDirectory) -> None:
+def test_a_spec_or_seed_together_with_from_checkpoint_is_refused(pgolf: Pgolf, parent: RunDirectory) -> None:
     for extra in (("quickstart",), ("--seed", "7")):
         ended = pgolf("run", *extra, "--from-checkpoint", parent.run_id)
         assert ended.code == 2
         assert "takes spec and seed from the run" in ended.err
 
 
-def test_a_run_that_kept_no_weights_is_refused(pgolf: Pgolf, parent: RunDirectory) -> None:
+def test_a_run_without_kept_weights_is_refused(pgolf: Pgolf, parent: RunDirectory) -> None:
     parent.files.prequant.unlink()
     ended = pgolf("run", "--from-checkpoint", parent.run_id)
     assert ended.code == 2
@@ -112,7 +112,7 @@ def test_a_run_that_kept_no_weights_is_refused(pgolf: Pgolf, parent: RunDirector
 
 
 @pytest.mark.slow
-def test_weights_that_are_not_the_parents_are_refused_by_the_trainer(pgolf: Pgolf, parent: RunDirectory) -> None:
+def test_the_trainer_refuses_changed_weights(pgolf: Pgolf, parent: RunDirectory) -> None:
     first = pgolf("run", "--from-checkpoint", parent.run_id, "--set", EIGHT_BITS, "--json")
     child = RunDirectory(Path(first.json["runs"][0]["run_dir"]))
     child.files.result.unlink()

@@ -1,4 +1,4 @@
-"""The queue of runs, with a launcher that does what the test says."""
+"""The queue of runs, with a scripted launcher."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +18,8 @@ from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 
 
-class Scripted:
-    """A launcher in one's head: each run's fate is a list of statuses, or of errors."""
+class ScriptedLauncher:
+    """A launcher in memory: the fate of each seed is a list of statuses or errors."""
 
     name: ClassVar[str] = "scripted"
     summary: ClassVar[str] = "for tests"
@@ -29,7 +29,7 @@ class Scripted:
 
     def __init__(self, room: int, fates: dict[int, list[JobStatus | Exception]]) -> None:
         self.room, self.fates = room, fates
-        self.at_work: set[int] = set()
+        self.active: set[int] = set()
         self.most_at_once = 0
         self.submitted: list[int] = []
         self.fetch_fails: dict[int, list[Exception]] = {}
@@ -48,8 +48,8 @@ class Scripted:
             self.fates[job.run.seed].pop(0)
             raise fate
         self.submitted.append(job.run.seed)
-        self.at_work.add(job.run.seed)
-        self.most_at_once = max(self.most_at_once, len(self.at_work))
+        self.active.add(job.run.seed)
+        self.most_at_once = max(self.most_at_once, len(self.active))
         handle = {"launcher": self.name, "seed": job.run.seed}
         write_handle(job.run, handle)
         return handle
@@ -59,7 +59,7 @@ class Scripted:
         status = fate.pop(0) if len(fate) > 1 else fate[0]
         assert isinstance(status, JobStatus)
         if status.state == "ended":
-            self.at_work.discard(handle["seed"])
+            self.active.discard(handle["seed"])
         return status
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
@@ -76,7 +76,7 @@ class Scripted:
 RUNNING, DONE = JobStatus("running"), JobStatus("ended", 0)
 
 
-class Troubles(Observer):
+class MessageLog(Observer):
     """Keeps the messages."""
 
     def __init__(self) -> None:
@@ -86,50 +86,48 @@ class Troubles(Observer):
         self.messages.append(message)
 
 
-def ends_of(
-    launcher: Scripted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def run_three_seeds(
+    launcher: ScriptedLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[dict[int, JobStatus], list[str]]:
-    """How runs of three seeds ended, and what trouble was told of."""
+    """Run three seeds; return their final statuses and the messages."""
     monkeypatch.chdir(tmp_path)
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
     dispatch = Dispatch(found, {}, launcher, tmp_path)
-    troubles = Troubles()
-    outcomes = [each for each in carry_out(tasks_of(dispatch, [1, 2, 3]), troubles) if each]
+    messages = MessageLog()
+    outcomes = [each for each in carry_out(tasks_of(dispatch, [1, 2, 3]), messages) if each]
     assert all(isinstance(outcome, Outcome) for outcome in outcomes)
-    return {outcome.run.seed: outcome.status for outcome in outcomes}, troubles.messages
+    return {outcome.run.seed: outcome.status for outcome in outcomes}, messages.messages
 
 
-def test_no_more_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    launcher = Scripted(2, {seed: [RUNNING, RUNNING, RUNNING, DONE] for seed in (1, 2, 3)})
-    ended, _ = ends_of(launcher, tmp_path, monkeypatch)
+def test_no_more_runs_than_the_capacity_are_active(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher = ScriptedLauncher(2, {seed: [RUNNING, RUNNING, RUNNING, DONE] for seed in (1, 2, 3)})
+    ended, _ = run_three_seeds(launcher, tmp_path, monkeypatch)
     assert ended == {1: DONE, 2: DONE, 3: DONE}
     assert (launcher.most_at_once, launcher.submitted) == (2, [1, 2, 3])
 
 
-def test_one_that_dies_or_cannot_be_started_takes_no_other_along(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_run_does_not_affect_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = JobStatus("ended", 6, "out of memory")
-    launcher = Scripted(1, {1: [RUNNING, memory], 2: [LauncherError("no such key")], 3: [RUNNING, DONE]})
-    ended, _ = ends_of(launcher, tmp_path, monkeypatch)
+    launcher = ScriptedLauncher(1, {1: [RUNNING, memory], 2: [LauncherError("no such key")], 3: [RUNNING, DONE]})
+    ended, _ = run_three_seeds(launcher, tmp_path, monkeypatch)
     assert ended == {1: memory, 2: JobStatus("ended", 4, "no such key"), 3: DONE}
 
 
-def test_what_is_taken_is_waited_for_and_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_is_waited_for_and_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     busy = Busy("8 CUDA devices are needed, 0 here have no run of yours")
-    launcher = Scripted(3, {1: [busy, busy, busy, RUNNING, DONE], 2: [RUNNING, DONE], 3: [RUNNING, DONE]})
-    ended, troubles = ends_of(launcher, tmp_path, monkeypatch)
+    launcher = ScriptedLauncher(3, {1: [busy, busy, busy, RUNNING, DONE], 2: [RUNNING, DONE], 3: [RUNNING, DONE]})
+    ended, messages = run_three_seeds(launcher, tmp_path, monkeypatch)
     assert set(ended.values()) == {DONE}
-    assert [words.partition(": ")[2] for words in troubles] == [f"waiting: {busy}"]
+    assert [message.partition(": ")[2] for message in messages] == [f"waiting: {busy}"]
 
 
-def test_a_place_that_does_not_answer_is_asked_again_and_nothing_started_twice(
+def test_an_unreachable_machine_is_polled_again_and_nothing_starts_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silence = JobStatus("unreachable", message="lab does not answer")
-    launcher = Scripted(3, {1: [RUNNING, silence, silence, RUNNING, DONE], 2: [DONE], 3: [DONE]})
+    unreachable = JobStatus("unreachable", message="lab does not answer")
+    launcher = ScriptedLauncher(3, {1: [RUNNING, unreachable, unreachable, RUNNING, DONE], 2: [DONE], 3: [DONE]})
     launcher.fetch_fails = {2: [Unreachable("lab does not answer")], 3: [LauncherError("model.bin came back changed")]}
-    ended, troubles = ends_of(launcher, tmp_path, monkeypatch)
+    ended, messages = run_three_seeds(launcher, tmp_path, monkeypatch)
     assert ended == {1: DONE, 2: DONE, 3: JobStatus("ended", 4, "model.bin came back changed")}
     assert launcher.submitted == [1, 2, 3]
-    assert len(troubles) == 2
+    assert len(messages) == 2

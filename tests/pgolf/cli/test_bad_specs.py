@@ -48,10 +48,10 @@ def test_an_invalid_spec_is_refused_with_its_place(pgolf: Pgolf, tmp_path: Path,
     text, place, message = CASES[case]
     (tmp_path / "spec.yaml").write_text(text)
     ended = pgolf(command, "spec.yaml")
-    said = only_message(ended.err)
+    message_line = only_message(ended.err)
     assert ended.code == 2
-    assert place in said
-    assert message in said
+    assert place in message_line
+    assert message in message_line
     assert ended.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["spec.yaml"]
 

@@ -1,4 +1,4 @@
-"""The main job, as a user does it."""
+"""The main commands from end to end: run, seeds, preflight, report, spec and data."""
 
 import json
 import random
@@ -18,7 +18,7 @@ RESULT_KEYS = {
 }  # fmt: skip
 
 
-def test_a_run_leaves_what_the_design_says(micro_run: RunDirectory) -> None:
+def test_a_run_leaves_the_documented_files(micro_run: RunDirectory) -> None:
     names = {path.name for path in micro_run.root.iterdir()}
     assert names >= {
         "spec.json", "run.json", "preflight.json", "handle.json", "state.json", "metrics.jsonl", "train.log",
@@ -32,7 +32,7 @@ def test_a_run_leaves_what_the_design_says(micro_run: RunDirectory) -> None:
     assert artifact["limit_bytes"] == 16_000_000
 
 
-def test_the_headline_is_one_of_the_metrics_and_agrees_with_the_ledger(micro_run: RunDirectory) -> None:
+def test_the_headline_is_one_of_the_metrics_and_matches_the_ledger(micro_run: RunDirectory) -> None:
     import numpy as np
 
     result = micro_run.read_result()
@@ -47,7 +47,7 @@ def test_the_headline_is_one_of_the_metrics_and_agrees_with_the_ledger(micro_run
     assert metric["bytes"] > 5_000
 
 
-def test_the_scored_bytes_are_those_of_the_decoded_validation_text(micro_run: RunDirectory, micro_data: Path) -> None:
+def test_the_scored_bytes_match_the_decoded_validation_text(micro_run: RunDirectory, micro_data: Path) -> None:
     import numpy as np
     import sentencepiece
 
@@ -60,7 +60,7 @@ def test_the_scored_bytes_are_those_of_the_decoded_validation_text(micro_run: Ru
     assert micro_run.read_result()["metrics"][-1]["bytes"] == text_bytes
 
 
-def test_seeds_runs_only_what_is_missing_and_reports_honest_statistics(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_seeds_runs_only_missing_seeds_and_report_has_their_statistics(pgolf: Pgolf, tmp_path: Path) -> None:
     first = pgolf("run", "quickstart", "--with", "micro", "--json")
     assert first.code == 0, first.err
     before = first.json["runs"][0]["result"]
@@ -88,7 +88,7 @@ def test_seeds_runs_only_what_is_missing_and_reports_honest_statistics(pgolf: Pg
     assert (tmp_path / "runs").is_dir()
 
 
-def test_preflight_prints_its_json_and_the_right_exit_code(pgolf: Pgolf) -> None:
+def test_preflight_prints_json_and_exits_with_3_on_failure(pgolf: Pgolf) -> None:
     good = pgolf("preflight", "quickstart", "--with", "micro", "--json")
     assert good.code == 0, good.err
     document = good.json
@@ -106,21 +106,21 @@ def test_preflight_prints_its_json_and_the_right_exit_code(pgolf: Pgolf) -> None
     assert "data" in failed
 
 
-def test_run_without_data_is_a_data_error_and_touches_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_run_without_data_is_a_data_error_and_writes_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
     ended = pgolf("run", "baseline")
     assert ended.code == 5
     assert "manifest.json is missing" in " ".join(ended.err.split())
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_size_over_the_limit_stops_the_run(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_a_predicted_size_over_the_limit_stops_the_run(pgolf: Pgolf, tmp_path: Path) -> None:
     ended = pgolf("run", "quickstart", "--set", "recipe.model.width=2048", "--set", "recipe.model.attention.heads=16")
     assert ended.code == 3
     assert "artifact_size" in ended.err
     assert not (tmp_path / "runs").exists()
 
 
-def test_the_preflight_estimate_holds_for_the_artifact_that_was_made(long_run: RunDirectory) -> None:
+def test_the_artifact_is_within_the_preflight_estimate(long_run: RunDirectory) -> None:
     estimate = json.loads(long_run.preflight.read_text())["artifact"]
     real = long_run.read_result()["artifact"]
     assert estimate["model_bytes"]["low"] <= real["model_bytes"] <= estimate["model_bytes"]["high"]
@@ -128,7 +128,7 @@ def test_the_preflight_estimate_holds_for_the_artifact_that_was_made(long_run: R
 
 
 @pytest.mark.slow
-def test_other_code_is_refused_and_fresh_starts_beside_it(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_a_run_with_other_code_is_refused_and_fresh_starts_a_new_attempt(pgolf: Pgolf, tmp_path: Path) -> None:
     arguments = ("run", "quickstart", "--with", "micro", "--json")
     run_dir = Path(pgolf(*arguments).json["runs"][0]["run_dir"])
     document = json.loads((run_dir / "run.json").read_text())
@@ -142,7 +142,7 @@ def test_other_code_is_refused_and_fresh_starts_beside_it(pgolf: Pgolf, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_when_its_data_has_moved(pgolf: Pgolf, tmp_path: Path, micro_data: Path) -> None:
+def test_a_run_resumes_after_its_data_has_moved(pgolf: Pgolf, tmp_path: Path, micro_data: Path) -> None:
     def run(folder: str, *more: str) -> Ended:
         data = f"recipe.data={{kind: shards, folder: {folder}}}"
         return pgolf("run", "quickstart", "--with", "micro", "--set", data, *more)
@@ -159,7 +159,7 @@ def test_a_run_goes_on_when_its_data_has_moved(pgolf: Pgolf, tmp_path: Path, mic
     assert len([*tmp_path.glob("runs/*/seed-*")]) == 1
 
 
-def test_a_damaged_result_is_named(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_a_damaged_result_is_reported(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
     copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)))
     copy.files.result.write_text(copy.files.result.read_text()[:100])
     assert pgolf("status").code == 0
@@ -169,13 +169,13 @@ def test_a_damaged_result_is_named(pgolf: Pgolf, micro_run: RunDirectory, tmp_pa
     assert "--fresh" in ended.err and "Traceback" not in ended.err
 
 
-def test_overlays_of_a_spec_work_on_the_spec_of_a_run(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_overlays_of_a_spec_apply_to_the_spec_of_a_run(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
     shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)
     shown = pgolf("spec", "show", "--with", "tiny", "--json")
     assert shown.json["recipe"]["budget"]["train"] == 100
 
 
-def test_a_conflict_is_placed_at_the_value_from_the_command_line(pgolf: Pgolf) -> None:
+def test_a_conflict_is_reported_at_the_value_from_the_command_line(pgolf: Pgolf) -> None:
     ended = pgolf("run", "quickstart", "--set", "recipe.model.attention.heads=3")
     assert ended.code == 2
     assert "--set recipe.model.attention.heads=3:" in " ".join(ended.err.split())
@@ -189,7 +189,7 @@ def test_dry_run_starts_nothing(pgolf: Pgolf, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_shipped_specs_go_the_same_way_and_differ_in_yaml_only(pgolf: Pgolf) -> None:
+def test_the_baseline_runs_like_quickstart(pgolf: Pgolf) -> None:
     ended = pgolf("run", "baseline", "--with", "micro", "--json")
     assert ended.code == 0, ended.err
     result = ended.json["runs"][0]["result"]
@@ -198,7 +198,7 @@ def test_both_shipped_specs_go_the_same_way_and_differ_in_yaml_only(pgolf: Pgolf
 
 
 @pytest.mark.slow
-def test_your_own_text_becomes_shards_and_trains(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_own_text_is_prepared_verified_and_trained_on(pgolf: Pgolf, tmp_path: Path) -> None:
     words = ["golf", "byte", "model", "weight", "score", "token", "small", "train"]
     lines = [json.dumps({"text": " ".join(random.Random(i).choices(words, k=400)) + f" {i}."}) for i in range(60)]
     (tmp_path / "docs.jsonl").write_text("\n".join(lines))
@@ -218,7 +218,7 @@ def test_your_own_text_becomes_shards_and_trains(pgolf: Pgolf, tmp_path: Path) -
     assert "SHA-256" in broken.err
 
 
-def test_the_html_page_stands_alone(pgolf: Pgolf, long_run: RunDirectory, tmp_path: Path) -> None:
+def test_the_html_page_loads_nothing(pgolf: Pgolf, long_run: RunDirectory, tmp_path: Path) -> None:
     ended = pgolf("report", long_run.root, "--format", "html", "--out", "page.html")
     assert ended.code == 0, ended.err
     page = (tmp_path / "page.html").read_text()
@@ -229,7 +229,7 @@ def test_the_html_page_stands_alone(pgolf: Pgolf, long_run: RunDirectory, tmp_pa
 PLAN_ENDS = ("blend", "pops_skip", "pushes_skip")
 
 
-def test_spec_show_names_the_origin_of_each_value(pgolf: Pgolf) -> None:
+def test_spec_show_prints_the_source_of_each_value(pgolf: Pgolf) -> None:
     shown = pgolf("spec", "show", "quickstart", "--set", "recipe.model.width=64", "--json").json
     assert shown["sources"]["recipe.model.width"].startswith("--set")
     assert shown["sources"]["recipe.codec.kind"].endswith("quickstart.yaml:31")
@@ -240,14 +240,14 @@ def test_spec_show_names_the_origin_of_each_value(pgolf: Pgolf) -> None:
     assert table[4].split()[:7] == ["3", "looped.0", "1", "22", "dims", "of", "46"]
 
 
-def test_a_new_spec_can_be_run_as_it_is(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_a_new_spec_passes_preflight_unchanged(pgolf: Pgolf, tmp_path: Path) -> None:
     assert pgolf("spec", "new").code == 0
     assert pgolf("preflight", "spec.yaml", "--with", "micro").code == 0
     assert pgolf("spec", "new").code == 2
     assert (tmp_path / "spec.yaml").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_a_machine_error(pgolf: Pgolf, tmp_path: Path) -> None:
+def test_an_unwritable_runs_folder_is_a_machine_error(pgolf: Pgolf, tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file where the folder should be")
     ended = pgolf("run", "quickstart", "--with", "micro")
     assert ended.code == 6

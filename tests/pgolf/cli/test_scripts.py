@@ -1,4 +1,4 @@
-"""A script of the user's own in place of a recipe, from the spec to the table."""
+"""A user's script instead of a recipe, from the spec to the table."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 
 def expected_nats(script: str, model: Path) -> float:
-    """The score that a packed model has, without the script."""
+    """Return the score of a packed model, computed without the script."""
     weights, text = toy_learner.unpack(str(model)), np.frombuffer(VALIDATION, np.uint8)
     if script == "baseline_dialect.py":
         return toy_learner.score(weights, text)[0]
@@ -39,7 +39,7 @@ def expected_nats(script: str, model: Path) -> float:
 
 
 @pytest.mark.parametrize("script", DIALECTS)
-def test_every_dialect_becomes_a_result_that_its_model_bears_out(script: str, tmp_path: Path) -> None:
+def test_the_result_of_every_dialect_matches_its_model(script: str, tmp_path: Path) -> None:
     workshop = Workshop(tmp_path / "own", script)
     run = workshop.run()
     label, stage, protocol, steps = DIALECTS[script]
@@ -58,7 +58,7 @@ def test_every_dialect_becomes_a_result_that_its_model_bears_out(script: str, tm
     assert (group["source"], group["seeds"][0]["steps"], group["seeds"][0]["problems"]) == ("script", steps, [])
 
 
-def test_seeds_are_given_told_apart_and_run_once(workshop: Workshop) -> None:
+def test_each_seed_is_passed_to_the_script_and_run_once(workshop: Workshop) -> None:
     ended = workshop("seeds", "spec.yaml", "--n", "3", "--json")
     results = [row["result"] for row in ended.json["runs"]]
     assert [result["logged_seed"] for result in results] == [1337, 42, 2024]
@@ -70,7 +70,7 @@ def test_seeds_are_given_told_apart_and_run_once(workshop: Workshop) -> None:
     assert page.code == 0, page.err
 
 
-def test_a_variable_that_nothing_reads_is_refused_with_the_nearest_and_its_line(workshop: Workshop) -> None:
+def test_an_unread_variable_is_refused_with_the_nearest_name_and_its_line(workshop: Workshop) -> None:
     workshop.document["program"]["env"]["QAT_FLAT_BITS"] = 5
     ended = workshop("run", "spec.yaml")
     assert ended.code == 2
@@ -86,7 +86,7 @@ def test_a_variable_that_nothing_reads_is_refused_with_the_nearest_and_its_line(
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"env": {"SEED": 3}}, "seeds are given by `seeds:`"),
         ({"env": {"MATRIX_LR": True}}, "write the one that it compares with"),
@@ -101,27 +101,27 @@ def test_a_variable_that_nothing_reads_is_refused_with_the_nearest_and_its_line(
         ({"env": {"MATRIX_LR": "a\0b"}}, "cannot hold a NUL"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_at_its_line(change: dict[str, object], words: str, workshop: Workshop) -> None:
+def test_a_wrong_program_is_refused_at_its_line(change: dict[str, object], message: str, workshop: Workshop) -> None:
     workshop.document["program"] |= change
     ended = workshop("preflight", "spec.yaml")
     assert ended.code == 2
     assert "spec.yaml:" in ended.err
-    assert words in " ".join(ended.err.split())
+    assert message in " ".join(ended.err.split())
 
 
-def test_a_recipe_beside_a_program_is_refused(workshop: Workshop) -> None:
+def test_a_recipe_together_with_a_program_is_refused(workshop: Workshop) -> None:
     workshop.document["recipe"] = {}
     assert "program takes the place of a recipe" in workshop("run", "spec.yaml").err
 
 
 @pytest.mark.parametrize("command", [["fit", "spec.yaml", "--bytes", "100"], ["bundle", "spec.yaml"]])
-def test_what_needs_a_recipe_says_so(command: list[str], workshop: Workshop) -> None:
+def test_commands_that_need_a_recipe_refuse_a_script(command: list[str], workshop: Workshop) -> None:
     ended = workshop(*command)
     assert ended.code == 2
     assert "toy runs a script; this needs a spec with a recipe" in ended.err
 
 
-def test_what_is_read_and_not_set_is_listed_with_its_default(workshop: Workshop) -> None:
+def test_unset_variables_are_listed_with_their_defaults(workshop: Workshop) -> None:
     found = workshop("preflight", "spec.yaml", "--json").json
     assert found["variables"]["set"] == {"DATA_PATH": str(workshop.folder / "data")}
     assert found["variables"]["unset"]["MATRIX_LR"]["default"] == "0.5"
@@ -130,7 +130,7 @@ def test_what_is_read_and_not_set_is_listed_with_its_default(workshop: Workshop)
     assert "SEED" not in found["variables"]["unset"]
 
 
-def test_the_shell_does_not_change_a_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_shell_do_not_reach_a_run(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = workshop.run()
     monkeypatch.setenv("MATRIX_LR", "0.001")
     ended = workshop("run", "spec.yaml", "--fresh")
@@ -139,7 +139,7 @@ def test_the_shell_does_not_change_a_run(workshop: Workshop, monkeypatch: pytest
     assert again.read_result()["headline"]["val_bpb"] == plain.read_result()["headline"]["val_bpb"]
 
 
-def test_another_text_or_variable_is_another_experiment_and_a_path_is_not(workshop: Workshop) -> None:
+def test_code_and_variables_change_the_identity_and_a_path_does_not(workshop: Workshop) -> None:
     first = workshop.run().root.parent.name
     workshop.document["program"]["env"]["MATRIX_LR"] = 0.3
     second = workshop.run().root.parent.name
@@ -153,7 +153,7 @@ def test_another_text_or_variable_is_another_experiment_and_a_path_is_not(worksh
     assert workshop.run().root.parent.name == third
 
 
-def test_a_script_that_fails_is_quoted(workshop: Workshop) -> None:
+def test_the_error_of_a_failed_script_is_quoted(workshop: Workshop) -> None:
     workshop.script("import os\nos.environ.get('SEED')\nprint('before')\nraise SystemExit('the loss went up')\n")
     ended = workshop("run", "spec.yaml")
     assert ended.code == 1
@@ -168,7 +168,7 @@ def test_a_script_without_a_score_has_no_result(workshop: Workshop) -> None:
     assert "printed no line with val_loss and val_bpb" in " ".join(ended.err.split())
 
 
-def test_a_last_score_that_is_no_number_is_no_result(workshop: Workshop) -> None:
+def test_a_last_score_that_is_not_a_number_gives_no_result(workshop: Workshop) -> None:
     workshop.script(
         "import os\nos.environ['SEED']\nprint('val val_loss:1.6 val_bpb:1.3')\n"
         "print('final_int8_roundtrip val_loss:nan val_bpb:nan')\n"
@@ -178,7 +178,7 @@ def test_a_last_score_that_is_no_number_is_no_result(workshop: Workshop) -> None
     assert "its last score is not a number" in " ".join(ended.err.split())
 
 
-def test_a_label_that_says_nothing_of_packing_is_unknown(workshop: Workshop) -> None:
+def test_a_label_without_a_stage_is_unknown(workshop: Workshop) -> None:
     workshop.script(
         "import os\nos.environ['SEED']\n"
         "print('50%|##   | step:3/4 val_loss:9.0 val_bpb:9.0')\nprint('epoch 2 val_loss:1.8 val_bpb:0.8')\n"
@@ -189,7 +189,7 @@ def test_a_label_that_says_nothing_of_packing_is_unknown(workshop: Workshop) -> 
     assert "stage_unknown" in {problem["rule"] for problem in group["seeds"][0]["problems"]}
 
 
-def test_models_of_one_name_in_two_folders_are_both_counted(workshop: Workshop) -> None:
+def test_models_with_the_same_name_in_two_folders_are_both_counted(workshop: Workshop) -> None:
     workshop.script(
         "import os\nfrom pathlib import Path\nos.environ['SEED']\n"
         "for name, size in (('a', 1000), ('b', 10)):\n"
@@ -200,7 +200,7 @@ def test_models_of_one_name_in_two_folders_are_both_counted(workshop: Workshop) 
     assert workshop.run().read_result()["artifact"]["files"] == {"a/m.ptz": 1000, "b/m.ptz": 10}
 
 
-def test_output_without_an_end_of_line_is_taken_in_pieces(workshop: Workshop) -> None:
+def test_output_without_newlines_is_read_in_pieces(workshop: Workshop) -> None:
     workshop.script(
         "import os, sys\nos.environ['SEED']\nfor _ in range(300):\n    sys.stdout.write('x' * 100_000)\n"
         "print('\\nfinal_int8_roundtrip val_loss:1.8 val_bpb:0.8', end='')\n"
@@ -221,30 +221,32 @@ print("final_int8_roundtrip val_loss:1.8 val_bpb:0.8")
 """
 
 
-def test_nothing_that_a_script_began_outlives_it(workshop: Workshop) -> None:
+def test_child_processes_of_a_script_end_with_it(workshop: Workshop) -> None:
     workshop.script(ORPHANS)
     run = workshop.run()
-    assert [session for session in ("False", "True") if is_left(script_pid(run, session))] == []
+    assert [session for session in ("False", "True") if is_alive_after_waiting(script_pid(run, session))] == []
 
 
-def test_nothing_that_a_script_began_outlives_a_supervisor_that_is_killed(workshop: Workshop) -> None:
+def test_child_processes_of_a_script_end_with_a_killed_supervisor(workshop: Workshop) -> None:
     workshop.script(ORPHANS)
     workshop.document["program"]["env"] = {"PAUSE": 600}
     assert workshop("run", "spec.yaml", "--detach").code == 0
     run = only_run(workshop)
     wait_for_steps(run, 1)
     os.kill(run.read_state()["pid"], signal.SIGKILL)
-    assert [session for session in ("False", "True") if is_left(script_pid(run, session))] == []
+    assert [session for session in ("False", "True") if is_alive_after_waiting(script_pid(run, session))] == []
 
 
-def test_a_file_that_is_imported_and_not_shipped_is_told_before_it_is_missed(workshop: Workshop) -> None:
+def test_preflight_reports_an_imported_file_that_is_not_shipped(workshop: Workshop) -> None:
     workshop.document["program"]["files"] = []
     ended = workshop("run", "spec.yaml")
     assert ended.code == 3
     assert "imports toy_learner.py from beside it" in " ".join(ended.err.split())
 
 
-def test_a_shells_variable_reaches_no_table_of_names(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_shell_do_not_reach_a_lookup_by_names(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LRATE", "3.5")
     workshop.script(
         "import os\nos.environ['SEED']\nD = {'LRATE': 1}\n"
@@ -254,7 +256,7 @@ def test_a_shells_variable_reaches_no_table_of_names(workshop: Workshop, monkeyp
     assert "{'LRATE': 1}" in workshop.run().files.log.read_text()
 
 
-def test_a_misspelt_variable_of_a_library_is_held_to_what_the_script_reads(workshop: Workshop) -> None:
+def test_a_misspelled_library_variable_is_compared_with_those_the_script_reads(workshop: Workshop) -> None:
     workshop.script("import os\nos.environ['SEED'], os.environ.get('TORCH_COMPILE_MODE')\n")
     workshop.document["program"]["env"] = {"TORCH_COMPLIE_MODE": "default"}
     ended = workshop("preflight", "spec.yaml")
@@ -269,7 +271,7 @@ def test_a_script_without_a_seed_has_one_run(workshop: Workshop) -> None:
     assert (ended.code, "would be the same one" in ended.err) == (2, True)
 
 
-def test_a_script_that_takes_too_long_is_stopped(workshop: Workshop) -> None:
+def test_a_script_is_stopped_after_program_seconds(workshop: Workshop) -> None:
     workshop.script("import os, time\nos.environ['SEED']\nprint('on and on')\ntime.sleep(600)\n")
     workshop.document["program"]["seconds"] = 1.0
     ended = workshop("run", "spec.yaml")
@@ -301,19 +303,19 @@ def wait_for_steps(run: RunDirectory, steps: int = 5) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_command_ends_its_script(number: signal.Signals, workshop: Workshop) -> None:
+def test_interrupting_the_command_ends_its_script(number: signal.Signals, workshop: Workshop) -> None:
     workshop.script(STEPPING)
     workshop("preflight", "spec.yaml")
-    # A shell that starts jobs in the background has them ignore Ctrl-C, and their children inherit that.
-    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    program = f"{heeding}; from pgolf.cli.app import main; main()"
+    # Background jobs of a shell ignore SIGINT, and their children inherit that.
+    accept_sigint = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{accept_sigint}; from pgolf.cli.app import main; main()"
     command = [sys.executable, "-c", program, "run", "spec.yaml"]
     began = subprocess.Popen(command, cwd=workshop.folder, stderr=subprocess.PIPE)
     run = only_run(workshop)
     wait_for_steps(run)
     began.send_signal(number)
-    _, said = began.communicate(timeout=60)
-    assert began.returncode == 130, said
+    _, err = began.communicate(timeout=60)
+    assert began.returncode == 130, err
     assert not process_exists(script_pid(run))
     assert run.read_state()["phase"] == "stopped"
 
@@ -330,15 +332,15 @@ def script_pid(run: RunDirectory, rank: str = "none") -> int:
     return int((run.root / "work" / f"pid-{rank}").read_text())
 
 
-def is_left(pid: int) -> bool:
-    """Whether a process is still there after a while."""
+def is_alive_after_waiting(pid: int) -> bool:
+    """Return whether a process still exists after 30 s."""
     deadline = time.monotonic() + 30
     while process_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return process_exists(pid)
 
 
-def test_a_script_does_not_outlive_a_supervisor_that_is_killed_and_begins_again_where_it_worked(
+def test_a_script_ends_with_a_killed_supervisor_and_restarts_in_its_work_folder(
     workshop: Workshop,
 ) -> None:
     workshop.script(STEPPING)
@@ -346,7 +348,7 @@ def test_a_script_does_not_outlive_a_supervisor_that_is_killed_and_begins_again_
     run = only_run(workshop)
     wait_for_steps(run, 30)
     os.kill(run.read_state()["pid"], signal.SIGKILL)
-    assert not is_left(script_pid(run))
+    assert not is_alive_after_waiting(script_pid(run))
     assert run.state == "stopped"
     kept = run.root / "work" / "kept.txt"
     kept.write_text("a checkpoint of the script's own")
@@ -354,13 +356,13 @@ def test_a_script_does_not_outlive_a_supervisor_that_is_killed_and_begins_again_
     assert ended.code == 0, ended.err
     wait_for_steps(run, 3)
     assert workshop("cancel", run.run_id).code == 0
-    assert not is_left(script_pid(run))
+    assert not is_alive_after_waiting(script_pid(run))
     steps = [row["step"] for row in run.read_metrics() if "train_loss" in row]
-    assert steps == sorted(set(steps)), "no step is there twice"
+    assert steps == sorted(set(steps)), "no step is logged twice"
     assert kept.exists()
 
 
-def test_ranks_are_told_as_torchrun_tells_them_and_one_that_dies_ends_all(workshop: Workshop) -> None:
+def test_ranks_get_torchruns_variables_and_one_failed_rank_ends_all(workshop: Workshop) -> None:
     workshop.script(
         "import os, sys, time\n"
         "rank = os.environ['RANK']\n"
@@ -379,7 +381,7 @@ def test_ranks_are_told_as_torchrun_tells_them_and_one_that_dies_ends_all(worksh
     assert "1 1 2 127.0.0.1 1337" in log
 
 
-def test_a_run_that_lags_behind_another_ends_itself(workshop: Workshop) -> None:
+def test_a_run_that_falls_behind_another_is_stopped(workshop: Workshop) -> None:
     workshop.script(STEPPING)
     workshop.document["program"]["env"] = {"STEPS": 60, "PAUSE": 0}
     good = workshop.run()
@@ -387,12 +389,12 @@ def test_a_run_that_lags_behind_another_ends_itself(workshop: Workshop) -> None:
     workshop.script(worse)
     ended = workshop("run", "spec.yaml", "--set", f"stop.worse_than={{run: {good.run_id}, by_bpb: 0.2}}")
     assert ended.code == 1
-    # 2.5 nats at 3.0 / 2.0 bits a nat and byte are 3.75 bpb, where the other had 3.0.
+    # 2.5 nats per token at 3.0 / 2.0 bpb per nat are 3.75 bpb; the other run had 3.0.
     assert "train_bpb is 3.7500" in " ".join(ended.err.split())
     assert "was 3.0000" in " ".join(ended.err.split())
 
 
-def test_a_run_that_is_slower_than_runs_before_it_ends_itself(workshop: Workshop) -> None:
+def test_a_run_that_is_slower_than_earlier_runs_is_stopped(workshop: Workshop) -> None:
     workshop.script(STEPPING)
     workshop.document["program"]["env"] = {"STEPS": 60, "PAUSE": 0}
     good = workshop.run()
@@ -404,7 +406,7 @@ def test_a_run_that_is_slower_than_runs_before_it_ends_itself(workshop: Workshop
     assert "stopped by stop.slower_than" in " ".join(ended.err.split())
 
 
-def test_a_script_that_ignores_its_seed_is_told_on(workshop: Workshop) -> None:
+def test_a_script_that_ignores_its_seed_is_reported(workshop: Workshop) -> None:
     workshop.script(
         "import os\nos.environ.get('SEED')\nprint('seed:7')\nprint('final_int8 val_loss:1.0 val_bpb:1.5')\n"
     )
@@ -414,11 +416,11 @@ def test_a_script_that_ignores_its_seed_is_told_on(workshop: Workshop) -> None:
     assert rules == {"seed_ignored", "size_unknown"}
 
 
-def test_logs_that_a_script_writes_itself_are_no_records(workshop: Workshop) -> None:
+def test_logs_that_a_script_writes_are_not_taken_for_records(workshop: Workshop) -> None:
     workshop.script(
         "import os\nfrom pathlib import Path\nos.environ['SEED']\nPath('logs').mkdir(exist_ok=True)\n"
-        "words = 'step:1/1 train_loss:2.0\\nfinal_int8_roundtrip val_loss:1.0 val_bpb:1.5\\n'\n"
-        "Path('logs/a.txt').write_text(words), Path('b.log').write_text(words)\nprint(words)\n"
+        "message = 'step:1/1 train_loss:2.0\\nfinal_int8_roundtrip val_loss:1.0 val_bpb:1.5\\n'\n"
+        "Path('logs/a.txt').write_text(message), Path('b.log').write_text(message)\nprint(message)\n"
     )
     run = workshop.run()
     for paths in ([], ["runs"], [str(run.root)], [str(run.root.parent)]):
@@ -427,7 +429,7 @@ def test_logs_that_a_script_writes_itself_are_no_records(workshop: Workshop) -> 
     assert ">steps<" in workshop("report", "--format", "html").out
 
 
-def test_data_is_checked_named_by_its_hash_and_told_to_the_script(workshop: Workshop, micro_data: Path) -> None:
+def test_data_is_checked_identified_by_hash_and_passed_to_the_script(workshop: Workshop, micro_data: Path) -> None:
     workshop.script(
         "import os\nfrom pathlib import Path\nprint('seed:', os.environ['SEED'])\n"
         "print(len([*Path(os.environ['DATA_PATH']).glob('*.bin')]), 'shards')\n"
@@ -444,6 +446,6 @@ def test_data_is_checked_named_by_its_hash_and_told_to_the_script(workshop: Work
     assert ended.code == 5, ended.err
 
 
-def test_the_texts_of_the_workshop_are_what_they_are_taken_for() -> None:
+def test_the_texts_of_the_workshop_are_large_enough() -> None:
     assert len(TRAIN) > 50_000
     assert len(VALIDATION) > 3_000

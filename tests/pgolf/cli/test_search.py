@@ -1,4 +1,4 @@
-"""`pgolf search` from the command line: under a budget, taken up again, by hand and by a program."""
+"""`pgolf search` as a command: budgets, continuation, points added by hand, and proposing commands."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def ledger_of(workshop: Workshop) -> list[dict[str, Any]]:
     return events
 
 
-def test_a_search_spends_its_budget_and_goes_on_from_its_ledger(workshop: Workshop) -> None:
+def test_a_search_spends_its_budget_and_continues_from_its_ledger(workshop: Workshop) -> None:
     ended = workshop("search", "spec.yaml", "--budget-runs", "7", "--json")
     assert ended.code == 0, ended.err
     assert (ended.json["spent"]["runs"], ended.json["ended"]) == (7, "the budget is used up")
@@ -49,7 +49,7 @@ def test_a_search_spends_its_budget_and_goes_on_from_its_ledger(workshop: Worksh
     assert ledger_of(workshop)[: len(events)] == events
 
 
-def test_a_search_that_is_killed_loses_no_run(workshop: Workshop) -> None:
+def test_a_killed_search_repeats_no_run(workshop: Workshop) -> None:
     workshop("preflight", "spec.yaml")
     command = [sys.executable, "-m", "pgolf", "search", "spec.yaml", "--budget-runs", "5"]
     began = subprocess.Popen(command, cwd=workshop.folder, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -69,7 +69,7 @@ def test_a_search_that_is_killed_loses_no_run(workshop: Workshop) -> None:
     assert len(runs) == len(set(runs)) == 5
 
 
-def test_points_too_large_are_refused_for_free_and_a_persons_point_comes_first(workshop: Workshop) -> None:
+def test_refused_points_cost_nothing_and_points_added_by_hand_run_first(workshop: Workshop) -> None:
     (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
     folder = workshop.folder / "runs" / "toy.search"
     folder.mkdir(parents=True)
@@ -85,7 +85,7 @@ def test_points_too_large_are_refused_for_free_and_a_persons_point_comes_first(w
     assert (refused["number"], "artifact_size" in refused["why"]) == (1, True)
 
 
-def test_a_program_proposes_in_place_of_the_optimizer(workshop: Workshop) -> None:
+def test_a_command_proposes_instead_of_the_optimizer(workshop: Workshop) -> None:
     (workshop.folder / "propose.py").write_text(
         "import json, sys\nled = json.load(sys.stdin)['ledger']\n"
         "n = sum(event['what'] == 'proposed' for event in led)\n"
@@ -98,7 +98,7 @@ def test_a_program_proposes_in_place_of_the_optimizer(workshop: Workshop) -> Non
     assert "proposals in a row were known already, or could not be run" in ended.json["ended"]
 
 
-def test_all_of_a_small_space_is_tried_and_no_more(workshop: Workshop) -> None:
+def test_a_small_space_is_tried_completely_and_ends_the_search(workshop: Workshop) -> None:
     rates = [0.1, 0.2, 0.3, 0.4]
     workshop.document["search"] |= {"values": {"program.env.MATRIX_LR": rates}, "rungs": [{"share": 1.0}]}
     ended = workshop("search", "spec.yaml", "--budget-runs", "9", "--json")
@@ -111,7 +111,7 @@ def test_all_of_a_small_space_is_tried_and_no_more(workshop: Workshop) -> None:
     assert (again.code, "begun with other rungs" in " ".join(again.err.split())) == (2, True)
 
 
-def test_a_lagging_point_is_stopped_at_a_fraction(workshop: Workshop) -> None:
+def test_a_point_that_falls_behind_is_stopped_early(workshop: Workshop) -> None:
     workshop.document["search"] |= {"stop_worse_by": 0.3, "rungs": [{"share": 1.0}]}
     folder = workshop.folder / "runs" / "toy.search"
     folder.mkdir(parents=True)
@@ -128,35 +128,35 @@ def test_a_lagging_point_is_stopped_at_a_fraction(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ([], "one of --budget-usd, --budget-seconds and --budget-runs"),
         (["--budget-runs", "3", "--budget-usd", "2"], "one of --budget-usd"),
-        (["--budget-usd", "2"], "local has no price here"),
+        (["--budget-usd", "2"], "local has no price;"),
         (["--budget-runs", "3", "--set", "seeds=[1]"], "more seeds than the spec's"),
         (["--budget-runs", "3", "--propose", ""], "expected a command"),
     ],
 )
-def test_what_cannot_be_searched_is_said_before_anything_runs(
-    arguments: list[str], words: str, workshop: Workshop
+def test_an_impossible_search_is_refused_before_anything_runs(
+    arguments: list[str], message: str, workshop: Workshop
 ) -> None:
     ended = workshop("search", "spec.yaml", *arguments)
     assert ended.code == 2, ended.err
-    assert words in " ".join(ended.err.split())
+    assert message in " ".join(ended.err.split())
     assert not [*workshop.folder.glob("runs/*/seed-*")]
 
 
-def test_a_ledger_of_another_spec_is_left_alone(workshop: Workshop) -> None:
+def test_a_ledger_of_another_spec_is_refused_and_unchanged(workshop: Workshop) -> None:
     workshop("search", "spec.yaml", "--budget-runs", "1")
     before = ledger_of(workshop)
     workshop.document["program"]["env"]["ITERATIONS"] = 50
     ended = workshop("search", "spec.yaml", "--budget-runs", "2")
     assert ended.code == 2
-    assert "is of spec" in ended.err
+    assert "belongs to spec" in ended.err
     assert ledger_of(workshop) == before
 
 
-def test_a_spec_without_a_space_says_what_is_missing(workshop: Workshop) -> None:
+def test_a_spec_without_a_search_space_is_refused(workshop: Workshop) -> None:
     del workshop.document["search"]
     ended = workshop("search", "spec.yaml", "--budget-runs", "1")
     assert ended.code == 2

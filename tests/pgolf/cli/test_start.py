@@ -1,4 +1,4 @@
-"""The command line starts light."""
+"""Imports at the start of the command line, and its help."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ HEAVY = ("torch", "modal", "numpy", "scipy", "sentencepiece")
 
 
 def imported_by(statement: str) -> set[str]:
-    """Top-level modules that a statement imports."""
+    """Return the top-level modules that a statement imports."""
     code = f"import sys; {statement}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
@@ -22,7 +22,7 @@ def test_the_app_imports_nothing_heavy() -> None:
     assert imported_by("import pgolf.cli.app").isdisjoint(HEAVY)
 
 
-def test_importing_pgolf_imports_nothing_at_all() -> None:
+def test_importing_pgolf_imports_no_dependency() -> None:
     assert imported_by("import pgolf").isdisjoint({*HEAVY, "typer", "pydantic", "rich", "yaml"})
 
 
@@ -47,7 +47,7 @@ def test_every_command_has_help(pgolf: Pgolf) -> None:
     for command, entry in COMMANDS.items():
         assert f"{command} " in listing
         assert entry.summary in listing, "too long for a line of 80 characters"
-        shown = CliRunner().invoke(app, [command, "--help"])  # in this process: twenty starts take a while
+        shown = CliRunner().invoke(app, [command, "--help"])  # in this process, because twenty starts are slow
         assert shown.exit_code == 0
         assert "Usage" in shown.output
 

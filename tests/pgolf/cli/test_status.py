@@ -1,4 +1,4 @@
-"""What `pgolf status` makes of the files of runs, whatever stands in them."""
+"""`pgolf status`: unusual files of runs, and the remaining time."""
 
 import subprocess
 import sys
@@ -14,15 +14,15 @@ from trainer.recipe.files import write_json
 GLOO = "[/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [enforce fail]"
 
 
-def failed_run(folder: Path, error: str) -> None:
+def write_failed_run(folder: Path, error: str) -> None:
     root = folder / "runs" / "x-12345678" / "seed-1"
     root.mkdir(parents=True)
     write_json(root / "run.json", {})
     write_json(root / "state.json", {"phase": "failed", "error": error})
 
 
-def test_an_error_with_brackets_is_shown_as_it_is(pgolf: Pgolf, tmp_path: Path) -> None:
-    failed_run(tmp_path, GLOO)
+def test_an_error_with_brackets_is_shown_unchanged(pgolf: Pgolf, tmp_path: Path) -> None:
+    write_failed_run(tmp_path, GLOO)
     ended = pgolf("status")
     assert ended.code == 0, ended.err
     words = "".join(ended.out.split())
@@ -30,8 +30,8 @@ def test_an_error_with_brackets_is_shown_as_it_is(pgolf: Pgolf, tmp_path: Path) 
     assert "[enforcefail]" in words
 
 
-def test_watching_without_a_terminal_prints_table_after_table(tmp_path: Path) -> None:
-    failed_run(tmp_path, "it broke")
+def test_watch_without_a_terminal_prints_one_table_after_another(tmp_path: Path) -> None:
+    write_failed_run(tmp_path, "it broke")
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "pgolf", "status", "--watch"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     ) as watching:
@@ -46,7 +46,7 @@ def test_watch_and_json_together_are_refused(pgolf: Pgolf) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("reported", "expected"),
     [
         ({"phase": "train", "step": 10, "total": 30, "step_seconds": 2.0}, 40.0),
         ({"phase": "train", "step": 10, "total": None, "progress": 0.2, "elapsed_seconds": 5.0}, 20.0),
@@ -57,5 +57,5 @@ def test_watch_and_json_together_are_refused(pgolf: Pgolf) -> None:
         ({}, None),
     ],
 )
-def test_time_left(said: dict[str, object], expected: float | None) -> None:
-    assert remaining_seconds(said) == expected
+def test_remaining_seconds(reported: dict[str, object], expected: float | None) -> None:
+    assert remaining_seconds(reported) == expected

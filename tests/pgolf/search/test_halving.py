@@ -1,4 +1,4 @@
-"""The order of a search, on objectives that are known, against what may never happen."""
+"""Successive halving on known objectives: its invariants and its decisions."""
 
 import random
 from collections.abc import Callable
@@ -14,10 +14,10 @@ SEEDS = [1, 2, 3]
 SEARCH = Search(values={"recipe.x": Range(low=0, high=1)})
 
 
-def carried_out(
+def simulate(
     budget: float, objective: Callable[[float, float, int], float], search: Search = SEARCH
 ) -> tuple[list[Candidate], list[Evaluate], str]:
-    """A search by runs at full share, each costing its share; its points, its steps, and why it ended."""
+    """Simulate a search in which each run costs its share; return its points, its steps and why it ended."""
     chance, candidates, steps, left = random.Random(7), list[Candidate](), list[Evaluate](), budget
     while True:
         step = next_step(search, candidates, SEEDS, RemainingBudget(left, 1.0, is_by_runs=False))
@@ -36,22 +36,22 @@ def carried_out(
 
 
 def bowl(x: float, share: float, seed: int) -> float:
-    """Best at 0.3; noise by seed; the more training the better."""
+    """Return an objective that is best at 0.3, improves with the share, and differs by seed."""
     return (x - 0.3) ** 2 + 0.01 * (1 - share) + 0.0001 * seed
 
 
 @pytest.mark.parametrize("budget", [0.2, 0.25, 1.0, 3.9, 8.0, 25.0])
-def test_no_budget_is_overdrawn_and_none_that_suffices_is_left(budget: float) -> None:
-    _, steps, why = carried_out(budget, bowl)
+def test_the_budget_is_used_up_and_never_exceeded(budget: float) -> None:
+    _, steps, why = simulate(budget, bowl)
     spent = sum(SEARCH.rungs[step.rung].share for step in steps)
     reused = sum(step.rung == 2 and step.seed == 1 for step in steps)
     assert spent - reused <= budget + 1e-9
     assert why == "the budget is used up"
-    assert budget - (spent - reused) < 1.0, "what is left does not pay for the next step"
+    assert budget - (spent - reused) < 1.0, "the rest does not pay for the next step"
 
 
-def test_a_budget_that_suffices_ends_with_the_best_on_all_seeds() -> None:
-    candidates, _, _ = carried_out(12.0, bowl)
+def test_a_sufficient_budget_scores_the_best_point_on_all_seeds() -> None:
+    candidates, _, _ = simulate(12.0, bowl)
     best = leader(SEARCH, candidates)
     assert best is not None
     assert len(best.scores[2]) == 3
@@ -59,8 +59,8 @@ def test_a_budget_that_suffices_ends_with_the_best_on_all_seeds() -> None:
     assert best.number == min(tried, key=lambda each: abs(each.point["recipe.x"] - 0.3)).number
 
 
-def test_what_goes_on_is_among_the_best_share_or_ends_the_search() -> None:
-    _, steps, _ = carried_out(30.0, bowl)
+def test_promoted_points_are_among_the_best_share_of_their_rung() -> None:
+    _, steps, _ = simulate(30.0, bowl)
     seen: dict[int, dict[int, float]] = {0: {}, 1: {}, 2: {}}
     for step in steps:
         x = step.candidate.point["recipe.x"]
@@ -71,12 +71,12 @@ def test_what_goes_on_is_among_the_best_share_or_ends_the_search() -> None:
         seen[step.rung][step.candidate.number] = bowl(x, SEARCH.rungs[step.rung].share, step.seed)
 
 
-def test_points_that_ended_are_left_alone() -> None:
+def test_ended_points_are_not_evaluated_again() -> None:
     worst = Candidate(1, {"recipe.x": 0.3}, "a", scores={0: {1: 0.0}}, ended="stopped: by its rule")
     assert isinstance(next_step(SEARCH, [worst], SEEDS, RemainingBudget(10.0, 1.0, is_by_runs=True)), Propose)
 
 
-def test_a_persons_point_is_run_before_anything_new() -> None:
+def test_an_untried_point_is_evaluated_before_a_new_proposal() -> None:
     step = next_step(
         SEARCH, [Candidate(1, {"recipe.x": 0.3}, "me")], SEEDS, RemainingBudget(10.0, 1.0, is_by_runs=True)
     )
@@ -86,11 +86,11 @@ def test_a_persons_point_is_run_before_anything_new() -> None:
 
 def test_one_rung_is_a_plain_search() -> None:
     search = Search(values=SEARCH.values, rungs=[Rung(share=1.0)])
-    candidates, steps, _ = carried_out(7.0, bowl, search)
+    candidates, steps, _ = simulate(7.0, bowl, search)
     assert len(candidates) == len(steps) == 7
 
 
-def test_those_left_behind_are_ranked() -> None:
+def test_discarded_points_have_their_rank_as_reason() -> None:
     candidates = [Candidate(n, {"recipe.x": n}, "a", scores={0: {1: float(n)}}) for n in (1, 2, 3)]
     candidates[0].reached = 1
     assert [(each.number, why) for each, why in discards(SEARCH, candidates)] == [
@@ -99,7 +99,7 @@ def test_those_left_behind_are_ranked() -> None:
     ]
 
 
-def test_a_mean_waits_for_all_its_seeds() -> None:
+def test_a_score_needs_all_seeds_of_its_rung() -> None:
     candidate = Candidate(1, {}, "a", scores={2: {1: 1.0, 2: 3.0}})
     assert score_at(SEARCH, candidate, 2) is None
     candidate.scores[2][3] = 5.0

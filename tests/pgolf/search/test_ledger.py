@@ -1,4 +1,4 @@
-"""The ledger: added to, read again, continued by hand, and refused at the line that is wrong."""
+"""The ledger: appending, reading, lines added by hand, and errors with line numbers."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from pgolf.errors import UsageError
 from pgolf.search.ledger import lock_search, read_ledger
 
 
-def test_what_was_written_is_read_again_with_what_a_person_added(tmp_path: Path) -> None:
+def test_events_round_trip_together_with_lines_added_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "s" / "ledger.yaml"
     ledger = read_ledger(path)
     ledger.add("begun", spec="toy", spec_sha256="a")
@@ -34,7 +34,7 @@ def test_what_was_written_is_read_again_with_what_a_person_added(tmp_path: Path)
     assert read_ledger(path).candidates()[1].ended == "refused: 16,000,001 bytes"
 
 
-def test_what_was_there_before_costs_nothing(tmp_path: Path) -> None:
+def test_reused_runs_cost_nothing(tmp_path: Path) -> None:
     ledger = read_ledger(tmp_path / "ledger.yaml")
     ledger.add("proposed", point={"recipe.a": 1})
     ledger.add("tried", number=1, rung=0, seed=3, run="x", val_bpb=1.0, is_reused=True)
@@ -42,7 +42,7 @@ def test_what_was_there_before_costs_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ("- {what: tryed, number: 1}", "`what` is one of"),
         ("- {what: proposed}", "needs a point"),
@@ -51,18 +51,18 @@ def test_what_was_there_before_costs_nothing(tmp_path: Path) -> None:
         ("- {what: tried, number: 1, rung: 0, seed: 1, run: x, val_bpb: low}", "needs val_bpb, found 'low'"),
         ("- {what: discarded, number: 1}", "needs why, found None"),
         ("- {what: proposed, point: {spend.usd: 1000}}", "spend.usd cannot be part of a point"),
-        ("- just words", "not an event"),
+        ("- just message", "not an event"),
     ],
 )
-def test_a_line_that_is_no_event_is_named(line: str, words: str, tmp_path: Path) -> None:
+def test_an_invalid_line_is_reported(line: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.yaml"
     path.write_text(f"- {{what: begun, spec: toy, spec_sha256: a}}\n{line}\n")
     with pytest.raises(UsageError, match=r"ledger\.yaml:2: ") as caught:
         read_ledger(path)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_two_searches_do_not_share_a_ledger(tmp_path: Path) -> None:
+def test_a_second_search_on_the_same_ledger_is_refused(tmp_path: Path) -> None:
     with lock_search(tmp_path):
         imports = "from pathlib import Path\nfrom pgolf.search.ledger import lock_search\n"
         program = f"{imports}with lock_search(Path({str(tmp_path)!r})): pass"

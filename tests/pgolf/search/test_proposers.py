@@ -1,4 +1,4 @@
-"""Where points come from: the optimizer learns and repeats itself, and strangers' programs are held to the rules."""
+"""Proposers: the optimizer improves and is deterministic; proposals of commands are validated."""
 
 import math
 import random
@@ -21,12 +21,12 @@ SEARCH = Search(
 
 
 def distance(x: float, kind: object) -> float:
-    """From the best point, in factors and kinds."""
+    """Return the distance from the best point, x = 1 with kind "a"."""
     return abs(math.log(x)) + (kind != "a")
 
 
-def searched(folder: Path, points: int) -> list[float]:
-    """What an objective that is best at x = 1 and "a" gave for one proposal after the other."""
+def run_optimizer(folder: Path, points: int) -> list[float]:
+    """Return the distance of each proposal in turn."""
     ledger, found = Ledger(folder / "ledger.yaml"), []
     for number in range(1, points + 1):
         point = OptimizerProposer().propose(SEARCH, ledger)
@@ -36,15 +36,15 @@ def searched(folder: Path, points: int) -> list[float]:
     return found
 
 
-def test_the_optimizer_learns_and_the_same_ledger_has_the_same_next_point(tmp_path: Path) -> None:
-    first, again = searched(tmp_path / "one", 30), searched(tmp_path / "two", 30)
+def test_the_optimizer_improves_on_chance_and_is_deterministic(tmp_path: Path) -> None:
+    first, again = run_optimizer(tmp_path / "one", 30), run_optimizer(tmp_path / "two", 30)
     assert first == again
     chance = random.Random(1)
-    blind = [distance(10 ** chance.uniform(-3, 1), chance.choice("abc")) for _ in range(500)]
-    assert median(first[-12:]) < 0.6 * median(blind)
+    random_distances = [distance(10 ** chance.uniform(-3, 1), chance.choice("abc")) for _ in range(500)]
+    assert median(first[-12:]) < 0.6 * median(random_distances)
 
 
-def test_values_are_those_of_the_space(tmp_path: Path) -> None:
+def test_proposed_values_are_in_the_space(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.yaml")
     ledger.add("proposed", point={"recipe.x": 99.0, "recipe.kind": "z"}, by="a person, outside of the space")
     ledger.add("tried", number=1, rung=0, seed=1, run="r", val_bpb=1.0)
@@ -53,7 +53,7 @@ def test_values_are_those_of_the_space(tmp_path: Path) -> None:
     assert point["recipe.kind"] in SEARCH.values["recipe.kind"]
 
 
-def test_points_are_dotted_keys_or_overlays() -> None:
+def test_points_can_be_dotted_keys_or_overlays() -> None:
     assert point_of("recipe.a.b: 1\nrecipe: {c: {d: [1, 2]}}", "x") == {"recipe.a.b": 1, "recipe.c.d": [1, 2]}
     assert point_of("recipe: {averaging: {kind: ema, decay: 0.9}}", "x") == {
         "recipe.averaging": {"kind": "ema", "decay": 0.9}
@@ -64,12 +64,12 @@ def test_points_are_dotted_keys_or_overlays() -> None:
     "text",
     ["", "just words", "- 1", "spend.usd: 1000", "launch: {on: modal}", "ruleset: own.yaml", "a: [", "seeds: [1]"],
 )
-def test_what_may_not_be_proposed_is_refused(text: str) -> None:
+def test_invalid_proposals_are_refused(text: str) -> None:
     with pytest.raises(SpecError):
         point_of(text, "--propose x")
 
 
-def test_a_program_is_given_ledger_and_space_and_its_failure_is_quoted(tmp_path: Path) -> None:
+def test_a_command_gets_space_and_ledger_and_its_errors_are_quoted(tmp_path: Path) -> None:
     program = tmp_path / "propose.py"
     program.write_text(
         "import json, sys\nasked = json.load(sys.stdin)\n"
