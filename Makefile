@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 quickstart: $(VENV)/installed   ## install, run the quickstart experiment, print its row
 	$(BIN)/pgolf run quickstart
 
-test: $(VENV)/installed-dev   ## CPU only, in parallel
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(VENV)/installed-dev   ## CPU only, one process a core; leaves no file behind
+	$(BIN)/python -m pytest -n auto --durations 10 -p no:cacheprovider
 
-test-all: $(VENV)/installed-dev   ## with the slow ones: every published spec at tiny, fifty kills
-	$(BIN)/python -m pytest -n auto --dist worksteal -m ""
+test-all: $(VENV)/installed-dev   ## with the slow ones: every backend, every published spec at tiny, fifty kills
+	$(BIN)/python -m pytest -n auto --durations 10 -p no:cacheprovider -m ""
 
 tools:   ## what some tests run against, where root and apt are: OpenSSH's server, Slurm, Chromium
 	@missing=""; for pair in sshd:openssh-server slurmctld:slurmctld slurmd:slurmd munged:munge sbatch:slurm-client \

@@ -1,7 +1,6 @@
 """Builds train_gpt.py for one recipe: the modules it needs, flattened, pruned, minified and compressed."""
 
 import ast
-import hashlib
 import json
 import sys
 import warnings
@@ -11,8 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
+from pgolf.bundle.cache import read_cached
 from pgolf.bundle.flatten import flatten
 from pgolf.bundle.modules import TrainerCode, module_file, names_in_use, reachable_modules, trainer_code
 from pgolf.bundle.own_code import local_files, with_own_copies
@@ -21,7 +19,6 @@ from pgolf.bundle.stub import self_extracting
 from pgolf.bundle.unreachable import reachable_statements, without_annotations
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Experiment, recipe_json
-from trainer.recipe.files import write_whole
 from trainer.recipe.recipe import Recipe
 
 ROOT, MAIN = "trainer.standalone", "standalone_main"
@@ -134,20 +131,3 @@ def minified_program(recipe: Recipe) -> str:
 def with_embedded(program: str, embedded: str) -> str:
     """Return the program with the embedded document in front."""
     return f"EMBEDDED={embedded!r}\n{program}\n"
-
-
-def read_cached(key: str, make: "Any") -> bytes:
-    """Return the cached bytes of a key, made and cached if absent; a cache that cannot be written is skipped."""
-    folder = Path(platformdirs.user_cache_dir("pgolf")) / "bundles"
-    path = folder / hashlib.sha256(key.encode()).hexdigest()
-    try:
-        return path.read_bytes()
-    except OSError:
-        pass
-    made: bytes = make()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, made)
-    except OSError:
-        pass
-    return made

@@ -14,17 +14,13 @@ class FlattenError(PgolfError):
 
 def load_order(trees: dict[str, ast.Module], root: str) -> list[str]:
     """Return the modules ordered so that each follows its top-level imports; lazily imported ones come last."""
+    anywhere = {name: [*trainer_imports(ast.walk(tree))] for name, tree in trees.items()}
     ordered: list[str] = []
     waiting = [root]
     while waiting:
         append_with_imports(trees, waiting.pop(), ordered)
-        lazily = (name for done in ordered for name in trainer_imports(ast.walk(trees[done])))
-        waiting = [next(name for name in lazily if name not in ordered)] if any_missing(trees, ordered) else []
+        waiting = [name for done in ordered for name in anywhere[done] if name not in ordered][:1]
     return ordered
-
-
-def any_missing(trees: dict[str, ast.Module], ordered: list[str]) -> bool:
-    return any(name not in ordered for done in ordered for name in trainer_imports(ast.walk(trees[done])))
 
 
 def append_with_imports(trees: dict[str, ast.Module], name: str, ordered: list[str]) -> None:

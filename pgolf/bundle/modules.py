@@ -8,6 +8,7 @@ the recipe does not have, or for document numbers when its loader gives none.
 
 import ast
 import hashlib
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import trainer
+from pgolf.bundle.cache import read_cached
 from trainer.recipe.loader import DocumentPacking
 from trainer.recipe.local import local_codes
 from trainer.recipe.recipe import Recipe
@@ -39,15 +41,27 @@ class TrainerCode:
 def trainer_code(recipe: Recipe) -> TrainerCode:
     """Return the trainer code that this recipe runs."""
     used = names_in_use(recipe)
-    trees = reachable_modules(ROOT, used)
-    files = {name: module_file(name) for name in sorted(trees)}
+    found = json.loads(read_cached(reachability_key(used), lambda: json.dumps(find_reachable(used)).encode()))
+    files = {name: module_file(name) for name in found["modules"]}
     files |= {f"local.{code.class_name}": Path(code.file) for code in local_codes(recipe)}
     contents = [file.read_bytes() for file in files.values()]
     digest = hashlib.sha256()
     for name, content in zip(files, contents, strict=True):
         digest.update(f"{name} {len(content)}\n".encode() + content)
+    return TrainerCode(tuple(files), digest.hexdigest(), tuple(found["libraries"]))
+
+
+def find_reachable(used: set[str]) -> dict[str, list[str]]:
+    """Return the modules and libraries that a recipe with these names in use reaches."""
+    trees = reachable_modules(ROOT, used)
     libraries = {library for tree in trees.values() for library in imported_libraries(tree, used)}
-    return TrainerCode(tuple(files), digest.hexdigest(), tuple(sorted(libraries)))
+    return {"modules": sorted(trees), "libraries": sorted(libraries)}
+
+
+def reachability_key(used: set[str]) -> str:
+    """Return the cache key of what `find_reachable` finds: everything that determines it."""
+    sources = [(str(file.relative_to(TRAINER)), file.read_text()) for file in sorted(TRAINER.rglob("*.py"))]
+    return json.dumps((sys.version, Path(__file__).read_text(), sources, sorted(used)))
 
 
 def components(value: Any) -> Iterator[Any]:
