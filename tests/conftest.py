@@ -11,10 +11,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-import hypothesis.configuration
 import pytest
 from filelock import FileLock
 
@@ -33,11 +32,16 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Keep each worker and its children on one core: trainers whose threads share cores slow each other down.
 
-    Restore Ctrl-C, too, which a shell that starts pytest in the background has it ignore.
+    Restore Ctrl-C, too, which a shell that starts pytest in the background has it ignore, and have hypothesis write
+    elsewhere than into the checkout.
     """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = TemporaryDirectory(prefix="pgolf-hypothesis-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder.name
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[worker_number() % len(cores)]})
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,9 +80,8 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(session_folder: Path) -> None:
-    """Keep the user's caches out of the tests, and what the tests write out of the checkout. Assume no terminal."""
+    """Keep the user's caches out of the tests, and assume no terminal."""
     os.environ["XDG_CACHE_HOME"] = str(session_folder / "cache")
-    hypothesis.configuration.set_hypothesis_home_dir(session_folder / "hypothesis")
     for name in ("COLUMNS", "FORCE_COLOR", "CLICOLOR_FORCE"):
         os.environ.pop(name, None)
     os.environ["TERM"] = "dumb"

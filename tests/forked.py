@@ -342,7 +342,8 @@ def exit_code_of(module: str) -> int:
 
 def import_everything() -> None:
     """Import what the trainer and the command line may import at work."""
-    importlib.import_module("torch._dynamo")  # torch imports it when it makes the first optimizer
+    for name in ("torch._dynamo", "launchers.local"):  # torch imports the one when it makes the first optimizer
+        importlib.import_module(name)
     import pgolf
     import trainer
 

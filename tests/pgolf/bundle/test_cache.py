@@ -42,9 +42,11 @@ def test_a_changed_source_is_not_found_in_the_cache(
 ) -> None:
     source = Path(shutil.copytree(modules.TRAINER, tmp_path / "trainer"))
     monkeypatch.setattr(modules, "TRAINER", source)
+    monkeypatch.setattr(build, "minified_program", lambda _: (source / "averaging" / "ema.py").read_text())
     before, found = micro_bundle().packed, {*cache.iterdir()}
+    assert micro_bundle().packed == before
     with (source / "averaging" / "ema.py").open("a") as file:
-        file.write("\n\nprint('changed')\n")
+        file.write("# changed\n")
     after = micro_bundle().packed
     assert after != before
     assert len({*cache.iterdir()} - found) == 3
