@@ -131,3 +131,16 @@ def test_an_unreachable_machine_is_polled_again_and_nothing_starts_twice(
     assert ended == {1: DONE, 2: DONE, 3: JobStatus("ended", 4, "model.bin came back changed")}
     assert launcher.submitted == [1, 2, 3]
     assert len(messages) == 2
+
+
+def test_a_living_job_is_attached_to_and_an_ended_one_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    crashed = JobStatus("ended", 1, "the loss is not a number")
+    launcher = ScriptedLauncher(1, {1: [RUNNING, RUNNING, crashed, DONE]})
+    preflight = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    for expected in ([1], [1], [1], [1, 1], [1, 1]):  # new, running twice, failed, succeeded and not yet fetched
+        dispatch = Dispatch(preflight, {}, launcher, tmp_path)
+        dispatch.submit([dispatch.prepare(1)])
+        assert launcher.submitted == expected

@@ -104,3 +104,13 @@ def test_a_score_needs_all_seeds_of_its_rung() -> None:
     assert score_at(SEARCH, candidate, 2) is None
     candidate.scores[2][3] = 5.0
     assert score_at(SEARCH, candidate, 2) == pytest.approx(3.0)
+
+
+def test_the_leader_is_the_best_point_of_the_highest_rung() -> None:
+    low = [Candidate(n, {"recipe.x": n}, "a", scores={0: {1: score}}) for n, score in ((1, 0.9), (2, 0.1), (3, 0.5))]
+    assert leader(SEARCH, low) is low[1]
+    higher = [
+        Candidate(n, {"recipe.x": n}, "a", scores={0: {1: 0.0}, 1: {1: score}}) for n, score in ((4, 0.8), (5, 0.7))
+    ]
+    assert leader(SEARCH, [*low, *higher]) is higher[1]
+    assert leader(SEARCH, []) is None
