@@ -103,7 +103,7 @@ def plan_runs(
     allowed = [plan for plan in plans if is_allowed(plan, observer)]
     if not allowed:
         raise CheckFailed(f"preflight refuses all {len(plans)} points of the sweep")
-    check_total(allowed)
+    check_spending_cap(allowed)
     starting = sum(len(plan.starting) for plan in allowed)
     shared = [replace(plan, dispatch=replace(plan.dispatch, runs=max(1, starting))) for plan in allowed]
     return [*shared, *(replace(plan, is_refused=True) for plan in plans if plan not in allowed)]
@@ -167,7 +167,7 @@ def is_allowed(plan: Plan, observer: Observer) -> bool:
     return not failed
 
 
-def check_total(plans: Sequence[Plan]) -> None:
+def check_spending_cap(plans: Sequence[Plan]) -> None:
     """Check that all runs together stay under the spending cap.
 
     Raises:

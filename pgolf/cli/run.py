@@ -63,7 +63,7 @@ def run(
 
 
 def refuse_with_parent(specs: list[str] | None, seed: int | None) -> None:
-    """Refuse a spec or a seed beside --from-checkpoint.
+    """Refuse a spec or a seed together with --from-checkpoint.
 
     Raises:
         UsageError: one of them is given.

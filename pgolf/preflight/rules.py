@@ -234,7 +234,7 @@ def processes(recipe: Recipe, launch: Launch) -> Finding:
         return Finding("fail", "processes", message, "--set recipe.optimizer.published_stale_gradients=false")
     if micro_steps % size == 0:
         return Finding(
-            "pass", "processes", f"each of {size} processes runs {micro_steps // size} forward passes per step"
+            "pass", "processes", f"processes: {size}; forward passes per step in each: {micro_steps // size}"
         )
     message = f"{size} processes cannot share the {micro_steps} forward passes of a step equally"
     tokens, rest = divmod(recipe.schedule.batch_tokens, size)

@@ -27,6 +27,7 @@ def warnings_about(job: Job, other: Path) -> list[str]:
     return [message for message in found if f"{other.parent.name}/{other.name}" in message]
 
 
+@pytest.mark.real_process
 def test_a_trainer_on_the_same_cores_is_named_while_it_runs(job: Job, tmp_path: Path) -> None:
     package, other = tmp_path / "fake" / "trainer", tmp_path / "theirs-22222222" / "seed-2"
     package.mkdir(parents=True)

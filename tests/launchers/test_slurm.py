@@ -66,7 +66,7 @@ def test_a_gpu_is_asked_for_as_a_gres(user: User) -> None:
     assert "gres:gpu:fake:1" in shown or "gres/gpu:fake:1" in shown or "gpu:fake:1" in shown
     user.wait_for_end(run)
     (row,) = user("status", "--json").json["runs"]
-    assert "CUDA devices are needed" in row["error"]
+    assert "CUDA devices; check nvidia-smi" in row["error"]
 
 
 @pytest.mark.slow

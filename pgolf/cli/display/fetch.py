@@ -39,7 +39,7 @@ class FetchBar:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.console: Console = progress.console
-        self.task: TaskID = progress.add_task("looking", total=None)
+        self.task: TaskID = progress.add_task("checking", total=None)
 
     def say(self, line: str) -> None:
         self.console.print(escape(line))
@@ -54,11 +54,11 @@ class FetchBar:
         self.progress.advance(self.task, count)
 
     def finish(self, name: str, size: int) -> None:
-        """Nothing: the bar says it."""
+        """Do nothing: the bar shows the end of a file."""
 
 
 class FetchLines:
-    """A line when a file is there."""
+    """One line per fetched file."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -73,10 +73,10 @@ class FetchLines:
             say(f"{total_bytes:,} bytes to fetch")
 
     def start(self, name: str) -> None:
-        """Nothing: the line comes at its end."""
+        """Do nothing: the line is printed at the end of a file."""
 
     def advance(self, count: int) -> None:
         self.received += count
 
     def finish(self, name: str, size: int) -> None:
-        say(f"{name}: {size:,} bytes, checksum right ({self.received:,} of {self.total:,})")
+        say(f"{name}: {size:,} bytes, checksum matches ({self.received:,} of {self.total:,})")

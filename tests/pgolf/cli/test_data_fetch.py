@@ -52,7 +52,7 @@ def test_fetch_verify_and_list(pgolf: Pgolf, hub: LocalHub, tmp_path: Path, monk
     assert ended.json["source"]["revision"] == hub.revision(REPOSITORY)
     assert ended.json["folder"] == f"data/{VARIANT}"
     assert "not the contest's data" in ended.json["notes"][0]
-    assert f"{LARGE}: {LARGE_BYTES + 1024:,} bytes, checksum right" in ended.err
+    assert f"{LARGE}: {LARGE_BYTES + 1024:,} bytes, checksum matches" in ended.err
     assert pgolf("data", "verify", f"data/{VARIANT}", cwd=work).code == 0
     assert [*home.rglob("*")] == []
     assert {path.name for path in work.iterdir()} == {"data"}
@@ -99,7 +99,7 @@ def test_a_stopped_fetch_resumes_where_it_stopped(
     assert not (tmp_path / "data" / VARIANT / "manifest.json").exists()
     if kill == signal.SIGINT:
         assert process.returncode == 130
-        assert "the same command goes on" in err
+        assert "the same command resumes it" in err
         assert "Traceback" not in err
         assert out == ""
     hub.asked.clear()

@@ -89,15 +89,15 @@ def test_an_unread_variable_is_refused_with_the_nearest_name_and_its_line(worksh
     ("change", "message"),
     [
         ({"env": {"SEED": 3}}, "seeds are given by `seeds:`"),
-        ({"env": {"MATRIX_LR": True}}, "write the one that it compares with"),
+        ({"env": {"MATRIX_LR": True}}, "quote the one that this script compares with"),
         ({"path": "missing.py"}, "No such file"),
         ({"path": "train.sh"}, "expected a Python file"),
         ({"files": ["nowhere"]}, "No such file"),
         ({"seed_variable": "SEEDS"}, "did you mean `SEED`"),
         ({"env": {"DATA_PATH": "{data}"}}, "program.data names no folder"),
         ({"envs": {}}, "did you mean `env`?"),
-        ({"artifact": ["../*.pt"]}, "leads out of the folder"),
-        ({"artifact": ["**.ptz"]}, "is no pattern of files"),
+        ({"artifact": ["../*.pt"]}, "leads outside the script's working folder"),
+        ({"artifact": ["**.ptz"]}, "is not a file pattern"),
         ({"env": {"MATRIX_LR": "a\0b"}}, "cannot hold a NUL"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_wrong_program_is_refused_at_its_line(change: dict[str, object], messa
 
 def test_a_recipe_together_with_a_program_is_refused(workshop: Workshop) -> None:
     workshop.document["recipe"] = {}
-    assert "program takes the place of a recipe" in workshop("run", "spec.yaml").err
+    assert "a script takes the place of a recipe" in workshop("run", "spec.yaml").err
 
 
 @pytest.mark.parametrize("command", [["fit", "spec.yaml", "--bytes", "100"], ["bundle", "spec.yaml"]])
@@ -241,7 +241,7 @@ def test_preflight_reports_an_imported_file_that_is_not_shipped(workshop: Worksh
     workshop.document["program"]["files"] = []
     ended = workshop("run", "spec.yaml")
     assert ended.code == 3
-    assert "imports toy_learner.py from beside it" in " ".join(ended.err.split())
+    assert "imports toy_learner.py from its own folder" in " ".join(ended.err.split())
 
 
 def test_variables_of_the_shell_do_not_reach_a_lookup_by_names(
@@ -268,7 +268,7 @@ def test_a_misspelled_library_variable_is_compared_with_those_the_script_reads(w
 def test_a_script_without_a_seed_has_one_run(workshop: Workshop) -> None:
     workshop.document["program"]["seed_variable"] = None
     ended = workshop("seeds", "spec.yaml", "--n", "3")
-    assert (ended.code, "would be the same one" in ended.err) == (2, True)
+    assert (ended.code, "would be identical" in ended.err) == (2, True)
 
 
 def test_a_script_is_stopped_after_program_seconds(workshop: Workshop) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pgolf.campaign.planning import check_total
+from pgolf.campaign.planning import check_spending_cap
 from pgolf.errors import CheckFailed
 from pgolf.specs.parts import Spend
 from tests.scripts.workshop import Workshop
@@ -100,10 +100,10 @@ def plans_of(*costs: float | None, cap: float | None = 12.0) -> Any:
 
 
 def test_the_cap_applies_to_the_sum_of_a_sweep() -> None:
-    check_total(plans_of(4.0, 4.0, 3.9))
-    check_total(plans_of(40.0, 4.0, cap=None))
+    check_spending_cap(plans_of(4.0, 4.0, 3.9))
+    check_spending_cap(plans_of(40.0, 4.0, cap=None))
     with pytest.raises(CheckFailed, match=r"6 runs would cost \$12\.10 together, but spend\.usd is \$12\.00"):
-        check_total(plans_of(4.0, 4.0, 4.1))
+        check_spending_cap(plans_of(4.0, 4.0, 4.1))
 
 
 def test_a_recipe_is_swept_with_the_same_option(workshop: Workshop) -> None:

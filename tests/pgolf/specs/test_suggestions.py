@@ -46,7 +46,7 @@ def test_tags_of_unions_are_not_part_of_a_path(location: tuple[str | int, ...], 
             ("recipe", "model", "attention", "grouped_query", "rope"),
             {"dims", "base", "trained_tokens", "loop_divisors", "published_truncated"},
         ),
-        (("launch",), {"on", "gpu", "processes", "options"}),
+        (("launch",), {"on", "gpu", "processes", "threads", "options"}),
         (("recipe", "quantizer", "bits"), set()),
     ],
 )
