@@ -2,8 +2,8 @@
 
 A fresh interpreter spends 1.5 s of CPU on importing torch and 0.6 s on pgolf, and most tests start several. Each test
 worker therefore has a fork server, which has imported both and computed nothing. In tests, `ForkedPopen` takes the
-place of `subprocess.Popen`, in the server's forks too. It asks the server for commands of the form
-`PYTHON [-P] [-u] -m trainer|pgolf ...` and leaves everything else to the real class.
+place of `subprocess.Popen`, in the server's forks too. It asks the server for commands `PYTHON [-P] [-u] -m MODULE ...`
+with modules of pgolf, trainer and tests.trainer, and leaves everything else to the real class.
 
 A fork differs from a fresh process in this: its modules are imported, its hash seed is the server's, its parent is the
 server, and /proc shows the server's command line. Tests that depend on any of these are marked `real_process`.
@@ -33,7 +33,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-MODULES, FLAGS = ("trainer", "pgolf"), {"-P", "-u"}
+PACKAGES, FLAGS = ("trainer.", "pgolf.", "tests.trainer."), {"-P", "-u"}
 # Variables that a process reads before it runs any code of the project. One in which they differ is a real process.
 READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "MALLOC_")
 MOST_DESCRIPTORS, LARGEST_DESCRIPTOR = 64, 512
@@ -88,7 +88,7 @@ class ForkedPopen(RealPopen):
         module = command.index("-m") + 1 if "-m" in command else len(command)
         if command[0] != sys.executable or not FLAGS.issuperset(command[1 : module - 1]):
             return None
-        if module >= len(command) or command[module] not in MODULES:
+        if module >= len(command) or not f"{command[module]}.".startswith(PACKAGES):
             return None
         environment = dict(os.environ if given["env"] is None else given["env"])
         if read_at_start(environment) != self.variables or os.sched_getaffinity(0) != self.cores:

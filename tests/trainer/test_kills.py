@@ -17,48 +17,12 @@ from pgolf.rundir import RunDirectory
 from tests.conftest import shared_run
 
 PHASES = ["none", "prepare", "train", "quantize", "encode", "decode", "evaluate", "finished"]
-# Kill this process when it is about to put a finished temporary file in its place, or in the midst of a line.
-DEADLY = """
-import os, signal, sys
-from pathlib import Path
-wanted, moment = sys.argv.pop(1), sys.argv.pop(1)
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-replace = Path.replace
-def deadly_replace(self, target):
-    is_it = Path(target).name.startswith(wanted)
-    if is_it and moment == "before":
-        die()
-    done = replace(self, target)
-    if is_it:
-        die()
-    return done
-Path.replace = deadly_replace
-fsync = os.fsync
-def deadly_fsync(descriptor):
-    name = Path(os.readlink(f"/proc/self/fd/{descriptor}")).name
-    if moment == "within" and name.startswith("." + wanted):
-        os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-        die()
-    fsync(descriptor)
-os.fsync = deadly_fsync
-from trainer.runtime import journal
-append = journal.append_line
-def deadly_append(path, line):
-    if path.name == wanted:
-        with path.open("a") as file:
-            file.write(line[: len(line) // 2])
-        die()
-    append(path, line)
-journal.append_line = deadly_append
-from trainer.command import main
-sys.exit(main())
-"""
 WRITES = [
     ("step-", "before"), ("step-", "within"), ("train.log", "line"), ("metrics.jsonl", "line"), ("run.json", "within"),
     ("prequant", "within"), ("model.bin", "within"), ("model.bin", "after"), ("bytes.json", "before"),
     ("state.json", "within"), ("result.json", "within"), ("result.json", "before"), ("result.json", "after"),
 ]  # fmt: skip
+FEW_WRITES = [("step-", "within"), ("model.bin", "after"), ("result.json", "before")]
 SCORER_WRITES = [("ledger.npz", "within"), ("scores.json", "before"), ("state.json", "before")]
 
 
@@ -87,10 +51,12 @@ def check_same_bits(run: RunDirectory, steady: RunDirectory) -> None:
     assert not [*run.root.rglob(".*.tmp")]
 
 
-@pytest.mark.slow
-def test_a_kill_within_each_kind_of_write_loses_nothing(long_run: RunDirectory, same_run: RunDirectory) -> None:
-    for name, moment in WRITES:
-        command = [sys.executable, "-P", "-c", DEADLY, name, moment, str(same_run.root)]
+@pytest.mark.parametrize("writes", [FEW_WRITES, pytest.param(WRITES, marks=pytest.mark.slow)], ids=["few", "all"])
+def test_a_kill_within_each_kind_of_write_loses_nothing(
+    long_run: RunDirectory, same_run: RunDirectory, writes: list[tuple[str, str]]
+) -> None:
+    for name, moment in writes:
+        command = [sys.executable, "-m", "tests.trainer.deadly", name, moment, str(same_run.root)]
         ended = subprocess.run(command, capture_output=True, check=False, timeout=120)
         assert ended.returncode == -signal.SIGKILL, (name, moment, ended.stderr)
         for path in (same_run.files.spec, same_run.files.run, same_run.files.state, same_run.files.result):
@@ -119,7 +85,7 @@ def test_a_killed_published_run_ends_with_the_same_bits(
     steady = shared_run(session_folder / f"{name}-micro", *options, spec=name)
     run = begin_again(steady, tmp_path)
     for kill in (("step-", "after"), ("prequant.ckpt", "before"), ("model.bin", "within")):
-        command = [sys.executable, "-P", "-c", DEADLY, *kill, str(run.root)]
+        command = [sys.executable, "-m", "tests.trainer.deadly", *kill, str(run.root)]
         ended = subprocess.run(command, capture_output=True, check=False, timeout=120)
         assert ended.returncode == -signal.SIGKILL, (kill, ended.stderr)
     subprocess.run([sys.executable, "-P", "-m", "trainer", str(run.root)], check=True, timeout=120)
@@ -130,7 +96,7 @@ def test_a_killed_published_run_ends_with_the_same_bits(
 def kill_the_scorer(run: RunDirectory) -> None:
     """Kill a scorer within each of its writes, and check that each file is whole or absent."""
     for name, moment in SCORER_WRITES:
-        command = [sys.executable, "-P", "-c", DEADLY, name, moment, str(run.root), "--score"]
+        command = [sys.executable, "-m", "tests.trainer.deadly", name, moment, str(run.root), "--score"]
         assert subprocess.run(command, capture_output=True, check=False, timeout=120).returncode == -signal.SIGKILL
     assert not run.files.scores.exists()
 

@@ -122,14 +122,15 @@ def test_a_tensor_that_does_not_match_its_checksum_is_named(tmp_path: Path) -> N
         decode_artifact(path)
 
 
+@pytest.mark.parametrize("count", [60, pytest.param(600, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("codec", CODECS)
-def test_mutations_with_a_matching_hash_are_refused_or_change_nothing(tmp_path: Path, codec: str) -> None:
+def test_mutations_with_a_matching_hash_are_refused_or_change_nothing(tmp_path: Path, codec: str, count: int) -> None:
     """A hostile file: the hash is right, everything else may be wrong."""
     path = tmp_path / "model.bin"
     _, weights, _ = written(path, codec=codec)
     body, chooser = path.read_bytes()[40:], random.Random(codec)
     refused = 0
-    for _ in range(200):
+    for _ in range(count):
         mutated = mutation(body, chooser)
         path.write_bytes(b"PGOLFv1\n" + hashlib.sha256(mutated).digest() + mutated)
         try:
@@ -140,7 +141,7 @@ def test_mutations_with_a_matching_hash_are_refused_or_change_nothing(tmp_path: 
         else:
             assert weights_back.keys() == weights.keys()
             assert all(torch.equal(weights[name], weights_back[name]) for name in weights), "another score"
-    assert refused > 180
+    assert refused > 0.9 * count
 
 
 def mutation(body: bytes, chooser: random.Random) -> bytes:
@@ -165,7 +166,7 @@ def test_decompression_bombs_are_refused_in_bounded_memory(tmp_path: Path, codec
     written(path, codec=codec)
     body = bytearray(path.read_bytes()[40:])
     kind = make_compressor(load_spec("quickstart", [], [f"recipe.codec={codec}"]).spec.recipe.codec)
-    bomb = kind.compress(bytes(50_000_000))
+    bomb = kind.compress(bytes(25_000_000))
     number, header, codes, steps, floats = struct.unpack_from("<B4I", body)
     begin = 17 + header + codes
     forged = struct.pack("<B4I", number, header, codes, len(bomb), floats)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.trainer.evaluation.shared_step import CHUNK, STRIDE, WINDOW, shared_step, ttt_recipe
 from tests.trainer.evaluation.test_legality import BEGIN, stream
 from tests.trainer.small import CPU, awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
@@ -19,22 +20,7 @@ from trainer.recipe.evaluation import AdamW, ScoreFirstTtt, Sgd
 from trainer.runtime.failure import RunFailure
 from trainer.runtime.world import SINGLE_PROCESS, World
 
-WINDOW, STRIDE, CHUNK = 32, 8, 64
 ROOT = Path(__file__).parents[3]
-
-
-def recipe(**changes: object) -> ScoreFirstTtt:
-    values: dict[str, object] = {
-        "kind": "score_first_ttt",
-        "window": WINDOW,
-        "stride": STRIDE,
-        "chunk_tokens": CHUNK,
-        "optimizer": Sgd(kind="sgd", lr=0.05, momentum=0.9),
-        "epochs": 2,
-        "batch_sequences": 1,
-        "clip_norm": 0.5,
-    }
-    return ScoreFirstTtt(**values | changes)  # type: ignore[arg-type]
 
 
 def by_hand(ttt: ScoreFirstTtt) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
@@ -82,7 +68,7 @@ def by_hand(ttt: ScoreFirstTtt) -> "np.ndarray[tuple[int], np.dtype[np.float64]]
     ids=["sgd", "frozen", "adamw"],
 )
 def test_scores_equal_the_independent_implementation(changes: dict[str, object]) -> None:
-    ttt = recipe(**changes)
+    ttt = ttt_recipe(**changes)
     ledger = ScoreLedger(stream())
     score_stream(awake_model(small_recipe()), ledger, ttt, SINGLE_PROCESS, BEGIN, lambda _: None)
     np.testing.assert_allclose(ledger.nats, by_hand(ttt), atol=2e-4)
@@ -91,7 +77,7 @@ def test_scores_equal_the_independent_implementation(changes: dict[str, object])
 def test_only_selected_tensors_change() -> None:
     model = awake_model(small_recipe())
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    ttt = recipe(learn=("flat.*.mlp", "embedding"), freeze=("flat.1",))
+    ttt = ttt_recipe(learn=("flat.*.mlp", "embedding"), freeze=("flat.1",))
     score_stream(model, ScoreLedger(stream()), ttt, SINGLE_PROCESS, BEGIN, lambda _: None)
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert moved == {"embedding.tokens", *(f"flat.{n}.mlp.{part}" for n in (0, 2, 3) for part in ("up", "down"))}
@@ -102,36 +88,17 @@ def test_an_empty_selection_is_an_error() -> None:
         score_stream(
             awake_model(small_recipe()),
             ScoreLedger(stream()),
-            recipe(freeze=("*",)),
+            ttt_recipe(freeze=("*",)),
             SINGLE_PROCESS,
             BEGIN,
             lambda _: None,
         )
 
 
-PROCESS = """
-import sys
-import numpy as np, torch, torch.distributed as dist
-from tests.trainer.evaluation.test_score_first_ttt import shared_step
-rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-torch.set_num_threads(1)
-dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=size)
-np.save(f"{folder}/{rank}.npy", shared_step(rank, size))
-dist.destroy_process_group()
-"""
-
-
-def shared_step(rank: int, size: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    """Return all weights after two steps, of three sequences and of one, as computed by one of `size` processes."""
-    model = awake_model(small_recipe()).double()
-    learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, rank, size))
-    learner.learn(random_tokens(4, WINDOW + 1), 1.0)
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
-
-
 def test_a_step_shared_by_processes_equals_the_step_of_one(tmp_path: Path) -> None:
     processes = [
-        subprocess.Popen([sys.executable, "-c", PROCESS, str(rank), "2", str(tmp_path)], cwd=ROOT) for rank in range(2)
+        subprocess.Popen([sys.executable, "-m", shared_step.__module__, str(rank), "2", str(tmp_path)], cwd=ROOT)
+        for rank in range(2)
     ]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     first, second = (np.load(tmp_path / f"{rank}.npy") for rank in range(2))
@@ -141,7 +108,9 @@ def test_a_step_shared_by_processes_equals_the_step_of_one(tmp_path: Path) -> No
 
 def test_scoring_one_by_one_makes_every_process_compute_the_whole_step() -> None:
     model = awake_model(small_recipe(compute__scoring="one_by_one")).double()
-    learner = ChunkLearner(model, recipe(batch_sequences=3, epochs=1), World(CPU, 1, 2))  # there is no second process
+    learner = ChunkLearner(
+        model, ttt_recipe(batch_sequences=3, epochs=1), World(CPU, 1, 2)
+    )  # there is no second process
     learner.learn(random_tokens(4, WINDOW + 1), 1.0)
     weights = torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy()
     np.testing.assert_allclose(weights, shared_step(0, 1), atol=1e-8, rtol=0)
