@@ -37,7 +37,7 @@ class Browser:
         return self.ask("/execute/sync", {"script": script, "args": []})
 
     def dark(self, is_dark: bool) -> None:
-        """Nothing; the page sees a user who likes it dark, or light."""
+        """Set whether the page sees a user who prefers dark colours."""
         feature = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self.ask("/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}})
 

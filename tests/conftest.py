@@ -38,12 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     Restore Ctrl-C, too, which a shell that starts pytest in the background has it ignore, and have hypothesis write
     elsewhere than into the checkout.
     """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if not is_worker:
         folder = TemporaryDirectory(prefix="pgolf-hypothesis-")
         config.add_cleanup(folder.cleanup)
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = folder.name
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[worker_number() % len(cores)]})
+        # As trainer/__main__.py sets it: a fork whose OpenMP settings differ from the server's is a real process.
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if is_worker or not getattr(config.option, "numprocesses", None):  # workers inherit the cores of their controller
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[worker_number() % len(cores)]})
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

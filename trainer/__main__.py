@@ -6,8 +6,6 @@ import sys
 
 def start() -> int:
     """Run the job that the command line names and return its exit code."""
-    # Threads that wait by spinning take the cores from those that compute; OpenMP reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported here: a script's run does not need torch.
     from trainer.script.job import is_script_run
 
@@ -15,6 +13,8 @@ def start() -> int:
         from trainer.script.command import script_main
 
         return script_main()
+    # Threads that wait by spinning take the cores from those that compute; OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from trainer.command import main
 
     return main()

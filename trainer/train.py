@@ -41,7 +41,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     """
     is_repeatable = is_deterministic(job.recipe, world.device)
     journal = make_journal(job.files, world.is_rank_zero)
-    journal.report(phase="prepare", error=None)
+    journal.report(phase="prepare", error=None, reason=None)
     clock = PhaseClock()
     with clock.phase("prepare"):
         if job.recipe.compute.attention == "measured" and job.parent is None:

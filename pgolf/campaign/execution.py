@@ -29,7 +29,7 @@ def run_to_end(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
                 outcomes.append(outcome)
     except KeyboardInterrupt:
         stop_runs([task.dispatch for task in tasks])
-        raise Interrupted("interrupted; the same command goes on with what is not finished") from None
+        raise Interrupted("interrupted; the same command resumes what is not finished") from None
     return outcomes
 
 

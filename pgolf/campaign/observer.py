@@ -1,4 +1,4 @@
-"""What a campaign tells whoever watches it."""
+"""Messages and progress of planning, running and searching."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ class Observer:
         """Receive findings that are not passes; `title` is the spec's name where there are several, else empty."""
 
     def run_started(self, run: RunDirectory) -> None:
-        """Receive a run that was started or attached to."""
+        """Called when a run was started or attached to."""
 
     def runs_polled(self) -> None:
-        """Receive the news that all runs have been asked where they stand, several times a second."""
+        """Called after every poll of all runs, several times a second."""
 
     def run_ended(self, run: RunDirectory) -> None:
-        """Receive a run that has ended, with or without a result."""
+        """Called when a run has ended, with or without a result."""

@@ -23,7 +23,7 @@ from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 SHOWN_GROUPS = 8
 LABELS = {
     "model_bytes": "model bytes", "code_bytes": "code bytes", "total_bytes": "total bytes", "steps": "steps",
-    "train_seconds": "training seconds", "evaluate_seconds": "scoring seconds", "usd": "dollars a run",
+    "train_seconds": "training seconds", "evaluate_seconds": "scoring seconds", "usd": "dollars per run",
 }  # fmt: skip
 Side = Annotated[
     str,

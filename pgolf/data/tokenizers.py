@@ -8,7 +8,6 @@ from typing import Any
 from pgolf.errors import DataError
 from trainer.recipe.data import SPACE_MARK
 
-BEGIN_OF_DOCUMENT = 1
 # Two control pieces, one unknown, 256 bytes and the newline: smaller vocabularies would leave too few pieces to learn.
 SMALLEST_VOCABULARY = 272
 LARGEST_VOCABULARY = 65_536

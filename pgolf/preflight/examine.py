@@ -6,6 +6,7 @@ from pathlib import Path
 from pgolf.data.prepare import ignore_progress
 from pgolf.preflight.preflight import Preflight
 from pgolf.specs.experiment import Experiment
+from pgolf.specs.script import Script
 
 
 def examine(
@@ -23,7 +24,7 @@ def examine(
         step_seconds: Measured seconds a step of a recipe, in place of an estimate.
     """
     # Each builder imports what the other does not need.
-    if spec.is_script:
+    if isinstance(spec.work, Script):
         from pgolf.preflight.script import examine_script
 
         return examine_script(spec, runs_dir=runs_dir, runs=runs)

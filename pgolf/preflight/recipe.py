@@ -21,7 +21,7 @@ from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import spec_sha256
-from trainer.recipe.cores import allowed_cores
+from trainer.recipe.cores import allowed_cores, thread_count
 from trainer.recipe.data import Shards
 from trainer.recipe.inventory import inventory, parameter_groups
 from trainer.recipe.recipe import Recipe
@@ -115,7 +115,7 @@ def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: floa
         spec_sha256=known.identity,
         gpu=launch.gpu,
         processes=launch.world_size,
-        cores=allowed_cores(),
+        cores=min(allowed_cores(), launch.world_size * thread_count({"threads": launch.threads}, launch.world_size)),
         validation_tokens=validation_tokens(known),
         step_seconds=step_seconds,
     )

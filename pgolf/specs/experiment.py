@@ -40,14 +40,6 @@ class Experiment(SpecPart):
     given_program: Script | None = Field(default=None, alias="program")
     """A training script to run in place of a recipe: its variables, its data and its packed model."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def check_one_work(cls, values: Any) -> Any:
-        """Refuse a recipe together with a script before either is checked, so that the error names the cause."""
-        if isinstance(values, dict) and values.get("recipe") is not None and values.get("program") is not None:
-            raise ValueError("found both `recipe` and `program`; a script takes the place of a recipe, so drop one")
-        return values
-
     @model_validator(mode="after")
     def check_work(self) -> Self:
         if self.given_recipe is None and self.given_program is None:

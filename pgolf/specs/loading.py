@@ -55,8 +55,10 @@ class LoadedSpec:
         Raises:
             SpecError: it runs a script.
         """
-        if self.spec.is_script:
-            raise SpecError(f"{self.file}: {self.spec.name} runs a script; this needs a spec with a recipe")
+        try:
+            self.spec.recipe  # noqa: B018
+        except SpecError as error:
+            raise SpecError(f"{self.file}: {error}") from None
         return self
 
 
@@ -129,6 +131,11 @@ def validate(document: Node) -> Experiment:
     Raises:
         SpecError: the document is wrong, at file:line.
     """
+    program, recipe = (document.value.get(key) for key in ("program", "recipe"))
+    if program is not None and recipe is not None and None not in (program.value, recipe.value):
+        raise SpecError(
+            f"{program.place}: found both `program` and `recipe`; a script takes the place of a recipe, so drop one"
+        )
     try:
         spec = Experiment.model_validate(document.plain())
     except ValidationError as error:

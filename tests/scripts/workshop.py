@@ -35,7 +35,7 @@ class Workshop:
         }
 
     def script(self, text: str) -> None:
-        """Nothing; the spec's script is this text, and needs nothing else."""
+        """Replace the spec's script by a text that needs no other file."""
         self.document["program"] |= {"files": [], "env": {}}
         (self.folder / self.document["program"]["path"]).write_text(text)
 

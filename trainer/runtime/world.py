@@ -17,8 +17,6 @@ from torch import Tensor
 
 from trainer.runtime.failure import TrainingFailed
 
-HASH_WORDS = 4
-
 
 @dataclass(frozen=True, slots=True)
 class World:

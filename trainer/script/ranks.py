@@ -26,8 +26,15 @@ SUBREAPER_SECONDS = 3.0
 class ScriptRanks:
     """The processes of one attempt. Each writes into a pipe of its own, so that lines do not mix."""
 
-    def __init__(self, script: str, folder: Path, variables: Mapping[str, str], withheld: Sequence[str]) -> None:
-        self.script, self.folder = script, folder
+    def __init__(
+        self,
+        script: str,
+        folder: Path,
+        variables: Mapping[str, str],
+        withheld: Sequence[str],
+        threads: int | None,
+    ) -> None:
+        self.script, self.folder, self.threads = script, folder, threads
         self.variables, self.withheld = variables, withheld
         self.processes: list[subprocess.Popen[bytes]] = []
         self.pipes: dict[int, bytes] = {}
@@ -40,6 +47,8 @@ class ScriptRanks:
             receiver, sender = os.pipe()
             self.pipes[receiver] = b""
             places = {} if count is None else rank_variables(rank, count, port)
+            if self.threads is not None:
+                places["OMP_NUM_THREADS"] = str(self.threads)
             # `env` passes on the environment of this process except for the withheld variables.
             unset = [word for name in self.withheld for word in ("-u", name)]
             given = [f"{name}={text}" for name, text in {**places, **self.variables, "PYTHONUNBUFFERED": "1"}.items()]

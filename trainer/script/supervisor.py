@@ -1,6 +1,5 @@
 """A script's run from top to bottom: copy it, run it, follow its log, count its artifact, write the result."""
 
-import os
 import platform
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from typing import Any
 from trainer.dialects.headline import headline_kind, headline_of, protocol_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
+from trainer.recipe.cores import allowed_cores
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import write_json
 from trainer.runtime.failure import Stopped, TrainingFailed
@@ -60,7 +60,7 @@ def copy_script(job: ScriptJob) -> None:
 
 def start_ranks(job: ScriptJob, processes: int) -> ScriptRanks:
     """Start the script's processes."""
-    ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"])
+    ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"], job.run.get("threads"))
     is_told_ranks = processes > 1 or job.program["nproc"] is not None
     ranks.start(processes if is_told_ranks else None)
     return ranks
@@ -134,7 +134,7 @@ def write_script_result(
         "settings": logged.settings,
         "resumed_from_step": None,
         "environment": environment_of(job),
-        "hardware": {"devices": devices_here() if job.run["device"] == "cuda" else [], "cores": cores_here()},
+        "hardware": {"devices": devices_here() if job.run["device"] == "cuda" else [], "cores": allowed_cores()},
         "step_seconds": listener.guard.as_json() if listener.guard else None,
     }
     write_json(job.files.result, document)
@@ -156,10 +156,6 @@ def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
 def environment_of(job: ScriptJob) -> dict[str, Any]:
     """Return what the result depends on besides script, variables and data, as far as known without importing torch."""
     return {"python": platform.python_version(), "torch": job.run["torch"], "device": job.run["device"]}
-
-
-def cores_here() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def devices_here() -> list[str]:

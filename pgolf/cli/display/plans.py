@@ -15,7 +15,7 @@ def show_plans(plans: Sequence[Plan], is_json: bool) -> None:
         print_json({"plans": [plan.as_json() for plan in plans]})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("spec", "seeds", "to run", "folder", "total bytes", "from", "to", "seconds a run", "cost"):
+    for column in ("spec", "seeds", "to run", "folder", "total bytes", "from", "to", "seconds per run", "cost"):
         table.add_column(column, no_wrap=column == "spec")
     for plan in plans:
         facts = plan.as_json()

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -111,7 +112,10 @@ def test_a_wrong_program_is_refused_at_its_line(change: dict[str, object], messa
 
 def test_a_recipe_together_with_a_program_is_refused(workshop: Workshop) -> None:
     workshop.document["recipe"] = {}
-    assert "a script takes the place of a recipe" in workshop("run", "spec.yaml").err
+    message = workshop("run", "spec.yaml").err
+    assert re.match(r"error: spec\.yaml:\d+: found both `program` and `recipe`; a script takes the place", message), (
+        message
+    )
 
 
 @pytest.mark.parametrize("command", [["fit", "spec.yaml", "--bytes", "100"], ["bundle", "spec.yaml"]])
