@@ -190,7 +190,7 @@ def running_server() -> Iterator[str]:
     finally:
         os.close(sender)
         server.wait()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def use_server(find_server: Callable[[], str]) -> None:
@@ -362,6 +362,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     Server(socket.socket(fileno=listener), lifeline).serve()
+    shutil.rmtree(Path(address).parent, ignore_errors=True)  # a worker that was killed does not
 
 
 if __name__ == "__main__":
