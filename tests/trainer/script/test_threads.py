@@ -21,4 +21,5 @@ def test_a_script_gets_the_threads_of_its_launch(
     ranks = ScriptRanks("script.py", tmp_path, {}, [], threads)
     ranks.start(count)
     lines = [line.strip() for line in ranks.lines() if line]
+    assert ranks.end() == 0
     assert lines == [f"{expected} None"] * (count or 1)
