@@ -77,10 +77,9 @@ class Exporter:
             artifact = self.encode(wider, self.quantize(wider, hessians))
             if artifact["total_bytes"] <= limit:
                 break
-        fits = "fits" if artifact["total_bytes"] <= limit else "is still over"
         self.journal.log(
-            f"over the limit: quantized again with clips {times:.4f} times as wide, from {before:,} to "
-            f"{artifact['total_bytes']:,} bytes, which {fits}"
+            f"{before:,} bytes are over the limit of {limit:,}; clips {times:.4f} times as wide give "
+            f"{artifact['total_bytes']:,}"
         )
         return artifact | {"repacked": {"bytes_before": before, "clip_times": times}}
 
