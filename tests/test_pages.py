@@ -45,7 +45,7 @@ def followed(folder: Path, line: str) -> str:
 
 
 def assert_said(line: str, said: str) -> None:
-    """Nothing, if all pieces of a line, between its dots, stand in one line of what was said, in order."""
+    """Check that all pieces of a line, between its dots, stand in one line of what was said, in order."""
     pieces = [re.escape(" ".join(piece.split())) for piece in line.split("...")]
     pattern = ".*?".join(pieces)
     lines = [" ".join(each.split()) for each in said.splitlines()]
