@@ -46,7 +46,7 @@ class Case:
 
     @property
     def is_violation(self) -> bool | None:
-        """Whether reviewers found the rule broken; None where they did not decide."""
+        """Return whether reviewers found the rule broken; None where they did not decide."""
         return True if self.ruling in VIOLATIONS else False if self.ruling == "legal" else None
 
 

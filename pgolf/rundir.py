@@ -69,7 +69,7 @@ class RunDirectory:
 
     @property
     def is_alive(self) -> bool:
-        """Whether a trainer holds the lock of the directory. Asking does not disturb the trainer."""
+        """Return whether a trainer holds the lock of the directory. Asking does not disturb the trainer."""
         try:
             with self.files.lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -26,14 +26,14 @@ class Browser:
         self.root = f"{address}/session/{session}"
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The value of an answer; a question without a body is a GET."""
+        """Return the value of an answer; a request without a body is a GET."""
         return ask(f"{self.root}{path}", body)
 
     def open(self, page: Path) -> None:
         self.ask("/url", {"url": page.resolve().as_uri()})
 
     def run(self, script: str) -> Any:
-        """What a script returns in the page."""
+        """Run a script in the page and return its value."""
         return self.ask("/execute/sync", {"script": script, "args": []})
 
     def dark(self, is_dark: bool) -> None:
@@ -42,15 +42,15 @@ class Browser:
         self.ask("/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}})
 
     def printed(self) -> bytes:
-        """The page as PDF."""
+        """Return the page as PDF."""
         return base64.b64decode(self.ask("/print", {}))
 
     def screenshot(self) -> bytes:
-        """The window as PNG."""
+        """Return the window as PNG."""
         return base64.b64decode(self.ask("/screenshot"))
 
     def complaints(self) -> list[str]:
-        """What stands in the console as an error."""
+        """Return the errors in the console."""
         entries = self.ask("/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
@@ -64,7 +64,7 @@ def ask(url: str, body: dict[str, Any] | None) -> Any:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
-    """A browser with an empty profile, gone afterwards."""
+    """Yield a browser with an empty profile, and remove the profile afterwards."""
     driver = shutil.which("chromedriver")
     assert driver is not None
     with socket.socket() as probe:

@@ -203,7 +203,7 @@ def use_server(find_server: Callable[[], str]) -> None:
 
 @contextmanager
 def real_processes() -> Iterator[None]:
-    """A context in which every process is a real one, and so are those that it starts."""
+    """Make every process a real one while the context lasts, and those that it starts too."""
     subprocess.Popen, forked = RealPopen, subprocess.Popen  # type: ignore[misc]
     try:
         yield

@@ -36,7 +36,7 @@ def run_on(pgolf: Pgolf, data: Path) -> Ended:
 
 
 def new_run(like: RunDirectory, root: Path) -> RunDirectory:
-    """A run directory of the same seed and recipe in which nothing has happened yet."""
+    """Return a run directory of the same seed and recipe in which nothing has happened yet."""
     root.mkdir(parents=True)
     for name in ("spec.json", "run.json"):
         shutil.copy(like.root / name, root)

@@ -34,7 +34,7 @@ def test_from_your_script_to_pgolf_is_followed_to_the_letter(tmp_path: Path) -> 
 
 
 def followed(folder: Path, line: str) -> str:
-    """What a command of the page says on both streams; its exit code is the one that the page names, else 0."""
+    """Return what a command of the page prints on both streams; its exit code must be the one on the page, else 0."""
     command, _, comment = line.partition("    # ")
     expected = int(comment.removeprefix("exit code ")) if comment.startswith("exit code") else 0
     name, *arguments = shlex.split(command)

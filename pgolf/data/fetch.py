@@ -121,7 +121,7 @@ class Fetch:
 
     @property
     def is_known(self) -> bool:
-        """Whether the name stands for the contest's data."""
+        """Return whether the name stands for the contest's data."""
         return self.source.layout is not None or self.source.name in self.ruleset.data
 
     def destination(self, file: HubFile) -> Path:

@@ -81,7 +81,7 @@ class SeedRow:
 
     @property
     def is_script(self) -> bool:
-        """Whether a user's script printed these numbers; otherwise the bundled trainer did."""
+        """Return whether a user's script printed these numbers; otherwise the bundled trainer did."""
         return self.result.get("source") == "script"
 
     @property

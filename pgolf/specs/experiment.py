@@ -55,7 +55,7 @@ class Experiment(SpecPart):
 
     @property
     def is_script(self) -> bool:
-        """Whether it runs a script in place of a recipe."""
+        """Return whether it runs a script in place of a recipe."""
         return self.given_program is not None
 
     @property

@@ -58,7 +58,7 @@ class Learner:
 
 
 def pack(weights: Floats, path: str) -> int:
-    """Bytes of the packed model, which is on disk."""
+    """Write the packed model and return its bytes."""
     scale = float(np.abs(weights).max()) / 127
     packed = zlib.compress(np.float32(scale).tobytes() + np.rint(weights / scale).astype(np.int8).tobytes(), 9)
     Path(path).write_bytes(packed)

@@ -45,7 +45,7 @@ class Workshop:
         return run_pgolf(self.folder, *arguments, timeout=timeout)
 
     def run(self, *arguments: str) -> RunDirectory:
-        """A finished run."""
+        """Return a finished run."""
         ended = self("run", "spec.yaml", "--json", *arguments)
         assert ended.code == 0, ended.err
         return RunDirectory(Path(ended.json["runs"][0]["run_dir"]))

@@ -562,7 +562,7 @@ def with_fallback(base):
 
 
 def rpc(fn):
-    """A unary RPC: `async def Name(self, request) -> response`."""
+    """Register a unary RPC: `async def Name(self, request) -> response`."""
 
     async def wrapped(self, stream):
         r = await stream.recv_message()

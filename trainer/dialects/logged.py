@@ -86,12 +86,12 @@ class LoggedRun:
 
     @property
     def is_evaluation(self) -> bool:
-        """Whether the log has no training step, only an evaluation."""
+        """Return whether the log has no training step, only an evaluation."""
         return self.step is None and self.stopped is None and not self.curve
 
     @property
     def has_scores(self) -> bool:
-        """Whether the run has a score; without one it is only a header or a summary."""
+        """Return whether the run has a score; without one it is only a header or a summary."""
         return bool(self.scores)
 
     @property

@@ -24,7 +24,7 @@ class Optimizer(Protocol):
 
 
 def make_optimizer(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
-    """The optimizer that a recipe names, for one of the processes of a world."""
+    """Return the optimizer that a recipe names, for one rank of a world."""
     dtype = product_dtype(recipe.compute.precision, world.device)
     sharing = world if recipe.compute.orthogonalization == "shared_out" else World(world.device)
     match recipe.optimizer:

@@ -12,7 +12,7 @@ GRACE_SECONDS = 10.0
 
 
 class StopRequest:
-    """Whether this process was asked to stop. The training loop checks it between forward passes."""
+    """A flag for requests to stop this process. The training loop checks it between forward passes."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -69,7 +69,7 @@ class TargetKeys:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the function can have such a hash: it has targets, or calls a function that makes keys."""
+        """Return whether the function can have such a hash: it has targets, or calls a function that makes keys."""
         return bool(self.targets or self.places or self.makers)
 
     def is_mixed_in(self, node: ast.AugAssign) -> bool:

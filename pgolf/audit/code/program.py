@@ -21,7 +21,7 @@ Loop = ast.For | ast.While | ast.AsyncFor
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Whether a run reaches a place: by default, behind a condition that is false by default, or never."""
+    """How a run reaches a place: by default, behind a condition that is false by default, or never."""
 
     state: Literal["on", "off", "dead"]
     why: str = ""

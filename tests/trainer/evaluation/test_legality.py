@@ -82,7 +82,7 @@ def scored(tokens: Tokens, recipe: EvaluationRecipe, of: Recipe | None = None) -
 
 @cache
 def scored_unchanged(name: str) -> tuple[NDArray[np.float32], Tensor]:
-    """What `scored` returns for the stream itself. It costs as much as what is compared with it, so it is kept."""
+    """Return what `scored` returns for the stream itself, computed once."""
     return scored(stream(), PROTOCOLS[name])
 
 

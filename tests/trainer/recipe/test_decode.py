@@ -26,7 +26,7 @@ def by_pydantic() -> TypeAdapter[Recipe]:
 
 @cache
 def document_of(name: str) -> Any:
-    """A shipped spec's recipe as JSON. Copy it before you change it."""
+    """Return a shipped spec's recipe as JSON. Copy it before you change it."""
     return recipe_json(load_spec(name).spec.recipe)
 
 
