@@ -9,12 +9,13 @@ sandbox: code that the user chose to run with --run-code can do what the user ca
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import isclose
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated, Any
 
+from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pgolf.audit.isolation import last_error_line, run_isolated
@@ -172,6 +173,36 @@ def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
 def compare_bytes(rule: str, what: str, found: int, claimed: int) -> Finding:
     """Return whether the claimed bytes are the bytes that were counted."""
     return Finding("pass" if found == claimed else "fail", rule, f"{what} has {found:,} bytes; {claimed:,} are claimed")
+
+
+def recompute_scores(
+    folder: Path, claims: Claims, data: Path | None, runs_code: bool, on_progress: Callable[[str], None]
+) -> list[Finding]:
+    """Recompute the scores of the artifacts, or return why that is not possible.
+
+    Code that this installation does not build itself runs only with `runs_code`. Data is found by its hash in ./data,
+    the working folder or the cache, unless `data` names its folder.
+    """
+    facts = claims.pgolf
+    if facts is None:
+        return [Finding("warn", "score", "the score was not recomputed: pgolf did not write this folder")]
+    if not runs_code and not is_built_here(folder, facts):
+        fix = "read train_gpt.py, then allow it with --run-code"
+        return [
+            Finding("fail", "score", "train_gpt.py differs from what this installation builds, so it was not run", fix)
+        ]
+    found = data or find_data(facts.data_sha256, (Path("data"), Path(), user_cache_path("pgolf")))
+    if found is None:
+        return [
+            Finding(
+                "fail",
+                "score",
+                f"no data with manifest {facts.data_sha256[:12]} was found",
+                "give its folder with --data",
+            )
+        ]
+    on_progress(f"scoring on {found}")
+    return list(check_scores(folder, claims, found))
 
 
 def check_scores(folder: Path, claims: Claims, data: Path) -> Iterator[Finding]:

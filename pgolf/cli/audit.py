@@ -1,19 +1,17 @@
 """`pgolf audit`: check a submission folder, a run or a spec against the rules of a contest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from pgolf.audit.subjects import audit_subject, with_probes
+from pgolf.audit.verdicts import Verdict, overall_severity
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, findings_table, print_json, printable, say
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import Finding, failures
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
-from pgolf.rundir import RunDirectory, find_run
-
-if TYPE_CHECKING:
-    from pgolf.audit.verdicts import Verdict
 
 
 def audit(
@@ -50,7 +48,9 @@ def audit(
             "--adapter takes a Python file with score(tokens) and distributions(tokens, positions), and needs --data: "
             "a folder of shards whose validation text is tampered with"
         )
-    kind, verdicts = verdicts_on(subject, ruleset, runs_dir, is_metadata_only)
+    kind, verdicts = audit_subject(
+        subject, ruleset, runs_dir=runs_dir, is_metadata_only=is_metadata_only, on_progress=say
+    )
     if adapter is not None and data is not None:
         verdicts = with_probes(verdicts, adapter, data)
     if is_json:
@@ -61,77 +61,8 @@ def audit(
         raise CheckFailed(f"audit failed: {', '.join(dict.fromkeys(failed))}")
 
 
-def verdicts_on(subject: str, ruleset: Ruleset, runs_dir: Path, is_metadata_only: bool) -> "tuple[str, list[Verdict]]":
-    """Return the kind of the subject and its verdicts.
-
-    Raises:
-        UsageError: the subject cannot be audited.
-        SpecError: the spec is wrong.
-    """
-    path = Path(subject)
-    if (path / "run.json").is_file() or (not path.exists() and is_run_named(subject, runs_dir)):
-        run = require_finished(find_run(subject, runs_dir))
-        if "script" in run.read_run():
-            from pgolf.audit.script_runs import audit_script_run
-
-            return "run", audit_script_run(run, ruleset, is_code_read=not is_metadata_only)
-        from pgolf.audit.runs import audit_run
-
-        say(f"auditing {run.run_id}, including probes of its protocol on tampered text")
-        return "run", audit_run(run, ruleset, is_executed=not is_metadata_only)
-    if any(path.glob("seed-*/run.json")):
-        raise UsageError(
-            f"{path} holds the runs of several seeds; audit one of them, for example {next(path.glob('seed-*'))}"
-        )
-    if path.is_dir():
-        from pgolf.audit.folder import audit_folder, holds_submission
-
-        if not holds_submission(path):
-            raise UsageError(f"{path}: neither claims, logs nor code; expected a submission folder, a run or a spec")
-        return "record", audit_folder(path, ruleset, is_code_read=not is_metadata_only)
-    from pgolf.audit.specs import audit_spec
-    from pgolf.preflight.examine import examine
-
-    spec = options.select_spec(subject, runs_dir).require_recipe().spec
-    return "spec", audit_spec(examine(spec, runs_dir=runs_dir, on_progress=say))
-
-
-def is_run_named(reference: str, runs_dir: Path) -> bool:
-    """Return whether exactly one run has this name."""
-    try:
-        find_run(reference, runs_dir)
-    except UsageError:
-        return False
-    return True
-
-
-def require_finished(run: RunDirectory) -> RunDirectory:
-    """Return the run.
-
-    Raises:
-        UsageError: it is not finished.
-    """
-    if not run.is_finished:
-        raise UsageError(f"{run.run_id} is {run.state}; only a finished run can be audited")
-    return run
-
-
-def with_probes(verdicts: "list[Verdict]", adapter: Path, data: Path) -> "list[Verdict]":
-    """Return the verdicts, with those of the adapter's probes in place of unknown and passing ones."""
-    from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, run_probes
-    from pgolf.audit.verdicts import sort_verdicts
-
-    tokens, begin = probe_tokens(data)
-    found = run_probes(make_questions(tokens, begin, []), adapter_command(adapter))
-    settled = {verdict.rule for verdict in found}
-    others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
-    return sort_verdicts([*others, *found])
-
-
-def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Ruleset) -> dict[str, Any]:
+def audit_json(subject: str, kind: str, verdicts: list[Verdict], ruleset: Ruleset) -> dict[str, Any]:
     """Return the object of --json."""
-    from pgolf.audit.verdicts import overall_severity
-
     return {
         "subject": subject,
         "kind": kind,
@@ -141,7 +72,7 @@ def audit_json(subject: str, kind: str, verdicts: "list[Verdict]", ruleset: Rule
     }
 
 
-def print_verdicts(subject: str, kind: str, verdicts: "list[Verdict]") -> None:
+def print_verdicts(subject: str, kind: str, verdicts: list[Verdict]) -> None:
     """Print the verdicts as a table, then the unknown ones by their reason."""
     unknown: dict[str, list[str]] = {}
     shown: list[Finding] = []

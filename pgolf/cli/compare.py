@@ -1,7 +1,5 @@
 """`pgolf compare A B`: what differs between two groups, and its effect."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,15 +10,11 @@ from rich.text import Text
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import UsageError
-from pgolf.records.folder import is_record
 from pgolf.report.compare import compare_groups
 from pgolf.report.curves import Curves, compare_curves
-from pgolf.report.reading import groups_at
-from pgolf.report.rows import Group
-from pgolf.report.seed_rows import SeedRow
-from pgolf.rulesets.ruleset import Ruleset, load_ruleset
+from pgolf.report.reading import find_group
+from pgolf.rulesets.ruleset import load_ruleset
 
-SHOWN_GROUPS = 8
 LABELS = {
     "model_bytes": "model bytes", "code_bytes": "code bytes", "total_bytes": "total bytes", "steps": "steps",
     "train_seconds": "training seconds", "evaluate_seconds": "scoring seconds", "usd": "dollars per run",
@@ -65,40 +59,6 @@ def compare(
         print_curves(each, facts, console)
     if has_curves and not curves:
         console.print("there are no curves to compare: the seeds of both groups have no logged axis in common")
-
-
-def find_group(reference: str, runs_dir: Path, ruleset: Ruleset) -> Group:
-    """Return the group at a path, or the one whose name or folder matches; of a record, the one with most seeds.
-
-    Raises:
-        UsageError: no group matches, or several do; the message lists them.
-    """
-    for path in (Path(reference), runs_dir / reference):
-        if path.exists() and (found := [group for group in groups_at([path], ruleset) if group.rows]):
-            if len(found) > 1 and not is_record(path):
-                raise UsageError(f"{reference} holds {len(found)} groups; name one of {list_names(found)}")
-            return max(found, key=lambda group: len(group.rows))
-    known = groups_at([runs_dir], ruleset) if runs_dir.exists() else []
-    finished = [group for group in known if group.rows]
-    exact = [group for group in finished if group.name == reference]
-    matching = exact or [group for group in finished if has_name(group, reference)]
-    if len(matching) == 1:
-        return matching[0]
-    reason = "more than one group matches" if matching else "no finished run matches"
-    raise UsageError(f"{reference}: {reason}; name one of {list_names(matching or finished)}")
-
-
-def has_name(group: Group, reference: str) -> bool:
-    """Return whether a reference matches whole words of a group's name, or the beginning of its folder's name."""
-    words = reference.split()
-    folders = {row.run.root.parent.name for row in group.rows if isinstance(row, SeedRow)}
-    return set(words) <= set(group.name.split()) or any(folder.startswith(reference) for folder in folders)
-
-
-def list_names(groups: Sequence[Group]) -> str:
-    """Return the names of the first groups, and the number of the others."""
-    names = ", ".join(repr(group.name) for group in groups[:SHOWN_GROUPS]) or "(no finished group)"
-    return names + (f" and {len(groups) - SHOWN_GROUPS} more" if len(groups) > SHOWN_GROUPS else "")
 
 
 def describe_difference(facts: dict[str, Any]) -> list[str]:

@@ -18,9 +18,9 @@ from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdow
 from pgolf.report.page.document import html_page
 from pgolf.report.reading import baseline_at, groups_at
 from pgolf.report.rows import Group
-from pgolf.report.significance import assess_significance, describe_significance
+from pgolf.report.significance import assess_all, describe_significance
 from pgolf.report.tables import csv_table, markdown_table
-from pgolf.rulesets.ruleset import Ruleset, load_ruleset
+from pgolf.rulesets.ruleset import load_ruleset
 
 Versus = list[dict[str, Any] | None]
 """The test of each group against the baseline, or None."""
@@ -84,7 +84,7 @@ def report(
         say(f"there are no runs in {runs_dir}; start one with `pgolf run quickstart`")
     groups = groups_at(paths or ([runs_dir] if runs_dir.exists() else []), ruleset)
     against = None if baseline is None else baseline_at(baseline, ruleset)
-    versus: Versus = [None] * len(groups) if against is None else compare_all(groups, against, ruleset)
+    versus: Versus = [None] * len(groups) if against is None else assess_all(groups, against, ruleset.significance, say)
     if form is Format.JSON:
         document = json.dumps(report_json(groups, versus), indent=2, allow_nan=False) + "\n"
         write(document, out)
@@ -92,21 +92,6 @@ def report(
         print_report(groups, versus, is_explained, answer_console())
     else:
         write(render(groups, versus, is_explained, form), out)
-
-
-def compare_all(groups: Sequence[Group], baseline: Group, ruleset: Ruleset) -> Versus:
-    """Return the test of each group against the baseline; None for a group that cannot be tested."""
-    found: Versus = []
-    for group in groups:
-        if min(len(group.rows), len(baseline.rows)) < 2:
-            say(
-                f"{group.name} is not tested against {baseline.name}: they have {len(group.rows)} and "
-                f"{len(baseline.rows)} seeds, and a test needs at least 2 of each"
-            )
-            found.append(None)
-        else:
-            found.append(assess_significance(group, baseline, ruleset.significance))
-    return found
 
 
 def tested_groups(groups: Sequence[Group], versus: Versus) -> list[tuple[str, dict[str, Any]]]:

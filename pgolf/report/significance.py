@@ -1,6 +1,6 @@
 """Significance of a group's advantage over a baseline: one-sided Welch's test, with and without a margin."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log, sqrt
 from statistics import fmean, stdev, variance
@@ -71,6 +71,23 @@ def more_seeds_needed(new: Sequence[float], old: Sequence[float], margin: float,
         if welch_from_errors(difference, (variance_new / n, error_old), (n, len(old))).p < threshold:
             return n - len(new)
     return None
+
+
+def assess_all(
+    groups: Sequence[Group], baseline: Group, significance: Significance, on_skip: Callable[[str], None]
+) -> list[dict[str, Any] | None]:
+    """Return the test of each group against a baseline; None, after a message, where there are too few seeds."""
+    found: list[dict[str, Any] | None] = []
+    for group in groups:
+        if min(len(group.rows), len(baseline.rows)) < 2:
+            on_skip(
+                f"{group.name} is not tested against {baseline.name}: they have {len(group.rows)} and "
+                f"{len(baseline.rows)} seeds, and a test needs at least 2 of each"
+            )
+            found.append(None)
+        else:
+            found.append(assess_significance(group, baseline, significance))
+    return found
 
 
 def assess_significance(group: Group, baseline: Group, significance: Significance) -> dict[str, Any]:

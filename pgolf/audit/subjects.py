@@ -1,0 +1,80 @@
+"""What `pgolf audit` is pointed at, and the audit of each kind."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, run_probes
+from pgolf.audit.verdicts import Verdict, sort_verdicts
+from pgolf.errors import UsageError
+from pgolf.rulesets.ruleset import Ruleset
+from pgolf.rundir import RunDirectory, find_run
+from pgolf.specs.loading import load_spec
+
+Kind = Literal["run", "record", "spec"]
+
+
+def audit_subject(
+    subject: str, ruleset: Ruleset, *, runs_dir: Path, is_metadata_only: bool, on_progress: Callable[[str], None]
+) -> tuple[Kind, list[Verdict]]:
+    """Return the kind of a subject and its verdicts: a run, a submission folder, or a spec.
+
+    Raises:
+        UsageError: the subject cannot be audited.
+        SpecError: the spec is wrong.
+    """
+    path = Path(subject)
+    if (path / "run.json").is_file() or (not path.exists() and is_run_named(subject, runs_dir)):
+        run = require_finished(find_run(subject, runs_dir))
+        if "script" in run.read_run():
+            from pgolf.audit.script_runs import audit_script_run
+
+            return "run", audit_script_run(run, ruleset, is_code_read=not is_metadata_only)
+        from pgolf.audit.runs import audit_run
+
+        on_progress(f"auditing {run.run_id}, including probes of its protocol on tampered text")
+        return "run", audit_run(run, ruleset, is_executed=not is_metadata_only)
+    if any(path.glob("seed-*/run.json")):
+        raise UsageError(
+            f"{path} holds the runs of several seeds; audit one of them, for example {next(path.glob('seed-*'))}"
+        )
+    if path.is_dir():
+        from pgolf.audit.folder import audit_folder, holds_submission
+
+        if not holds_submission(path):
+            raise UsageError(f"{path}: neither claims, logs nor code; expected a submission folder, a run or a spec")
+        return "record", audit_folder(path, ruleset, is_code_read=not is_metadata_only)
+    from pgolf.audit.specs import audit_spec
+    from pgolf.preflight.examine import examine
+
+    spec = load_spec(subject).require_recipe().spec
+    return "spec", audit_spec(examine(spec, runs_dir=runs_dir, on_progress=on_progress))
+
+
+def is_run_named(reference: str, runs_dir: Path) -> bool:
+    """Return whether exactly one run has this name."""
+    try:
+        find_run(reference, runs_dir)
+    except UsageError:
+        return False
+    return True
+
+
+def require_finished(run: RunDirectory) -> RunDirectory:
+    """Return the run.
+
+    Raises:
+        UsageError: it is not finished.
+    """
+    if not run.is_finished:
+        raise UsageError(f"{run.run_id} is {run.state}; only a finished run can be audited")
+    return run
+
+
+def with_probes(verdicts: list[Verdict], adapter: Path, data: Path) -> list[Verdict]:
+    """Return the verdicts, with those of the adapter's probes in place of unknown and passing ones."""
+    tokens, begin = probe_tokens(data)
+    found = run_probes(make_questions(tokens, begin, []), adapter_command(adapter))
+    settled = {verdict.rule for verdict in found}
+    others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
+    return sort_verdicts([*others, *found])
