@@ -26,6 +26,15 @@ def resume_training(training: Training) -> None:
     journal.truncate_after(training.step)
 
 
+def report_overruled_threads(run: dict[str, Any], journal: Journal) -> None:
+    """Log that a run keeps the number of threads it began with, although its spec now asks for another."""
+    wanted, threads = run.get("threads"), torch.get_num_threads()
+    if wanted is not None and wanted != threads:
+        journal.log(
+            f"launch.threads is {wanted}, but this run began with {threads} threads and keeps them for its bits"
+        )
+
+
 def newest_intact_state(checkpoints: CheckpointFolder, journal: Journal) -> dict[str, Any] | None:
     """Return the state in the newest intact checkpoint, or None if there is no checkpoint.
 

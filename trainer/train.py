@@ -19,7 +19,7 @@ from trainer.recipe.averaging import Candidates
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import read_json, write_json
 from trainer.recipe.recipe import Recipe
-from trainer.resume import load_parent_weights, resume_training
+from trainer.resume import load_parent_weights, report_overruled_threads, resume_training
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import check_same_environment, describe_environment, describe_hardware
@@ -49,6 +49,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
 
             job = with_fastest_attention(job, world, journal)
         environment = pin_environment(job, world)
+        report_overruled_threads(job.run, journal)
         read_validation(job.data, job.recipe.vocabulary_size)  # bad validation data ends the run before it trains
         training = Training(job, world, journal, clock)
         if job.parent is None:

@@ -16,7 +16,10 @@ from trainer.recipe.recipe import Recipe
 
 # Functions that only a run launched by pgolf needs: its stop rule, comparing the hardware with the requested one,
 # timing steps before the run, speeding up a CPU without changing results, and the CPU limit of a container.
-LAUNCHED_ONLY = {"make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps", "cgroup_cores"}
+LAUNCHED_ONLY = {
+    "make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps", "cgroup_cores",
+    "report_overruled_threads",
+}  # fmt: skip
 
 
 def component_names() -> frozenset[str]:

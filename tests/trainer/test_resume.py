@@ -82,6 +82,21 @@ def test_a_killed_run_ends_with_the_same_bits(
     assert losses[0] == losses[1]
 
 
+def test_a_started_run_keeps_its_threads_and_says_so(micro_run: RunDirectory, tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "x" / "seed-1337")
+    run.root.mkdir(parents=True)
+    shutil.copy(micro_run.files.spec, run.root)
+    document = micro_run.read_run()
+    begun_with = document["environment"]["threads"]
+    run.files.run.write_text(json.dumps(document | {"threads": begun_with + 1}))
+    with start(run) as trainer:
+        assert trainer.wait(timeout=120) == 0
+    assert run.read_run()["environment"]["threads"] == begun_with
+    assert run.files.ledger.read_bytes() == micro_run.files.ledger.read_bytes()
+    expected = f"launch.threads is {begun_with + 1}, but this run began with {begun_with} threads and keeps them"
+    assert expected in run.files.log.read_text()
+
+
 def test_sigterm_leaves_a_checkpoint_and_says_so(same_run: RunDirectory) -> None:
     with start(same_run) as trainer:
         wait_until(same_run.read_state().get("step", 0) > 20 for _ in iter(int, 1))
