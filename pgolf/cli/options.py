@@ -23,7 +23,7 @@ SpecArguments = Annotated[
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder, a run id, or an unambiguous part of one.")
 ]
-RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Folder that holds all runs.")]
+RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Folder that holds all runs.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
@@ -41,7 +41,10 @@ Overlays = Annotated[
         help="Apply an overlay: one of the spec's own, as in --with tiny, or a YAML file, as in --with mine.yaml.",
     ),
 ]
-On = Annotated[str | None, typer.Option("--on", help="Use this launcher instead of launch.on, for example --on modal.")]
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="NAME", help="Use this launcher instead of launch.on, for example --on modal."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before spending money.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return as soon as the run has started.")]

@@ -31,7 +31,9 @@ def run(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", min=0, max=2**31 - 1, help="Seed to run. Default: the first one of the spec."),
+        typer.Option(
+            "--seed", metavar="N", min=0, max=2**31 - 1, help="Seed to run. Default: the first one of the spec."
+        ),
     ] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_detached: options.Detach = False,
