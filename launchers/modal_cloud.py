@@ -304,7 +304,7 @@ def has_ended(call_id: str) -> bool:
 
 
 def call_of(call_id: str | None) -> Call:
-    """Return where a call stands. Only Modal's own account of the call ends it: the worker raises nothing."""
+    """Return where a call stands. Only what Modal says about the call can end it, because the worker raises nothing."""
     import modal
     from modal import exception as errors
 

@@ -24,7 +24,7 @@ class Dispatch:
     """Runs of one spec on one launcher."""
 
     preflight: Preflight
-    origin: dict[str, Any]
+    sources: dict[str, Any]
     """What spec.json says about where its values came from."""
     launcher: Launcher
     runs_dir: Path
@@ -44,8 +44,8 @@ class Dispatch:
     def directory(self, seed: int) -> RunDirectory:
         """Return the run directory of a seed: the latest attempt, or a new one with --fresh."""
         assert self.preflight.identity is not None
-        origin = None if self.parent is None else str(self.parent.as_json()["spec_sha256"])
-        folder = run_folder(self.runs_dir, self.preflight.spec.name, self.preflight.identity, origin)
+        parent_sha256 = None if self.parent is None else str(self.parent.as_json()["spec_sha256"])
+        folder = run_folder(self.runs_dir, self.preflight.spec.name, self.preflight.identity, parent_sha256)
         earlier = attempts(folder, seed)
         return new_attempt(folder, seed) if self.is_fresh or not earlier else earlier[-1]
 
@@ -56,12 +56,12 @@ class Dispatch:
             UsageError: the earlier attempt ran under other code, data or torch.
         """
         run = self.directory(seed)
-        spec, document = run_documents(self.preflight, run, seed, self.origin)
+        spec, document = run_documents(self.preflight, run, seed, self.sources)
         if self.launcher.is_remote:
             document["torch"] = None  # the remote machine has its own, which the environment records
         before = run.read_run()
         if self.parent is not None:
-            self.parent.check_same_origin(document)
+            self.parent.check_same_data(document)
         if not before:
             if self.parent is not None:
                 self.parent.hand_down(run)
@@ -70,7 +70,7 @@ class Dispatch:
             preflight = self.preflight
             run.create(spec, document, preflight.as_json(), preflight.own_files, preflight.packed_program)
         else:
-            check_same_origin(run, before, document)
+            check_may_continue(run, before, document)
             now = {key: document[key] for key in NOT_IDENTITY if key in document}
             if any(before.get(key) != value for key, value in now.items()) and not run.is_alive:
                 write_json(run.files.run, before | now)
@@ -147,7 +147,7 @@ def job_of(run: RunDirectory, preflight: Preflight, runs: int, is_detached: bool
     )
 
 
-def check_same_origin(run: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:
+def check_may_continue(run: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Check that a run may go on, or its result be reused, under what is installed now.
 
     Raises:

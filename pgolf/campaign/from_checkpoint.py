@@ -42,7 +42,7 @@ class Parent:
             "prequant_sha256": hashlib.sha256(self.run.files.prequant.read_bytes()).hexdigest(),
         }
 
-    def check_same_origin(self, document: dict[str, Any]) -> None:
+    def check_same_data(self, document: dict[str, Any]) -> None:
         """Check that a child with this run.json has its parent's data and torch.
 
         Raises:

@@ -13,11 +13,11 @@ from trainer.recipe.files import LOCAL_FOLDER
 
 
 def run_documents(
-    preflight: Preflight, run: RunDirectory, seed: int, origin: dict[str, Any]
+    preflight: Preflight, run: RunDirectory, seed: int, sources: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return spec.json and run.json of one seed, from a preflight whose identity is known."""
     spec, located = preflight.spec, preflight.located
-    resolved = resolved_spec(spec, preflight) | {"seed": seed} | origin
+    resolved = resolved_spec(spec, preflight) | {"seed": seed} | sources
     document = {
         "run_id": run.run_id,
         "name": spec.name,

@@ -24,7 +24,7 @@ def time_steps(preflight: Preflight) -> float:
     with tempfile.TemporaryDirectory(prefix="pgolf-calibrate-") as folder:
         run = RunDirectory(Path(folder) / preflight.spec.name / "seed-0")
         without_stop_rule = replace(preflight, spec=preflight.spec.model_copy(update={"stop": Stop()}))
-        spec, document = run_documents(without_stop_rule, run, seed=0, origin={})
+        spec, document = run_documents(without_stop_rule, run, seed=0, sources={})
         run.create(spec, document, preflight.as_json(), preflight.own_files)
         command = [sys.executable, "-P", "-m", "trainer", str(run.root), "--time-steps", str(TIMED_STEPS)]
         command += ["--processes", str(preflight.spec.processes)]

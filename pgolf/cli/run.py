@@ -43,19 +43,19 @@ def run(
     is_json: options.Json = False,
 ) -> None:
     """Train, pack and score one seed of a spec. An interrupted run is resumed; a finished one is only shown."""
-    origin = None
+    parent_run = None
     if parent is None:
         loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
     else:
         refuse_with_parent(specs, seed)
-        origin = find_run(parent, runs_dir)
-        loaded = [load_child(origin, overlays or [], options.with_launcher(assignments, on))]
-        seed = origin.seed
+        parent_run = find_run(parent, runs_dir)
+        loaded = [load_child(parent_run, overlays or [], options.with_launcher(assignments, on))]
+        seed = parent_run.seed
     run_options = RunOptions(
         runs_dir=runs_dir,
         is_detached=is_detached,
         is_fresh=is_fresh,
-        parent=None if origin is None else Parent(origin),
+        parent=None if parent_run is None else Parent(parent_run),
     )
     plans = plan_runs(loaded, lambda spec: [choose_seed(spec, seed)], run_options, MessageObserver())
     if is_dry:

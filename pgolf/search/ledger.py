@@ -57,7 +57,7 @@ class Candidate:
     ended: str | None = None
     """Why it is not run any more: refused, stopped or failed."""
     reached: int = 0
-    """The rung that it is to complete next."""
+    """The rung that it must complete next."""
 
 
 @dataclass(slots=True)

@@ -52,8 +52,8 @@ def is_same_number(one: Score, other: Score) -> bool:
 def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
     """Return the label of the last evaluation of the packed model that all runs have, or None if no run has one.
 
-    If no evaluation is common to all runs, those that most runs have are considered. All seeds are thereby compared by
-    the same evaluation. Of its lines the one with the most decimals gives the label.
+    All seeds are compared by the same evaluation. If no evaluation is common to all runs, those that most runs have are
+    considered. The line with the most decimals gives the label.
     """
     ranks: list[dict[str, tuple[int, tuple[int, bool], int]]] = []
     for run in runs:

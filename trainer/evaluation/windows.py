@@ -10,7 +10,7 @@ from trainer.recipe.evaluation import Chunked, Documents, Sliding
 class Window:
     """A forward pass over the input tokens start .. start + length - 1.
 
-    Of its targets the last `scored` are scored, and the first `kept` of those count.
+    It scores its last `scored` targets. Only the first `kept` of those count; the others lie beyond the text.
     """
 
     start: int
@@ -25,7 +25,9 @@ class Window:
 
 
 def windows(recipe: Chunked | Sliding | Documents, targets: int, starts: Sequence[int] = (0,)) -> Iterator[Window]:
-    """Yield windows, in order, that score each target exactly once, the tail included.
+    """Yield windows, in order, that score each of `targets` targets exactly once.
+
+    `tail: drop`, which only published specs have, leaves out targets before this: see `ValidationText.scored_by`.
 
     `starts` are the positions at which documents begin, 0 among them.
     """
@@ -68,9 +70,9 @@ def sliding_windows(window: int, stride: int, targets: int) -> Iterator[Window]:
 def document_windows(window: int, stride: int, start: int, stop: int, targets: int) -> Iterator[Window]:
     """Yield windows over one document, the targets start .. stop - 1 of a stream.
 
-    They double in length until one is full; then each scores `stride` more. No position or shape depends on where the
-    document ends, because that is known only after scoring. The last window may extend beyond the end; its scores there
-    do not count.
+    Windows double in length until one is full; each later window scores `stride` more targets. No position or shape
+    depends on where the document ends, because that must not be known before scoring. The last window may therefore
+    extend beyond the end; its scores there do not count.
     """
     first = start
     while first < stop:

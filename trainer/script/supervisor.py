@@ -43,7 +43,7 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     if score is None:
         raise TrainingFailed(
             f"{job.script} ended with code 0 after {seconds:.0f} s and printed no line with val_loss and val_bpb that "
-            f"a result could be read from; {job.files.log} has its output"
+            f"a result could be read from"
         )
     found = find_artifact_files(job.work, job.program["artifact"], began)
     artifact = copy_artifact(

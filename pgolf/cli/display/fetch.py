@@ -22,7 +22,7 @@ from pgolf.data.downloads import FetchDisplay
 
 @contextmanager
 def fetch_display() -> Iterator[FetchDisplay]:
-    """Yield a display for the stream that stderr is."""
+    """Yield a progress bar if stderr is a terminal, else lines."""
     if not sys.stderr.isatty():
         yield FetchLines()
         return

@@ -16,7 +16,7 @@ from pgolf.rundir import RunDirectory
 
 @contextmanager
 def watching(is_quiet: bool = False) -> Iterator[Observer]:
-    """Yield an observer for the stream that stderr is; a quiet one shows messages and no progress."""
+    """Yield an observer: progress bars if stderr is a terminal, else lines; messages only if it is quiet."""
     if is_quiet or not sys.stderr.isatty():
         yield MessageObserver() if is_quiet else LineObserver()
         return
