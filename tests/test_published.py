@@ -300,7 +300,7 @@ def test_it_trains_quantizes_packs_and_scores_at_tiny(pgolf: Pgolf, name: str) -
 
 def check_run(pgolf: Pgolf, name: str, overlay: str) -> dict[str, object]:
     """Return the report's row of a finished run that went through every stage of its spec."""
-    ended = pgolf("run", name, "--with", overlay, "--json", timeout=600)
+    ended = pgolf("run", name, "--with", overlay, "--json")
     assert ended.code == 0, ended.err
     recipe = recipe_of(name, overlay)
     (run,) = ended.json["runs"]

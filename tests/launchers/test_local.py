@@ -61,7 +61,7 @@ def test_a_signal_leaves_a_run_that_the_same_command_finishes(
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert "the same command goes on" in err
+    assert "the same command resumes" in err
     assert not RunDirectory(run_dir).is_alive
     again = run_pgolf(tmp_path, "run", "quickstart", *LONG, "--json")
     (found,) = again.json["runs"]

@@ -64,7 +64,7 @@ def test_a_gpu_is_asked_for_as_a_gres(user: User) -> None:
     number = json.loads(run.handle.read_text())["job"]
     shown = subprocess.check_output(["scontrol", "show", "job", number], text=True)
     assert "gres:gpu:fake:1" in shown or "gres/gpu:fake:1" in shown or "gpu:fake:1" in shown
-    user.wait_for_end(run)
+    user.wait(run, lambda row: row["state"] == "failed")
     (row,) = user("status", "--json").json["runs"]
     assert "CUDA devices; check nvidia-smi" in row["error"]
 

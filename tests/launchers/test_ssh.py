@@ -87,7 +87,7 @@ def test_a_dropped_connection_is_said_and_survived(
         )  # fmt: skip
         wait_until(lambda: "step 30/300" in errors.read_text())
         backend.config.write_text(good.replace(before, after))
-        wait_until(lambda: "it may go on there, asking again" in errors.read_text())
+        wait_until(lambda: "the run may still be going, asking again" in errors.read_text())
         assert user("status", "--json").json["runs"][0]["state"] == "running"
         assert watching.poll() is None
         backend.config.write_text(good)
@@ -110,7 +110,7 @@ def test_a_run_ends_when_its_dollars_are_spent(user: User, backend: SshBackend) 
     with_option(user, usd_per_hour=3600.0)
     endless = ("--with", "micro", "--set", "recipe.budget.train=3000", "--set", "spend.usd=6")
     unasked = user.run(*endless)
-    assert (unasked.code, "cost about $" in unasked.err, "--yes agrees" in unasked.err) == (2, True, True)
+    assert (unasked.code, "for about $" in unasked.err, "--yes agrees" in unasked.err) == (2, True, True)
     ended = user.run(*endless, "--yes")
     run = RunDirectory(next(user.folder.glob("runs/*/seed-*")))
     assert ended.code == 1, ended.err

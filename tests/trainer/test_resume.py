@@ -152,17 +152,6 @@ def test_the_scorer_does_not_outlive_the_trainer(same_run: RunDirectory) -> None
     assert not same_run.files.scores.exists()
 
 
-@pytest.mark.slow
-def test_another_thread_count_is_refused_by_name(same_run: RunDirectory) -> None:
-    kill_when(same_run, "train")
-    document = same_run.read_run()
-    document["environment"]["threads"] += 1
-    same_run.files.run.write_text(json.dumps(document))
-    with start(same_run) as trainer:
-        assert trainer.wait(timeout=60) == 2
-    assert "began with threads" in same_run.read_state()["error"]
-
-
 def test_a_flipped_byte_in_the_model_is_refused_before_scoring(micro_run: RunDirectory, tmp_path: Path) -> None:
     copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "x" / "seed-1337")))
     for path in (copy.files.scores, copy.files.ledger, copy.files.result):

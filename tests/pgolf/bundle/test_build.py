@@ -121,7 +121,7 @@ def test_an_existing_run_of_another_seed_or_artifact_is_refused(micro_run: RunDi
     model.write_bytes(b"junk")
     for arguments, complaint in (
         (("--model", "model.bin"), "another artifact"),
-        (("--seed", "7"), "run with seed 1337"),
+        (("--seed", "7"), "has seed 1337, not 7"),
     ):
         ended = run_alone(program, "--data", data, "--out", "run", *arguments)
         assert (ended.returncode, complaint in ended.stderr) == (2, True), ended.stderr

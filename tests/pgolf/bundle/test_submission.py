@@ -137,7 +137,7 @@ def test_a_better_score_than_the_artifact_has_is_found(copy: Path) -> None:
     ended = run_pgolf(copy.parent, "verify", copy, "--json")
     assert ended.code == 3
     (message,) = failed_rules(ended)["score"]
-    assert f"{entry['val_bpb']:.8f} claimed" in message
+    assert f"{entry['val_bpb']:.8f} is claimed" in message
 
 
 @pytest.mark.slow
