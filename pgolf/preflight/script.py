@@ -23,7 +23,7 @@ from pgolf.scripts.program import ScriptProgram, neighbours
 from pgolf.scripts.reads import Variable, is_external
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import script_spec_sha256
-from pgolf.specs.script import program_of
+from pgolf.specs.script_checks import program_of
 
 CODE_BASIS = "the script and its files, as they are shipped"
 # The variable by which scripts of openai/parameter-golf set their own training limit in seconds.

@@ -29,11 +29,12 @@ class Experiment(SpecPart):
     """The contest whose limits apply."""
     seeds: Annotated[list[Seed], Field(min_length=1)] = [1337, 42, 2024]
     """Seeds, in the order in which they are used."""
-    launch: Launch = Launch()
+    # model_construct takes a default without validation, which would build pydantic's validators at every start.
+    launch: Launch = Launch.model_construct()
     """Where it runs."""
-    spend: Spend = Spend()
+    spend: Spend = Spend.model_construct()
     """What it may cost."""
-    stop: Stop = Stop()
+    stop: Stop = Stop.model_construct()
     """When it ends early."""
     given_recipe: Recipe | None = Field(default=None, alias="recipe")
     """What is trained and scored; the only part that reaches the artifact."""

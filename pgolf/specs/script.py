@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pgolf.scripts.program import ScriptProgram, read_program
 from pgolf.specs.parts import SpecPart
 
 SCRIPT_PATTERN = r"\.py$"
@@ -70,13 +69,3 @@ class Script(SpecPart):
     """Glob patterns of the packed model, below the script's working folder."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Time limit in seconds, after which the script is stopped; null sets none."""
-
-
-def program_of(script: Script) -> ScriptProgram:
-    """Read a script and its files.
-
-    Raises:
-        OSError: a file is not there.
-        ValueError: a file lies outside the script's folder.
-    """
-    return read_program(Path(script.path), [Path(file) for file in script.files])

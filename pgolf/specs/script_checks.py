@@ -1,10 +1,12 @@
 """Checks a script spec against the script's text: every variable that the spec sets must be one that is read."""
 
+from pathlib import Path
+
 from pgolf.errors import SpecError
-from pgolf.scripts.program import ScriptProgram, Unreadable
+from pgolf.scripts.program import ScriptProgram, Unreadable, read_program
 from pgolf.scripts.reads import EnvironmentReads, is_external
 from pgolf.specs.experiment import Experiment
-from pgolf.specs.script import Script, program_of
+from pgolf.specs.script import Script
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.validation_errors import place_of
 from pgolf.specs.yaml_documents import Node
@@ -12,6 +14,16 @@ from trainer.recipe.files import DATA_PLACEHOLDER
 
 # Similarity from which a name that may be read counts as a misspelling of another one.
 MISSPELLING_SIMILARITY = 0.85
+
+
+def program_of(script: Script) -> ScriptProgram:
+    """Read a script and its files.
+
+    Raises:
+        OSError: a file is not there.
+        ValueError: a file lies outside the script's folder.
+    """
+    return read_program(Path(script.path), [Path(file) for file in script.files])
 
 
 def check_script(spec: Experiment, document: Node) -> None:
