@@ -9,20 +9,14 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pgolf.campaign.dispatch import with_launcher_findings
-from pgolf.campaign.stopwatch import time_steps
+from pgolf.campaign.examination import examine_on_launcher
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, findings_table, in_time, print_json, say
 from pgolf.cli.display.description import print_described
-from pgolf.errors import CheckFailed, LauncherError, UsageError
-from pgolf.findings import Finding
-from pgolf.launching import load_launcher
-from pgolf.preflight.examine import examine
+from pgolf.errors import CheckFailed, UsageError
 from pgolf.preflight.growth import Growth, growth_of
 from pgolf.preflight.preflight import Preflight
 from pgolf.scripts.reads import Variable
-from pgolf.specs.loading import LoadedSpec
-from trainer.recipe.cores import allowed_cores
 
 
 def preflight(
@@ -55,8 +49,8 @@ def preflight(
         print_described(described, is_json)
         return
     loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
-    preflights = [examine_fully(spec, runs_dir, is_calibrated) for spec in loaded]
-    growths = [growth(found) if is_growing else [] for found in preflights]
+    preflights = [examine_on_launcher(each.spec, runs_dir, is_calibrated, say) for each in loaded]
+    growths = [growth_of(found) if is_growing else [] for found in preflights]
     if is_json:
         grown = ({"growth": [asdict(row) for row in rows]} if is_growing else {} for rows in growths)
         documents = [found.as_json() | more for found, more in zip(preflights, grown, strict=True)]
@@ -71,20 +65,6 @@ def preflight(
     failed = [finding.rule for found in preflights for finding in found.failures]
     if failed:
         raise CheckFailed(f"preflight failed: {', '.join(dict.fromkeys(failed))}")
-
-
-def examine_fully(loaded: LoadedSpec, runs_dir: Path, is_calibrated: bool) -> Preflight:
-    """Return the preflight of a spec with its launcher's findings and, on request, measured steps."""
-    found = examine(loaded.spec, runs_dir=runs_dir, on_progress=say)
-    if is_calibrated and found.spec.is_script:
-        raise UsageError(f"--calibrate times steps of a recipe, but {found.spec.name} runs a script")
-    if is_calibrated and found.located is not None:
-        seconds = time_steps(found)
-        found = examine(found.spec, runs_dir=runs_dir, step_seconds=seconds, on_progress=say)
-    try:
-        return with_launcher_findings(found, load_launcher(loaded.spec.launch.on), runs_dir, runs=1)
-    except LauncherError as error:
-        return found.with_findings(Finding("fail", "launcher", str(error), "`pgolf launchers` lists those installed"))
 
 
 def print_summary(preflights: list[Preflight]) -> None:
@@ -125,20 +105,6 @@ def print_preflight(found: Preflight, is_brief: bool) -> None:
     console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
     console.print(table)
     console.print(findings_table(found.findings))
-
-
-def growth(found: Preflight) -> list[Growth]:
-    """Return time and memory of the recipe, and of each change of it.
-
-    Raises:
-        UsageError: it runs a script, or its vocabulary size is not known.
-    """
-    if found.spec.is_script or found.spec.recipe.data.vocabulary_size is None:
-        raise UsageError(
-            f"--growth needs a recipe whose vocabulary size is known, which {found.spec.name} is not; "
-            "set it with --set recipe.data.vocabulary_size=N"
-        )
-    return growth_of(found.spec.recipe, found.spec.launch.gpu, allowed_cores(), found.step_seconds)
 
 
 def print_growth(rows: list[Growth]) -> None:

@@ -5,8 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pgolf.errors import UsageError
 from pgolf.preflight.duration import assume_speed
 from pgolf.preflight.memory import memory_bytes
+from pgolf.preflight.preflight import Preflight
+from trainer.recipe.cores import allowed_cores
 from trainer.recipe.inventory import inventory
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.strict import RecipeConflict
@@ -25,7 +28,22 @@ class Growth:
     """Peak bytes per device."""
 
 
-def growth_of(recipe: Recipe, gpu: str | None, cores: int, step_seconds: float | None) -> list[Growth]:
+def growth_of(preflight: Preflight) -> list[Growth]:
+    """Return time and memory of the recipe, and of each change of it.
+
+    Raises:
+        UsageError: the spec runs a script, or its vocabulary size is not known.
+    """
+    spec = preflight.spec
+    if spec.is_script or spec.recipe.data.vocabulary_size is None:
+        raise UsageError(
+            f"--growth needs a recipe whose vocabulary size is known, which {spec.name} is not; "
+            "set it with --set recipe.data.vocabulary_size=N"
+        )
+    return recipe_growth(spec.recipe, spec.launch.gpu, allowed_cores(), preflight.step_seconds)
+
+
+def recipe_growth(recipe: Recipe, gpu: str | None, cores: int, step_seconds: float | None) -> list[Growth]:
     """Return the growth of the unchanged recipe, then of each change. A measured step scales the assumed times."""
     assumed = assume_speed(recipe, gpu, cores).step_seconds
     factor = 1.0 if step_seconds is None else step_seconds / assumed

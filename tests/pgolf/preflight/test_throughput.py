@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.public_speed import PublicRun, fit, read_runs
 from pgolf.preflight import throughput
-from pgolf.preflight.growth import growth_of
+from pgolf.preflight.growth import recipe_growth
 from pgolf.preflight.memory import compiled_memory_bytes
 from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step_seconds
 from pgolf.specs.loading import load_spec
@@ -90,11 +90,11 @@ def test_memory_of_public_runs_is_predicted_within_twelve_percent(run: PublicRun
 @pytest.mark.parametrize("name", ["quickstart", "pr549_leaky_ttt", "pr1579_crawler_d736", "pr927_recursive"])
 def test_growing_any_dimension_takes_more_time(name: str) -> None:
     recipe = load_spec(name, [], ["recipe.data.vocabulary_size=1024"]).spec.recipe
-    as_it_is, *grown = growth_of(recipe, "H100:8", 2, None)
+    as_it_is, *grown = recipe_growth(recipe, "H100:8", 2, None)
     assert len(grown) == 4
     assert all(row.step_seconds > as_it_is.step_seconds for row in grown)
     assert all(row.memory_bytes >= as_it_is.memory_bytes for row in grown)
-    measured = growth_of(recipe, "H100:8", 2, 10 * as_it_is.step_seconds)
+    measured = recipe_growth(recipe, "H100:8", 2, 10 * as_it_is.step_seconds)
     assert [row.step_seconds for row in measured] == pytest.approx([10 * r.step_seconds for r in (as_it_is, *grown)])
 
 
