@@ -33,7 +33,15 @@ class UsageError(PgolfError):
 
 
 class SpecError(UsageError):
-    """A spec is wrong. The message begins with file:line."""
+    """A spec is wrong. The message begins with file:line.
+
+    Attributes:
+        keys: the dotted keys of the values that were refused, where validation found them.
+    """
+
+    def __init__(self, message: str, keys: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.keys = keys
 
 
 class CheckFailed(PgolfError):

@@ -1,6 +1,6 @@
 """Drafts a recipe for a training script: the most similar shipped spec with the values that differ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -225,7 +225,7 @@ def count_parameters(draft: Draft) -> None:
             load_spec(draft.base, [], assignments(draft))
             break
         except SpecError as error:
-            named = next((each for each in draft.overrides if each in str(error)), key)
+            named = next((each for each in draft.overrides if overlaps(each, error.keys)), key)
             _, value = draft.overrides.pop(named)
             draft.unmapped.append((value, str(error).splitlines()[0]))
     try:
@@ -233,6 +233,11 @@ def count_parameters(draft: Draft) -> None:
         draft.parameters = sum(parameter_groups(inventory(recipe.model, recipe.vocabulary_size)).values())
     except (SpecError, ValueError):
         draft.parameters = None
+
+
+def overlaps(key: str, refused: Sequence[str]) -> bool:
+    """Return whether a dotted key is one of those refused, or lies above or below one of them."""
+    return any(f"{key}.".startswith(f"{each}.") or f"{each}.".startswith(f"{key}.") for each in refused)
 
 
 def assignments(draft: Draft) -> list[str]:

@@ -17,7 +17,7 @@ from pgolf.specs.script_checks import check_script
 from pgolf.specs.search import Search, read_search
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.sweeps import Point
-from pgolf.specs.validation_errors import explain_errors, sources
+from pgolf.specs.validation_errors import explain_errors, refused_keys, sources
 from pgolf.specs.variations import variations
 from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 
@@ -139,7 +139,7 @@ def validate(document: Node) -> Experiment:
     try:
         spec = Experiment.model_validate(document.plain())
     except ValidationError as error:
-        raise SpecError(explain_errors(error, document)) from None
+        raise SpecError(explain_errors(error, document), refused_keys(error)) from None
     if spec.is_script:
         check_script(spec, document)
     return spec

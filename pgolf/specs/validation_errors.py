@@ -33,13 +33,23 @@ def explain_errors(error: ValidationError, document: Node) -> str:
     return "\n".join(explain_error(detail, document) for detail in (*unknown, *others))
 
 
+def refused_keys(error: ValidationError) -> tuple[str, ...]:
+    """Return the dotted key of each error."""
+    return tuple(".".join(map(str, error_path(detail))) for detail in error.errors(include_url=False))
+
+
+def error_path(detail: Any) -> Path:
+    """Return the path in the spec of the value to change."""
+    conflict = detail.get("ctx", {}).get("error")
+    path = spec_path(detail["loc"])
+    return path + conflict.path if isinstance(conflict, RecipeConflict) else path
+
+
 def explain_error(detail: Any, document: Node) -> str:
     """Return one error in one line."""
     location: Path = detail["loc"]
     conflict = detail.get("ctx", {}).get("error")
-    path = spec_path(location)
-    if isinstance(conflict, RecipeConflict):
-        path += conflict.path
+    path = error_path(detail)
     place = place_of(document, path)
     if conflict is not None and (assigned := assigned_below(document, path[: len(spec_path(location))])):
         place = assigned  # of two contradicting values, the user has just written the one on the command line

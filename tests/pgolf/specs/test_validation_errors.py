@@ -35,6 +35,23 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_key(
 
 
 @pytest.mark.parametrize(
+    ("assigned", "keys"),
+    [
+        (["recipe.modle=3"], {"recipe.modle"}),
+        (["recipe.model.width=7"], {"recipe.model.attention.heads"}),
+        (
+            ["recipe.optimizer.matrix_lr=no", "recipe.model.width=0"],
+            {"recipe.model.width", "recipe.optimizer.matrix_lr"},
+        ),
+    ],
+)
+def test_a_refusal_carries_the_keys_to_change(assigned: list[str], keys: set[str]) -> None:
+    with pytest.raises(SpecError) as refusal:
+        load_spec("quickstart", [], assigned)
+    assert set(refusal.value.keys) == keys
+
+
+@pytest.mark.parametrize(
     ("old", "new", "line", "choices"),
     [
         ("kind: none", "kind: none, zzz: 1", 14, ["kind"]),
