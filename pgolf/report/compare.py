@@ -4,68 +4,20 @@ Every difference is the second group minus the first.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import sqrt
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
 from pgolf.records.rows import RecordGroup
 from pgolf.report.groups import RunGroup
 from pgolf.report.rows import Group, Row
-from pgolf.report.significance import caveats, welch_degrees
+from pgolf.report.significance import caveats
 from pgolf.report.stages import common_stages
 from pgolf.report.sweep_names import is_shared
-from pgolf.statistics import student_quantile, summarise
+from pgolf.statistics import difference_of, shared_difference
 
 THOUSANDTH = 0.001
 QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_seconds", "evaluate_seconds", "usd")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The difference of two means, with its confidence interval."""
-
-    first: float
-    second: float
-    difference: float
-    ci95: tuple[float, float] | None
-    """95 % confidence interval; None with too few seeds."""
-    pairs: int
-    """Number of paired seeds; 0 if the seeds are treated as independent samples."""
-
-
-def difference_of(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
-    """Return the difference of two groups, whose values are given by seed.
-
-    Groups with the same seeds are paired, so that the effect of a seed on both cancels. Otherwise all seeds are
-    independent samples, with Welch's degrees of freedom.
-    """
-    if first.keys() == second.keys() and len(first) > 1:
-        spread = summarise([second[seed] - first[seed] for seed in first])
-        return Difference(fmean(first.values()), fmean(second.values()), spread.mean, spread.ci95, len(first))
-    one, other = summarise(list(first.values())), summarise(list(second.values()))
-    return Difference(one.mean, other.mean, other.mean - one.mean, welch_interval(first, second), 0)
-
-
-def shared_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
-    """Return the paired difference over the shared seeds; None if all seeds are shared, or fewer than two."""
-    shared = [seed for seed in first if seed in second]
-    if len(shared) < 2 or first.keys() == second.keys():
-        return None
-    return difference_of({seed: first[seed] for seed in shared}, {seed: second[seed] for seed in shared})
-
-
-def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float] | None:
-    """Return the 95 % interval of a difference of independent means; None if a side has fewer than two values."""
-    one, other = summarise(list(first.values())), summarise(list(second.values()))
-    if one.std is None or other.std is None:
-        return None
-    difference, parts = other.mean - one.mean, (one.std**2 / one.n, other.std**2 / other.n)
-    if not sum(parts):
-        return difference, difference
-    df = welch_degrees(parts, (one.n, other.n))
-    half = student_quantile(0.975, df) * sqrt(sum(parts))
-    return difference - half, difference + half
 
 
 def compare_groups(first: Group, second: Group) -> dict[str, Any]:

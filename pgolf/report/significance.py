@@ -1,66 +1,19 @@
 """Significance of a group's advantage over a baseline: one-sided Welch's test, with and without a margin."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import log, sqrt
-from statistics import fmean, stdev, variance
+from math import log
+from statistics import fmean, variance
 from typing import Any
 
 from pgolf.errors import UsageError
 from pgolf.report.rows import Group
 from pgolf.rulesets.ruleset import Significance
+from pgolf.statistics import paired_test, welch_from_errors, welch_test
 
 # Largest number of seeds of a group that is considered when more are suggested.
 MOST_SEEDS = 100
 # Runs with one tokenizer differ by less than this share in bytes per token.
 SAME_TOKENIZER = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class OneSidedTest:
-    """Result of a one-sided test of mean(new) < mean(old) - margin."""
-
-    t: float | None
-    """None if no value differs within its group; then p is 0 or 1, by the sign of the difference."""
-    df: float
-    p: float
-
-
-def welch_test(new: Sequence[float], old: Sequence[float], margin: float = 0.0) -> OneSidedTest:
-    """Return Welch's test for unequal variances. Both samples have at least two values."""
-    errors = variance(new) / len(new), variance(old) / len(old)
-    return welch_from_errors(fmean(new) - (fmean(old) - margin), errors, (len(new), len(old)))
-
-
-def welch_from_errors(difference: float, errors: tuple[float, float], sizes: tuple[int, int]) -> OneSidedTest:
-    """Return Welch's test of a difference of means, from the squared standard errors of both."""
-    from scipy.special import stdtr
-
-    error = sum(errors)
-    if error == 0:
-        return OneSidedTest(None, float(sum(sizes) - 2), float(difference >= 0))
-    df = welch_degrees(errors, sizes)
-    t = difference / sqrt(error)
-    return OneSidedTest(t, df, float(stdtr(df, t)))
-
-
-def welch_degrees(errors: tuple[float, float], sizes: tuple[int, int]) -> float:
-    """Return Welch's degrees of freedom, from the squared standard errors of both means."""
-    return float(sum(errors) ** 2 / sum(error**2 / (size - 1) for error, size in zip(errors, sizes, strict=True)))
-
-
-def paired_test(new: dict[int, float], old: dict[int, float]) -> tuple[int, OneSidedTest] | None:
-    """Return the number of shared seeds and the one-sided paired test over them; None for fewer than two."""
-    from scipy.special import stdtr
-
-    differences = [new[seed] - old[seed] for seed in new if seed in old]
-    if len(differences) < 2:
-        return None
-    n, spread = len(differences), stdev(differences)
-    if spread == 0:
-        return n, OneSidedTest(None, n - 1.0, float(fmean(differences) >= 0))
-    t = fmean(differences) / (spread / sqrt(n))
-    return n, OneSidedTest(t, n - 1.0, float(stdtr(n - 1, t)))
 
 
 def more_seeds_needed(new: Sequence[float], old: Sequence[float], margin: float, threshold: float) -> int | None:

@@ -1,13 +1,12 @@
-"""Comparison of two groups: intervals against scipy, curves against a plain loop."""
+"""Comparison of two groups; curves against a plain loop."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from pgolf.report.compare import compare_groups, difference_of, shared_difference
+from pgolf.report.compare import compare_groups
 from pgolf.report.curves import compare_curves, mean_near
 from pgolf.report.groups import RunGroup, group_runs
 from pgolf.rundir import RunDirectory
@@ -18,40 +17,6 @@ from tests.pgolf.report.builders import result_of, write_run, write_seeds
 def group_of(folder: Path, scores: dict[int, float], **changes: object) -> RunGroup:
     (group,) = group_runs(write_seeds(folder, scores, **changes))
     return group
-
-
-def test_equal_seeds_are_paired_like_scipy() -> None:
-    first, second = {1: 1.10, 2: 1.13, 3: 1.09}, {3: 1.07, 1: 1.085, 2: 1.128}
-    found = difference_of(first, second)
-    seeds = [1, 2, 3]
-    judge = stats.ttest_rel([second[seed] for seed in seeds], [first[seed] for seed in seeds]).confidence_interval(0.95)
-    assert found.pairs == 3
-    assert found.ci95 == pytest.approx((judge.low, judge.high), rel=1e-9)
-    assert found.difference == pytest.approx(np.mean([second[seed] - first[seed] for seed in seeds]))
-    assert shared_difference(first, second) is None
-
-
-def test_partly_shared_seeds_give_a_difference_of_all_and_one_of_the_shared() -> None:
-    first = {1: 1.10, 2: 1.11, 3: 1.12, 4: 1.13, 5: 1.14}
-    second = {1: 1.0, 2: 1.02, 6: 1.5, 7: 1.5, 8: 1.5}
-    found, shared = difference_of(first, second), shared_difference(first, second)
-    assert found.difference == pytest.approx(1.304 - 1.12)
-    assert shared is not None
-    assert shared.pairs == 2
-    assert shared.difference == pytest.approx(-0.095)
-
-
-def test_different_seeds_are_independent_samples_with_welchs_interval() -> None:
-    first, second = {1: 1.10, 2: 1.13, 3: 1.09}, {7: 1.07, 8: 1.085, 9: 1.01, 10: 1.03}
-    found = difference_of(first, second)
-    judge = stats.ttest_ind([*second.values()], [*first.values()], equal_var=False).confidence_interval(0.95)
-    assert found.pairs == 0
-    assert found.ci95 == pytest.approx((judge.low, judge.high), rel=1e-9)
-
-
-def test_one_seed_gives_a_difference_without_an_interval() -> None:
-    assert difference_of({1: 1.1}, {1: 1.0}).ci95 is None
-    assert difference_of({1: 1.1}, {1: 1.0}).difference == pytest.approx(-0.1)
 
 
 def test_per_thousandth_divides_costs_by_the_advantage(tmp_path: Path) -> None:
