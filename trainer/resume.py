@@ -1,4 +1,4 @@
-"""Where training starts: at the newest checkpoint of its run, or with the weights of a parent run."""
+"""Where a run starts: at its newest checkpoint or with the weights of a parent run. What refuses to resume it."""
 
 import hashlib
 from typing import Any
@@ -10,6 +10,9 @@ from trainer.runtime.failure import ResumeRefused
 from trainer.runtime.job import ParentWeights
 from trainer.runtime.journal import Journal
 from trainer.training import Training
+
+# Keys of an environment that may differ when a run is resumed on a GPU: bits are not reproducible there anyway.
+HOST_KEYS = ("processor", "threads")
 
 
 def resume_training(training: Training) -> None:
@@ -26,13 +29,25 @@ def resume_training(training: Training) -> None:
     journal.truncate_after(training.step)
 
 
+def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> None:
+    """Check that a run that began in the environment `pinned` may go on in `found`.
+
+    Raises: ResumeRefused naming the first setting that differs.
+    """
+    is_exact = found["device"] == "cpu"
+    for key, before in (pinned or {}).items():
+        if found.get(key) != before and (is_exact or key not in HOST_KEYS):
+            raise ResumeRefused(
+                f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes its "
+                "bits; resume it there, or start another attempt with --fresh"
+            )
+
+
 def report_overruled_threads(run: dict[str, Any], journal: Journal) -> None:
     """Log that a run keeps the number of threads it began with, although its spec now asks for another."""
     wanted, threads = run.get("threads"), torch.get_num_threads()
     if wanted is not None and wanted != threads:
-        journal.log(
-            f"launch.threads is {wanted}, but this run began with {threads} threads and keeps them for its bits"
-        )
+        journal.log(f"launch.threads is {wanted}; this run began with {threads} threads and keeps them")
 
 
 def newest_intact_state(checkpoints: CheckpointFolder, journal: Journal) -> dict[str, Any] | None:

@@ -19,10 +19,10 @@ from trainer.recipe.averaging import Candidates
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import read_json, write_json
 from trainer.recipe.recipe import Recipe
-from trainer.resume import load_parent_weights, report_overruled_threads, resume_training
+from trainer.resume import check_same_environment, load_parent_weights, report_overruled_threads, resume_training
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
-from trainer.runtime.device import check_same_environment, describe_environment, describe_hardware
+from trainer.runtime.device import describe_environment, describe_hardware
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import make_journal

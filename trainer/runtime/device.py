@@ -12,10 +12,7 @@ import torch
 from trainer.recipe.compute import Precision
 from trainer.recipe.cores import allowed_cores
 from trainer.runtime.allocator import keep_freed_memory
-from trainer.runtime.failure import MachineRefused, ResumeRefused
-
-# Keys of an environment that may differ when a run is resumed on a GPU: bits are not reproducible there anyway.
-HOST_KEYS = ("processor", "threads")
+from trainer.runtime.failure import MachineRefused
 
 
 def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
@@ -83,17 +80,3 @@ def describe_hardware(device: torch.device) -> dict[str, Any]:
     clocks = [row[2:] for row in rows if len(row) == 4]
     driver = rows[0][1] if clocks else None
     return {"devices": names, "driver": driver, "cuda": torch.version.cuda, "clocks_now_and_most": clocks}
-
-
-def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> None:
-    """Check that a run that began in the environment `pinned` may go on in `found`.
-
-    Raises: ResumeRefused naming the first setting that differs.
-    """
-    is_exact = found["device"] == "cpu"
-    for key, before in (pinned or {}).items():
-        if found.get(key) != before and (is_exact or key not in HOST_KEYS):
-            raise ResumeRefused(
-                f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes its "
-                "bits; resume it there, or start another attempt with --fresh"
-            )
