@@ -1,6 +1,7 @@
 """CPU cores and threads that a process may use."""
 
 import os
+from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,25 @@ def cgroup_cores() -> int | None:
 
 
 def thread_count(run: dict[str, Any], processes: int) -> int:
-    """Return the number of threads of each process of a run, given its run.json.
+    """Return the number of threads of each process of a recipe's run, given its run.json.
 
     Bits depend on it, so a run that is resumed keeps the number it began with. A new run takes launch.threads, else
     OMP_NUM_THREADS, else its share of the allowed cores.
     """
+    return asked_threads(run, os.environ) or max(1, allowed_cores() // processes)
+
+
+def script_thread_count(run: dict[str, Any], processes: int, variables: Mapping[str, str]) -> int:
+    """Return the number of threads of each process of a script's run, given the variables that its spec sets.
+
+    As under torchrun, each of several processes has one thread unless something else is asked for.
+    """
+    default = 1 if processes > 1 else allowed_cores()
+    return asked_threads({}, variables) or asked_threads(run, os.environ) or default
+
+
+def asked_threads(run: dict[str, Any], variables: Mapping[str, str]) -> int:
+    """Return the number of threads that run.json or OMP_NUM_THREADS asks for; 0 if neither does."""
+    variable = variables.get("OMP_NUM_THREADS", "").partition(",")[0]
     pinned = (run.get("environment") or {}).get("threads") or run.get("threads")
-    variable = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return pinned or (int(variable) if variable.isdigit() else 0) or max(1, allowed_cores() // processes)
+    return pinned or (int(variable) if variable.isdigit() else 0)

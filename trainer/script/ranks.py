@@ -32,7 +32,7 @@ class ScriptRanks:
         folder: Path,
         variables: Mapping[str, str],
         withheld: Sequence[str],
-        threads: int | None,
+        threads: int,
     ) -> None:
         self.script, self.folder, self.threads = script, folder, threads
         self.variables, self.withheld = variables, withheld
@@ -47,8 +47,7 @@ class ScriptRanks:
             receiver, sender = os.pipe()
             self.pipes[receiver] = b""
             places = {} if count is None else rank_variables(rank, count, port)
-            if self.threads is not None:
-                places["OMP_NUM_THREADS"] = str(self.threads)
+            places["OMP_NUM_THREADS"] = str(self.threads)
             # `env` passes on the environment of this process except for the withheld variables.
             unset = [word for name in self.withheld for word in ("-u", name)]
             given = [f"{name}={text}" for name, text in {**places, **self.variables, "PYTHONUNBUFFERED": "1"}.items()]
@@ -133,8 +132,6 @@ def rank_variables(rank: int, count: int, port: int) -> dict[str, str]:
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": port,
     }
-    if count > 1:
-        facts["OMP_NUM_THREADS"] = 1
     return {name: str(fact) for name, fact in facts.items()}
 
 

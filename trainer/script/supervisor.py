@@ -9,7 +9,7 @@ from typing import Any
 from trainer.dialects.headline import headline_kind, headline_of, protocol_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
-from trainer.recipe.cores import allowed_cores
+from trainer.recipe.cores import allowed_cores, script_thread_count
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import write_json
 from trainer.runtime.failure import Stopped, TrainingFailed
@@ -32,7 +32,9 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     copy_script(job)
     began, started = time.time(), time.monotonic()
     listener = LogListener(job.files, journal, make_guard(job.run, journal))
-    follow_script(job, listener, stop, start_ranks(job, processes))
+    environment = describe_script_environment(job, processes)
+    write_json(job.files.run, job.run | {"environment": environment})
+    follow_script(job, listener, stop, start_ranks(job, processes, environment["threads"]))
     seconds = time.monotonic() - started
     score = headline_of(listener.logged, headline_kind([listener.logged]))
     if listener.nan_score_line > (0 if score is None else score.line):
@@ -49,7 +51,7 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     artifact = copy_artifact(
         job.files, job.work, choose_artifact_files(found, listener.logged.packed_bytes), job.run, listener.logged
     )
-    write_script_result(job, listener, score, artifact, seconds)
+    write_script_result(job, listener, score, artifact, environment, seconds)
     journal.report(phase="finished")
 
 
@@ -58,9 +60,9 @@ def copy_script(job: ScriptJob) -> None:
     shutil.copytree(job.files.local, job.work, dirs_exist_ok=True)
 
 
-def start_ranks(job: ScriptJob, processes: int) -> ScriptRanks:
+def start_ranks(job: ScriptJob, processes: int, threads: int) -> ScriptRanks:
     """Start the script's processes."""
-    ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"], job.run.get("threads"))
+    ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"], threads)
     is_told_ranks = processes > 1 or job.program["nproc"] is not None
     ranks.start(processes if is_told_ranks else None)
     return ranks
@@ -108,7 +110,12 @@ def last_log_line(job: ScriptJob) -> str:
 
 
 def write_script_result(
-    job: ScriptJob, listener: LogListener, score: Score, artifact: dict[str, Any], seconds: float
+    job: ScriptJob,
+    listener: LogListener,
+    score: Score,
+    artifact: dict[str, Any],
+    environment: dict[str, Any],
+    seconds: float,
 ) -> None:
     """Write result.json. What the log does not say is null."""
     logged = listener.logged
@@ -133,7 +140,7 @@ def write_script_result(
         "logged_seed": logged.seed,
         "settings": logged.settings,
         "resumed_from_step": None,
-        "environment": environment_of(job),
+        "environment": environment,
         "hardware": {"devices": devices_here() if job.run["device"] == "cuda" else [], "cores": allowed_cores()},
         "step_seconds": listener.guard.as_json() if listener.guard else None,
     }
@@ -153,9 +160,14 @@ def metric_of(score: Score, logged: LoggedRun) -> dict[str, Any]:
     }
 
 
-def environment_of(job: ScriptJob) -> dict[str, Any]:
+def describe_script_environment(job: ScriptJob, processes: int) -> dict[str, Any]:
     """Return what the result depends on besides script, variables and data, as far as known without importing torch."""
-    return {"python": platform.python_version(), "torch": job.run["torch"], "device": job.run["device"]}
+    return {
+        "python": platform.python_version(),
+        "torch": job.run["torch"],
+        "device": job.run["device"],
+        "threads": script_thread_count(job.run, processes, job.variables),
+    }
 
 
 def devices_here() -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainer.recipe import cores
-from trainer.recipe.cores import allowed_cores, thread_count
+from trainer.recipe.cores import allowed_cores, script_thread_count, thread_count
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +41,18 @@ def test_each_source_of_the_thread_count_beats_the_next(tmp_path: Path, monkeypa
     assert thread_count({"threads": None, "environment": None}, 2) == 3
     assert thread_count({"threads": 5}, 2) == 5
     assert thread_count({"threads": 5, "environment": {"threads": 7}}, 2) == 7
+
+
+def test_a_scripts_own_variable_comes_first_and_several_processes_get_one_thread_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_cgroup(tmp_path, monkeypatch, "max 100000\n")
+    assert [script_thread_count({}, processes, {}) for processes in (1, 2)] == [4, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert script_thread_count({"threads": None}, 2, {}) == 3
+    assert script_thread_count({"threads": 5}, 2, {}) == 5
+    assert script_thread_count({"threads": 5, "environment": {"threads": 7}}, 2, {}) == 7
+    assert script_thread_count({"threads": 5}, 2, {"OMP_NUM_THREADS": "2"}) == 2
 
 
 @pytest.mark.parametrize(("text", "expected"), [("6,2", 6), ("", 4), ("many", 4), ("0", 4), ("-1", 4)])
