@@ -206,15 +206,20 @@ def find_run(reference: str, runs_dir: Path) -> RunDirectory:
 
     Raises: UsageError listing the candidates.
     """
-    for path in (Path(reference), runs_dir / reference):
-        if (path / "run.json").is_file():
-            return RunDirectory(path.resolve())
-    matching = [run for run in find_runs(runs_dir) if reference in run.run_id]
+    matching = matching_runs(reference, runs_dir)
     if len(matching) == 1:
         return matching[0]
     names = ", ".join(run.run_id for run in matching or find_runs(runs_dir)) or "none"
     wanted = "more than one run matches" if matching else "no such run"
     raise UsageError(f"{reference}: {wanted} in {runs_dir}; candidates: {names}")
+
+
+def matching_runs(reference: str, runs_dir: Path) -> list[RunDirectory]:
+    """Return the run in a folder, or the runs whose id contains a text."""
+    for path in (Path(reference), runs_dir / reference):
+        if (path / "run.json").is_file():
+            return [RunDirectory(path.resolve())]
+    return [run for run in find_runs(runs_dir) if reference in run.run_id]
 
 
 def attempts(folder: Path, seed: int) -> list[RunDirectory]:

@@ -8,7 +8,7 @@ from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, ru
 from pgolf.audit.verdicts import Verdict, sort_verdicts
 from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.rundir import RunDirectory, find_run
+from pgolf.rundir import RunDirectory, find_run, matching_runs
 from pgolf.specs.loading import load_spec
 
 Kind = Literal["run", "record", "spec"]
@@ -24,7 +24,7 @@ def audit_subject(
         SpecError: the spec is wrong.
     """
     path = Path(subject)
-    if (path / "run.json").is_file() or (not path.exists() and is_run_named(subject, runs_dir)):
+    if (path / "run.json").is_file() or (not path.exists() and len(matching_runs(subject, runs_dir)) == 1):
         run = require_finished(find_run(subject, runs_dir))
         if "script" in run.read_run():
             from pgolf.audit.script_runs import audit_script_run
@@ -49,15 +49,6 @@ def audit_subject(
 
     spec = load_spec(subject).require_recipe().spec
     return "spec", audit_spec(examine(spec, runs_dir=runs_dir, on_progress=on_progress))
-
-
-def is_run_named(reference: str, runs_dir: Path) -> bool:
-    """Return whether exactly one run has this name."""
-    try:
-        find_run(reference, runs_dir)
-    except UsageError:
-        return False
-    return True
 
 
 def require_finished(run: RunDirectory) -> RunDirectory:

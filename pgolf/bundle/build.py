@@ -17,12 +17,13 @@ from pgolf.bundle.own_code import local_files, with_own_copies
 from pgolf.bundle.specialize import Specializer, component_names, constructed_components
 from pgolf.bundle.stub import self_extracting
 from pgolf.bundle.unreachable import reachable_statements, without_annotations
+from pgolf.errors import MachineError
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Experiment, recipe_json
 from trainer.recipe.recipe import Recipe
 
 ROOT, MAIN = "trainer.standalone", "standalone_main"
-PROGRAM = "train_gpt.py"
+PROGRAM, READABLE, REQUIREMENTS = "train_gpt.py", "train_gpt.readable.py", "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,25 @@ class Bundle:
     def requirements(self) -> str:
         """requirements.txt: the libraries that the program imports, in their installed versions."""
         return "".join(f"{name}=={version(name)}\n" for name in self.code.libraries)
+
+    def write(self, folder: Path) -> dict[str, int]:
+        """Write program, readable program and requirements into a folder, and return their bytes by name.
+
+        Raises:
+            MachineError: they cannot be written.
+        """
+        files = {
+            PROGRAM: self.packed,
+            READABLE: self.readable.encode(),
+            REQUIREMENTS: self.requirements.encode(),
+        }
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+        except OSError as error:
+            raise MachineError(f"{error.filename or folder}: {error.strerror}") from error
+        return {name: len(content) for name, content in files.items()}
 
 
 def bundle_of(spec: Experiment, ruleset: Ruleset) -> Bundle:

@@ -5,15 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
+from pgolf.bundle.build import PROGRAM, bundle_of
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json
-from pgolf.errors import MachineError, UsageError
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.rundir import find_run
-from pgolf.specs.loading import LoadedSpec, load_spec
-
-READABLE, REQUIREMENTS = "train_gpt.readable.py", "requirements.txt"
+from pgolf.rundir import find_run, matching_runs
+from pgolf.specs.loading import LoadedSpec, load_spec, shipped_specs
 
 
 def bundle(
@@ -29,8 +26,7 @@ def bundle(
     """Write train_gpt.py, which trains and scores without pgolf, and a readable version of it."""
     spec = select(reference, runs_dir, overlays, assignments).spec
     built = bundle_of(spec, load_ruleset(spec.ruleset))
-    write(built, out)
-    files = {name: (out / name).stat().st_size for name in (PROGRAM, READABLE, REQUIREMENTS)}
+    files = built.write(out)
     if is_json:
         print_json({"spec": spec.name, "out": str(out), "code_bytes": files[PROGRAM], "files": files})
         return
@@ -43,27 +39,14 @@ def bundle(
 def select(
     reference: str | None, runs_dir: Path, overlays: list[str] | None, assignments: list[str] | None
 ) -> LoadedSpec:
-    """Return the spec that a reference names: that of a run, if there is such a run."""
-    if reference is not None and not reference.endswith((".yaml", ".yml")):
-        try:
-            run = find_run(reference, runs_dir)
-        except UsageError:
-            pass
-        else:
-            return load_spec(run.files.spec, overlays or [], assignments or []).require_recipe()
-    return options.select_spec(reference, runs_dir, overlays, assignments).require_recipe()
-
-
-def write(built: Bundle, out: Path) -> None:
-    """Write the files into a folder.
+    """Return the spec that a reference names: that of a run, if there is such a run.
 
     Raises:
-        MachineError: they cannot be written.
+        UsageError: it names several runs, and no spec.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / PROGRAM).write_bytes(built.packed)
-        (out / READABLE).write_text(built.readable, encoding="utf-8")
-        (out / REQUIREMENTS).write_text(built.requirements, encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"{error.filename or out}: {error.strerror}") from error
+    if reference is not None and not reference.endswith((".yaml", ".yml")):
+        runs = matching_runs(reference, runs_dir)
+        if len(runs) == 1 or (runs and reference not in shipped_specs()):
+            run = find_run(reference, runs_dir)
+            return load_spec(run.files.spec, overlays or [], assignments or []).require_recipe()
+    return options.select_spec(reference, runs_dir, overlays, assignments).require_recipe()

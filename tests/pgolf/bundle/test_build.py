@@ -234,3 +234,13 @@ def test_the_command_writes_three_files(pgolf: Pgolf, tmp_path: Path) -> None:
     libraries = {line.partition("==")[0] for line in (tmp_path / "here" / "requirements.txt").read_text().splitlines()}
     assert libraries == {"brotli", "numpy", "sentencepiece", "torch"}
     assert json.loads((tmp_path / "here" / "train_gpt.readable.py").read_text().split("\n")[0].partition("=")[2][1:-1])
+
+
+def test_a_part_of_two_run_ids_is_refused_and_a_shipped_name_is_the_spec(pgolf: Pgolf, tmp_path: Path) -> None:
+    for name in ("quickstart-1/seed-1", "quickstart-1/seed-2"):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+    ended = pgolf("bundle", "quickstart-1")
+    assert (ended.code, "more than one run matches" in ended.err) == (2, True), ended.err
+    assert pgolf("bundle", "quickstart", "--json").json["spec"] == "quickstart"
