@@ -43,6 +43,17 @@ def stop_runs(dispatches: Sequence[Dispatch]) -> None:
         time.sleep(POLL_SECONDS)
 
 
+def check_finished(outcomes: Sequence[Outcome]) -> None:
+    """Check that every run has a result.
+
+    Raises:
+        PgolfError: the error of the first run that has none.
+    """
+    failed = [outcome for outcome in outcomes if not outcome.run.is_finished]
+    if failed:
+        raise failure_of(failed[0], len(failed), len(outcomes))
+
+
 def failure_of(outcome: Outcome, failed: int = 1, total: int = 1) -> PgolfError:
     """Return the error of a run that ended without a result: its exit code, and the reason that it left.
 

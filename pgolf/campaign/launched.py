@@ -1,9 +1,12 @@
 """A run that was launched, and its launcher: what `attach`, `cancel` and `fetch` act on."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pgolf.errors import LauncherError
+from pgolf.campaign.execution import POLL_SECONDS
+from pgolf.campaign.observer import Observer
+from pgolf.errors import LauncherError, RunFailed
 from pgolf.launching import Handle, JobStatus, Launcher, load_launcher, read_handle
 from pgolf.rundir import RunDirectory, find_run
 
@@ -37,3 +40,25 @@ def find_launched(reference: str, runs_dir: Path) -> LaunchedRun:
     if not handle:
         raise LauncherError(f"{run.run_id} was never launched; `pgolf run` starts it")
     return LaunchedRun(run, handle, load_launcher(handle["launcher"]))
+
+
+def watch_to_end(launched: LaunchedRun, observer: Observer) -> None:
+    """Watch a run until it ends, and fetch its files.
+
+    Raises:
+        RunFailed: it ended without a result.
+    """
+    run, reported = launched.run, ""
+    observer.run_started(run)
+    while (status := launched.status()).state != "ended":
+        if status.state == "unreachable" and status.message != reported:
+            reported = status.message
+            observer.say(
+                f"{run.run_id}: {reported}; the run may still be going, asking again. Ctrl-C stops watching only"
+            )
+        observer.runs_polled()
+        time.sleep(POLL_SECONDS)
+    launched.fetch()
+    observer.run_ended(run)
+    if not run.is_finished:
+        raise RunFailed(f"{run.run_id}: {status.message or 'it ended without a result'}; see {run.files.log}")

@@ -9,11 +9,12 @@ from pgolf.campaign.dispatch import Dispatch, with_launcher_findings
 from pgolf.campaign.from_checkpoint import Parent
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Task, tasks_of
-from pgolf.errors import CheckFailed, DataError
+from pgolf.errors import CheckFailed, DataError, UsageError
 from pgolf.launching import Launcher, check_options, load_launcher
 from pgolf.preflight.cost import is_rented
 from pgolf.preflight.examine import examine
 from pgolf.preflight.preflight import Preflight
+from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.loading import LoadedSpec
 from pgolf.specs.sweeps import label_of
@@ -107,6 +108,20 @@ def plan_runs(
     starting = sum(len(plan.starting) for plan in allowed)
     shared = [replace(plan, dispatch=replace(plan.dispatch, runs=max(1, starting))) for plan in allowed]
     return [*shared, *(replace(plan, is_refused=True) for plan in plans if plan not in allowed)]
+
+
+def choose_seeds(spec: Experiment, n: int) -> list[int]:
+    """Return the first n seeds: those of the spec, then those of its ruleset.
+
+    Raises:
+        UsageError: both together are fewer, or the script takes no seed.
+    """
+    if spec.is_script and spec.program.seed_variable is None and n > 1:
+        raise UsageError(f"--n {n}: program.seed_variable is null, so all runs of {spec.name} would be identical")
+    known = list(dict.fromkeys([*spec.seeds, *load_ruleset(spec.ruleset).seeds]))
+    if n > len(known):
+        raise UsageError(f"--n {n}: spec and ruleset list {len(known)} seeds; add more to the spec's `seeds:`")
+    return known[:n]
 
 
 def plan_one(

@@ -1,8 +1,8 @@
 """`pgolf cancel`: stop a run."""
 
+from pgolf.campaign.launched import find_launched
 from pgolf.cli import options
 from pgolf.cli.display.console import say
-from pgolf.cli.launched import find_launched
 from pgolf.errors import LauncherError
 
 

@@ -1,8 +1,8 @@
 """`pgolf fetch`: bring the files of a remote run here."""
 
+from pgolf.campaign.launched import find_launched
 from pgolf.cli import options
 from pgolf.cli.display.console import say
-from pgolf.cli.launched import find_launched
 
 
 def fetch(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR) -> None:

@@ -12,7 +12,6 @@ from pgolf.cli.display.progress import MessageObserver
 from pgolf.cli.running import carry_out_plans
 from pgolf.errors import UsageError
 from pgolf.rundir import find_run
-from pgolf.specs.experiment import Experiment
 
 
 def run(
@@ -57,7 +56,7 @@ def run(
         is_fresh=is_fresh,
         parent=None if parent_run is None else Parent(parent_run),
     )
-    plans = plan_runs(loaded, lambda spec: [choose_seed(spec, seed)], run_options, MessageObserver())
+    plans = plan_runs(loaded, lambda spec: [spec.seeds[0] if seed is None else seed], run_options, MessageObserver())
     if is_dry:
         show_plans(plans, is_json)
     else:
@@ -72,8 +71,3 @@ def refuse_with_parent(specs: list[str] | None, seed: int | None) -> None:
     """
     if specs or seed is not None:
         raise UsageError("--from-checkpoint takes spec and seed from the run; change the spec with --set or --with")
-
-
-def choose_seed(spec: Experiment, seed: int | None) -> int:
-    """Return the seed that was asked for, else the spec's first."""
-    return spec.seeds[0] if seed is None else seed

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from pgolf.campaign.execution import failure_of, run_to_end
+from pgolf.campaign.execution import check_finished, run_to_end
 from pgolf.campaign.planning import Plan, needs_agreement, total_usd
 from pgolf.campaign.queue import Outcome, start_detached
 from pgolf.cli.display.console import agree_to_pay, answer_console, print_json, say
@@ -32,9 +32,8 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
         with watching(is_quiet=is_json) as observer:
             outcomes = run_to_end(tasks, observer)
     print_outcomes(outcomes, is_json)
-    failed = [] if is_detached else [outcome for outcome in outcomes if not outcome.run.is_finished]
-    if failed:
-        raise failure_of(failed[0], len(failed), len(outcomes))
+    if not is_detached:
+        check_finished(outcomes)
 
 
 def stop_on_sigterm() -> None:

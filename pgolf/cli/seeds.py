@@ -4,14 +4,11 @@ from typing import Annotated
 
 import typer
 
-from pgolf.campaign.planning import RunOptions, plan_runs
+from pgolf.campaign.planning import RunOptions, choose_seeds, plan_runs
 from pgolf.cli import options
 from pgolf.cli.display.plans import show_plans
 from pgolf.cli.display.progress import MessageObserver
 from pgolf.cli.running import carry_out_plans
-from pgolf.errors import UsageError
-from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.specs.experiment import Experiment
 
 
 def seeds(
@@ -34,17 +31,3 @@ def seeds(
         show_plans(plans, is_json)
     else:
         carry_out_plans(plans, is_detached=is_detached, is_agreed=is_agreed, is_json=is_json)
-
-
-def choose_seeds(spec: Experiment, n: int) -> list[int]:
-    """Return the first n seeds: those of the spec, then those of its ruleset.
-
-    Raises:
-        UsageError: both together are fewer, or the script takes no seed.
-    """
-    if spec.is_script and spec.program.seed_variable is None and n > 1:
-        raise UsageError(f"--n {n}: program.seed_variable is null, so all runs of {spec.name} would be identical")
-    known = list(dict.fromkeys([*spec.seeds, *load_ruleset(spec.ruleset).seeds]))
-    if n > len(known):
-        raise UsageError(f"--n {n}: spec and ruleset list {len(known)} seeds; add more to the spec's `seeds:`")
-    return known[:n]

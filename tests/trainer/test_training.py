@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import trainer.runtime.clock
-from pgolf.cli.status import remaining_seconds
+from pgolf.campaign.status import remaining_seconds
 from pgolf.rundir import RunDirectory
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch

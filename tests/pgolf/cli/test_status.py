@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.cli.status import remaining_seconds
+from pgolf.campaign.status import remaining_seconds
 from tests.conftest import Pgolf
 from trainer.recipe.files import write_json
 
