@@ -9,7 +9,7 @@ from pgolf.campaign.dispatch import Dispatch, with_launcher_findings
 from pgolf.campaign.from_checkpoint import Parent
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Task, tasks_of
-from pgolf.errors import CheckFailed, DataError, UsageError
+from pgolf.errors import CheckFailed, UsageError
 from pgolf.launching import Launcher, check_options, load_launcher
 from pgolf.preflight.cost import is_rented
 from pgolf.preflight.examine import examine
@@ -175,8 +175,7 @@ def is_allowed(plan: Plan, observer: Observer) -> bool:
     if notable:
         observer.show_findings(plan.name if plan.loaded.point else "", notable)
     failed = plan.preflight.failures
-    if any(finding.rule == "data" for finding in failed):
-        raise DataError(next(finding.message for finding in failed if finding.rule == "data"))
+    plan.preflight.require_data()
     if failed and not plan.loaded.point:
         raise CheckFailed(f"preflight of {plan.name} failed: {', '.join(finding.rule for finding in failed)}")
     return not failed

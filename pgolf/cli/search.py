@@ -11,8 +11,7 @@ from pgolf.cli.display.search import show_search
 from pgolf.cli.running import stop_on_sigterm
 from pgolf.errors import UsageError
 from pgolf.preflight.cost import is_rented
-from pgolf.search.ledger import lock_search, read_ledger
-from pgolf.search.loop import LEDGER, Budget, SearchLoop
+from pgolf.search.loop import SearchLoop, budget_of, open_search
 from pgolf.search.proposers import CommandProposer, OptimizerProposer, Proposer
 from pgolf.specs.loading import LoadedSpec, load_spec
 
@@ -58,24 +57,7 @@ def search(
         return load_spec(base.file if spec is None else spec, overlays or [], [*extra, *changes])
 
     stop_on_sigterm()
-    folder = runs_dir / f"{base.spec.name}.search"
-    with lock_search(folder), watching(is_quiet=is_json) as observer:
-        ledger = read_ledger(folder / LEDGER)
+    with open_search(base.spec.name, runs_dir) as ledger, watching(is_quiet=is_json) as observer:
         loop = SearchLoop(base, base.search, load_base, proposer, budget, runs_dir, ledger, observer)
         why = loop.run()
     show_search(base.search, ledger, why, is_json)
-
-
-def budget_of(usd: float | None, seconds: float | None, runs: int | None) -> Budget:
-    """Return the budget that was given.
-
-    Raises:
-        UsageError: none was given, or several.
-    """
-    amounts = {"usd": usd, "seconds": seconds, "runs": runs}
-    given = [unit for unit, amount in amounts.items() if amount]
-    if len(given) != 1:
-        raise UsageError("a search needs exactly one of --budget-usd, --budget-seconds and --budget-runs")
-    if usd:
-        return Budget("usd", usd)
-    return Budget("seconds", seconds) if seconds else Budget("runs", float(runs or 0))

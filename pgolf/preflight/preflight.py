@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.data.locate import LocatedData
+from pgolf.errors import DataError
 from pgolf.findings import Finding, failures
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.cost import spend_of
@@ -76,6 +77,16 @@ class Preflight:
     def planned_seconds(self) -> float | None:
         """Seconds of training and scoring together."""
         return None if self.duration is None else self.duration.total_seconds
+
+    def require_data(self) -> None:
+        """Check that the data is there and right.
+
+        Raises:
+            DataError: it is not; quotes the finding.
+        """
+        missing = next((finding for finding in self.failures if finding.rule == "data"), None)
+        if missing is not None:
+            raise DataError(missing.message)
 
     def with_findings(self, *more: Finding) -> "Preflight":
         """Return this with further findings, such as the launcher's."""

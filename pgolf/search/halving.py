@@ -51,6 +51,17 @@ class RemainingBudget:
         return 1.0 if self.is_by_runs else self.full_run * share
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a point has come."""
+
+    candidate: Candidate
+    rung: int
+    """The highest rung that it has completed; 0 if there is none."""
+    score: float | None
+    """Mean bits per byte at that rung; None if it has completed none."""
+
+
 Step = Evaluate | Propose | End
 
 
@@ -115,6 +126,25 @@ def leader(search: Search, alive: Sequence[Candidate]) -> Candidate | None:
         if scored:
             return min(scored, key=lambda pair: (pair[0], pair[1].number))[1]
     return None
+
+
+def standings(search: Search, candidates: Sequence[Candidate]) -> list[Standing]:
+    """Return how each point stands, the best first: points that may go on, then by rung, then by score."""
+    found = [standing_of(search, candidate) for candidate in candidates]
+    return sorted(found, key=order_of)
+
+
+def standing_of(search: Search, candidate: Candidate) -> Standing:
+    """Return the highest rung that a point has completed, and its score there."""
+    scores = {rung: score_at(search, candidate, rung) for rung in range(len(search.rungs))}
+    rung = max((rung for rung, score in scores.items() if score is not None), default=0)
+    return Standing(candidate, rung, scores[rung])
+
+
+def order_of(standing: Standing) -> tuple[bool, bool, int, float, int]:
+    """Return a sort key: better points are smaller."""
+    score, candidate = standing.score, standing.candidate
+    return candidate.ended is not None, score is None, -standing.rung, score or 0.0, candidate.number
 
 
 def cost_to_finish(search: Search, candidate: Candidate, budget: RemainingBudget) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from pgolf.errors import MachineError, UsageError
+from pgolf.specs.search import POINT_PREFIXES
 from pgolf.specs.sweeps import Point
 from pgolf.specs.yaml_documents import parse_yaml
 from trainer.recipe.files import write_whole
@@ -38,8 +39,6 @@ REQUIRED_KEYS = {
 }
 # Types of the keys that are not text.
 KEY_TYPES: dict[str, Any] = {"number": int, "rung": int, "seed": int, "val_bpb": (int, float)}
-# What a point may change: never where it runs, what it may cost, or the rules that apply.
-POINT_PREFIXES = ("recipe.", "program.")
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """The search loop: propose a point, plan its run, run it, and write down what came of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +11,13 @@ from pgolf.campaign.execution import failure_of, run_to_end
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.planning import Plan, RunOptions, plan_runs
 from pgolf.campaign.queue import Outcome
-from pgolf.errors import CheckFailed, DataError, SpecError, UsageError
+from pgolf.errors import CheckFailed, DataError, LauncherError, MachineError, SpecError, UsageError
 from pgolf.preflight.cost import usd_per_hour
 from pgolf.preflight.examine import examine
 from pgolf.report.seed_rows import SeedRow
 from pgolf.rundir import RunDirectory
 from pgolf.search.halving import End, Evaluate, Propose, RemainingBudget, discards, next_step, score_at
-from pgolf.search.ledger import Candidate, Ledger
+from pgolf.search.ledger import Candidate, Ledger, lock_search, read_ledger
 from pgolf.search.proposers import Proposer, is_known, size_of
 from pgolf.specs.loading import LoadedSpec
 from pgolf.specs.search import LENGTH, Search
@@ -27,7 +28,14 @@ LEDGER = "ledger.yaml"
 # Give up after this many unusable proposals in a row: the space is exhausted, or nothing in it is allowed.
 MOST_REFUSALS = 50
 # Exit codes caused by the environment or the user, not by the candidate.
-NOT_BY_CANDIDATE = (2, 4, 5, 6, ALREADY_RUNNING, INTERRUPTED)
+NOT_BY_CANDIDATE = (
+    UsageError.exit_code,
+    LauncherError.exit_code,
+    DataError.exit_code,
+    MachineError.exit_code,
+    ALREADY_RUNNING,
+    INTERRUPTED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,33 @@ class Budget:
 
     unit: Literal["usd", "seconds", "runs"]
     amount: float
+
+
+def budget_of(usd: float | None, seconds: float | None, runs: int | None) -> Budget:
+    """Return the budget that was given.
+
+    Raises:
+        UsageError: none was given, or several.
+    """
+    amounts = {"usd": usd, "seconds": seconds, "runs": runs}
+    given = [unit for unit, amount in amounts.items() if amount]
+    if len(given) != 1:
+        raise UsageError("a search needs exactly one of --budget-usd, --budget-seconds and --budget-runs")
+    if usd:
+        return Budget("usd", usd)
+    return Budget("seconds", seconds) if seconds else Budget("runs", float(runs or 0))
+
+
+@contextmanager
+def open_search(name: str, runs_dir: Path) -> Iterator[Ledger]:
+    """Yield the ledger of a spec's search, and keep other searches away from it meanwhile.
+
+    Raises:
+        UsageError: another search of the spec is running.
+    """
+    folder = runs_dir / f"{name}.search"
+    with lock_search(folder):
+        yield read_ledger(folder / LEDGER)
 
 
 BaseLoader = Callable[[list[str]], LoadedSpec]
@@ -88,9 +123,9 @@ class SearchLoop:
         if self.budget.unit == "usd" and not usd_per_hour(self.base.spec.launch):
             raise UsageError(f"{self.base.spec.launch.on} has no price; give --budget-seconds or --budget-runs")
         preflight = examine(self.base.spec, runs_dir=self.runs_dir, on_progress=self.observer.say)
+        preflight.require_data()
         identity = preflight.identity
-        if identity is None:
-            raise DataError(next(finding.message for finding in preflight.failures if finding.rule == "data"))
+        assert identity is not None, "only missing data leaves it unknown"
         if any(event.get("rung", 0) not in range(len(self.search.rungs)) for event in self.ledger.events):
             raise UsageError(f"{self.ledger.path} names a rung that the spec does not have")
         begun = next((event for event in self.ledger.events if event["what"] == "begun"), None)
@@ -229,7 +264,7 @@ class SearchLoop:
         self.ledger.add("tried", **facts, val_bpb=row.val_bpb, total_bytes=row.total_bytes)
 
     def end(self, why: str) -> str:
-        """Add to the ledger at which rank each remaining point stayed behind, and return why the search ended."""
+        """Add to the ledger the rank of each point that was not promoted, and return why the search ended."""
         known = {event["number"]: event["why"] for event in self.ledger.events if event["what"] == "discarded"}
         for candidate, rank in discards(self.search, self.ledger.candidates()):
             if known.get(candidate.number) != rank:

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pgolf.errors import PgolfError, SpecError, UsageError
 from pgolf.search.halving import score_at
 from pgolf.search.ledger import Candidate, Ledger
-from pgolf.specs.search import Search
+from pgolf.specs.search import PROPOSAL_PREFIXES, Search
 from pgolf.specs.sweeps import Point, Range
 from pgolf.specs.yaml_documents import parse_yaml
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-# What a proposal may change: never where it runs, what it may cost, or the rules that apply.
-CHANGEABLE = ("recipe.", "program.env.")
 PROPOSAL_SECONDS = 600.0
 # Keeps the random seeds of repeated attempts apart from those of later points.
 ATTEMPT_STRIDE = 100_003
@@ -135,9 +133,9 @@ def point_of(text: str, place: str) -> Point:
     if not isinstance(document, dict) or not document:
         raise SpecError(f"{place}: found {type(document).__name__}, expected a YAML mapping of what to change")
     point = dict(leaves("", document))
-    foreign = [key for key in point if not key.startswith(CHANGEABLE)]
+    foreign = [key for key in point if not key.startswith(PROPOSAL_PREFIXES)]
     if foreign:
-        raise SpecError(f"{place}: {foreign[0]} may not be proposed; only {' and '.join(CHANGEABLE)}*")
+        raise SpecError(f"{place}: {foreign[0]} may not be proposed; only {' and '.join(PROPOSAL_PREFIXES)}*")
     return point
 
 

@@ -5,7 +5,17 @@ from collections.abc import Callable
 
 import pytest
 
-from pgolf.search.halving import End, Evaluate, Propose, RemainingBudget, discards, leader, next_step, score_at
+from pgolf.search.halving import (
+    End,
+    Evaluate,
+    Propose,
+    RemainingBudget,
+    discards,
+    leader,
+    next_step,
+    score_at,
+    standings,
+)
 from pgolf.search.ledger import Candidate
 from pgolf.specs.search import Rung, Search
 from pgolf.specs.sweeps import Range
@@ -114,3 +124,14 @@ def test_the_leader_is_the_best_point_of_the_highest_rung() -> None:
     ]
     assert leader(SEARCH, [*low, *higher]) is higher[1]
     assert leader(SEARCH, []) is None
+
+
+def test_points_stand_by_the_rung_that_they_completed_and_those_that_ended_come_last() -> None:
+    one_of_three_seeds = Candidate(1, {}, "a", scores={0: {1: 0.5}, 1: {1: 0.4}, 2: {1: 0.0}})
+    second = Candidate(2, {}, "a", scores={0: {1: 0.6}, 1: {1: 0.3}})
+    first_rung = Candidate(3, {}, "a", scores={0: {1: 0.1}})
+    untried, failed = Candidate(4, {}, "a"), Candidate(5, {}, "a", scores={0: {1: 0.0}}, ended="failed: it burst")
+    found = standings(SEARCH, [failed, untried, first_rung, one_of_three_seeds, second])
+    assert [each.candidate.number for each in found] == [2, 1, 3, 4, 5]
+    assert [(each.rung, each.score) for each in found] == [(1, 0.3), (1, 0.4), (0, 0.1), (0, None), (0, 0.0)]
+    assert leader(SEARCH, [one_of_three_seeds, second, first_rung, untried]) is found[0].candidate
