@@ -1,6 +1,5 @@
 """`pgolf import SCRIPT`: draft a spec from a training script."""
 
-import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +9,10 @@ import typer
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.drafting.draft import Draft, draft_of
+from pgolf.drafting.source import given_variables, read_script
 from pgolf.drafting.writing import recipe_draft, script_draft
-from pgolf.errors import MachineError, SpecError, UsageError
-from pgolf.scripts.program import ScriptProgram, Unreadable, neighbours, read_program
+from pgolf.errors import MachineError, UsageError
+from pgolf.specs.experiment import name_from
 
 SHOWN_NEAREST = 3
 
@@ -45,13 +45,12 @@ def import_script(
     """Draft a spec from a script, and list what could not be mapped. The script is read, never executed."""
     program = read_script(script)
     given = given_variables(env or [], program)
-    name = re.sub(r"[^a-z0-9]+", "-", script.stem.lower()).strip("-") or "draft"
+    name = name_from(script.stem, "draft")
     file = out or Path(f"{name}.yaml")
     if file.exists():
         raise UsageError(f"{file} is already there; choose another name with --out")
     if form is Form.SCRIPT:
-        files = [path_from_spec(path, file) for path in neighbours(script)]
-        text, draft = script_draft(program, path_from_spec(script, file), files, str(file), name), None
+        text, draft = script_draft(program, script, file, name), None
     else:
         draft = draft_of(program, log, given)
         text = recipe_draft(draft, script.name, str(file), name)
@@ -65,46 +64,6 @@ def import_script(
     say(f"wrote {file}")
     if draft is not None:
         print_draft(draft)
-
-
-def read_script(script: Path) -> ScriptProgram:
-    """Read a script without executing it.
-
-    Raises:
-        UsageError: there is no such file.
-        SpecError: it is not Python.
-    """
-    try:
-        program = read_program(script, [])
-        assert program.reads is not None, "read_program raises Unreadable if it is not Python"
-    except OSError as error:
-        raise UsageError(f"{script}: {error.strerror}") from None
-    except Unreadable as error:
-        raise SpecError(f"{script.parent / str(error)}") from None
-    return program
-
-
-def given_variables(words: list[str], program: ScriptProgram) -> dict[str, str]:
-    """Return the variables of `--env`.
-
-    Raises:
-        UsageError: it is not NAME=VALUE, or the script does not read the variable.
-    """
-    given = {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or name not in program.reads.names:
-            raise UsageError(f"--env {word}: expected NAME=VALUE with the name of a variable that {program.name} reads")
-        given[name] = text
-    return given
-
-
-def path_from_spec(script: Path, file: Path) -> str:
-    """Return the script's path relative to the spec in `file`, or absolute if it is outside its folder."""
-    try:
-        return script.resolve().relative_to(file.resolve().parent).as_posix()
-    except ValueError:
-        return str(script.resolve())
 
 
 def print_draft(draft: Draft) -> None:

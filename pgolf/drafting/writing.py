@@ -1,9 +1,10 @@
 """Writes drafts as YAML files for the user to edit."""
 
+from pathlib import Path
 from typing import Any
 
 from pgolf.drafting.draft import Draft, as_yaml
-from pgolf.scripts.program import ScriptProgram
+from pgolf.scripts.program import ScriptProgram, neighbours
 
 RECIPE = """\
 # A draft from {script}: `pgolf preflight {file}` checks it, `pgolf spec show {file}` prints every value.
@@ -65,12 +66,18 @@ def tree_lines(tree: dict[str, Any], depth: int = 0) -> list[str]:
     return lines
 
 
-def script_draft(program: ScriptProgram, path: str, beside: list[str], file: str, name: str) -> str:
-    """Return the YAML of a spec that runs the script unchanged, with its variables as comments.
-
-    `beside` are the files that it imports from its own folder.
-    """
-    files = f"  files: [{', '.join(beside)}]  # imported from its folder; counts as code\n" if beside else ""
-    text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files)
+def script_draft(program: ScriptProgram, script: Path, file: Path, name: str) -> str:
+    """Return the YAML of a spec in `file` that runs the script unchanged, with its variables as comments."""
+    beside = ", ".join(path_from_spec(path, file) for path in neighbours(script))
+    files = f"  files: [{beside}]  # imported from its folder; counts as code\n" if beside else ""
+    text = SCRIPT.format(script=program.name, file=file, name=name, path=path_from_spec(script, file), files=files)
     shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
     return text + "\n".join(["# Variables for env, with the script's defaults:", *shown, ""])
+
+
+def path_from_spec(script: Path, file: Path) -> str:
+    """Return the script's path relative to the spec in `file`, or absolute if it is outside its folder."""
+    try:
+        return script.resolve().relative_to(file.resolve().parent).as_posix()
+    except ValueError:
+        return str(script.resolve())

@@ -16,7 +16,26 @@ UNWRAPPED = " (unwrapped)"
 
 
 class Unreadable(ValueError):
-    """A script is not valid Python, or unpacks to more than the size limit."""
+    """A script is not valid Python, or unpacks to more than the size limit.
+
+    Attributes:
+        name: the file, relative to the script's folder.
+        line: the line, where it is known.
+        problem: what is wrong.
+    """
+
+    def __init__(self, name: str, line: int | None, problem: str) -> None:
+        super().__init__(describe_place(name, line, problem))
+        self.name, self.line, self.problem = name, line, problem
+
+    def below(self, folder: Path) -> str:
+        """Return the message with the file's path."""
+        return describe_place(str(folder / self.name), self.line, self.problem)
+
+
+def describe_place(name: str, line: int | None, problem: str) -> str:
+    """Return what is wrong, after file and line."""
+    return f"{name}: {problem}" if line is None else f"{name}:{line}: {problem}"
 
 
 @dataclass(frozen=True)
@@ -61,11 +80,11 @@ class ScriptProgram:
                 ast.parse(found[-1])
                 yield name, found
             except TooLarge:
-                raise Unreadable(f"{name} unpacks to more than {MOST_BYTES:,} bytes, the most that is read") from None
+                raise Unreadable(name, None, f"it unpacks to more than {MOST_BYTES:,} bytes") from None
             except SyntaxError as error:
-                raise Unreadable(f"{name}:{error.lineno}: {error.msg}") from None
+                raise Unreadable(name, error.lineno, error.msg) from None
             except (ValueError, RecursionError, MemoryError) as error:
-                raise Unreadable(f"{name}: {error or type(error).__name__}") from None
+                raise Unreadable(name, None, str(error) or type(error).__name__) from None
 
     @cached_property
     def reads(self) -> EnvironmentReads:
