@@ -11,7 +11,7 @@ from pgolf.cli.display.fetch import fetch_display
 from pgolf.cli.options import Json
 from pgolf.data.corpora import read_documents
 from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
-from pgolf.data.fetched_folder import fetched_revision
+from pgolf.data.fetched_folder import source_json
 from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import Preparation
 from pgolf.data.prepare import prepare as prepare_shards
@@ -115,18 +115,7 @@ def fetch_export(
 @data_app.command("list")
 def list_exports(is_json: Json = False) -> None:
     """List the published exports that are known by name, and which of them are in ./data."""
-    ruleset = load_ruleset(RULESET)
-    rows = [
-        {
-            "name": source.name,
-            "repository": source.repository,
-            "vocabulary_size": facts.vocabulary_size if (facts := ruleset.data.get(source.name)) else None,
-            "validation_tokens": facts.validation_tokens if facts else None,
-            "note": source.note,
-            "revision_here": fetched_revision(DATA_FOLDER / source.name),
-        }
-        for source in SOURCES.values()
-    ]
+    rows = [source_json(source, load_ruleset(RULESET), DATA_FOLDER) for source in SOURCES.values()]
     if is_json:
         print_json({"exports": rows})
         return

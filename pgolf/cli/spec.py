@@ -12,7 +12,8 @@ from rich.table import Table
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.errors import UsageError
-from pgolf.specs.flat import flatten
+from pgolf.specs.experiment import name_from
+from pgolf.specs.flat import differences, flatten
 from pgolf.specs.loading import LoadedSpec, shipped_specs
 from pgolf.specs.reference import spec_reference
 from pgolf.specs.schema import file_schema
@@ -114,16 +115,15 @@ def diff(
     is_json: options.Json = False,
 ) -> None:
     """Print the keys in which two specs differ."""
-    left, right = (flatten(options.select_spec(name, runs_dir).spec.as_json()) for name in (first, second))
-    keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
+    found = differences(*(options.select_spec(name, runs_dir).spec.as_json() for name in (first, second)))
     if is_json:
-        print_json({"differences": {key: [left.get(key), right.get(key)] for key in keys}})
+        print_json({"differences": found})
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("key", first, second):
         table.add_column(escape(column))
-    for key in keys:
-        table.add_row(key, escape(json.dumps(left.get(key))), escape(json.dumps(right.get(key))))
+    for key, values in found.items():
+        table.add_row(key, *(escape(json.dumps(value)) for value in values))
     answer_console().print(table)
 
 
@@ -154,6 +154,5 @@ def new(
     """Write a small spec to start from."""
     if file.exists():
         raise UsageError(f"{file} exists already; give another name")
-    name = "".join(letter if letter.isalnum() else "-" for letter in file.stem.lower()).strip("-") or "my-run"
-    file.write_text(NEW_SPEC.format(file=file, base=base, name=name), encoding="utf-8")
+    file.write_text(NEW_SPEC.format(file=file, base=base, name=name_from(file.stem, "my-run")), encoding="utf-8")
     say(f"wrote {file}; `pgolf run {file}` runs it")

@@ -5,13 +5,28 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pgolf.data.sources import Source
 from pgolf.errors import DataError, UsageError
+from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.files import DataFiles, read_json
 
 SOURCE_FILE = "source.json"
 SCRATCH_FOLDER = ".fetch"
+
+
+def source_json(source: Source, ruleset: Ruleset, data_folder: Path) -> dict[str, Any]:
+    """Return what is known of a published export, and which revision of it is in a folder of data."""
+    facts = ruleset.data.get(source.name)
+    return {
+        "name": source.name,
+        "repository": source.repository,
+        "vocabulary_size": facts.vocabulary_size if facts else None,
+        "validation_tokens": facts.validation_tokens if facts else None,
+        "note": source.note,
+        "revision_here": fetched_revision(data_folder / source.name),
+    }
 
 
 def check_folder(out: Path, source: Source) -> None:

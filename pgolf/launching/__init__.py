@@ -5,7 +5,7 @@ A job is a run directory going in and a run directory coming out. The helpers ar
 """
 
 from pgolf.launching.handles import read_handle, write_handle
-from pgolf.launching.plugins import check_options, launcher_entries, load_launcher
+from pgolf.launching.plugins import check_options, describe_launcher, launcher_entries, load_launcher
 from pgolf.launching.protocol import GroupLauncher, Handle, Job, JobStatus, Launcher
 from pgolf.launching.requirements import distribution_of
 
@@ -16,6 +16,7 @@ __all__ = [
     "JobStatus",
     "Launcher",
     "check_options",
+    "describe_launcher",
     "distribution_of",
     "launcher_entries",
     "load_launcher",

@@ -32,6 +32,15 @@ def load_launcher(name: str) -> Launcher:
     return launcher
 
 
+def describe_launcher(name: str) -> dict[str, Any]:
+    """Return a launcher's summary and the names of its options, or the error with which it fails to load."""
+    try:
+        launcher = load_launcher(name)
+    except LauncherError as error:
+        return {"name": name, "summary": None, "options": [], "error": str(error)}
+    return {"name": name, "summary": launcher.summary, "options": list(launcher.Options.model_fields), "error": None}
+
+
 def check_options(launcher: Launcher, options: dict[str, Any]) -> None:
     """Check launch.options.
 

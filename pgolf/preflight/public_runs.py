@@ -6,14 +6,16 @@ it.
 Source: constants fitted on public logs; docs/log/2026-11-21.md has the errors.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pgolf.errors import SpecError
+from pgolf.errors import SpecError, UsageError
 from pgolf.preflight.byte_estimate import ByteEstimate, with_margins
 from pgolf.preflight.code_lengths import (
     BROTLI_GAIN_BITS,
@@ -158,6 +160,27 @@ def estimate_public_run(description: Mapping[str, Any]) -> ByteEstimate:
         raise SpecError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     shape = run.hyperparameters()
     return usual_size(run) if shape is None else described_size(run, shape)
+
+
+def estimate_described_file(path: Path) -> ByteEstimate:
+    """Return the predicted size of the run that a JSON file describes.
+
+    Raises:
+        UsageError: there is no such file.
+        SpecError: it is not a JSON object, or says too little.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--describe {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"{path} is not JSON: {error}; expected one object, such as a row of public runs") from None
+    if not isinstance(found, dict):
+        raise SpecError(f"{path} holds {type(found).__name__}, expected one JSON object")
+    try:
+        return estimate_public_run(found)
+    except SpecError as error:
+        raise SpecError(f"{path}: {error}") from None
 
 
 def usual_size(run: PublicRun) -> ByteEstimate:

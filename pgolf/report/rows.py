@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from pgolf.data.references import References
+from pgolf.data.references import References, describe_references
 from pgolf.findings import Finding
 from pgolf.statistics import Spread
 
@@ -64,3 +64,13 @@ class Group(Protocol):
 
     def problems(self) -> list[Finding]: ...
     def as_json(self) -> dict[str, Any]: ...
+
+
+def groups_by_reference(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Return groups by the scores of simple methods on their validation bytes, so that each is printed once."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        references = group.rows[0].references() if group.rows else None
+        if references is not None and group.spread is not None:
+            found.setdefault(describe_references(references), []).append(group)
+    return found

@@ -1,5 +1,6 @@
 """Experiment: what a spec file becomes."""
 
+import re
 from functools import cache
 from typing import Annotated, Any, Self
 
@@ -12,6 +13,11 @@ from trainer.recipe.recipe import Recipe
 
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+def name_from(text: str, default: str) -> str:
+    """Return a spec's name made from a text, such as the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].rstrip("-") or default
 
 
 class Experiment(SpecPart):

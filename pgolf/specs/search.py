@@ -9,8 +9,8 @@ from pgolf.specs.parts import SpecPart
 from pgolf.specs.sweeps import Key, Range
 
 LENGTH = "recipe.budget.train"
-# Beginnings of the keys that a point may change: never where it runs, what it may cost, or the rules that apply. A person
-# may write a point that changes the files of a script; a proposer changes only its variables.
+# Beginnings of the keys that a point may change: never where it runs, what it may cost, or the rules that apply.
+# A person may write a point that changes the files of a script; a proposer changes only its variables.
 POINT_PREFIXES = ("recipe.", "program.")
 PROPOSAL_PREFIXES = ("recipe.", "program.env.")
 

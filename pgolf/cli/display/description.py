@@ -1,12 +1,9 @@
 """`pgolf preflight --describe FILE`: artifact bytes from a description of somebody's run."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from pgolf.cli.display.console import answer_console, print_json
-from pgolf.errors import SpecError, UsageError
-from pgolf.preflight.public_runs import estimate_public_run
+from pgolf.preflight.public_runs import estimate_described_file
 from pgolf.rulesets.ruleset import load_ruleset
 
 RULESET = "parameter_golf"
@@ -19,11 +16,7 @@ def print_described(path: Path, is_json: bool) -> None:
         UsageError: there is no such file.
         SpecError: it is not a JSON object, or says too little.
     """
-    description = read_object(path)
-    try:
-        estimate = estimate_public_run(description)
-    except SpecError as error:
-        raise SpecError(f"{path}: {error}") from None
+    estimate = estimate_described_file(path)
     artifact = {
         "basis": estimate.basis,
         "model_bytes": estimate.as_json(),
@@ -37,16 +30,3 @@ def print_described(path: Path, is_json: bool) -> None:
     console = answer_console()
     console.print(f"model {estimate.estimate:,} bytes ({estimate.low:,} to {estimate.high:,}), without code")
     console.print(estimate.basis, style="dim", markup=False)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """Read the JSON object in a file."""
-    try:
-        found = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"--describe {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise SpecError(f"{path} is not JSON: {error}; expected one object, such as a row of public runs") from None
-    if not isinstance(found, dict):
-        raise SpecError(f"{path} holds {type(found).__name__}, expected one JSON object")
-    return found

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from pgolf.cli.display.console import printable
-from pgolf.data.references import describe_references
-from pgolf.report.rows import Group
+from pgolf.report.rows import Group, groups_by_reference
 from pgolf.report.tables import rich_table
 
 
 def print_groups(groups: Sequence[Group], console: Console) -> None:
     """Print the table of all groups, what their scores compare with, and every problem."""
     console.print(rich_table(groups))
-    for description, of_same_text in by_reference(groups).items():
+    for description, of_same_text in groups_by_reference(groups).items():
         own = ", ".join(
             f"{group.name} {group.spread.mean:.4f} bpb" for group in of_same_text if group.spread is not None
         )
@@ -25,13 +24,3 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
             style = "yellow" if finding.severity == "warn" else "red"
             prefix = f"{group.name}: " if len(groups) > 1 else ""
             console.print(printable(f"{prefix}{finding.rule}: {finding.message}"), style=style, markup=False)
-
-
-def by_reference(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Return groups by the scores of simple methods on their validation bytes, so that each is printed once."""
-    found: dict[str, list[Group]] = {}
-    for group in groups:
-        references = group.rows[0].references() if group.rows else None
-        if references is not None and group.spread is not None:
-            found.setdefault(describe_references(references), []).append(group)
-    return found
