@@ -14,6 +14,7 @@ from pydantic import Field
 from launchers import modal_storage as storage
 from pgolf.errors import DataError, LauncherError, Unreachable
 from pgolf.findings import Finding
+from pgolf.gpus import parse_gpus
 from pgolf.launching import Handle, Job, JobStatus
 from pgolf.launching.doctor import doctor_arguments, doctor_findings
 from pgolf.launching.endings import ended_status
@@ -172,11 +173,12 @@ def check_gpu(gpu: str | None) -> Finding:
     """Return whether Modal has such GPUs, and whether it may give others in their place."""
     if gpu is None:
         return Finding("pass", "device", "a container without a GPU")
-    kind, _, number = gpu.partition(":")
+    gpus = parse_gpus(gpu)
+    kind = gpus.kind + gpus.suffix
     if kind not in GPU_KINDS:
         return Finding("fail", "device", f"Modal has no GPU {kind!r}; it has {', '.join(GPU_KINDS)}", "set launch.gpu")
     most = MAX_A10 if kind == "A10" else MAX_GPUS
-    if int(number or 1) > most:
+    if gpus.number > most:
         return Finding("fail", "device", f"{gpu}: a Modal container has at most {most} {kind}", "set launch.gpu")
     if kind == "H100":
         exact = f'--set launch.gpu="{gpu.replace("H100", "H100!")}"'

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
+from pgolf.gpus import parse_gpus
 from pgolf.launching import Handle, Job, JobStatus
 from pgolf.launching.commands import run_command
 from pgolf.launching.doctor import run_doctor
@@ -119,8 +120,8 @@ class SlurmLauncher:
         """Return the arguments of sbatch and srun that request resources."""
         words = ["--ntasks=1", f"--cpus-per-task={options.cores or processes}"]
         if gpu is not None:
-            kind, _, number = gpu.replace("!", "").partition(":")
-            words.append(f"--gres={options.gres or f'gpu:{kind.lower()}:{number or 1}'}")
+            gpus = parse_gpus(gpu)
+            words.append(f"--gres={options.gres or f'gpu:{gpus.kind.lower()}:{gpus.number}'}")
         words += [] if options.partition is None else [f"--partition={options.partition}"]
         words += [] if options.account is None else [f"--account={options.account}"]
         words += [] if options.memory is None else [f"--mem={options.memory}"]

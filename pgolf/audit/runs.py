@@ -23,8 +23,7 @@ from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
-from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
-from pgolf.rulesets.limits import bytes_over
+from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.files import DataFiles
@@ -94,14 +93,14 @@ def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict
     evaluate = sum(clock.get(phase, 0.0) for phase in EVALUATION_PHASES)
     environment = result.get("environment", {})
     device = environment.get("device", "an unknown device")
-    is_contest = "H100" in str(device) and environment.get("processes") == 8
+    is_contest = is_contest_machine([str(device)], environment.get("processes"))
     over: Severity = "fail" if is_contest else "warn"
     for rule, seconds, limit, what in (
         ("TRAIN-600", train, ruleset.train_seconds, "training"),
         ("TRAIN-600-INCLUDES-CALIBRATION", train + calibrate, ruleset.train_seconds, "training and calibration"),
         ("EVAL-600", evaluate, ruleset.evaluate_seconds, "decoding and scoring"),
     ):
-        is_over = seconds > limit + CLOCK_GRAIN_SECONDS
+        is_over = is_over_time(seconds, limit, STEP_SECONDS)
         message = f"{what} took {seconds:.1f} s on {device}; the limit is {limit:.0f} s"
         yield make_verdict(rule, over if is_over else "pass", message, "files", "result.json: clock")
     if not is_contest:

@@ -11,8 +11,7 @@ from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.folder import merge_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.findings import Severity
-from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS
-from pgolf.rulesets.limits import bytes_over
+from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 
@@ -67,7 +66,10 @@ def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict
             yield make_verdict(rule, "unknown", f"the log does not give {key}", "numbers")
         else:
             message = f"the log gives {seconds:.1f} s; the limit is {limit:.0f} s"
-            yield make_verdict(rule, "warn" if seconds > limit + CLOCK_GRAIN_SECONDS else "pass", message, "numbers")
-    devices = ", ".join(result["hardware"]["devices"]) or "a CPU"
-    if devices.count("H100") != 8:
-        yield make_verdict("HARDWARE", "warn", f"ran on {devices}, not on {ruleset.hardware}", "files", "result.json")
+            yield make_verdict(
+                rule, "warn" if is_over_time(seconds, limit, STEP_SECONDS) else "pass", message, "numbers"
+            )
+    devices = result["hardware"]["devices"]
+    if not is_contest_machine(devices, sum(CONTEST_KIND in name for name in devices)):
+        machine = ", ".join(devices) or "a CPU"
+        yield make_verdict("HARDWARE", "warn", f"ran on {machine}, not on {ruleset.hardware}", "files", "result.json")

@@ -14,6 +14,7 @@ from pgolf.launching import Launcher, check_options, load_launcher
 from pgolf.preflight.cost import is_rented
 from pgolf.preflight.examine import examine
 from pgolf.preflight.preflight import Preflight
+from pgolf.rulesets.limits import is_over_cap
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.loading import LoadedSpec
@@ -189,7 +190,7 @@ def check_spending_cap(plans: Sequence[Plan]) -> None:
     """
     caps = [cap for plan in plans if (cap := plan.loaded.spec.spend.usd) is not None]
     usd = total_usd(plans)
-    if caps and usd is not None and usd > min(caps):
+    if usd is not None and is_over_cap(usd, min(caps, default=None)):
         runs = runs_to_start(plans)
         raise CheckFailed(
             f"{runs} runs would cost ${usd:.2f} together, but spend.usd is ${min(caps):.2f}; take fewer points or seeds"

@@ -10,6 +10,7 @@ from typing import Any
 
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
+from pgolf.gpus import parse_gpus
 
 # Access tokens, certificates and heartbeats tolerate such a difference.
 CLOCK_DIFFERENCE_SECONDS = 60.0
@@ -18,7 +19,7 @@ CLOCK_DIFFERENCE_SECONDS = 60.0
 def doctor_arguments(folder: str, gpu: str | None) -> list[str]:
     """Return the arguments of `python` for the self-check; `folder` is the one whose disk is checked."""
     words = ["-P", "-m", "trainer.doctor", folder]
-    return words if gpu is None else [*words, "--device", "cuda", "--devices", gpu.partition(":")[2] or "1"]
+    return words if gpu is None else [*words, "--device", "cuda", "--devices", str(parse_gpus(gpu).number)]
 
 
 def run_doctor(gpu: str | None, prefix: Sequence[str] = ()) -> list[Finding]:

@@ -1,9 +1,9 @@
 """What a job needs of the machine it runs on: libraries, and GPUs of a kind."""
 
-import re
 from collections.abc import Sequence
 
 from pgolf.findings import Finding
+from pgolf.gpus import parse_gpus
 from pgolf.launching.protocol import Job
 
 # Distributions whose name differs from that of the package they install.
@@ -23,13 +23,6 @@ def distribution_of(library: str) -> str:
     return DISTRIBUTIONS.get(library, library)
 
 
-def is_gpu_of_kind(asked: str, name: str) -> bool:
-    """Return whether a GPU's name is of the kind asked for: "A100-80GB:2" and "NVIDIA A100-SXM4-80GB", not "A10"."""
-    wanted = asked.partition(":")[0].rstrip("!+").upper().replace("-", " ").split()
-    words = re.findall(r"[A-Z0-9]+", name.upper())
-    return asked.partition(":")[0].endswith("+") or all(word in words for word in wanted)
-
-
 def check_devices(job: Job, gpus: Sequence[str], cores: int, where: str) -> Finding:
     """Return whether a machine has the devices of a job; `gpus` are the names of its GPUs, `where` names it."""
     if job.gpu is None and job.processes > cores:
@@ -40,7 +33,7 @@ def check_devices(job: Job, gpus: Sequence[str], cores: int, where: str) -> Find
     if len(gpus) < job.processes:
         message = f"{job.gpu} was requested, one GPU per process; nvidia-smi finds {len(gpus) or 'no'} GPU on {where}"
         return Finding("fail", "device", message, "--set launch.gpu=null for the CPU, or choose another machine")
-    if not all(is_gpu_of_kind(job.gpu, name) for name in gpus):
+    if not all(parse_gpus(job.gpu).includes(name) for name in gpus):
         found = ", ".join(gpus)
         return Finding("warn", "device", f"{job.gpu} was requested, {where} has {found}; run times will differ")
     return Finding("pass", "device", f"{len(gpus)} x {gpus[0]}")

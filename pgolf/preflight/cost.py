@@ -87,7 +87,7 @@ def usd_per_hour(launch: Launch) -> float | None:
 
 def provider_usd_per_hour(provider: ProviderPrices, launch: Launch) -> float | None:
     """Return dollars per hour by a provider's table; None if the GPU is not in it."""
-    kind = None if launch.gpu is None else launch.gpu.partition(":")[0].rstrip("!+")
+    kind = None if launch.gpus is None else launch.gpus.kind
     if kind is not None and kind not in provider.gpu_hour:
         return None
     gpus = 0.0 if kind is None else provider.gpu_hour[kind] * launch.devices

@@ -8,9 +8,9 @@ from statistics import median
 from pgolf.preflight.throughput import (
     LEARNING_SLOWDOWN,
     LEARNING_STEP_SECONDS,
+    Gpus,
     forward_seconds,
     mean_step_seconds,
-    parse_gpus,
     work_of,
 )
 from pgolf.rundir import find_runs, read_or_empty
@@ -102,7 +102,7 @@ class AssumedSpeed:
 def assume_speed(recipe: Recipe, gpu: str | None, cores: int) -> AssumedSpeed:
     """Return the speed on GPUs, by public runs, or on CPU cores."""
     if gpu is not None:
-        gpus = parse_gpus(gpu)
+        gpus = Gpus.asked(gpu)
         return AssumedSpeed(
             mean_step_seconds(recipe, gpus),
             forward_seconds(recipe, gpus, 1),

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from pgolf.data.manifests import Manifest
 from pgolf.findings import Finding, Severity
+from pgolf.gpus import parse_gpus
 from pgolf.launching import distribution_of
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
-from pgolf.rulesets.limits import bytes_over
+from pgolf.rulesets.limits import bytes_over, is_contest_machine, is_over_cap, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
@@ -21,7 +22,6 @@ from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, is_qua
 from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
-CONTEST_GPU = "H100:8"
 LITTLE_QUANTIZED = 0.5
 GPU_MEMORY_BYTES = {"A100": 80e9, "H100": 80e9, "H200": 141e9, "B200": 192e9, "L40S": 48e9, "A10G": 24e9, "T4": 16e9}
 LATE_STEPS = 100_000
@@ -32,7 +32,8 @@ HOPELESS_MEMORY = 4
 
 def is_contest_hardware(launch: Launch) -> bool:
     """Return whether a spec asks for the hardware that the contest's time limits refer to."""
-    return (launch.gpu or "").replace("!", "") == CONTEST_GPU
+    gpus = launch.gpus
+    return gpus is not None and gpus.suffix != "+" and is_contest_machine([gpus.kind], gpus.number) is True
 
 
 def libraries(names: Sequence[str], launcher: str) -> Finding:
@@ -118,7 +119,7 @@ def training_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
     budget = recipe.budget
     if budget.clock == "seconds":
         message = f"the budget is {budget.train:g} s; the rules allow {limit:g} s of training"
-        if budget.train > limit:
+        if is_over_time(budget.train, limit):
             return Finding("fail", "training_clock", message, f"--set recipe.budget.train={limit:.0f}")
         return Finding("pass", "training_clock", message)
     tokens = planned_tokens(recipe) or 0.0
@@ -135,7 +136,7 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, launch: Launc
         f"evaluation takes about {seconds:,.0f} s on the planned hardware; "
         f"the rules allow {limit:.0f} s on {ruleset.hardware}"
     )
-    if seconds > limit:
+    if is_over_time(seconds, limit):
         severity: Severity = "fail" if is_contest_hardware(launch) else "warn"
         return Finding(severity, "evaluation_clock", message, "use a longer stride or the chunked protocol")
     return Finding("pass", "evaluation_clock", message)
@@ -249,7 +250,7 @@ def processes(recipe: Recipe, launch: Launch) -> Finding:
 
 def gpu_memory(recipe: Recipe, gpu: str) -> Finding:
     """Check that training fits into the memory of each GPU."""
-    needed, kind = memory_bytes(recipe, gpu), gpu.partition(":")[0].rstrip("!")
+    needed, kind = memory_bytes(recipe, gpu), parse_gpus(gpu).kind
     message, size = f"training needs about {needed / 1e9:.1f} GB on each {kind}", GPU_MEMORY_BYTES.get(kind)
     if size is None:
         return Finding("pass", "memory", f"{message}; the memory of this GPU is not known here")
@@ -295,6 +296,6 @@ def spend(usd: float | None, cap: float | None, has_price: bool = True, is_own: 
     if usd is None:
         return Finding("warn", "spend", "the cost is not known, because the duration is not known")
     message = f"predicted cost ${usd:.2f}" + ("" if cap is None else f", cap ${cap:.2f}")
-    if cap is not None and usd > cap:
+    if is_over_cap(usd, cap):
         return Finding("fail", "spend", message, "use fewer seeds, a smaller budget or a higher spend.usd")
     return Finding("pass", "spend", message)

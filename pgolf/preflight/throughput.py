@@ -8,7 +8,9 @@ hardware can do.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
+from pgolf.gpus import parse_gpus
 from trainer.recipe.plan import plan_change_progress
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.token_work import PASSES_PER_STEP, TokenWork, token_work
@@ -43,6 +45,12 @@ class Gpus:
     kind: str
     number: int
 
+    @classmethod
+    def asked(cls, gpu: str) -> Self:
+        """Return the GPUs that `launch.gpu` asks for."""
+        found = parse_gpus(gpu)
+        return cls(found.kind, found.number)
+
     @property
     def slowdown(self) -> float:
         """Time relative to H100."""
@@ -56,12 +64,6 @@ class Gpus:
             return known if self.number == 8 else f"{known}; other numbers of GPUs are not measured"
         source = SOURCES.get(self.kind, "an assumption")
         return f"scaled from public runs on 8xH100: {self.kind} takes {self.slowdown:g} times as long by {source}"
-
-
-def parse_gpus(gpu: str) -> Gpus:
-    """Return the GPUs that `launch.gpu` asks for: `H100!:8` means eight H100."""
-    kind, _, number = gpu.partition(":")
-    return Gpus(kind.rstrip("!+"), int(number or 1))
 
 
 def work_of(recipe: Recipe, progress: float) -> TokenWork:

@@ -7,7 +7,7 @@ from math import log
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
 from pgolf.records.rows import RecordGroup
-from pgolf.rulesets.limits import bytes_over
+from pgolf.rulesets.limits import LATE_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.headline import evaluations, settings_of
 from trainer.dialects.logged import LoggedRun
@@ -24,8 +24,6 @@ CLAIMED_BYTES_TOLERANCE = 1e-4
 LOGGED_DECIMALS = 8
 # A dump of settings has dozens; fewer than this are stray lines.
 MIN_SETTINGS = 20
-# Accepted records are up to this late, because the clock is read after a step.
-LATE_SECONDS = 0.25
 
 
 def warn(rule: str, message: str) -> Finding:
@@ -58,13 +56,13 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Fi
     """Yield the clock limits that the run broke. On other hardware than the contest's they do not apply."""
     if is_other_hardware(run):
         return
-    if (run.train_seconds or 0) > ruleset.train_seconds + LATE_SECONDS:
+    if run.train_seconds is not None and is_over_time(run.train_seconds, ruleset.train_seconds, LATE_SECONDS):
         yield fail(
             "over_time",
             f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {ruleset.train_seconds:.0f} s",
         )
     seconds = run.total_eval_seconds or score.seconds
-    if seconds is not None and seconds > ruleset.evaluate_seconds:
+    if seconds is not None and is_over_time(seconds, ruleset.evaluate_seconds):
         yield fail(
             "eval_over_time",
             f"{run.file}: evaluated for {seconds:.1f} s; the limit is {ruleset.evaluate_seconds:.0f} s",
@@ -73,7 +71,7 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Fi
 
 def is_other_hardware(run: LoggedRun) -> bool:
     """Return whether the log shows a machine other than one with eight H100 GPUs."""
-    return (run.world_size or 8) != 8 or bool(run.gpus and not any("H100" in gpu for gpu in run.gpus))
+    return is_contest_machine(run.gpus, run.world_size) is False
 
 
 def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Finding]:

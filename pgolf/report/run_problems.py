@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from pgolf.data.references import is_well_below
 from pgolf.findings import Finding
-from pgolf.launching.requirements import is_gpu_of_kind
-from pgolf.report.script_problems import CLOCK_GRAIN_SECONDS, script_problems
+from pgolf.gpus import parse_gpus
+from pgolf.report.script_problems import script_problems
 from pgolf.report.seed_rows import SeedRow
-from pgolf.rulesets.limits import bytes_over
+from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_over_time
 
 SLOW_TIMES = 1.3
 
@@ -31,8 +31,8 @@ def other_device(row: SeedRow) -> Iterator[Finding]:
     requested, devices = row.document.get("gpu"), (row.result.get("hardware") or {}).get("devices", [])
     if requested is None:
         return
-    number = int(requested.partition(":")[2] or 1)
-    if len(devices) < number or not all(is_gpu_of_kind(requested, name) for name in devices):
+    gpus = parse_gpus(requested)
+    if len(devices) < gpus.number or not all(gpus.includes(name) for name in devices):
         found = ", ".join(devices) or "no GPU"
         yield Finding("warn", "other_device", f"ran on {found}, requested {requested}; its times are not comparable")
 
@@ -71,7 +71,7 @@ def over_budget(row: SeedRow) -> Iterator[Finding]:
         return
     clock, budget = row.result["clock"], row.budget["train"]
     spent = clock["train_seconds"] + clock.get("calibrate_seconds", 0.0)
-    if spent > budget + CLOCK_GRAIN_SECONDS:
+    if is_over_time(spent, budget, STEP_SECONDS):
         message = (
             f"training and calibration took {spent:.1f} s of {budget:.1f} s; increase recipe.budget.reserve_seconds"
         )

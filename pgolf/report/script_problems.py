@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pgolf.findings import Finding
-
-# Training may overrun its limit by the step that is running.
-CLOCK_GRAIN_SECONDS = 1.0
+from pgolf.rulesets.limits import STEP_SECONDS, is_over_time
 
 
 def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> Iterator[Finding]:
@@ -17,7 +15,7 @@ def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> It
     """
     artifact, headline = result["artifact"], result["headline"]
     trained = result["clock"]["train_seconds"]
-    if allowed_seconds is not None and trained is not None and trained > allowed_seconds + CLOCK_GRAIN_SECONDS:
+    if allowed_seconds is not None and is_over_time(trained, allowed_seconds, STEP_SECONDS):
         yield Finding("fail", "over_time", f"it trained for {trained:.1f} s; the rules allow {allowed_seconds:.0f} s")
     if headline["stage"] == "prequant":
         message = f"line {headline['line']} scores the model before quantization, and no later score was printed"

@@ -1,7 +1,16 @@
-"""The one place in pgolf that judges whether an artifact is over its limit.
+"""The one place in pgolf that judges whether an artifact, a clock or a cost is over its limit.
 
-The trainer, which knows nothing of pgolf, compares the same two numbers of run.json to widen its clips.
+The trainer, which knows nothing of pgolf, compares the model's bytes with `limit_bytes` of run.json to widen its clips.
 """
+
+from collections.abc import Collection
+
+# Own runs may be over time by the step that is running when the time is up.
+STEP_SECONDS = 1.0
+# Accepted records are up to this late, because the clock is read after a step.
+LATE_SECONDS = 0.25
+# The machine to which the time limits of Parameter Golf apply.
+CONTEST_KIND, CONTEST_GPUS = "H100", 8
 
 
 def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
@@ -10,3 +19,24 @@ def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
     Source: "at most 16,000,000 bytes" (the challenge's README): an artifact of exactly the limit fits.
     """
     return max(0, (total_bytes or 0) - limit_bytes)
+
+
+def is_over_time(seconds: float | None, limit_seconds: float, tolerance_seconds: float = 0.0) -> bool:
+    """Return whether a time exceeds a limit; False if it is not known."""
+    return seconds is not None and seconds > limit_seconds + tolerance_seconds
+
+
+def is_over_cap(usd: float | None, cap_usd: float | None) -> bool:
+    """Return whether a cost exceeds a spending cap; False if either is not known."""
+    return usd is not None and cap_usd is not None and usd > cap_usd
+
+
+def is_contest_machine(gpus: Collection[str], processes: int | None) -> bool | None:
+    """Return whether a machine is the contest's, by the names of its GPUs and the number of processes.
+
+    None if what is known does not show it: no names, or no number.
+    """
+    is_other = bool(gpus) and not any(CONTEST_KIND in name for name in gpus)
+    if is_other or processes not in (None, CONTEST_GPUS):
+        return False
+    return True if gpus and processes == CONTEST_GPUS else None

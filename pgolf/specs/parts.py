@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-GPU_PATTERN = r"^[A-Za-z0-9-]+[!+]?(:[1-9][0-9]?)?$"
+from pgolf.gpus import GPU_PATTERN, GpuRequest, parse_gpus
 
 
 def finite_json(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -40,9 +40,14 @@ class Launch(SpecPart):
     """Options of the launcher itself; `pgolf launchers` lists them."""
 
     @property
+    def gpus(self) -> GpuRequest | None:
+        """The GPUs that are asked for; None for the CPU."""
+        return None if self.gpu is None else parse_gpus(self.gpu)
+
+    @property
     def devices(self) -> int:
         """Number of devices requested; the CPU counts as one."""
-        return 1 if self.gpu is None else int(self.gpu.partition(":")[2] or 1)
+        return 1 if self.gpus is None else self.gpus.number
 
     @property
     def world_size(self) -> int:

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from pgolf.gpus import GPU_PATTERN
 from pgolf.specs.experiment import NAME_PATTERN
-from pgolf.specs.parts import GPU_PATTERN
 from pgolf.specs.script import SCRIPT_PATTERN, VARIABLE_PATTERN
 from pgolf.specs.suggestions import Path, component_kinds, nearest, spec_path, valid_keys
 from pgolf.specs.yaml_documents import Node, Place, describe_value

@@ -15,7 +15,7 @@ import pytest
 from launchers.ssh import SshLauncher, check_disk, check_python
 from launchers.ssh_agent import is_fetched
 from pgolf.launching import Job
-from pgolf.launching.requirements import check_devices, is_gpu_of_kind
+from pgolf.launching.requirements import check_devices
 from pgolf.launching.shipping import apply_update, fingerprint_of, text_update
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG
@@ -166,26 +166,6 @@ def job(tmp_path: Path, gpu: str | None) -> Job:
         run=RunDirectory(tmp_path), gpu=gpu, processes=2, options={}, is_detached=False,
         data_bytes=10**9, disk_bytes=10**9,
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("asked", "name", "expected"),
-    [
-        ("H100!:8", "NVIDIA H100 80GB HBM3", True),
-        ("H100", "NVIDIA H200", False),
-        ("H200", "NVIDIA GH200 480GB", False),
-        ("A10", "NVIDIA A100-SXM4-80GB", False),
-        ("L4", "NVIDIA L40S", False),
-        ("A100-80GB:4", "NVIDIA A100-SXM4-80GB", True),
-        ("A100-80GB", "NVIDIA A100-SXM4-40GB", False),
-        ("A100", "NVIDIA A100-SXM4-40GB", True),
-        ("RTX-PRO-6000", "NVIDIA RTX PRO 6000 Blackwell Server Edition", True),
-        ("RTX-PRO-6000", "NVIDIA RTX A6000", False),
-        ("B200+", "NVIDIA B300", True),
-    ],
-)
-def test_which_device_is_which(asked: str, name: str, expected: bool) -> None:
-    assert is_gpu_of_kind(asked, name) == expected
 
 
 def test_findings_of_a_machine(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity
-from pgolf.records.problems import LATE_SECONDS
+from pgolf.rulesets.limits import CONTEST_KIND, LATE_SECONDS, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 
 
@@ -31,7 +31,7 @@ def check_training(facts: Facts, ruleset: Ruleset) -> Verdict:
     longest = max(seconds)
     log = next(run.log for run in facts.runs if run.train_seconds == longest)
     message = f"training took {longest:.2f} s; the limit is {ruleset.train_seconds:.0f} s"
-    is_over = longest > ruleset.train_seconds + LATE_SECONDS
+    is_over = is_over_time(longest, ruleset.train_seconds, LATE_SECONDS)
     if len(seconds) < len(facts.runs) and not is_over:
         return make_verdict("TRAIN-600", "unknown", f"{message}; some logs give no training time", "numbers", log)
     return make_verdict("TRAIN-600", violation_severity(facts) if is_over else "pass", message, "numbers", log)
@@ -44,14 +44,14 @@ def check_evaluation(facts: Facts, ruleset: Ruleset) -> Verdict:
     """
     limit, timed = ruleset.evaluate_seconds, [run for run in facts.runs if run.evaluate_seconds is not None]
     claimed = max(facts.claimed_evaluate_seconds, default=0.0)
-    if claimed > limit:
+    if is_over_time(claimed, limit):
         message = f"submission.json claims {claimed:.1f} s of evaluation; the limit is {limit:.0f} s"
         return make_verdict("EVAL-600", violation_severity(facts), message, "numbers", "submission.json")
     if not timed:
         return make_verdict("EVAL-600", "unknown", "no log gives the evaluation time", "numbers")
     longest = max(timed, key=lambda run: run.evaluate_seconds or 0)
     message = f"evaluation took {longest.evaluate_seconds:.1f} s; the limit is {limit:.0f} s"
-    if (longest.evaluate_seconds or 0) > limit:
+    if is_over_time(longest.evaluate_seconds, limit):
         return make_verdict("EVAL-600", violation_severity(facts), message, "numbers", longest.log)
     if len(timed) == len(facts.runs) and all(run.is_whole_evaluation for run in timed):
         return make_verdict("EVAL-600", "pass", message, "numbers", longest.log)
@@ -62,10 +62,9 @@ def check_evaluation(facts: Facts, ruleset: Ruleset) -> Verdict:
 def check_hardware(facts: Facts) -> Verdict:
     """Look in the logs for a machine other than the contest's; which kind of H100 it was they do not show."""
     for run in facts.runs:
-        is_other = run.gpus and not any("H100" in gpu for gpu in run.gpus)
-        if is_other or (run.processes or 8) != 8:
+        if is_contest_machine(run.gpus, run.processes) is False:
             machine = ", ".join(run.gpus) or f"{run.processes} processes"
             return make_verdict("HARDWARE", violation_severity(facts), f"ran on {machine}", "numbers", run.log)
-    if any("H100" in gpu for run in facts.runs for gpu in run.gpus):
+    if any(CONTEST_KIND in gpu for run in facts.runs for gpu in run.gpus):
         return make_verdict("HARDWARE", "unknown", "the logs name H100 but not its kind", "numbers")
     return make_verdict("HARDWARE", "unknown", "no log names the GPU", "numbers")

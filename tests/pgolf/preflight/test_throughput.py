@@ -12,7 +12,7 @@ from benchmarks.public_speed import PublicRun, fit, read_runs
 from pgolf.preflight import throughput
 from pgolf.preflight.growth import recipe_growth
 from pgolf.preflight.memory import compiled_memory_bytes
-from pgolf.preflight.throughput import Gpus, mean_step_seconds, parse_gpus, step_seconds
+from pgolf.preflight.throughput import Gpus, mean_step_seconds, step_seconds
 from pgolf.specs.loading import load_spec
 from tests.conftest import Pgolf
 from trainer.recipe.inventory import inventory
@@ -65,7 +65,7 @@ def test_work_counts_every_execution_of_every_matrix() -> None:
 
 def test_steps_are_slower_once_a_recurrence_has_begun() -> None:
     run = next(run for run in RUNS if run.name == "#1493")
-    gpus = parse_gpus("H100!:8")
+    gpus = Gpus.asked("H100!:8")
     before, after = (step_seconds(run.recipe, gpus, progress) for progress in (0.0, 1.0))
     assert 1.25 < after / before < 1.6  # 1.46 was logged of #1855
     steps = run.seconds * (0.35 / before + 0.65 / after)
@@ -73,11 +73,11 @@ def test_steps_are_slower_once_a_recurrence_has_begun() -> None:
 
 
 def test_the_basis_states_how_each_gpu_was_measured() -> None:
-    assert "18 public runs on 8xH100: all within 10 %, 16 of them also when left out" in parse_gpus("H100:8").basis
-    assert "H200 takes 1 times as long by three shapes of this trainer on one of them" in parse_gpus("H200:8").basis
-    assert "not measured" in parse_gpus("H100:1").basis
-    assert "assumption" in parse_gpus("Strange:2").basis
-    assert "two public runs" in parse_gpus("L40S").basis
+    assert "18 public runs on 8xH100: all within 10 %, 16 of them also when left out" in Gpus.asked("H100:8").basis
+    assert "H200 takes 1 times as long by three shapes of this trainer on one of them" in Gpus.asked("H200:8").basis
+    assert "not measured" in Gpus.asked("H100:1").basis
+    assert "assumption" in Gpus.asked("Strange:2").basis
+    assert "two public runs" in Gpus.asked("L40S").basis
 
 
 @pytest.mark.parametrize("run", [run for run in RUNS if run.mib], ids=lambda run: run.name)
