@@ -38,8 +38,8 @@ def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None)
     for key, before in (pinned or {}).items():
         if found.get(key) != before and (is_exact or key not in HOST_KEYS):
             raise ResumeRefused(
-                f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes its "
-                "bits; resume it there, or start another attempt with --fresh"
+                f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes bits; "
+                "resume it there, or start another attempt with --fresh"
             )
 
 

@@ -93,7 +93,7 @@ def test_a_started_run_keeps_its_threads_and_says_so(micro_run: RunDirectory, tm
         assert trainer.wait(timeout=120) == 0
     assert run.read_run()["environment"]["threads"] == begun_with
     assert run.files.ledger.read_bytes() == micro_run.files.ledger.read_bytes()
-    expected = f"launch.threads is {begun_with + 1}, but this run began with {begun_with} threads and keeps them"
+    expected = f"launch.threads is {begun_with + 1}; this run began with {begun_with} threads and keeps them"
     assert expected in run.files.log.read_text()
 
 
