@@ -1,4 +1,4 @@
-"""The CUDA devices of this machine. A file lock per device keeps two runs off the same one, whoever started them."""
+"""The CUDA devices of this machine. A file lock per device keeps two runs of one user off the same one."""
 
 import fcntl
 import os

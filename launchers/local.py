@@ -52,7 +52,7 @@ class LocalLauncher:
         names = [] if job.gpu is None else [*self.gpus.values()]
         return [check_devices(job, names, allowed_cores(), "this machine"), *shared_cores(job)]
 
-    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+    def doctor(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         return run_doctor(gpu)
 
     @cached_property

@@ -94,7 +94,7 @@ class ModalLauncher(PolledLauncher):
             return [*findings, Finding("fail", "credentials", str(error))]
         return [*findings, Finding("pass", "credentials", "Modal accepts the token and has the secrets")]
 
-    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+    def doctor(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         import modal
 
         from launchers import modal_worker

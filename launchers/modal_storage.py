@@ -31,7 +31,7 @@ def file_sizes(volume: Any, folder: str) -> dict[str, int]:
 def send_data(volume: Any, run: RunDirectory) -> str:
     """Upload the run's missing shards and return their folder in a container.
 
-    The manifest is uploaded last and alone: if it is there, everything is.
+    The manifest is uploaded last and alone, so that a folder with a manifest is complete.
     """
     if run.read_run()["data_sha256"] is None:  # a script that finds its data by itself
         return ""
@@ -90,23 +90,23 @@ def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
         return None
 
 
-def receive_run(volume: Any, run_id: str, folder: Path, with_ledger: bool, hashes: dict[str, str]) -> None:
+def receive_run(volume: Any, run_id: str, folder: Path, has_ledger: bool, hashes: dict[str, str]) -> None:
     """Download the files of a run into `folder`; `hashes` are the SHA-256 that the container computed.
 
     Raises: LauncherError when one of them arrives changed.
     """
     root = Path("/")
-    for name in fetched_names(file_sizes(volume, run_id), root, with_ledger):
+    for name in fetched_names(file_sizes(volume, run_id), root, has_ledger):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             volume.read_file_into_fileobj(f"{run_id}/{name}", file)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if hashes.get(name, found) != found:
-            raise LauncherError(f"{run_id}: {name} arrived changed; run `pgolf fetch` again")
+            raise LauncherError(f"{run_id}: the SHA-256 of the fetched {name} is not that of the file there; run `pgolf fetch` again")
 
 
-def fetched_names(names: Iterable[str], root: Path, with_ledger: bool) -> list[str]:
+def fetched_names(names: Iterable[str], root: Path, has_ledger: bool) -> list[str]:
     """Return the names of the files to fetch."""
     own = (name for name in names if not name.startswith(f"{CALLS_FOLDER}/") and name != STOP_FILE)
-    return [name for name in own if is_fetched(root / name, root, with_ledger)]
+    return [name for name in own if is_fetched(root / name, root, has_ledger)]

@@ -174,7 +174,7 @@ class Mirror:
             self.copied[path] = fingerprint(path)
 
     def files(self) -> list[Path]:
-        """Return the files to save, result.json last: once it is there, everything is."""
+        """Return the files to save, result.json last, so that a run with a result is complete."""
         files = [path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
         return sorted(files, key=lambda path: path.name == "result.json")
 

@@ -18,8 +18,8 @@ def shared_cores(job: Job) -> list[Finding]:
     if not others:
         return []
     names = ", ".join(f"{path.parent.name}/{path.name}" for path in others)
-    message = f"{names} trains on the same cores; both runs will be slower"
-    return [Finding("warn", "shared_cores", message, "wait for it, or give each run its cores with taskset")]
+    message = f"other runs train on the same cores, so all of them will be slower: {names}"
+    return [Finding("warn", "shared_cores", message, "wait for them, or give each run its own cores with taskset")]
 
 
 def runs_on_these_cores() -> Iterator[Path]:

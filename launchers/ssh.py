@@ -85,7 +85,7 @@ class SshLauncher(PolledLauncher):
             check_devices(job, found["devices"], found["cores"] or 1, options.host),
         ]
 
-    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+    def doctor(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         known = self.Options.model_validate(options)
         agent = agent_of(known)
         found = agent.call("probe", root=known.folder, libraries=[])
@@ -248,4 +248,4 @@ def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], f
     for name, sha256 in hashes.items():
         path = folder / PurePosixPath(name)
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise LauncherError(f"{agent.host.name}: {name} arrived changed; run `pgolf fetch` again")
+            raise LauncherError(f"{agent.host.name}: the SHA-256 of the fetched {name} is not that of the file there; run `pgolf fetch` again")

@@ -14,7 +14,7 @@ def start() -> int:
 
         return script_main()
     # Threads that wait by spinning take the cores from those that compute; OpenMP reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     from trainer.command import main
 
     return main()

@@ -76,7 +76,7 @@ class SlurmLauncher:
             return [Finding("fail", "slurm", message, "set launch.options.partition")]
         return [Finding("pass", "slurm", f"partitions {', '.join(up)} are up")]
 
-    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+    def doctor(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         return run_doctor(gpu, ["srun", "--quiet", *self.resources(gpu, 1, self.Options.model_validate(options))])
 
     def capacity(self, job: Job) -> int:

@@ -116,7 +116,7 @@ def construction_verdicts(has_own_code: bool) -> Iterator[Verdict]:
             yield make_verdict(rule, "unknown", message, "construction")
         return
     for rule, message in (
-        ("NO-PREQUANT-TTT", "the process that trains and packs never opens a validation shard"),
+        ("NO-PREQUANT-TTT", "the process that trains and packs reads validation shards only to check them; its model never sees them"),
         ("NO-VAL-CALIBRATION", "calibration draws from the training loader"),
         ("NO-TRAIN-DATA-AT-EVAL", "the process that scores never opens a training shard"),
     ):

@@ -64,7 +64,7 @@ class Dispatch:
             self.parent.check_same_data(document)
         if not before:
             if self.parent is not None:
-                self.parent.hand_down(run)
+                self.parent.copy_weights_to(run)
                 document["parent"] = self.parent.as_json()
             document["token"] = secrets.token_hex(4)  # of two commands at once, only one writes run.json
             preflight = self.preflight
@@ -76,8 +76,8 @@ class Dispatch:
                 write_json(run.files.run, before | now)
         return run
 
-    def is_done(self, run: RunDirectory) -> bool:
-        """Return whether a run is finished, after fetching it if it finished on another machine."""
+    def fetch_if_finished(self, run: RunDirectory) -> bool:
+        """Fetch a run if it finished on another machine, and return whether it is finished."""
         if not run.is_finished and run.state == "unfetched":
             self.launcher.fetch(read_handle(run), run)
         return run.is_finished
@@ -88,7 +88,7 @@ class Dispatch:
         return [seed for seed in seeds if self.directory(seed).state in idle]
 
     def submit(self, runs: list[RunDirectory]) -> list[Handle]:
-        """Return a handle for each run: of its living job if there is one, else of a new job."""
+        """Return a handle for each run: of its job if that has not ended, else of a new job."""
         handles = {run.run_id: read_handle(run) for run in runs}
         settled = {key for key, handle in handles.items() if handle and self.needs_no_start(handle)}
         for run, handle in self.submit_new([run for run in runs if run.run_id not in settled]):
@@ -114,7 +114,7 @@ class Dispatch:
         for handle in self.started:
             self.launcher.cancel(handle)
 
-    def living(self) -> list[Handle]:
+    def unended(self) -> list[Handle]:
         """Return the handles of the runs started here that have not ended."""
         return [handle for handle in self.started if self.launcher.status(handle).state != "ended"]
 

@@ -38,7 +38,7 @@ def check_machine(launch: Launch) -> list[Finding]:
     """Return the findings about the machine that a launcher runs on; about pgolf too, if it is this one."""
     found = check_pgolf() if launch.on == "local" else []
     try:
-        return found + load_launcher(launch.on).examine(launch.gpu, launch.options)
+        return found + load_launcher(launch.on).doctor(launch.gpu, launch.options)
     except PgolfError as error:
         return [*found, Finding("fail", launch.on, str(error))]
 

@@ -39,7 +39,7 @@ def stop_runs(dispatches: Sequence[Dispatch]) -> None:
     for dispatch in own:
         dispatch.cancel_started()
     deadline = time.monotonic() + STOPPING_SECONDS
-    while any(dispatch.living() for dispatch in own) and time.monotonic() < deadline:
+    while any(dispatch.unended() for dispatch in own) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 

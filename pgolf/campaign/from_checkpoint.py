@@ -56,7 +56,7 @@ class Parent:
                     "the same weights would not compare"
                 )
 
-    def hand_down(self, child: RunDirectory) -> None:
+    def copy_weights_to(self, child: RunDirectory) -> None:
         """Copy the weights and the training metrics to the child.
 
         Raises:

@@ -16,10 +16,10 @@ class Observer:
         """Receive findings that are not passes; `title` is the spec's name where there are several, else empty."""
 
     def run_started(self, run: RunDirectory) -> None:
-        """Called when a run was started or attached to."""
+        """Receive a run that was started or attached to."""
 
     def runs_polled(self) -> None:
-        """Called after every poll of all runs, several times a second."""
+        """Receive a tick: all runs were polled, as happens several times a second."""
 
     def run_ended(self, run: RunDirectory) -> None:
-        """Called when a run has ended, with or without a result."""
+        """Receive a run that has ended, with or without a result."""

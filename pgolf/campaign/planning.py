@@ -62,7 +62,7 @@ class Plan:
         """Dollars of the runs that have to be started."""
         return self.preflight.usd if self.starting and not self.is_refused else 0.0
 
-    def tasks(self) -> list[Task]:
+    def create_runs(self) -> list[Task]:
         """Create the run directories, and return the runs."""
         return [] if self.is_refused else tasks_of(self.dispatch, self.seeds)
 

@@ -54,7 +54,7 @@ def start_detached(tasks: Sequence[Task]) -> list[Outcome]:
     Raises:
         UsageError: a launcher does not take so many at once.
     """
-    waiting = [task for task in tasks if not task.dispatch.is_done(task.run)]
+    waiting = [task for task in tasks if not task.dispatch.fetch_if_finished(task.run)]
     for name in dict.fromkeys(task.dispatch.launcher.name for task in waiting):
         there = [task for task in waiting if task.dispatch.launcher.name == name]
         capacity = there[0].dispatch.launcher.capacity(there[0].dispatch.job(there[0].run))
@@ -84,7 +84,7 @@ class RunQueue:
 
     def start_some(self) -> Iterator[Outcome]:
         """Start as many runs as there is room for. Yield those that are finished already or could not be started."""
-        for task in [task for task in self.waiting if task.dispatch.is_done(task.run)]:
+        for task in [task for task in self.waiting if task.dispatch.fetch_if_finished(task.run)]:
             self.waiting.remove(task)
             yield Outcome(task.run, JobStatus("ended", 0))
         for name in dict.fromkeys(task.dispatch.launcher.name for task in self.waiting):

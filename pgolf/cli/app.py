@@ -33,7 +33,7 @@ def common(
     ] = False,
     is_traceback: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
 ) -> None:
-    """Options before the command."""
+    """Read the options before the command."""
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def select_spec(
     """
     from pgolf.specs.loading import load_spec
 
-    return load_spec(spec_reference(reference, runs_dir), overlays or [], with_launcher(assignments, on))
+    return load_spec(chosen_reference(reference, runs_dir), overlays or [], with_launcher(assignments, on))
 
 
 def select_specs(
@@ -95,11 +95,11 @@ def select_specs(
     return [
         loaded
         for reference in chosen
-        for loaded in load_specs(spec_reference(reference, runs_dir), overlays or [], extra)
+        for loaded in load_specs(chosen_reference(reference, runs_dir), overlays or [], extra)
     ]
 
 
-def spec_reference(reference: str | None, runs_dir: Path) -> str | Path:
+def chosen_reference(reference: str | None, runs_dir: Path) -> str | Path:
     """Return what the user named, else the spec of the newest run, else the default; say which of these two."""
     if reference is not None:
         return reference

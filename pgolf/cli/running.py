@@ -23,7 +23,7 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
     """
     if needs_agreement(plans) and not is_agreed:
         agree_to_pay(total_usd(plans))
-    tasks = [task for plan in plans for task in plan.tasks()]
+    tasks = [task for plan in plans for task in plan.create_runs()]
     if is_detached:
         outcomes = start_detached(tasks)
         announce_detached(outcomes)

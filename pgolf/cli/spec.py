@@ -15,7 +15,7 @@ from pgolf.errors import UsageError
 from pgolf.specs.experiment import name_from
 from pgolf.specs.flat import differences, flatten
 from pgolf.specs.loading import LoadedSpec, shipped_specs
-from pgolf.specs.reference import spec_reference
+from pgolf.specs.reference import reference_page
 from pgolf.specs.schema import file_schema
 from trainer.recipe.execution_rope import ExecutionRope
 from trainer.recipe.model import Gpt
@@ -136,7 +136,7 @@ def schema() -> None:
 @spec_app.command()
 def reference() -> None:
     """Print every key of a spec with its type, default and meaning, in Markdown."""
-    typer.echo(spec_reference(file_schema()), nl=False)
+    typer.echo(reference_page(file_schema()), nl=False)
 
 
 @spec_app.command("list")

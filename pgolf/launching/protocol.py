@@ -70,7 +70,7 @@ class Launcher(Protocol):
         """Return what would prevent this job from running, without starting it."""
         ...
 
-    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+    def doctor(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         """Return what `pgolf doctor` finds where jobs run: versions, devices, kernels, disk, credentials, clock.
 
         This may take minutes and cost cents.

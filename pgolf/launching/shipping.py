@@ -91,7 +91,7 @@ def fetching(run: RunDirectory) -> Iterator[Path]:
 
 
 def accept_files(run: RunDirectory, draft: Path) -> None:
-    """Move the files of `draft` into the run directory, result.json last: once it is there, everything is.
+    """Move the files of `draft` into the run directory, result.json last, so that a run with a result is complete.
 
     spec.json stays as it is here; of run.json only the environment is taken.
     """

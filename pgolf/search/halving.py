@@ -70,7 +70,7 @@ def next_step(search: Search, candidates: Sequence[Candidate], seeds: Sequence[i
     alive = [candidate for candidate in candidates if candidate.ended is None]
     for candidate in alive:  # finish what was begun
         if (seed := missing_seed(search, candidate, candidate.reached, seeds)) is not None:
-            return afford(search, Evaluate(candidate, candidate.reached, seed), budget)
+            return if_affordable(search, Evaluate(candidate, candidate.reached, seed), budget)
     best = leader(search, alive)
     if best is not None and best.reached + 1 < len(search.rungs):
         needed = cost_to_finish(search, best, budget)
@@ -81,12 +81,12 @@ def next_step(search: Search, candidates: Sequence[Candidate], seeds: Sequence[i
     for rung in reversed(range(len(search.rungs) - 1)):
         if (chosen := promotable(search, alive, rung)) is not None:
             why = f"among the best {search.keep:.0%} at a share of {search.rungs[rung].share:g}"
-            return afford(search, promote(search, chosen, seeds, why), budget)
+            return if_affordable(search, promote(search, chosen, seeds, why), budget)
     first = search.rungs[0].share
     return Propose() if budget.cost(first) <= budget.left else End("the budget is used up")
 
 
-def afford(search: Search, step: Evaluate, budget: RemainingBudget) -> Step:
+def if_affordable(search: Search, step: Evaluate, budget: RemainingBudget) -> Step:
     """Return the step if the budget allows it, else the end."""
     return step if budget.cost(search.rungs[step.rung].share) <= budget.left else End("the budget is used up")
 

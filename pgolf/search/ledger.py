@@ -99,7 +99,7 @@ class Ledger:
             if event["what"] == "proposed":
                 found.append(Candidate(len(found) + 1, event["point"], str(event.get("by", "a person"))))
             elif event["what"] not in ("begun", "discarded"):
-                note(found[event["number"] - 1], event)
+                apply_event(found[event["number"] - 1], event)
         return found
 
     def spent(self, unit: str) -> float:
@@ -112,7 +112,7 @@ class Ledger:
         return sum(1.0 if unit == "runs" else float(event.get(unit) or 0.0) for event in ended)
 
 
-def note(candidate: Candidate, event: dict[str, Any]) -> None:
+def apply_event(candidate: Candidate, event: dict[str, Any]) -> None:
     """Update a candidate by an event about it."""
     match event["what"]:
         case "refused" | "stopped" | "failed":

@@ -192,7 +192,7 @@ class SearchLoop:
         self.refusals = 0
         if step.why is not None:
             self.ledger.add("kept", number=number, rung=step.rung, why=step.why)
-        (task,) = plan.tasks()
+        (task,) = plan.create_runs()
         share = self.search.rungs[step.rung].share
         self.observer.say(f"{number}: {label_of(candidate.point)}, share {share:g}, seed {step.seed}")
         self.ledger.add("started", number=number, rung=step.rung, seed=step.seed, run=task.run.run_id)

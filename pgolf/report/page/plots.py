@@ -107,7 +107,7 @@ def byte_bars(group: Group, limit: int | None) -> str | None:
     largest = max(sum(parts.values()) for _, parts in rows)
     height = TOP + len(rows) * (BAR + GAP) + BOTTOM - 12
     is_near = limit is not None and largest > limit / 4
-    x = scale_of([0, max(largest, limit if is_near and limit else 0)], 90.0, NARROW - 30.0, from_zero=True)
+    x = scale_of([0, max(largest, limit if is_near and limit else 0)], 90.0, NARROW - 30.0, has_zero=True)
     bottom = TOP + len(rows) * (BAR + GAP)
     parts = [line((x.at(tick), TOP - 6), (x.at(tick), bottom), "grid") for tick in x.ticks()]
     parts += [text(x.at(tick), bottom + 18, format_tick(tick, x.step), anchor="middle") for tick in x.ticks()]

@@ -37,9 +37,9 @@ class Scale:
         return [self.step * number for number in range(begin, floor(self.high / self.step + 1e-9) + 1)]
 
 
-def scale_of(values: Sequence[float], first: float, last: float, *, from_zero: bool = False) -> Scale:
+def scale_of(values: Sequence[float], first: float, last: float, *, has_zero: bool = False) -> Scale:
     """Return a scale around some values that begins and ends at round numbers."""
-    low, high = (0.0 if from_zero else min(values)), max(values)
+    low, high = (0.0 if has_zero else min(values)), max(values)
     if high - low <= SAME * max(abs(low), abs(high)):
         low, high = low - abs(low) * 0.01 - 1e-6, high + abs(high) * 0.01 + 1e-6
     step = round_step((high - low) / (TICKS - 1))

@@ -37,7 +37,7 @@ class ScriptedLauncher:
     def check(self, job: Job) -> list[Finding]:
         return []
 
-    def examine(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
+    def doctor(self, gpu: str | None, options: dict[str, Any]) -> list[Finding]:
         return []
 
     def capacity(self, job: Job) -> int:
