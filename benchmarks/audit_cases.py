@@ -73,7 +73,8 @@ class Confusion:
 def read_cases(path: Path) -> list[Case]:
     """Read the cases of a JSON Lines file.
 
-    Raises: UsageError if the file cannot be read; it names the line that is not a case.
+    Raises:
+        UsageError: the file cannot be read, or a line is not a case; names the line.
     """
     found = []
     try:

@@ -47,7 +47,8 @@ class HeldDevices:
 def hold_devices(candidates: list[str], count: int) -> HeldDevices:
     """Lock `count` of the candidates that no other run of this user holds.
 
-    Raises: Busy when fewer are free.
+    Raises:
+        Busy: fewer are free.
     """
     folder = user_cache_path("pgolf", ensure_exists=True) / "devices"
     folder.mkdir(exist_ok=True)
@@ -68,7 +69,8 @@ def hold_devices(candidates: list[str], count: int) -> HeldDevices:
 def lock_file(path: Path) -> IO[bytes]:
     """Open and lock a file.
 
-    Raises: BlockingIOError when another process holds the lock.
+    Raises:
+        BlockingIOError: another process holds the lock.
     """
     file = path.open("ab")
     try:

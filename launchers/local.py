@@ -40,7 +40,7 @@ class LocalLauncher:
     is_remote: ClassVar[bool] = False
 
     class Options(BaseModel):
-        """This launcher has no options."""
+        """No options: this machine is as it is."""
 
         model_config = ConfigDict(extra="forbid")
 
@@ -76,7 +76,8 @@ class LocalLauncher:
     def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":
         """Start the trainer with its output in the run's log, and with a lifeline unless it is detached.
 
-        Raises: LauncherError when it cannot be started.
+        Raises:
+            LauncherError: it cannot be started.
         """
         command = [sys.executable, "-P", "-m", "trainer", str(job.run.root.resolve())]
         command += ["--processes", str(job.processes)]

@@ -205,7 +205,8 @@ def limit_of(job: Job) -> int:
 def check_secrets(options: ModalLauncher.Options) -> None:
     """Check that Modal accepts the token and has every secret.
 
-    Raises: LauncherError naming a secret that is missing; Modal's own error when the token is refused.
+    Raises:
+        LauncherError: a secret is missing; names it. Modal's own error: the token is refused.
     """
     import modal
     from modal.exception import NotFoundError

@@ -93,7 +93,8 @@ def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
 def receive_run(volume: Any, run_id: str, folder: Path, has_ledger: bool, hashes: dict[str, str]) -> None:
     """Download the files of a run into `folder`; `hashes` are the SHA-256 that the container computed.
 
-    Raises: LauncherError when one of them arrives changed.
+    Raises:
+        LauncherError: one of them arrives changed.
     """
     root = Path("/")
     for name in fetched_names(file_sizes(volume, run_id), root, has_ledger):
@@ -103,7 +104,7 @@ def receive_run(volume: Any, run_id: str, folder: Path, has_ledger: bool, hashes
             volume.read_file_into_fileobj(f"{run_id}/{name}", file)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if hashes.get(name, found) != found:
-            raise LauncherError(f"{run_id}: the SHA-256 of the fetched {name} is not that of the file there; run `pgolf fetch` again")
+            raise LauncherError(f"{run_id}: {name} differs from the file there; run `pgolf fetch` again")
 
 
 def fetched_names(names: Iterable[str], root: Path, has_ledger: bool) -> list[str]:

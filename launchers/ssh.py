@@ -232,7 +232,8 @@ def job_status(found: dict[str, Any], run: RunDirectory) -> JobStatus:
 def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], folder: Path) -> None:
     """Copy files of a run from the machine into `folder`; `hashes` are their names there with the expected SHA-256.
 
-    Raises: LauncherError when one of them arrives incomplete or changed.
+    Raises:
+        LauncherError: one of them arrives incomplete or changed.
     """
     ended = agent.host.run(agent.command_line("send", run=remote_dir, files=list(hashes)))
     archive = folder / ".archive.tar"
@@ -248,4 +249,4 @@ def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], f
     for name, sha256 in hashes.items():
         path = folder / PurePosixPath(name)
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise LauncherError(f"{agent.host.name}: the SHA-256 of the fetched {name} is not that of the file there; run `pgolf fetch` again")
+            raise LauncherError(f"{agent.host.name}: {name} differs from the file there; run `pgolf fetch` again")

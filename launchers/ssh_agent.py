@@ -111,7 +111,8 @@ def sha256_of(path: Path) -> str:
 def receive(request: dict[str, Any]) -> dict[str, Any]:
     """Write stdin to a file, all of it or nothing.
 
-    Raises: ValueError when it arrives incomplete or changed.
+    Raises:
+        ValueError: it arrives incomplete or changed.
     """
     path = Path(request["path"])
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ class SshHost:
 
     @property
     def command(self) -> list[str]:
-        """ssh with its options. It asks nothing, because nobody may be there to answer."""
+        """Return the ssh command with its options. It asks nothing, because nobody may be there to answer."""
         options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={self.connect_seconds}"]
         options += ["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3"]
         options += [] if self.port is None else ["-p", str(self.port)]
@@ -50,7 +50,8 @@ class SshHost:
     ) -> "subprocess.Popen[bytes]":
         """Start a command there.
 
-        Raises: LauncherError when ssh is not installed here.
+        Raises:
+            LauncherError: ssh is not installed here.
         """
         try:
             return subprocess.Popen(
@@ -107,7 +108,9 @@ class RemoteAgent:
     def call(self, command: str, stdin: bytes | IO[bytes] = b"", **arguments: Any) -> dict[str, Any]:
         """Run a command of the agent and return its answer.
 
-        Raises: LauncherError with the agent's message; Unreachable.
+        Raises:
+            LauncherError: the agent failed; quotes its message.
+            Unreachable: the machine does not answer.
         """
         words = self.command_line(command, **arguments)
         ended = self.host.run(words, stdin)
@@ -145,7 +148,8 @@ class RemoteAgent:
     def install(self) -> None:
         """Copy the agent to the machine.
 
-        Raises: LauncherError when it cannot be written there.
+        Raises:
+            LauncherError: it cannot be written there.
         """
         draft = f"{self.path}.tmp"
         script = 'mkdir -p "$1" && cat > "$2" && mv "$2" "$3"'

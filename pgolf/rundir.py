@@ -112,7 +112,8 @@ class RunDirectory:
     def read_result(self) -> dict[str, Any]:
         """Return result.json of a finished run.
 
-        Raises: RunFailed when it cannot be read.
+        Raises:
+            RunFailed: it cannot be read.
         """
         try:
             return read_json(self.files.result)
@@ -152,7 +153,8 @@ class RunDirectory:
 
         `local` are the user's own code files by name, which are copied; `program` is the bundle.
 
-        Raises: MachineError when a file cannot be written.
+        Raises:
+            MachineError: a file cannot be written.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -173,7 +175,8 @@ class RunDirectory:
 def seed_and_attempt(root: Path) -> tuple[int, int]:
     """Return seed and attempt of a run folder.
 
-    Raises: UsageError when it does not have the name of one.
+    Raises:
+        UsageError: it does not have the name of one.
     """
     found = SEED_FOLDER.fullmatch(root.name)
     if found is None:
@@ -204,7 +207,8 @@ def newest_run(runs_dir: Path) -> RunDirectory | None:
 def find_run(reference: str, runs_dir: Path) -> RunDirectory:
     """Return the run named by its folder, its run id or a unique part of its id.
 
-    Raises: UsageError listing the candidates.
+    Raises:
+        UsageError: no run has this name, or several do; lists the candidates.
     """
     matching = matching_runs(reference, runs_dir)
     if len(matching) == 1:

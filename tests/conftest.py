@@ -27,7 +27,7 @@ Pgolf = Callable[..., "Ended"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """Let workers of `-n` take tests from each other. (An option in pyproject.toml would not do without xdist.)"""
+    """Let workers of `-n` take tests from each other; as an option in pyproject.toml this would need xdist."""
     if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
         config.option.dist = "worksteal"
 
@@ -110,7 +110,7 @@ def start_real_processes(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def pgolf(tmp_path: Path) -> Pgolf:
-    """The command, run in an empty folder; in this process, which saves a second each time."""
+    """Return the command, run in an empty folder; in this process, which saves a second each time."""
     return lambda *arguments, **options: run_here(options.pop("cwd", tmp_path), *arguments, **options)
 
 
@@ -212,25 +212,25 @@ def begin_shared_runs(request: pytest.FixtureRequest, session_folder: Path, fork
 
 @pytest.fixture(scope="session")
 def micro_run(session_folder: Path, fork_trainers: None) -> RunDirectory:
-    """A finished run of quickstart at micro. Read it, do not change it."""
+    """Return a finished run of quickstart at micro. Read it, do not change it."""
     return shared_run(session_folder / "micro", *SHARED_RUNS["micro"])
 
 
 @pytest.fixture(scope="session")
 def long_run(session_folder: Path, fork_trainers: None) -> RunDirectory:
-    """A finished run that took a few seconds. Read it, do not change it."""
+    """Return a finished run that took a few seconds. Read it, do not change it."""
     return shared_run(session_folder / "long", *SHARED_RUNS["long"])
 
 
 @pytest.fixture(scope="session")
 def micro_data(micro_run: RunDirectory) -> Path:
-    """The shards behind `micro_run`."""
+    """Return the shards behind `micro_run`."""
     return Path(micro_run.read_run()["data_folder"])
 
 
 @pytest.fixture(scope="session")
 def bare_python(session_folder: Path) -> Path:
-    """A Python with the libraries that are installed here, and nothing of pgolf."""
+    """Return a Python with the libraries that are installed here, and nothing of pgolf."""
     folder = session_folder / "bare"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
@@ -249,7 +249,7 @@ def bare_python(session_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The development corpus and the challenge's tokenizers, beside a checkout; not part of the project."""
+    """Return the development corpus and the challenge's tokenizers, beside a checkout; not part of the project."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"shared development data is not at {SHARED_DATA}")
     return SHARED_DATA

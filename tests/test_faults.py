@@ -27,7 +27,7 @@ TRAINER = [sys.executable, "-P", "-m", "trainer"]
 
 @pytest.fixture
 def data(micro_data: Path, tmp_path: Path) -> Path:
-    """A copy of the micro run's shards to damage."""
+    """Return a copy of the micro run's shards to damage."""
     return Path(shutil.copytree(micro_data, tmp_path / "data"))
 
 
@@ -96,7 +96,7 @@ def test_a_tokenizer_that_did_not_make_the_shards_is_refused_before_training(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a quarter of a megabyte."""
+    """Yield a disk of a quarter of a megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(

@@ -18,7 +18,7 @@ SEARCHED = {"0.0353845": 4.950752658833548, "0.0261229": 4.9806543534411265}
 
 @pytest.fixture
 def frozen(tmp_path: Path) -> Path:
-    """A copy of 0.1.0's folder, in which the commands run."""
+    """Return a copy of 0.1.0's folder, in which the commands run."""
     shutil.copytree(FROZEN, tmp_path, dirs_exist_ok=True)
     for document in tmp_path.glob("runs/*/seed-*/run.json"):
         text = document.read_text(encoding="utf-8")

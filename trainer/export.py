@@ -60,8 +60,9 @@ class Exporter:
     def quantize_to_fit(
         self, quantizer: Rtn | Gptq, hessians: dict[str, Tensor], artifact: dict[str, Any]
     ) -> dict[str, Any]:
-        """Quantize again with wider clips until the artifact fits. The one over the limit is kept as a reference, whose
-        score shows what the wider clips cost.
+        """Quantize again with wider clips until the artifact fits.
+
+        The artifact over the limit is kept as a reference, whose score shows what the wider clips cost.
         """
         before, limit, times = artifact["total_bytes"], artifact["limit_bytes"], 1.0
         weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))

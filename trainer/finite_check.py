@@ -25,7 +25,8 @@ class FiniteCheck:
     def check_losses(self) -> None:
         """End the run if a loss was not finite.
 
-        Raises: TrainingFailed naming the step of that loss, and the last good checkpoint.
+        Raises:
+            TrainingFailed: a loss is not finite; names its step and the last good checkpoint.
         """
         if step := int(self.bad_step):
             raise TrainingFailed(f"the loss of step {step} is not a number; {self.last_good_checkpoint()}")
@@ -33,7 +34,8 @@ class FiniteCheck:
     def check(self, parameters: Mapping[str, Tensor], step: int) -> None:
         """End the run if a loss was not finite, or a weight is not: the last update may have broken one.
 
-        Raises: TrainingFailed naming the step or the tensor, and the last good checkpoint.
+        Raises:
+            TrainingFailed: one is not finite; names the step or the tensor, and the last good checkpoint.
         """
         self.check_losses()
         norms = torch.stack(torch._foreach_norm([parameter.detach() for parameter in parameters.values()]))

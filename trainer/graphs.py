@@ -36,7 +36,8 @@ def compile_loss(
 ) -> None:
     """Compile the loss for all plans and roundings of a run. Weights do not change; gradients are cleared.
 
-    Raises: RunFailure if torch.compile fails, naming the key that turns it off.
+    Raises:
+        RunFailure: torch.compile fails; names the key that turns it off.
     """
     model.precompute(schedule.sequence_tokens)
     loss.module.compile(fullgraph=True, dynamic=False, backend=BACKEND)
@@ -58,8 +59,10 @@ def compile_loss(
 
 
 class FrequentShapes:
-    """The few shapes that come often enough to be worth compiling. If the compiler fails, the model logs that and runs
-    without graphs: a compiler must not cost a training run that is already paid for.
+    """The few shapes that come often enough to be worth compiling.
+
+    If the compiler fails, the model logs that and runs without graphs: a compiler must not cost a training run that is
+    already paid for.
     """
 
     def __init__(self, model: GptModel, log: Callable[[str], None], limit: int) -> None:
@@ -94,8 +97,9 @@ def compile_graph(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class ScoringGraphs:
-    """A model's logits without gradients, by a graph for each shape of full batches. Those at the beginning and the end
-    of a text are not compiled.
+    """A model's logits without gradients, by a graph for each shape of full batches.
+
+    The batches at the beginning and the end of a text are not compiled.
     """
 
     def __init__(self, model: GptModel, log: Callable[[str], None]) -> None:

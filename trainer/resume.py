@@ -18,7 +18,8 @@ HOST_KEYS = ("processor", "threads")
 def resume_training(training: Training) -> None:
     """Restore the newest intact checkpoint, if there is one.
 
-    Raises: ResumeRefused if there are checkpoints and none is intact.
+    Raises:
+        ResumeRefused: there are checkpoints and none is intact.
     """
     world, journal, checkpoints = training.world, training.journal, training.checkpoints
     state = newest_intact_state(checkpoints, journal) if world.is_rank_zero else None
@@ -32,7 +33,8 @@ def resume_training(training: Training) -> None:
 def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> None:
     """Check that a run that began in the environment `pinned` may go on in `found`.
 
-    Raises: ResumeRefused naming the first setting that differs.
+    Raises:
+        ResumeRefused: a setting differs; names the first one.
     """
     is_exact = found["device"] == "cpu"
     for key, before in (pinned or {}).items():
@@ -53,7 +55,8 @@ def report_overruled_threads(run: dict[str, Any], journal: Journal) -> None:
 def newest_intact_state(checkpoints: CheckpointFolder, journal: Journal) -> dict[str, Any] | None:
     """Return the state in the newest intact checkpoint, or None if there is no checkpoint.
 
-    Raises: ResumeRefused if all are damaged.
+    Raises:
+        ResumeRefused: all are damaged.
     """
     for step, state in checkpoints.read_all():
         if state is not None:
@@ -67,7 +70,8 @@ def newest_intact_state(checkpoints: CheckpointFolder, journal: Journal) -> dict
 def load_parent_weights(training: Training, parent: ParentWeights) -> None:
     """Load the weights that the parent run kept before quantization, in place of training.
 
-    Raises: ResumeRefused if the file holds other weights, or those of another model.
+    Raises:
+        ResumeRefused: the file holds other weights, or those of another model.
     """
     path = training.files.prequant
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != parent.prequant_sha256:

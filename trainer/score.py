@@ -27,7 +27,10 @@ from trainer.runtime.world import World
 def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopRequest) -> None:
     """Score the artifact and write scores.json and ledger.npz. The ranks take turns with batches.
 
-    Raises: ArtifactRefused if model.bin is damaged, DataRefused if the validation data is, Stopped on request.
+    Raises:
+        ArtifactRefused: model.bin is damaged.
+        DataRefused: the validation data is damaged.
+        Stopped: on request.
     """
     clock = PhaseClock()
     journal = make_journal(files, world.is_rank_zero)

@@ -49,8 +49,9 @@ class RunMismatch(Exception):
 
 
 def is_own_recipe(recipe: dict[str, Any]) -> bool:
-    """Return whether the run directory on the command line has this recipe, except for the data folder. A bundle lacks
-    the code of other recipes.
+    """Return whether the run directory on the command line has this recipe, except for the data folder.
+
+    A bundle lacks the code of other recipes.
     """
     for argument in sys.argv[1:]:
         spec = RunFiles(Path(argument)).spec
@@ -65,7 +66,8 @@ def is_own_recipe(recipe: dict[str, Any]) -> bool:
 def prepare(arguments: argparse.Namespace, embedded: str) -> None:
     """Create the run directory. An existing one is only checked.
 
-    Raises: RunMismatch if it has another seed, other data or another artifact.
+    Raises:
+        RunMismatch: it has another seed, other data or another artifact.
     """
     document = json.loads(embedded)
     files = RunFiles(arguments.out.resolve())

@@ -33,7 +33,8 @@ class StepLog:
     def write(self, step: int, progress: float, seconds: float, loss: float, multiplier: float) -> None:
         """Log a step.
 
-        Raises: StoppedByRule if training lags behind the run that the stop rule compares it with.
+        Raises:
+            StoppedByRule: training lags behind the run that the stop rule compares it with.
         """
         planned, tokens = self.recipe.planned_steps, step * self.recipe.schedule.batch_tokens
         step_seconds = (time.monotonic() - self.started) / (step - self.first_step)

@@ -37,7 +37,9 @@ POLL_SECONDS = 0.1
 def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     """Train, average, quantize, encode and score, and write result.json. All ranks train; rank 0 does the rest.
 
-    Raises: RunFailure with the reason, Stopped on request.
+    Raises:
+        RunFailure: it failed; gives the reason.
+        Stopped: on request.
     """
     is_repeatable = is_deterministic(job.recipe, world.device)
     journal = make_journal(job.files, world.is_rank_zero)
@@ -84,7 +86,8 @@ def is_deterministic(recipe: Recipe, device: torch.device) -> bool:
 def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
     """Return the environment of this run, and keep it in run.json.
 
-    Raises: ResumeRefused if the run began in another one.
+    Raises:
+        ResumeRefused: the run began in another one.
     """
     kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
     environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
@@ -109,7 +112,9 @@ def choose_weights(training: Training, job: TrainingJob) -> None:
 def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> None:
     """Decode and score the artifact in a new process, which a pipe ends if this one dies.
 
-    Raises: RunFailure with the exit code of that process if it failed, Stopped on request.
+    Raises:
+        RunFailure: it failed; has the exit code of that process.
+        Stopped: on request.
     """
     receiver, sender = os.pipe()
     command = [*own_command(), str(job.files.root), "--score"]

@@ -77,7 +77,9 @@ class Training:
     def run(self, stop: StopRequest) -> None:
         """Train until the budget is spent, and write the last checkpoint.
 
-        Raises: Stopped on request, with a checkpoint written; TrainingFailed if the loss is not a number.
+        Raises:
+            Stopped: on request, with a checkpoint written.
+            TrainingFailed: the loss is not a number.
         """
         self.compile()
         self.world.check_same_weights(self.parameters.values(), "before training")
@@ -108,7 +110,8 @@ class Training:
     def train_step(self, multiplier: float, stop: StopRequest | None = None) -> Tensor:
         """Take one step, and return its mean loss over all ranks in nats per token.
 
-        Raises: Stopped if rank 0 is asked to stop within the step, after a checkpoint of the step before.
+        Raises:
+            Stopped: rank 0 is asked to stop within the step; a checkpoint of the step before is written.
         """
         total = torch.zeros((), device=self.world.device)
         self.model.follow_progress(self.progress)
@@ -159,7 +162,8 @@ class Training:
     def write_checkpoint(self) -> None:
         """Write a checkpoint of the last step, on rank 0 only.
 
-        Raises: TrainingFailed if a loss or a weight is not finite.
+        Raises:
+            TrainingFailed: a loss or a weight is not finite.
         """
         if self.world.is_rank_zero:
             self.finite.check(self.parameters, self.step)
@@ -193,7 +197,8 @@ class Training:
 def check_processes(recipe: Recipe, processes: int) -> None:
     """Check that the processes can share each step equally.
 
-    Raises: LaunchRefused if they cannot.
+    Raises:
+        LaunchRefused: they cannot.
     """
     if recipe.schedule.micro_steps % processes:
         raise LaunchRefused(

@@ -189,7 +189,8 @@ def script_of(roots: list[str], processes: int) -> str:
 def show_job(number: str) -> dict[str, str]:
     """Return what scontrol knows of a job or a member of a job array; empty if it has forgotten the job.
 
-    Raises: LauncherError when the controller does not answer.
+    Raises:
+        LauncherError: the controller does not answer.
     """
     try:
         lines = run_command("scontrol", "--oneliner", "show", "job", number).splitlines()

@@ -1,4 +1,4 @@
-"""Probes of a scoring protocol: is it causal, is it independent of the target, do its probabilities sum to one?
+"""Probes of a scoring protocol: causality, independence of the target, probabilities that sum to one.
 
 The protocol scores streams in which some tokens were changed. Scores that may not depend on these tokens must stay the
 same, bit for bit. The unchanged stream is scored twice; if its scores differ, every verdict is unknown.
@@ -236,7 +236,8 @@ def check_order(questions: Questions, nats: Any, log_probabilities: Any) -> Iter
 def probe_tokens(folder: Path) -> "tuple[Tokens, int]":
     """Return the first tokens of a folder's validation text, and the token that begins a document.
 
-    Raises: DataError if the folder does not match its manifest.
+    Raises:
+        DataError: the folder does not match its manifest.
     """
     import numpy as np
 
@@ -248,7 +249,8 @@ def probe_tokens(folder: Path) -> "tuple[Tokens, int]":
 def adapter_command(path: Path) -> AnswerCommand:
     """Return the command by which an adapter answers.
 
-    Raises: UsageError if there is no such file.
+    Raises:
+        UsageError: there is no such file.
     """
     if not path.is_file():
         raise UsageError(

@@ -45,7 +45,8 @@ EVALUATION_PHASES = ("decode_seconds", "evaluate_seconds")
 def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) -> list[Verdict]:
     """Return the verdicts of all rules on a finished run.
 
-    Raises: RunFailed if its result cannot be read.
+    Raises:
+        RunFailed: its result cannot be read.
     """
     result = run.read_result()
     verdicts = [*size_verdicts(run, result), *clock_verdicts(result, ruleset)]
@@ -116,7 +117,10 @@ def construction_verdicts(has_own_code: bool) -> Iterator[Verdict]:
             yield make_verdict(rule, "unknown", message, "construction")
         return
     for rule, message in (
-        ("NO-PREQUANT-TTT", "the process that trains and packs reads validation shards only to check them; its model never sees them"),
+        (
+            "NO-PREQUANT-TTT",
+            "the process that trains and packs reads validation shards only to check them; its model never sees them",
+        ),
         ("NO-VAL-CALIBRATION", "calibration draws from the training loader"),
         ("NO-TRAIN-DATA-AT-EVAL", "the process that scores never opens a training shard"),
     ):

@@ -21,7 +21,8 @@ NO_LEDGER = "a script's run keeps no ledger of the score of each target"
 def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool = True) -> list[Verdict]:
     """Return the verdicts that files, log and code allow on a finished run of a script.
 
-    Raises: RunFailed if its result cannot be read.
+    Raises:
+        RunFailed: its result cannot be read.
     """
     result = run.read_result()
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]

@@ -83,7 +83,8 @@ class Claims(Lenient):
 def read_claims(folder: Path) -> tuple[Claims | None, list[Finding]]:
     """Return the claims of a folder, or None with the findings that say what is wrong with them.
 
-    Raises: UsageError if submission.json is missing or is not a JSON object.
+    Raises:
+        UsageError: submission.json is missing or is not a JSON object.
     """
     path = folder / SUBMISSION
     try:
@@ -208,7 +209,8 @@ def recompute_scores(
 def check_scores(folder: Path, claims: Claims, data: Path) -> Iterator[Finding]:
     """Score each seed's artifact and compare the score with its claim.
 
-    Raises: DataError if the data is not that of the claims.
+    Raises:
+        DataError: the data is not that of the claims.
     """
     facts, manifest = claims.pgolf, read_manifest(data)
     assert facts is not None
@@ -251,7 +253,8 @@ UNCLAIMED = ("val_bpb", "val_loss", "seconds")
 def check_validation(data: Path, manifest: Manifest) -> None:
     """Check that the tokenizer and the validation shards have the manifest's hashes.
 
-    Raises: DataError naming the file whose hash differs.
+    Raises:
+        DataError: a hash differs; names the file.
     """
     files = DataFiles(data)
     expected = {files.tokenizer: manifest.tokenizer.sha256}

@@ -42,7 +42,8 @@ def trainer_imports(nodes: "Iterator[ast.AST] | list[ast.stmt]") -> Iterator[str
 def flatten(trees: dict[str, ast.Module], root: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
     """Return the imports of other packages, and all other top-level statements in load order.
 
-    Raises: FlattenError if a top-level name has two meanings.
+    Raises:
+        FlattenError: a top-level name has two meanings.
     """
     imports: dict[str, ast.stmt] = {}
     body: list[ast.stmt] = []
@@ -101,7 +102,8 @@ def defined_names(statement: ast.stmt) -> set[str]:
 def check_names(imports: dict[str, ast.stmt], body: list[ast.stmt]) -> None:
     """Check that no top-level name is defined twice.
 
-    Raises: FlattenError naming it.
+    Raises:
+        FlattenError: one is; names it.
     """
     seen = set(imports)
     for statement in body:

@@ -76,8 +76,9 @@ class SeedResult:
 def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
     """Return the results of one experiment's finished runs, ordered by seed.
 
-    Raises: UsageError if a run is unfinished, they belong to different experiments, or a seed occurs twice;
-    CheckFailed if an artifact is over the limit.
+    Raises:
+        UsageError: a run is unfinished, they belong to different experiments, or a seed occurs twice.
+        CheckFailed: an artifact is over the limit.
     """
     rows = []
     for run in runs:
@@ -107,8 +108,9 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
 def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> None:
     """Write a submission to an empty folder.
 
-    Raises: UsageError if it is not empty or the runs' code is not the installed one, MachineError if it cannot be
-    written.
+    Raises:
+        UsageError: it is not empty or the runs' code is not the installed one.
+        MachineError: it cannot be written.
     """
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty; choose a new folder for the submission")

@@ -10,7 +10,8 @@ TEXT_TOLERANCE = 0.001
 def check_listing(name: str, export: Export, ruleset: Ruleset) -> None:
     """Check an export by the number and the sizes of its files, before any shard is downloaded.
 
-    Raises: DataError naming the known bad export, or the found and expected number of tokens.
+    Raises:
+        DataError: it is a known bad export, or has another number of tokens.
     """
     tokens = export.validation_tokens
     train_shards = {len(export.train), export.announced_train_shards}
@@ -36,7 +37,8 @@ def refused_export_error(name: str, found: str, refused: RefusedExport) -> DataE
 def check_text(name: str, is_known: bool, validation_bytes: int, ruleset: Ruleset) -> str | None:
     """Return a note if the validation text is not the contest's, else None.
 
-    Raises: DataError if `is_known`, so that the name promises the contest's text, or if the export is a known bad one.
+    Raises:
+        DataError: the name promises the contest's text (`is_known`) and it is not, or the export is a known bad one.
     """
     for refused in ruleset.refused_exports:
         if refused.validation_bytes and is_close(validation_bytes, refused.validation_bytes):

@@ -24,7 +24,8 @@ class Document:
 def read_documents(path: Path) -> Iterator[Document]:
     """Yield the documents of a .jsonl or .jsonl.gz file (one object with `text` a line), a text file, or a folder.
 
-    Raises: DataError naming file and line of the first invalid document.
+    Raises:
+        DataError: a document is invalid; names file and line of the first one.
     """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file() and is_readable(file))

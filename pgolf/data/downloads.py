@@ -50,7 +50,8 @@ class Downloads:
     def fetch(self, file: HubFile, destination: Path) -> None:
         """Download a file to `destination` and verify its checksum.
 
-        Raises: DataError if the download fails or the checksum differs.
+        Raises:
+            DataError: the download fails or the checksum differs.
         """
         part = self.part_path(file)
         was_resumed = self.received_bytes(file) > 0
@@ -110,7 +111,8 @@ class Downloads:
 def append(part: Path, content: FileIO, chunk: bytes) -> None:
     """Write a whole chunk to an unbuffered file.
 
-    Raises: MachineError naming the file.
+    Raises:
+        MachineError: it cannot be written; names the file.
     """
     try:
         rest = memoryview(chunk)
@@ -125,7 +127,8 @@ def append(part: Path, content: FileIO, chunk: bytes) -> None:
 def check_room(folder: Path, needed_bytes: int) -> None:
     """Check that the disk has room for `needed_bytes` and the margin.
 
-    Raises: MachineError naming the needed and the free bytes.
+    Raises:
+        MachineError: the disk is too full; gives the needed and the free bytes.
     """
     free = shutil.disk_usage(folder).free
     if needed_bytes and free < needed_bytes + MARGIN_BYTES:

@@ -36,7 +36,8 @@ class Export:
 def find_export(repository: HubRepository, source: Source) -> Export:
     """Return the files of an export, whichever layout its repository has.
 
-    Raises: DataError naming the missing or damaged file.
+    Raises:
+        DataError: a file is missing or damaged; names it.
     """
     if source.layout != "folder" and (manifest := repository.find_first(MANIFEST)):
         return read_official_export(repository, source.name, manifest)
@@ -114,7 +115,8 @@ def read_folder_export(repository: HubRepository, name: str) -> Export:
 def list_shards(repository: HubRepository, folder: str, tokenizer: HubFile) -> Export:
     """Return the shards of a folder, with training shards up to the first missing number.
 
-    Raises: DataError if there are none, one has an impossible size, or a validation shard is missing.
+    Raises:
+        DataError: there are none, one has an impossible size, or a validation shard is missing.
     """
     found: dict[str, dict[int, HubFile]] = {"train": {}, "val": {}, "val_bytes": {}}
     for file in repository.list_files(folder):

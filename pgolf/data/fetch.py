@@ -54,8 +54,10 @@ class Fetched:
 def fetch(request: FetchRequest, ruleset: Ruleset, display: FetchDisplay) -> Fetched:
     """Fetch an export into `request.out` and verify every file's size and checksum against the hub's.
 
-    Raises: UsageError for an invalid name or number, DataError for files that are missing or are not the contest's
-    data, MachineError if the disk is too small.
+    Raises:
+        UsageError: name or number are invalid.
+        DataError: files are missing or are not the contest's data.
+        MachineError: the disk is too small.
     """
     source = find_source(request.name, request.repository)
     check_endpoint(request.endpoint)
@@ -72,7 +74,8 @@ def fetch(request: FetchRequest, ruleset: Ruleset, display: FetchDisplay) -> Fet
 def choose_train_shards(export: Export, request: FetchRequest) -> list[HubFile]:
     """Return the requested training shards.
 
-    Raises: UsageError naming how many there are.
+    Raises:
+        UsageError: there are not so many; gives their number.
     """
     there = len(export.train)
     wanted = min(DEFAULT_TRAIN_SHARDS, there) if request.train_shards is None else request.train_shards
@@ -131,7 +134,8 @@ class Fetch:
     def plan(self, wanted: list[HubFile]) -> list[HubFile]:
         """Return the files that are missing or differ from the hub's, after comparing checksums of local files.
 
-        Raises: MachineError if they do not fit on the disk.
+        Raises:
+            MachineError: they do not fit on the disk.
         """
         present = [file for file in wanted if self.destination(file).exists()]
         if present:
@@ -159,7 +163,8 @@ class Fetch:
     def load_tokenizer(self) -> Any:
         """Load the tokenizer.
 
-        Raises: DataError if it is invalid or its vocabulary size is not the contest's.
+        Raises:
+            DataError: it is invalid or its vocabulary size is not the contest's.
         """
         tokenizer = load_tokenizer_file(DataFiles(self.out).tokenizer)
         facts = self.ruleset.data.get(self.source.name)
@@ -189,7 +194,8 @@ class Fetch:
     def sidecar_total(self, sidecars: list[HubFile], tokens: list[int]) -> int:
         """Return the bytes of text by the sidecars.
 
-        Raises: DataError unless there is one for each shard.
+        Raises:
+            DataError: there is not one for each shard.
         """
         if len(sidecars) != len(tokens):
             raise DataError(

@@ -32,7 +32,8 @@ def source_json(source: Source, ruleset: Ruleset, data_folder: Path) -> dict[str
 def check_folder(out: Path, source: Source) -> None:
     """Check that the folder is empty or holds data of the same source.
 
-    Raises: UsageError naming the data it holds.
+    Raises:
+        UsageError: it holds other data; names it.
     """
     origin = out / SOURCE_FILE
     if not origin.exists():
@@ -64,7 +65,8 @@ def removing_manifest_on_error(out: Path) -> Iterator[None]:
 def scratch_folder(out: Path) -> Iterator[Path]:
     """Yield a locked folder for partial files, deleted if the block succeeds and kept for resuming if it fails.
 
-    Raises: UsageError if another process is fetching into the same folder.
+    Raises:
+        UsageError: another process is fetching into the same folder.
     """
     scratch = out / SCRATCH_FOLDER
     scratch.mkdir(parents=True, exist_ok=True)

@@ -63,7 +63,11 @@ class HubRepository:
     """A dataset repository, pinned to its newest commit at construction."""
 
     def __init__(self, name: str, endpoint: str | None, on_line: Callable[[str], None]) -> None:
-        """Raises: DataError if the repository cannot be read."""
+        """Ask the hub for the newest commit.
+
+        Raises:
+            DataError: the repository cannot be read.
+        """
         from huggingface_hub import HfApi
 
         self.name = name
@@ -132,7 +136,9 @@ class HubRepository:
     def open(self, file: HubFile, offset: int) -> Iterator[Body]:
         """Yield a file's bytes from an offset on.
 
-        Raises: TransientError if the connection breaks, DataError if the hub refuses.
+        Raises:
+            TransientError: the connection breaks.
+            DataError: the hub refuses.
         """
         from huggingface_hub import get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]

@@ -37,7 +37,8 @@ class Retries:
     def wait(self, reason: TransientError) -> None:
         """Sleep until the next try.
 
-        Raises: DataError if no try is left.
+        Raises:
+            DataError: no try is left.
         """
         seconds = next(self.waits, None)
         if seconds is None:
@@ -52,7 +53,8 @@ class Retries:
     def call(self, action: Callable[[], Answer]) -> Answer:
         """Return the action's result, retrying transient failures.
 
-        Raises: DataError if the hub refuses or no try is left.
+        Raises:
+            DataError: the hub refuses or no try is left.
         """
         while True:
             try:
@@ -66,7 +68,9 @@ class Retries:
 def hub_errors(place: str) -> Iterator[None]:
     """Convert errors of huggingface_hub inside the block.
 
-    Raises: TransientError if a retry may help, else DataError naming the place.
+    Raises:
+        TransientError: a retry may help.
+        DataError: it would not help; names the place.
     """
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 

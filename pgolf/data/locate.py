@@ -36,7 +36,8 @@ class LocatedData:
 def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> LocatedData:
     """Return the data of a slot; the embedded corpus is prepared on first use.
 
-    Raises: DataError if the data is missing, damaged, or has another vocabulary size.
+    Raises:
+        DataError: the data is missing, damaged, or has another vocabulary size.
     """
     match data:
         case Shards():
@@ -57,7 +58,8 @@ def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> Located
 def locate_folder(folder: Path) -> LocatedData:
     """Return a folder of shards after verifying its files.
 
-    Raises: DataError if it is missing or damaged.
+    Raises:
+        DataError: it is missing or damaged.
     """
     return LocatedData(folder, check_files(folder))
 
@@ -78,7 +80,8 @@ def resolve_vocabulary(recipe: Recipe, located: LocatedData | None, ruleset: Rul
 def embedded_folder(data: Embedded, on_progress: Callable[[str], None]) -> Path:
     """Return the cached shards of the embedded corpus, built under a lock if they are missing.
 
-    Raises: MachineError if the cache cannot be written.
+    Raises:
+        MachineError: the cache cannot be written.
     """
     cache = user_cache_path("pgolf")
     name = f"embedded-{EMBEDDED_VERSION}-python{platform.python_version()}-{data.vocabulary_size}"

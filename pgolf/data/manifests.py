@@ -65,7 +65,8 @@ class Manifest(ManifestPart):
 def read_manifest(folder: Path) -> Manifest:
     """Return the manifest of a folder.
 
-    Raises: DataError naming what is missing or malformed.
+    Raises:
+        DataError: it is missing or malformed.
     """
     path = DataFiles(folder).manifest
     try:

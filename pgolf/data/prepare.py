@@ -45,7 +45,8 @@ def prepare(
 
     A document's split depends on its text alone, so equal texts are never in both splits.
 
-    Raises: DataError if there is no text or a split is empty.
+    Raises:
+        DataError: there is no text or a split is empty.
     """
     train: list[Document] = []
     validation: list[Document] = []
@@ -90,7 +91,8 @@ def prepare(
 def check_unicode(document: Document) -> None:
     """Check that a document can be encoded as UTF-8.
 
-    Raises: DataError naming the document.
+    Raises:
+        DataError: it cannot; names the document.
     """
     try:
         document.text.encode()

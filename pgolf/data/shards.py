@@ -53,7 +53,8 @@ class ShardWriter:
 def read_shard(path: Path) -> "NDArray[np.uint16]":
     """Return the tokens of a shard as a memory map.
 
-    Raises: DataError if header or size are wrong.
+    Raises:
+        DataError: header or size are wrong.
     """
     import numpy as np
 
@@ -74,7 +75,8 @@ def read_shard(path: Path) -> "NDArray[np.uint16]":
 def split_documents(tokens: "NDArray[Any]", begin: int) -> Iterator["NDArray[Any]"]:
     """Yield the documents of a token stream, each without its leading BOS.
 
-    Raises: DataError if the stream does not begin with a BOS.
+    Raises:
+        DataError: the stream does not begin with a BOS.
     """
     import numpy as np
 

@@ -49,7 +49,8 @@ SOURCES = {
 def find_source(name: str, repository: str | None) -> Source:
     """Return the source of a name: the table's, or the given repository with a layout to be detected.
 
-    Raises: UsageError naming the known names, or the form of a repository's name.
+    Raises:
+        UsageError: the name is unknown, or is not the name of a repository.
     """
     if re.fullmatch(r"[\w.-]+", name) is None or name.startswith("."):
         raise UsageError(f"{name!r} is not the name of an export; expected letters, digits, `_`, `-` and `.`")
@@ -69,7 +70,8 @@ def find_source(name: str, repository: str | None) -> Source:
 def check_endpoint(endpoint: str | None) -> None:
     """Check that an endpoint, if given, is an address.
 
-    Raises: UsageError with the expected form.
+    Raises:
+        UsageError: it is not an address.
     """
     if endpoint is not None and re.fullmatch(r"https?://[\w.-]+(:\d+)?(/[\w./-]*)?", endpoint) is None:
         raise UsageError(f"--endpoint {endpoint!r} is not the address of a hub; expected https://HOST")

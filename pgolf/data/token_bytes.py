@@ -36,7 +36,8 @@ class StreamCounter:
     def add(self, tokens: "NDArray[np.uint16]") -> None:
         """Count the next tokens of the stream.
 
-        Raises: DataError for a token that the tokenizer does not have, or a stream that does not begin with BOS.
+        Raises:
+            DataError: the tokenizer lacks a token, or the stream does not begin with BOS.
         """
         import numpy as np
 
@@ -57,7 +58,8 @@ class StreamCounter:
     def add_shard(self, path: Path) -> int:
         """Count the next shard and return its number of tokens.
 
-        Raises: DataError naming the file and its fault.
+        Raises:
+            DataError: a file is damaged; names it.
         """
         shard = read_shard(path)
         if not len(shard):
@@ -73,7 +75,8 @@ class StreamCounter:
 def sidecar_bytes(path: Path, expected_tokens: int) -> int:
     """Return the UTF-8 bytes of one shard's tokens, by its sidecar.
 
-    Raises: DataError if the file is no sidecar or its length is not the shard's.
+    Raises:
+        DataError: the file is no sidecar or its length is not the shard's.
     """
     import numpy as np
 

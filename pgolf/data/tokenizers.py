@@ -16,7 +16,8 @@ LARGEST_VOCABULARY = 65_536
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> bytes:
     """Train a lossless byte-fallback BPE model and return its serialized form.
 
-    Raises: DataError if the size is out of range or the text is too small for it.
+    Raises:
+        DataError: the size is out of range or the text is too small for it.
     """
     import sentencepiece
 
@@ -56,7 +57,8 @@ def nonempty_lines(texts: Iterable[str]) -> Iterator[str]:
 def load_tokenizer_file(path: Path) -> Any:
     """Return the SentencePiece processor of a .model file.
 
-    Raises: DataError if the file is not a model, has no BOS, or has more pieces than a uint16 can number.
+    Raises:
+        DataError: the file is not a model, has no BOS, or has more pieces than a uint16 can number.
     """
     import sentencepiece
 

@@ -27,7 +27,8 @@ def check_files(folder: Path, cache: Path | None = None) -> Manifest:
 
     Hashes are cached by path, size and modification time, so that only changed files are read again.
 
-    Raises: DataError naming the first file that differs.
+    Raises:
+        DataError: a file differs; names the first one.
     """
     manifest = read_manifest(folder)
     known = HashCache(cache or user_cache_path("pgolf") / "hashes.json")
@@ -87,7 +88,8 @@ class HashCache:
 def verify_contents(folder: Path) -> list[Finding]:
     """Read all data and return findings on hashes, counts of documents, tokens and bytes, and overlap of the splits.
 
-    Raises: DataError if a file cannot be read.
+    Raises:
+        DataError: a file cannot be read.
     """
     manifest = check_files(folder)
     files = len(list(shard_entries(manifest))) + 1
@@ -120,7 +122,8 @@ def compare_splits(train: set[bytes], validation: set[bytes]) -> Finding:
 def read_counted_documents(folder: Path, shards: list[ShardEntry], counter: StreamCounter) -> Iterator[Any]:
     """Yield the token arrays of documents, which may cross shard borders, and pass all tokens to the counter.
 
-    Raises: DataError naming a shard with a token that the tokenizer does not have, or tokens before the first document.
+    Raises:
+        DataError: a shard has a token that the tokenizer does not have, or tokens before its first document.
     """
     import numpy as np
 

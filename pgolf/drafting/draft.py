@@ -102,7 +102,8 @@ class Draft:
 def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str]) -> Draft:
     """Draft a recipe for a script. Given values override a log's, which override the script's defaults.
 
-    Raises: SpecError for a log without a run, or a script without known variables.
+    Raises:
+        SpecError: the log has no run, or the script no known variables.
     """
     logged = None if log is None else last_run(log)
     values = hyperparameters(program, logged, given)
@@ -126,7 +127,8 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
 def last_run(log: Path) -> LoggedRun:
     """Return the last run in a log.
 
-    Raises: SpecError if there is none.
+    Raises:
+        SpecError: there is none.
     """
     try:
         runs, _, _ = runs_in(log, log.parent)

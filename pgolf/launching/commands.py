@@ -8,7 +8,8 @@ from pgolf.errors import LauncherError
 def run_command(*command: str, stdin: str = "") -> str:
     """Return what a command prints to stdout.
 
-    Raises: LauncherError with its stderr when it fails, or naming it when it is not installed.
+    Raises:
+        LauncherError: it is not installed, or fails; quotes its stderr.
     """
     try:
         ended = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)

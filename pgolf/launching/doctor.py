@@ -25,7 +25,8 @@ def doctor_arguments(folder: str, gpu: str | None) -> list[str]:
 def run_doctor(gpu: str | None, prefix: Sequence[str] = ()) -> list[Finding]:
     """Return the findings of the self-check with this Python, on this machine or wherever the command `prefix` runs it.
 
-    Raises: LauncherError when it cannot be run.
+    Raises:
+        LauncherError: it cannot be run.
     """
     command = [*prefix, sys.executable, *doctor_arguments(str(Path.cwd()), gpu)]
     try:
@@ -38,7 +39,8 @@ def run_doctor(gpu: str | None, prefix: Sequence[str] = ()) -> list[Finding]:
 def doctor_findings(stdout: str, stderr: str) -> list[Finding]:
     """Return what a self-check printed as findings, and one more if the clock there differs from the one here.
 
-    Raises: LauncherError with its stderr when its stdout cannot be read.
+    Raises:
+        LauncherError: its stdout cannot be read; quotes its stderr.
     """
     try:
         document: dict[str, Any] = json.loads(stdout)

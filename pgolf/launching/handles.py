@@ -9,8 +9,9 @@ from trainer.recipe.files import write_json
 
 
 def create_handle(launcher: str, run: RunDirectory, **facts: Any) -> Handle:
-    """Write and return a run's first handle. Call this before the job starts: a run whose job number was lost is then
-    known to have been launched, and where.
+    """Write and return a run's first handle.
+
+    Call this before the job starts: a run whose job number was lost is then known to have been launched, and where.
     """
     handle: Handle = {"launcher": launcher, "run_dir": str(run.root.resolve()), **facts}
     write_handle(run, handle)

@@ -20,7 +20,8 @@ def launcher_entries() -> dict[str, EntryPoint]:
 def load_launcher(name: str) -> Launcher:
     """Return a new launcher of this name.
 
-    Raises: LauncherError when it is not installed or cannot be imported.
+    Raises:
+        LauncherError: it is not installed or cannot be imported.
     """
     entries = launcher_entries()
     if name not in entries:
@@ -44,7 +45,8 @@ def describe_launcher(name: str) -> dict[str, Any]:
 def check_options(launcher: Launcher, options: dict[str, Any]) -> None:
     """Check launch.options.
 
-    Raises: LauncherError naming the first option that is unknown or has a wrong value.
+    Raises:
+        LauncherError: an option is unknown or has a wrong value; names the first one.
     """
     try:
         launcher.Options.model_validate(options)

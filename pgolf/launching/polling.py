@@ -20,7 +20,8 @@ UNREACHABLE_SECONDS = 60.0
 def follow_log(handle: Handle, status: Callable[[Handle], JobStatus], follow: bool) -> Iterator[str]:
     """Return the lines of a run's log; with `follow`, new ones too until `status` says that the job has ended.
 
-    Raises: Unreachable when the job has not been reachable for a minute.
+    Raises:
+        Unreachable: the job has not been reachable for a minute.
     """
     return follow_file(run_of(handle).files.log, is_growing(handle, status) if follow else iter([False]))
 
@@ -28,7 +29,8 @@ def follow_log(handle: Handle, status: Callable[[Handle], JobStatus], follow: bo
 def is_growing(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterator[bool]:
     """Yield True while the job may still write, then False.
 
-    Raises: Unreachable when the job has not been reachable for a minute.
+    Raises:
+        Unreachable: the job has not been reachable for a minute.
     """
     answered_at = time.monotonic()
     while (found := status(handle)).state != "ended":

@@ -75,7 +75,8 @@ class Launcher(Protocol):
 
         This may take minutes and cost cents.
 
-        Raises: LauncherError when nothing can be run there.
+        Raises:
+            LauncherError: nothing can be run there.
         """
         ...
 
@@ -86,7 +87,8 @@ class Launcher(Protocol):
     def submit(self, job: Job) -> Handle:
         """Start a job and return its handle. A job that already runs for this run directory is not started again.
 
-        Raises: LauncherError when it could not be started.
+        Raises:
+            LauncherError: it could not be started.
         """
         ...
 
@@ -112,6 +114,7 @@ class GroupLauncher(Protocol):
     def submit_all(self, jobs: Sequence[Job]) -> list[Handle]:
         """Start jobs that differ in their run directories only, and return their handles in the same order.
 
-        Raises: LauncherError when they could not be started.
+        Raises:
+            LauncherError: they could not be started.
         """
         ...

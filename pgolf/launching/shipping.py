@@ -110,7 +110,8 @@ def accept_files(run: RunDirectory, draft: Path) -> None:
 def check_same_run(run: RunDirectory, draft: Path) -> None:
     """Check that a fetched result is that of this run.
 
-    Raises: LauncherError naming what differs.
+    Raises:
+        LauncherError: it is of another run; names what differs.
     """
     result = draft / run.files.result.name
     if not result.exists():

@@ -15,7 +15,9 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool, int]:
     """Return the runs of a log, each once, whether it is UTF-16, and its bytes after decompression.
 
-    Raises: TooLong, OSError.
+    Raises:
+        TooLong: it has more than MAX_BYTES.
+        OSError: it cannot be read.
     """
     lines, is_utf16, size = read_log(path)
     found = split_runs(lines, plain(path.relative_to(root).as_posix()))
@@ -30,7 +32,9 @@ def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool, int]:
 def read_log(path: Path) -> tuple[list[str], bool, int]:
     """Return the lines of a log, each cut to a bounded length, whether it is UTF-16, and its decompressed bytes.
 
-    Raises: TooLong, OSError.
+    Raises:
+        TooLong: it has more than MAX_BYTES.
+        OSError: it cannot be read.
     """
     content = read_gzip(path) if path.suffix == ".gz" else read_bounded(path)
     is_utf16 = content[:2] in UTF16_MARKS
@@ -41,7 +45,8 @@ def read_log(path: Path) -> tuple[list[str], bool, int]:
 def read_bounded(path: Path) -> bytes:
     """Return the bytes of a file.
 
-    Raises: TooLong if it has more than MAX_BYTES.
+    Raises:
+        TooLong: it has more than MAX_BYTES.
     """
     if path.stat().st_size > MAX_BYTES:
         raise TooLong(f"{path} has {path.stat().st_size:,} bytes; a log may have {MAX_BYTES:,}")
@@ -51,7 +56,9 @@ def read_bounded(path: Path) -> bytes:
 def read_gzip(path: Path) -> bytes:
     """Return the decompressed bytes of a gzip file.
 
-    Raises: TooLong if it has more than MAX_BYTES, OSError if it is cut short or damaged.
+    Raises:
+        TooLong: it has more than MAX_BYTES.
+        OSError: it is cut short or damaged.
     """
     try:
         with gzip.open(path) as file:

@@ -101,7 +101,8 @@ class Ruleset(RulesetPart):
 def load_ruleset(name: str) -> Ruleset:
     """Return a shipped ruleset by name, or one from the user's YAML file, given as a path with a `/` or `.yaml`.
 
-    Raises: SpecError naming the shipped rulesets, or the fault of the file.
+    Raises:
+        SpecError: the name is unknown, or the file is wrong.
     """
     folder = Path(__file__).parent
     is_own = "/" in name or name.endswith(".yaml")

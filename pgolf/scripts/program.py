@@ -66,7 +66,8 @@ class ScriptProgram:
     def texts(self) -> dict[str, str]:
         """The innermost source text of each Python file.
 
-        Raises: Unreadable naming the file.
+        Raises:
+            Unreadable: a file is not Python, or unpacks to too much.
         """
         return {name + UNWRAPPED * (len(found) > 1): found[-1] for name, found in self.layers()}
 
@@ -90,7 +91,8 @@ class ScriptProgram:
     def reads(self) -> EnvironmentReads:
         """The environment variables that the program reads.
 
-        Raises: Unreadable naming the file.
+        Raises:
+            Unreadable: a file is not Python, or unpacks to too much.
         """
         return variables_read(self.texts)
 
@@ -105,7 +107,9 @@ class ScriptProgram:
 def read_program(script: Path, files: list[Path]) -> ScriptProgram:
     """Read a script and its files; a folder means all files in it.
 
-    Raises: OSError for a missing file; ValueError for one outside the script's folder.
+    Raises:
+        OSError: a file is missing.
+        ValueError: a file is outside the script's folder.
     """
     root = script.parent.resolve()
     found = {script.name: script.read_bytes()}

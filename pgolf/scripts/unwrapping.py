@@ -33,7 +33,8 @@ class TooLarge(Exception):
 def decode_source(content: bytes) -> str:
     """Return a program's text, decoded by the encoding that it declares.
 
-    Raises: SyntaxError for an unknown encoding.
+    Raises:
+        SyntaxError: its encoding is unknown.
     """
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     return content.decode(encoding, errors="replace")
@@ -42,7 +43,9 @@ def decode_source(content: bytes) -> str:
 def layers(text: str) -> list[str]:
     """Return a program's text and the texts that it unpacks and runs, outermost first.
 
-    Raises: SyntaxError for an outer text that is not Python, TooLarge for a decompression bomb.
+    Raises:
+        SyntaxError: an outer text that is not Python.
+        TooLarge: a decompression bomb.
     """
     found = [text]
     while len(found) < MOST_LAYERS:
@@ -56,7 +59,8 @@ def layers(text: str) -> list[str]:
 def executed_text(tree: ast.Module) -> str | None:
     """Return the text that a program passes to exec or eval, or None if it cannot be computed.
 
-    Raises: TooLarge for a decompression bomb.
+    Raises:
+        TooLarge: a decompression bomb.
     """
     evaluator = ConstantEvaluator(tree)
     for node in ast.walk(tree):
@@ -116,7 +120,9 @@ class ConstantEvaluator:
     def value(self, node: ast.expr) -> Any:
         """Return an expression's value.
 
-        Raises: NotConstant, TooLarge.
+        Raises:
+            NotConstant: its value is not known without running it.
+            TooLarge: it unpacks to more than MOST_BYTES.
         """
         self.depth += 1
         self.steps += 1
@@ -171,7 +177,8 @@ class ConstantEvaluator:
     def product(self, left: Any, right: Any) -> Any:
         """Return a product, refusing long repetitions.
 
-        Raises: TooLarge.
+        Raises:
+            TooLarge: it unpacks to more than MOST_BYTES.
         """
         size = next((len(value) for value in (left, right) if isinstance(value, bytes | str | list)), 1)
         times = next((value for value in (left, right) if isinstance(value, int)), 1)
@@ -236,7 +243,8 @@ class ConstantEvaluator:
 def decompress_bounded(decompressor: Any, data: bytes) -> bytes:
     """Decompress data.
 
-    Raises: TooLarge for more than MOST_BYTES.
+    Raises:
+        TooLarge: more than MOST_BYTES.
     """
     found = bytes(decompressor.decompress(data, MOST_BYTES + 1))
     if len(found) > MOST_BYTES:
@@ -245,17 +253,17 @@ def decompress_bounded(decompressor: Any, data: bytes) -> bytes:
 
 
 def inflate_lzma(data: bytes, *settings: Any, **named: Any) -> bytes:
-    """Like lzma.decompress, with the same optional format, memory limit and filters, but bounded."""
+    """Decompress as lzma.decompress does, with the same format, memory limit and filters, up to MOST_BYTES."""
     return decompress_bounded(lzma.LZMADecompressor(*settings, **named), data)
 
 
 def inflate_zlib(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:
-    """Like zlib.decompress, but bounded."""
+    """Decompress as zlib.decompress does, up to MOST_BYTES."""
     return decompress_bounded(zlib.decompressobj(wbits), data)
 
 
 def inflate_brotli(data: bytes) -> bytes:
-    """Like brotli.decompress, but bounded."""
+    """Decompress as brotli.decompress does, up to MOST_BYTES."""
     import brotli
 
     decompressor, found = brotli.Decompressor(), bytearray()

@@ -26,7 +26,8 @@ NONE_DEFAULT = ast.Constant(None)
 def variables_read(texts: Mapping[str, str]) -> EnvironmentReads:
     """Find the environment variables that a program reads, given the texts of its files by name.
 
-    Raises: SyntaxError for a text that is not Python.
+    Raises:
+        SyntaxError: a text that is not Python.
     """
     found = EnvironmentReads()
     readers = [FileReader(name, ast.parse(text), found) for name, text in texts.items()]

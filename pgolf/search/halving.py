@@ -75,7 +75,7 @@ def next_step(search: Search, candidates: Sequence[Candidate], seeds: Sequence[i
     if best is not None and best.reached + 1 < len(search.rungs):
         needed = cost_to_finish(search, best, budget)
         if needed <= budget.left < needed + budget.cost(search.rungs[0].share):
-            return afford(
+            return if_affordable(
                 search, promote(search, best, seeds, "the rest of the budget finishes the best point"), budget
             )
     for rung in reversed(range(len(search.rungs) - 1)):

@@ -25,7 +25,8 @@ def has_different_kind(below: Node, above: Node) -> bool:
 def parse_assignment(argument: str) -> Node:
     """Parse `a.b=value` into a mapping; the value is YAML.
 
-    Raises: SpecError if the key or `=` is missing.
+    Raises:
+        SpecError: the key or `=` is missing.
     """
     key, equals, text = argument.partition("=")
     place = Place(f"--set {argument}")

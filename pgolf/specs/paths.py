@@ -28,7 +28,8 @@ def absolute_paths(document: Node, folder: Path) -> Node:
 def own_code_paths(document: Node, folder: Path) -> Node:
     """Return the document with the paths of local components and of a script resolved against a folder.
 
-    Raises: SpecError if a component's file or class is missing.
+    Raises:
+        SpecError: a component's file or class is missing.
     """
     return resolve_program(expand_local_kinds(document, folder), folder)
 
@@ -54,7 +55,8 @@ def resolve(node: Node, folder: Path) -> Node:
 def expand_local_kinds(document: Node, folder: Path) -> Node:
     """Replace each `kind: local:FILE.py:CLASS` by `kind`, `file` and `class_name`, with resolved paths.
 
-    Raises: SpecError if file or class is missing.
+    Raises:
+        SpecError: file or class is missing.
     """
     if not isinstance(document.value, dict):
         return document

@@ -29,7 +29,8 @@ def program_of(script: Script) -> ScriptProgram:
 def check_script(spec: Experiment, document: Node) -> None:
     """Check that the script exists and reads the variables that the spec sets.
 
-    Raises: SpecError with file:line.
+    Raises:
+        SpecError: it is wrong, at file:line.
     """
     program = read_script(spec.program, document)
     for name in spec.program.env:
@@ -61,7 +62,8 @@ def check_script(spec: Experiment, document: Node) -> None:
 def read_script(script: Script, document: Node) -> ScriptProgram:
     """Read the script with its files.
 
-    Raises: SpecError with file:line of the wrong path, or of the script's line that is not Python.
+    Raises:
+        SpecError: a path is wrong, or a line of the script is not Python; gives file:line.
     """
     place = place_of(document, ("program", "path"))
     try:
@@ -80,7 +82,8 @@ def read_script(script: Script, document: Node) -> ScriptProgram:
 def check_variable(name: str, program: ScriptProgram, script: Script, document: Node) -> None:
     """Check that the script reads a variable, or may read it.
 
-    Raises: SpecError with the nearest name and the line where that is read.
+    Raises:
+        SpecError: it does not; suggests the nearest name, with the line where that is read.
     """
     place, reads = place_of(document, ("program", "env", name)), program.reads
     if name == script.seed_variable:

@@ -60,7 +60,8 @@ SEARCH = TypeAdapter(Search)
 def read_search(document: object, place: str) -> Search:
     """Validate the `search:` block of a spec.
 
-    Raises: SpecError with the place.
+    Raises:
+        SpecError: it is wrong, at file:line.
     """
     try:
         return SEARCH.validate_python(document)

@@ -94,7 +94,8 @@ SWEEP: TypeAdapter[GridSweep | PointsSweep | RandomSweep] = TypeAdapter(Sweep, c
 def points_of(sweep: GridSweep | PointsSweep | RandomSweep) -> list[Point]:
     """Return the points of a sweep in order, without duplicates.
 
-    Raises: SpecError if there are too many.
+    Raises:
+        SpecError: there are too many.
     """
     match sweep:
         case GridSweep():
@@ -119,7 +120,8 @@ def draw(source: Range | list[JsonValue], chance: random.Random) -> JsonValue:
 def read_sweep(document: object, place: str) -> list[Point]:
     """Return the points of the `sweep:` block of a spec.
 
-    Raises: SpecError with the place.
+    Raises:
+        SpecError: it is wrong, at file:line.
     """
     try:
         return points_of(SWEEP.validate_python(document))

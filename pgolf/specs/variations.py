@@ -28,7 +28,8 @@ def variations(sweep: Node | None, folder: Path, assignments: Sequence[str]) -> 
 
     Assignments override the sweep: a key that is assigned a single value no longer varies.
 
-    Raises: SpecError with the place of an invalid sweep or assignment.
+    Raises:
+        SpecError: a sweep or an assignment is invalid; gives its place.
     """
     points: list[Point] = [{}] if sweep is None else read_sweep(sweep.plain(), str(sweep.place))
     alternatives = [alternatives_of(assignment) for assignment in assignments]

@@ -63,7 +63,8 @@ class Node:
 def read_yaml(path: Path) -> Node:
     """Read a YAML file that contains a mapping.
 
-    Raises: SpecError with file:line for any other file.
+    Raises:
+        SpecError: it is any other file; gives file:line.
     """
     try:
         size = path.stat().st_size
@@ -98,7 +99,8 @@ def describe_value(value: Any) -> str:
 def parse_yaml(text: str, source: str) -> Node:
     """Parse the only document in `text`; an empty text gives null.
 
-    Raises: SpecError with source:line.
+    Raises:
+        SpecError: it is wrong, at source:line.
     """
     try:
         return Composer(parse_events(text), source).document()
@@ -184,7 +186,8 @@ class Composer:
     def count(self, nodes: int, event: Any) -> None:
         """Count nodes, an alias as all the nodes of its anchor.
 
-        Raises: SpecError if there are too many.
+        Raises:
+            SpecError: there are too many.
         """
         self.nodes += nodes
         if self.nodes > MAX_NODES:

@@ -12,7 +12,7 @@ BITS, ORDER = 3, 3
 
 @pytest.fixture(scope="module")
 def symbols() -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """A stream with structure: each symbol leans on the two before it."""
+    """Return a stream with structure: each symbol leans on the two before it."""
     chance = np.random.default_rng(4)
     stream = [0, 1]
     for _ in range(600):

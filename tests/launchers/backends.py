@@ -79,7 +79,7 @@ class LocalBackend:
 
 
 class SshBackend:
-    """This machine through an sshd of the test: other folders, a Python without pgolf."""
+    """An sshd of the test on this machine: other folders, a Python without pgolf."""
 
     name = "ssh"
     reruns_by_itself = False

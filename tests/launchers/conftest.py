@@ -39,7 +39,7 @@ def backend(
 
 @pytest.fixture
 def user(tmp_path: Path, backend: Backend) -> User:
-    """A user in an empty folder. Modules that test one launcher have a `backend` of their own."""
+    """Return a user in an empty folder. Modules that test one launcher have a `backend` of their own."""
     folder = tmp_path / "user"
     folder.mkdir()
     return User(folder, backend)

@@ -47,7 +47,7 @@ class Learner:
         return -float(found[np.arange(self.batch), after].mean())
 
     def steps(self, text: Bytes, count: int, seconds: float) -> Iterator[tuple[int, float, float]]:
-        """Number, loss and milliseconds of each step, until one of both is used up."""
+        """Yield number, loss and milliseconds of each step, until one of both is used up."""
         began = time.monotonic()
         for step in range(1, count + 1):
             loss = self.step(text)

@@ -25,7 +25,7 @@ STEPS = 8
 
 @pytest.fixture
 def job(micro_run: RunDirectory, tmp_path: Path) -> RunDirectory:
-    """A fresh run whose steps have two forward passes."""
+    """Return a fresh run whose steps have two forward passes."""
     return prepare(micro_run, tmp_path / "job" / "seed-1337", STEPS)
 
 

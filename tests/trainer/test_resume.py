@@ -19,7 +19,7 @@ from tests.conftest import Pgolf
 
 @pytest.fixture
 def same_run(long_run: RunDirectory, tmp_path: Path) -> RunDirectory:
-    """A fresh run directory of the same run id."""
+    """Return a fresh run directory of the same run id."""
     root = tmp_path / long_run.root.parent.name / long_run.root.name
     root.mkdir(parents=True)
     for name in ("spec.json", "run.json"):

@@ -28,7 +28,7 @@ from trainer.training import Training
 
 @pytest.fixture
 def job(micro_run: RunDirectory, tmp_path: Path) -> TrainingJob:
-    """The job of the micro run in a folder of its own."""
+    """Return the job of the micro run in a folder of its own."""
     for name in ("spec.json", "run.json"):
         shutil.copy(micro_run.root / name, tmp_path)
     return read_job(tmp_path)

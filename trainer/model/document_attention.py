@@ -1,5 +1,6 @@
-"""Attention within documents: a dense mask, and torch's FlexAttention for GPUs, which needs no dense mask and skips
-blocks of tokens that see nothing of each other.
+"""Attention within documents: a dense mask, or torch's FlexAttention on GPUs.
+
+FlexAttention needs no dense mask and skips blocks of tokens that see nothing of each other.
 """
 
 from functools import partial
@@ -18,8 +19,9 @@ def document_mask(documents_BT: Tensor) -> Tensor:
 
 
 def make_flex_attention(documents_BT: Tensor) -> AttentionFunction:
-    """Return causal attention within documents, to be compiled: in eager mode it would hold all pairs of tokens. It has
-    no gradients on a CPU.
+    """Return causal attention within documents.
+
+    It has to be compiled, since in eager mode it would hold all pairs of tokens, and has no gradients on a CPU.
     """
     return partial(flex_attend, documents_BT, block_mask(documents_BT))
 

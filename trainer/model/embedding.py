@@ -48,15 +48,21 @@ class BigramTable(nn.Module):
         initialise_projection(self.projection, self.recipe.orthogonal_projection)
 
     def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
-        """Shapes: (B, T) -> (B, T, D)."""
+        """Return the vector of each token with the one before it.
+
+        Shapes: (B, T) -> (B, T, D).
+        """
         buckets_BT = bigram_buckets(tokens_BT, self.recipe, documents_BT)
         pairs_BTD = linear(F.embedding(buckets_BT, self.table), self.projection)
         return pairs_BTD if self.scale is None else self.scale * pairs_BTD
 
 
 def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, documents_BT: Tensor | None = None) -> Tensor:
-    """Return the bucket of each token with the one before it. Token 0 stands before the first token of a sequence, and
-    of each document if documents are numbered. Shapes: (B, T) -> (B, T), int64.
+    """Return the bucket of each token with the one before it.
+
+    Token 0 stands before the first token of a sequence, and of each document if documents are numbered.
+
+    Shapes: (B, T) -> (B, T), int64.
 
     Source: openai/parameter-golf #927 (multiply), #549 (xor), #861 (prime_sum).
     """

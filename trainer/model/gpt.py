@@ -90,8 +90,9 @@ class GptModel(nn.Module):
             rotary.table(length, self.device)
 
     def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
-        """Return the logits of the next token at every position, or only at the `last` ones. If documents are numbered,
-        each token sees its own document only.
+        """Return the logits of the next token at every position, or only at the `last` ones.
+
+        If documents are numbered, each token sees its own document only.
 
         Shapes: (B, T) -> (B, T or last, V), float32.
         """
@@ -134,8 +135,11 @@ class GptModel(nn.Module):
         return self.head if self.head is not None else self.embedding.tokens
 
     def features(self, tokens_BT: Tensor, documents_BT: Tensor | None, last: int | None = None) -> Tensor:
-        """Return the residual stream of the `last` tokens after the last execution. Of the other tokens that execution
-        computes keys and values only, unless `compute.scoring` says otherwise. Shapes: (B, T) -> (B, T or last, D).
+        """Return the residual stream of the `last` tokens after the last execution.
+
+        Of the other tokens, that execution computes keys and values only, unless `compute.scoring` is `one_by_one`.
+
+        Shapes: (B, T) -> (B, T or last, D).
         """
         # A local MLP may look at neighbouring tokens, so it gets all of them.
         is_narrowed = self.compute.scoring == "together" and not isinstance(self.recipe.mlp, LocalMlp)

@@ -34,8 +34,7 @@ class GroupedQueryAttention(Attention):
         return [self.query, self.key, self.value]
 
     def forward(self, x_BTD: Tensor, scale_D: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor]:
-        """Return the output of the needed tokens, each channel scaled, and the values of all key/value heads side by
-        side (F).
+        """Return the scaled output of the needed tokens, and the values of all key/value heads side by side (F).
 
         Shapes: (B, T, D) -> (B, S, D), (B, T, F).
         """
@@ -69,5 +68,8 @@ def exclude_own_value(y_BHTE: Tensor, v_BKTE: Tensor) -> Tensor:
 
 
 def split_heads(x_BTD: Tensor, heads: int) -> Tensor:
-    """Shapes: (B, T, heads * E) -> (B, heads, T, E)."""
+    """Return the channels by head.
+
+    Shapes: (B, T, heads * E) -> (B, heads, T, E).
+    """
     return torch.unflatten(x_BTD, -1, (heads, -1)).transpose(1, 2)

@@ -12,8 +12,9 @@ HEAD_MULTIPLE = 8
 def library_attention(
     q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None, scale: float | None = None
 ) -> Tensor:
-    """Compute attention by the kernel that torch chooses. `scale` multiplies the products of queries and keys; it
-    defaults to one over the root of their width.
+    """Compute attention by the kernel that torch chooses.
+
+    `scale` multiplies the products of queries and keys; it defaults to one over the root of their width.
     """
     asked, length = q_BHSE.size(-2), k_BKTE.size(-2)
     is_causal = mask_B1TT is None and asked == length
@@ -37,7 +38,8 @@ def pinned_attention(
 ) -> Tensor:
     """Compute attention by the given kernel of torch, or by torch's choice if there is a mask or S < T.
 
-    Raises: RuntimeError if the kernel does not support the inputs.
+    Raises:
+        RuntimeError: the kernel does not support the inputs.
     """
     if mask_B1TT is not None or q_BHSE.size(-2) != k_BKTE.size(-2):
         return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)

@@ -36,8 +36,9 @@ class Rotary:
         return self.tables[key]
 
     def rotate(self, x_BHSE: Tensor, length: int) -> Tensor:
-        """Rotate the first `dims` of each head by its position. The tokens of x are the last ones of a sequence of
-        `length` tokens. Shapes: unchanged.
+        """Rotate the first `dims` of each head by its position.
+
+        The tokens of x are the last ones of a sequence of `length` tokens. Shapes: unchanged.
         """
         cos, sin = (part[-x_BHSE.size(-2) :].to(x_BHSE.dtype) for part in self.table(length, x_BHSE.device))
         half = self.dims // 2

@@ -20,8 +20,9 @@ def make_smear(recipe: SmearRecipe, width: int) -> nn.Module | None:
 
 
 class ChannelGate(nn.Module):
-    """(1 - g) x_t + g x_(t-1) of the normed embedding, g = sigmoid of a learned vector. Nothing crosses documents if
-    they are numbered.
+    """(1 - g) x_t + g x_(t-1) of the normed embedding, g = sigmoid of a learned vector.
+
+    If documents are numbered, their first tokens mix in nothing.
 
     Source: SmearGate of openai/parameter-golf #549.
     """

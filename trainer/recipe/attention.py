@@ -38,8 +38,9 @@ class Rope:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparseGate:
-    """Multiply the output of each head by sigmoid(scale * w n), where n is the first `inputs` channels of the
-    normalized input of the block (#1787).
+    """Multiply the output of each head by sigmoid(scale * w n) (#1787).
+
+    n is the first `inputs` channels of the normalized input of the block.
     """
 
     __pydantic_config__: ClassVar = CHECKED

@@ -17,9 +17,7 @@ SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shards:
-    """A folder with manifest.json, tokenizer.model and token shards in the challenge's format, as `pgolf data` writes
-    it.
-    """
+    """A folder as `pgolf data` writes it: manifest.json, tokenizer.model, token shards in the challenge's format."""
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["shards"]

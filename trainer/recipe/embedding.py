@@ -70,8 +70,9 @@ class NoSmear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChannelSmear:
-    """Mix in the previous token after the norm: x_t = (1 - g) x_t + g x_(t-1), where g is a learned sigmoid per channel
-    that starts at 1/2 (SmearGate).
+    """Mix in the previous token after the norm: x_t = (1 - g) x_t + g x_(t-1) (SmearGate).
+
+    g is a learned sigmoid per channel that starts at 1/2.
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -80,8 +81,9 @@ class ChannelSmear:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatedSmear:
-    """Add the previous token before the norm, except where a document begins: e_t = e_t + s sigmoid(w e_t[:inputs])
-    e_(t-1) (#1855).
+    """Add the previous token before the norm: e_t = e_t + s sigmoid(w e_t[:inputs]) e_(t-1) (#1855).
+
+    Nothing is added where a document begins.
     """
 
     __pydantic_config__: ClassVar = CHECKED

@@ -54,8 +54,9 @@ class Chunked(ScoringProtocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sliding(ScoringProtocol):
-    """Overlapping windows; each scores its last `stride` targets, so that most of them have at least window - stride
-    tokens of context.
+    """Overlapping windows, each of which scores its last `stride` targets.
+
+    So most targets have at least window - stride tokens of context.
     """
 
     kind: Literal["sliding"]
@@ -115,8 +116,9 @@ AdaptationOptimizer = Sgd | AdamW
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreFirstTtt(ScoringProtocol):
-    """Sliding windows over a model that trains, chunk by chunk, on text it has already been scored on (score-first
-    test-time training, TTT). The artifact is also scored with plain sliding windows, which is reported separately.
+    """Sliding windows over a model that trains on scored text, chunk by chunk (score-first test-time training, TTT).
+
+    The artifact is also scored with plain sliding windows, which is reported separately.
     """
 
     kind: Literal["score_first_ttt"]
@@ -150,10 +152,11 @@ class ScoreFirstTtt(ScoringProtocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentLora(ScoringProtocol):
-    """Each document by itself, in chunks: after a chunk is scored, low-rank adapters of the matrices train on it; they
-    are reset for the next document (#1530). The artifact is also scored with plain document windows, which is reported
-    separately. Every process adapts to all documents, one after another: fit for studies, too slow for 40 million
-    tokens in 600 s.
+    """Each document by itself, in chunks: low-rank adapters of the matrices train on each scored chunk (#1530).
+
+    The adapters are reset for the next document. The artifact is also scored with plain document windows, which is
+    reported separately. Every process adapts to all documents, one after another: fit for studies, too slow for 40
+    million tokens in 600 s.
     """
 
     kind: Literal["document_lora"]

@@ -37,16 +37,18 @@ def matches_any(patterns: Iterable[str], name: str) -> bool:
 
 
 def pattern_matches(pattern: str, name: str) -> bool:
-    """Return whether a dotted pattern matches a tensor or a part it belongs to: `flat.*.attention` matches
-    `flat.0.attention.query`.
+    """Return whether a dotted pattern matches a tensor or a part it belongs to.
+
+    `flat.*.attention` matches `flat.0.attention.query`.
     """
     segments, parts = pattern.split("."), name.split(".")
     return len(segments) <= len(parts) and all(map(fnmatchcase, parts, segments))
 
 
 def value_for(values: Mapping[str, Value], name: str) -> Value:
-    """Return the value of a tensor: by exact name, else by the matching pattern with most literal characters, else
-    `default`.
+    """Return the value of a tensor: by its exact name, else by pattern, else `default`.
+
+    Of several matching patterns, the one with most literal characters counts.
 
     Raises:
         RecipeConflict: two matching patterns have equally many literal characters.

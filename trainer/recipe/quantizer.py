@@ -46,8 +46,9 @@ class PercentileClip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchedClip:
-    """Clip each row at whichever of the percentiles 99.9, 99.95, 99.99, 99.999 and 100 gives the least squared rounding
-    error (GPTQ-lite).
+    """Clip each row at the percentile that gives the least squared rounding error (GPTQ-lite).
+
+    Tried are 99.9, 99.95, 99.99, 99.999 and 100.
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -77,8 +78,9 @@ class PublishedTrainingGrid:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StraightThrough:
-    """Train with rounded weights, whose gradients pass to the float weights unchanged (quantization-aware training,
-    QAT).
+    """Train with rounded weights (quantization-aware training, QAT).
+
+    Gradients pass to the float weights unchanged.
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -212,8 +214,9 @@ class Rtn(Grid):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gptq(Grid):
-    """Round column by column, adjusting the remaining columns after each so that the outputs of the layer on
-    calibration text change least (GPTQ, arXiv 2210.17323).
+    """Round column by column, and adjust the remaining columns after each (GPTQ, arXiv 2210.17323).
+
+    They are adjusted so that the outputs of the layer on calibration text change least.
     """
 
     kind: Literal["gptq"]
@@ -244,8 +247,9 @@ class Gptq(Grid):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalQuantizer(Grid):
-    """A quantizer of your own, constructed as CLASS(recipe, **options). In a spec: `kind: local:FILE.py:CLASS`. It
-    returns codes and one step per row.
+    """A quantizer of your own, constructed as CLASS(recipe, **options); it returns codes and one step per row.
+
+    In a spec: `kind: local:FILE.py:CLASS`.
     """
 
     kind: Literal["local"]

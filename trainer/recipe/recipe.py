@@ -21,8 +21,9 @@ from trainer.recipe.strict import CHECKED, RecipeConflict
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """Nine slots, each filled by one component, and how to compute. Only this part of a spec is stored in the
-    artifact.
+    """What is trained and scored: nine slots, and how to compute.
+
+    Only this part of a spec is stored in the artifact.
     """
 
     __pydantic_config__: ClassVar = CHECKED

@@ -141,8 +141,9 @@ class LoopedTopology(Wiring):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecursiveTopology(Wiring):
-    """Shared blocks in turn: execution i runs block i mod `blocks` (#927). With skips, the first half of the executions
-    feeds the second.
+    """Shared blocks in turn: execution i runs block i mod `blocks` (#927).
+
+    With skips, the first half of the executions feeds the second.
     """
 
     kind: Literal["recursive"]

@@ -37,7 +37,8 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Return the state in a checkpoint, on the CPU.
 
-    Raises: CheckpointDamaged if a byte differs from what was written.
+    Raises:
+        CheckpointDamaged: a byte differs from what was written.
     """
     content = memoryview(path.read_bytes())
     start = len(MAGIC) + hashlib.sha256().digest_size

@@ -61,8 +61,9 @@ MAX_UNREAD_SHARE, MAX_UNREAD_STEPS, READ_EVERY_STEP_FROM = 0.002, 10, 0.98
 
 
 class RankZeroClock:
-    """Rank 0's seconds, as all ranks know them. Reading them synchronizes the device, so they are read only now and
-    then, by all ranks at the same steps.
+    """Rank 0's seconds, as all ranks know them.
+
+    Reading them synchronizes the device, so they are read only now and then, by all ranks at the same steps.
     """
 
     def __init__(self, budget_seconds: float) -> None:

@@ -18,7 +18,8 @@ from trainer.runtime.failure import MachineRefused
 def choose_device(wanted: str, rank: int = 0, size: int = 1) -> torch.device:
     """Return the device of one rank out of `size`: "cpu", or its own GPU for "cuda".
 
-    Raises: MachineRefused if there are too few GPUs.
+    Raises:
+        MachineRefused: there are too few GPUs.
     """
     if wanted != "cuda":
         keep_freed_memory()

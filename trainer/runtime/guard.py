@@ -35,7 +35,8 @@ class Guard:
     def after_step(self) -> None:
         """Count a step, and measure the speed of the first ones.
 
-        Raises: StoppedByRule if they were too slow.
+        Raises:
+            StoppedByRule: they were too slow.
         """
         self.steps += 1
         if self.steps <= MEASURED_STEPS:
@@ -44,7 +45,8 @@ class Guard:
     def check_speed(self, step: int, seconds: float) -> None:
         """Measure the speed of the first steps, from the seconds at some of them.
 
-        Raises: StoppedByRule if they were too slow.
+        Raises:
+            StoppedByRule: they were too slow.
         """
         if self.settled is None:
             self.settled = (step, seconds) if step >= SETTLING_STEPS else None
@@ -55,7 +57,8 @@ class Guard:
     def compare_with_plan(self, found: float) -> None:
         """Log the measured and the planned seconds per step.
 
-        Raises: StoppedByRule if the rule does not allow their ratio.
+        Raises:
+            StoppedByRule: the rule does not allow their ratio.
         """
         planned, most = self.plan.get("step_seconds"), self.rule.get("slower_than")
         if planned is None:
@@ -69,7 +72,8 @@ class Guard:
     def check_curve(self, tokens: int, bpb: float) -> None:
         """Compare the last logged losses with those of the other run at the same tokens.
 
-        Raises: StoppedByRule if they are worse than the rule allows.
+        Raises:
+            StoppedByRule: they are worse than the rule allows.
         """
         self.rows.append((tokens, bpb))
         other = self.rule.get("worse_than")
@@ -88,7 +92,8 @@ class Guard:
     def stop(self, message: str) -> NoReturn:
         """End the run, with a reason in state.json that programs can tell from a failure.
 
-        Raises: StoppedByRule.
+        Raises:
+            StoppedByRule: always.
         """
         self.journal.report(reason="stop_rule")
         raise StoppedByRule(message)

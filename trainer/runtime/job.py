@@ -43,7 +43,8 @@ class TrainingJob:
 def read_job(root: Path) -> TrainingJob:
     """Read the job of a run directory.
 
-    Raises: ResumeRefused if spec.json or run.json is missing or not readable.
+    Raises:
+        ResumeRefused: spec.json or run.json is missing or not readable.
     """
     files = RunFiles(root.resolve())
     try:

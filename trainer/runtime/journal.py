@@ -81,7 +81,8 @@ def make_journal(files: RunFiles, is_rank_zero: bool) -> Journal:
 def append_line(path: Path, line: str) -> None:
     """Append a line to a file.
 
-    Raises: OSError naming the file, which Python's own error on a full disk does not.
+    Raises:
+        OSError: it cannot be written; names the file, which Python's own error on a full disk does not.
     """
     try:
         with path.open("a", encoding="utf-8") as file:

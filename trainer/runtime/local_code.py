@@ -11,7 +11,8 @@ from trainer.runtime.failure import TrainingFailed
 def make_local(file: str, class_name: str, *arguments: Any, **options: Any) -> Any:
     """Return an instance of a class in the user's file.
 
-    Raises: TrainingFailed naming file and class if it cannot be made.
+    Raises:
+        TrainingFailed: it cannot be made; names file and class.
     """
     made = load_local_class(file, class_name)
     try:
@@ -23,7 +24,8 @@ def make_local(file: str, class_name: str, *arguments: Any, **options: Any) -> A
 def load_local_class(file: str, class_name: str) -> Any:
     """Execute a file and return its class of that name. The path is relative to the run directory.
 
-    Raises: TrainingFailed if there is no such file or class, or the file cannot be executed.
+    Raises:
+        TrainingFailed: there is no such file or class, or the file cannot be executed.
     """
     path = Path(file).resolve()
     name = f"local_{path.stem}"

@@ -17,7 +17,8 @@ PATIENCE_SECONDS = 1.0
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Yield while this process holds the lock.
 
-    Raises: AlreadyRunning if another trainer holds it.
+    Raises:
+        AlreadyRunning: another trainer holds it.
     """
     with path.open("a") as file:
         deadline = time.monotonic() + PATIENCE_SECONDS

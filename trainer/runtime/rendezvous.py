@@ -40,7 +40,9 @@ def join_world(
 ) -> Iterator[World]:
     """Yield the world of this process. Rank 0 starts the others, with the same arguments.
 
-    Raises: RunFailure with the reason of a worker that died; MachineRefused if there is no such device.
+    Raises:
+        RunFailure: a worker died; gives its reason.
+        MachineRefused: there is no such device.
     """
     world = World(choose_device(device, rendezvous.rank, rendezvous.size), rendezvous.rank, rendezvous.size)
     if rendezvous.size == 1:

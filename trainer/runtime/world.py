@@ -48,7 +48,8 @@ class World:
     def check_same_weights(self, parameters: Iterable[Tensor], moment: str) -> None:
         """Check that all ranks hold the same weights, bit for bit.
 
-        Raises: TrainingFailed naming a rank that does not.
+        Raises:
+            TrainingFailed: a rank holds others; names it.
         """
         if self.size == 1:
             return

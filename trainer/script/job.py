@@ -54,7 +54,8 @@ def is_script_run(arguments: list[str]) -> bool:
 def read_script_job(root: Path) -> ScriptJob:
     """Read the job of a run directory.
 
-    Raises: ResumeRefused if spec.json or run.json is missing or not readable.
+    Raises:
+        ResumeRefused: spec.json or run.json is missing or not readable.
     """
     files = RunFiles(root.resolve())
     try:

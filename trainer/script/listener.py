@@ -27,7 +27,8 @@ class LogListener:
     def follow_line(self, line: str) -> None:
         """Append a line to the log, and its numbers to metrics and state.
 
-        Raises: StoppedByRule if the stop rule ends the run.
+        Raises:
+            StoppedByRule: the stop rule ends the run.
         """
         append_line(self.files.log, line)
         words = plain_line(line)

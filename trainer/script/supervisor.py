@@ -25,7 +25,9 @@ from trainer.script.ranks import ScriptRanks
 def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     """Run a script and write result.json.
 
-    Raises: RunFailure with the reason, Stopped on request.
+    Raises:
+        RunFailure: it failed; gives the reason.
+        Stopped: on request.
     """
     journal = RunJournal(job.files)
     journal.report(phase="prepare", error=None)
@@ -71,7 +73,10 @@ def start_ranks(job: ScriptJob, processes: int, threads: int) -> ScriptRanks:
 def follow_script(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
     """Follow the script's output until it ends.
 
-    Raises: Stopped on request; StoppedByRule; TrainingFailed if it failed or took longer than `program.seconds`.
+    Raises:
+        Stopped: on request.
+        StoppedByRule: a stop rule ended it.
+        TrainingFailed: it failed, or took longer than `program.seconds`.
     """
     code = 0
     listener.journal.report(phase="train")

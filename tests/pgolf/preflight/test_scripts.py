@@ -16,7 +16,7 @@ RECORD = SHARED_DATA.parent / "records" / "1493-sp8192-3layer-recur" / "train_se
 
 @pytest.fixture
 def printed() -> dict[str, Any]:
-    """A result of a published script, with the values that its public log prints."""
+    """Return a result of a published script, with the values that its public log prints."""
     if not RECORD.exists():
         pytest.skip(f"public records are not at {RECORD.parent.parent}")
     (run,), _, _ = runs_in(RECORD, RECORD.parent)

@@ -9,7 +9,7 @@ from trainer.runtime.clock import MAX_UNREAD_SHARE, MAX_UNREAD_STEPS, PhaseClock
 
 @pytest.fixture
 def hands(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock whose time is the last element."""
+    """Return a clock whose time is the last element."""
     times = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: times[-1])
     return times
