@@ -8,7 +8,7 @@ import sys
 import threading
 import venv
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -22,6 +22,7 @@ from pgolf.rundir import RunDirectory
 from tests.forked import fork_server, real_processes
 
 SHARED_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+TRAINER_TESTS = Path(__file__).parent / "trainer"
 Pgolf = Callable[..., "Ended"]
 
 
@@ -49,6 +50,17 @@ def pytest_configure(config: pytest.Config) -> None:
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[worker_number() % len(cores)]})
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """Refuse a module outside tests/trainer that imports torch at its top, which takes every run two seconds."""
+    had_torch = "torch" in sys.modules
+    report = yield
+    is_foreign = isinstance(collector, pytest.Module) and TRAINER_TESTS not in collector.path.parents
+    if is_foreign and not had_torch and "torch" in sys.modules:
+        report.outcome, report.longrepr = "failed", f"{collector.path} imports torch at its top; import it in the tests"
+    return report
 
 
 def worker_number() -> int:

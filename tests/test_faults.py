@@ -19,7 +19,6 @@ from pgolf.rundir import RunDirectory
 from tests.conftest import Ended, Pgolf
 from tests.pgolf.data.builders import prepared, sentences
 from trainer.recipe.files import read_json, write_json
-from trainer.runtime.checkpoint import read_checkpoint
 
 MICRO = ("run", "quickstart", "--with", "micro")
 TRAINER = [sys.executable, "-P", "-m", "trainer"]
@@ -157,6 +156,8 @@ def test_memory_that_runs_out_is_a_machine_error(micro_run: RunDirectory, tmp_pa
 
 
 def test_a_loss_that_is_no_number_ends_the_command_with_the_step(pgolf: Pgolf, tmp_path: Path) -> None:
+    from trainer.runtime.checkpoint import read_checkpoint
+
     ended = pgolf(*MICRO, "--set", "recipe.optimizer.embedding_lr=1e15", "--set", "recipe.model.softcap=0")
     assert ended.code == 1, ended.err
     words = " ".join(ended.err.split())

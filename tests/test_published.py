@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import trainer.train as train_module
 from pgolf.campaign.run_documents import run_documents
 from pgolf.preflight import rules
 from pgolf.preflight.examine import examine
@@ -20,11 +19,6 @@ from trainer.recipe.patterns import pattern_matches
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.quantizer import StraightThrough
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.job import read_job
-from trainer.runtime.stop import StopRequest
-from trainer.runtime.world import SINGLE_PROCESS
-from trainer.score import score_artifact
-from trainer.train import run_job
 
 PUBLISHED = sorted(name for name, file in shipped_specs().items() if file.parent.name == "published")
 # Parameters by part, from the logs of the pull requests and from tables made from their code.
@@ -279,15 +273,21 @@ def test_it_trains_quantizes_packs_and_scores_at_micro(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_cache: None, name: str
 ) -> None:
     """Training and scoring run in this process, for speed; the slow test below uses real ones."""
+    from trainer import train
+    from trainer.runtime.job import read_job
+    from trainer.runtime.stop import StopRequest
+    from trainer.runtime.world import SINGLE_PROCESS
+    from trainer.score import score_artifact
+
     preflight = examine(load_spec(name, ["micro"]).spec, runs_dir=tmp_path)
     run = RunDirectory(tmp_path / name / "seed-1337")
     run.create(*run_documents(preflight, run, 1337, {}), {})
     monkeypatch.setattr(
-        train_module,
+        train,
         "score_in_subprocess",
         lambda job, stop, _: score_artifact(job.files, job.data, SINGLE_PROCESS, stop),
     )
-    run_job(read_job(run.root), StopRequest(), SINGLE_PROCESS)
+    train.run_job(read_job(run.root), StopRequest(), SINGLE_PROCESS)
     check_result(run, recipe_of(name, "micro"))
 
 

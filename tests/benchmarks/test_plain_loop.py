@@ -4,19 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
-
-from benchmarks.plain_loop import PlainLoop, Shape
-
-SHAPE = Shape(vocabulary=32, width=16, order=(0, 1), heads=2, kv_heads=1, hidden=32, rope_dims=8, softcap=30.0)
 
 
-@pytest.mark.parametrize("products", [torch.float32, torch.bfloat16], ids=str)
-def test_the_plain_loop_autocasts_on_a_cpu_where_it_is_asked_to(tmp_path: Path, products: torch.dtype) -> None:
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_the_plain_loop_autocasts_on_a_cpu_where_it_is_asked_to(tmp_path: Path, name: str) -> None:
+    import torch
+    from torch import nn
+
+    from benchmarks.plain_loop import PlainLoop, Shape
+
+    products = getattr(torch, name)
+    shape = Shape(vocabulary=32, width=16, order=(0, 1), heads=2, kv_heads=1, hidden=32, rope_dims=8, softcap=30.0)
     shard = tmp_path / "shard.bin"
-    shard.write_bytes(bytes(1024) + (np.arange(200) % SHAPE.vocabulary).astype("<u2").tobytes())
-    loop = PlainLoop(SHAPE, shard, 64, 32, 16, use_muon=True, device=torch.device("cpu"), products=products)
+    shard.write_bytes(bytes(1024) + (np.arange(200) % shape.vocabulary).astype("<u2").tobytes())
+    loop = PlainLoop(shape, shard, 64, 32, 16, use_muon=True, device=torch.device("cpu"), products=products)
     seen: set[torch.dtype] = set()
     for module in loop.model.modules():
         if isinstance(module, nn.Linear):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -16,8 +15,6 @@ from scipy import stats
 from pgolf.preflight.code_lengths import entropy_bits, huffman_bits, huffman_length
 from pgolf.preflight.size import estimate_model_bytes, expected_percentile
 from pgolf.specs.loading import load_spec
-from trainer.codec.container import ModelCard, encode_artifact
-from trainer.quantizer.quantizer import quantize_model
 from trainer.recipe.inventory import inventory, parameter_groups
 from trainer.recipe.recipe import Recipe
 
@@ -115,6 +112,11 @@ def test_the_baseline_has_the_published_number_of_parameters() -> None:
 
 def real_bytes(recipe: Recipe, file: Path, deviation: float) -> int:
     """Return the bytes of model.bin with Gaussian weights."""
+    import torch
+
+    from trainer.codec.container import ModelCard, encode_artifact
+    from trainer.quantizer.quantizer import quantize_model
+
     generator = torch.Generator().manual_seed(7)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     weights = {tensor.name: deviation * torch.randn(tensor.shape, generator=generator) for tensor in tensors}
