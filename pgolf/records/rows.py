@@ -162,6 +162,10 @@ class RecordGroup:
         return max((row.total_bytes for row in self.rows if row.total_bytes is not None), default=None)
 
     @property
+    def limit_bytes(self) -> int | None:
+        return self.rows[0].ruleset.artifact_limit_bytes if self.rows else None
+
+    @property
     def is_over_limit(self) -> bool:
         return any(row.is_over_limit for row in self.rows)
 
@@ -192,7 +196,7 @@ class RecordGroup:
                 "model_and_all_python": largest(row.total_with_python for row in self.rows),
             },
             "ruleset": self.rows[0].ruleset.label if self.rows else None,
-            "limit_bytes": self.rows[0].ruleset.artifact_limit_bytes if self.rows else None,
+            "limit_bytes": self.limit_bytes,
             "over_limit": self.is_over_limit,
             "usd": None,
             "problems": [{"rule": found.rule, "message": found.message} for found in self.findings],

@@ -39,6 +39,10 @@ class RunGroup:
         return max((row.total_bytes for row in self.rows if row.total_bytes is not None), default=None)
 
     @property
+    def limit_bytes(self) -> int | None:
+        return self.rows[0].limit_bytes if self.rows else None
+
+    @property
     def usd(self) -> float | None:
         """Dollars of all seeds; None if the price of one is not known."""
         costs = [row.usd for row in self.rows]
@@ -68,7 +72,7 @@ class RunGroup:
             "ci95": list(spread.ci95) if spread and spread.ci95 else None,
             "max_total_bytes": self.max_total_bytes,
             "ruleset": first.get("ruleset"),
-            "limit_bytes": first["artifact"]["limit_bytes"] if first else None,
+            "limit_bytes": self.limit_bytes,
             "over_limit": self.is_over_limit,
             "usd": self.usd,
             "problems": [problem_json(finding) for finding in self.problems()],

@@ -171,7 +171,7 @@ def section(group: Group) -> str:
     pictures = [
         seeds or "<p class='note'>no training curve: the run has no metrics</p>",
         figure(waterfall(group), "Stages", STAGES_CAPTION),
-        figure(byte_bars(group, group.as_json().get("limit_bytes")), "Bytes", BYTES_CAPTION, part_names(group)),
+        figure(byte_bars(group, group.limit_bytes), "Bytes", BYTES_CAPTION, part_names(group)),
     ]
     problems = f"<ul>{items}</ul>" if items else ""
     return f"<h2>{escape(group.name)}</h2>\n{problems}\n<div class='plots'>\n{''.join(pictures)}\n</div>"

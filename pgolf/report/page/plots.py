@@ -134,7 +134,7 @@ def scatter(groups: Sequence[Group]) -> str | None:
     ]
     if not found:
         return None
-    limit = next((limit for group in groups if (limit := group.as_json().get("limit_bytes"))), None)
+    limit = next((group.limit_bytes for group in groups if group.limit_bytes), None)
     sizes = [size for *_, size in found]
     is_near = limit is not None and max(sizes) > limit / 4
     x = scale_of([*sizes, *([limit] if is_near and limit else [])], LEFT + 10, WIDTH - RIGHT)
