@@ -78,3 +78,16 @@ def test_the_error_in_the_readme_is_the_one_that_is_printed(pgolf: Pgolf, tmp_pa
     (spec,) = re.findall(r"```yaml\n(# spec\.yaml\n.*?)```", readme, re.DOTALL)
     (tmp_path / "spec.yaml").write_text(spec.replace("matrix_lr", "matrix_rl"))
     assert quoted in " ".join(pgolf("run", "spec.yaml").err.split())
+
+
+def test_the_places_in_the_architecture_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    places = re.findall(r"((?:`\w+`(?:, )?)+) in `([\w/]+\.py)`", page)
+    assert len(places) > 10
+    for names, file in places:
+        path = next((ROOT / base / file for base in ("", "pgolf") if (ROOT / base / file).is_file()), None)
+        assert path is not None, file
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"(def|class) {name}\b", path.read_text()), (name, file)
+    for file in re.findall(r"`((?:trainer|launchers|pgolf)/[\w/]+\.py)`", page):
+        assert (ROOT / file).is_file(), file
