@@ -13,7 +13,7 @@ Gravity = Literal["fatal", "major", "minor"]
 class Rule(BaseModel):
     """One rule of the contest."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     gravity: Gravity
     authority: Literal["organizer", "community", "measured"]

@@ -12,7 +12,7 @@ from trainer.recipe.files import DataFiles, read_json, write_json
 
 
 class ManifestPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class ShardEntry(ManifestPart):

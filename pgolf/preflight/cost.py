@@ -28,7 +28,7 @@ Price = Annotated[float, Field(ge=0)]
 class ProviderPrices(BaseModel):
     """Prices of a provider."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     as_of: str
     """Date and source of the prices."""
@@ -45,7 +45,7 @@ class ProviderPrices(BaseModel):
 class Prices(BaseModel):
     """Prices by launcher."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     providers: dict[str, ProviderPrices]
 

@@ -52,7 +52,7 @@ Clip = Annotated[float, Field(gt=0, le=1000)]
 class Hyperparameters(BaseModel):
     """Shape and quantization in a public log, under the names of the scripts."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, defer_build=True)
 
     num_layers: Size
     model_dim: Size
@@ -106,7 +106,7 @@ class Hyperparameters(BaseModel):
 class PublicRun(BaseModel):
     """A description of a public run, without its bytes."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     model_params: Annotated[int, Field(ge=1, le=1 << 40)]
     compressor: str = ""

@@ -13,7 +13,7 @@ LONGEST_WINDOW = 2048
 
 
 class RulesetPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class DataFacts(RulesetPart):

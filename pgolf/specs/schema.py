@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from pgolf.specs.docstrings import field_docstrings
 from pgolf.specs.experiment import Experiment
-from pgolf.specs.search import SEARCH, Search
+from pgolf.specs.search import Search
 from pgolf.specs.sweeps import SWEEP, Sweep
 
 Schema = dict[str, Any]
@@ -21,7 +21,8 @@ def file_schema() -> Schema:
         value = document["properties"][key]
         (document["properties"][key],) = [part for part in value["anyOf"] if "$ref" in part]
     document["anyOf"] = [{"required": ["recipe"]}, {"required": ["program"]}, {"required": ["extends"]}]
-    swept, searched = (each.json_schema(ref_template="#/$defs/{model}") for each in (SWEEP, SEARCH))
+    swept = SWEEP.json_schema(ref_template="#/$defs/{model}")
+    searched = Search.model_json_schema(ref_template="#/$defs/{model}")
     document["$defs"] |= swept.pop("$defs") | searched.pop("$defs") | {"Search": searched}
     classes = {cls.__name__: cls for root in (Experiment, Sweep, Search) for cls in classes_in(root)}
     for name, definition in document["$defs"].items():

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from pgolf.errors import SpecError
 from pgolf.specs.parts import SpecPart
@@ -30,9 +30,9 @@ class Search(SpecPart):
     values: Annotated[dict[Key, Range | Annotated[list[JsonValue], Field(min_length=1)]], Field(min_length=1)]
     """Ranges, or lists of choices, by dotted key."""
     rungs: Annotated[list[Rung], Field(min_length=1)] = [
-        Rung(share=0.25),
-        Rung(share=1.0),
-        Rung(share=1.0, seeds=3),
+        Rung.model_construct(share=0.25),
+        Rung.model_construct(share=1.0),
+        Rung.model_construct(share=1.0, seeds=3),
     ]
     """Stages, in order; only the best points of each go on to the next."""
     keep: Annotated[float, Field(gt=0, lt=1)] = 1 / 3
@@ -54,9 +54,6 @@ class Search(SpecPart):
         return self
 
 
-SEARCH = TypeAdapter(Search)
-
-
 def read_search(document: object, place: str) -> Search:
     """Validate the `search:` block of a spec.
 
@@ -64,7 +61,7 @@ def read_search(document: object, place: str) -> Search:
         SpecError: it is wrong, at file:line.
     """
     try:
-        return SEARCH.validate_python(document)
+        return Search.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(map(str, ("search", *first["loc"])))
