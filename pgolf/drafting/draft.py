@@ -222,19 +222,37 @@ def add_value(value: Hyperparameter, base: Mapping[str, Any], current: dict[str,
 
 def count_parameters(draft: Draft) -> None:
     """Set the draft's parameter count; an override that makes the spec invalid becomes unmapped, with the reason."""
-    for key in [*draft.overrides]:
-        try:
-            load_spec(draft.base, [], assignments(draft))
-            break
-        except SpecError as error:
-            named = next((each for each in draft.overrides if overlaps(each, error.keys)), key)
-            _, value = draft.overrides.pop(named)
-            draft.unmapped.append((value, str(error).splitlines()[0]))
+    while draft.overrides and (refusal := refusal_of(draft.base, assignments(draft.overrides))) is not None:
+        key = culprit(draft, refusal)
+        _, value = draft.overrides.pop(key)
+        draft.unmapped.append((value, str(refusal).splitlines()[0]))
     try:
-        recipe = load_spec(draft.base, [], assignments(draft)).spec.recipe
+        recipe = load_spec(draft.base, [], assignments(draft.overrides)).spec.recipe
         draft.parameters = sum(parameter_groups(inventory(recipe.model, recipe.vocabulary_size)).values())
     except (SpecError, ValueError):
         draft.parameters = None
+
+
+def refusal_of(base: str, assigned: list[str]) -> SpecError | None:
+    """Return why a spec with these assignments is refused; None if it is valid."""
+    try:
+        load_spec(base, [], assigned)
+    except SpecError as error:
+        return error
+    return None
+
+
+def culprit(draft: Draft, refusal: SpecError) -> str:
+    """Return the key of an override without which the draft is valid, those that the refusal names first.
+
+    If no single one is enough, return the first of them.
+    """
+    keys = sorted(draft.overrides, key=lambda key: not overlaps(key, refusal.keys))
+    for key in keys:
+        others = {other: pair for other, pair in draft.overrides.items() if other != key}
+        if refusal_of(draft.base, assignments(others)) is None:
+            return key
+    return keys[0]
 
 
 def overlaps(key: str, refused: Sequence[str]) -> bool:
@@ -242,9 +260,9 @@ def overlaps(key: str, refused: Sequence[str]) -> bool:
     return any(f"{key}.".startswith(f"{each}.") or f"{each}.".startswith(f"{key}.") for each in refused)
 
 
-def assignments(draft: Draft) -> list[str]:
-    """Return the overrides as `--set` arguments."""
-    return [f"{key}={as_yaml(value)}" for key, (value, _) in draft.overrides.items()]
+def assignments(overrides: Mapping[str, tuple[Any, Hyperparameter]]) -> list[str]:
+    """Return overrides as `--set` arguments."""
+    return [f"{key}={as_yaml(value)}" for key, (value, _) in overrides.items()]
 
 
 def as_yaml(value: Any) -> str:

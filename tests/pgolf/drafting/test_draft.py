@@ -75,6 +75,21 @@ def test_an_invalid_override_becomes_unmapped_with_the_reason() -> None:
     assert "heads" in reason
 
 
+@pytest.mark.parametrize(
+    ("variables", "unmapped"),
+    [
+        ({"NUM_HEADS": 7, "NUM_LAYERS": 10}, ["NUM_HEADS"]),
+        ({"NUM_LAYERS": 9, "MODEL_DIM": 500, "NUM_KV_HEADS": 3}, ["NUM_KV_HEADS", "MODEL_DIM"]),
+    ],
+)
+def test_only_the_overrides_that_make_the_draft_invalid_are_unmapped(
+    variables: dict[str, int], unmapped: list[str]
+) -> None:
+    draft = draft_of(script_of(**variables), None, {})
+    assert sorted(value.name for value, _ in draft.unmapped) == sorted(unmapped)
+    assert draft.parameters is not None
+
+
 def test_an_untied_embedding_is_unmapped() -> None:
     draft = draft_of(script_of(NUM_LAYERS=9, TIE_EMBEDDINGS=0), None, {})
     assert [value.name for value, _ in draft.unmapped] == ["TIE_EMBEDDINGS"]
