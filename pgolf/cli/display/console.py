@@ -16,13 +16,13 @@ STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim
 
 def answer_console() -> Console:
     """Return a console on stdout; wide where the output does not go to a terminal."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(highlight=False, width=200)
+    console = Console(highlight=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, emoji=False, width=200)
 
 
 def progress_console() -> Console:
     """Return a console on stderr."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def say(line: str) -> None:
@@ -40,7 +40,7 @@ def agree_to_pay(usd: float | None) -> None:
 
     cost = "at an unknown cost" if usd is None else f"for about ${usd:.2f}"
     if not sys.stdin.isatty():
-        raise UsageError(f"this would run {cost}, and there is no terminal to ask on; --yes agrees to it")
+        raise UsageError(f"this would run {cost}, and stdin is not a terminal to ask on; --yes accepts the cost")
     if not typer.confirm(f"Run {cost}?", err=True):
         raise UsageError("the cost was not agreed to; nothing was started")
 

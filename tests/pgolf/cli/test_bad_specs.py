@@ -89,3 +89,9 @@ def test_misspelled_options_are_refused(pgolf: Pgolf, tmp_path: Path, arguments:
     assert ended.code == (4 if "--on" in arguments else 2)
     assert message in (" ".join(ended.err.split()) if "--seed" in arguments else only_message(ended.err))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_message_has_no_emoji_where_a_line_number_meets_a_word(pgolf: Pgolf, tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text("extends: quickstart\n" + "#\n" * 98 + "100: 1\n")
+    ended = pgolf("spec", "show", "long.yaml")
+    assert (ended.code, "long.yaml:100: 100 is not a key here" in ended.err) == (2, True), ended.err
