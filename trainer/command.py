@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--score", action="store_true", help="only decode and score artifact/model.bin")
     parser.add_argument("--time-steps", type=int, metavar="N", help="only time N steps")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="number of processes")
-    # Given by the process that starts this one: its rank, rank 0's port, and the pipe whose end stops this process.
+    # Given by the process that starts this one: its rank, rank 0's port, and a pipe that stops this process on closing.
     parser.add_argument("--rank", type=int, default=0)
     parser.add_argument("--port", type=int)
     parser.add_argument("--lifeline", type=int)

@@ -1,6 +1,6 @@
 """A run from top to bottom: train, average, quantize, encode; then another process decodes and scores.
 
-Read this file first. Each of these words is a folder of this package.
+Read this file first. `training.py` is the loop; averaging, quantizer, codec and evaluation are folders.
 """
 
 import os

@@ -121,7 +121,7 @@ class Training:
                 self.journal.log(self.loss.probe(micro.x_BT, micro.y_BT, self.data.documents(micro)))
                 begins_rounding = False
             if stop and stop.requested and self.world.is_rank_zero:
-                self.write_checkpoint()  # of the step before: this one has changed nothing yet
+                self.write_checkpoint()  # of the step before, because this step has not changed any state
                 stop.check()
             loss = self.mean_loss(micro) / self.recipe.schedule.micro_steps
             loss.backward()  # type: ignore[no-untyped-call]

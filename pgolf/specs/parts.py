@@ -34,8 +34,9 @@ class Launch(SpecPart):
     processes: Annotated[int, Field(ge=1, le=1024)] = 1
     """Number of processes that share one run on CPUs. With GPUs there is one process a GPU."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Number of CPU threads of each process. null takes OMP_NUM_THREADS, else the allowed cores, shared out.
-    A resumed run keeps the number it began with."""
+    """Number of CPU threads of each process; null takes OMP_NUM_THREADS. Without either, the processes of a recipe
+    divide the allowed cores, and those of a script have one each if there are several. A resumed run keeps its number.
+    """
     options: Annotated[dict[str, JsonValue], AfterValidator(finite_json)] = {}
     """Options of the launcher itself; `pgolf launchers` lists them."""
 

@@ -32,12 +32,13 @@ def thread_count(run: dict[str, Any], processes: int) -> int:
     return asked_threads(run, os.environ) or max(1, allowed_cores() // processes)
 
 
-def script_thread_count(run: dict[str, Any], processes: int, variables: Mapping[str, str]) -> int:
+def script_thread_count(run: dict[str, Any], processes: int, variables: Mapping[str, str]) -> int | None:
     """Return the number of threads of each process of a script's run, given the variables that its spec sets.
 
-    As under torchrun, each of several processes has one thread unless something else is asked for.
+    As under torchrun, each of several processes has one thread unless something else is asked for. A single process
+    gets no number and follows its own default, except where a cgroup, which libraries do not heed, allows fewer cores.
     """
-    default = 1 if processes > 1 else allowed_cores()
+    default = 1 if processes > 1 else allowed_cores() if cgroup_cores() else None
     return asked_threads({}, variables) or asked_threads(run, os.environ) or default
 
 

@@ -32,7 +32,7 @@ class ScriptRanks:
         folder: Path,
         variables: Mapping[str, str],
         withheld: Sequence[str],
-        threads: int,
+        threads: int | None,
     ) -> None:
         self.script, self.folder, self.threads = script, folder, threads
         self.variables, self.withheld = variables, withheld
@@ -47,7 +47,8 @@ class ScriptRanks:
             receiver, sender = os.pipe()
             self.pipes[receiver] = b""
             places = {} if count is None else rank_variables(rank, count, port)
-            places["OMP_NUM_THREADS"] = str(self.threads)
+            if self.threads is not None:
+                places["OMP_NUM_THREADS"] = str(self.threads)
             # `env` passes on the environment of this process except for the withheld variables.
             unset = [word for name in self.withheld for word in ("-u", name)]
             given = [f"{name}={text}" for name, text in {**places, **self.variables, "PYTHONUNBUFFERED": "1"}.items()]

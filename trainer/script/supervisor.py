@@ -62,7 +62,7 @@ def copy_script(job: ScriptJob) -> None:
     shutil.copytree(job.files.local, job.work, dirs_exist_ok=True)
 
 
-def start_ranks(job: ScriptJob, processes: int, threads: int) -> ScriptRanks:
+def start_ranks(job: ScriptJob, processes: int, threads: int | None) -> ScriptRanks:
     """Start the script's processes."""
     ranks = ScriptRanks(job.script, job.work, job.variables, job.run["withheld"], threads)
     is_told_ranks = processes > 1 or job.program["nproc"] is not None

@@ -47,7 +47,9 @@ def test_a_scripts_own_variable_comes_first_and_several_processes_get_one_thread
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit_cgroup(tmp_path, monkeypatch, "max 100000\n")
-    assert [script_thread_count({}, processes, {}) for processes in (1, 2)] == [4, 1]
+    assert [script_thread_count({}, processes, {}) for processes in (1, 2)] == [None, 1]
+    limit_cgroup(tmp_path, monkeypatch, "200000 100000\n")
+    assert [script_thread_count({}, processes, {}) for processes in (1, 2)] == [2, 1]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert script_thread_count({"threads": None}, 2, {}) == 3
     assert script_thread_count({"threads": 5}, 2, {}) == 5

@@ -10,15 +10,21 @@ SCRIPT = "import os\nprint(os.environ.get('OMP_NUM_THREADS'), os.environ.get('OM
 
 
 @pytest.mark.parametrize(
-    ("count", "variables", "expected"), [(None, {}, "3"), (2, {}, "3"), (2, {"OMP_NUM_THREADS": "2"}, "2")]
+    ("count", "threads", "variables", "expected"),
+    [(None, None, {}, "None"), (None, 3, {}, "3"), (2, 3, {}, "3"), (2, 3, {"OMP_NUM_THREADS": "2"}, "2")],
 )
 def test_every_process_of_a_script_gets_the_threads(
-    count: int | None, variables: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int | None,
+    threads: int | None,
+    variables: dict[str, str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "script.py").write_text(SCRIPT)
-    ranks = ScriptRanks("script.py", tmp_path, variables, [], threads=3)
+    ranks = ScriptRanks("script.py", tmp_path, variables, [], threads)
     ranks.start(count)
     lines = [line.strip() for line in ranks.lines() if line]
     assert ranks.end() == 0
