@@ -40,7 +40,7 @@ class LocalLauncher:
     is_remote: ClassVar[bool] = False
 
     class Options(BaseModel):
-        """No options: this machine is as it is."""
+        """Options of the local launcher, which has none."""
 
         model_config = ConfigDict(extra="forbid")
 
@@ -70,7 +70,7 @@ class LocalLauncher:
             handle = create_handle(self.name, job.run, pid=None, detached=job.is_detached, **devices)
             child = self.children[job.run.run_id] = self.spawn(job, held)
         finally:
-            held.release()  # the trainer has inherited them
+            held.release()  # the trainer inherited the file descriptors, and with them the locks
         return update_handle(handle, pid=child.pid, started=process_start(child.pid))
 
     def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":
@@ -132,7 +132,11 @@ class LocalLauncher:
         """Ask the trainer to write a checkpoint and end; kill it when called a second time."""
         run = run_of(handle)
         # When two commands start a run at the same moment, the trainer that got the lock may be the other command's.
-        pid = handle["pid"] if is_running(handle) else run.read_state().get("pid") if run.is_alive else None
+        pid = None
+        if is_running(handle):
+            pid = handle["pid"]
+        elif run.is_alive:
+            pid = run.read_state().get("pid")
         if pid is not None:
             os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
 

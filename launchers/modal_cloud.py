@@ -206,7 +206,8 @@ def check_secrets(options: ModalLauncher.Options) -> None:
     """Check that Modal accepts the token and has every secret.
 
     Raises:
-        LauncherError: a secret is missing; names it. Modal's own error: the token is refused.
+        LauncherError: a secret is missing; names it.
+        modal.exception.Error: the token is refused.
     """
     import modal
     from modal.exception import NotFoundError

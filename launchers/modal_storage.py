@@ -90,24 +90,24 @@ def read_committed(volume: Any, run_id: str, name: str) -> bytes | None:
         return None
 
 
-def receive_run(volume: Any, run_id: str, folder: Path, has_ledger: bool, hashes: dict[str, str]) -> None:
+def receive_run(volume: Any, run_id: str, folder: Path, includes_ledger: bool, hashes: dict[str, str]) -> None:
     """Download the files of a run into `folder`; `hashes` are the SHA-256 that the container computed.
 
     Raises:
         LauncherError: one of them arrives changed.
     """
     root = Path("/")
-    for name in fetched_names(file_sizes(volume, run_id), root, has_ledger):
+    for name in fetched_names(file_sizes(volume, run_id), root, includes_ledger):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             volume.read_file_into_fileobj(f"{run_id}/{name}", file)
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if hashes.get(name, found) != found:
-            raise LauncherError(f"{run_id}: {name} differs from the file there; run `pgolf fetch` again")
+            raise LauncherError(f"{run_id}: {name} was damaged on its way; run `pgolf fetch` again")
 
 
-def fetched_names(names: Iterable[str], root: Path, has_ledger: bool) -> list[str]:
+def fetched_names(names: Iterable[str], root: Path, includes_ledger: bool) -> list[str]:
     """Return the names of the files to fetch."""
     own = (name for name in names if not name.startswith(f"{CALLS_FOLDER}/") and name != STOP_FILE)
-    return [name for name in own if is_fetched(root / name, root, has_ledger)]
+    return [name for name in own if is_fetched(root / name, root, includes_ledger)]

@@ -77,7 +77,7 @@ class SshLauncher(PolledLauncher):
         try:
             found = agent_of(options).call("probe", root=options.folder, libraries=libraries_of(job))
         except LauncherError as error:
-            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must work without asking")]
+            return [Finding("fail", "machine", str(error), f"`ssh {options.host} true` must log in without a question")]
         return [
             check_python(found, options),
             check_libraries(found, options),
@@ -249,4 +249,4 @@ def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], f
     for name, sha256 in hashes.items():
         path = folder / PurePosixPath(name)
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise LauncherError(f"{agent.host.name}: {name} differs from the file there; run `pgolf fetch` again")
+            raise LauncherError(f"{agent.host.name}: {name} was damaged on its way; run `pgolf fetch` again")

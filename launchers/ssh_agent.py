@@ -324,9 +324,9 @@ def list_files(request: dict[str, Any]) -> dict[str, Any]:
     return {"files": {str(path.relative_to(root)): sha256_of(path) for path in files}}
 
 
-def is_fetched(path: Path, root: Path, has_ledger: bool) -> bool:
+def is_fetched(path: Path, root: Path, includes_ledger: bool) -> bool:
     """Return whether a file of a run is fetched."""
-    if path.name.startswith(".") or path.name in NOT_FETCHED or (path.name == "ledger.npz" and not has_ledger):
+    if path.name.startswith(".") or path.name in NOT_FETCHED or (path.name == "ledger.npz" and not includes_ledger):
         return False
     if root / WORK_FOLDER in path.parents:
         return False

@@ -16,7 +16,10 @@ class GpuRequest:
     """"!": no other kind in its place; "+": or a better kind. Launchers that cannot choose ignore both."""
 
     def includes(self, name: str) -> bool:
-        """Return whether a GPU's name is of the kind: "A100-80GB" is "NVIDIA A100-SXM4-80GB", and not "A10"."""
+        """Return whether a GPU's name is of the kind: "A100-80GB" is "NVIDIA A100-SXM4-80GB", and not "A10".
+
+        With "+" every name is, because pgolf does not rank kinds.
+        """
         words = re.findall(r"[A-Z0-9]+", name.upper())
         return self.suffix == "+" or all(word in words for word in self.kind.upper().replace("-", " ").split())
 

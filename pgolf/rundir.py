@@ -245,10 +245,10 @@ def new_attempt(folder: Path, seed: int) -> RunDirectory:
     return RunDirectory(folder / f"seed-{seed}{suffix}")
 
 
-def follow_file(path: Path, is_growing: Iterator[bool]) -> Iterator[str]:
-    """Yield the lines of a file as they are written; `is_growing` yields whether there may be more."""
+def follow_file(path: Path, has_growth: Iterator[bool]) -> Iterator[str]:
+    """Yield the lines of a file as they are written; `has_growth` yields whether there may be more."""
     position, rest = 0, ""
-    for may_grow in is_growing:
+    for may_grow in has_growth:
         if path.exists():
             with path.open(encoding="utf-8", errors="replace") as file:
                 file.seek(position)

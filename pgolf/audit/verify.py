@@ -177,17 +177,17 @@ def compare_bytes(rule: str, what: str, found: int, claimed: int) -> Finding:
 
 
 def recompute_scores(
-    folder: Path, claims: Claims, data: Path | None, is_code_run: bool, on_progress: Callable[[str], None]
+    folder: Path, claims: Claims, data: Path | None, is_code_allowed: bool, on_progress: Callable[[str], None]
 ) -> list[Finding]:
     """Recompute the scores of the artifacts, or return why that is not possible.
 
-    Code that this installation does not build itself runs only with `is_code_run`. Data is found by its hash in ./data,
-    the working folder or the cache, unless `data` names its folder.
+    Code that this installation does not build itself runs only with `is_code_allowed`. Data is found by its hash in
+    ./data, the working folder or the cache, unless `data` names its folder.
     """
     facts = claims.pgolf
     if facts is None:
         return [Finding("warn", "score", "the score was not recomputed: pgolf did not write this folder")]
-    if not is_code_run and not is_built_here(folder, facts):
+    if not is_code_allowed and not is_built_here(folder, facts):
         fix = "read train_gpt.py, then allow it with --run-code"
         return [
             Finding("fail", "score", "train_gpt.py differs from what this installation builds, so it was not run", fix)

@@ -64,7 +64,7 @@ def failure_of(outcome: Outcome, failed: int = 1, total: int = 1) -> PgolfError:
     run, status = outcome.run, outcome.status
     code = status.exit_code if status.exit_code and status.exit_code > 0 else RunFailed.exit_code
     error = type(error_for_exit_code(code, ""))
-    reason = status.message or f"it ended without giving a reason ({error.__doc__})"
+    reason = status.message or "it ended without giving a reason"
     among = f" ({failed} of {total} runs failed)" if total > 1 else ""
     again = "starts the script again" if "script" in run.read_run() else "resumes from the last checkpoint"
     return error(f"{run.run_id}: {reason}; see {run.files.log}; the same command {again}{among}")

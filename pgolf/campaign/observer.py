@@ -19,7 +19,7 @@ class Observer:
         """Receive a run that was started or attached to."""
 
     def runs_polled(self) -> None:
-        """Receive a tick: all runs were polled, as happens several times a second."""
+        """React to a poll of all runs, which happens several times a second."""
 
     def run_ended(self, run: RunDirectory) -> None:
         """Receive a run that has ended, with or without a result."""

@@ -38,7 +38,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The runs of one spec that a command is about."""
+    """The runs of one spec that a command would start or show."""
 
     loaded: LoadedSpec
     dispatch: Dispatch
@@ -102,7 +102,7 @@ def plan_runs(
         observer.say(f"left out: {point}: {why}")
     plans = [plan_one(loaded, choose_seeds(loaded.spec), options, launchers, observer) for loaded in specs]
     plans = without_duplicates(plans, observer)
-    allowed = [plan for plan in plans if is_allowed(plan, observer)]
+    allowed = [plan for plan in plans if may_start(plan, observer)]
     if not allowed:
         raise CheckFailed(f"preflight refuses all {len(plans)} points of the sweep")
     check_spending_cap(allowed)
@@ -161,7 +161,7 @@ def without_duplicates(plans: Sequence[Plan], observer: Observer) -> list[Plan]:
     return list(found.values())
 
 
-def is_allowed(plan: Plan, observer: Observer) -> bool:
+def may_start(plan: Plan, observer: Observer) -> bool:
     """Return whether a plan may be carried out, after showing its failures and warnings.
 
     A plan with nothing to start is always allowed: its runs are finished and only shown.

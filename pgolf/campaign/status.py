@@ -1,4 +1,4 @@
-"""Where runs stand: what their files say, after asking the launchers of those on other machines."""
+"""The status of runs, read from their files after asking the launchers of those on other machines."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache

@@ -30,5 +30,6 @@ def time_steps(preflight: Preflight) -> float:
         command += ["--processes", str(preflight.spec.processes)]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise RunFailed(f"--calibrate: {ended.stderr.strip().splitlines()[-1:] or ended.returncode}")
+            last = ended.stderr.strip().splitlines()[-1:] or [f"the trainer ended with code {ended.returncode}"]
+            raise RunFailed(f"--calibrate: {last[0]}")
         return float(read_or_empty(run.root / "timing.json")["step_seconds"])

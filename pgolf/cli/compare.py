@@ -19,18 +19,12 @@ LABELS = {
     "model_bytes": "model bytes", "code_bytes": "code bytes", "total_bytes": "total bytes", "steps": "steps",
     "train_seconds": "training seconds", "evaluate_seconds": "scoring seconds", "usd": "dollars per run",
 }  # fmt: skip
-Side = Annotated[
-    str,
-    typer.Argument(
-        metavar="A|B",
-        help="A run folder, a folder of seeds, a submission folder, or words of a group's name in the report.",
-    ),
-]
+GROUP_HELP = "A run folder, a folder of seeds, a submission folder, or words of a group's name in the report."
 
 
 def compare(
-    first: Side,
-    second: Side,
+    first: Annotated[str, typer.Argument(metavar="A", help=GROUP_HELP)],
+    second: Annotated[str, typer.Argument(metavar="B", help="The group to compare with A, named in the same way.")],
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     has_curves: Annotated[
         bool, typer.Option("--curves", help="Also compare training losses at equal steps, tokens and seconds.")

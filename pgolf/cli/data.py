@@ -28,9 +28,9 @@ RULESET = "parameter_golf"
 DATA_FOLDER = Path("data")
 
 
-@data_app.command()
+@data_app.command(short_help="Tokenize text into shards with a manifest.")
 def prepare(
-    path: Annotated[Path, typer.Argument(help=CORPUS_HELP)],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help=CORPUS_HELP)],
     out: Annotated[Path, typer.Option("--out", help="Folder to write.")],
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="SentencePiece .model to use instead of training one.")
@@ -74,7 +74,9 @@ def print_splits(manifest: Manifest) -> None:
 
 @data_app.command("fetch")
 def fetch_export(
-    name: Annotated[str, typer.Argument(help="A published export; `pgolf data list` shows the known names.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A published export; `pgolf data list` shows the known names.")
+    ],
     train_shards: Annotated[
         int | None,
         typer.Option(
@@ -112,7 +114,7 @@ def fetch_export(
     typer.echo(f"use it with recipe.data: {{kind: shards, folder: {folder}}}")
 
 
-@data_app.command("list")
+@data_app.command("list", short_help="List the known published exports.")
 def list_exports(is_json: Json = False) -> None:
     """List the published exports that are known by name, and which of them are in ./data."""
     rows = [source_json(source, load_ruleset(RULESET), DATA_FOLDER) for source in SOURCES.values()]
@@ -140,7 +142,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-@data_app.command()
+@data_app.command(short_help="Check shards against their manifest.")
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.")],
     is_json: Json = False,

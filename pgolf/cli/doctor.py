@@ -19,7 +19,7 @@ def doctor(
         typer.Argument(
             metavar="SPEC",
             help="A YAML file, or the name of a shipped experiment: check its launcher, options and data too. "
-            f"Default: none; with --set or --with {options.DEFAULT_SPEC}.",
+            f"Default: no spec, or {options.DEFAULT_SPEC} if --set or --with is given.",
         ),
     ] = None,
     assignments: options.Assignments = None,
@@ -35,7 +35,8 @@ def doctor(
         chosen = options.select_spec(spec or options.DEFAULT_SPEC, runs_dir, overlays, assignments, on).spec
     launch = Launch(on=on or "local") if chosen is None else chosen.launch
     if usd := doctor_usd(launch):
-        say(f"{launch.on} {launch.gpu or 'without GPU'}: about ${usd:.2f} for about {TYPICAL_SECONDS} s")
+        hourly = f"${usd * 3600 / TYPICAL_SECONDS:.2f} per hour, for about {TYPICAL_SECONDS} s"
+        say(f"{launch.on} {launch.gpu or 'without GPU'}: {hourly}")
         if not is_agreed:
             agree_to_pay(usd)
     found = [] if chosen is None else check_data(chosen, runs_dir, MessageObserver())

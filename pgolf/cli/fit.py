@@ -57,7 +57,7 @@ def print_fit(found: FittedArtifact) -> None:
     )
     expected = f"{found.fitted.expected_bpb:+.4f} bpb (rule of thumb: 0.0015 bpb per 280,000 bytes)"
     console.print(f"expected change {expected}", style="dim")
-    if found.is_small:
+    if found.has_unused_bytes:
         console.print(f"some bytes stay unused: a clip below {LEAST_CLIP:g} standard deviations would cut off weights")
 
 

@@ -29,8 +29,8 @@ Assignments = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Set a value, for example --set recipe.budget.train=100. Where sweeps are accepted, "
-        "--set recipe.optimizer.matrix_lr=0.02,0.03 makes one.",
+        help="Set a value, for example --set recipe.budget.train=100. For run, seeds and preflight, several values "
+        "make a sweep, as in --set recipe.optimizer.matrix_lr=0.02,0.03.",
     ),
 ]
 Overlays = Annotated[

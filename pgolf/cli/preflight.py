@@ -37,7 +37,7 @@ def preflight(
             '{"model_params": 35944536, "compressor": "brotli", "config": {"num_layers": 11, ...}}.',
         ),
     ] = None,
-    is_growing: Annotated[
+    has_growth: Annotated[
         bool, typer.Option("--growth", help="Show what more width, depth, vocabulary or context would cost.")
     ] = False,
     is_json: options.Json = False,
@@ -50,9 +50,9 @@ def preflight(
         return
     loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)
     preflights = [examine_on_launcher(each.spec, runs_dir, is_calibrated, say) for each in loaded]
-    growths = [growth_of(found) if is_growing else [] for found in preflights]
+    growths = [growth_of(found) if has_growth else [] for found in preflights]
     if is_json:
-        grown = ({"growth": [asdict(row) for row in rows]} if is_growing else {} for rows in growths)
+        grown = ({"growth": [asdict(row) for row in rows]} if has_growth else {} for rows in growths)
         documents = [found.as_json() | more for found, more in zip(preflights, grown, strict=True)]
         print_json(documents[0] if len(documents) == 1 else {"specs": documents})
     else:

@@ -1,4 +1,4 @@
-"""What `run`, `seeds` and `search` share: ask for the money, start or watch the runs, print what came out."""
+"""What `run`, `seeds` and `search` share: ask about the cost, start or watch the runs, print what came out."""
 
 import signal
 from collections.abc import Sequence

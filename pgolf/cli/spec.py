@@ -133,7 +133,7 @@ def schema() -> None:
     print_json(file_schema())
 
 
-@spec_app.command()
+@spec_app.command(short_help="Print every key of a spec, in Markdown.")
 def reference() -> None:
     """Print every key of a spec with its type, default and meaning, in Markdown."""
     typer.echo(reference_page(file_schema()), nl=False)
@@ -148,7 +148,7 @@ def list_shipped() -> None:
 
 @spec_app.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="The file to write.")] = Path("spec.yaml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("spec.yaml"),
     base: Annotated[str, typer.Option("--extends", help="The experiment to build on.")] = options.DEFAULT_SPEC,
 ) -> None:
     """Write a small spec to start from."""

@@ -15,7 +15,7 @@ from pgolf.specs.loading import load_spec
 
 
 def submission(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Finished runs of one experiment, a seed each.")],
+    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Finished runs of one experiment, a seed each.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to write: a new or an empty one.")],
     author: Annotated[str, typer.Option("--author", help="Your name.")] = "",
     github_id: Annotated[str, typer.Option("--github-id", help="Your GitHub user name.")] = "",

@@ -23,7 +23,7 @@ def verify(
             "--data", help="Folder of shards. Default: found by hash in ./data, the working folder or the cache."
         ),
     ] = None,
-    is_code_run: Annotated[
+    is_code_allowed: Annotated[
         bool,
         typer.Option("--run-code", help="Run the folder's train_gpt.py even if this installation did not build it."),
     ] = False,
@@ -33,7 +33,7 @@ def verify(
     claims, findings = read_claims(folder)
     if claims is not None:
         findings += check_claims(folder, claims, load_ruleset(RULESET))
-        findings += recompute_scores(folder, claims, data, is_code_run, say)
+        findings += recompute_scores(folder, claims, data, is_code_allowed, say)
     if is_json:
         print_json({"folder": str(folder), "checks": [finding.as_json() for finding in findings]})
     else:

@@ -34,6 +34,7 @@ def check_folder(out: Path, source: Source) -> None:
 
     Raises:
         UsageError: it holds other data; names it.
+        DataError: the record of where its data comes from cannot be read.
     """
     origin = out / SOURCE_FILE
     if not origin.exists():

@@ -16,7 +16,7 @@ def read_script(script: Path) -> ScriptProgram:
     """
     try:
         program = read_program(script, [])
-        assert program.reads is not None, "read_program raises Unreadable if it is not Python"
+        _ = program.reads  # parses the files
     except OSError as error:
         raise UsageError(f"{script}: {error.strerror}") from None
     except Unreadable as error:

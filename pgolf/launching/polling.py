@@ -23,10 +23,10 @@ def follow_log(handle: Handle, status: Callable[[Handle], JobStatus], follow: bo
     Raises:
         Unreachable: the job has not been reachable for a minute.
     """
-    return follow_file(run_of(handle).files.log, is_growing(handle, status) if follow else iter([False]))
+    return follow_file(run_of(handle).files.log, has_growth(handle, status) if follow else iter([False]))
 
 
-def is_growing(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterator[bool]:
+def has_growth(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterator[bool]:
     """Yield True while the job may still write, then False.
 
     Raises:

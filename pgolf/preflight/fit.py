@@ -23,7 +23,7 @@ BPB_PER_BYTE = 0.0015 / 280_000
 WIDEST = 8.0
 # Clip, in standard deviations, below which clipped weights cost more than the finer grid gains.
 LEAST_CLIP = 4.0
-# Share of the limit that must stay free before it is mentioned.
+# Unused bytes are reported above this share of the limit.
 FREE_SHARE = 0.01
 # train_gpt.py contains the clips, so its size changes with their digits.
 CODE_SLACK_BYTES = 256
@@ -64,7 +64,7 @@ class FittedArtifact:
         return self.limit_bytes - self.fitted.after.estimate - self.code_bytes
 
     @property
-    def is_small(self) -> bool:
+    def has_unused_bytes(self) -> bool:
         """Return whether bytes stay unused even by the upper bound of the estimate."""
         return self.fitted.after.high + self.code_bytes < self.limit_bytes * (1 - FREE_SHARE)
 

@@ -12,7 +12,7 @@ from pgolf.launching import distribution_of
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
-from pgolf.rulesets.limits import bytes_over, is_contest_machine, is_over_cap, is_over_time
+from pgolf.rulesets.limits import CONTEST_GPUS, CONTEST_KIND, bytes_over, is_over_cap, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
@@ -33,12 +33,14 @@ HOPELESS_MEMORY = 4
 def is_contest_hardware(launch: Launch) -> bool:
     """Return whether a spec asks for the hardware that the contest's time limits refer to."""
     gpus = launch.gpus
-    return gpus is not None and gpus.suffix != "+" and is_contest_machine([gpus.kind], gpus.number) is True
+    return gpus is not None and (gpus.kind, gpus.number) == (CONTEST_KIND, CONTEST_GPUS) and gpus.suffix != "+"
 
 
 def libraries(names: Sequence[str], launcher: str) -> Finding:
     """Check that the packages the code imports are installed here; a failure only if the run is local."""
     missing = [name for name in names if find_spec(name) is None]
+    if not names:
+        return Finding("pass", "libraries", "the code imports no packages besides the standard library")
     if not missing:
         return Finding("pass", "libraries", f"{', '.join(names)} are installed")
     message = f"packages that the code imports are not installed here: {', '.join(missing)}"

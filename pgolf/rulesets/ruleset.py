@@ -114,5 +114,8 @@ def load_ruleset(name: str) -> Ruleset:
         )
     try:
         return Ruleset.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError, OSError) as error:
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SpecError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (yaml.YAMLError, OSError) as error:
         raise SpecError(f"{file}: {error}") from error

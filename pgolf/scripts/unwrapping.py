@@ -44,7 +44,7 @@ def layers(text: str) -> list[str]:
     """Return a program's text and the texts that it unpacks and runs, outermost first.
 
     Raises:
-        SyntaxError: an outer text that is not Python.
+        SyntaxError: the outer text is not Python.
         TooLarge: a decompression bomb.
     """
     found = [text]
@@ -244,7 +244,7 @@ def decompress_bounded(decompressor: Any, data: bytes) -> bytes:
     """Decompress data.
 
     Raises:
-        TooLarge: more than MOST_BYTES.
+        TooLarge: the result has more than MOST_BYTES.
     """
     found = bytes(decompressor.decompress(data, MOST_BYTES + 1))
     if len(found) > MOST_BYTES:

@@ -154,7 +154,8 @@ def problem_with(event: Any, proposed: int) -> str | None:
         if not isinstance(point, dict) or not point:
             return "a proposed event needs a point, such as {recipe.optimizer.matrix_lr: 0.03}"
         foreign = [key for key in point if not str(key).startswith(POINT_PREFIXES)]
-        return f"{foreign[0]} cannot be part of a point; only {' and '.join(POINT_PREFIXES)}* can" if foreign else None
+        allowed = " and ".join(f"{prefix}*" for prefix in POINT_PREFIXES)
+        return f"{foreign[0]} cannot be part of a point; only {allowed} can" if foreign else None
     for key in REQUIRED_KEYS[what]:
         if not isinstance(event.get(key), KEY_TYPES.get(key, str)) or isinstance(event.get(key), bool):
             return f"a {what} event needs {key}, found {event.get(key)!r}"
@@ -168,6 +169,7 @@ def lock_search(folder: Path) -> Iterator[None]:
 
     Raises:
         UsageError: another search holds it.
+        MachineError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

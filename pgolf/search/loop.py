@@ -53,7 +53,9 @@ def budget_of(usd: float | None, seconds: float | None, runs: int | None) -> Bud
         UsageError: none was given, or several.
     """
     amounts = {"usd": usd, "seconds": seconds, "runs": runs}
-    given = [unit for unit, amount in amounts.items() if amount]
+    given = [unit for unit, amount in amounts.items() if amount is not None]
+    if 0 in amounts.values():
+        raise UsageError("the budget of a search must be more than 0")
     if len(given) != 1:
         raise UsageError("a search needs exactly one of --budget-usd, --budget-seconds and --budget-runs")
     if usd:
@@ -67,6 +69,7 @@ def open_search(name: str, runs_dir: Path) -> Iterator[Ledger]:
 
     Raises:
         UsageError: another search of the spec is running.
+        MachineError: the folder cannot be written.
     """
     folder = runs_dir / f"{name}.search"
     with lock_search(folder):
@@ -99,6 +102,7 @@ class SearchLoop:
 
         Raises:
             UsageError: the ledger belongs to another spec.
+            DataError: the data is missing or wrong.
             PgolfError: a run failed because of the machine or the launcher.
         """
         self.first_cost = self.open_ledger()

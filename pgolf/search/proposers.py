@@ -135,7 +135,8 @@ def point_of(text: str, place: str) -> Point:
     point = dict(leaves("", document))
     foreign = [key for key in point if not key.startswith(PROPOSAL_PREFIXES)]
     if foreign:
-        raise SpecError(f"{place}: {foreign[0]} may not be proposed; only {' and '.join(PROPOSAL_PREFIXES)}*")
+        allowed = " and ".join(f"{prefix}*" for prefix in PROPOSAL_PREFIXES)
+        raise SpecError(f"{place}: {foreign[0]} may not be proposed; only {allowed}")
     return point
 
 

@@ -68,7 +68,7 @@ def read_script(script: Script, document: Node) -> ScriptProgram:
     place = place_of(document, ("program", "path"))
     try:
         program = program_of(script)
-        assert program.reads is not None, "computing `reads` parses the files"
+        _ = program.reads  # parses the files
     except OSError as error:
         raise SpecError(f"{place}: program: {error.filename}: {error.strerror}") from None
     except Unreadable as error:

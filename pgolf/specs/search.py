@@ -1,5 +1,6 @@
 """The `search:` block of a spec: which keys vary, and how much training each stage gives a point."""
 
+import re
 from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError, model_validator
@@ -54,6 +55,11 @@ class Search(SpecPart):
         return self
 
 
+def is_tag(part: str | int) -> bool:
+    """Return whether a part of a pydantic error's location names a validator, and not a key of the spec."""
+    return isinstance(part, str) and re.fullmatch(r"[\w.-]+", part) is None
+
+
 def read_search(document: object, place: str) -> Search:
     """Validate the `search:` block of a spec.
 
@@ -64,5 +70,5 @@ def read_search(document: object, place: str) -> Search:
         return Search.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(map(str, ("search", *first["loc"])))
+        path = ".".join(str(part) for part in ("search", *first["loc"]) if not is_tag(part))
         raise SpecError(f"{place}: {path}: {first['msg'].removeprefix('Value error, ')}") from None

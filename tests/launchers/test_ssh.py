@@ -150,8 +150,8 @@ def test_what_comes_back_and_what_stays() -> None:
         ("result.json", True), ("artifact/model.bin", True), ("checkpoints/prequant.ckpt", True),
         ("checkpoints/step-12.ckpt", False), ("ledger.npz", False), (".result.json.7.tmp", False), ("job.json", False),
     ):  # fmt: skip
-        assert is_fetched(root / name, root, has_ledger=False) == expected, name
-    assert is_fetched(root / "ledger.npz", root, has_ledger=True)
+        assert is_fetched(root / name, root, includes_ledger=False) == expected, name
+    assert is_fetched(root / "ledger.npz", root, includes_ledger=True)
 
 
 def test_a_text_is_followed_also_where_it_was_cut_and_written_again(tmp_path: Path) -> None:

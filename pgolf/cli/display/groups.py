@@ -16,7 +16,7 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
         own = ", ".join(
             f"{group.name} {group.spread.mean:.4f} bpb" for group in of_same_text if group.spread is not None
         )
-        console.print(f"the same validation bytes: {description}, {own}", markup=False)
+        console.print(f"on the same validation bytes: {description}, {own}", markup=False)
     for group in groups:
         if group.usd:
             console.print(f"cost: ${group.usd:.2f} for {len(group.rows)} runs of {group.name}")

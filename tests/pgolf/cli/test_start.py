@@ -50,6 +50,7 @@ def test_every_command_has_help(pgolf: Pgolf) -> None:
         shown = CliRunner().invoke(app, [command, "--help"])  # in this process, because twenty starts are slow
         assert shown.exit_code == 0
         assert "Usage" in shown.output
+        assert "..." not in shown.output.partition("Commands")[2], "a summary is cut at 80 characters"
 
 
 def test_preflight_does_not_start_torch(pgolf: Pgolf) -> None:
