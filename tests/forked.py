@@ -183,7 +183,8 @@ def running_server() -> Iterator[str]:
         receiver, sender = os.pipe()
         numbers = (listener.fileno(), receiver)
         command = [sys.executable, "-P", __file__, *map(str, numbers), address]
-        server = RealPopen(command, pass_fds=numbers, stdin=subprocess.DEVNULL)
+        # Not in the folder of the test that runs now: it is removed, and MKL ends a process without a working folder.
+        server = RealPopen(command, pass_fds=numbers, stdin=subprocess.DEVNULL, cwd=Path(__file__).parent)
         os.close(receiver)
     try:
         yield address
