@@ -12,6 +12,7 @@ import pytest
 
 from launchers.devices import cuda_devices, hold_devices
 from launchers.local import LocalLauncher
+from launchers.ssh_agent import process_start
 from pgolf.errors import Busy
 from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
 from pgolf.launching.endings import ended_status
@@ -184,6 +185,15 @@ def hold_devices_elsewhere(candidates: list[str], count: int) -> list[str]:
     return subprocess.check_output([sys.executable, "-c", program], text=True).split()
 
 
+@pytest.mark.parametrize(("processes", "expected"), [(1, 5), (2, 2), (3, 1), (8, 1)])
+def test_each_process_of_a_job_takes_one_device(tmp_path: Path, processes: int, expected: int) -> None:
+    launcher = LocalLauncher()
+    launcher.gpus = {str(index): "NVIDIA H100" for index in range(5)}
+    run = RunDirectory(tmp_path / "x" / "seed-1")
+    job = Job(run=run, gpu="H100", processes=processes, options={}, is_detached=False)
+    assert launcher.capacity(job) == expected
+
+
 def test_more_processes_than_cores_is_a_warning(tmp_path: Path) -> None:
     job = Job(run=RunDirectory(tmp_path / "x" / "seed-1"), gpu=None, processes=400, options={}, is_detached=False)
     (finding,) = [found for found in LocalLauncher().check(job) if found.rule == "device"]
@@ -209,6 +219,40 @@ def test_a_trainer_that_could_not_say_why_is_known_by_its_exit_code(tmp_path: Pa
     run.files.state.write_text('{"phase": "failed", "error": "slow", "exit_code": 1, "reason": "stop_rule"}')
     assert ended_status(run, 1) == JobStatus("ended", 1, "slow", "stop_rule")
     assert ended_status(run, 6).reason is None
+
+
+@pytest.mark.parametrize("code", [0, 6])
+def test_the_exit_code_of_the_process_counts_and_not_one_that_an_earlier_attempt_left(
+    tmp_path: Path, code: int
+) -> None:
+    run = RunDirectory(tmp_path / "x" / "seed-1")
+    run.root.mkdir(parents=True)
+    run.files.state.write_text('{"phase": "failed", "error": "of an earlier attempt", "exit_code": 5}')
+    launcher = LocalLauncher()
+    child = launcher.children[run.run_id] = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"])
+    child.wait()
+    assert launcher.status({"run_dir": str(run.root)}) == JobStatus("ended", code)
+
+
+def test_a_process_is_known_by_when_it_began() -> None:
+    """Processes that begin one after another have rising starts, and using memory or time changes none."""
+    grow = "x = bytearray(1 << 26)\nprint(sum(x), flush=True)\ninput()"
+    command, starts = [sys.executable, "-c", grow], []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        starts.append(process_start(first.pid))
+        time.sleep(0.1)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as second:
+            starts.append(process_start(second.pid))
+            for process in (first, second):
+                assert process.stdout is not None
+                process.stdout.readline()
+            assert [process_start(process.pid) for process in (first, second)] == starts
+            second.kill()
+        first.kill()
+    ticks = [int(start) for start in starts if start is not None]
+    assert len(ticks) == 2
+    assert ticks[0] < ticks[1]
+    assert process_start(first.pid) is None
 
 
 def test_the_built_in_launcher_comes_through_the_plugin_door() -> None:

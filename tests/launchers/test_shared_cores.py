@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def test_a_trainer_on_the_same_cores_is_named_while_it_runs(job: Job, tmp_path: 
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(SLEEPER)
     command = [sys.executable, "-m", "trainer", str(other)]
-    with subprocess.Popen(command, cwd=package.parent, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, cwd=package.parent, stdout=subprocess.PIPE) as process, ExitStack() as at_the_end:
+        at_the_end.callback(process.kill)
         assert process.stdout is not None
         process.stdout.readline()
         assert len(warnings_about(job, other)) == 1
@@ -42,7 +44,8 @@ def test_a_trainer_on_the_same_cores_is_named_while_it_runs(job: Job, tmp_path: 
         assert warnings_about(replace(job, gpu="H100"), other) == []
         other_cores = set(range(os.cpu_count() or 1)) - os.sched_getaffinity(0)
         if other_cores:  # a worker of the test suite is held on one core
+            os.sched_setaffinity(process.pid, other_cores | os.sched_getaffinity(0))
+            assert len(warnings_about(job, other)) == 1
             os.sched_setaffinity(process.pid, other_cores)
             assert warnings_about(job, other) == []
-        process.kill()
     assert warnings_about(job, other) == []
