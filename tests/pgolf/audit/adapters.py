@@ -29,6 +29,11 @@ PEEKING = VALID.replace(
     "counts, out = np.ones((V, V)), []\n    np.add.at(counts, (tokens[:-1], tokens[1:]), 1.0)",
 )
 """Counts the whole stream before it scores the first token."""
+NEXT_TOKEN = VALID.replace(
+    "        row = counts[tokens[at - 1]]\n",
+    "        row = counts[tokens[at - 1]].copy()\n        row[0] += tokens[at + 1] if at + 1 < len(tokens) else 0\n",
+)
+"""Each row depends on the token after its target, and on no later one."""
 TARGET_KEY = VALID.replace(
     "    return -found[np.arange(len(found)), tokens[1:]]",
     "    bonus = np.log(2.0) * (tokens[1:] % 2 == 0)\n"

@@ -36,11 +36,12 @@ def test_a_valid_protocol_passes_every_probe(tmp_path: Path) -> None:
     ("text", "rule"),
     [
         (adapters.PEEKING, "C1-CAUSAL"),
+        (adapters.NEXT_TOKEN, "C1-CAUSAL"),
         (adapters.TARGET_KEY, "C2-NORMALISED"),
         (adapters.SLOT, "C1-SELF"),
         (adapters.MIN_OF_TWO, "C2-NORMALISED"),
     ],
-    ids=["peeking", "target key", "slot", "the better of two"],
+    ids=["peeking", "next token", "target key", "slot", "the better of two"],
 )
 def test_each_violation_fails_its_probe(text: str, rule: str, tmp_path: Path) -> None:
     assert verdicts(text, tmp_path)[rule].severity == "fail"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pgolf.audit.probes import make_questions, probe_tokens
-from pgolf.audit.runs import audit_run
+from pgolf.audit.runs import audit_run, clock_verdicts
 from pgolf.audit.verdicts import Verdict
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
@@ -65,6 +65,27 @@ def test_a_model_over_the_limit_fails(copy: RunDirectory) -> None:
     with copy.files.model.open("ab") as file:
         file.truncate(16_000_000)
     assert verdicts(copy)["SIZE-CAP"].severity == "fail"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "broken"),
+    [
+        ((600.0, 0.0, 0.0, 601.0), set()),
+        ((590.0, 20.0, 0.0, 500.0), {"TRAIN-600-INCLUDES-CALIBRATION"}),
+        ((300.0, 0.0, 30.0, 580.0), {"EVAL-600"}),
+        ((610.0, 0.0, 0.0, 0.0), {"TRAIN-600", "TRAIN-600-INCLUDES-CALIBRATION"}),
+    ],
+)
+@pytest.mark.parametrize(("device", "severity"), [("NVIDIA H100 80GB HBM3", "fail"), ("cpu", "warn")])
+def test_calibration_counts_as_training_and_decoding_as_evaluation(
+    seconds: tuple[float, ...], broken: set[str], device: str, severity: str
+) -> None:
+    phases = ("train_seconds", "calibrate_seconds", "decode_seconds", "evaluate_seconds")
+    clock = dict(zip(phases, seconds, strict=True))
+    found = clock_verdicts({"clock": clock, "environment": {"device": device, "processes": 8}}, RULES)
+    clocks = {verdict.rule: verdict.severity for verdict in found if verdict.rule != "HARDWARE"}
+    rules = ("TRAIN-600", "TRAIN-600-INCLUDES-CALIBRATION", "EVAL-600")
+    assert clocks == {rule: severity if rule in broken else "pass" for rule in rules}
 
 
 def test_rules_about_missing_data_are_unknown(copy: RunDirectory) -> None:

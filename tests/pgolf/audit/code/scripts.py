@@ -112,6 +112,11 @@ def looked_up(ctx_table, full_table, ctx_hash, targets):
     full_key = (ctx_hash ^ (targets * 92821)) & 1048575
     return full_table[full_key] / np.maximum(ctx_table[ctx_hash & 1048575], 1)
 """
+SLICED_TABLE = """
+def looked_up(table, ctx_hash, tokens, start):
+    now = tokens[start + 1 : start + 1025]
+    return table[(ctx_hash ^ (now * 92821)) & 1048575]
+"""
 WHOLE_ROWS = """
 def looked_up(table, ctx_hash, probs, targets):
     rows = table[ctx_hash % 65536]
@@ -136,6 +141,10 @@ VIOLATIONS: dict[str, tuple[str, str]] = {
     "target in a key, switched on": (
         "NGRAM-TARGET-KEY",
         script(functions=TABLE, scoring=f"            if args.adapt:\n    {CALLED}", adapt="1"),
+    ),
+    "target in a key, by a slice one token later": (
+        "NGRAM-TARGET-KEY",
+        script(functions=SLICED_TABLE, scoring="            looked_up(logits, logits, val_tokens, lo)"),
     ),
     "the better probability": (
         "NGRAM-TARGET-GATE",
@@ -186,6 +195,7 @@ VIOLATIONS: dict[str, tuple[str, str]] = {
         "NO-VAL-IN-ARTIFACT",
         script(train_files='os.path.join(data, "fineweb_val_*.bin")'),
     ),
+    "all shards to train on": ("NO-VAL-IN-ARTIFACT", script(train_files='os.path.join(data, "fineweb_*.bin")')),
     "validation text in the artifact": (
         "NO-VAL-IN-ARTIFACT",
         script(before_packing="    torch.save({'prefix': val_tokens[:1000]}, 'm.pt')"),
