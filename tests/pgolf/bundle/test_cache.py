@@ -1,6 +1,8 @@
 """A bundle from the cache is the bundle made anew, and nothing but the same inputs finds it."""
 
+import json
 import shutil
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from pgolf.bundle import build, modules
 from pgolf.bundle.build import Bundle, bundle_of
 from pgolf.bundle.cache import read_cached
 from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.scripts.unwrapping import decode_source, layers
 from pgolf.specs.loading import load_spec
 
 
@@ -19,8 +22,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "pgolf" / "bundles"
 
 
-def micro_bundle() -> Bundle:
-    return bundle_of(load_spec("quickstart", ["micro"]).spec, load_ruleset("parameter_golf"))
+def micro_bundle(*assignments: str) -> Bundle:
+    return bundle_of(load_spec("quickstart", ["micro"], assignments).spec, load_ruleset("parameter_golf"))
 
 
 def test_a_cached_bundle_has_the_bytes_of_a_fresh_one_and_costs_no_second_build(
@@ -37,19 +40,29 @@ def test_a_cached_bundle_has_the_bytes_of_a_fresh_one_and_costs_no_second_build(
     assert {path.name for path in cache.iterdir()} == names
 
 
+@pytest.mark.parametrize("changed", ["averaging/ema.py", "standalone.py"])
 def test_a_changed_source_is_not_found_in_the_cache(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     source = Path(shutil.copytree(modules.TRAINER, tmp_path / "trainer"))
     monkeypatch.setattr(modules, "TRAINER", source)
-    monkeypatch.setattr(build, "minified_program", lambda _: (source / "averaging" / "ema.py").read_text())
+    monkeypatch.setattr(build, "minified_program", lambda _: (source / changed).read_text())
     before, found = micro_bundle().packed, {*cache.iterdir()}
     assert micro_bundle().packed == before
-    with (source / "averaging" / "ema.py").open("a") as file:
+    with (source / changed).open("a") as file:
         file.write("# changed\n")
     after = micro_bundle().packed
     assert after != before
     assert len({*cache.iterdir()} - found) == 3
+
+
+def test_a_recipe_of_the_same_components_with_another_value_is_not_found_in_the_cache(cache: Path) -> None:
+    bundles = [micro_bundle(), micro_bundle("recipe.optimizer.matrix_lr=0.0625")]
+    programs = [layers(decode_source(bundle.packed))[-1] for bundle in bundles]
+    embedded = [json.loads(literal_eval(text.partition("\n")[0].removeprefix("EMBEDDED="))) for text in programs]
+    assert embedded[1]["recipe"]["optimizer"]["matrix_lr"] == 0.0625
+    assert embedded[0]["recipe"]["optimizer"]["matrix_lr"] != 0.0625
+    assert bundles[0].minified_key == bundles[1].minified_key, "the code is minified once for both"
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", bytes(40)])
