@@ -167,9 +167,12 @@ def test_the_error_of_a_failed_script_is_quoted(workshop: Workshop) -> None:
 
 def test_a_script_without_a_score_has_no_result(workshop: Workshop) -> None:
     workshop.script("import os\nprint('seed:', os.environ['SEED'])\nprint('final score: good')\n")
-    ended = workshop("run", "spec.yaml")
-    assert ended.code == 1
-    assert "printed no line with val_loss and val_bpb" in " ".join(ended.err.split())
+    for options in ([], ["--json"]):
+        ended = workshop("run", "spec.yaml", *options)
+        assert ended.code == 1
+        assert "printed no line with val_loss and val_bpb" in " ".join(ended.err.split())
+    (run,) = ended.json["runs"]
+    assert (run["state"], run["result"]) == ("failed", None)
 
 
 def test_a_last_score_that_is_not_a_number_gives_no_result(workshop: Workshop) -> None:

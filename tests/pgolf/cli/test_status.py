@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgolf.campaign.status import remaining_seconds
+from pgolf.cli.status import describe_progress
 from tests.conftest import Pgolf
 from trainer.recipe.files import write_json
 
@@ -59,3 +60,9 @@ def test_watch_and_json_together_are_refused(pgolf: Pgolf) -> None:
 )
 def test_remaining_seconds(reported: dict[str, object], expected: float | None) -> None:
     assert remaining_seconds(reported) == expected
+
+
+@pytest.mark.parametrize(("phase", "expected"), [("train", "30/400"), ("evaluate", "100/400")])
+def test_progress_is_steps_or_scored_tokens(phase: str, expected: str) -> None:
+    assert describe_progress({"phase": phase, "step": 30, "scored": 100, "total": 400}) == expected
+    assert describe_progress({"phase": phase, "step": None, "scored": None, "total": None}) == ""
