@@ -67,6 +67,28 @@ def test_the_last_layers_are_counted_in_the_draft_and_not_in_its_base() -> None:
     assert value == ["flat.10", "flat.11"]
 
 
+def test_a_hidden_width_becomes_a_multiple_of_the_drafts_width() -> None:
+    draft = draft_of(script_of(NUM_LAYERS=9, MODEL_DIM=640, MLP_HIDDEN=1920), None, {})
+    value, _ = draft.overrides["recipe.model.mlp.ratio"]
+    assert value == 3.0
+
+
+LOG = """\
+Hyperparameters:
+  num_layers: 10
+  matrix_lr: 0.03
+final_int8_zlib_roundtrip_exact val_loss:2.00000000 val_bpb:1.20000000
+"""
+
+
+def test_given_values_override_those_of_a_log_and_these_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_text(LOG)
+    draft = draft_of(read_program(VARIABLES, []), tmp_path / "run.log", {"NUM_LAYERS": "11"})
+    assert {key: (value, source.place) for key, (value, source) in draft.overrides.items()} == {
+        "recipe.model.topology.layers": (11, "given"), "recipe.optimizer.matrix_lr": (0.03, "run.log")
+    }  # fmt: skip
+
+
 def test_an_invalid_override_becomes_unmapped_with_the_reason() -> None:
     draft = draft_of(script_of(NUM_LAYERS=9, NUM_HEADS=7), None, {})
     assert draft.parameters is not None
