@@ -149,6 +149,57 @@ def test_runs_that_must_not_be_averaged_are_separated(tmp_path: Path) -> None:
     assert {"two_models_in_one_folder", "two_run_lengths_in_one_folder", "two_log_sets_same_seeds"} <= rules
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("max_wallclock_seconds:600.000", "max_wallclock_seconds:14400.000"),
+        ("model_params:17059912", "model_params:38346836"),
+        ("tokens:62021632", "tokens:60000000"),
+    ],
+    ids=["a longer run", "a larger model", "another text"],
+)
+def test_a_further_seed_of_another_experiment_is_not_averaged(tmp_path: Path, before: str, after: str) -> None:
+    write(tmp_path, "baseline", {1: 1.21, 2: 1.22, 3: 1.23})
+    (tmp_path / "train_seed4.log").write_text(log_of("baseline", 4, 1.10).replace(before, after))
+    groups = record_groups(tmp_path, RULES)
+    assert [[row.seed for row in group.rows] for group in groups] == [[1, 2, 3], [4]]
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(599.0, False), (700.0, True)])
+def test_the_time_of_all_evaluations_counts_where_the_log_gives_it(
+    tmp_path: Path, seconds: float, is_late: bool
+) -> None:
+    write(tmp_path, "minutes", {1: 1.08, 2: 1.07, 3: 1.09})
+    with (tmp_path / "train_seed2.log").open("a") as log:
+        log.write(f"total_eval_time:{seconds}s\n")
+    (group,) = record_groups(tmp_path, RULES)
+    assert [row.evaluate_seconds for row in group.rows] == [121.183, seconds, 121.183]
+    assert ("eval_over_time" in rules_of(tmp_path)) is is_late
+
+
+def test_a_run_without_a_stop_is_timed_by_its_last_step(tmp_path: Path) -> None:
+    write(tmp_path, "minutes", {1: 1.08})
+    path = tmp_path / "train_seed1.log"
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "stopping_early" not in line))
+    (group,) = record_groups(tmp_path, RULES)
+    assert group.rows[0].run.train_seconds == pytest.approx(0.8 * 60)
+    assert "minutes_format" in rules_of(tmp_path)
+
+
+def test_the_last_labelled_total_and_the_packed_code_count_of_the_largest_artifact(tmp_path: Path) -> None:
+    for seed, total in ((1, 15_990_000), (2, 15_995_000), (3, 15_980_000)):
+        text = log_of("minutes", seed, 1.08).replace("15992919 bytes", f"{total} bytes")
+        lines = ["Total submission size int8+zlib: 14000000 bytes", *text.splitlines()]
+        place = next(number for number, line in enumerate(lines) if line.startswith("Code size:"))
+        lines[place] = "Code size compressed: 16594 bytes"
+        lines.insert(place + 1, "Code size uncompressed: 61044 bytes")
+        (tmp_path / f"train_seed{seed}.log").write_text("\n".join(lines))
+    (group,) = record_groups(tmp_path, RULES)
+    assert group.max_total_bytes == 15_995_000
+    assert {row.code_bytes for row in group.rows} == {16_594}
+    assert "labelled_total_is_not_the_artifact" in rules_of(tmp_path)
+
+
 def test_the_headline_is_an_evaluation_that_all_seeds_have(tmp_path: Path) -> None:
     """Only the third log ends with a further evaluation, which must not enter the mean."""
     for seed, extra in ((1, ""), (2, ""), (3, "final_ttt_T0.98_exact val_loss:2.0000 val_bpb:1.17000000\n")):
