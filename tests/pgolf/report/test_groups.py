@@ -145,6 +145,17 @@ def test_json_has_the_public_keys_and_the_numbers_of_the_results(tmp_path: Path)
         }
 
 
+def test_a_run_costs_what_all_of_its_attempts_took(tmp_path: Path) -> None:
+    """At $36 an hour: 600 s and 900 s of attempts are $15, the 671.75 s of its phases $6.7175."""
+    clock = {"train_seconds": 581.25, "evaluate_seconds": 90.5}
+    for seed, attempts in ((1, [600.0, 900.0]), (2, [])):
+        run = write_run(tmp_path / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.2, clock=clock), usd_per_hour=36)
+        run.files.attempts.write_text("".join(f'{{"seconds": {seconds}}}\n' for seconds in attempts))
+    (group,) = groups_of(tmp_path)
+    assert [row.usd for row in group.rows] == pytest.approx([15.0, 6.7175])
+    assert group.usd == pytest.approx(21.7175)
+
+
 @pytest.mark.parametrize("below", ["", "exp-aaaaaaaa", "exp-aaaaaaaa/seed-1"])
 def test_a_path_can_be_a_run_a_group_or_a_runs_folder(tmp_path: Path, below: str) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})

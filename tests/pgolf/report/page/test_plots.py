@@ -1,5 +1,6 @@
 """Plots: which elements are drawn, and where."""
 
+import json
 import re
 from math import log10
 from pathlib import Path
@@ -21,6 +22,7 @@ from pgolf.report.page.plots import (
     waterfall,
 )
 from pgolf.report.page.svg import TICKS, format_tick, round_step, scale_of
+from pgolf.report.page.sweeps import sweep_pictures
 from pgolf.report.stages import common_stages
 from tests.pgolf.report.builders import result_of, write_run, write_seeds
 from tests.pgolf.report.page.test_document import write_metrics
@@ -118,3 +120,21 @@ def test_the_scatter_has_one_point_per_seed_and_the_limit(tmp_path: Path) -> Non
     assert picture.count("<circle") == 2
     assert "exp seed 1: 1.210000 bpb, 15,050,001 bytes" in picture
     assert "class='limit'" in picture
+
+
+def test_a_sweep_is_drawn_from_the_smallest_value_to_the_largest(tmp_path: Path) -> None:
+    """Sorted as text, 100 would stand before 9."""
+    runs = []
+    for width in (100, 9, 20):
+        root = tmp_path / f"exp-{width:08}" / "seed-1"
+        runs.append(write_run(root, result_of(1, 1 + width / 1000, spec_sha256=f"{width}")))
+        runs[-1].files.spec.write_text(json.dumps({"recipe": {"model": {"width": width}}}))
+    ((key, picture, names),) = sweep_pictures(group_runs(runs))
+    assert (key, names) == ("recipe.model.width", ["exp"])
+    labels = re.findall(r">(9|20|100)</text>", picture)
+    assert labels == ["9", "20", "100"]
+    (points,) = re.findall(r"points='([^']*)'", picture)
+    xs, ys = zip(*(map(float, point.split(",")) for point in points.split()), strict=True)
+    third = (WIDTH - LEFT - RIGHT) / 3
+    assert xs == pytest.approx([LEFT + third * (number + 0.5) for number in range(3)], abs=0.1)
+    assert (ys[1] - ys[0]) / (ys[2] - ys[0]) == pytest.approx(11 / 91, abs=0.01)
