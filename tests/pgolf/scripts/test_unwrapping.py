@@ -2,6 +2,7 @@
 
 import base64
 import bz2
+import gzip
 import lzma
 import zlib
 from pathlib import Path
@@ -43,6 +44,7 @@ STUBS = {
         f"t = {base64.b64encode(bz2.compress(PROGRAM.encode())).decode()[::-1]!r}\n"
         '(lambda s: exec(s, globals()))(getattr(m, "decom" + "press")(q.b64decode(t[::-1])))'
     ),
+    "gzip": f"import gzip\nexec(gzip.decompress({gzip.compress(PROGRAM.encode())!r}))",
     "grown": f"s = {PROGRAM[:10]!r}\ns += {PROGRAM[10:]!r}\nexec(s)",
 }
 

@@ -139,6 +139,15 @@ def test_libraries_are_the_required_imports(tmp_path: Path) -> None:
     assert program.libraries == ("numpy", "torch", "yaml")
 
 
+def test_the_hash_depends_on_names_and_contents_and_not_on_the_order_of_the_files() -> None:
+    one, other = ("a.py", b"x = 1\n"), ("b.py", b"x = 2\n")
+    hashes = [ScriptProgram(dict(files)).sha256 for files in ((one, other), (other, one))]
+    assert len({*hashes}) == 1
+    swapped = ScriptProgram({"a.py": other[1], "b.py": one[1]})
+    renamed = ScriptProgram({"a.py": one[1], "c.py": other[1]})
+    assert len({hashes[0], swapped.sha256, renamed.sha256}) == 3
+
+
 def test_a_file_outside_the_scripts_folder_cannot_be_shipped(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "train.py").write_text("")
@@ -200,8 +209,8 @@ def test_a_name_for_the_environment_imported_from_another_file_is_followed() -> 
 
 def test_sums_and_products_of_constants_are_evaluated() -> None:
     text = "import os\nos.environ.get('A', 64 * 1024), os.environ.get('B', -1), os.environ.get('C', N * 2)\n"
-    reads = variables_read({"a.py": text})
-    assert [reads.first(name).default for name in "ABC"] == ["65536", "-1", "N * 2"]
+    reads = variables_read({"a.py": text + "os.environ.get('D', 9 - 2)\n"})
+    assert [reads.first(name).default for name in "ABCD"] == ["65536", "-1", "N * 2", "7"]
 
 
 def test_neighbours_are_the_directly_or_indirectly_imported_files(tmp_path: Path) -> None:
