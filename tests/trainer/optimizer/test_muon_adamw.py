@@ -1,8 +1,9 @@
 """MuonAdamWOptimizer: groups, learning rates and gradient clipping."""
 
+import pytest
 import torch
 
-from tests.trainer.small import random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
 from trainer.recipe.inventory import inventory
@@ -54,6 +55,24 @@ def test_adamw_takes_its_closed_form_first_step() -> None:
     # After bias correction the first step is lr * g / (|g| + eps), after the decoupled decay.
     expected = before * (1 - 0.05 * 0.5) - 0.05 * gradient / (gradient.abs() + 1e-8)
     torch.testing.assert_close(table.detach(), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "decay"), [("embedding.tokens", 0.25), ("flat.0.attention.q_gain", 0.125), ("flat.0.mlp_scale", 0.125)]
+)
+def test_embeddings_and_gains_decay_by_amounts_of_their_own(name: str, decay: float) -> None:
+    decays = {"weight_decay": 0.5, "embedding_weight_decay": 0.25, "scalar_weight_decay": 0.125}
+    rates = {"embedding_lr": 0.1, "scalar_lr": 0.1}
+    recipe = small_recipe(**{f"optimizer__{key}": value for key, value in (decays | rates).items()})
+    model = awake_model(recipe)
+    parameter = model.get_parameter(name)
+    before = parameter.detach().clone()
+    model(random_tokens(1, 16)).square().mean().backward()
+    assert parameter.grad is not None
+    gradient = parameter.grad.clone()
+    optimizer_of(recipe, model).step(0, 1.0)
+    expected = before * (1 - 0.1 * decay) - 0.1 * gradient / (gradient.abs() + 1e-8)
+    torch.testing.assert_close(parameter.detach(), expected)
 
 
 def test_the_gradient_norm_is_clipped_over_all_parameters() -> None:
