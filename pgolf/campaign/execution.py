@@ -13,12 +13,12 @@ STOPPING_SECONDS = 15.0
 
 
 def run_to_end(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
-    """Run all tasks to their end.
+    """Run all tasks to their end, and return how they ended, in the order of the tasks.
 
     Raises:
         Interrupted: on Ctrl-C, after the runs started here have written their checkpoints.
     """
-    outcomes = []
+    outcomes: dict[str, Outcome] = {}
     try:
         for outcome in carry_out(tasks, observer):
             observer.runs_polled()
@@ -26,11 +26,11 @@ def run_to_end(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
                 time.sleep(POLL_SECONDS)
             else:
                 observer.run_ended(outcome.run)
-                outcomes.append(outcome)
+                outcomes[outcome.run.run_id] = outcome
     except KeyboardInterrupt:
         stop_runs([task.dispatch for task in tasks])
         raise Interrupted("interrupted; the same command resumes what is not finished") from None
-    return outcomes
+    return [outcomes[task.run.run_id] for task in tasks]
 
 
 def stop_runs(dispatches: Sequence[Dispatch]) -> None:

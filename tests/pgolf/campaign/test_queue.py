@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from pgolf.campaign.dispatch import Dispatch
+from pgolf.campaign.execution import run_to_end
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Outcome, carry_out, tasks_of
 from pgolf.errors import Busy, LauncherError, Unreachable
@@ -144,3 +145,11 @@ def test_a_living_job_is_attached_to_and_an_ended_one_started_again(
         dispatch = Dispatch(preflight, {}, launcher, tmp_path)
         dispatch.submit([dispatch.prepare(1)])
         assert launcher.submitted == expected
+
+
+def test_outcomes_come_in_the_order_of_the_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pgolf.campaign.execution.POLL_SECONDS", 0.0)
+    launcher = ScriptedLauncher(3, {1: [RUNNING, RUNNING, RUNNING, DONE], 2: [RUNNING, DONE], 3: [DONE]})
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    tasks = tasks_of(Dispatch(found, {}, launcher, tmp_path), [1, 2, 3])
+    assert [outcome.run.seed for outcome in run_to_end(tasks, Observer())] == [1, 2, 3]
