@@ -117,6 +117,12 @@ def looked_up(table, ctx_hash, tokens, start):
     now = tokens[start + 1 : start + 1025]
     return table[(ctx_hash ^ (now * 92821)) & 1048575]
 """
+RUNNING_HASH = """
+def looked_up(table, ctx_hash, targets):
+    h = ctx_hash.copy()
+    h ^= targets * 92821
+    return table[h & 1048575]
+"""
 WHOLE_ROWS = """
 def looked_up(table, ctx_hash, probs, targets):
     rows = table[ctx_hash % 65536]
@@ -145,6 +151,10 @@ VIOLATIONS: dict[str, tuple[str, str]] = {
     "target in a key, by a slice one token later": (
         "NGRAM-TARGET-KEY",
         script(functions=SLICED_TABLE, scoring="            looked_up(logits, logits, val_tokens, lo)"),
+    ),
+    "target mixed into a running hash": (
+        "NGRAM-TARGET-KEY",
+        script(functions=RUNNING_HASH, scoring="            looked_up(logits, logits, y)"),
     ),
     "the better probability": (
         "NGRAM-TARGET-GATE",
