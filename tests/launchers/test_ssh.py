@@ -110,7 +110,7 @@ def test_a_run_ends_when_its_dollars_are_spent(user: User, backend: SshBackend) 
     with_option(user, usd_per_hour=3600.0)
     endless = ("--with", "micro", "--set", "recipe.budget.train=3000", "--set", "spend.usd=6")
     unasked = user.run(*endless)
-    assert (unasked.code, "for about $" in unasked.err, "--yes agrees" in unasked.err) == (2, True, True)
+    assert (unasked.code, "for about $" in unasked.err, "--yes accepts" in unasked.err) == (2, True, True)
     ended = user.run(*endless, "--yes")
     run = RunDirectory(next(user.folder.glob("runs/*/seed-*")))
     assert ended.code == 1, ended.err
