@@ -8,7 +8,7 @@ from platformdirs import user_cache_path, user_config_path
 from pgolf.campaign.observer import Observer
 from pgolf.errors import PgolfError
 from pgolf.findings import Finding
-from pgolf.launching import check_options, load_launcher
+from pgolf.launching import Launcher, check_options, load_launcher
 from pgolf.preflight.cost import OWN_PRICES, read_prices, usd_per_hour
 from pgolf.preflight.examine import examine
 from pgolf.specs.experiment import Experiment
@@ -18,13 +18,19 @@ TYPICAL_SECONDS = 60
 DATA_RULES = ("data", "script_data")
 
 
-def doctor_usd(launch: Launch) -> float:
-    """Return the dollars that the check of a machine costs; 0 where nothing is rented.
+def load_checked(launch: Launch) -> Launcher:
+    """Return the launcher of a spec.
 
     Raises:
-        LauncherError: the launcher is not installed, or an option of it is wrong.
+        LauncherError: it is not installed, or an option of it is wrong.
     """
-    check_options(load_launcher(launch.on), launch.options)
+    launcher = load_launcher(launch.on)
+    check_options(launcher, launch.options)
+    return launcher
+
+
+def doctor_usd(launch: Launch) -> float:
+    """Return the dollars that the check of a machine costs; 0 where nothing is rented."""
     return (usd_per_hour(launch) or 0.0) * TYPICAL_SECONDS / 3600
 
 
@@ -34,11 +40,11 @@ def check_data(spec: Experiment, runs_dir: Path, observer: Observer) -> list[Fin
     return [finding for finding in found if finding.rule in DATA_RULES]
 
 
-def check_machine(launch: Launch) -> list[Finding]:
+def check_machine(launch: Launch, launcher: Launcher) -> list[Finding]:
     """Return the findings about the machine that a launcher runs on; about pgolf too, if it is this one."""
     found = check_pgolf() if launch.on == "local" else []
     try:
-        return found + load_launcher(launch.on).doctor(launch.gpu, launch.options)
+        return found + launcher.doctor(launch.gpu, launch.options)
     except PgolfError as error:
         return [*found, Finding("fail", launch.on, str(error))]
 

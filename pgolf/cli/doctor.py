@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pgolf.campaign.doctor import TYPICAL_SECONDS, check_data, check_machine, doctor_usd
+from pgolf.campaign.doctor import TYPICAL_SECONDS, check_data, check_machine, doctor_usd, load_checked
 from pgolf.cli import options
 from pgolf.cli.display.console import agree_to_pay, answer_console, findings_table, print_json, say
 from pgolf.cli.display.progress import MessageObserver
@@ -34,13 +34,14 @@ def doctor(
     if spec is not None or assignments or overlays:
         chosen = options.select_spec(spec or options.DEFAULT_SPEC, runs_dir, overlays, assignments, on).spec
     launch = Launch(on=on or "local") if chosen is None else chosen.launch
+    launcher = load_checked(launch)
     if usd := doctor_usd(launch):
         hourly = f"${usd * 3600 / TYPICAL_SECONDS:.2f} per hour, for about {TYPICAL_SECONDS} s"
         say(f"{launch.on} {launch.gpu or 'without GPU'}: {hourly}")
         if not is_agreed:
             agree_to_pay(usd)
     found = [] if chosen is None else check_data(chosen, runs_dir, MessageObserver())
-    found += check_machine(launch)
+    found += check_machine(launch, launcher)
     if is_json:
         print_json({"on": launch.on, "gpu": launch.gpu, "checks": [finding.as_json() for finding in found]})
     else:
