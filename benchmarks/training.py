@@ -14,6 +14,7 @@ from benchmarks.shapes import bench_device, job_of_shape, plain_shape, ratio_bat
 from trainer.data.batches import MicroBatch
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.token_work import PASSES_PER_STEP, token_work
+from trainer.resumable import ResumableTraining
 from trainer.runtime.allocator import keep_freed_memory
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import product_dtype
@@ -21,12 +22,11 @@ from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal, RunJournal, SilentJournal
 from trainer.runtime.world import World
 from trainer.step_log import StepLog
-from trainer.training import Training
 
 WARMUP_STEPS = 2  # enough to map the memory of a step
 
 
-class TimedTraining(Training):
+class TimedTraining(ResumableTraining):
     """Training that times each part of a step."""
 
     def __init__(self, job: TrainingJob, journal: Journal) -> None:
@@ -89,7 +89,7 @@ class TimedTraining(Training):
         seconds = time.perf_counter() - began
         self.now["backward"] = seconds - sum(self.now.values())
         with self.part("logging"):
-            if self.log.is_due(self.step, self.progress):
+            if self.log.schedule.is_due(self.step, self.progress):
                 self.finite.check_losses()
                 self.log.write(self.step, self.progress, self.clock.seconds("train"), loss.item(), 1.0)
         for name, spent in self.now.items():

@@ -277,7 +277,7 @@ def test_it_trains_quantizes_packs_and_scores_at_micro(
     from trainer.runtime.job import read_job
     from trainer.runtime.stop import StopRequest
     from trainer.runtime.world import SINGLE_PROCESS
-    from trainer.score import score_artifact
+    from trainer.score import score_run
 
     preflight = examine(load_spec(name, ["micro"]).spec, runs_dir=tmp_path)
     run = RunDirectory(tmp_path / name / "seed-1337")
@@ -285,7 +285,7 @@ def test_it_trains_quantizes_packs_and_scores_at_micro(
     monkeypatch.setattr(
         train,
         "score_in_subprocess",
-        lambda job, stop, _: score_artifact(job.files, job.data, SINGLE_PROCESS, stop),
+        lambda job, stop, _: score_run(job.files, job.data, SINGLE_PROCESS, stop),
     )
     train.run_job(read_job(run.root), StopRequest(), SINGLE_PROCESS)
     check_result(run, recipe_of(name, "micro"))

@@ -74,9 +74,9 @@ def work(arguments: argparse.Namespace, job: "TrainingJob", stop: "StopRequest")
         rendezvous, job.run["device"], job.files, [str(job.files.root), *mode], partial(exit_with_failure, arguments)
     ) as world:
         if arguments.score:
-            from trainer.score import score_artifact
+            from trainer.score import score_run
 
-            score_artifact(job.files, job.data, world, stop)
+            score_run(job.files, job.data, world, stop)
         elif arguments.time_steps:
             from trainer.timing import time_steps
 

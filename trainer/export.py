@@ -27,6 +27,7 @@ from trainer.recipe.quantizer import (
     TrainingText,
     is_quantized,
 )
+from trainer.recipe.recipe import Recipe
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
@@ -118,23 +119,13 @@ class Exporter:
             quantizer = reference.quantizer
             model = self.quantize(quantizer, self.collect_hessians(quantizer))
             path = self.job.files.references / f"{name}.bin"
-            encode_artifact(path, self.card(quantizer), model, self.recipe.codec)
-
-    def card(self, quantizer: QuantizerRecipe) -> ModelCard:
-        """Return the header of an artifact of this model, without the recipe's references."""
-        return ModelCard(
-            model=self.recipe.model,
-            vocabulary_size=self.recipe.vocabulary_size,
-            quantizer=quantizer,
-            evaluation=replace(self.recipe.evaluation, references={}),
-            compute=self.recipe.compute,
-        )
+            encode_artifact(path, make_card(self.recipe, quantizer), model, self.recipe.codec)
 
     def encode(self, quantizer: QuantizerRecipe, model: QuantizedModel) -> dict[str, Any]:
         """Write model.bin, with codes set to zero if it must fit `fit_bytes`, and return its bytes and the limit."""
         recipe = self.recipe
         self.journal.report(phase="encode")
-        card = self.card(quantizer)
+        card = make_card(recipe, quantizer)
         self.job.files.artifact.mkdir(exist_ok=True)
         with self.clock.phase("encode"):
             if limit := quantizer.fit_bytes:
@@ -143,6 +134,17 @@ class Exporter:
                 self.journal.log(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
             streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
         return count_bytes(self.job, streams, group_bytes(card, model, streams))
+
+
+def make_card(recipe: Recipe, quantizer: QuantizerRecipe) -> ModelCard:
+    """Return the header of an artifact of a recipe's model, without the recipe's references."""
+    return ModelCard(
+        model=recipe.model,
+        vocabulary_size=recipe.vocabulary_size,
+        quantizer=quantizer,
+        evaluation=replace(recipe.evaluation, references={}),
+        compute=recipe.compute,
+    )
 
 
 def count_bytes(job: TrainingJob, streams: dict[str, int], groups: dict[str, int] | None) -> dict[str, Any]:

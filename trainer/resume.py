@@ -5,17 +5,17 @@ from typing import Any
 
 import torch
 
+from trainer.resumable import ResumableTraining
 from trainer.runtime.checkpoint import CheckpointFolder, read_checkpoint
 from trainer.runtime.failure import ResumeRefused
 from trainer.runtime.job import ParentWeights
 from trainer.runtime.journal import Journal
-from trainer.training import Training
 
 # Keys of an environment that may differ when a run is resumed on a GPU: bits are not reproducible there anyway.
 HOST_KEYS = ("processor", "threads")
 
 
-def resume_training(training: Training) -> None:
+def resume_training(training: ResumableTraining) -> None:
     """Restore the newest intact checkpoint, if there is one.
 
     Raises:
@@ -67,7 +67,7 @@ def newest_intact_state(checkpoints: CheckpointFolder, journal: Journal) -> dict
     return None
 
 
-def load_parent_weights(training: Training, parent: ParentWeights) -> None:
+def load_parent_weights(training: ResumableTraining, parent: ParentWeights) -> None:
     """Load the weights that the parent run kept before quantization, in place of training.
 
     Raises:

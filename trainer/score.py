@@ -4,7 +4,9 @@ The score depends on model.bin, the tokenizer and the validation shards only. Th
 before quantization, which is reported beside the headline.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -24,25 +26,61 @@ from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
 
 
-def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopRequest) -> None:
-    """Score the artifact and write scores.json and ledger.npz. The ranks take turns with batches.
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The scores of one artifact."""
+
+    metrics: list[dict[str, Any]]
+    """One per stage; of the packed model the last is the headline."""
+    headline: dict[str, Any]
+    seconds: dict[str, float]
+    """Of each phase."""
+    ledger: ScoreLedger
+    """The scores of the headline, target by target."""
+    text: ValidationText
+
+
+def score_run(files: RunFiles, data: DataFiles, world: World, stop: StopRequest) -> None:
+    """Score the artifact of a run directory, and write scores.json and ledger.npz.
 
     Raises:
         ArtifactRefused: model.bin is damaged.
         DataRefused: the validation data is damaged.
         Stopped: on request.
     """
-    clock = PhaseClock()
+
+    def check() -> None:
+        if world.is_rank_zero:  # the other ranks end with rank 0
+            stop.check()
+
     journal = make_journal(files, world.is_rank_zero)
+    scores = score_artifact(decode_artifact, files, data, world, journal, check, read_references(files))
+    if world.is_rank_zero:
+        write_ledger(files.ledger, scores.ledger.nats, scores.text.byte_counts)
+        write_json(files.scores, {"metrics": scores.metrics, "headline": scores.headline, "seconds": scores.seconds})
+
+
+def score_artifact(
+    decode: Callable[[Path], tuple[ModelCard, dict[str, Tensor]]], files: RunFiles, data: DataFiles, world: World,
+    journal: Journal, check: Callable[[], None], references: Iterable[tuple[str, dict[str, Tensor]]] = (),
+) -> Scores:  # fmt: skip
+    """Score the weights before quantization, the artifact, the artifact with adaptation, and references.
+
+    The ranks take turns with batches. `check` is called after each batch.
+
+    Raises:
+        ArtifactRefused: model.bin is damaged.
+        DataRefused: the validation data is damaged.
+    """
+    clock = PhaseClock()
     journal.report(phase="decode")
     with clock.phase("decode"):
-        card, weights = decode_artifact(files.model)
+        card, weights = decode(files.model)
     text = read_validation(data, card.vocabulary_size).scored_by(card.evaluation)
     journal.report(phase="evaluate", total=len(text.tokens) - 1, scored=0)
 
     def follow(stage: str, scored: int) -> None:
-        if world.is_rank_zero:  # the other ranks end with rank 0
-            stop.check()
+        check()
         journal.pulse(stage=stage, scored=scored, stage_seconds=clock.running_seconds)
 
     scoring = ModelScoring(card, text, world, journal, follow)
@@ -56,12 +94,10 @@ def score_artifact(files: RunFiles, data: DataFiles, world: World, stop: StopReq
         with clock.phase("evaluate"):
             ledger = scoring.score("ttt", weights, card.evaluation)
     headline = scoring.metrics[-1]
-    for name, reference in read_references(files).items():
+    for name, reference in references:
         with clock.phase("references"):
             scoring.score("reference", reference, plain, quantizer=name)
-    if world.is_rank_zero:
-        write_ledger(files.ledger, ledger.nats, text.byte_counts)
-        write_json(files.scores, {"metrics": scoring.metrics, "headline": headline, "seconds": clock.finished})
+    return Scores(scoring.metrics, headline, clock.finished, ledger, text)
 
 
 def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
@@ -74,10 +110,10 @@ def read_prequant(files: RunFiles) -> dict[str, Tensor] | None:
         return None
 
 
-def read_references(files: RunFiles) -> dict[str, dict[str, Tensor]]:
-    """Return the weights of the reference artifacts, by the name that the recipe gives them."""
-    paths = sorted(files.references.glob("*.bin")) if files.references.exists() else []
-    return {path.stem: decode_artifact(path)[1] for path in paths}
+def read_references(files: RunFiles) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield name and weights of each reference artifact. The names are those in the recipe."""
+    for path in sorted(files.references.glob("*.bin")):
+        yield path.stem, decode_artifact(path)[1]
 
 
 class ModelScoring:
@@ -122,8 +158,7 @@ class ModelScoring:
         metric |= {"val_loss": nats / targets, "val_bpb": bits_per_byte(nats, self.text.bytes)}
         metric |= {"tokens": targets, "bytes": self.text.bytes, "seconds": round(clock.seconds("evaluate"), 3)}
         self.metrics.append(metric)
-        label = f"{stage} {metric.get('quantizer', metric['protocol'])}"
-        self.journal.log(f"score: {label} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}")
+        self.journal.score(metric)
         return ledger
 
 

@@ -10,25 +10,33 @@ from trainer.runtime.journal import Journal
 LOGGED_STEPS = 100
 
 
-class StepLog:
-    """Some LOGGED_STEPS of a run's steps, each a row of metrics, a line of the log and a new state."""
+class LogSchedule:
+    """Which steps to log: about LOGGED_STEPS of a run."""
 
-    def __init__(
-        self, recipe: Recipe, journal: Journal, guard: Guard | None, bytes_per_token: float, step: int
-    ) -> None:
-        self.recipe, self.journal, self.guard, self.bytes_per_token = recipe, journal, guard, bytes_per_token
-        self.first_step, self.started = step, time.monotonic()
+    def __init__(self, planned_steps: int | None) -> None:
+        self.planned_steps = planned_steps
         self.next_progress = 0.0
 
     def is_due(self, step: int, progress: float) -> bool:
         """Return whether to log this step: by its number, or by progress where the number of steps is unknown."""
-        planned = self.recipe.planned_steps
+        planned = self.planned_steps
         if planned is not None:
             return step % max(1, planned // LOGGED_STEPS) == 0 or step == planned
         is_due = progress >= self.next_progress
         if is_due:
             self.next_progress = progress + 1 / LOGGED_STEPS
         return is_due
+
+
+class StepLog:
+    """The logged steps of a run, each a row of metrics, a line of the log and a new state."""
+
+    def __init__(
+        self, recipe: Recipe, journal: Journal, guard: Guard | None, bytes_per_token: float, step: int
+    ) -> None:
+        self.recipe, self.journal, self.guard, self.bytes_per_token = recipe, journal, guard, bytes_per_token
+        self.first_step, self.started = step, time.monotonic()
+        self.schedule = LogSchedule(recipe.planned_steps)
 
     def write(self, step: int, progress: float, seconds: float, loss: float, multiplier: float) -> None:
         """Log a step.

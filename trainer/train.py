@@ -19,6 +19,7 @@ from trainer.recipe.averaging import Candidates
 from trainer.recipe.exit_codes import describe_exit
 from trainer.recipe.files import read_json, write_json
 from trainer.recipe.recipe import Recipe
+from trainer.resumable import ResumableTraining
 from trainer.resume import check_same_environment, load_parent_weights, report_overruled_threads, resume_training
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
@@ -53,14 +54,14 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
         environment = pin_environment(job, world)
         report_overruled_threads(job.run, journal)
         read_validation(job.data, job.recipe.vocabulary_size)  # bad validation data ends the run before it trains
-        training = Training(job, world, journal, clock)
+        training = ResumableTraining(job, world, journal, clock, stop)
         if job.parent is None:
             resume_training(training)
         else:
             load_parent_weights(training, job.parent)
 
     if job.parent is None:
-        training.run(stop)
+        training.run()
     if not world.is_rank_zero:
         return
 
@@ -138,7 +139,11 @@ def score_in_subprocess(job: TrainingJob, stop: StopRequest, processes: int) -> 
 
 
 def write_result(
-    job: TrainingJob, training: Training, environment: dict[str, Any], artifact: dict[str, int], is_repeatable: bool
+    job: TrainingJob,
+    training: ResumableTraining,
+    environment: dict[str, Any],
+    artifact: dict[str, int],
+    is_repeatable: bool,
 ) -> None:
     """Write result.json, which marks the run as finished."""
     scores = read_json(job.files.scores)

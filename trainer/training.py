@@ -7,7 +7,6 @@ from torch import Tensor
 
 from trainer.averaging.average import make_average
 from trainer.data.batches import MicroBatch
-from trainer.finite_check import FiniteCheck
 from trainer.graphs import compile_loss, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
@@ -16,15 +15,11 @@ from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
-from trainer.runtime.checkpoint import CheckpointFolder
 from trainer.runtime.clock import PhaseClock, RankZeroClock
 from trainer.runtime.failure import LaunchRefused
-from trainer.runtime.guard import make_guard
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
-from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
-from trainer.step_log import StepLog
 from trainer.training_data import TrainingData
 
 
@@ -32,13 +27,12 @@ class Training:
     """A model in training, from its first weights to the end of its budget.
 
     Everything that the next step depends on is in `state()`: weights, average, optimizer, batches, step, phase seconds.
-    A run that was killed therefore continues from its checkpoint to the same bits, on a CPU and with a budget in steps
-    or tokens. Each rank of a run has one of these, and all of them take the same steps.
+    Each rank of a run has one of these, and all of them take the same steps. Subclasses log, keep checkpoints and stop.
     """
 
     def __init__(self, job: TrainingJob, world: World, journal: Journal, clock: PhaseClock) -> None:
         recipe = self.recipe = job.recipe
-        self.world, self.journal, self.clock, self.files = world, journal, clock, job.files
+        self.world, self.journal, self.clock = world, journal, clock
         check_processes(recipe, world.size)
         torch.manual_seed(job.seed)
         self.model = GptModel(recipe.model, recipe.vocabulary_size, recipe.compute).to(world.device)
@@ -48,10 +42,7 @@ class Training:
         self.loss = make_training_loss(recipe.quantizer, tensors, self.model)
         self.average = make_average(recipe.averaging, self.parameters)
         self.data = TrainingData(job, world)
-        self.checkpoints = CheckpointFolder(job.files.checkpoints)
-        self.finite = FiniteCheck(self.checkpoints, world.device)
         self.movement: MovementCheck | None = MovementCheck(self.optimizer.moving())
-        self.guard = make_guard(job.run, journal)
         self.rank_zero_clock = RankZeroClock(recipe.budget.train)
         self.spent_seconds = 0.0
         self.step = self.resumed_from_step = 0
@@ -74,31 +65,22 @@ class Training:
             case "seconds":
                 return self.spent_seconds / max(budget.train - budget.reserve_seconds, 1e-9)
 
-    def run(self, stop: StopRequest) -> None:
-        """Train until the budget is spent, and write the last checkpoint.
-
-        Raises:
-            Stopped: on request, with a checkpoint written.
-            TrainingFailed: the loss is not a number.
-        """
-        self.compile()
+    def run(self) -> None:
+        """Train until the budget is spent."""
         self.world.check_same_weights(self.parameters.values(), "before training")
-        self.journal.report(phase="train", step=self.step, total=self.recipe.planned_steps, progress=self.progress)
-        log = StepLog(self.recipe, self.journal, self.guard, self.data.bytes_per_token, self.step)
         with self.clock.phase("train"):
             while self.progress < 1.0:
                 multiplier = self.recipe.schedule.multiplier(self.progress)
-                loss = self.train_step(multiplier, stop)
-                if self.guard:
-                    self.guard.after_step()
-                if log.is_due(self.step, self.progress):
-                    self.finite.check_losses()
-                    log.write(self.step, self.progress, self.clock.seconds("train"), loss.item(), multiplier)
-                if self.checkpoints.is_due:
-                    self.write_checkpoint()
+                loss = self.train_step(multiplier)
+                self.after_step(loss, multiplier)
         self.data.batches.close()
         self.world.check_same_weights(self.parameters.values(), "after training")
-        self.write_checkpoint()
+
+    def before_pass(self) -> None:
+        """Do what a subclass does before each forward pass. Nothing of the step has changed any state yet."""
+
+    def after_step(self, loss: Tensor, multiplier: float) -> None:
+        """Do what a subclass does after each step."""
 
     def compile(self) -> None:
         """Compile the loss if the recipe asks for it, so that the first step takes no longer than the others."""
@@ -107,12 +89,8 @@ class Training:
             with self.clock.phase("compile"):
                 compile_loss(self.model, self.loss, self.recipe.schedule, self.mean_loss)
 
-    def train_step(self, multiplier: float, stop: StopRequest | None = None) -> Tensor:
-        """Take one step, and return its mean loss over all ranks in nats per token.
-
-        Raises:
-            Stopped: rank 0 is asked to stop within the step; a checkpoint of the step before is written.
-        """
+    def train_step(self, multiplier: float) -> Tensor:
+        """Take one step, and return its mean loss over all ranks in nats per token."""
         total = torch.zeros((), device=self.world.device)
         self.model.follow_progress(self.progress)
         begins_rounding = self.loss.begin_step(multiplier)
@@ -120,9 +98,7 @@ class Training:
             if begins_rounding:
                 self.journal.log(self.loss.probe(micro.x_BT, micro.y_BT, self.data.documents(micro)))
                 begins_rounding = False
-            if stop and stop.requested and self.world.is_rank_zero:
-                self.write_checkpoint()  # of the step before, because this step has not changed any state
-                stop.check()
+            self.before_pass()
             loss = self.mean_loss(micro) / self.recipe.schedule.micro_steps
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
@@ -130,7 +106,6 @@ class Training:
         self.update(multiplier)
         self.average.update(self.step, multiplier)
         self.step += 1
-        self.finite.note(self.step, total)
         return total
 
     def mean_loss(self, micro: MicroBatch) -> Tensor:
@@ -158,16 +133,6 @@ class Training:
             self.movement.check()
             self.movement = None
         self.optimizer.forget_gradients()
-
-    def write_checkpoint(self) -> None:
-        """Write a checkpoint of the last step, on rank 0 only.
-
-        Raises:
-            TrainingFailed: a loss or a weight is not finite.
-        """
-        if self.world.is_rank_zero:
-            self.finite.check(self.parameters, self.step)
-            self.checkpoints.write(self.step, self.state())
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on."""

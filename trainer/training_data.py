@@ -19,10 +19,15 @@ class TrainingData:
         split = read_split(job.data, "train", job.recipe.vocabulary_size)
         self.loader = schedule.loader
         self.stream = TokenStream(split.shards)
-        self.bytes_per_token = split.bytes / len(self.stream)
+        self.bytes = split.bytes
         self.bos_token = load_tokenizer(job.data.tokenizer, job.recipe.vocabulary_size).bos_id()
         order = make_order(self.loader, self.stream, schedule.sequence_tokens, job.seed, self.bos_token)
         self.batches = BatchReader(self.stream, order, schedule, world)
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Mean bytes of text that a token stands for."""
+        return self.bytes / len(self.stream)
 
     def documents(self, micro: MicroBatch) -> Tensor | None:
         """Return the number of each token's document, or None if attention crosses documents. Shapes: (B, T)."""

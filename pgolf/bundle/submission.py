@@ -20,6 +20,7 @@ from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
+from trainer.dialects.contest import PACKED_LABELS, score_line, size_lines, step_line, unpacked_score_line
 from trainer.recipe.files import read_json, write_json, write_whole
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
@@ -187,34 +188,18 @@ def log_lines(row: SeedResult) -> Iterator[str]:
     yield f"world_size:{result['environment'].get('processes', 1)}"
     yield f"seed:{row.seed}"
     for logged in row.run.read_metrics():
-        elapsed = 1000 * logged["elapsed_seconds"]
-        average = elapsed / max(1, logged["step"])
-        yield (
-            f"step:{logged['step']}/{steps} train_loss:{logged['train_loss']:.4f} "
-            f"train_time:{elapsed:.0f}ms step_avg:{average:.2f}ms"
-        )
+        yield step_line(logged["step"], steps, logged["train_loss"], logged["elapsed_seconds"])
     if (prequant := row.metric("prequant")) is not None:
-        yield (
-            f"step:{steps}/{steps} val_loss:{prequant['val_loss']:.4f} val_bpb:{prequant['val_bpb']:.4f} "
-            f"train_time:{1000 * clock['train_seconds']:.0f}ms"
-        )
-    yield f"Code size: {artifact['code_bytes']} bytes"
-    yield f"Serialized model quantized+{codec}: {artifact['model_bytes']} bytes"
-    yield f"Total submission size quantized+{codec}: {artifact['total_bytes']} bytes"
-    for metric in result["metrics"]:
-        if metric["stage"] in ("roundtrip", "ttt"):
-            name = {"roundtrip": f"quantized_{metric['protocol']}", "ttt": "legal_ttt"}[metric["stage"]]
-            yield (
-                f"{name}_exact val_loss:{metric['val_loss']:.8f} val_bpb:{metric['val_bpb']:.8f} "
-                f"eval_time:{1000 * metric['seconds']:.0f}ms"
-            )
+        yield unpacked_score_line(prequant, steps, clock["train_seconds"])
+    yield from size_lines(artifact, codec)
+    yield from (score_line(metric) for metric in result["metrics"] if metric["stage"] in PACKED_LABELS)
 
 
 def readme(rows: list[SeedResult], spec: Experiment, author: Author, document: dict[str, Any]) -> str:
     """Return the content of README.md."""
     spread = document["val_bpb_std"]
     deviation = "one seed" if spread is None else f"{len(rows)} seeds, sample std {spread:.6f}"
-    metric = document["pgolf"]["metric"]
+    metric, processes = document["pgolf"]["metric"], rows[0].result["environment"].get("processes", 1)
     lines = [
         f"# {author.name}: val_bpb {document['val_bpb']:.6f}",
         "",
@@ -242,12 +227,13 @@ def readme(rows: list[SeedResult], spec: Experiment, author: Author, document: d
         "",
         "```",
         f"pip install -r {REQUIREMENTS}",
-        f"python {PROGRAM} --data FOLDER --out run --seed {rows[0].seed}          # trains and scores",
-        f"python {PROGRAM} --data FOLDER --out check --model {rows[0].model_name}  # only scores",
+        f"export DATA_PATH=FOLDER SEED={rows[0].seed}",
+        f"torchrun --standalone --nproc_per_node={processes} {PROGRAM}     # trains and scores",
+        f"python {PROGRAM} --out check --model {rows[0].model_name}  # only scores",
         "```",
         "",
-        "FOLDER contains the shards and the tokenizer; its manifest has SHA-256 "
-        f"{document['pgolf']['data_sha256']}. `pgolf verify` runs the second command for every seed and compares the "
+        "FOLDER contains the shards and the tokenizer (or TOKENIZER_PATH names it); its manifest has SHA-256 "
+        f"{document['pgolf']['data_sha256']}. `pgolf verify` scores the artifact of every seed and compares the "
         "scores.",
         "",
         "## Recipe",

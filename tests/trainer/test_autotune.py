@@ -14,7 +14,7 @@ from trainer.autotune import CANDIDATES, time_kernels, with_fastest_attention
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.attention_kernels import make_attention_function
 from trainer.recipe.compute import AttentionKernel
-from trainer.recipe.files import RunFiles
+from trainer.recipe.files import DataFiles, RunFiles
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import RunJournal, SilentJournal
 from trainer.runtime.world import SINGLE_PROCESS, World
@@ -22,7 +22,8 @@ from trainer.train import is_deterministic, pin_environment
 
 
 def job(folder: Path, word: str = "measured") -> TrainingJob:
-    return TrainingJob(files=RunFiles(folder), recipe=small_recipe(compute__attention=word), seed=0, run={})
+    recipe = small_recipe(compute__attention=word)
+    return TrainingJob(files=RunFiles(folder), recipe=recipe, data=DataFiles(folder), seed=0, run={})
 
 
 def refuse(refused: str, monkeypatch: pytest.MonkeyPatch) -> None:

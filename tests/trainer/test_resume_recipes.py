@@ -8,14 +8,13 @@ from torch import Tensor
 
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
-from trainer.recipe.files import RunFiles
+from trainer.recipe.files import DataFiles, RunFiles
+from trainer.resumable import ResumableTraining
 from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
-from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import SINGLE_PROCESS
-from trainer.training import Training
 
 RECURRENT = "recipe.model.topology.recurrence={first: 1, last: 2, loops: 2, from_progress: 0.5}"
 RECIPES = {
@@ -35,15 +34,16 @@ RECIPES = {
 STEPS = 12
 
 
-def training(micro_run: RunDirectory, root: Path, name: str, changes: tuple[str, ...]) -> Training:
+def training(micro_run: RunDirectory, root: Path, name: str, changes: tuple[str, ...]) -> ResumableTraining:
     recipe = load_spec(name, ["micro"], changes).spec.recipe
     run = micro_run.read_run() | {"environment": None}
     root.mkdir(exist_ok=True)
-    job = TrainingJob(files=RunFiles(root), recipe=recipe, seed=5, run=run)
-    return Training(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
+    data = DataFiles(Path(run["data_folder"]))
+    job = TrainingJob(files=RunFiles(root), recipe=recipe, data=data, seed=5, run=run)
+    return ResumableTraining(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
 
 
-def everything(made: Training) -> dict[str, Tensor]:
+def everything(made: ResumableTraining) -> dict[str, Tensor]:
     """Return all weights and all candidates."""
     found = {name: parameter.detach().clone() for name, parameter in made.parameters.items()}
     for kind, weights in made.average.candidates().items():
@@ -61,7 +61,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(
 ) -> None:
     name, changes = RECIPES[kind]
     steady = training(micro_run, tmp_path / "steady", name, changes)
-    steady.run(StopRequest())
+    steady.run()
     cut = training(micro_run, tmp_path / "cut", name, changes)
     for _ in range(stop_at):
         cut.train_step(cut.recipe.schedule.multiplier(cut.progress))
@@ -70,7 +70,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits(
     again = training(micro_run, tmp_path / "cut", name, changes)
     resume_training(again)
     assert again.step == stop_at
-    again.run(StopRequest())
+    again.run()
     expected, found = everything(steady), everything(again)
     assert expected.keys() == found.keys()
     assert [key for key, value in expected.items() if not torch.equal(value, found[key])] == []

@@ -16,14 +16,13 @@ from pgolf.rundir import RunDirectory
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch
 from trainer.recipe.files import write_json
+from trainer.resumable import ResumableTraining
 from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
 from trainer.runtime.journal import RunJournal
-from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import SINGLE_PROCESS
-from trainer.training import Training
 
 
 @pytest.fixture
@@ -34,9 +33,9 @@ def job(micro_run: RunDirectory, tmp_path: Path) -> TrainingJob:
     return read_job(tmp_path)
 
 
-def training(job: TrainingJob, **changes: Any) -> Training:
+def training(job: TrainingJob, **changes: Any) -> ResumableTraining:
     recipe = small_recipe(**changes)
-    return Training(replace(job, recipe=recipe), SINGLE_PROCESS, RunJournal(job.files), PhaseClock())
+    return ResumableTraining(replace(job, recipe=recipe), SINGLE_PROCESS, RunJournal(job.files), PhaseClock())
 
 
 def test_micro_batches_add_up_to_the_batch(job: TrainingJob) -> None:
@@ -56,26 +55,26 @@ def test_the_seed_decides_the_weights_and_nothing_else_does(job: TrainingJob) ->
 
 
 def test_a_stop_before_the_first_step_can_be_resumed(job: TrainingJob) -> None:
-    stop = StopRequest()
-    stop.requested = True
+    asked = training(job)
+    asked.stop.requested = True
     with pytest.raises(Stopped):
-        training(job).run(stop)
+        asked.run()
     again = training(job)
     resume_training(again)
-    again.run(StopRequest())
+    again.run()
     assert again.step == 12
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_a_checkpoint_holds_it(job: TrainingJob) -> None:
     made = training(job)
-    made.run(StopRequest())
+    made.run()
     before = made.checkpoints.newest_first()
     broken = training(job, budget__train=400)
     resume_training(broken)
     with torch.no_grad():
         broken.parameters["flat.0.mlp.up"].fill_(float("nan"))
     with pytest.raises(TrainingFailed, match=r"step 13 is not a number; .* step-00000012\.ckpt"):
-        broken.run(StopRequest())
+        broken.run()
     assert broken.checkpoints.newest_first() == before
 
 
@@ -107,7 +106,7 @@ def test_under_a_clock_of_seconds_a_hundred_steps_are_logged_and_not_all(
     monkeypatch.setattr(trainer.runtime.clock, "time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
     clock = {"schedule__clock": "seconds", "budget__clock": "seconds"}
     made = training(job, **clock, budget__train=4.5)
-    made.run(StopRequest())
+    made.run()
     assert made.step > 110
     assert 50 < len(RunDirectory(job.files.root).read_metrics()) <= 102
     state = RunDirectory(job.files.root).read_state()
@@ -117,7 +116,7 @@ def test_under_a_clock_of_seconds_a_hundred_steps_are_logged_and_not_all(
 def test_under_a_clock_of_seconds_it_stops_in_time_and_has_warmed_down(job: TrainingJob) -> None:
     clock = {"schedule__clock": "seconds", "budget__clock": "seconds"}
     made = training(job, **clock, budget__train=0.5, budget__reserve_seconds=0.1)
-    made.run(StopRequest())
+    made.run()
     assert 0.4 <= made.clock.seconds("train") < 2.0
     rows = RunDirectory(job.files.root).read_metrics()
     assert rows[0]["lr_multiplier"] > rows[-1]["lr_multiplier"]
@@ -127,7 +126,7 @@ def test_tokens_and_steps_are_one_budget(job: TrainingJob) -> None:
     clock = {"schedule__clock": "tokens", "budget__clock": "tokens"}
     by_tokens, by_steps = training(job, **clock, budget__train=12 * 256), training(job)
     for made in (by_tokens, by_steps):
-        made.run(StopRequest())
+        made.run()
         shutil.rmtree(job.files.checkpoints)
     assert by_tokens.step == by_steps.step == 12
     for name, parameter in by_tokens.parameters.items():
@@ -138,7 +137,12 @@ def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path:
     moved = tmp_path / "elsewhere"
     shutil.copytree(job.data.root, moved)
     write_json(job.files.run, job.run | {"data_folder": str(moved)})
-    assert Training(read_job(tmp_path), SINGLE_PROCESS, RunJournal(job.files), PhaseClock()).train_step(1.0).item() > 0
+    assert (
+        ResumableTraining(read_job(tmp_path), SINGLE_PROCESS, RunJournal(job.files), PhaseClock())
+        .train_step(1.0)
+        .item()
+        > 0
+    )
 
 
 LOADERS = ["{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}"]
@@ -147,7 +151,7 @@ LOADERS = ["{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_str
 @pytest.mark.parametrize("loader", LOADERS)
 def test_training_goes_on_to_the_same_bits_whatever_the_loader(job: TrainingJob, loader: str) -> None:
     steady = training(job, schedule__loader=loader)
-    steady.run(StopRequest())
+    steady.run()
     shutil.rmtree(job.files.checkpoints)
     first = training(job, schedule__loader=loader)
     for _ in range(5):
@@ -157,7 +161,7 @@ def test_training_goes_on_to_the_same_bits_whatever_the_loader(job: TrainingJob,
     second = training(job, schedule__loader=loader)
     resume_training(second)
     assert second.step == 5
-    second.run(StopRequest())
+    second.run()
     for name, parameter in steady.parameters.items():
         assert torch.equal(parameter, second.parameters[name]), name
 

@@ -10,12 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pgolf.rundir import RunDirectory
 from tests.trainer.small import small_recipe
 from trainer.optimizer.coverage import STEPS_TO_MOVE
-from trainer.recipe.files import RunFiles
+from trainer.recipe.files import DataFiles, RunFiles
+from trainer.resumable import ResumableTraining
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.world import SINGLE_PROCESS
-from trainer.training import Training
 
 # Operations that return a Python number, or a shape that depends on values.
 WAITING = {"aten._local_scalar_dense", "aten.is_nonzero", "aten.equal", "aten.nonzero", "aten.masked_select"}
@@ -57,8 +57,9 @@ def test_a_step_waits_for_nothing(
     micro_run: RunDirectory, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = micro_run.read_run() | {"environment": None}
-    job = TrainingJob(files=RunFiles(tmp_path), recipe=small_recipe(**RECIPES[name]), seed=5, run=run)
-    training = Training(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
+    recipe, data = small_recipe(**RECIPES[name]), DataFiles(Path(run["data_folder"]))
+    job = TrainingJob(files=RunFiles(tmp_path), recipe=recipe, data=data, seed=5, run=run)
+    training = ResumableTraining(job, SINGLE_PROCESS, SilentJournal(), PhaseClock())
     for _ in range(STEPS_TO_MOVE + 1):  # the first ones prove that every tensor moves, and look
         training.train_step(1.0)
     with Listener() as listener:

@@ -100,7 +100,7 @@ def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe)
             floats.append(raw_bytes(model.floats[tensor.name]))
             checksums.append(zlib.crc32(floats[-1]))
     residuals = tuple(name for name, matrix in model.matrices.items() if matrix.residual is not None)
-    header = json.dumps(asdict(replace(card, residuals=residuals)), separators=(",", ":")).encode()
+    header = card_json(replace(card, residuals=residuals))
     compressor = make_compressor(codec)
     return {
         "header": compressor.compress(header),
@@ -108,6 +108,11 @@ def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe)
         "steps": compressor.compress(b"".join(steps)),
         "floats": compressor.compress(b"".join(floats)),
     }, checksums
+
+
+def card_json(card: ModelCard) -> bytes:
+    """Return a card as compact JSON."""
+    return json.dumps(asdict(card), separators=(",", ":")).encode()
 
 
 def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
@@ -129,15 +134,50 @@ def decode_model(path: Path) -> tuple[ModelCard, QuantizedModel]:
     try:
         number, streams, rest = split_streams(unseal(path))
         codec = find_codec(number)
-        compressor = make_compressor(codec)
-        card = read_card(compressor.decompress(streams["header"], MAX_HEADER_BYTES))
-        layout = Layout(card)
-        matrices = make_matrix_coder(codec).decode(streams["codes"], layout.shapes)
-        steps = compressor.decompress(streams["steps"], layout.step_bytes)
-        floats = compressor.decompress(streams["floats"], layout.float_bytes)
-        return card, layout.assemble(matrices, steps, floats, rest)
+        card = read_card(decompress_header(streams, codec))
+        return card, decode_streams(card, codec, streams, rest)
     except ValueError as error:
         raise ArtifactRefused(f"{path}: {error}") from error
+
+
+def decode_known_artifact(path: Path, expected: ModelCard, codec: CodecRecipe) -> tuple[ModelCard, dict[str, Tensor]]:
+    """Return card and tensors of an artifact of a known model; only clips and residuals are read from its header.
+
+    Raises:
+        ArtifactRefused: the file is not a valid artifact, is damaged, or holds another model.
+    """
+    try:
+        number, streams, rest = split_streams(unseal(path))
+        header = json.loads(decompress_header(streams, codec)) if number == codec.number else {}
+        card = replace(expected, residuals=tuple(header.get("residuals", ())))
+        if without_clip(header) != without_clip(json.loads(card_json(card))):
+            raise ValueError("it holds the model of another recipe")
+        return card, decode_streams(card, codec, streams, rest).dequantize()
+    except ValueError as error:
+        raise ArtifactRefused(f"{path}: {error}") from error
+
+
+def without_clip(card: dict[str, Any]) -> dict[str, Any]:
+    """Return a card's JSON without the clip, which an artifact that exceeded the limit has wider than its recipe."""
+    return card | {"quantizer": card.get("quantizer", {}) | {"clip": None}}
+
+
+def decompress_header(streams: dict[str, bytes], codec: CodecRecipe) -> bytes:
+    """Return the JSON of the card."""
+    return make_compressor(codec).decompress(streams["header"], MAX_HEADER_BYTES)
+
+
+def decode_streams(card: ModelCard, codec: CodecRecipe, streams: dict[str, bytes], checksums: bytes) -> QuantizedModel:
+    """Return the quantized model in an artifact's streams.
+
+    Raises:
+        ValueError: a stream is damaged.
+    """
+    layout, compressor = Layout(card), make_compressor(codec)
+    matrices = make_matrix_coder(codec).decode(streams["codes"], layout.shapes)
+    steps = compressor.decompress(streams["steps"], layout.step_bytes)
+    floats = compressor.decompress(streams["floats"], layout.float_bytes)
+    return layout.assemble(matrices, steps, floats, checksums)
 
 
 def split_streams(body: bytes) -> tuple[int, dict[str, bytes], bytes]:

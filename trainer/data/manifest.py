@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.recipe.data import SHARD_HEADER_BYTES, TOKEN_BYTES
 from trainer.recipe.files import DataFiles, read_json
 from trainer.runtime.failure import DataRefused
+
+UNKNOWN_BYTES = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class DataSplit:
 
     shards: list[ShardFile]
     bytes: int
-    """UTF-8 bytes of its text."""
+    """UTF-8 bytes of its text; UNKNOWN_BYTES where no manifest gives them."""
 
 
 def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
@@ -30,6 +33,8 @@ def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
     Raises:
         DataRefused: the manifest is missing, malformed or for another vocabulary size.
     """
+    if not data.needs_manifest and not data.manifest.exists():
+        return unlisted_split(data, name)
     try:
         manifest = read_json(data.manifest)
         found, split = manifest["tokenizer"]["vocabulary_size"], manifest[name]
@@ -40,3 +45,19 @@ def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
     if found != vocabulary_size:
         raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe expects {vocabulary_size}")
     return DataSplit(shards, byte_count)
+
+
+def unlisted_split(data: DataFiles, name: str) -> DataSplit:
+    """Return a split of a folder without a manifest, as the challenge's scripts read it. Its bytes are unknown.
+
+    Raises:
+        DataRefused: the folder has no shard of the split.
+    """
+    pattern = f"fineweb_{name[: 3 if name == 'validation' else None]}_*.bin"
+    shards = [
+        ShardFile(path, (path.stat().st_size - SHARD_HEADER_BYTES) // TOKEN_BYTES)
+        for path in sorted(data.root.glob(pattern))
+    ]
+    if not shards:
+        raise DataRefused(f"there is no {data.root / pattern}; give the folder of the shards with --data or DATA_PATH")
+    return DataSplit(shards, UNKNOWN_BYTES)

@@ -40,7 +40,9 @@ def load_tokenizer(path: Path, vocabulary_size: int) -> Any:
     """
     try:
         tokenizer = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
+        raise DataRefused(f"there is no tokenizer {path}: {error.strerror}") from error
+    except RuntimeError as error:
         raise DataRefused(f"{path} is not a SentencePiece model: {error}") from error
     if tokenizer.get_piece_size() != vocabulary_size:
         raise DataRefused(f"{path} has {tokenizer.get_piece_size()} pieces, the model expects {vocabulary_size}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.data.manifest import read_split
+from trainer.data.manifest import UNKNOWN_BYTES, read_split
 from trainer.data.shards import map_shard
 from trainer.evaluation.byte_counts import ByteCounts, load_tokenizer
 from trainer.recipe.evaluation import EvaluationRecipe
@@ -49,13 +49,13 @@ def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
         DataRefused: they have fewer than two tokens, a token that the tokenizer does not have, or a byte count other
             than that of the text in the manifest.
     """
-    tokenizer = load_tokenizer(data.tokenizer, vocabulary_size)
     split = read_split(data, "validation", vocabulary_size)
+    tokenizer = load_tokenizer(data.tokenizer, vocabulary_size)
     tokens = np.concatenate([map_shard(shard) for shard in split.shards]) if split.shards else np.empty(0, np.uint16)
     if len(tokens) < 2 or int(tokens.max()) >= vocabulary_size:
         raise DataRefused(f"{data.root}: expected at least 2 validation tokens, each below {vocabulary_size}")
     text = ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens), tokenizer.bos_id())
-    if text.bytes != split.bytes:
+    if split.bytes not in (text.bytes, UNKNOWN_BYTES):
         raise DataRefused(
             f"{data.root}: the validation tokens stand for {text.bytes:,} bytes, the manifest says {split.bytes:,}; "
             "bits per byte would be wrong: prepare the data again"

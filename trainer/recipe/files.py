@@ -119,6 +119,10 @@ class DataFiles:
     """Paths inside a folder of shards."""
 
     root: Path
+    other_tokenizer: Path | None = None
+    """The tokenizer, if it is not in the folder."""
+    needs_manifest: bool = True
+    """Whether a folder without a manifest is refused, or all of its shards are read in the order of their names."""
 
     @property
     def manifest(self) -> Path:
@@ -126,7 +130,7 @@ class DataFiles:
 
     @property
     def tokenizer(self) -> Path:
-        return self.root / "tokenizer.model"
+        return self.other_tokenizer or self.root / "tokenizer.model"
 
     def shard(self, name: str) -> Path:
         return self.root / name

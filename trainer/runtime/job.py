@@ -25,6 +25,7 @@ class TrainingJob:
 
     files: RunFiles
     recipe: Recipe
+    data: DataFiles
     seed: int
     run: dict[str, Any]
     """run.json: identity, hashes, limits."""
@@ -34,10 +35,6 @@ class TrainingJob:
         """The weights to use in place of training; None if this run trains."""
         parent = self.run.get("parent")
         return parent and ParentWeights(parent["steps"], parent["train_seconds"], parent["prequant_sha256"])
-
-    @property
-    def data(self) -> DataFiles:
-        return DataFiles(Path(self.run["data_folder"]))
 
 
 def read_job(root: Path) -> TrainingJob:
@@ -49,6 +46,7 @@ def read_job(root: Path) -> TrainingJob:
     files = RunFiles(root.resolve())
     try:
         spec, run = read_json(files.spec), read_json(files.run)
-        return TrainingJob(files=files, recipe=decode_recipe(spec["recipe"]), seed=spec["seed"], run=run)
+        recipe, data = decode_recipe(spec["recipe"]), DataFiles(Path(run["data_folder"]))
+        return TrainingJob(files=files, recipe=recipe, data=data, seed=spec["seed"], run=run)
     except (OSError, ValueError, KeyError, RecipeRefused) as error:
         raise ResumeRefused(f"{root} is not a run directory: {error}") from error

@@ -19,6 +19,7 @@ class Journal(Protocol):
     def report(self, **facts: Any) -> None: ...
     def pulse(self, **facts: Any) -> None: ...
     def record(self, row: dict[str, Any]) -> None: ...
+    def score(self, metric: dict[str, Any]) -> None: ...
     def truncate_after(self, step: int) -> None: ...
 
 
@@ -27,7 +28,7 @@ class SilentJournal:
 
     def log(self, *_: Any, **facts: Any) -> None: ...
 
-    report = pulse = record = truncate_after = log
+    report = pulse = record = score = truncate_after = log
 
 
 class RunJournal:
@@ -57,6 +58,11 @@ class RunJournal:
     def record(self, row: dict[str, Any]) -> None:
         """Append a row to metrics.jsonl."""
         append_line(self.files.metrics, json.dumps(row, allow_nan=False))
+
+    def score(self, metric: dict[str, Any]) -> None:
+        """Append a score to train.log."""
+        label = f"{metric['stage']} {metric.get('quantizer', metric['protocol'])}"
+        self.log(f"score: {label} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}")
 
     def truncate_after(self, step: int) -> None:
         """Remove the metrics of later steps, which will run again, and a half-written last line."""
