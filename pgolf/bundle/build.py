@@ -4,7 +4,7 @@ import ast
 import json
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,14 +12,18 @@ from typing import Any
 
 from pgolf.bundle.cache import read_cached
 from pgolf.bundle.flatten import flatten
-from pgolf.bundle.modules import TrainerCode, module_file, names_in_use, reachable_modules, trainer_code
+from pgolf.bundle.modules import TrainerCode, names_in_use, reachable_modules, trainer_code, trainer_sources
 from pgolf.bundle.own_code import local_files, with_own_copies
 from pgolf.bundle.specialize import Specializer, component_names, constructed_components
 from pgolf.bundle.stub import self_extracting
-from pgolf.bundle.unreachable import reachable_statements, without_annotations
+from pgolf.bundle.unreachable import reachable_statements, without_annotations, without_field_types
+from pgolf.bundle.values import fill_placeholder, placeholder
 from pgolf.errors import MachineError
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Experiment, recipe_json
+from trainer.recipe.decode import decode_recipe
+from trainer.recipe.files import LOCAL_FOLDER
+from trainer.recipe.program import Program
 from trainer.recipe.recipe import Recipe
 
 ROOT, MAIN = "trainer.standalone", "standalone_main"
@@ -33,7 +37,13 @@ class Bundle:
     recipe: Recipe
     code: TrainerCode
     embedded: str
-    """JSON in the program: the recipe and the facts that a new run directory needs."""
+    """JSON of what the program is built from: the recipe, seeds, device and limit."""
+
+    @cached_property
+    def submitted(self) -> Recipe:
+        """The recipe as the program contains it: without references, which are no part of a submission."""
+        recipe = decode_recipe(json.loads(self.embedded)["recipe"])
+        return replace(recipe, evaluation=replace(recipe.evaluation, references={}))
 
     @cached_property
     def packed(self) -> bytes:
@@ -46,21 +56,33 @@ class Bundle:
     @cached_property
     def readable(self) -> str:
         """The same program uncompressed, with its original names and docstrings."""
-        return with_embedded(ast.unparse(program_tree(self.recipe)), self.embedded)
+        return self.with_values(ast.unparse(program_tree(self.submitted)))
 
     @property
     def program(self) -> str:
         """The minified program."""
-        minified = read_cached(self.minified_key, lambda: minified_program(self.recipe).encode()).decode()
-        return with_embedded(minified, self.embedded)
+        minified = read_cached(self.minified_key, lambda: minified_program(self.submitted).encode()).decode()
+        return self.with_values(minified)
 
     @cached_property
     def minified_key(self) -> str:
         """Cache key of the minified program: everything that determines it."""
         bundler = [file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]
         tools = (sys.version, version("python_minifier"), version("brotli"))
-        root = module_file(ROOT).read_text()  # the only module that code.sha256 does not cover
-        return json.dumps((*tools, bundler, root, self.code.sha256, sorted(names_in_use(self.recipe))))
+        return json.dumps((*tools, bundler, trainer_sources(), sorted(names_in_use(self.submitted))))
+
+    def with_values(self, program: str) -> str:
+        """Return a program with its placeholder replaced by the values of this bundle."""
+        document = json.loads(self.embedded)
+        values = Program(
+            name=document["name"],
+            seed=document["seeds"][0],
+            device=document["device"],
+            limit_bytes=document["run"]["limit_bytes"],
+            recipe=self.submitted,
+            local={f"{LOCAL_FOLDER}/{name}": text for name, text in document["local"].items()},
+        )
+        return fill_placeholder(program, values)
 
     @property
     def has_brotli(self) -> bool:
@@ -68,8 +90,11 @@ class Bundle:
 
     @property
     def requirements(self) -> str:
-        """requirements.txt: the libraries that the program imports, in their installed versions."""
-        return "".join(f"{name}=={version(name)}\n" for name in self.code.libraries)
+        """requirements.txt: the libraries that the program imports, in their installed versions.
+
+        A local label such as `+cpu` names a build that the package index does not have, and is left out.
+        """
+        return "".join(f"{name}=={version(name).partition('+')[0]}\n" for name in self.code.libraries)
 
     def write(self, folder: Path) -> dict[str, int]:
         """Write program, readable program and requirements into a folder, and return their bytes by name.
@@ -115,19 +140,20 @@ def with_relative_data(recipe: dict[str, Any]) -> dict[str, Any]:
     return recipe | {"data": data | {"folder": "data"}} if "folder" in data else recipe
 
 
-def program_tree(recipe: Recipe) -> ast.Module:
-    """Return a recipe's program as one module, with docstrings."""
-    components, used = component_names(), names_in_use(recipe)
+def program_tree(recipe: Recipe, is_annotated: bool = True) -> ast.Module:
+    """Return a recipe's program as one module, with docstrings, and with a placeholder for the recipe's values."""
+    names, used = component_names(), names_in_use(recipe)
     while True:
-        trees = {n: Specializer(components, used).visit(tree) for n, tree in reachable_modules(ROOT, used).items()}
-        made = constructed_components(trees.values(), components)
+        trees = {n: Specializer(names, used).visit(tree) for n, tree in reachable_modules(ROOT, used).items()}
+        made = constructed_components(trees.values(), names)
         if made <= used:
             break
         used |= made
     imports, body = flatten(trees, ROOT)
-    body = reachable_statements(without_annotations(body), {MAIN})
-    start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}(EMBEDDED))").body
-    return ast.fix_missing_locations(ast.Module([*imports, *body, *start], []))
+    body = without_annotations(body) if is_annotated else without_field_types(without_annotations(body))
+    start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}({placeholder(recipe)}))").body
+    body = reachable_statements([*body, *start], {MAIN})
+    return ast.fix_missing_locations(ast.Module([*imports, *body], []))
 
 
 def minified_program(recipe: Recipe) -> str:
@@ -136,18 +162,7 @@ def minified_program(recipe: Recipe) -> str:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # python_minifier's parser warns
-        source = ast.unparse(program_tree(recipe))
+        source = ast.unparse(program_tree(recipe, is_annotated=False))
         return str(
-            python_minifier.minify(
-                source,
-                remove_literal_statements=True,
-                rename_globals=True,
-                hoist_literals=False,
-                preserve_globals=["EMBEDDED"],
-            )
+            python_minifier.minify(source, remove_literal_statements=True, rename_globals=True, hoist_literals=False)
         )
-
-
-def with_embedded(program: str, embedded: str) -> str:
-    """Return the program with the embedded document in front."""
-    return f"EMBEDDED={embedded!r}\n{program}\n"

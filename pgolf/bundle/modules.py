@@ -60,8 +60,12 @@ def find_reachable(used: set[str]) -> dict[str, list[str]]:
 
 def reachability_key(used: set[str]) -> str:
     """Return the cache key of what `find_reachable` finds: everything that determines it."""
-    sources = [(str(file.relative_to(TRAINER)), file.read_text()) for file in sorted(TRAINER.rglob("*.py"))]
-    return json.dumps((sys.version, Path(__file__).read_text(), sources, sorted(used)))
+    return json.dumps((sys.version, Path(__file__).read_text(), trainer_sources(), sorted(used)))
+
+
+def trainer_sources() -> list[tuple[str, str]]:
+    """Return path and text of every file of the trainer, sorted."""
+    return [(str(file.relative_to(TRAINER)), file.read_text()) for file in sorted(TRAINER.rglob("*.py"))]
 
 
 def components(value: Any) -> Iterator[Any]:

@@ -18,6 +18,15 @@ def without_annotations(body: list[ast.stmt]) -> list[ast.stmt]:
     return [AnnotationRemover().visit(statement) for statement in body]
 
 
+def without_field_types(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Replace the types of dataclass fields by 0: only decoding reads them, and a bundle decodes no recipe."""
+    for statement in body:
+        for part in statement.body if isinstance(statement, ast.ClassDef) else ():
+            if isinstance(part, ast.AnnAssign) and "ClassVar" not in ast.unparse(part.annotation):
+                part.annotation = ast.Constant(0)
+    return body
+
+
 class AnnotationRemover(ast.NodeTransformer):
     """Removes annotations of functions and their local names, and what only pydantic reads in dataclasses."""
 
@@ -98,16 +107,42 @@ def names_read(node: ast.AST) -> set[str]:
 
 def drop_methods(body: list[ast.stmt]) -> bool:
     """Remove methods and properties that are called nowhere, and return whether there were any."""
-    called = {n.attr for s in body for n in ast.walk(s) if isinstance(n, ast.Attribute)}
-    called |= {n.value for s in body for n in ast.walk(s) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     own = {statement.name for statement in body if isinstance(statement, ast.ClassDef)}
-    dropped = False
+    droppable = {
+        id(part): part
+        for statement in body
+        if isinstance(statement, ast.ClassDef) and all(is_known_base(base, own) for base in statement.bases)
+        for part in statement.body
+        if isinstance(part, ast.FunctionDef) and not is_called_by_python(part.name)
+    }
+    unused = uncalled_methods(body, droppable)
     for statement in body:
-        if isinstance(statement, ast.ClassDef) and all(is_known_base(base, own) for base in statement.bases):
-            kept = [part for part in statement.body if not is_uncalled(part, called)]
-            dropped |= len(kept) < len(statement.body)
-            statement.body = kept or [ast.Pass()]
-    return dropped
+        if isinstance(statement, ast.ClassDef):
+            statement.body = [part for part in statement.body if id(part) not in unused] or [ast.Pass()]
+    return bool(unused)
+
+
+def uncalled_methods(body: list[ast.stmt], methods: dict[int, ast.FunctionDef]) -> set[int]:
+    """Return which of the methods no other code calls, directly or through methods that are called."""
+    waiting: list[ast.AST] = list(body)
+    called: set[str] = set()
+    uncalled = dict(methods)
+    while waiting:
+        node = waiting.pop()
+        if id(node) in uncalled and uncalled[id(node)].name not in called:
+            continue
+        uncalled.pop(id(node), None)
+        waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            name = node.value
+        else:
+            continue
+        if name not in called:
+            called.add(name)
+            waiting += [method for method in uncalled.values() if method.name == name]
+    return set(uncalled)
 
 
 def is_known_base(base: ast.expr, own: set[str]) -> bool:
@@ -116,7 +151,6 @@ def is_known_base(base: ast.expr, own: set[str]) -> bool:
     return text in own or text in ("nn.Module", "Protocol", "Exception", "ValueError")
 
 
-def is_uncalled(part: ast.stmt, called: set[str]) -> bool:
-    if not isinstance(part, ast.FunctionDef) or part.name in CALLED_BY_TORCH:
-        return False
-    return not (part.name.startswith("__") and part.name.endswith("__")) and part.name not in called
+def is_called_by_python(name: str) -> bool:
+    """Return whether Python or torch calls methods of this name."""
+    return name in CALLED_BY_TORCH or (name.startswith("__") and name.endswith("__"))

@@ -33,7 +33,8 @@ def bundle(
     console = answer_console()
     for name, size in files.items():
         console.print(f"{size:>9,}  {out / name}", highlight=False)
-    console.print(f"python {out / PROGRAM} --data FOLDER --out RUN_DIR", style="dim", highlight=False)
+    starter = "python" if spec.processes == 1 else f"torchrun --standalone --nproc_per_node={spec.processes}"
+    console.print(f"{starter} {out / PROGRAM}   # --help lists its variables", style="dim", highlight=False)
 
 
 def select(
