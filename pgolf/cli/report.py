@@ -14,12 +14,13 @@ from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, say
 from pgolf.cli.display.groups import print_groups
 from pgolf.errors import MachineError, UsageError
+from pgolf.report.csv_table import csv_table
 from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
 from pgolf.report.reading import baseline_at, groups_at
 from pgolf.report.rows import Group
 from pgolf.report.significance import assess_all, describe_significance
-from pgolf.report.tables import csv_table, markdown_table
+from pgolf.report.tables import markdown_table
 from pgolf.rulesets.ruleset import load_ruleset
 
 Versus = list[dict[str, Any] | None]

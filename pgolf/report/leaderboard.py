@@ -8,8 +8,9 @@ from typing import Any
 
 from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
+from pgolf.report.csv_table import spreadsheet_cell
 from pgolf.report.reading import records_below
-from pgolf.report.tables import markdown_lines, spreadsheet_cell
+from pgolf.report.tables import markdown_lines
 from pgolf.rulesets.ruleset import Ruleset
 
 COLUMNS = ("rank", "record", "mean bpb", "std", "n", "metric", "largest bytes", "claimed bpb", "verdict", "problems")

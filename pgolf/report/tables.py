@@ -1,7 +1,5 @@
-"""Tables of groups, for terminals, Markdown and spreadsheets."""
+"""Tables of groups, for terminals and Markdown."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -97,28 +95,6 @@ def markdown_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> lis
 def markdown_text(text: str) -> str:
     """Return a text escaped for a Markdown cell: one line, no HTML tags, no column separators."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-
-
-def spreadsheet_cell(value: object) -> object:
-    """Return a cell, prefixed with a quote if a spreadsheet would take it for a formula."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and value != "-"
-        else value
-    )
-
-
-def csv_table(groups: Sequence[Group]) -> str:
-    """Return one CSV line per seed, with unrounded numbers."""
-    text = io.StringIO()
-    facts = [{"name": group.name, **row.as_json()} for group in groups for row in group.rows]
-    columns = dict.fromkeys(key for row in facts for key in row if key != "from") or {"name": None}
-    writer = csv.DictWriter(text, fieldnames=list(columns), extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in facts:
-        row["problems"] = "; ".join(problem["rule"] for problem in row["problems"])
-        writer.writerow({key: spreadsheet_cell(value) for key, value in row.items()})
-    return text.getvalue()
 
 
 def rich_table(groups: Sequence[Group]) -> "Table":

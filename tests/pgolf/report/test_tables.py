@@ -1,6 +1,5 @@
 """Tables in every format show the numbers of the results."""
 
-import csv
 import io
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from pgolf.report.groups import RunGroup, group_runs
 from pgolf.report.tables import (
     COLUMNS,
     all_rows,
-    csv_table,
     markdown_table,
     markdown_text,
     rich_table,
-    spreadsheet_cell,
 )
 from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds
 
@@ -61,25 +58,6 @@ def test_markdown_lists_the_problems_below(groups: list[RunGroup]) -> None:
     assert [line.split(": ")[1] for line in problems] == ["over_cap", "single_seed"]
 
 
-def test_csv_holds_the_unrounded_numbers_of_every_seed(groups: list[RunGroup]) -> None:
-    rows = [*csv.DictReader(io.StringIO(csv_table(groups)))]
-    assert [float(row["val_bpb"]) for row in rows] == [*SCORES.values(), 1.3]
-    for row in rows[:3]:
-        result = result_of(int(row["seed"]), float(row["val_bpb"]))
-        assert float(row["val_loss"]) == result["headline"]["val_loss"]
-        assert int(row["total_bytes"]) == result["artifact"]["total_bytes"]
-        assert float(row["train_seconds"]) == result["clock"]["train_seconds"]
-        assert int(row["steps"]) == result["steps"]
-    assert [row["problems"] for row in rows] == ["", "", "", "over_cap"]
-
-
-@pytest.mark.parametrize("name", ['a,b"c', "line\nbreak", "plain"])
-def test_csv_round_trips_any_name(tmp_path: Path, name: str) -> None:
-    run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result_of(1, 1.2, name=name))
-    (row,) = csv.DictReader(io.StringIO(csv_table(group_runs([run]))))
-    assert row["name"] == name
-
-
 def test_the_terminal_shows_the_same_cells(groups: list[RunGroup]) -> None:
     console = Console(file=io.StringIO(), width=250)
     console.print(rich_table(groups))
@@ -92,10 +70,7 @@ def test_the_terminal_shows_the_same_cells(groups: list[RunGroup]) -> None:
 
 def test_no_groups_give_an_empty_table() -> None:
     assert markdown_cells(markdown_table([])) == [[*COLUMNS], ["---"] * len(COLUMNS)]
-    assert csv_table([]) == "name\n"
 
 
-def test_a_hostile_name_is_escaped_in_markdown_and_spreadsheets() -> None:
+def test_a_hostile_name_is_escaped_in_markdown() -> None:
     assert markdown_text("a|b\n<script>&") == "a\\|b &lt;script>&amp;"
-    assert spreadsheet_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
-    assert [spreadsheet_cell(cell) for cell in ("-", "exp", -1.5, None)] == ["-", "exp", -1.5, None]
