@@ -14,8 +14,8 @@ from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, say
 from pgolf.cli.display.groups import print_groups
 from pgolf.errors import MachineError, UsageError
-from pgolf.report.csv_table import csv_table
-from pgolf.report.leaderboard import Entry, leaderboard_csv, leaderboard_markdown, ranked
+from pgolf.report.csv_table import csv_table, leaderboard_csv
+from pgolf.report.leaderboard import Entry, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
 from pgolf.report.reading import baseline_at, groups_at
 from pgolf.report.rows import Group
@@ -124,7 +124,7 @@ def render(groups: Sequence[Group], versus: Versus, is_explained: bool, form: Fo
     """Return the groups in a format."""
     match form:
         case Format.CSV:
-            return csv_table(groups)
+            return csv_table(groups, versus)
         case Format.HTML:
             return html_page(groups, tested_groups(groups, versus))
         case Format.MARKDOWN:

@@ -115,6 +115,7 @@ class RecordRow:
 
     def as_json(self) -> dict[str, Any]:
         return {
+            "log": self.run.file,
             "seed": self.run.seed,
             "val_bpb": self.val_bpb,
             "val_loss": self.score.val_loss,

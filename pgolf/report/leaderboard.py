@@ -1,14 +1,11 @@
 """Leaderboard: the submission folders below a folder, ranked by the scores in their logs."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
-from pgolf.report.csv_table import spreadsheet_cell
 from pgolf.report.reading import records_below
 from pgolf.report.tables import markdown_lines
 from pgolf.rulesets.ruleset import Ruleset
@@ -73,12 +70,3 @@ def mean_of(entry: Entry) -> float:
 def leaderboard_markdown(entries: list[Entry]) -> str:
     """Return the ranking as a Markdown table."""
     return "\n".join(markdown_lines(COLUMNS, (entry.cells() for entry in entries))) + "\n"
-
-
-def leaderboard_csv(entries: list[Entry]) -> str:
-    """Return the ranking as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([spreadsheet_cell(cell) for cell in entry.cells()] for entry in entries)
-    return text.getvalue()

@@ -145,6 +145,9 @@ class SeedRow:
         """Return an entry of `seeds` in `report --json`."""
         headline, artifact, clock = self.result["headline"], self.result["artifact"], self.result["clock"]
         return {
+            "run_id": self.run.run_id,
+            "run_dir": str(self.run.root),
+            "log": str(self.run.files.log),
             "seed": self.result["seed"],
             **{key: headline[key] for key in ("val_bpb", "val_loss", "stage", "protocol")},
             "steps": self.result["steps"],

@@ -13,6 +13,7 @@ from pgolf.specs.sweeps import label_of
 PARTS = ("recipe", "program", "ruleset")
 # Paths: a difference in content has a key or hash of its own.
 PATHS = ("recipe.data.folder", "program.path", "program.files", "program.data")
+# Values that a name takes, and that a page plots; specs that differ in more are no sweep that can be read.
 MOST_KEYS = 6
 
 
@@ -24,10 +25,8 @@ def flat_spec(spec_json: Path) -> dict[str, Any]:
 
 
 def differing(specs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return each spec's values of the keys in which the specs differ; empty if these are too many for a name."""
+    """Return each spec's values of the keys in which the specs differ."""
     keys = [key for key in dict.fromkeys(key for spec in specs for key in spec) if not is_shared(key, specs)]
-    if len(keys) > MOST_KEYS:
-        return [{} for _ in specs]
     return [{key: spec[key] for key in keys if key in spec} for spec in specs]
 
 
@@ -37,8 +36,8 @@ def is_shared(key: str, specs: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def name_of(name: str, point: Mapping[str, Any], sha256: str) -> str:
-    """Return a group's name extended by its values, or by its hash if values do not tell it from the others."""
-    return f"{name} {label_of(dict(point))}" if point else f"{name} {sha256[:8]}"
+    """Return a group's name extended by its values, or by its hash if they are none or too many."""
+    return f"{name} {label_of(dict(point))}" if 0 < len(point) <= MOST_KEYS else f"{name} {sha256[:8]}"
 
 
 def point_key(point: Mapping[str, Any]) -> str:

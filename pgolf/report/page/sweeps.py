@@ -1,12 +1,13 @@
 """Plots of a sweep: bits per byte against each key that varies."""
 
 from collections.abc import Iterator, Sequence
+from typing import TypeGuard
 
 from pgolf.report.groups import RunGroup
 from pgolf.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from pgolf.report.page.svg import COLOURS, Scale, dot, drawing, format_tick, line, polyline, scale_of, text
 from pgolf.report.rows import Group
-from pgolf.report.sweep_names import sort_key
+from pgolf.report.sweep_names import MOST_KEYS, sort_key
 from pgolf.specs.sweeps import label_of, shown
 
 CAPTION = "Lines connect the means of groups that differ only in this key; points are seeds, bars 95 % intervals."
@@ -14,12 +15,17 @@ CAPTION = "Lines connect the means of groups that differ only in this key; point
 
 def sweep_pictures(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[str]]]:
     """Yield each key that varies among the groups of a sweep, with its plot and the names of the plot's lines."""
-    swept = [group for group in groups if isinstance(group, RunGroup) and group.swept and group.rows]
+    swept = [group for group in groups if is_plotted(group)]
     for key in dict.fromkeys(key for group in swept for key in group.swept):
         having = [group for group in swept if key in group.swept]
         if len({repr(group.swept[key]) for group in having}) > 1:
             lines = by_other_values(having, key)
             yield key, draw_sweep(key, lines), list(lines)
+
+
+def is_plotted(group: Group) -> TypeGuard[RunGroup]:
+    """Return whether a group is a point of a sweep with few enough keys for a plot of each."""
+    return isinstance(group, RunGroup) and 0 < len(group.swept) <= MOST_KEYS and bool(group.rows)
 
 
 def by_other_values(groups: Sequence[RunGroup], key: str) -> dict[str, list[RunGroup]]:

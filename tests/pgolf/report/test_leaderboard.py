@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.report.leaderboard import leaderboard_csv, leaderboard_markdown, ranked
+from pgolf.report.csv_table import leaderboard_csv
+from pgolf.report.leaderboard import leaderboard_markdown, ranked
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Ended
 
@@ -53,8 +54,9 @@ def test_markdown_and_csv_have_every_record(records: Path) -> None:
         "first", "second", "too_large", "empty",
     ]  # fmt: skip
     rows = list(csv.DictReader(io.StringIO(leaderboard_csv(entries))))
-    assert [row["mean bpb"] for row in rows] == ["1.101000", "1.201000", "1.001000", "-"]
-    assert rows[2]["verdict"] == "no: over_cap"
+    assert [float(row["mean"] or "inf") for row in rows] == pytest.approx([1.101, 1.201, 1.001, float("inf")])
+    assert [row["rank"] for row in rows] == ["1", "2", "", ""]
+    assert rows[2]["refused_for"] == "over_cap"
 
 
 def test_report_leaderboard_prints_json_and_html(pgolf: Callable[..., Ended], records: Path) -> None:
