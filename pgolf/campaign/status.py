@@ -1,5 +1,6 @@
 """The status of runs, read from their files after asking the launchers of those on other machines."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 from pgolf.campaign.observer import Observer
 from pgolf.errors import LauncherError
 from pgolf.launching import Launcher, load_launcher, read_handle
+from pgolf.report.sweep_names import differing, flat_spec
 from pgolf.rundir import RunDirectory, find_runs, read_or_empty
 
 PARALLEL_QUERIES = 16
 STATE_KEYS = (
     "phase", "stage", "step", "scored", "total", "progress", "train_loss", "train_bpb", "elapsed_seconds", "error",
 )  # fmt: skip
+
+IDENTITY_KEYS = ("name", "spec_sha256", "code_sha256", "data_sha256")
 
 
 def update_runs(runs_dir: Path, is_offline: bool, observer: Observer) -> list[RunDirectory]:
@@ -47,11 +51,31 @@ def launcher_of(name: str) -> Launcher:
 def run_status(run: RunDirectory) -> dict[str, Any]:
     """Return the status of a run by its files; damaged files give the state `damaged`."""
     nothing = dict.fromkeys((*STATE_KEYS, "eta_seconds", "val_bpb", "launcher"))
-    facts: dict[str, Any] = {"run_id": run.run_id, "run_dir": str(run.root), **nothing}
+    document = run.read_run()
+    facts: dict[str, Any] = {
+        "run_id": run.run_id,
+        "run_dir": str(run.root),
+        "seed": run.seed,
+        **{key: document.get(key) for key in IDENTITY_KEYS},
+        **nothing,
+    }
     try:
         return facts | read_status(run)
     except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
         return facts | {"state": "damaged", "error": f"its files cannot be read: {error!r}"}
+
+
+def statuses(runs: Sequence[RunDirectory]) -> list[dict[str, Any]]:
+    """Return the status of each run, with the values in which its spec differs from others of its name."""
+    found = [run_status(run) for run in runs]
+    alike: dict[str, list[int]] = {}
+    for number, facts in enumerate(found):
+        alike.setdefault(facts["name"], []).append(number)
+    for numbers in alike.values():
+        points = differing([flat_spec(runs[number].files.spec) for number in numbers])
+        for number, point in zip(numbers, points, strict=True):
+            found[number]["swept"] = point
+    return found
 
 
 def read_status(run: RunDirectory) -> dict[str, Any]:

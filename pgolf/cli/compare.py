@@ -42,6 +42,7 @@ def compare(
     facts = compare_groups(*sides)
     curves = compare_curves(*sides) if has_curves else []
     if is_json:
+        facts["groups"] = [side.as_json() for side in sides]
         print_json(facts | ({"curves": [each.as_json() for each in curves]} if has_curves else {}))
         return
     console = answer_console()

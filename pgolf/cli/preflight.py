@@ -53,7 +53,10 @@ def preflight(
     growths = [growth_of(found) if has_growth else [] for found in preflights]
     if is_json:
         grown = ({"growth": [asdict(row) for row in rows]} if has_growth else {} for rows in growths)
-        documents = [found.as_json() | more for found, more in zip(preflights, grown, strict=True)]
+        documents = [
+            found.as_json() | {"point": each.point} | more
+            for found, each, more in zip(preflights, loaded, grown, strict=True)
+        ]
         print_json(documents[0] if len(documents) == 1 else {"specs": documents})
     else:
         if len(preflights) > 1:

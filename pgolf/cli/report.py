@@ -1,7 +1,6 @@
 """`pgolf report`: a table of finished runs and public records."""
 
 import io
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 
 from pgolf.cli import options
-from pgolf.cli.display.console import answer_console, say
+from pgolf.cli.display.console import answer_console, json_text, say
 from pgolf.cli.display.groups import print_groups
 from pgolf.errors import MachineError, UsageError
 from pgolf.report.csv_table import csv_table, leaderboard_csv
@@ -87,8 +86,7 @@ def report(
     against = None if baseline is None else baseline_at(baseline, ruleset)
     versus: Versus = [None] * len(groups) if against is None else assess_all(groups, against, ruleset.significance, say)
     if form is Format.JSON:
-        document = json.dumps(report_json(groups, versus), indent=2, allow_nan=False) + "\n"
-        write(document, out)
+        write(json_text(report_json(groups, versus)), out)
     elif form is Format.TABLE and out is None:
         print_report(groups, versus, is_explained, answer_console())
     else:
@@ -142,7 +140,7 @@ def render_leaderboard(entries: list[Entry], form: Format) -> str:
     """Return the ranking in a format; an HTML page shows the groups in the order of the ranking."""
     match form:
         case Format.JSON:
-            return json.dumps({"leaderboard": [entry.as_json() for entry in entries]}, indent=2) + "\n"
+            return json_text({"leaderboard": [entry.as_json() for entry in entries]})
         case Format.CSV:
             return leaderboard_csv(entries)
         case Format.HTML:

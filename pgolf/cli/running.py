@@ -54,12 +54,13 @@ def announce_detached(outcomes: Sequence[Outcome]) -> None:
 
 
 def print_outcomes(outcomes: Sequence[Outcome], is_json: bool) -> None:
-    """Print the runs as JSON, or the table of their groups."""
+    """Print the runs and their groups as JSON, or the table of the groups."""
+    folders = dict.fromkeys(outcome.run.root.parent for outcome in outcomes)
+    siblings = [RunDirectory(path) for folder in folders for path in sorted(folder.glob("seed-*"))]
     if is_json:
-        print_json({"runs": [run_json(outcome.run) for outcome in outcomes]})
+        runs = [run_json(outcome.run) for outcome in outcomes]
+        print_json({"runs": runs, "groups": [group.as_json() for group in group_runs(siblings)]})
     elif any(outcome.run.is_finished for outcome in outcomes):
-        folders = dict.fromkeys(outcome.run.root.parent for outcome in outcomes)
-        siblings = [RunDirectory(path) for folder in folders for path in sorted(folder.glob("seed-*"))]
         print_groups(group_runs(siblings), answer_console())
 
 

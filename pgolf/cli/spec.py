@@ -16,7 +16,7 @@ from pgolf.specs.experiment import name_from
 from pgolf.specs.flat import differences, flatten
 from pgolf.specs.loading import LoadedSpec, shipped_specs
 from pgolf.specs.reference import reference_page
-from pgolf.specs.schema import file_schema
+from pgolf.specs.schema import file_schema, schema_text
 from trainer.recipe.execution_rope import ExecutionRope
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import execution_plan
@@ -130,7 +130,7 @@ def diff(
 @spec_app.command()
 def schema() -> None:
     """Print the JSON schema of a spec, for editors."""
-    print_json(file_schema())
+    typer.echo(schema_text(), nl=False)
 
 
 @spec_app.command(short_help="Print every key of a spec, in Markdown.")

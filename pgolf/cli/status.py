@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from pgolf.campaign.status import run_status, update_runs
+from pgolf.campaign.status import run_status, statuses, update_runs
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, in_time, print_json
 from pgolf.cli.display.progress import MessageObserver
@@ -32,7 +32,7 @@ def status(
     if is_json and is_watched:
         raise UsageError("--watch and --json cannot be combined")
     if is_json:
-        print_json({"runs": [run_status(run) for run in update_runs(runs_dir, is_offline, MessageObserver())]})
+        print_json({"runs": statuses(update_runs(runs_dir, is_offline, MessageObserver()))})
     elif not is_watched:
         answer_console().print(status_table(update_runs(runs_dir, is_offline, MessageObserver())))
     elif (console := answer_console()).is_terminal:

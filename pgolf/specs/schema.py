@@ -1,5 +1,6 @@
 """The JSON schema of a spec file, for editors and for the generated reference."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, get_args
@@ -36,6 +37,11 @@ def file_schema() -> Schema:
         "sweep": swept | {"description": "Values that vary: one spec then stands for several."},
     }
     return document
+
+
+def schema_text() -> str:
+    """Return the JSON schema of a spec file as the text of a file."""
+    return json.dumps(file_schema(), indent=2) + "\n"
 
 
 def describe_fields(definition: Schema, cls: type) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +12,8 @@ from rich.table import Table
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 
+# What --json promises of this version is in docs/csv_and_json.md.
+SCHEMA_VERSION = 1
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
 
 
@@ -45,9 +48,14 @@ def agree_to_pay(usd: float | None) -> None:
         raise UsageError("the cost was not agreed to; nothing was started")
 
 
-def print_json(document: Any) -> None:
-    """Print one JSON object on stdout."""
-    print(json.dumps(document, indent=2, allow_nan=False))
+def print_json(answer: Mapping[str, Any]) -> None:
+    """Print the answer of --json on stdout."""
+    print(json_text(answer), end="")
+
+
+def json_text(answer: Mapping[str, Any]) -> str:
+    """Return the answer of --json, an object that says which version of its keys it has."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, **answer}, indent=2, allow_nan=False) + "\n"
 
 
 def findings_table(findings: list[Finding]) -> Table:

@@ -11,6 +11,7 @@ from pgolf.search.halving import Standing, leader, standing_of, standings
 from pgolf.search.ledger import Ledger
 from pgolf.specs.search import Search
 from pgolf.specs.sweeps import label_of
+from pgolf.statistics import summarise
 
 
 def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None:
@@ -51,13 +52,18 @@ def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None
 def row(search: Search, standing: Standing) -> dict[str, Any]:
     """Return a point and how it stands, as in `--json`."""
     candidate = standing.candidate
+    scores = [*candidate.scores.get(standing.rung, {}).values()]
+    spread = None if standing.score is None else summarise(scores)
     return {
         "number": candidate.number,
         "point": candidate.point,
         "by": candidate.by,
         "rung": standing.rung,
         "share": search.rungs[standing.rung].share,
-        "seeds": len(candidate.scores.get(standing.rung, {})),
+        "run_id": candidate.runs.get(standing.rung),
+        "seeds": len(scores),
         "val_bpb": standing.score,
+        "std": None if spread is None else spread.std,
+        "ci95": None if spread is None else spread.ci95,
         "ended": candidate.ended,
     }

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pgolf.rundir import RunDirectory
 
 LIMIT = 16_000_000
@@ -47,3 +49,21 @@ def write_seeds(runs: Path, scores: dict[int, float], **changes: Any) -> list[Ru
     """Write finished runs of one experiment."""
     folder = runs / "exp-aaaaaaaa"
     return [write_run(folder / f"seed-{seed}", result_of(seed, bpb, **changes)) for seed, bpb in scores.items()]
+
+
+def write_sweep(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...] = (1, 2, 3)) -> None:
+    """Write finished runs of one name, three seeds for each point, with scores that follow no pattern."""
+    chance = np.random.default_rng(5)
+    for number, point in enumerate(points):
+        sha256 = f"{number:064x}"
+        for seed in seeds:
+            result = result_of(seed, float(chance.normal(1.2, 0.01)), spec_sha256=sha256)
+            run = write_run(runs / f"exp-{number:08x}" / f"seed-{seed}", result, spec_sha256=sha256)
+            recipe: dict[str, Any] = {"fixed": 1}
+            for key, value in point.items():
+                below = recipe
+                *parts, last = key.split(".")[1:]
+                for part in parts:
+                    below = below.setdefault(part, {})
+                below[last] = value
+            run.files.spec.write_text(json.dumps({"recipe": recipe}))

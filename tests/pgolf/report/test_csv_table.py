@@ -5,7 +5,6 @@ import io
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from pgolf.report.groups import RunGroup, group_runs
 from pgolf.report.leaderboard import ranked
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Pgolf
-from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds
+from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds, write_sweep
 
 SCORES = {1: 1.2345678901, 2: 1.25, 42: 1.1999}
 RATE, BITS = "recipe.optimizer.matrix_lr", "recipe.quantizer.bits.default"
@@ -36,24 +35,6 @@ def groups(tmp_path: Path) -> list[RunGroup]:
     heavy = {"model_bytes": LIMIT, "code_bytes": 3, "total_bytes": LIMIT + 3, "limit_bytes": LIMIT}
     other = result_of(7, 1.3, name="heavy", spec_sha256="e" * 64, artifact=heavy)
     return group_runs([*runs, write_run(tmp_path / "heavy-eeeeeeee" / "seed-7", other)])
-
-
-def write_sweep(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...] = (1, 2, 3)) -> None:
-    """Write finished runs of one name, three seeds for each point, with scores that follow no pattern."""
-    chance = np.random.default_rng(5)
-    for number, point in enumerate(points):
-        sha256 = f"{number:064x}"
-        for seed in seeds:
-            result = result_of(seed, float(chance.normal(1.2, 0.01)), spec_sha256=sha256)
-            run = write_run(runs / f"exp-{number:08x}" / f"seed-{seed}", result, spec_sha256=sha256)
-            recipe: dict[str, Any] = {"fixed": 1}
-            for key, value in point.items():
-                below = recipe
-                *parts, last = key.split(".")[1:]
-                for part in parts:
-                    below = below.setdefault(part, {})
-                below[last] = value
-            run.files.spec.write_text(json.dumps({"recipe": recipe}))
 
 
 def test_every_seed_has_its_unrounded_numbers(groups: list[RunGroup]) -> None:
