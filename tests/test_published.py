@@ -12,7 +12,8 @@ from pgolf.preflight import rules
 from pgolf.preflight.examine import examine
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import RunDirectory
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from tests.conftest import Pgolf
 from trainer.recipe.inventory import inventory
 from trainer.recipe.patterns import pattern_matches

@@ -10,7 +10,8 @@ from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run, matching_runs
-from pgolf.specs.loading import LoadedSpec, load_spec, shipped_specs
+from pgolf.specs.loading import LoadedSpec, load_spec
+from pgolf.specs.shipped import shipped_specs
 
 
 def bundle(

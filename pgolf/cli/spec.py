@@ -14,9 +14,10 @@ from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.errors import UsageError
 from pgolf.specs.experiment import name_from
 from pgolf.specs.flat import differences, flatten
-from pgolf.specs.loading import LoadedSpec, shipped_specs
+from pgolf.specs.loading import LoadedSpec
 from pgolf.specs.reference import reference_page
 from pgolf.specs.schema import file_schema, schema_text
+from pgolf.specs.shipped import shipped_specs
 from trainer.recipe.execution_rope import ExecutionRope
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import execution_plan

@@ -12,7 +12,8 @@ from pgolf.records.logs import runs_in
 from pgolf.scripts.program import ScriptProgram
 from pgolf.specs.experiment import recipe_json
 from pgolf.specs.flat import flatten
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from trainer.dialects.logged import LoggedRun
 from trainer.recipe.inventory import inventory, parameter_groups
 

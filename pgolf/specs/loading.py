@@ -8,21 +8,19 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-import pgolf
 from pgolf.errors import SpecError
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.merging import merge, parse_assignment
 from pgolf.specs.paths import absolute_paths, own_code_paths
 from pgolf.specs.script_checks import check_script
 from pgolf.specs.search import Search, read_search
+from pgolf.specs.shipped import shipped_specs
 from pgolf.specs.suggestions import nearest
 from pgolf.specs.sweeps import Point
 from pgolf.specs.validation_errors import explain_errors, refused_keys, sources
 from pgolf.specs.variations import variations
 from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 
-# Beside the package both in a checkout and in site-packages.
-SHIPPED = Path(pgolf.__file__).parent.parent / "experiments"
 # Keys that spec.json in a run directory has beside the spec itself.
 KEYS_OF_RUN = ("seed", "sources")
 
@@ -160,12 +158,6 @@ def find_spec(reference: str) -> Path:
     close = nearest(reference, list(shipped))
     hint = f"did you mean `{close}`?" if close else f"shipped experiments: {', '.join(shipped)}"
     raise SpecError(f"{reference}: no such file and no shipped experiment of this name; {hint}")
-
-
-def shipped_specs() -> dict[str, Path]:
-    """Return the files of the shipped experiments by name."""
-    files = (file for file in sorted(SHIPPED.rglob("*.yaml")) if file.parent.name != "overlays")
-    return {file.stem: file for file in files}
 
 
 def read_spec(file: Path) -> Node:

@@ -18,7 +18,8 @@ from pgolf.bundle.build import Bundle, bundle_of
 from pgolf.bundle.stub import escape, self_extracting
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from tests.conftest import Pgolf, shared_run
 from trainer.recipe.files import read_json
 

@@ -15,7 +15,8 @@ import pytest
 from pgolf.bundle import modules
 from pgolf.bundle.modules import TRAINER, components, module_file, trainer_code
 from pgolf.rundir import RunDirectory
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from tests.pgolf.data.builders import prepared, sentences
 from trainer.recipe.averaging import NoAveraging
 from trainer.recipe.codec import Zlib

@@ -7,7 +7,8 @@ import pytest
 from pgolf.errors import SpecError
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
-from pgolf.specs.loading import find_spec, load_spec, shipped_specs
+from pgolf.specs.loading import find_spec, load_spec
+from pgolf.specs.shipped import shipped_specs
 from tests.pgolf.specs.builders import WHOLE, load_text, write
 from trainer.recipe.data import Embedded
 from trainer.recipe.files import write_json

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.ledger import ScoreLedger
 from trainer.evaluation.scoring import score_stream

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 import trainer.runtime.device
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from trainer.model.gpt import GptModel
 from trainer.recipe.compute import Compute
 from trainer.recipe.recipe import Recipe

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from tests.trainer.model.published_reference import (
     crawler_logits,
     gated_unet_logits,
@@ -52,7 +53,8 @@ def test_the_model_is_the_published_one_written_a_second_time(name: str) -> None
 FIRST_WEIGHTS = """
 import hashlib, torch
 print(hash("pgolf"))
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from trainer.model.gpt import GptModel
 for name in sorted(shipped_specs()):
     recipe = load_spec(name, ["micro"]).spec.recipe

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from pgolf.specs.experiment import recipe_json
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pgolf.specs.loading import load_spec, shipped_specs
+from pgolf.specs.loading import load_spec
+from pgolf.specs.shipped import shipped_specs
 from trainer.model.gpt import GptModel
 from trainer.recipe.inventory import inventory, parameter_groups
 
