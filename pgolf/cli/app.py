@@ -11,7 +11,6 @@ from pgolf.errors import Interrupted, MachineError, PgolfError
 app = typer.Typer(
     cls=LazyCommands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=markup_mode(),
     help="Train language models that must fit in 16,000,000 bytes: validate, preflight, run, report.",

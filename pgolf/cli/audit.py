@@ -8,6 +8,7 @@ import typer
 from pgolf.audit.subjects import audit_subject, with_probes
 from pgolf.audit.verdicts import Verdict, overall_severity
 from pgolf.cli import options
+from pgolf.cli.completion import complete_spec_or_run
 from pgolf.cli.display.console import answer_console, findings_table, print_json, printable, say
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import Finding, failures
@@ -16,7 +17,12 @@ from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 
 def audit(
     subject: Annotated[
-        str, typer.Argument(metavar="FOLDER|RUN|SPEC", help="A submission folder, a finished run, or a spec.")
+        str,
+        typer.Argument(
+            metavar="FOLDER|RUN|SPEC",
+            help="A submission folder, a finished run, or a spec.",
+            autocompletion=complete_spec_or_run,
+        ),
     ],
     adapter: Annotated[
         Path | None,

@@ -7,6 +7,7 @@ import typer
 
 from pgolf.bundle.build import PROGRAM, bundle_of
 from pgolf.cli import options
+from pgolf.cli.completion import complete_spec_or_run
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run, matching_runs
@@ -16,7 +17,12 @@ from pgolf.specs.shipped import shipped_specs
 
 def bundle(
     reference: Annotated[
-        str | None, typer.Argument(metavar="SPEC|RUN", help=f"A spec or a run. {options.SPEC_DEFAULT}")
+        str | None,
+        typer.Argument(
+            metavar="SPEC|RUN",
+            help=f"A spec or a run. {options.SPEC_DEFAULT}",
+            autocompletion=complete_spec_or_run,
+        ),
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from pgolf.cli.completion import IN_VALUE, is_in_value, rejoined
+
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
@@ -54,6 +56,12 @@ class LazyCommands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = {name: TyperCommand(name, help=entry.summary) for name, entry in COMMANDS.items()}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing:  # Tab was pressed after these words
+            args = rejoined(args)
+            ctx.meta[IN_VALUE] = is_in_value(args)
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)

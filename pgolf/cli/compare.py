@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pgolf.cli import options
+from pgolf.cli.completion import complete_group
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.errors import UsageError
 from pgolf.report.compare import compare_groups
@@ -23,8 +24,13 @@ GROUP_HELP = "A run folder, a folder of seeds, a submission folder, or words of 
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help=GROUP_HELP)],
-    second: Annotated[str, typer.Argument(metavar="B", help="The group to compare with A, named in the same way.")],
+    first: Annotated[str, typer.Argument(metavar="A", help=GROUP_HELP, autocompletion=complete_group)],
+    second: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="The group to compare with A, named in the same way.", autocompletion=complete_group
+        ),
+    ],
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     has_curves: Annotated[
         bool, typer.Option("--curves", help="Also compare training losses at equal steps, tokens and seconds.")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from pgolf.cli.completion import complete_export
 from pgolf.cli.display.console import answer_console, findings_table, print_json, say
 from pgolf.cli.display.fetch import fetch_display
 from pgolf.cli.options import Json
@@ -75,7 +76,12 @@ def print_splits(manifest: Manifest) -> None:
 @data_app.command("fetch")
 def fetch_export(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A published export; `pgolf data list` shows the known names.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A published export; `pgolf data list` shows the known names.",
+            autocompletion=complete_export,
+        ),
     ],
     train_shards: Annotated[
         int | None,

@@ -6,6 +6,7 @@ import typer
 
 from pgolf.campaign.doctor import TYPICAL_SECONDS, check_data, check_machine, doctor_usd, load_checked
 from pgolf.cli import options
+from pgolf.cli.completion import complete_spec
 from pgolf.cli.display.console import agree_to_pay, answer_console, findings_table, print_json, say
 from pgolf.cli.display.progress import MessageObserver
 from pgolf.errors import CheckFailed
@@ -20,6 +21,7 @@ def doctor(
             metavar="SPEC",
             help="A YAML file, or the name of a shipped experiment: check its launcher, options and data too. "
             f"Default: no spec, or {options.DEFAULT_SPEC} if --set or --with is given.",
+            autocompletion=complete_spec,
         ),
     ] = None,
     assignments: options.Assignments = None,

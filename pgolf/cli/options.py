@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pgolf.cli import completion
 from pgolf.cli.display.console import say
 from pgolf.rundir import newest_run
 
@@ -14,14 +15,27 @@ if TYPE_CHECKING:
 SPEC_DEFAULT = "Default: the spec of the newest run, else quickstart."
 SpecArgument = Annotated[
     str | None,
-    typer.Argument(metavar="SPEC", help=f"A YAML file, or the name of a shipped experiment. {SPEC_DEFAULT}"),
+    typer.Argument(
+        metavar="SPEC",
+        help=f"A YAML file, or the name of a shipped experiment. {SPEC_DEFAULT}",
+        autocompletion=completion.complete_spec,
+    ),
 ]
 SpecArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="SPEC", help=f"YAML files or names of shipped experiments. {SPEC_DEFAULT}"),
+    typer.Argument(
+        metavar="SPEC",
+        help=f"YAML files or names of shipped experiments. {SPEC_DEFAULT}",
+        autocompletion=completion.complete_spec,
+    ),
 ]
 RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help="A run folder, a run id, or an unambiguous part of one.")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, a run id, or an unambiguous part of one.",
+        autocompletion=completion.complete_run,
+    ),
 ]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Folder that holds all runs.")]
 Assignments = Annotated[
@@ -31,6 +45,7 @@ Assignments = Annotated[
         metavar="KEY=VALUE",
         help="Set a value, for example --set recipe.budget.train=100. For run, seeds and preflight, several values "
         "make a sweep, as in --set recipe.optimizer.matrix_lr=0.02,0.03.",
+        autocompletion=completion.complete_key,
     ),
 ]
 Overlays = Annotated[
@@ -39,19 +54,25 @@ Overlays = Annotated[
         "--with",
         metavar="NAME|FILE",
         help="Apply an overlay: one of the spec's own, as in --with tiny, or a YAML file, as in --with mine.yaml.",
+        autocompletion=completion.complete_overlay,
     ),
 ]
 On = Annotated[
     str | None,
-    typer.Option("--on", metavar="NAME", help="Use this launcher instead of launch.on, for example --on modal."),
+    typer.Option(
+        "--on",
+        metavar="NAME",
+        help="Use this launcher instead of launch.on, for example --on modal.",
+        autocompletion=completion.complete_launcher,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before spending money.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Return as soon as the run has started.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start a new attempt; keep earlier ones.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would run, and start nothing.")]
-DEFAULT_RUNS_DIR = Path("runs")
-DEFAULT_SPEC = "quickstart"
+
+DEFAULT_RUNS_DIR, DEFAULT_SPEC = completion.DEFAULT_RUNS_DIR, completion.DEFAULT_SPEC
 
 
 def with_launcher(assignments: list[str] | None, on: str | None) -> list[str]:

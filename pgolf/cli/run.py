@@ -7,6 +7,7 @@ import typer
 from pgolf.campaign.from_checkpoint import Parent, load_child
 from pgolf.campaign.planning import RunOptions, plan_runs
 from pgolf.cli import options
+from pgolf.cli.completion import complete_run
 from pgolf.cli.display.plans import show_plans
 from pgolf.cli.display.progress import MessageObserver
 from pgolf.cli.running import carry_out_plans
@@ -26,6 +27,7 @@ def run(
             metavar="RUN",
             help="Do not train: quantize, pack and score the trained weights of this run again, for example "
             "--from-checkpoint RUN --set recipe.quantizer.bits.default=5.",
+            autocompletion=complete_run,
         ),
     ] = None,
     seed: Annotated[

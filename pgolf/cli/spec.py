@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pgolf.cli import options
+from pgolf.cli.completion import complete_spec
 from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.errors import UsageError
 from pgolf.specs.experiment import name_from
@@ -110,8 +111,8 @@ def print_values(loaded: LoadedSpec) -> None:
 
 @spec_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="A", help="A spec.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another spec.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A spec.", autocompletion=complete_spec)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another spec.", autocompletion=complete_spec)],
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from pgolf.bundle.submission import Author, collect_seeds, write_submission
 from pgolf.cli import options
+from pgolf.cli.completion import complete_run
 from pgolf.cli.display.console import answer_console
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run
@@ -15,7 +16,12 @@ from pgolf.specs.loading import load_spec
 
 
 def submission(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Finished runs of one experiment, a seed each.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN", help="Finished runs of one experiment, a seed each.", autocompletion=complete_run
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write: a new or an empty one.")],
     author: Annotated[str, typer.Option("--author", help="Your name.")] = "",
     github_id: Annotated[str, typer.Option("--github-id", help="Your GitHub user name.")] = "",
