@@ -8,8 +8,6 @@ from typing import Any, Literal
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from pgolf.cli.completion import IN_VALUE, is_in_value, rejoined
-
 
 @dataclass(frozen=True, slots=True)
 class CommandEntry:
@@ -59,8 +57,9 @@ class LazyCommands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if ctx.resilient_parsing:  # Tab was pressed after these words
-            args = rejoined(args)
-            ctx.meta[IN_VALUE] = is_in_value(args)
+            from pgolf.cli.completion import words_before
+
+            args = words_before(ctx, args)
         return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:

@@ -37,6 +37,14 @@ def completer(candidates: Callable[[typer.Context], Iterable[str]]) -> Completer
     return complete
 
 
+def words_before(ctx: typer.Context, words: Sequence[str]) -> list[str]:
+    """Return the words before the one that is completed so that they can be parsed, and note what that one is."""
+    joined = rejoined(words)
+    ctx.meta[IN_VALUE] = is_in_value(joined)
+    # With an option that waits for its value, parsing would stop before the arguments.
+    return joined[:-1] if joined and joined[-1].startswith("-") else joined
+
+
 def rejoined(words: Sequence[str]) -> list[str]:
     """Return the words of a command line with `KEY`, `=` and `VALUE` joined: bash splits words at `=`."""
     joined: list[str] = []

@@ -1,12 +1,13 @@
 """`pgolf fetch`: bring the files of a remote run here."""
 
-from pgolf.campaign.launched import find_launched
 from pgolf.cli import options
 from pgolf.cli.display.console import say
 
 
 def fetch(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR) -> None:
     """Bring what a run has written on another machine into its directory here."""
+    from pgolf.campaign.launched import find_launched
+
     found = find_launched(run, runs_dir)
     status = found.status()
     found.fetch()

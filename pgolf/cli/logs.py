@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from pgolf.cli import options
-from pgolf.launching import load_launcher, read_handle
 from pgolf.rundir import find_run, follow_file
 
 
@@ -17,6 +16,8 @@ def logs(
     ] = False,
 ) -> None:
     """Print the log of a run."""
+    from pgolf.launching import load_launcher, read_handle
+
     found = find_run(run, runs_dir)
     handle = read_handle(found)
     if handle:

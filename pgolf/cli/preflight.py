@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from pgolf.campaign.examination import examine_on_launcher
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, findings_table, in_time, print_json, say
-from pgolf.cli.display.description import print_described
 from pgolf.errors import CheckFailed, UsageError
-from pgolf.preflight.growth import Growth, growth_of
-from pgolf.preflight.preflight import Preflight
-from pgolf.scripts.reads import Variable
+
+if TYPE_CHECKING:
+    from pgolf.preflight.growth import Growth
+    from pgolf.preflight.preflight import Preflight
+    from pgolf.scripts.reads import Variable
 
 
 def preflight(
@@ -43,6 +43,10 @@ def preflight(
     is_json: options.Json = False,
 ) -> None:
     """Predict size, time, memory and cost of a spec, and check the rules. Exit code 3 if a check fails."""
+    from pgolf.campaign.examination import examine_on_launcher
+    from pgolf.cli.display.description import print_described
+    from pgolf.preflight.growth import growth_of
+
     if described is not None:
         if specs or overlays or assignments:
             raise UsageError("--describe cannot be combined with a spec, --set or --with")
@@ -70,7 +74,7 @@ def preflight(
         raise CheckFailed(f"preflight failed: {', '.join(dict.fromkeys(failed))}")
 
 
-def print_summary(preflights: list[Preflight]) -> None:
+def print_summary(preflights: "list[Preflight]") -> None:
     """Print one line a spec."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("spec", "parameters", "total bytes", "from", "to", "tokens", "train", "fails", "warns"):
@@ -92,7 +96,7 @@ def print_summary(preflights: list[Preflight]) -> None:
     answer_console().print(table)
 
 
-def print_preflight(found: Preflight, is_brief: bool) -> None:
+def print_preflight(found: "Preflight", is_brief: bool) -> None:
     """Print the numbers, then the findings; in brief, only the findings that are not passes."""
     console = answer_console()
     if is_brief:
@@ -110,7 +114,7 @@ def print_preflight(found: Preflight, is_brief: bool) -> None:
     console.print(findings_table(found.findings))
 
 
-def print_growth(rows: list[Growth]) -> None:
+def print_growth(rows: "list[Growth]") -> None:
     """Print one line for the recipe and one for each change, with time and memory relative to the recipe."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("with", "parameters", "ms/step", "tokens/s", "time", "memory/device", ""):
@@ -128,7 +132,7 @@ def print_growth(rows: list[Growth]) -> None:
     answer_console().print(table)
 
 
-def describe(found: Preflight) -> list[tuple[str, str]]:
+def describe(found: "Preflight") -> list[tuple[str, str]]:
     """Return the numbers of a preflight as labelled lines."""
     rows = []
     if found.groups:
@@ -152,7 +156,7 @@ def describe(found: Preflight) -> list[tuple[str, str]]:
     return rows
 
 
-def describe_variables(env: Mapping[str, str], unset: Sequence[Variable]) -> list[tuple[str, str]]:
+def describe_variables(env: Mapping[str, str], unset: "Sequence[Variable]") -> list[tuple[str, str]]:
     """Return which variables of a script are set, and which keep their defaults."""
     given = [f"{name}={text}" for name, text in env.items()]
     left = [

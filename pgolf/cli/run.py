@@ -4,15 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pgolf.campaign.from_checkpoint import Parent, load_child
-from pgolf.campaign.planning import RunOptions, plan_runs
 from pgolf.cli import options
 from pgolf.cli.completion import complete_run
-from pgolf.cli.display.plans import show_plans
-from pgolf.cli.display.progress import MessageObserver
-from pgolf.cli.running import carry_out_plans
 from pgolf.errors import UsageError
-from pgolf.rundir import find_run
 
 
 def run(
@@ -44,6 +38,13 @@ def run(
     is_json: options.Json = False,
 ) -> None:
     """Train, pack and score one seed of a spec. An interrupted run is resumed; a finished one is only shown."""
+    from pgolf.campaign.from_checkpoint import Parent, load_child
+    from pgolf.campaign.planning import RunOptions, plan_runs
+    from pgolf.cli.display.plans import show_plans
+    from pgolf.cli.display.progress import MessageObserver
+    from pgolf.cli.running import carry_out_plans
+    from pgolf.rundir import find_run
+
     parent_run = None
     if parent is None:
         loaded = options.select_specs(specs, runs_dir, overlays, assignments, on)

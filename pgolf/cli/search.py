@@ -6,14 +6,7 @@ import typer
 
 from pgolf.cli import options
 from pgolf.cli.display.console import agree_to_pay
-from pgolf.cli.display.progress import watching
-from pgolf.cli.display.search import show_search
-from pgolf.cli.running import stop_on_sigterm
 from pgolf.errors import UsageError
-from pgolf.preflight.cost import is_rented
-from pgolf.search.loop import SearchLoop, budget_of, open_search
-from pgolf.search.proposers import CommandProposer, OptimizerProposer, Proposer
-from pgolf.specs.loading import LoadedSpec, load_spec
 
 
 def search(
@@ -44,6 +37,14 @@ def search(
     is_json: options.Json = False,
 ) -> None:
     """Search for better values of the keys under `search:` in a spec. The same command continues from its ledger."""
+    from pgolf.cli.display.progress import watching
+    from pgolf.cli.display.search import show_search
+    from pgolf.cli.running import stop_on_sigterm
+    from pgolf.preflight.cost import is_rented
+    from pgolf.search.loop import SearchLoop, budget_of, open_search
+    from pgolf.search.proposers import CommandProposer, OptimizerProposer, Proposer
+    from pgolf.specs.loading import LoadedSpec, load_spec
+
     budget = budget_of(usd, seconds, runs)
     extra = options.with_launcher(assignments, on)
     base = options.select_spec(spec, runs_dir, overlays, extra)

@@ -4,11 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pgolf.campaign.planning import RunOptions, choose_seeds, plan_runs
 from pgolf.cli import options
-from pgolf.cli.display.plans import show_plans
-from pgolf.cli.display.progress import MessageObserver
-from pgolf.cli.running import carry_out_plans
 
 
 def seeds(
@@ -24,6 +20,11 @@ def seeds(
     is_json: options.Json = False,
 ) -> None:
     """Run the seeds of a spec that are missing, then show all of them with mean, spread and verdict."""
+    from pgolf.campaign.planning import RunOptions, choose_seeds, plan_runs
+    from pgolf.cli.display.plans import show_plans
+    from pgolf.cli.display.progress import MessageObserver
+    from pgolf.cli.running import carry_out_plans
+
     run_options = RunOptions(runs_dir=runs_dir, is_detached=is_detached)
     loaded = options.select_specs(None if spec is None else [spec], runs_dir, overlays, assignments, on)
     plans = plan_runs(loaded, lambda spec: choose_seeds(spec, n), run_options, MessageObserver())
