@@ -1,9 +1,15 @@
 """Statistics of a few seeds: mean and spread, differences with confidence intervals, one-sided tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev, variance
+from typing import TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+"""What pairs two values: a seed."""
+# A difference of two means is rounded to these decimals, so that equal scores differ by exactly zero.
+DECIMALS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +58,27 @@ class Difference:
     pairs: int
     """Number of paired seeds; 0 if the seeds are treated as independent samples."""
 
+    @property
+    def has_clear_sign(self) -> bool:
+        """Return whether the interval shows which mean is larger; without one, whether the means differ at all."""
+        return self.difference != 0 and (self.ci95 is None or self.ci95[0] * self.ci95[1] > 0)
 
-def difference_of(first: Mapping[int, float], second: Mapping[int, float]) -> Difference:
+
+def difference_of(first: Mapping[Key, float], second: Mapping[Key, float]) -> Difference:
     """Return the difference of two groups, whose values are given by seed.
 
     Groups with the same seeds are paired, so that the effect of a seed on both cancels. Otherwise all seeds are
     independent samples, with Welch's degrees of freedom.
     """
+    one, other = fmean(first.values()), fmean(second.values())
+    difference = round(other - one, DECIMALS)
     if first.keys() == second.keys() and len(first) > 1:
-        spread = summarise([second[seed] - first[seed] for seed in first])
-        return Difference(fmean(first.values()), fmean(second.values()), spread.mean, spread.ci95, len(first))
-    one, other = summarise(list(first.values())), summarise(list(second.values()))
-    return Difference(one.mean, other.mean, other.mean - one.mean, welch_interval(first, second), 0)
+        ci95 = summarise([second[seed] - first[seed] for seed in first]).ci95
+        return Difference(one, other, difference, ci95, len(first))
+    return Difference(one, other, difference, welch_interval(first, second), 0)
 
 
-def shared_difference(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
+def shared_difference(first: Mapping[Key, float], second: Mapping[Key, float]) -> Difference | None:
     """Return the paired difference over the shared seeds; None if all seeds are shared, or fewer than two."""
     shared = [seed for seed in first if seed in second]
     if len(shared) < 2 or first.keys() == second.keys():
@@ -74,7 +86,7 @@ def shared_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     return difference_of({seed: first[seed] for seed in shared}, {seed: second[seed] for seed in shared})
 
 
-def welch_interval(first: Mapping[int, float], second: Mapping[int, float]) -> tuple[float, float] | None:
+def welch_interval(first: Mapping[Key, float], second: Mapping[Key, float]) -> tuple[float, float] | None:
     """Return the 95 % interval of a difference of independent means; None if a side has fewer than two values."""
     one, other = summarise(list(first.values())), summarise(list(second.values()))
     if one.std is None or other.std is None:
@@ -120,7 +132,7 @@ def welch_degrees(errors: tuple[float, float], sizes: tuple[int, int]) -> float:
     return float(sum(errors) ** 2 / sum(error**2 / (size - 1) for error, size in zip(errors, sizes, strict=True)))
 
 
-def paired_test(new: dict[int, float], old: dict[int, float]) -> tuple[int, OneSidedTest] | None:
+def paired_test(new: Mapping[Key, float], old: Mapping[Key, float]) -> tuple[int, OneSidedTest] | None:
     """Return the number of shared seeds and the one-sided paired test over them; None for fewer than two."""
     from scipy.special import stdtr
 

@@ -164,7 +164,7 @@ def group_problems(group: RecordGroup, unscored: list[LoggedRun], is_first: bool
 
 
 def mean_problems(group: RecordGroup, unscored: list[LoggedRun]) -> Iterator[Finding]:
-    """Yield the runs that the mean leaves out, and those that it includes although they break a limit."""
+    """Yield the runs that the mean leaves out, and those that it includes although they fail a check."""
     if unscored:
         files = ", ".join(run.file for run in unscored)
         message = f"{files}: no {group.label} score, which the other runs have; left out of the mean"
@@ -181,7 +181,7 @@ def mean_problems(group: RecordGroup, unscored: list[LoggedRun]) -> Iterator[Fin
     if broken and len(group.rows) > 1:
         rules = ", ".join(dict.fromkeys(f.rule for row in broken for f in row.problems() if f.severity == "fail"))
         yield warn(
-            "mean_of_invalid_runs", f"{len(broken)} of the {len(group.rows)} runs in the mean break a limit: {rules}"
+            "mean_of_invalid_runs", f"{len(broken)} of the {len(group.rows)} runs in the mean fail a check: {rules}"
         )
 
 

@@ -3,18 +3,20 @@
 Every difference is the second group minus the first.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any
 
-from pgolf.records.rows import RecordGroup
+from pgolf.records.problems import MIN_SETTINGS
+from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.report.groups import RunGroup
-from pgolf.report.rows import Group, Row
+from pgolf.report.rows import Group, Row, row_keys, scores_by_seed
+from pgolf.report.seed_rows import SeedRow
 from pgolf.report.significance import caveats
 from pgolf.report.stages import common_stages
 from pgolf.report.sweep_names import is_shared
-from pgolf.statistics import difference_of, shared_difference
+from pgolf.statistics import Difference, difference_of, shared_difference
 
 THOUSANDTH = 0.001
 QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_seconds", "evaluate_seconds", "usd")
@@ -28,49 +30,122 @@ def compare_groups(first: Group, second: Group) -> dict[str, Any]:
     return {
         "first": first.name,
         "second": second.name,
-        "keys": differing_keys(first, second),
+        **compare_settings(first, second),
         "val_bpb": asdict(scores),
+        "headline_stage": headline_stage(first, second),
         "shared_seeds": None if shared is None else asdict(shared),
         "stages": stages_of(first, second),
         "quantities": quantities,
-        "per_thousandth": per_thousandth(scores.difference, quantities),
-        "seeds": {"first": [row.seed for row in first.rows], "second": [row.seed for row in second.rows]},
-        "caveats": caveats(first, second),
+        "per_thousandth": per_thousandth(scores, quantities),
+        "seeds": {
+            side: [row.as_json()["seed"] for row in group.rows]
+            for side, group in (("first", first), ("second", second))
+        },
+        "caveats": [*caveats(first, second), *caveats_of_machines(first, second)],
     }
 
 
-def scores_by_seed(group: Group) -> dict[int, float]:
-    """Return the headline bits per byte by seed."""
-    return {row.seed: row.val_bpb for row in group.rows}
+def renamed(group: Group, name: str) -> Group:
+    """Return a group under another name, for two groups that have the same one."""
+    assert isinstance(group, RunGroup | RecordGroup), "there are no other groups"
+    return replace(group, name=name)
 
 
-def differing_keys(first: Group, second: Group) -> dict[str, tuple[Any, Any]]:
-    """Return both values of each key that differs, or that only one group has."""
-    specs = settings_of(first), settings_of(second)
-    keys = [key for key in {**specs[0], **specs[1]} if not is_shared(key, specs)]
-    return {key: (specs[0].get(key), specs[1].get(key)) for key in keys}
+def compare_settings(first: Group, second: Group) -> dict[str, Any]:
+    """Return both values of each key that differs, the keys that only one group has, and why keys are left out.
+
+    A key that one group lacks has None there; None is also the value of a key that a spec sets to null.
+    """
+    groups, facts = (first, second), (facts_of(first), facts_of(second))
+    found = {
+        key: (facts[0][key], facts[1][key]) for key in facts[0] if key in facts[1] and facts[0][key] != facts[1][key]
+    }
+    settings = settings_of(first), settings_of(second)
+    unknown = [group.name for group, known in zip(groups, settings, strict=True) if not known]
+    note = f"the settings of {' and '.join(unknown)} are not known" if unknown else None
+    if not unknown and not settings[0].keys() & settings[1].keys():
+        note = "their settings have no key in common, so only what follows from results is compared"
+    keys = [] if note else [key for key in {**settings[0], **settings[1]} if not is_shared(key, settings)]
+    return {
+        "keys": {key: (settings[0].get(key), settings[1].get(key)) for key in keys} | found,
+        "only_first": [key for key in keys if key not in settings[1]],
+        "only_second": [key for key in keys if key not in settings[0]],
+        "keys_note": note,
+    }
 
 
 def settings_of(group: Group) -> dict[str, Any]:
-    """Return the known settings of a group: its spec, or the hyperparameters that its logs print."""
+    """Return the settings of a group: its spec, or the hyperparameters that its logs print; empty if not known.
+
+    Of a record, settings that differ between seeds are left out.
+    """
     if isinstance(group, RunGroup) and group.rows:
-        first = group.rows[0].result
-        return group.settings | {key: first.get(key) for key in ("code_sha256", "data_sha256")}
-    if isinstance(group, RecordGroup) and group.rows:
-        run = group.rows[0].run
-        return {"parameters": run.parameters, "wallclock_limit": run.wallclock_limit, **run.settings}
-    return {}
+        parent = (group.rows[0].result.get("parent") or {}).get("spec_sha256")
+        return group.settings | ({} if parent is None else {"from_checkpoint": parent})
+    logged = [row.run.settings for row in group.rows if isinstance(row, RecordRow)]
+    if not logged or min(map(len, logged)) < MIN_SETTINGS:
+        return {}
+    return {key: value for key, value in logged[0].items() if is_shared(key, logged)}
+
+
+def facts_of(group: Group) -> dict[str, Any]:
+    """Return what results and logs state besides settings, without what is not known."""
+    found: dict[str, Any] = {}
+    first = group.rows[0] if group.rows else None
+    if isinstance(first, SeedRow):
+        found = {key: first.result.get(key) for key in ("parameters", "code_sha256", "data_sha256")}
+    elif isinstance(first, RecordRow):
+        found = {"parameters": first.run.parameters, "wallclock_limit": first.run.wallclock_limit}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def caveats_of_machines(first: Group, second: Group) -> Iterator[str]:
+    """Yield a caveat if the groups are known to have run on different machines."""
+    machines = [[machine_of(row) for row in group.rows] for group in (first, second)]
+    known = [sorted({machine for machine in each if machine is not None}) for each in machines]
+    if not all(is_same_machine(one, other) for one in known[0] for other in known[1]):
+        listed = "; ".join(
+            f"{group.name} {', '.join(f'{number} x {name}' for number, name in each)}"
+            for group, each in zip((first, second), known, strict=True)
+        )
+        yield f"machines differ, so seconds do not compare: {listed}"
+
+
+def machine_of(row: Row) -> tuple[int, str] | None:
+    """Return number and names of the devices of a run, with a GPU's name or `cpu`; None if they are not known."""
+    if isinstance(row, SeedRow):
+        devices = (row.result.get("hardware") or {}).get("devices") or [row.result["environment"]["device"]]
+        return len(devices), ", ".join(sorted(set(devices)))
+    if isinstance(row, RecordRow) and row.run.gpus and row.run.world_size:
+        return row.run.world_size, ", ".join(sorted(row.run.gpus))
+    return None
+
+
+def is_same_machine(one: tuple[int, str], other: tuple[int, str]) -> bool:
+    """Return whether two machines have the same devices; logs shorten names, such as H100 for NVIDIA H100 80GB HBM3."""
+    return one[0] == other[0] and (one[1] in other[1] or other[1] in one[1])
 
 
 def stages_of(first: Group, second: Group) -> list[dict[str, Any]]:
     """Return the stages that all seeds of both groups have, in order, with their differences."""
-    sides = [{row.seed: dict(row.stages()) for row in group.rows} for group in (first, second)]
-    names = [name for name, _ in common_stages([*first.rows, *second.rows])]
+    sides = [
+        {key: dict(row.stages()) for key, row in zip(row_keys(group), group.rows, strict=True)}
+        for group in (first, second)
+    ]
     found = []
-    for name in names:
-        values = [{seed: stages[name] for seed, stages in side.items()} for side in sides]
-        found.append({"stage": name, **asdict(difference_of(*values))})
+    for name, _ in common_stages([*first.rows, *second.rows]):
+        one, other = ({key: stages[name] for key, stages in side.items()} for side in sides)
+        found.append({"stage": name, **asdict(difference_of(one, other))})
     return found
+
+
+def headline_stage(first: Group, second: Group) -> str | None:
+    """Return the last common stage whose scores are the headline scores of all seeds; None if there is none."""
+    rows = [*first.rows, *second.rows]
+    names = [name for name, _ in common_stages(rows)]
+    return next(
+        (name for name in reversed(names) if all(dict(row.stages())[name] == row.val_bpb for row in rows)), None
+    )
 
 
 def quantities_of(first: Group, second: Group) -> dict[str, dict[str, float | None]]:
@@ -84,22 +159,26 @@ def quantities_of(first: Group, second: Group) -> dict[str, dict[str, float | No
 
 
 def mean_of(rows: Sequence[Row], key: str) -> float | None:
-    """Return the mean of a number over seeds; None if a seed lacks it."""
-    values = [row.as_json()[key] for row in rows]
-    return None if not values or None in values else fmean(values)
+    """Return the mean of a number over seeds; None if a seed lacks it.
+
+    A logged total that includes no code is not a total here: other groups' totals would not compare with it.
+    """
+    seeds = [row.as_json() for row in rows]
+    needed = ("total_bytes", "code_bytes") if key == "total_bytes" else (key,)
+    if not seeds or any(seed[each] is None for seed in seeds for each in needed):
+        return None
+    return fmean(seed[key] for seed in seeds)
 
 
-def per_thousandth(
-    difference_bpb: float, quantities: Mapping[str, Mapping[str, float | None]]
-) -> dict[str, float | None]:
+def per_thousandth(scores: Difference, quantities: Mapping[str, Mapping[str, float | None]]) -> dict[str, float | None]:
     """Return the bytes, seconds and dollars that the better group spends for each 0.001 bpb of its advantage.
 
-    Negative where the better group spends less; None where a number is not known or the scores are equal.
+    Negative where the better group spends less. None where a number is not known, and where no group is clearly better:
+    the scores are equal, or the interval of their difference contains zero.
     """
-    sign = -1 if difference_bpb < 0 else 1
     found: dict[str, float | None] = {}
     for key in ("total_bytes", "train_seconds", "evaluate_seconds", "usd"):
         more = quantities[key]["difference"]
-        is_known = more is not None and difference_bpb != 0
-        found[key] = -sign * more * THOUSANDTH / abs(difference_bpb) if is_known and more is not None else None
+        is_known = more is not None and scores.has_clear_sign
+        found[key] = 0.0 - more * THOUSANDTH / scores.difference if is_known and more is not None else None
     return found

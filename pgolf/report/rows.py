@@ -1,6 +1,6 @@
 """Row and Group: the interface that own runs and public records share, for tables, pages and comparisons."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from pgolf.data.references import References, describe_references
@@ -66,6 +66,16 @@ class Group(Protocol):
 
     def problems(self) -> list[Finding]: ...
     def as_json(self) -> dict[str, Any]: ...
+
+
+def row_keys(group: Group) -> list[Hashable]:
+    """Return each row's seed, by which groups are paired; a row of unknown seed gets a key that no other row has."""
+    return [row.seed if row.seed >= 0 else object() for row in group.rows]
+
+
+def scores_by_seed(group: Group) -> dict[Hashable, float]:
+    """Return the headline bits per byte by `row_keys`."""
+    return {key: row.val_bpb for key, row in zip(row_keys(group), group.rows, strict=True)}
 
 
 def groups_by_reference(groups: Sequence[Group]) -> dict[str, list[Group]]:

@@ -1,12 +1,13 @@
 """Significance of a group's advantage over a baseline: one-sided Welch's test, with and without a margin."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import log
 from statistics import fmean, variance
 from typing import Any
 
 from pgolf.errors import UsageError
-from pgolf.report.rows import Group
+from pgolf.report.rows import Group, scores_by_seed
+from pgolf.rulesets.limits import LIMIT_RULES
 from pgolf.rulesets.ruleset import Significance
 from pgolf.statistics import paired_test, welch_from_errors, welch_test
 
@@ -14,6 +15,8 @@ from pgolf.statistics import paired_test, welch_from_errors, welch_test
 MOST_SEEDS = 100
 # Runs with one tokenizer differ by less than this share in bytes per token.
 SAME_TOKENIZER = 0.005
+# Failures of a group that none of its runs has, and that leave its mean without a meaning.
+RULES_OF_MEANS = frozenset({"seeds_alike", "mixed_evaluations"})
 
 
 def more_seeds_needed(new: Sequence[float], old: Sequence[float], margin: float, threshold: float) -> int | None:
@@ -53,14 +56,11 @@ def assess_significance(group: Group, baseline: Group, significance: Significanc
         raise UsageError(f"{group.name} and {baseline.name} cannot be compared: each needs at least two seeds")
     new, old = [row.val_bpb for row in group.rows], [row.val_bpb for row in baseline.rows]
     new_nats, old_nats = [row.val_loss for row in group.rows], [row.val_loss for row in baseline.rows]
-    nats_per_bpb, old_nats_per_bpb = mean_nats_per_bpb(new_nats, new), mean_nats_per_bpb(old_nats, old)
-    # Nats per token compare only between equal tokenizers; bits per byte always compare.
-    is_same_tokenizer = abs(nats_per_bpb / old_nats_per_bpb - 1) <= SAME_TOKENIZER
+    nats_per_bpb = mean_nats_per_bpb(new_nats, new)
+    is_same_tokenizer = have_same_tokenizer(group, baseline)
     margin = significance.margin_nats / nats_per_bpb
     plain, with_margin = welch_test(new, old), welch_test(new, old, margin)
-    shared = paired_test(
-        {row.seed: row.val_bpb for row in group.rows}, {row.seed: row.val_bpb for row in baseline.rows}
-    )
+    shared = paired_test(scores_by_seed(group), scores_by_seed(baseline))
     return {
         "baseline": baseline.name,
         "delta_bpb": fmean(new) - fmean(old),
@@ -86,22 +86,65 @@ def assess_significance(group: Group, baseline: Group, significance: Significanc
     }
 
 
+def have_same_tokenizer(first: Group, second: Group) -> bool:
+    """Return whether two groups have the same bytes per token.
+
+    Nats per token compare only between equal tokenizers; bits per byte always compare.
+    """
+    one, other = (
+        mean_nats_per_bpb([row.val_loss for row in group.rows], [row.val_bpb for row in group.rows])
+        for group in (first, second)
+    )
+    return abs(one / other - 1) <= SAME_TOKENIZER
+
+
 def caveats(group: Group, baseline: Group) -> list[str]:
-    """Return why two groups may not be comparable: different text, different scoring, runs that break a limit."""
-    found = []
-    one, other = group.as_json(), baseline.as_json()
-    hashes = one.get("data_sha256"), other.get("data_sha256")
-    if hashes[0] != hashes[1]:
-        found.append("the two groups may not be scored on the same text: their data hashes differ or are unknown")
+    """Return why two groups may not be comparable: other data, other scoring, broken limits, numbers in question."""
+    facts = group.as_json(), baseline.as_json()
+    names = group.name, baseline.name
+    found = [*caveats_of_data(facts, names)]
     for key in ("stage", "protocol"):
-        ways = {str(seed[key]) for each in (one, other) for seed in each["seeds"]}
-        if len(ways) > 1:
-            found.append(f"{key}s differ: {', '.join(sorted(ways))}")
-    for each in (group, baseline):
-        broken = sum(any(problem.severity == "fail" for problem in row.problems()) for row in each.rows)
-        if broken or each.is_over_limit:
-            found.append(f"{max(1, broken)} of the {len(each.rows)} runs of {each.name} break a limit")
-    return found
+        found += caveats_of_scoring(key, [{str(seed[key]) for seed in each["seeds"]} for each in facts], names)
+    return [*found, *caveats_of_failures(group), *caveats_of_failures(baseline)]
+
+
+def caveats_of_data(facts: Sequence[dict[str, Any]], names: Sequence[str]) -> Iterator[str]:
+    """Yield a caveat if data hashes differ or are not known.
+
+    The logs of public records have no hash; their own checks compare the bytes of the scored text with the contest's.
+    """
+    hashes = [each.get("data_sha256") for each in facts]
+    unknown = [name for name, sha256 in zip(names, hashes, strict=True) if sha256 is None]
+    if len(unknown) == 2 and not any("data_sha256" in each for each in facts):
+        return
+    if unknown:
+        yield f"they may not be scored on the same text: no data hash is known of {' and '.join(unknown)}"
+    elif hashes[0] != hashes[1]:
+        yield "they may not be scored on the same text: their data hashes differ"
+
+
+def caveats_of_scoring(key: str, ways: Sequence[set[str]], names: Sequence[str]) -> Iterator[str]:
+    """Yield caveats if the stages or protocols of the scores differ or are not known."""
+    known = [each - {"unknown"} for each in ways]
+    if len(known[0] | known[1]) > 1:
+        listed = "; ".join(f"{name} {', '.join(sorted(each))}" for name, each in zip(names, ways, strict=True))
+        yield f"{key}s differ: {listed}"
+    elif known != list(ways):
+        unknown = [name for name, each in zip(names, ways, strict=True) if "unknown" in each]
+        yield f"the {key} of {' and '.join(unknown)} is not known"
+
+
+def caveats_of_failures(group: Group) -> Iterator[str]:
+    """Yield caveats if runs of a group break a limit, or fail checks that put their numbers in question."""
+    failed = [[problem.rule for problem in row.problems() if problem.severity == "fail"] for row in group.rows]
+    for meaning, are_limits in (("break a limit", True), ("fail a check", False)):
+        rules = [[rule for rule in each if (rule in LIMIT_RULES) == are_limits] for each in failed]
+        if broken := sum(map(bool, rules)):
+            listed = ", ".join(dict.fromkeys(rule for each in rules for rule in each))
+            yield f"{broken} of the {len(group.rows)} runs of {group.name} {meaning}: {listed}"
+    for problem in group.problems():
+        if problem.rule in RULES_OF_MEANS:
+            yield f"{group.name}: {problem.message}"
 
 
 def describe_t(t: float | None) -> str:

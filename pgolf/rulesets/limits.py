@@ -11,6 +11,8 @@ STEP_SECONDS = 1.0
 LATE_SECONDS = 0.25
 # The machine to which the time limits of Parameter Golf apply.
 CONTEST_KIND, CONTEST_GPUS = "H100", 8
+# The rules whose failures say that a limit of the contest is broken. Other failures question a number.
+LIMIT_RULES = frozenset({"over_cap", "over_time", "eval_over_time"})
 
 
 def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
