@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pgolf.campaign.execution import failure_of, run_to_end
 from pgolf.campaign.observer import Observer
-from pgolf.campaign.planning import Plan, RunOptions, plan_runs
+from pgolf.campaign.planning import Plan, RunOptions, check_spending_cap, plan_one, plan_runs
 from pgolf.campaign.queue import Outcome
-from pgolf.errors import CheckFailed, DataError, LauncherError, MachineError, SpecError, UsageError
+from pgolf.errors import CheckFailed, DataError, LauncherError, MachineError, PgolfError, SpecError, UsageError
 from pgolf.preflight.cost import usd_per_hour
 from pgolf.preflight.examine import examine
 from pgolf.report.seed_rows import SeedRow
@@ -19,6 +19,7 @@ from pgolf.rundir import RunDirectory
 from pgolf.search.halving import End, Evaluate, Propose, RemainingBudget, discards, next_step, score_at
 from pgolf.search.ledger import Candidate, Ledger, lock_search, read_ledger
 from pgolf.search.proposers import Proposer, is_known, size_of
+from pgolf.search.refusals import INVALID, Refusal, refusal_by_place, shared_refusal
 from pgolf.specs.loading import LoadedSpec
 from pgolf.specs.search import LENGTH, Search
 from pgolf.specs.sweeps import Point, label_of
@@ -101,7 +102,7 @@ class SearchLoop:
         """Search until the budget is used up or no point is left, and return why it ended.
 
         Raises:
-            UsageError: the ledger belongs to another spec.
+            UsageError: the ledger belongs to another spec, or every point would be refused for one reason.
             DataError: the data is missing or wrong.
             PgolfError: a run failed because of the machine or the launcher.
         """
@@ -110,7 +111,8 @@ class SearchLoop:
             step = next_step(self.search, self.ledger.candidates(), self.base.spec.seeds, self.remaining_budget())
             match step:
                 case Evaluate():
-                    self.evaluate(step)
+                    if (why := self.evaluate(step)) is not None:
+                        return self.end(why)
                 case Propose() if len(self.ledger.candidates()) < size_of(self.search):
                     self.propose()
                 case Propose():
@@ -133,6 +135,8 @@ class SearchLoop:
         if any(event.get("rung", 0) not in range(len(self.search.rungs)) for event in self.ledger.events):
             raise UsageError(f"{self.ledger.path} names a rung that the spec does not have")
         begun = next((event for event in self.ledger.events if event["what"] == "begun"), None)
+        if not self.ledger.events and (refusal := self.shared_refusal(0)) is not None:
+            raise self.error_of(refusal)
         if begun is None:
             self.ledger.add(
                 "begun",
@@ -183,16 +187,27 @@ class SearchLoop:
             return
         self.ledger.add("proposed", point=point, by=self.proposer.name)
 
-    def evaluate(self, step: Evaluate) -> None:
-        """Run a point once more, and add to the ledger what it scored or why it could not run."""
+    def evaluate(self, step: Evaluate) -> str | None:
+        """Run a point once more, and add to the ledger what it scored or why it could not run.
+
+        Returns:
+            Why the search ends, if the rest of its budget suffices for no point.
+
+        Raises:
+            UsageError: the point is refused, and every other point would be for the same reason.
+        """
         candidate, number = step.candidate, step.candidate.number
         try:
             loaded = self.load_base(self.changes(candidate, step.rung))
             (plan,) = plan_runs([loaded], lambda _: [step.seed], RunOptions(runs_dir=self.runs_dir), self.observer)
-        except (SpecError, CheckFailed) as error:
+        except (SpecError, CheckFailed, DataError) as error:
+            if (shared := self.shared_refusal(step.rung)) is not None:
+                if shared.rule == "spend" and self.budget.unit == "usd" and self.ledger.spent("usd"):
+                    return f"the rest of the budget suffices for no point: {shared.message}"
+                raise self.error_of(shared) from error
             self.refusals += 1
             self.ledger.add("refused", number=number, why=str(error).splitlines()[0])
-            return
+            return None
         self.refusals = 0
         if step.why is not None:
             self.ledger.add("kept", number=number, rung=step.rung, why=step.why)
@@ -202,6 +217,45 @@ class SearchLoop:
         self.ledger.add("started", number=number, rung=step.rung, seed=step.seed, run=task.run.run_id)
         (outcome,) = run_to_end([task], self.observer)
         self.record(step, plan, outcome)
+        return None
+
+    def shared_refusal(self, rung: int) -> Refusal | None:
+        """Return a refusal that all proposals share at a rung, whatever their values; None if none is known."""
+
+        def examine_point(point: Point) -> list[Refusal]:
+            return self.refusals_of(point, rung)
+
+        if not self.proposer.is_within_space:
+            return refusal_by_place(examine_point)
+        return shared_refusal(self.search.values, examine_point)
+
+    def refusals_of(self, point: Point, rung: int) -> list[Refusal]:
+        """Return why a point would be refused at a rung; nothing if it may run. Starts and writes nothing."""
+        changes: list[str] = []
+        try:
+            changes = self.changes(Candidate(0, point, self.proposer.name), rung)
+            loaded = self.load_base(changes)
+            seeds, options = self.base.spec.seeds[:1], RunOptions(runs_dir=self.runs_dir)
+            plan = plan_one(loaded, seeds, options, {}, Observer())
+        except SpecError as error:
+            message = str(error).splitlines()[0]
+            for change in changes:
+                message = message.removeprefix(f"--set {change}: ")
+            return [Refusal(INVALID, message)]
+        if not plan.starting:
+            return []
+        found = [Refusal(finding.rule, finding.message, finding.fix) for finding in plan.preflight.failures]
+        try:
+            check_spending_cap([plan])
+        except CheckFailed as error:
+            found.append(Refusal("spend", str(error)))
+        return found
+
+    def error_of(self, refusal: Refusal) -> PgolfError:
+        """Return the error that ends a search in which every point would be refused."""
+        kinds: dict[str, type[PgolfError]] = {INVALID: SpecError, "data": DataError}
+        kind = kinds.get(refusal.rule, UsageError)
+        return kind(f"every point of the search of {self.base.spec.name} would be refused: {refusal}")
 
     def changes(self, candidate: Candidate, rung: int) -> list[str]:
         """Return what a point and a rung change in the spec, as assignments."""

@@ -26,6 +26,8 @@ class Proposer(Protocol):
     """A source of points."""
 
     name: str
+    is_within_space: bool
+    """Whether all its points are points of the search space; else it may change other keys too."""
 
     def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
         """Return a point to try next. Another attempt on the same ledger may return another point.
@@ -43,6 +45,7 @@ class OptimizerProposer:
     """
 
     name = "optuna"
+    is_within_space = True
 
     def propose(self, search: Search, ledger: Ledger, attempt: int = 0) -> Point:
         import optuna
@@ -98,6 +101,8 @@ def fits(distribution: "BaseDistribution", value: Any) -> bool:
 
 class CommandProposer:
     """A program that reads ledger and space as JSON on stdin and prints a point, or an overlay, as YAML."""
+
+    is_within_space = False
 
     def __init__(self, command: str) -> None:
         self.words = shlex.split(command)

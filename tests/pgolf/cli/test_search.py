@@ -161,3 +161,41 @@ def test_a_spec_without_a_search_space_is_refused(workshop: Workshop) -> None:
     ended = workshop("search", "spec.yaml", "--budget-runs", "1")
     assert ended.code == 2
     assert "no `search:`" in ended.err
+
+
+@pytest.mark.parametrize("proposer", ["optimizer", "command"])
+def test_a_search_stops_at_the_first_refusal_that_all_points_share(proposer: str, workshop: Workshop) -> None:
+    (workshop.folder / "propose.py").write_text(
+        "import json, sys\nprint('program.env.MATRIX_LR:', 0.1 + len(json.load(sys.stdin)['ledger']) / 100)"
+    )
+    words = [] if proposer == "optimizer" else ["--propose", f"{sys.executable} propose.py"]
+    ended = workshop("search", "spec.yaml", "--budget-runs", "4", "--set", "launch.gpu=H100:1", *words)
+    said = " ".join(ended.err.split())
+    assert ended.code == 2, said
+    assert "every point of the search of toy would be refused: device: H100:1 was requested" in said
+    assert not (workshop.folder / "runs" / "toy.search" / "ledger.yaml").exists()
+    begun = workshop("search", "spec.yaml", "--budget-runs", "1", *words)
+    assert begun.code == 0, begun.err
+    before = ledger_of(workshop)
+    again = workshop("search", "spec.yaml", "--budget-runs", "4", "--set", "launch.gpu=H100:1", *words)
+    assert (again.code, "refused: device" in " ".join(again.err.split())) == (2, True), again.err
+    assert not [event for event in ledger_of(workshop)[len(before) :] if event["what"] == "refused"]
+
+
+def test_a_refusal_by_the_space_itself_names_its_cause(workshop: Workshop) -> None:
+    """A misspelled variable, code that is over the limit, a length that is no number: each refuses every value."""
+    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    values = {"low": 0.05, "high": 0.8}
+    cases: list[tuple[dict[str, Any], list[str], str]] = [
+        ({"values": {"program.env.MATRX_LR": values}}, [], "MATRX_LR"),
+        ({}, ["--set", "program.files=[toy_learner.py, large.py]"], "artifact_size: code 17,0"),
+        ({"length": "program.path"}, [], "search.length: program.path is"),
+    ]
+    own = dict(workshop.document["search"])
+    for changes, words, message in cases:
+        workshop.document["search"] = own | changes
+        ended = workshop("search", "spec.yaml", "--budget-runs", "2", *words)
+        said = " ".join(ended.err.split())
+        assert (ended.code, "every point of the search of toy would be refused" in said) == (2, True), said
+        assert message in said
+        assert not [*workshop.folder.glob("runs/*/seed-*")]
