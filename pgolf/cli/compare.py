@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from pgolf.cli import options
 from pgolf.cli.completion import complete_group
 from pgolf.cli.display.console import answer_console, print_json
+from pgolf.cli.display.table import Column, FittedTable, Kind, distinct_width, shortened_names
 from pgolf.errors import UsageError
 from pgolf.report.compare import compare_groups, renamed
 from pgolf.report.curves import MEASURES, Curves, compare_curves
@@ -20,7 +19,7 @@ from pgolf.rulesets.ruleset import load_ruleset
 
 LABELS = {
     "model_bytes": "model bytes", "code_bytes": "code bytes", "total_bytes": "total bytes", "steps": "steps",
-    "train_seconds": "training seconds", "evaluate_seconds": "scoring seconds", "usd": "dollars per run",
+    "train_seconds": "train seconds", "evaluate_seconds": "score seconds", "usd": "dollars a run",
 }  # fmt: skip
 # Decimals of a quantity; whole numbers have none.
 PLACES = {"train_seconds": 1, "evaluate_seconds": 1, "usd": 4}
@@ -109,12 +108,12 @@ def print_keys(facts: dict[str, Any], console: Console) -> None:
     if not facts["keys"]:
         console.print("no known key differs")
         return
-    table = make_table("key", facts["first"], facts["second"])
+    table = FittedTable(Column("key", "name"), *side_columns(facts, "text"))
     for key, values in facts["keys"].items():
         is_absent = key in facts["only_second"], key in facts["only_first"]
         texts = ["null" if value is None else str(value) for value in values]
         cells = (ABSENT if gone else text for gone, text in zip(is_absent, shortened(texts), strict=True))
-        table.add_row(Text(key), *map(Text, cells))
+        table.add_row(key, *cells)
     console.print(table)
 
 
@@ -135,11 +134,17 @@ def shortened_around(text: str, place: int) -> str:
 
 def print_numbers(facts: dict[str, Any], console: Console) -> None:
     """Print scores by stage, then bytes, seconds and dollars with their cost per 0.001 bpb."""
-    table = make_table("", facts["first"], facts["second"], "difference", "95 %", "cost of 0.001 bpb")
+    table = FittedTable(
+        Column("", "text"),
+        *side_columns(facts, "number"),
+        Column("difference", "number"),
+        Column("95 %", "number"),
+        Column("cost of 0.001 bpb", "number", priority=1),
+    )
     headline = [] if facts["headline_stage"] else [{"stage": "headline", **facts["val_bpb"]}]
     for stage in [*facts["stages"], *headline]:
         numbers = f"{stage['first']:.6f}", f"{stage['second']:.6f}", signed(stage["difference"], 6)
-        table.add_row(Text(stage["stage"]), *numbers, interval_text(stage))
+        table.add_row(stage["stage"], *numbers, interval_text(stage), "")
     prices = facts["per_thousandth"]
     for key, row in facts["quantities"].items():
         if row["first"] is None and row["second"] is None:
@@ -160,7 +165,7 @@ def print_numbers(facts: dict[str, Any], console: Console) -> None:
 
 def print_curves(curves: Curves, facts: dict[str, Any], console: Console) -> None:
     """Print the losses at equal places of one axis."""
-    table = make_table(f"at {curves.axis}", facts["first"], facts["second"], "difference")
+    table = FittedTable(Column(f"at {curves.axis}"), *side_columns(facts, "number"), Column("difference", "number"))
     for at, one, two in zip(curves.at, curves.first, curves.second, strict=True):
         place = f"{at:,.0f}" if at >= 100 else f"{at:.3g}"
         table.add_row(place, f"{one:.4f}", f"{two:.4f}", signed(two - one, 4))
@@ -190,9 +195,8 @@ def with_digits(number: float, places: int, sign: str = "-") -> str:
     return f"{number:{sign},.{digits}f}"
 
 
-def make_table(*columns: str) -> Table:
-    """Return a table whose first column is text and all others numbers."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if number else "left", no_wrap=number == 0)
-    return table
+def side_columns(facts: dict[str, Any], kind: Kind) -> tuple[Column, Column]:
+    """Return the columns of both groups, with names as short as they can be without being equal."""
+    names = [facts["first"], facts["second"]]
+    titles = shortened_names(names, distinct_width(names))
+    return Column(titles[names[0]], kind), Column(titles[names[1]], kind)

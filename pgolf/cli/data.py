@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from pgolf.cli.completion import complete_export
 from pgolf.cli.display.console import answer_console, findings_table, print_json, say
 from pgolf.cli.display.fetch import fetch_display
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.cli.options import Json
 from pgolf.data.corpora import read_documents
 from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
@@ -127,9 +127,14 @@ def list_exports(is_json: Json = False) -> None:
     if is_json:
         print_json({"exports": rows})
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "repository", "vocabulary", "validation tokens", f"in ./{DATA_FOLDER}", "note"):
-        table.add_column(column, overflow="fold")
+    table = FittedTable(
+        Column("name"),
+        Column("repository", "text"),
+        Column("vocabulary", "number", priority=2),
+        Column("validation tokens", "text", priority=1),
+        Column(f"in ./{DATA_FOLDER}"),
+        Column("note", "text"),
+    )
     for row in rows:
         table.add_row(*cells(row))
     answer_console().print(table)

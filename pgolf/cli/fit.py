@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, print_json
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.errors import MachineError
 from pgolf.preflight.examine import examine
 from pgolf.preflight.fit import LEAST_CLIP, FittedArtifact, fit_artifact
@@ -42,9 +42,7 @@ def fit(
 def print_fit(found: FittedArtifact) -> None:
     """Print the clips and the bytes, before and after."""
     console, code, limit = answer_console(), found.code_bytes, found.limit_bytes
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("clip of", "k", "fitted k"):
-        table.add_column(column, justify="left" if column == "clip of" else "right")
+    table = FittedTable(Column("clip of", "name"), Column("k", "number"), Column("fitted k", "number"))
     for name, k in found.old_clips.items():
         table.add_row(name, f"{k:g}", f"{found.fitted.clips[name]:g}")
     console.print(table)

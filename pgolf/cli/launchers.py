@@ -1,9 +1,7 @@
 """`pgolf launchers`: the installed launchers and their options."""
 
-from rich.markup import escape
-from rich.table import Table
-
 from pgolf.cli.display.console import answer_console, print_json
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.cli.options import Json
 from pgolf.launching import describe_launcher, launcher_entries
 
@@ -14,9 +12,7 @@ def launchers(is_json: Json = False) -> None:
     if is_json:
         print_json({"launchers": found})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("launcher", "description", "launch.options"):
-        table.add_column(column)
+    table = FittedTable(Column("launcher"), Column("description", "text"), Column("launch.options", "text"))
     for row in found:
-        table.add_row(row["name"], escape(row["summary"] or row["error"]), ", ".join(row["options"]) or "none")
+        table.add_row(row["name"], row["summary"] or row["error"], ", ".join(row["options"]) or "none")
     answer_console().print(table)

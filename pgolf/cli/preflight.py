@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, findings_table, in_time, print_json, say
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
@@ -76,16 +77,24 @@ def preflight(
 
 def print_summary(preflights: "list[Preflight]") -> None:
     """Print one line a spec."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("spec", "parameters", "total bytes", "from", "to", "tokens", "train", "fails", "warns"):
-        table.add_column(column, justify="right" if column in ("parameters", "total bytes", "from", "to") else "left")
+    table = FittedTable(
+        Column("spec", "name"),
+        Column("parameters", "number", priority=1),
+        Column("total bytes", "number"),
+        Column("from", "number", priority=4),
+        Column("to", "number", priority=4),
+        Column("tokens", "number", priority=3),
+        Column("train", "number", priority=2),
+        Column("fails", "text"),
+        Column("warns", "text"),
+    )
     for found in preflights:
         rules = {name: [f.rule for f in found.findings if f.severity == name] for name in ("fail", "warn")}
         model, code = found.model_bytes, found.code_bytes
         sizes = [f"{n + code:,}" for n in (model.estimate, model.low, model.high)] if model else ["?", "?", "?"]
         tokens = found.planned_tokens
         table.add_row(
-            escape(found.spec.name),
+            found.spec.name,
             f"{sum(found.groups.values()):,}" if found.groups else "?",
             *sizes,
             "?" if tokens is None else f"{tokens:.3g}",
@@ -104,11 +113,9 @@ def print_preflight(found: "Preflight", is_brief: bool) -> None:
         console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
         console.print(findings_table(notable))
         return
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table = FittedTable(Column("name"), Column("value", "text"), has_titles=False)
     for name, text in describe(found):
-        table.add_row(name, escape(text))
+        table.add_row(Text(name, style="dim"), text)
     console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
     console.print(table)
     console.print(findings_table(found.findings))
@@ -116,9 +123,15 @@ def print_preflight(found: "Preflight", is_brief: bool) -> None:
 
 def print_growth(rows: "list[Growth]") -> None:
     """Print one line for the recipe and one for each change, with time and memory relative to the recipe."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("with", "parameters", "ms/step", "tokens/s", "time", "memory/device", ""):
-        table.add_column(column, justify="left" if column == "with" else "right")
+    table = FittedTable(
+        Column("with", "text"),
+        Column("parameters", "number"),
+        Column("ms/step", "number"),
+        Column("tokens/s", "number", priority=1),
+        Column("time", "number"),
+        Column("memory/device", "number", priority=2),
+        Column("", "number"),
+    )
     for row in rows:
         table.add_row(
             row.change,

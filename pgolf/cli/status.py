@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 
 from pgolf.campaign.status import run_status, statuses, update_runs
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, in_time, print_json
 from pgolf.cli.display.progress import MessageObserver
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.errors import UsageError
 from pgolf.rundir import RunDirectory, find_runs
 
@@ -51,43 +50,39 @@ def poll_runs(runs_dir: Path, is_offline: bool) -> Iterator[list[RunDirectory]]:
         time.sleep(REFRESH_SECONDS)
 
 
-def status_table(runs: list[RunDirectory]) -> Table:
-    """Return a table with one line per run."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (
-        "run",
-        "on",
-        "state",
-        "phase",
-        "step",
-        "train loss",
-        "train bpb",
-        "trained",
-        "eta",
-        "val_bpb",
-        "error",
-    ):
-        table.add_column(column)
+COLUMNS = (
+    Column("run", "name"),
+    Column("state"),
+    Column("phase", priority=3),
+    Column("step", "number", priority=1),
+    Column("train loss", "number", priority=4),
+    Column("train bpb", "number", priority=6),
+    Column("trained", "number", priority=5),
+    Column("eta", "number", priority=2),
+    Column("val_bpb", "number"),
+    Column("on", priority=7),
+)
+
+
+def status_table(runs: list[RunDirectory]) -> FittedTable:
+    """Return a table with one line per run, and one more for an error."""
+    table = FittedTable(*COLUMNS)
     for run in runs:
         facts = run_status(run)
-        numbers = (
+        table.add_row(
+            facts["run_id"],
+            facts["state"],
+            " ".join(word for word in (facts["phase"], facts["stage"]) if word),
+            describe_progress(facts),
             format_number(facts["train_loss"], ".4f"),
             format_number(facts["train_bpb"], ".4f"),
             "" if facts["elapsed_seconds"] is None else in_time(facts["elapsed_seconds"]),
             "" if facts["eta_seconds"] is None else in_time(facts["eta_seconds"]),
             format_number(facts["val_bpb"], ".6f"),
-        )
-        phase = " ".join(word for word in (facts["phase"], facts["stage"]) if word)
-        cells = (
-            facts["run_id"],
             facts["launcher"] or "",
-            facts["state"],
-            phase,
-            describe_progress(facts),
-            *numbers,
-            facts["error"] or "",
         )
-        table.add_row(*map(escape, cells))
+        if facts["error"]:
+            table.add_note(facts["error"], style="red")
     return table
 
 

@@ -1,21 +1,18 @@
 """Tables of groups, for terminals and Markdown."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from pgolf.report.rows import Group, Row
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
 SUMMARY = "mean"
+FITS, ALL_FIT = "fits", "all fit"
 
 
 def seed_cells(group: Group, row: Row) -> list[str]:
     """Return the cells of one seed."""
     facts = row.as_json()
-    verdict = ", ".join(problem["rule"] for problem in facts["problems"]) or "fits"
+    verdict = ", ".join(problem["rule"] for problem in facts["problems"]) or FITS
     return [
         group.name,
         str(facts["seed"]),
@@ -33,6 +30,19 @@ def seed_cells(group: Group, row: Row) -> list[str]:
 def format_number(number: float | None, form: str) -> str:
     """Return a number in a format; a dash if it is not known."""
     return "-" if number is None else f"{number:{form}}"
+
+
+def summary_parts(group: Group) -> list[str]:
+    """Return what a line says about a group of several seeds."""
+    spread = group.spread
+    assert spread is not None
+    parts = [group.name, f"n={spread.n}", f"mean {spread.mean:.6f}"]
+    if spread.std is not None and spread.ci95 is not None:
+        parts[-1] += f" ± {spread.std:.6f}"
+        parts.append(f"95 % {spread.ci95[0]:.6f} to {spread.ci95[1]:.6f}")
+    if group.max_total_bytes is not None:
+        parts.append(f"largest {group.max_total_bytes:,} bytes")
+    return [*parts, verdict_of(group)]
 
 
 def summary_cells(group: Group) -> list[str]:
@@ -65,7 +75,7 @@ def verdict_of(group: Group) -> str:
         return "OVER TIME"
     if any(row.as_json()["total_bytes"] is None for row in group.rows):
         return "SIZE UNKNOWN"
-    return "all fit"
+    return ALL_FIT
 
 
 def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
@@ -95,20 +105,3 @@ def markdown_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> lis
 def markdown_text(text: str) -> str:
     """Return a text escaped for a Markdown cell: one line, no HTML tags, no column separators."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-
-
-def rich_table(groups: Sequence[Group]) -> "Table":
-    """Return the table for a terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    numeric = {"seed", "val_bpb", "val_loss", "steps", "train s", "score s", "total bytes"}
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column in numeric else "left", no_wrap=column != "val_loss")
-    for cells in all_rows(groups):
-        is_summary = cells[4] == SUMMARY
-        bad = cells[-1] not in ("fits", "all fit")
-        style = "bold red" if bad else "bold" if is_summary else None
-        table.add_row(*(Text(cell) for cell in cells), style=style, end_section=is_summary)
-    return table

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 
@@ -18,9 +19,18 @@ STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim
 
 
 def answer_console() -> Console:
-    """Return a console on stdout; wide where the output does not go to a terminal."""
+    """Return a console on stdout. Tables fit COLUMNS, else the terminal, else 80 columns.
+
+    Sentences are broken on a terminal only, so that a program finds them on one line.
+    """
     console = Console(highlight=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, emoji=False, width=200)
+    console.soft_wrap = not console.is_terminal
+    return console
+
+
+def print_line(console: Console, line: str, style: str = "") -> None:
+    """Print a line that may hold anything, such as a name in brackets."""
+    console.print(line, style=style, markup=False)
 
 
 def progress_console() -> Console:
@@ -58,15 +68,14 @@ def json_text(answer: Mapping[str, Any]) -> str:
     return json.dumps({"schema_version": SCHEMA_VERSION, **answer}, indent=2, allow_nan=False) + "\n"
 
 
-def findings_table(findings: list[Finding]) -> Table:
+def findings_table(findings: Sequence[Finding]) -> FittedTable:
     """Return a table of findings, each with its fix if there is one."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = FittedTable(Column("severity"), Column("rule"), Column("message", "text"), has_titles=False)
     for finding in findings:
-        text = escape(printable(finding.message)) + (f"\n[dim]fix: {escape(finding.fix)}[/dim]" if finding.fix else "")
-        table.add_row(f"[{STYLES[finding.severity]}]{finding.severity}[/]", finding.rule, text)
+        text = Text(printable(finding.message))
+        if finding.fix:
+            text.append(f"\nfix: {printable(finding.fix)}", style="dim")
+        table.add_row(Text(finding.severity, style=STYLES[finding.severity]), finding.rule, text)
     return table
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich.markup import escape
-from rich.table import Table
-
 from pgolf.campaign.planning import Plan, runs_to_start, total_usd
 from pgolf.cli.display.console import answer_console, in_time, print_json
+from pgolf.cli.display.table import Column, FittedTable
 
 
 def show_plans(plans: Sequence[Plan], is_json: bool) -> None:
@@ -14,9 +12,17 @@ def show_plans(plans: Sequence[Plan], is_json: bool) -> None:
     if is_json:
         print_json({"plans": [plan.as_json() for plan in plans]})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("spec", "seeds", "to run", "folder", "total bytes", "from", "to", "seconds per run", "cost"):
-        table.add_column(column, no_wrap=column == "spec")
+    table = FittedTable(
+        Column("spec", "name"),
+        Column("seeds", "text"),
+        Column("to run", "text"),
+        Column("folder", "name", priority=3),
+        Column("total bytes", "number"),
+        Column("from", "number", priority=2),
+        Column("to", "number", priority=2),
+        Column("a run", "number", priority=1),
+        Column("cost", "number"),
+    )
     for plan in plans:
         facts = plan.as_json()
         total = facts["total_bytes"] or dict.fromkeys(("estimate", "low", "high"))
@@ -24,7 +30,7 @@ def show_plans(plans: Sequence[Plan], is_json: bool) -> None:
         cost = "?" if facts["usd"] is None else f"${facts['usd']:.2f}"
         to_run = "refused" if plan.is_refused else joined(plan.starting) or "none"
         cells = (facts["name"], joined(plan.seeds), to_run, facts["folder"])
-        table.add_row(*map(escape, cells), *sizes, in_time(facts["seconds"]), cost)
+        table.add_row(*cells, *sizes, in_time(facts["seconds"]), cost)
     console = answer_console()
     console.print(table)
     usd = total_usd(plans)

@@ -3,10 +3,8 @@
 import json
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from pgolf.cli.display.console import answer_console, print_json
+from pgolf.cli.display.table import Column, FittedTable
 from pgolf.search.halving import Standing, leader, standing_of, standings
 from pgolf.search.ledger import Ledger
 from pgolf.specs.search import Search
@@ -25,9 +23,15 @@ def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None
         found = None if best is None else row(search, standing_of(search, best))
         print_json({"ended": why, "ledger": str(ledger.path), "spent": spent, "best": found, "candidates": rows})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("#", "point", "share", "seeds", "val_bpb", "by", ""):
-        table.add_column(column)
+    table = FittedTable(
+        Column("#", "number"),
+        Column("point", "name"),
+        Column("share", "number", priority=1),
+        Column("seeds", "number"),
+        Column("val_bpb", "number"),
+        Column("by", priority=2),
+        Column("", "text"),
+    )
     for standing in ranking:
         facts = row(search, standing)
         score = "" if facts["val_bpb"] is None else f"{facts['val_bpb']:.6f}"
@@ -39,7 +43,7 @@ def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None
             score,
             facts["by"],
         )
-        table.add_row(*cells, Text(facts["ended"] or ("best" if standing.candidate is best else "")))
+        table.add_row(*cells, facts["ended"] or ("best" if standing.candidate is best else ""))
     console = answer_console()
     console.print(table)
     console.print(f"{why}; {spent['runs']:.0f} runs, {spent['seconds']:.0f} s, ${spent['usd']:.2f}", markup=False)
