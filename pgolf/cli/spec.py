@@ -1,9 +1,10 @@
 """`pgolf spec`: look at a spec before it runs."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -12,28 +13,13 @@ from rich.table import Table
 from pgolf.cli import options
 from pgolf.cli.completion import complete_spec
 from pgolf.cli.display.console import answer_console, print_json, say
-from pgolf.errors import UsageError
-from pgolf.specs.experiment import name_from
-from pgolf.specs.flat import differences, flatten
-from pgolf.specs.loading import LoadedSpec
-from pgolf.specs.reference import reference_page
-from pgolf.specs.schema import file_schema, schema_text
-from pgolf.specs.shipped import shipped_specs
-from trainer.recipe.execution_rope import ExecutionRope
-from trainer.recipe.model import Gpt
-from trainer.recipe.plan import execution_plan
+
+if TYPE_CHECKING:
+    from pgolf.specs.loading import LoadedSpec
+    from trainer.recipe.execution_rope import ExecutionRope
+    from trainer.recipe.model import Gpt
 
 spec_app = typer.Typer(no_args_is_help=True, help="Inspect specs: show, diff, schema, reference, list, new.")
-
-NEW_SPEC = """\
-# `pgolf run {file}` runs it; `pgolf spec show {file}` prints every value and where it came from.
-spec_version: 1
-extends: {base}
-name: {name}
-question: What happens if ...?
-recipe:
-  optimizer: {{matrix_lr: 0.03}}
-"""
 
 
 @spec_app.command()
@@ -55,8 +41,10 @@ def show(
         print_values(loaded)
 
 
-def print_plan(model: Gpt, is_json: bool) -> None:
+def print_plan(model: "Gpt", is_json: bool) -> None:
     """Print the executions of a model, in order."""
+    from trainer.recipe.plan import execution_plan
+
     plan = execution_plan(model)
     rows = [asdict(execution) for execution in plan]
     if is_json:
@@ -87,7 +75,7 @@ def is_set(value: object) -> bool:
             return True
 
 
-def describe_rope(rope: ExecutionRope) -> str:
+def describe_rope(rope: "ExecutionRope") -> str:
     """Return a rotation in a few words: dimensions, and what is unusual about it."""
     words = [f"{rope.dims} dims"]
     if rope.period_dims != rope.dims:
@@ -99,8 +87,10 @@ def describe_rope(rope: ExecutionRope) -> str:
     return " ".join(words)
 
 
-def print_values(loaded: LoadedSpec) -> None:
+def print_values(loaded: "LoadedSpec") -> None:
     """Print one line a value."""
+    from pgolf.specs.flat import flatten
+
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("key", "value", "from"):
         table.add_column(column)
@@ -117,6 +107,8 @@ def diff(
     is_json: options.Json = False,
 ) -> None:
     """Print the keys in which two specs differ."""
+    from pgolf.specs.flat import differences
+
     found = differences(*(options.select_spec(name, runs_dir).spec.as_json() for name in (first, second)))
     if is_json:
         print_json({"differences": found})
@@ -132,29 +124,66 @@ def diff(
 @spec_app.command()
 def schema() -> None:
     """Print the JSON schema of a spec, for editors."""
+    from pgolf.specs.schema import schema_text
+
     typer.echo(schema_text(), nl=False)
 
 
 @spec_app.command(short_help="Print every key of a spec, in Markdown.")
 def reference() -> None:
     """Print every key of a spec with its type, default and meaning, in Markdown."""
+    from pgolf.specs.reference import reference_page
+    from pgolf.specs.schema import file_schema
+
     typer.echo(reference_page(file_schema()), nl=False)
 
 
 @spec_app.command("list")
-def list_shipped() -> None:
-    """Print the shipped experiments."""
-    for name, file in shipped_specs().items():
-        typer.echo(f"{name}\t{file}")
+def list_shipped(is_json: options.Json = False) -> None:
+    """Print the shipped experiments with their parameters and questions."""
+    from pgolf.specs.shipped import shipped_specs
+
+    rows = [describe_spec(name, file) for name, file in shipped_specs().items()]
+    if is_json:
+        print_json({"specs": rows})
+    else:
+        answer_console().print(specs_table(rows))
+
+
+def specs_table(rows: list[dict[str, Any]]) -> Table:
+    """Return one row a spec; only questions are wrapped."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("spec", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("question")
+    for row in rows:
+        table.add_row(row["name"], f"{row['parameters']:,}", escape(row["question"] or ""))
+    return table
+
+
+def describe_spec(name: str, file: Path) -> dict[str, Any]:
+    """Return what `spec list` says of a shipped spec."""
+    from pgolf.specs.loading import load_spec
+    from trainer.recipe.inventory import inventory
+
+    spec = load_spec(file).spec
+    parameters = sum(tensor.size for tensor in inventory(spec.recipe.model, spec.recipe.vocabulary_size))
+    return {"name": name, "question": spec.question, "parameters": parameters, "file": str(file)}
 
 
 @spec_app.command()
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("spec.yaml"),
-    base: Annotated[str, typer.Option("--extends", help="The experiment to build on.")] = options.DEFAULT_SPEC,
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="NAME", help="The file to write; `.yaml` is added to a name, as in `spec new wider`."),
+    ] = Path("spec.yaml"),
+    base: Annotated[
+        str, typer.Option("--extends", help="The experiment to build on.", autocompletion=complete_spec)
+    ] = options.DEFAULT_SPEC,
 ) -> None:
-    """Write a small spec to start from."""
-    if file.exists():
-        raise UsageError(f"{file} exists already; give another name")
-    file.write_text(NEW_SPEC.format(file=file, base=base, name=name_from(file.stem, "my-run")), encoding="utf-8")
-    say(f"wrote {file}; `pgolf run {file}` runs it")
+    """Write a small spec to start from, and the schema by which editors complete and check it."""
+    from pgolf.specs.new_spec import write_new_spec
+
+    file, schema = write_new_spec(path, base)
+    say(f"wrote {file}, which builds on {base}, and {schema} for editors")
+    say(f"write down your question and what you change, then run `pgolf preflight {shlex.quote(str(file))}`")

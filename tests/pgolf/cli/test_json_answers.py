@@ -61,6 +61,7 @@ CALLS: dict[str, list[tuple[int, tuple[str, ...]]]] = {
     "doctor": [(0, ())],
     "spec show": [(0, ("quickstart",)), (0, ("quickstart", "--plan"))],
     "spec diff": [(0, ("quickstart", "baseline"))],
+    "spec list": [(0, ())],
     "data prepare": [(0, ("text.jsonl", "--out", "shards", "--vocab", "300"))],
     "data fetch": [(0, (VARIANT, "--from", "someone/data", "--train-shards", "1"))],
     "data list": [(0, ())],
