@@ -1,7 +1,7 @@
 """`pgolf data`: prepare, fetch, list and verify token shards."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -129,28 +129,20 @@ def list_exports(is_json: Json = False) -> None:
         return
     table = FittedTable(
         Column("name"),
-        Column("repository", "text"),
         Column("vocabulary", "number", priority=2),
-        Column("validation tokens", "text", priority=1),
+        Column("validation tokens", "number", priority=1),
         Column(f"in ./{DATA_FOLDER}"),
-        Column("note", "text"),
     )
     for row in rows:
-        table.add_row(*cells(row))
+        tokens = row["validation_tokens"]
+        table.add_row(
+            row["name"],
+            f"{row['vocabulary_size']:,}" if row["vocabulary_size"] else "",
+            f"{tokens[0]:,} to {tokens[1]:,}" if tokens else "",
+            row["revision_here"][:7] if row["revision_here"] else "",
+        )
+        table.add_note(f"{row['repository']}: {row['note']}")
     answer_console().print(table)
-
-
-def cells(row: dict[str, Any]) -> list[str]:
-    """Return the table cells of an export."""
-    tokens = row["validation_tokens"]
-    return [
-        row["name"],
-        row["repository"],
-        f"{row['vocabulary_size']:,}" if row["vocabulary_size"] else "",
-        f"{tokens[0]:,} to {tokens[1]:,}" if tokens else "",
-        row["revision_here"][:7] if row["revision_here"] else "",
-        row["note"],
-    ]
 
 
 @data_app.command(short_help="Check shards against their manifest.")

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from pgolf.cli import options
 from pgolf.cli.completion import complete_spec
 from pgolf.cli.display.console import answer_console, print_json, say
+from pgolf.cli.display.table import Column, FittedTable
 
 if TYPE_CHECKING:
     from pgolf.specs.loading import LoadedSpec
@@ -50,11 +49,10 @@ def print_plan(model: "Gpt", is_json: bool) -> None:
     if is_json:
         print_json({"plan": rows})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
     # Leave out columns that would be empty.
     columns = [name for name in rows[0] if name in ("block", "loop", "rope") or any(is_set(row[name]) for row in rows)]
-    for column in ("#", *columns):
-        table.add_column(column)
+    fitted = (Column(name, priority=0 if name == "block" else place) for place, name in enumerate(columns, start=1))
+    table = FittedTable(Column("#", "number"), *fitted, has_hidden_line=True)
     for index, (row, execution) in enumerate(zip(rows, plan, strict=True)):
         cells = {name: str(row[name]) if is_set(row[name]) else "-" for name in columns}
         cells |= {"loop": str(execution.loop), "rope": describe_rope(execution.rope)}
@@ -90,12 +88,12 @@ def describe_rope(rope: "ExecutionRope") -> str:
 def print_values(loaded: "LoadedSpec") -> None:
     """Print one line a value."""
     from pgolf.specs.flat import flatten
+    from pgolf.specs.shipped import SHIPPED
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("key", "value", "from"):
-        table.add_column(column)
+    table = FittedTable(Column("key"), Column("value", "text"), Column("from", "text"))
     for key, value in flatten(loaded.spec.as_json()).items():
-        table.add_row(key, escape(json.dumps(value)), escape(loaded.sources.get(key, "default")))
+        source = loaded.sources.get(key, "default").removeprefix(f"{SHIPPED}/")
+        table.add_row(key, json.dumps(value), source)
     answer_console().print(table)
 
 
@@ -113,11 +111,9 @@ def diff(
     if is_json:
         print_json({"differences": found})
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("key", first, second):
-        table.add_column(escape(column))
+    table = FittedTable(Column("key"), Column(first, "text"), Column(second, "text"))
     for key, values in found.items():
-        table.add_row(key, *(escape(json.dumps(value)) for value in values))
+        table.add_row(key, *map(json.dumps, values))
     answer_console().print(table)
 
 
@@ -150,14 +146,12 @@ def list_shipped(is_json: options.Json = False) -> None:
         answer_console().print(specs_table(rows))
 
 
-def specs_table(rows: list[dict[str, Any]]) -> Table:
-    """Return one row a spec; only questions are wrapped."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("spec", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True)
-    table.add_column("question")
+def specs_table(rows: list[dict[str, Any]]) -> FittedTable:
+    """Return a table with one line per spec."""
+    table = FittedTable(Column("spec"), Column("parameters", "number"), Column("question", "text"))
     for row in rows:
-        table.add_row(row["name"], f"{row['parameters']:,}", escape(row["question"] or ""))
+        parameters = row["parameters"]
+        table.add_row(row["name"], "-" if parameters is None else f"{parameters:,}", row["question"] or "")
     return table
 
 

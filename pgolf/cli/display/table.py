@@ -58,10 +58,13 @@ class Note:
 
 
 class FittedTable:
-    """A table that is laid out when it is printed."""
+    """A table that is laid out when it is printed.
 
-    def __init__(self, *columns: Column, has_titles: bool = True) -> None:
-        self.columns, self.has_titles = columns, has_titles
+    With `has_hidden_line` a last line names the columns that were left out.
+    """
+
+    def __init__(self, *columns: Column, has_titles: bool = True, has_hidden_line: bool = False) -> None:
+        self.columns, self.has_titles, self.has_hidden_line = columns, has_titles, has_hidden_line
         self.lines: list[TableRow | FullLine | Note] = []
         self.shortest_name = SHORT_NAME
 
@@ -102,8 +105,8 @@ class FittedTable:
                 yield from (Text(text, style=line.style) for text in broken_between(line.parts, width))
                 continue
             if isinstance(line, Note):
-                for text in Text(line.text, style=line.style).wrap(console, width - INDENT):
-                    yield Text(" " * INDENT) + text
+                for piece in Text(line.text, style=line.style).wrap(console, width - INDENT):
+                    yield Text(" " * INDENT) + piece
                 continue
             cells = [
                 Text(names[index][line.cells[index].plain], style=line.cells[index].style)
@@ -112,6 +115,10 @@ class FittedTable:
                 for index in shown
             ]
             yield from self.fill(console, shown, widths, cells, line.style)
+        hidden = [column.title for index, column in enumerate(self.columns) if index not in shown]
+        if hidden and self.has_hidden_line:
+            told = f"no room for {', '.join(hidden)}; widen the terminal or use --json"
+            yield from Text(told, style="dim").wrap(console, width)
 
     def fill(
         self, console: Console, shown: list[int], widths: dict[int, int], cells: Sequence[Text], style: str
