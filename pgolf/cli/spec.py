@@ -136,7 +136,7 @@ def reference() -> None:
 
 @spec_app.command("list")
 def list_shipped(is_json: options.Json = False) -> None:
-    """Print the shipped experiments with their parameters and questions."""
+    """Print the shipped experiments: parameters and questions."""
     from pgolf.specs.shipped import shipped_specs
 
     rows = [describe_spec(name, file) for name, file in shipped_specs().items()]

@@ -229,12 +229,15 @@ def test_the_html_page_loads_nothing(pgolf: Pgolf, long_run: RunDirectory, tmp_p
 PLAN_ENDS = ("blend", "pops_skip", "pushes_skip")
 
 
-def test_spec_show_prints_the_source_of_each_value(pgolf: Pgolf) -> None:
+def test_spec_show_prints_the_source_of_each_value(pgolf: Pgolf, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = pgolf("spec", "show", "quickstart", "--set", "recipe.model.width=64", "--json").json
     assert shown["sources"]["recipe.model.width"].startswith("--set")
     assert shown["sources"]["recipe.codec.kind"].endswith("quickstart.yaml:31")
     plan = pgolf("spec", "show", "baseline", "--plan", "--json").json["plan"]
     assert [row["pops_skip"] for row in plan] == [None, None, None, None, 0, 1, 2, 3, None]
+    narrow = pgolf("spec", "show", "pr1579_crawler_d736", "--plan").out.splitlines()
+    assert narrow[-1] == "no room for pops_skip, pushes_skip; widen the terminal or use --json"
+    monkeypatch.setenv("COLUMNS", "120")
     table = pgolf("spec", "show", "pr1579_crawler_d736", "--plan").out.splitlines()
     assert table[0].split() == ["#", "block", "loop", "rope", "exclusive", "adds_value", "scale_row", *PLAN_ENDS]
     assert table[4].split()[:7] == ["3", "looped.0", "1", "22", "dims", "of", "46"]
