@@ -16,10 +16,10 @@ from pgolf.audit.probes import (
     unknown_verdicts,
 )
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
+from pgolf.data.locate import LocatedData, locate_folder
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.shards import read_shard, split_documents
 from pgolf.data.tokenizers import load_tokenizer_file
-from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # Relative; sums of nats in another order differ by less.
 SUM_TOLERANCE = 1e-9
 MAX_DECODED_TOKENS = 1_000_000
+# Rules on the two splits of the data.
+SPLIT_RULES = ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT")
 # Phases after training that read training text or change weights.
 CALIBRATION_PHASES = ("calibrate_seconds",)
 EVALUATION_PHASES = ("decode_seconds", "evaluate_seconds")
@@ -153,31 +155,38 @@ def ledger_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdi
 
 def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
     """Return the verdicts on the data of a run; unknown where it is not on this machine."""
-    rules = ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT", "SPACE-ONCE", "LOSSLESS")
-    about = run.read_run()
-    folder = Path(about.get("data_folder") or "/nowhere")
-    if not (folder / "manifest.json").is_file():
-        return [make_verdict(rule, "unknown", f"the data of this run is not at {folder}", "files") for rule in rules]
     try:
-        manifest = check_files(folder)
-        if manifest.sha256 != about.get("data_sha256"):
-            message = f"{folder} has manifest {manifest.sha256[:12]}; the run had {str(about.get('data_sha256'))[:12]}"
-            return [make_verdict(rule, "unknown", message, "files") for rule in rules]
-        return [*manifest_verdicts(folder, manifest, ruleset), *byte_count_verdicts(run, folder, manifest)]
+        data = data_of_run(run)
+        return [*split_verdicts(data, ruleset), *byte_count_verdicts(run, data.folder, data.manifest)]
     except (DataError, OSError) as error:
+        rules = (*SPLIT_RULES, "SPACE-ONCE", "LOSSLESS")
         return [make_verdict(rule, "unknown", str(error), "files") for rule in rules]
 
 
-def manifest_verdicts(folder: Path, manifest: "Manifest", ruleset: Ruleset) -> Iterator[Verdict]:
-    """Check that the validation text is canonical and that no document of it is in the training text."""
+def data_of_run(run: RunDirectory) -> LocatedData:
+    """Return the data that a run had.
+
+    Raises:
+        DataError: it is not on this machine, or is damaged or other data now.
+    """
+    about = run.read_run()
+    folder = Path(about.get("data_folder") or "/nowhere")
+    if not (folder / "manifest.json").is_file():
+        raise DataError(f"the data of this run is not at {folder}")
+    data = locate_folder(folder)
+    if data.manifest.sha256 != about.get("data_sha256"):
+        had = str(about.get("data_sha256"))
+        raise DataError(f"{folder} has manifest {data.manifest.sha256[:12]}; the run had {had[:12]}")
+    return data
+
+
+def split_verdicts(data: LocatedData, ruleset: Ruleset) -> Iterator[Verdict]:
+    """Check that the validation text is canonical and measure how much of it is in the training text."""
+    folder, manifest = data.folder, data.manifest
     canonical = canonical_data(manifest, ruleset)
     yield make_verdict("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
-    begin = load_tokenizer_file(DataFiles(folder).tokenizer).bos_id()
-    overlap = measure_overlap(folder, manifest, begin)
-    found = overlap.finding()
-    # A single shared document may be a duplicate in a small corpus and does not show a leaky export.
-    severity: Severity = "warn" if found.severity == "fail" and overlap.overlapping == 1 else found.severity
-    yield make_verdict("TRAIN-VAL-DISJOINT", severity, found.message, "files", str(folder))
+    overlap = measure_overlap(folder, manifest).finding(folder)
+    yield make_verdict("TRAIN-VAL-DISJOINT", overlap.severity, overlap.message, "files", str(folder))
 
 
 def byte_count_verdicts(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:

@@ -9,7 +9,9 @@ from typing import Any
 from pgolf.audit.code.reading import SIGNATURE_RULES
 from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.folder import merge_verdicts
+from pgolf.audit.runs import SPLIT_RULES, data_of_run, split_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
+from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
@@ -27,11 +29,22 @@ def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool 
     result = run.read_result()
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]
     verdicts.append(make_verdict("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
+    verdicts += data_verdicts(run, ruleset)
     if is_code_read:
         verdicts += code_verdicts(run.files.local, result.get("settings") or {})
     else:
         verdicts += [make_verdict(rule, "unknown", "the code was not read", "code") for rule in SIGNATURE_RULES]
     return sort_verdicts(merge_verdicts(verdicts))
+
+
+def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
+    """Return the verdicts on the data that the spec names, if any; unknown where it is not on this machine."""
+    if run.read_run().get("data_folder") is None:
+        return []
+    try:
+        return [*split_verdicts(data_of_run(run), ruleset)]
+    except (DataError, OSError) as error:
+        return [make_verdict(rule, "unknown", str(error), "files") for rule in SPLIT_RULES]
 
 
 def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:

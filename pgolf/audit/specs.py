@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from pgolf.audit.gates.seeds import REQUIRED_SEEDS
-from pgolf.audit.runs import construction_verdicts, manifest_verdicts
+from pgolf.audit.runs import SPLIT_RULES, construction_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
-from pgolf.errors import DataError
 from pgolf.findings import Finding, Severity
 from pgolf.preflight.preflight import Preflight
 from trainer.recipe.local import local_codes
@@ -16,6 +15,8 @@ RULES = {
     "calibration_clock": "TRAIN-600-INCLUDES-CALIBRATION",
     "evaluation_clock": "EVAL-600",
     "lossless_tokenizer": "LOSSLESS",
+    "canonical_data": "VAL-IS-CANONICAL",
+    "overlap": "TRAIN-VAL-DISJOINT",
 }
 """The contest's rules that rules of preflight correspond to."""
 
@@ -25,14 +26,18 @@ def audit_spec(found: Preflight) -> list[Verdict]:
     has_own_code = bool(local_codes(found.spec.recipe))
     verdicts = [verdict_of(finding, found) for finding in found.findings if finding.rule in RULES]
     verdicts += [*construction_verdicts(has_own_code), check_seed_count(found)]
-    verdicts += [*protocol_verdicts(has_own_code), *data_verdicts(found)]
+    verdicts += [*protocol_verdicts(has_own_code)]
+    if found.located is None:
+        message = "the data of this spec is not on this machine"
+        verdicts += [make_verdict(rule, "unknown", message, "files") for rule in SPLIT_RULES]
     return sort_verdicts(verdicts)
 
 
 def verdict_of(finding: Finding, found: Preflight) -> Verdict:
     """Return a finding of preflight as a verdict, unknown where the finding lacks what it would judge."""
     severity = "unknown" if is_undecided(finding.rule, found) else finding.severity
-    return make_verdict(RULES[finding.rule], severity, finding.message, "numbers")
+    rule = RULES[finding.rule]
+    return make_verdict(rule, severity, finding.message, "files" if rule in SPLIT_RULES else "numbers")
 
 
 def is_undecided(rule: str, found: Preflight) -> bool:
@@ -63,14 +68,3 @@ def protocol_verdicts(has_own_code: bool) -> Iterator[Verdict]:
         else:
             message = "the ledger accepts each score once and in order, and only scored tokens are learned from"
             yield make_verdict(rule, "pass", message, "construction")
-
-
-def data_verdicts(found: Preflight) -> list[Verdict]:
-    """Return the verdicts on the spec's data; unknown where it is not on this machine."""
-    if found.located is None:
-        message = "the data of this spec is not on this machine"
-        return [make_verdict(rule, "unknown", message, "files") for rule in ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT")]
-    try:
-        return list(manifest_verdicts(found.located.folder, found.located.manifest, found.ruleset))
-    except DataError as error:
-        return [make_verdict("TRAIN-VAL-DISJOINT", "unknown", str(error), "files")]

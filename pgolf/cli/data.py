@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pgolf.cli.completion import complete_export
-from pgolf.cli.display.console import answer_console, findings_table, print_json, say
+from pgolf.cli.display.console import answer_console, findings_table, print_json, printable, say
 from pgolf.cli.display.fetch import fetch_display
 from pgolf.cli.display.table import Column, FittedTable
 from pgolf.cli.options import Json
@@ -14,6 +14,7 @@ from pgolf.data.corpora import read_documents
 from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
 from pgolf.data.fetched_folder import source_json
 from pgolf.data.manifests import Manifest
+from pgolf.data.overlap import Overlap, read_overlap
 from pgolf.data.prepare import Preparation
 from pgolf.data.prepare import prepare as prepare_shards
 from pgolf.data.references import describe_references, read_references
@@ -61,6 +62,8 @@ def prepare(
         print_json(manifest.model_dump() | {"sha256": manifest.sha256})
         return
     print_splits(manifest)
+    if overlap := read_overlap(out, manifest.sha256):
+        print_overlap(out, overlap)
     references = read_references(out)
     if references is not None:
         typer.echo(f"validation text: {describe_references(references)}")
@@ -71,6 +74,19 @@ def print_splits(manifest: Manifest) -> None:
     """Print one line per split."""
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
         typer.echo(f"{name}: {split.documents:,} documents, {split.tokens:,} tokens, {split.bytes:,} bytes")
+
+
+def print_overlap(folder: Path, overlap: Overlap) -> None:
+    """Print the verdict on the overlap of the splits, unless there is none, and the documents in both."""
+    if overlap.overlapping:
+        answer_console().print(findings_table([overlap.finding(folder)]))
+        print_overlapping(overlap)
+
+
+def print_overlapping(overlap: Overlap) -> None:
+    """Print the validation documents that are in the training text; at most ten, then a count."""
+    for line in overlap.describe_documents():
+        typer.echo(printable(line))
 
 
 @data_app.command("fetch")
@@ -150,11 +166,13 @@ def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.")],
     is_json: Json = False,
 ) -> None:
-    """Check shards against their manifest: hashes, counts, and no document in both splits."""
-    findings = verify_contents(folder)
+    """Check shards against their manifest: hashes, counts, and whether validation text is in the training text."""
+    verified = verify_contents(folder)
     if is_json:
-        print_json({"folder": str(folder), "checks": [finding.as_json() for finding in findings]})
+        checks = [finding.as_json() for finding in verified.findings]
+        print_json({"folder": str(folder), "checks": checks, "overlap": verified.overlap.model_dump()})
     else:
-        answer_console().print(findings_table(findings))
-    if failed := failures(findings):
+        answer_console().print(findings_table(verified.findings))
+        print_overlapping(verified.overlap)
+    if failed := failures(verified.findings):
         raise CheckFailed(f"data verify failed: {', '.join(finding.rule for finding in failed)}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pgolf.data.corpora import Document
 from pgolf.data.manifests import Manifest, Split, TokenizerEntry
-from pgolf.data.overlap import measure_overlap
+from pgolf.data.overlap import OverlapSearch, keep_overlap
 from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_tokenizer
@@ -81,9 +81,8 @@ def prepare(
     )
     on_progress("scoring the validation text with an order-2 byte model and brotli, for comparison")
     write_references(preparation.out, measure_references(texts(train), texts(validation)))
-    overlap = measure_overlap(preparation.out, manifest, tokenizer.bos_id()).finding()
-    if overlap.severity != "pass":
-        on_progress(f"{overlap.message}: near-duplicates with small differences; {overlap.fix}")
+    ids = dict(enumerate(document.id for document in validation))
+    keep_overlap(preparation.out, OverlapSearch(preparation.out, manifest).overlap(ids))
     manifest.write(preparation.out)
     return manifest
 

@@ -3,14 +3,13 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_cache_path
 
 from pgolf.data.manifests import Manifest, ShardEntry, read_manifest
-from pgolf.data.overlap import measure_overlap
-from pgolf.data.shards import read_shard, split_documents
+from pgolf.data.overlap import Overlap, keep_overlap, measure_overlap
 from pgolf.data.token_bytes import StreamCounter
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
@@ -18,8 +17,6 @@ from pgolf.findings import Finding
 from trainer.recipe.files import DataFiles, read_json, write_json
 
 CHUNK_BYTES = 1 << 22
-# Web corpora contain a few duplicate documents; shards prepared by pgolf have none across splits.
-TOLERATED_DUPLICATES = 0.001
 
 
 def check_files(folder: Path, cache: Path | None = None) -> Manifest:
@@ -85,61 +82,35 @@ class HashCache:
             write_json(self.path, self.known)
 
 
-def verify_contents(folder: Path) -> list[Finding]:
-    """Read all data and return findings on hashes, counts of documents, tokens and bytes, and overlap of the splits.
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What reading all data showed."""
+
+    findings: list[Finding]
+    overlap: Overlap
+
+
+def verify_contents(folder: Path) -> Verification:
+    """Read all data, check hashes, counts of documents, tokens and bytes, and measure the overlap of the splits again.
 
     Raises:
-        DataError: a file cannot be read.
+        DataError: a file cannot be read, or has tokens that are not documents of the tokenizer's pieces.
     """
     manifest = check_files(folder)
     files = len(list(shard_entries(manifest))) + 1
     findings = [Finding("pass", "sha256", f"{files} files match the manifest")]
     tokenizer = load_tokenizer_file(DataFiles(folder).tokenizer)
-    hashes: dict[str, set[bytes]] = {}
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
         counter = StreamCounter(tokenizer)
-        documents = read_counted_documents(folder, split.shards, counter)
-        hashes[name] = {hashlib.sha256(tokens.tobytes()).digest() for tokens in documents}
+        for entry in split.shards:
+            counter.add_shard(folder / entry.file)
         findings += [
             compare_count(f"{name}_{unit}", getattr(counter, unit), getattr(split, unit))
             for unit in ("documents", "tokens", "bytes")
         ]
-    findings.append(compare_splits(hashes["train"], hashes["validation"]))
-    findings.append(measure_overlap(folder, manifest, tokenizer.bos_id()).finding())
-    return findings
-
-
-def compare_splits(train: set[bytes], validation: set[bytes]) -> Finding:
-    """Return whether the splits share identical documents, given the hashes of their documents."""
-    shared = len(train & validation)
-    if not shared:
-        return Finding("pass", "disjoint", "no document is in both splits")
-    is_leak = shared > TOLERATED_DUPLICATES * len(validation)
-    fix = "prepare the data again; pgolf splits by document text"
-    return Finding("fail" if is_leak else "warn", "disjoint", f"documents in both splits: {shared:,}", fix)
-
-
-def read_counted_documents(folder: Path, shards: list[ShardEntry], counter: StreamCounter) -> Iterator[Any]:
-    """Yield the token arrays of documents, which may cross shard borders, and pass all tokens to the counter.
-
-    Raises:
-        DataError: a shard has a token that the tokenizer does not have, or tokens before its first document.
-    """
-    import numpy as np
-
-    rest = np.empty(0, dtype=np.uint16)
-    for entry in shards:
-        tokens = read_shard(folder / entry.file)
-        try:
-            counter.add(tokens)
-            *whole, last = [*split_documents(np.concatenate((rest, tokens)), counter.begin)] or [rest]
-        except DataError as error:
-            raise DataError(f"{folder / entry.file}: {error}") from error
-        yield from whole
-        if len(tokens):
-            rest = np.concatenate((np.array([counter.begin], dtype=np.uint16), last))
-    if len(rest):
-        yield rest[1:]
+    overlap = measure_overlap(folder, manifest)
+    keep_overlap(folder, overlap)
+    return Verification([*findings, overlap.finding(folder)], overlap)
 
 
 def compare_count(rule: str, found: int, expected: int) -> Finding:

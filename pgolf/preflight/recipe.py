@@ -7,7 +7,7 @@ from pathlib import Path
 from pgolf.bundle.build import bundle_of
 from pgolf.bundle.own_code import local_files
 from pgolf.data.locate import LocatedData, locate_data, resolve_vocabulary
-from pgolf.data.manifests import Manifest
+from pgolf.data.overlap import judge_overlap
 from pgolf.data.prepare import ignore_progress
 from pgolf.errors import DataError
 from pgolf.findings import Finding
@@ -65,7 +65,7 @@ def examine_recipe(
         return known.with_findings(Finding("fail", "vocabulary", message, "recipe.data.vocabulary_size: N"))
     known = examine_shape(known, runs_dir)
     if located:
-        known = examine_data(known, located.manifest, runs_dir)
+        known = examine_data(known, located, runs_dir)
     return examine_time(known, runs_dir, runs, step_seconds)
 
 
@@ -92,15 +92,16 @@ def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
     )
 
 
-def examine_data(known: Preflight, manifest: Manifest, runs_dir: Path) -> Preflight:
+def examine_data(known: Preflight, located: LocatedData, runs_dir: Path) -> Preflight:
     """Add what follows from recipe and data: identity, epochs, disk."""
-    recipe, ruleset = known.spec.recipe, known.ruleset
+    recipe, ruleset, manifest = known.spec.recipe, known.ruleset, located.manifest
     epochs, finding = rules.epochs(recipe, manifest)
     identity = spec_sha256(recipe, ruleset.label, manifest.sha256)
     disk = disk_bytes(recipe, manifest.validation.tokens)
     return replace(known, identity=identity, epochs=epochs, disk_bytes=disk).with_findings(
         rules.canonical_data(manifest, ruleset),
         rules.lossless_tokenizer(manifest),
+        judge_overlap(located.folder, manifest),
         finding,
         rules.disk(recipe, manifest, runs_dir),
     )

@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import Any
 
 from pgolf.data.locate import LocatedData, locate_folder
+from pgolf.data.overlap import judge_overlap
 from pgolf.errors import DataError, SpecError
 from pgolf.findings import Finding
 from pgolf.preflight import rules
@@ -119,7 +120,9 @@ def examine_script(spec: Experiment, *, runs_dir: Path, runs: int = 1) -> Prefli
         step_seconds=history.step_seconds,
     )
     if located is not None:
-        known = known.with_findings(rules.canonical_data(located.manifest, ruleset))
+        manifest = located.manifest
+        overlap = judge_overlap(located.folder, manifest)
+        known = known.with_findings(rules.canonical_data(manifest, ruleset), overlap)
     known = known.with_findings(artifact_size(known))
     if (stop := stop_rule(known, runs_dir)) is not None:
         known = known.with_findings(stop)

@@ -96,6 +96,8 @@ def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
         yield Finding("fail", "over_cap", f"seeds {over} are over the limit")
     unlearned = [finding for row in rows for finding in not_learned(row)]
     yield from unlearned[:1]
+    overlaps = [row.overlap for row in rows if row.overlap is not None and row.overlap.severity != "pass"]
+    yield from overlaps[:1]
     if len(rows) > 1 and rows[0].is_script and len({row.val_bpb for row in rows}) == 1:
         message = f"all {len(rows)} seeds have the same score: the script probably ignores the seed that it is given"
         yield Finding("fail", "seeds_alike", message)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from pgolf.data.overlap import read_overlap
 from pgolf.data.references import References, read_references
 from pgolf.findings import Finding
 from pgolf.rulesets.limits import bytes_over
@@ -27,6 +28,8 @@ class SeedRow:
     """Bytes of the model by tensor group; empty if not known."""
     known_references: References | None
     """Scores of simple methods on the same validation bytes."""
+    overlap: Finding | None
+    """The verdict on the overlap of its splits, if it was measured where the data is."""
     ended_at: int
     """When the result was written, in nanoseconds."""
     found_problems: list[Finding] = field(default_factory=list)
@@ -50,6 +53,7 @@ class SeedRow:
             attempt_seconds=run.read_attempts(),
             byte_groups=read_or_empty(run.files.bytes).get("groups") or {},
             known_references=read_references(Path(data_folder)) if data_folder else None,
+            overlap=overlap_of(Path(data_folder), document.get("data_sha256")) if data_folder else None,
             ended_at=run.files.result.stat().st_mtime_ns,
         )
 
@@ -157,6 +161,12 @@ class SeedRow:
             "usd": self.usd,
             "problems": [problem_json(finding) for finding in self.problems()],
         }
+
+
+def overlap_of(folder: Path, data_sha256: str | None) -> Finding | None:
+    """Return the verdict on the overlap of the splits, or None if nothing was measured of this data."""
+    overlap = read_overlap(folder, data_sha256) if data_sha256 else None
+    return None if overlap is None else overlap.finding(folder)
 
 
 def problem_json(finding: Finding) -> dict[str, str]:

@@ -10,9 +10,12 @@ import pytest
 from pgolf.audit.probes import make_questions, probe_tokens
 from pgolf.audit.runs import audit_run, clock_verdicts
 from pgolf.audit.verdicts import Verdict
+from pgolf.data.manifests import read_manifest
+from pgolf.data.verify import verify_contents
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
 from tests.conftest import Ended
+from tests.pgolf.data.builders import BEGIN, plant, raw_documents
 from trainer.recipe.files import ANSWERS, QUESTIONS, read_json, write_json
 
 RULES = load_ruleset("parameter_golf")
@@ -93,6 +96,21 @@ def test_rules_about_missing_data_are_unknown(copy: RunDirectory) -> None:
     found = verdicts(copy, is_executed=True)
     rules = ("SPACE-ONCE", "TRAIN-VAL-DISJOINT", "C1-CAUSAL", "C2-NORMALISED")
     assert {found[rule].severity for rule in rules} == {"unknown"}
+
+
+def test_the_data_of_a_run_is_judged_as_by_data_verify(copy: RunDirectory, micro_data: Path, tmp_path: Path) -> None:
+    """One validation document of few is in the training text: no exception is made for a single one."""
+    folder = tmp_path / "data"
+    shutil.copytree(micro_data, folder)
+    train, validation = (raw_documents(folder, split) for split in ("train", "validation"))
+    plant(folder, "train", [token for document in [*train, validation[0]] for token in (BEGIN, *document)])
+    data_sha256 = read_manifest(folder).sha256
+    write_json(copy.files.run, read_json(copy.files.run) | {"data_folder": str(folder), "data_sha256": data_sha256})
+    verdict = verdicts(copy)["TRAIN-VAL-DISJOINT"]
+    (verified,) = [finding for finding in verify_contents(folder).findings if finding.rule == "overlap"]
+    assert (verdict.severity, verdict.message) == (verified.severity, verified.message)
+    assert verdict.severity == "fail"
+    assert verdict.message.startswith(f"1 of {len(validation)} validation documents is in the training text")
 
 
 def test_the_users_own_code_is_not_run_and_leaves_rules_unknown(copy: RunDirectory) -> None:

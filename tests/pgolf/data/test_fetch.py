@@ -109,7 +109,7 @@ def test_a_fetched_folder_passes_all_checks(fetching: Fetching) -> None:
     fetched = fetching(shards=4)
     assert names(fetching.out) == FILES | {f"fineweb_train_{number:06d}.bin" for number in range(4)}
     assert check_files(fetching.out).sha256 == fetched.manifest.sha256
-    assert failures(verify_contents(fetching.out)) == []
+    assert failures(verify_contents(fetching.out).findings) == []
     original = fetching.published.manifest
     for found, expected in (
         (fetched.manifest.train, original.train),
@@ -173,7 +173,7 @@ def test_a_folder_without_a_manifest_of_its_own_is_read(fetching: Fetching) -> N
     fetching.hub.repositories["someone/data"] = fetching.published.folder("fineweb_sp300")
     fetched = fetching(name="fineweb_sp300", repository="someone/data")
     assert fetched.manifest.train.shards[1].file == "fineweb_train_000001.bin"
-    assert failures(verify_contents(fetching.out)) == []
+    assert failures(verify_contents(fetching.out).findings) == []
     text = fetching.published.rules.model_copy(update={"validation_bytes": 10**9})
     (note,) = fetching(name="fineweb_sp300", repository="someone/data", rules=text).notes
     assert "not the contest's data" in note
@@ -271,7 +271,7 @@ def test_a_flipped_bit_is_refused_and_the_download_deleted(fetching: Fetching) -
     assert not (fetching.out / TRAIN).exists()
     assert list((fetching.out / ".fetch").glob("*.part")) == []
     fetching()
-    assert failures(verify_contents(fetching.out)) == []
+    assert failures(verify_contents(fetching.out).findings) == []
 
 
 def test_more_bytes_than_listed_are_refused(fetching: Fetching) -> None:
@@ -539,7 +539,7 @@ def test_sidecars_give_the_bytes_and_are_not_listed_as_shards(fetching: Fetching
     ]  # fmt: skip
     assert "fineweb_val_bytes_000001.bin" in fetched.source["files"]
     assert "cannot score" in fetched.notes[0]
-    assert {finding.rule for finding in failures(verify_contents(fetching.out))} == {"validation_bytes"}
+    assert {finding.rule for finding in failures(verify_contents(fetching.out).findings)} == {"validation_bytes"}
 
 
 def test_sidecars_of_other_shards_are_refused(fetching: Fetching) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pgolf.data.overlap import Overlap, keep_overlap
 from pgolf.errors import UsageError
 from pgolf.report.groups import RunGroup, group_runs, runs_below
 from pgolf.rundir import RunDirectory
@@ -117,6 +118,27 @@ def test_a_score_near_the_order2_model_is_reported_as_not_learned(tmp_path: Path
     write_run(tmp_path / "runs" / "exp-aaaaaaaa" / "seed-1", result_of(1, bpb), data_folder=str(data))
     (group,) = groups_of(tmp_path / "runs")
     assert ("not_learned" in rules_of(group)) is not learned
+
+
+@pytest.mark.parametrize(
+    ("overlapping", "data_sha256", "problems"),
+    [(0, "d" * 64, []), (1, "d" * 64, ["overlap"]), (1, "e" * 64, [])],
+    ids=["none", "of this data", "of other data"],
+)
+def test_an_overlap_that_was_measured_of_the_runs_data_is_a_problem_of_its_mean(
+    tmp_path: Path, overlapping: int, data_sha256: str, problems: list[str]
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    found = Overlap(data_sha256=data_sha256, documents=9, overlapping=overlapping, spans=90, found=9, named=[])
+    keep_overlap(data, found)
+    for seed in (1, 2):
+        about = {"data_folder": str(data), "data_sha256": "d" * 64}
+        write_run(tmp_path / "runs" / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.0), **about)
+    (group,) = groups_of(tmp_path / "runs")
+    assert rules_of(group) == problems
+    expected = [found.finding(data).message for _ in problems]
+    assert [problem["message"] for problem in group.as_json()["problems"]] == expected
 
 
 CONTRACT = {
