@@ -1,5 +1,6 @@
 """`pgolf data`: prepare, fetch, list and verify token shards."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,8 @@ from pgolf.data.corpora import read_documents
 from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
 from pgolf.data.fetched_folder import source_json
 from pgolf.data.manifests import Manifest
-from pgolf.data.overlap import Overlap, read_overlap
-from pgolf.data.prepare import Preparation
+from pgolf.data.overlap import NAMED_DOCUMENTS, Overlap
+from pgolf.data.prepare import Dropped, Preparation
 from pgolf.data.prepare import prepare as prepare_shards
 from pgolf.data.references import describe_references, read_references
 from pgolf.data.sources import SOURCES
@@ -43,6 +44,14 @@ def prepare(
     validation_fraction: Annotated[
         float, typer.Option("--val-fraction", min=0.0, max=1.0, help="Share of documents in the validation split.")
     ] = 0.05,
+    is_overlap_dropped: Annotated[
+        bool,
+        typer.Option(
+            "--drop-overlap",
+            help="Leave out training documents that are near duplicates of validation documents, or contain text of "
+            "them. The validation text is the same with and without this option (docs/data.md).",
+        ),
+    ] = False,
     is_json: Json = False,
 ) -> None:
     """Split text by document, tokenize it and write shards with a manifest."""
@@ -56,14 +65,19 @@ def prepare(
         validation_fraction=validation_fraction,
         tokenizer=tokenizer,
         vocabulary_size=vocabulary_size or 1024,
+        is_overlap_dropped=is_overlap_dropped,
     )
-    manifest = prepare_shards(read_documents(path), preparation, say)
+    prepared = prepare_shards(read_documents(path), preparation, say)
+    manifest = prepared.manifest
     if is_json:
-        print_json(manifest.model_dump() | {"sha256": manifest.sha256})
+        dropped = [asdict(document) for document in prepared.dropped]
+        answer = {"sha256": manifest.sha256, "overlap": prepared.overlap.model_dump(), "dropped": dropped}
+        print_json(manifest.model_dump() | answer)
         return
     print_splits(manifest)
-    if overlap := read_overlap(out, manifest.sha256):
-        print_overlap(out, overlap)
+    if is_overlap_dropped:
+        print_dropped(prepared.dropped)
+    print_overlap(out, prepared.overlap)
     references = read_references(out)
     if references is not None:
         typer.echo(f"validation text: {describe_references(references)}")
@@ -74,6 +88,18 @@ def print_splits(manifest: Manifest) -> None:
     """Print one line per split."""
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
         typer.echo(f"{name}: {split.documents:,} documents, {split.tokens:,} tokens, {split.bytes:,} bytes")
+
+
+def print_dropped(dropped: list[Dropped]) -> None:
+    """Print how many training documents were left out and which; at most ten of each reason."""
+    for reason, why in (
+        ("near_duplicate", "near duplicates of validation documents"),
+        ("shared_text", "documents that contain text of validation documents"),
+    ):
+        names = [document.id for document in dropped if document.reason == reason]
+        listed = ", ".join(names[:NAMED_DOCUMENTS])
+        others = f" and {len(names) - NAMED_DOCUMENTS:,} more" if len(names) > NAMED_DOCUMENTS else ""
+        typer.echo(f"left out of training: {len(names):,} {why}{f': {printable(listed)}{others}' if names else ''}")
 
 
 def print_overlap(folder: Path, overlap: Overlap) -> None:

@@ -3,13 +3,14 @@
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 from pgolf.data.corpora import Document
 from pgolf.data.manifests import Manifest, Split, TokenizerEntry
-from pgolf.data.overlap import OverlapSearch, keep_overlap
+from pgolf.data.near_duplicates import near_duplicates
+from pgolf.data.overlap import Overlap, OverlapSearch, keep_overlap
 from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_tokenizer
@@ -17,6 +18,7 @@ from pgolf.errors import DataError
 from trainer.recipe.data import SPACE_MARK
 from trainer.recipe.files import DataFiles, write_whole
 
+DropReason = Literal["near_duplicate", "shared_text"]
 # The 24 leading bits of a document's hash decide its split.
 HASH_RANGE = 1 << 24
 
@@ -36,40 +38,117 @@ class Preparation:
     """A .model file to use; None trains a tokenizer."""
     vocabulary_size: int = 1024
     """Pieces of the trained tokenizer."""
+    is_overlap_dropped: bool = False
+    """Leave out training documents that have text in common with validation documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A training document that was left out because of a validation document."""
+
+    id: str
+    reason: DropReason
+    """It is a near duplicate of one, or contains spans of one of which at least half is in the training text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A folder of shards that was written."""
+
+    manifest: Manifest
+    overlap: Overlap
+    dropped: list[Dropped]
 
 
 def prepare(
     documents: Iterable[Document], preparation: Preparation, on_progress: Callable[[str], None] = ignore_progress
-) -> Manifest:
-    """Write tokenizer, shards and manifest to `preparation.out` and return the manifest.
+) -> Prepared:
+    """Write tokenizer, shards, manifest and what was measured of them to `preparation.out`.
 
     A document's split depends on its text alone, so equal texts are never in both splits.
 
     Raises:
         DataError: there is no text or a split is empty.
     """
-    train: list[Document] = []
-    validation: list[Document] = []
-    for document in documents:
-        if document.text:
-            check_unicode(document)
-            (validation if is_validation(document.text, preparation.validation_fraction) else train).append(document)
-    if not train or not validation:
-        raise DataError(
-            f"found {len(train)} training and {len(validation)} validation documents, expected at least one of each. "
-            "Add documents or change --val-fraction"
-        )
+    corpus = Corpus.split(documents, preparation.validation_fraction)
+    if preparation.is_overlap_dropped:
+        on_progress("looking for near duplicates of validation documents in the training split")
+        duplicates = near_duplicates([*texts(corpus.train)], [*texts(corpus.validation)])
+        corpus.drop(duplicates, "near_duplicate")
+    manifest = write_shards(corpus, preparation, on_progress)
+    search = OverlapSearch(preparation.out, manifest)
+    # Without these documents the tokenizer is another one, and so are the spans: look again until there are none.
+    while preparation.is_overlap_dropped and (shared := search.training_documents()):
+        on_progress(f"leaving out {len(shared):,} training documents that contain text of validation documents")
+        corpus.drop(shared, "shared_text")
+        remove_shards(preparation.out, manifest)
+        manifest = write_shards(corpus, preparation, on_progress)
+        search = OverlapSearch(preparation.out, manifest)
+    overlap = search.overlap(dict(enumerate(document.id for document in corpus.validation)))
+    keep_overlap(preparation.out, overlap)
+    on_progress("scoring the validation text with an order-2 byte model and brotli, for comparison")
+    write_references(preparation.out, measure_references(texts(corpus.train), texts(corpus.validation)))
+    manifest.write(preparation.out)
+    return Prepared(manifest, overlap, corpus.dropped)
+
+
+@dataclass(slots=True)
+class Corpus:
+    """The documents of both splits, and those that were left out."""
+
+    train: list[Document]
+    validation: list[Document]
+    dropped: list[Dropped] = field(default_factory=list)
+
+    @classmethod
+    def split(cls, documents: Iterable[Document], validation_fraction: float) -> Self:
+        """Return the documents that are not empty, by split.
+
+        Raises:
+            DataError: a split is empty, or a text cannot be encoded.
+        """
+        corpus = cls([], [])
+        for document in documents:
+            if document.text:
+                check_unicode(document)
+                is_held_out = is_validation(document.text, validation_fraction)
+                (corpus.validation if is_held_out else corpus.train).append(document)
+        if not corpus.train or not corpus.validation:
+            raise DataError(
+                f"found {len(corpus.train)} training and {len(corpus.validation)} validation documents, expected at "
+                "least one of each. Add documents or change --val-fraction"
+            )
+        return corpus
+
+    def drop(self, positions: Iterable[int], reason: DropReason) -> None:
+        """Leave out training documents by their positions.
+
+        Raises:
+            DataError: no training document is left.
+        """
+        left_out = {*positions}
+        self.dropped += [Dropped(self.train[position].id, reason) for position in sorted(left_out)]
+        self.train = [document for position, document in enumerate(self.train) if position not in left_out]
+        if not self.train:
+            raise DataError(
+                f"--drop-overlap leaves no training document: all {len(self.dropped):,} have text in common with "
+                "validation documents. Add documents or change --val-fraction"
+            )
+
+
+def write_shards(corpus: Corpus, preparation: Preparation, on_progress: Callable[[str], None]) -> Manifest:
+    """Write tokenizer and shards, and return their manifest."""
     folder = DataFiles(preparation.out)
     preparation.out.mkdir(parents=True, exist_ok=True)
-    write_whole(folder.tokenizer, tokenizer_model(preparation, train, on_progress))
+    write_whole(folder.tokenizer, tokenizer_model(preparation, corpus.train, on_progress))
     tokenizer = load_tokenizer_file(folder.tokenizer)
-    on_progress(f"tokenizing {len(train) + len(validation):,} documents")
+    on_progress(f"tokenizing {len(corpus.train) + len(corpus.validation):,} documents")
     encoder = DocumentEncoder(tokenizer)
     splits = {
         prefix: encoder.write(documents, ShardWriter(preparation.out, f"fineweb_{prefix}"))
-        for prefix, documents in (("train", train), ("val", validation))
+        for prefix, documents in (("train", corpus.train), ("val", corpus.validation))
     }
-    manifest = Manifest(
+    return Manifest(
         name=preparation.name,
         tokenizer=TokenizerEntry(
             vocabulary_size=tokenizer.get_piece_size(),
@@ -79,12 +158,12 @@ def prepare(
         train=splits["train"],
         validation=splits["val"],
     )
-    on_progress("scoring the validation text with an order-2 byte model and brotli, for comparison")
-    write_references(preparation.out, measure_references(texts(train), texts(validation)))
-    ids = dict(enumerate(document.id for document in validation))
-    keep_overlap(preparation.out, OverlapSearch(preparation.out, manifest).overlap(ids))
-    manifest.write(preparation.out)
-    return manifest
+
+
+def remove_shards(folder: Path, manifest: Manifest) -> None:
+    """Delete the shards of a manifest: new ones may be fewer."""
+    for entry in (*manifest.train.shards, *manifest.validation.shards):
+        DataFiles(folder).shard(entry.file).unlink()
 
 
 def check_unicode(document: Document) -> None:

@@ -50,7 +50,7 @@ def prepared(
     preparation = Preparation(
         name="test", out=folder, validation_fraction=fraction, vocabulary_size=pieces, tokenizer=tokenizer
     )
-    return prepare(documents(texts), preparation)
+    return prepare(documents(texts), preparation).manifest
 
 
 def raw_shard(content: bytes) -> list[int]:

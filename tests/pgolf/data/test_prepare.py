@@ -2,16 +2,22 @@
 
 import gzip
 import hashlib
+import io
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sentencepiece
 
+from pgolf.data import prepare as prepare_module
 from pgolf.data.corpora import Document, read_documents
-from pgolf.data.prepare import Preparation, is_validation, prepare
+from pgolf.data.prepare import Preparation, Prepared, is_validation, prepare
+from pgolf.data.shards import ShardWriter
+from pgolf.data.verify import verify_contents
 from pgolf.errors import DataError
+from tests.conftest import Pgolf
 from tests.pgolf.data.builders import (
     LOSSLESS_NASTY,
     MARKED,
@@ -26,6 +32,7 @@ from trainer.evaluation.byte_counts import ByteCounts
 
 TEXTS = [*sentences(150), *LOSSLESS_NASTY]
 SPLITS = ("train", "validation")
+VOCABULARY = [f"word{number}" for number in range(3000)]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +114,7 @@ def test_every_form_of_a_corpus_gives_the_same_manifest(folder: Path, tmp_path: 
             (source / "a.jsonl").write_text(text[:middle])
             (source / "b.jsonl.gz").write_bytes(gzip.compress(text[middle:].encode()))
     preparation = Preparation(name="test", out=tmp_path / "out", validation_fraction=0.3, vocabulary_size=300)
-    assert prepare(read_documents(source), preparation).model_dump() == raw_manifest(folder)
+    assert prepare(read_documents(source), preparation).manifest.model_dump() == raw_manifest(folder)
 
 
 def test_the_tokenizer_is_trained_on_the_training_split_alone(folder: Path, tmp_path: Path) -> None:
@@ -197,3 +204,119 @@ def test_the_challenges_tokenizer_counts_every_byte_of_every_document(shared_dat
         total += len(found)
     assert manifest.tokenizer.vocabulary_size == 1024
     assert total == sum(bool(text) for text in texts)
+
+
+def with_twins() -> tuple[list[str], list[str], list[str]]:
+    """Return ordinary texts, training texts with text of validation texts, and what is a near duplicate of these."""
+    chance = random.Random(6)
+    ordinary = [" ".join(chance.choices(VOCABULARY, k=chance.randint(120, 200))) for _ in range(60)]
+    validation = [text for text in ordinary if is_validation(text, 0.3)]
+    # A whole validation text within a longer one is no near duplicate; one changed word in 40 breaks most spans.
+    hosts = [f"{text} {validation[0]} {text[::-1]} {chance.random()}" for text in ordinary[:9]]
+    near = [change_words(validation[1], number) for number in range(9)]
+    return ordinary, [t for t in hosts if not is_validation(t, 0.3)], [t for t in near if not is_validation(t, 0.3)]
+
+
+def change_words(text: str, number: int) -> str:
+    words = text.split()
+    words[number::40] = [f"changed{number}"] * len(words[number::40])
+    return " ".join(words)
+
+
+def prepared_with_twins(folder: Path, *, is_overlap_dropped: bool, tokenizer: Path | None = None) -> Prepared:
+    ordinary, hosts, near = with_twins()
+    named = [
+        Document(f"{kind}-{n}", t)
+        for kind, each in (("own", ordinary), ("host", hosts), ("near", near))
+        for n, t in enumerate(each)
+    ]
+    preparation = Preparation(
+        name="test", out=folder, validation_fraction=0.3, vocabulary_size=300, is_overlap_dropped=is_overlap_dropped,
+        tokenizer=tokenizer,
+    )  # fmt: skip
+    return prepare(named, preparation)
+
+
+def test_dropping_overlap_leaves_out_training_documents_only(tmp_path: Path) -> None:
+    ordinary, hosts, near = with_twins()
+    kept, dropped = (prepared_with_twins(tmp_path / str(drop), is_overlap_dropped=drop) for drop in (False, True))
+    assert kept.overlap.finding(tmp_path).severity == "fail"
+    assert kept.dropped == []
+    assert dropped.overlap.overlapping == 0
+    assert len(hosts) > 3
+    assert len(near) > 3
+    assert {(each.id, each.reason) for each in dropped.dropped} == {
+        *((f"host-{n}", "shared_text") for n in range(len(hosts))),
+        *((f"near-{n}", "near_duplicate") for n in range(len(near))),
+    }
+    assert decoded(tmp_path / "True", "validation") == decoded(tmp_path / "False", "validation")
+    assert decoded(tmp_path / "True", "train") == [text for text in ordinary if not is_validation(text, 0.3)]
+    assert {finding.severity for finding in verify_contents(tmp_path / "True").findings} == {"pass"}
+
+
+def test_the_tokenizer_is_trained_without_what_was_dropped(tmp_path: Path) -> None:
+    prepared_with_twins(tmp_path / "dropped", is_overlap_dropped=True)
+    prepared(tmp_path / "never", with_twins()[0])
+    for file in (tmp_path / "never").iterdir():
+        assert (tmp_path / "dropped" / file.name).read_bytes() == file.read_bytes(), file.name
+
+
+def test_shards_of_the_first_try_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_module, "ShardWriter", lambda folder, name: ShardWriter(folder, name, shard_tokens=500))
+    manifest = prepared_with_twins(tmp_path, is_overlap_dropped=True).manifest
+    listed = {entry.file for split in (manifest.train, manifest.validation) for entry in split.shards}
+    assert {file.name for file in tmp_path.glob("*.bin")} == listed
+
+
+def test_texts_that_a_lowercasing_tokenizer_makes_equal_are_dropped(tmp_path: Path) -> None:
+    """Their texts differ in case only, so that the split does not keep them together."""
+    twins = [text for n in range(40) for text in (f"short text {n}", f"Short Text {n}")]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(twins), model_writer=model, model_type="bpe", vocab_size=300, byte_fallback=True,
+        normalization_rule_name="nmt_nfkc_cf", minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "lower.model").write_bytes(model.getvalue())
+    preparation = Preparation(
+        name="test", out=tmp_path / "out", validation_fraction=0.3, tokenizer=tmp_path / "lower.model",
+        is_overlap_dropped=True,
+    )  # fmt: skip
+    done = prepare(documents(twins), preparation)
+    assert done.overlap.overlapping == 0
+    assert done.dropped
+    train, validation = decoded(tmp_path / "out", "train"), decoded(tmp_path / "out", "validation")
+    assert not set(train) & set(validation)
+
+
+def test_dropping_every_training_document_is_refused(tmp_path: Path) -> None:
+    text = " ".join(VOCABULARY[:200])
+    twins = [f"{text} {number}" for number in range(20)]
+    with pytest.raises(DataError, match="leaves no training document"):
+        prepare(
+            documents(twins),
+            Preparation(name="t", out=tmp_path, validation_fraction=0.3, vocabulary_size=300, is_overlap_dropped=True),
+        )
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_the_command_says_how_many_documents_it_left_out_and_which(tmp_path: Path, pgolf: Pgolf) -> None:
+    ordinary, hosts, near = with_twins()
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*ordinary, *hosts, *near]))
+    options = ("--vocab", "300", "--val-fraction", "0.3")
+    kept = pgolf("data", "prepare", corpus, "--out", "kept", *options)
+    assert kept.code == 0
+    assert "fail  overlap" in kept.out
+    assert "of 22 validation documents are in the training text" in kept.out
+    assert next(text for text in ordinary if is_validation(text, 0.3))[:40] in kept.out
+    done = pgolf("data", "prepare", corpus, "--out", "clean", *options, "--drop-overlap")
+    assert f"left out of training: {len(near):,} near duplicates of validation documents: corpus.jsonl:" in done.out
+    assert f"left out of training: {len(hosts):,} documents that contain text of" in done.out
+    assert "fail" not in done.out
+    answer = pgolf("data", "prepare", corpus, "--out", "json", *options, "--drop-overlap", "--json").json
+    assert {each["reason"] for each in answer["dropped"]} == {"near_duplicate", "shared_text"}
+    assert {each["id"] for each in answer["dropped"]} == {
+        f"corpus.jsonl:{number}" for number in range(len(ordinary) + 1, len(ordinary) + len(hosts) + len(near) + 1)
+    }
+    assert answer["overlap"]["overlapping"] == 0
+    assert pgolf("data", "verify", "clean").code == 0
