@@ -22,7 +22,7 @@ from trainer.recipe.recipe import Recipe
 # A tenth of the documents: more than 100,000 bytes with every Python version.
 EMBEDDED_VALIDATION_FRACTION = 0.1
 # Part of the cache folder's name; increase it when the corpus or its split changes.
-EMBEDDED_VERSION = 1
+EMBEDDED_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,7 @@ def build_embedded(folder: Path, data: Embedded, on_progress: Callable[[str], No
         out=unfinished,
         validation_fraction=EMBEDDED_VALIDATION_FRACTION,
         vocabulary_size=data.vocabulary_size,
+        is_overlap_dropped=True,
     )
     prepare(islice(embedded_documents(), data.documents), preparation, on_progress)
     shutil.rmtree(folder, ignore_errors=True)

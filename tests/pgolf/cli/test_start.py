@@ -54,6 +54,7 @@ def test_every_command_has_help(pgolf: Pgolf) -> None:
 
 
 def test_preflight_does_not_start_torch(pgolf: Pgolf) -> None:
+    pgolf("preflight", "quickstart", "--with", "micro")  # prepares the corpus, for which datasketch imports scipy
     code = (
         "import sys; sys.argv = ['pgolf', 'preflight', 'quickstart', '--with', 'micro', '--json']\n"
         "from pgolf.cli.app import main\n"

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import sentencepiece
 
 from pgolf.data import prepare as prepare_module
 from pgolf.data.corpora import Document, read_documents
-from pgolf.data.prepare import Preparation, Prepared, is_validation, prepare
+from pgolf.data.locate import build_embedded
+from pgolf.data.near_duplicates import THRESHOLD
+from pgolf.data.prepare import Preparation, Prepared, ignore_progress, is_validation, prepare
 from pgolf.data.shards import ShardWriter
 from pgolf.data.verify import verify_contents
 from pgolf.errors import DataError
@@ -29,6 +32,7 @@ from tests.pgolf.data.builders import (
     sentences,
 )
 from trainer.evaluation.byte_counts import ByteCounts
+from trainer.recipe.data import Embedded
 
 TEXTS = [*sentences(150), *LOSSLESS_NASTY]
 SPLITS = ("train", "validation")
@@ -320,3 +324,32 @@ def test_the_command_says_how_many_documents_it_left_out_and_which(tmp_path: Pat
     }
     assert answer["overlap"]["overlapping"] == 0
     assert pgolf("data", "verify", "clean").code == 0
+
+
+def test_the_embedded_corpus_has_no_document_in_both_splits(tmp_path: Path) -> None:
+    """Every pair of its documents is compared, and every span of 64 tokens is searched in the bytes of the shards."""
+    folder = tmp_path / "embedded"
+    build_embedded(folder, Embedded(kind="embedded", vocabulary_size=1024), ignore_progress)
+    train, validation = decoded(folder, "train"), decoded(folder, "validation")
+    assert len(validation) > 30
+    holders: dict[tuple[str, ...], list[int]] = {}
+    sizes = []
+    for number, text in enumerate(train):
+        shingles = shingles_of(text)
+        sizes.append(len(shingles))
+        for shingle in shingles:
+            holders.setdefault(shingle, []).append(number)
+    for text in validation:
+        shingles = shingles_of(text)
+        common = Counter(number for shingle in shingles for number in holders.get(shingle, []))
+        assert all(count / (len(shingles) + sizes[number] - count) < THRESHOLD for number, count in common.items())
+    stream = (folder / "fineweb_train_000000.bin").read_bytes()
+    for tokens in raw_documents(folder, "validation"):
+        spans = [np.array(tokens[start : start + 64], "<u2").tobytes() for start in range(0, len(tokens) - 63, 64)]
+        assert sum(span in stream for span in spans) < max(1, len(spans) / 2)
+    assert {finding.severity for finding in verify_contents(folder).findings} == {"pass"}
+
+
+def shingles_of(text: str) -> set[tuple[str, ...]]:
+    words = text.lower().split()
+    return {tuple(words[start : start + 5]) for start in range(len(words) - 4)}
