@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Claims:
     bytes_by_seed: dict[int, int] = field(default_factory=dict)
     bytes_total: int | None = None
     evaluate_seconds_by_seed: dict[int, float] = field(default_factory=dict)
+    submitted: date | None = None
     hardware: str = ""
     track: str = ""
     name: str = ""
@@ -102,7 +104,8 @@ def add_submission(claims: Claims, document: dict[str, Any]) -> None:
     claims.seeds = list(dict.fromkeys([*claims.seeds, *claims.bpb_by_seed]))
     totals = (as_integer(document.get(key)) for key in TOTALS)
     claims.bytes_total = next((total for total in totals if total is not None), None)
-    claims.hardware = as_text(document.get("hardware")) or as_text(document.get("gpu"))
+    claims.submitted = as_date(document.get("date"))
+    claims.hardware = plain(as_text(document.get("hardware")) or as_text(document.get("gpu")))
 
 
 def add_seed_list(claims: Claims, values: list[Any]) -> None:
@@ -182,6 +185,14 @@ def as_list(value: Any) -> list[Any]:
 
 def as_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
+
+
+def as_date(value: Any) -> date | None:
+    """Return the day that a text begins with, such as `2026-04-09T04:30:00Z`; None for anything else."""
+    try:
+        return date.fromisoformat(as_text(value)[:10])
+    except ValueError:
+        return None
 
 
 def as_number(value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -82,6 +83,12 @@ class RecordRow:
     def protocol(self) -> str:
         """The evaluation protocol, from the line of the score or, after adaptation, from the line that begins it."""
         return protocol_of(self.score, self.run)
+
+    @property
+    def machine(self) -> str:
+        """The GPUs that the log names, with their number where it is known; empty if it names none."""
+        names = " or ".join(sorted(self.run.gpus))
+        return f"{self.run.world_size}x {names}" if names and self.run.world_size else names
 
     def problems(self) -> list[Finding]:
         return self.findings
@@ -173,6 +180,26 @@ class RecordGroup:
     @property
     def usd(self) -> None:
         """None: logs do not state a cost."""
+
+    @property
+    def question(self) -> None:
+        """None: a submission does not state a question."""
+
+    @property
+    def data_sha256(self) -> None:
+        """None: a submission does not state a hash of its data."""
+
+    @property
+    def dates(self) -> list[date]:
+        """The day that the author states, if there is one."""
+        submitted = self.record.claims.submitted
+        return [] if submitted is None else [submitted]
+
+    @property
+    def hardware(self) -> list[str]:
+        """Each machine that a log shows; without one, what the author states."""
+        logged = [row.machine for row in self.rows if row.machine]
+        return list(dict.fromkeys(logged or filter(None, [self.record.claims.hardware])))
 
     def problems(self) -> list[Finding]:
         return self.findings

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,22 @@ class RunGroup:
     @property
     def is_over_limit(self) -> bool:
         return any(row.is_over_limit for row in self.rows)
+
+    @property
+    def question(self) -> str | None:
+        return next((row.question for row in self.rows if row.question), None)
+
+    @property
+    def dates(self) -> list[date]:
+        return sorted({datetime.fromtimestamp(row.ended_at / 1e9, UTC).date() for row in self.rows})
+
+    @property
+    def hardware(self) -> list[str]:
+        return list(dict.fromkeys(row.machine for row in self.rows if row.machine is not None))
+
+    @property
+    def data_sha256(self) -> str | None:
+        return self.rows[0].result.get("data_sha256") if self.rows else None
 
     def problems(self) -> list[Finding]:
         """Return what a reader of the mean must know."""

@@ -1,6 +1,7 @@
 """Row and Group: the interface that own runs and public records share, for tables, pages and comparisons."""
 
 from collections.abc import Hashable, Sequence
+from datetime import date
 from typing import Any, Protocol
 
 from pgolf.data.references import References, describe_references
@@ -63,6 +64,25 @@ class Group(Protocol):
     def is_over_limit(self) -> bool: ...
     @property
     def usd(self) -> float | None: ...
+    @property
+    def question(self) -> str | None:
+        """What the spec says that the experiment is to answer."""
+        ...
+
+    @property
+    def dates(self) -> list[date]:
+        """Days on which the seeds finished, in order; of a public record, the day that its author states."""
+        ...
+
+    @property
+    def hardware(self) -> list[str]:
+        """Each machine that seeds ran on, such as `8x H100` or `CPU, 2 cores`, as far as it is known."""
+        ...
+
+    @property
+    def data_sha256(self) -> str | None:
+        """Hash of the data; None for a public record, whose log does not state it."""
+        ...
 
     def problems(self) -> list[Finding]: ...
     def as_json(self) -> dict[str, Any]: ...

@@ -1,5 +1,6 @@
 """SeedRow: one finished run, read from its directory once."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +22,8 @@ class SeedRow:
     """run.json."""
     budget: dict[str, Any]
     """The recipe's budget; empty for a script."""
+    question: str | None
+    """What the spec says that the experiment is to answer."""
     metrics: list[dict[str, Any]]
     attempt_seconds: list[float]
     """Seconds of each attempt on a rented machine; empty for runs here."""
@@ -44,11 +47,13 @@ class SeedRow:
         """
         document = run.read_run()
         data_folder = document.get("data_folder")
+        spec = read_or_empty(run.files.spec)
         return cls(
             run=run,
             result=run.read_result(),
             document=document,
-            budget=read_or_empty(run.files.spec).get("recipe", {}).get("budget", {}),
+            budget=spec.get("recipe", {}).get("budget", {}),
+            question=spec.get("question"),
             metrics=run.read_metrics(),
             attempt_seconds=run.read_attempts(),
             byte_groups=read_or_empty(run.files.bytes).get("groups") or {},
@@ -99,6 +104,17 @@ class SeedRow:
         """Seconds of machine time: of all attempts if they were recorded, else of the run's phases."""
         clock = self.result["clock"]
         return float(sum(self.attempt_seconds) or clock.get("run_seconds") or sum(clock.values()))
+
+    @property
+    def machine(self) -> str | None:
+        """The GPUs that the run used, or the CPU and its cores; None if the result does not say."""
+        hardware = self.result.get("hardware") or {}
+        if devices := hardware.get("devices"):
+            return ", ".join(f"{count}x {name}" for name, count in Counter(devices).items())
+        if self.result.get("environment", {}).get("device") != "cpu":
+            return None
+        cores = hardware.get("cores")
+        return "CPU" if cores is None else f"CPU, {cores} {'core' if cores == 1 else 'cores'}"
 
     def problems(self) -> list[Finding]:
         """Return what is wrong with this run."""

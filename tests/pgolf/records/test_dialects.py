@@ -1,6 +1,7 @@
 """Ordinary folders that are easily misread, each reduced to the feature that makes it so."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,23 @@ def test_a_seeds_key_may_have_a_prefix(key: str, tmp_path: Path) -> None:
         write(tmp_path, by_seed(), val_bpb={"mean": 1.2, "std": 0.5}, seed_results={key: {"val_bpb": 1.09}})
     )
     assert {"claim_not_in_logs", "wrong_std"} <= tags(group)
+
+
+@pytest.mark.parametrize(
+    ("claims", "logged", "dates", "hardware"),
+    [
+        ({"date": "2026-04-09T04:30:00Z", "hardware": "4xA100"}, [], [date(2026, 4, 9)], ["4xA100"]),
+        ({"date": "2026-04-09", "gpu": "4xA100"}, ["NVIDIA H100 80GB"], [date(2026, 4, 9)], ["8x H100"]),
+        ({"date": "soon", "hardware": "\x1b[2J8xH100"}, [], [], ["8xH100"]),
+        ({"date": 20260409}, [], [], []),
+    ],
+)
+def test_day_and_machine_are_those_of_the_logs_else_of_the_author(
+    claims: dict[str, object], logged: list[str], dates: list[date], hardware: list[str], tmp_path: Path
+) -> None:
+    logs = {name: [*logged, *lines] for name, lines in by_seed().items()}
+    group = only_group(write(tmp_path, logs, **claims))
+    assert (group.dates, group.hardware) == (dates, hardware)
 
 
 def test_committed_code_is_counted_from_its_files(tmp_path: Path) -> None:

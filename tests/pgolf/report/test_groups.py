@@ -1,6 +1,8 @@
 """Grouping of runs, and the problems that a group reports."""
 
 import json
+import os
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,23 @@ def test_seeds_of_one_experiment_are_one_group(tmp_path: Path) -> None:
     assert {row.run.seed: row.val_bpb for row in group.rows} == scores
     assert mean_of(group) == pytest.approx(np.mean([*scores.values()]))
     assert rules_of(group) == []
+
+
+def test_a_group_says_what_it_asks_and_when_where_and_on_which_data_it_ran(tmp_path: Path) -> None:
+    gpus = {"hardware": {"devices": ["NVIDIA H100 80GB HBM3"] * 8}, "environment": {"device": "cuda"}}
+    first, second, third = (
+        write_run(tmp_path / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.2, **changes))
+        for seed, changes in ((1, gpus), (2, gpus), (3, {"hardware": {"devices": [], "cores": 2}}))
+    )
+    third.files.spec.write_text(json.dumps({"question": "Is it better?"}))
+    for run, day in ((first, 20), (second, 19), (third, 20)):
+        at = datetime(2026, 4, day, 12, tzinfo=UTC).timestamp()
+        os.utime(run.files.result, (at, at))
+    (group,) = groups_of(tmp_path)
+    assert group.question == "Is it better?"
+    assert group.dates == [date(2026, 4, 19), date(2026, 4, 20)]
+    assert group.hardware == ["8x NVIDIA H100 80GB HBM3", "CPU, 2 cores"]
+    assert group.data_sha256 == "d" * 64
 
 
 @pytest.mark.parametrize("key", ["spec_sha256", "code_sha256", "data_sha256"])
