@@ -319,7 +319,7 @@ FAULTS = (
     ),
     Fault(
         "mean drawn beyond the shorter curve",
-        "pgolf/report/page/plots.py",
+        "pgolf/report/page/learning.py",
         "min(curve[-1][0] for curve in by_seed)",
         "max(curve[-1][0] for curve in by_seed)",
         "tests/pgolf/report/page/test_plots.py",

@@ -36,10 +36,32 @@ class Browser:
         """Run a script in the page and return its value."""
         return self.ask("/execute/sync", {"script": script, "args": []})
 
+    def command(self, name: str, **parameters: Any) -> Any:
+        """Run a command of the DevTools protocol."""
+        return self.ask("/goog/cdp/execute", {"cmd": name, "params": parameters})
+
     def dark(self, is_dark: bool) -> None:
         """Set whether the page sees a user who prefers dark colours."""
         feature = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
-        self.ask("/goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": {"features": [feature]}})
+        self.command("Emulation.setEmulatedMedia", features=[feature])
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Give the page a window of this size; a narrow one is a phone's."""
+        self.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=width < 500,
+        )  # fmt: skip
+
+    def point(self, x: float, y: float) -> None:
+        """Move the mouse to a place in the window."""
+        self.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def wait(self, script: str, seconds: float = 20) -> None:
+        """Wait until a script returns true."""
+        until = time.monotonic() + seconds
+        while not self.run(script):
+            assert time.monotonic() < until, script
+            time.sleep(0.02)
 
     def printed(self) -> bytes:
         """Return the page as PDF."""
@@ -53,6 +75,11 @@ class Browser:
         """Return the errors in the console."""
         entries = self.ask("/se/log", {"type": "browser"})
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
+
+    def requests(self) -> list[str]:
+        """Return the addresses that were asked for since the last call, whether they were allowed or not."""
+        events = [json.loads(entry["message"])["message"] for entry in self.ask("/se/log", {"type": "performance"})]
+        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
 
 
 def ask(url: str, body: dict[str, Any] | None) -> Any:
@@ -75,7 +102,12 @@ def chromium(profile: Path) -> Iterator[Browser]:
     try:
         wait_for(f"{address}/status")
         options = {"binary": shutil.which("chromium"), "args": [*FLAGS, f"--user-data-dir={profile}"]}
-        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
+        wanted = {
+            "alwaysMatch": {
+                "goog:chromeOptions": options,
+                "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+            }
+        }
         session = ask(f"{address}/session", {"capabilities": wanted})["sessionId"]
         try:
             yield Browser(address, session)

@@ -1,26 +1,37 @@
 """Plots of a sweep: bits per byte against each key that varies."""
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import TypeGuard
+from math import isfinite
+from typing import Any, Literal, TypeGuard
 
 from pgolf.report.groups import RunGroup
-from pgolf.report.page.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
-from pgolf.report.page.svg import COLOURS, Scale, dot, drawing, format_tick, line, polyline, scale_of, text
+from pgolf.report.page.charts import BPB, CARD, COLOUR, SHAPE, Json, Key, Plot, Tip, axis, chart, frame, key_of, layer
+from pgolf.report.page.scores import INTERVAL_TIP, SEED_TIP, ends, interval_marks, mean_marks, seed_marks
 from pgolf.report.rows import Group
 from pgolf.report.sweep_names import MOST_KEYS, sort_key
 from pgolf.specs.sweeps import label_of, shown
 
-CAPTION = "Lines connect the means of groups that differ only in this key; points are seeds, bars 95 % intervals."
+CAPTION = (
+    "Lower is better. Lines connect the means of groups that differ only in this key; "
+    "points are seeds, bars 95 % intervals of the means."
+)
+# Words of keys whose values are compared by their ratio.
+RATES = {"lr", "rate", "rates", "eps", "epsilon", "decay", "wd"}
+# Positive values that span more are spaced by their ratio as well.
+WIDE_SPAN = 10.0
+# Pixels between the marks of two lines at one value, and between those of the first and the last of many lines.
+DODGE, MOST_DODGE = 7, 42
+ScaleKind = Literal["log", "linear", "point"]
 
 
-def sweep_pictures(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield each key that varies among the groups of a sweep, with its plot and the names of the plot's lines."""
+def sweep_plots(groups: Sequence[Group]) -> Iterator[Plot]:
+    """Yield the plot of each key that varies among the groups of a sweep."""
     swept = [group for group in groups if is_plotted(group)]
     for key in dict.fromkeys(key for group in swept for key in group.swept):
         having = [group for group in swept if key in group.swept]
         if len({repr(group.swept[key]) for group in having}) > 1:
-            lines = by_other_values(having, key)
-            yield key, draw_sweep(key, lines), list(lines)
+            yield sweep_plot(key, by_other_values(having, key))
 
 
 def is_plotted(group: Group) -> TypeGuard[RunGroup]:
@@ -38,30 +49,109 @@ def by_other_values(groups: Sequence[RunGroup], key: str) -> dict[str, list[RunG
     return found
 
 
-def draw_sweep(key: str, lines: dict[str, list[RunGroup]]) -> str:
-    """Return bits per byte against a key's values, which are sorted and evenly spaced."""
-    groups = [group for each in lines.values() for group in each]
-    values = sorted({repr(group.swept[key]): group.swept[key] for group in groups}.values(), key=sort_key)
-    places = {repr(value): number for number, value in enumerate(values)}
-    x = Scale(-0.5, len(values) - 0.5, LEFT, WIDTH - RIGHT)
-    y = scale_of([row.val_bpb for group in groups for row in group.rows], HEIGHT - BOTTOM, TOP)
-    parts = [line((x.first, y.at(tick)), (x.last, y.at(tick)), "grid") for tick in y.ticks()]
-    parts += [text(x.first - 8, y.at(tick) + 4, format_tick(tick, y.step), anchor="end") for tick in y.ticks()]
-    parts += [text(x.at(n), y.first + 18, shown(value), anchor="middle") for n, value in enumerate(values)]
-    parts += [text(x.first - 8, y.last - 12, "bits per byte"), text(x.last, y.first + 34, key, anchor="end")]
-    for number, alike in enumerate(lines.values()):
-        means = [(x.at(places[repr(g.swept[key])]), y.at(g.spread.mean)) for g in alike if g.spread is not None]
-        parts.append(polyline(means, f"seed s{number % COLOURS}"))
-        for group in alike:
-            parts += marks(group, x.at(places[repr(group.swept[key])]), y, f"f{number % COLOURS}")
-    return drawing(WIDTH, HEIGHT, f"bits per byte against {key}", parts)
+def sweep_plot(key: str, lines: dict[str, list[RunGroup]]) -> Plot:
+    """Return bits per byte against a key's values."""
+    values = sorted({repr(g.swept[key]): g.swept[key] for each in lines.values() for g in each}.values(), key=sort_key)
+    kind = scale_kind(key, values)
+    keys = [key_of(number, name) for number, name in enumerate(lines)]
+    places = [
+        (group, about_place(line, group.swept[key], kind, dodge(number, len(lines))))
+        for number, line in enumerate(keys)
+        for group in lines[line.name]
+    ]
+    means = [mark for group, about in places for mark in mean_marks(group, **about)]
+    seeds = [mark for group, about in places for mark in seed_marks(group, **about)]
+    intervals = [mark for group, about in places for mark in interval_marks(group, **about)]
+    x = value_axis(key, [position(value, kind) for value in values], kind)
+    y = axis("bpb", frame([seed["bpb"] for seed in seeds], ends(intervals)))
+    shift = {"xOffset": {"expr": "datum.shift"}}
+    value: Tip = ("value", key)
+    layers = [
+        layer(
+            means,
+            "line",
+            is_silent=True,
+            style=shift | {"strokeWidth": 2},
+            x=x,
+            y=y | {"field": "mean"},
+            color=COLOUR,
+            detail={"field": "name", "type": "nominal"},
+        ),
+        layer(
+            intervals,
+            "rule",
+            tip=(value, *INTERVAL_TIP),
+            style=shift | {"strokeWidth": 2, "opacity": 0.6, "clip": True},
+            x=x,
+            y=y | {"field": "low"},
+            y2={"field": "high"},
+            color=COLOUR,
+        ),
+        layer(
+            seeds,
+            "point",
+            tip=(value, *SEED_TIP),
+            style=shift | {"size": 65, "stroke": CARD, "strokeWidth": 1},
+            x=x,
+            y=y,
+            fill=COLOUR,
+            shape=SHAPE,
+        ),
+    ]
+    spec = chart(f"{BPB} against {key}", layers, title=BPB)
+    return Plot(f"Swept: {key}", CAPTION, spec, keys if len(keys) > 1 else (), is_wide=True)
 
 
-def marks(group: RunGroup, at: float, y: Scale, kind: str) -> list[str]:
-    """Return the points of a group's seeds, and the interval of their mean, clipped to the plot."""
-    parts = []
-    if group.spread is not None and group.spread.ci95 is not None:
-        low, high = (min(max(bound, y.low), y.high) for bound in group.spread.ci95)
-        parts.append(line((at, y.at(low)), (at, y.at(high)), "grid"))
-    tooltips = {row.seed: f"{group.name} seed {row.seed}: {row.val_bpb:.6f} bpb" for row in group.rows}
-    return [*parts, *(dot(at, y.at(row.val_bpb), kind, tooltips[row.seed]) for row in group.rows)]
+def about_place(line: Key, value: Any, kind: ScaleKind, shift: float) -> Json:
+    """Return what the marks of a group share: its line, and where it stands."""
+    return {"name": line.name, "at": position(value, kind), "value": shown(value), "shift": shift, **line.look}
+
+
+def dodge(number: int, count: int) -> float:
+    """Return how far the marks of a line stand beside a value, so that intervals of several lines are seen."""
+    return min(DODGE, MOST_DODGE / count) * (number - (count - 1) / 2)
+
+
+def scale_kind(key: str, values: Sequence[Any]) -> ScaleKind:
+    """Return how values are placed: by ratio, by difference, or evenly where they are no numbers."""
+    numbers = [number_of(value) for value in values]
+    known = [number for number in numbers if number is not None]
+    if len(known) < len(numbers):
+        return "point"
+    sizes = [abs(number) for number in known if number]
+    is_rate = not RATES.isdisjoint(re.split(r"[._]", key.lower()))
+    if not (is_rate or (sizes and max(sizes) >= WIDE_SPAN * min(sizes))):
+        return "linear"
+    # Zero has no place on a logarithmic axis.
+    return "log" if min(known) > 0 else "point"
+
+
+def number_of(value: Any) -> float | None:
+    """Return a value as a number, also one written as text, as scripts' variables are; None for anything else."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if isfinite(number) else None
+
+
+def position(value: Any, kind: ScaleKind) -> float | str | None:
+    """Return where a value stands on its axis."""
+    return shown(value) if kind == "point" else number_of(value)
+
+
+def value_axis(key: str, positions: Sequence[float | str | None], kind: ScaleKind) -> Json:
+    """Return the channel of a key's values, with a label at each of them as far as there is room."""
+    if kind == "point":
+        return {
+            "field": "at",
+            "type": "nominal",
+            "title": key,
+            "sort": None,
+            "scale": {"type": "point", "domain": list(positions), "padding": 0.5},
+            "axis": {"labelAngle": 0, "labelLimit": 110},
+        }
+    scale = {"type": kind, "zero": False, "nice": False, "padding": 36}
+    return axis("at", title=key, scale=scale, axis={"values": list(positions), "format": "~g"})

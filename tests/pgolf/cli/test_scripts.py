@@ -433,7 +433,7 @@ def test_logs_that_a_script_writes_are_not_taken_for_records(workshop: Workshop)
     for paths in ([], ["runs"], [str(run.root)], [str(run.root.parent)]):
         (group,) = workshop("report", *paths, "--json").json["groups"]
         assert group["source"] == "script"
-    assert ">steps<" in workshop("report", "--format", "html").out
+    assert '"title": "steps"' in workshop("report", "--format", "html").out
 
 
 def test_data_is_checked_identified_by_hash_and_passed_to_the_script(workshop: Workshop, micro_data: Path) -> None:

@@ -1,6 +1,7 @@
 """Builders of run directories with made-up results."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,20 @@ def write_sweep(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...]
                     below = below.setdefault(part, {})
                 below[last] = value
             run.files.spec.write_text(json.dumps({"recipe": recipe}))
+
+
+def write_key_sweep(runs: Path, key: str, values: Sequence[Any]) -> list[RunDirectory]:
+    """Write one finished run of each value of a key; the first score is the lowest."""
+    part, _, rest = key.partition(".")
+    found = []
+    for number, value in enumerate(values):
+        result = result_of(1, round(1.2 + number / 1000, 3), spec_sha256=f"{number}" * 64)
+        found.append(write_run(runs / f"exp-{number:08}" / "seed-1", result))
+        found[-1].files.spec.write_text(json.dumps({part: {rest: value}}))
+    return found
+
+
+def write_metrics(run: RunDirectory, points: list[tuple[int, float]]) -> None:
+    """Write the training loss at some steps."""
+    rows = [json.dumps({"step": tokens, "tokens": tokens, "train_loss": loss}) for tokens, loss in points]
+    run.files.metrics.write_text("\n".join(rows) + "\n")
