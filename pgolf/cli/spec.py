@@ -165,7 +165,7 @@ def describe_spec(name: str, file: Path) -> dict[str, Any]:
     return {"name": name, "question": spec.question, "parameters": parameters, "file": str(file)}
 
 
-@spec_app.command()
+@spec_app.command(short_help="Write a small spec to start from, and its schema.")
 def new(
     path: Annotated[
         Path,
