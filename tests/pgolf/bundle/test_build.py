@@ -138,11 +138,18 @@ def test_the_challenges_command_trains_with_two_processes_and_its_output_is_a_re
 MODEL = ("logs/here/artifact/model.bin",)
 
 
-def test_a_folder_without_a_manifest_gives_the_same_bits(micro_run: RunDirectory, tmp_path: Path) -> None:
+def test_variables_name_a_folder_without_a_manifest_and_the_bits_are_the_same(
+    micro_run: RunDirectory, tmp_path: Path
+) -> None:
     program = tmp_path / "train_gpt.py"
     program.write_bytes(built("quickstart", "micro").packed)
-    contest_folder(Path(micro_run.read_run()["data_folder"]), tmp_path, 384)
-    ended = run_alone(program, variables={"RUN_ID": "again"})
+    contest_folder(Path(micro_run.read_run()["data_folder"]), tmp_path / "elsewhere", 384)
+    data = tmp_path / "elsewhere/data"
+    paths = {
+        "DATA_PATH": f"{data}/datasets/fineweb10B_sp384",
+        "TOKENIZER_PATH": f"{data}/tokenizers/fineweb_384_bpe.model",
+    }
+    ended = run_alone(program, variables={"RUN_ID": "again", **paths})
     assert ended.returncode == 0, ended.stderr
     check_same(micro_run, tmp_path / "logs/again")
 
