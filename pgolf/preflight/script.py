@@ -16,6 +16,7 @@ from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.preflight import Preflight, ScriptFacts
 from pgolf.preflight.public_runs import estimate_public_run
+from pgolf.preflight.script_start import start_findings
 from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import load_ruleset
@@ -104,6 +105,7 @@ def examine_script(spec: Experiment, *, runs_dir: Path, runs: int = 1) -> Prefli
         findings=[
             data_of_script(spec, located, problem),
             *variables(spec, program, facts),
+            *start_findings(spec, program),
             *unshipped(spec, program),
             rules.libraries(program.libraries, spec.launch.on),
         ],

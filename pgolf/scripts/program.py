@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pgolf.scripts.cuda import CudaDemand, cuda_demand
+from pgolf.scripts.flow import Flow
+from pgolf.scripts.parsing import Parsing, variables_parsed
 from pgolf.scripts.reads import EnvironmentReads
 from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decode_source, layers
-from pgolf.scripts.variables import variables_read
+from pgolf.scripts.variables import file_readers, find_all_helpers, variables_read
 
 UNWRAPPED = " (unwrapped)"
 
@@ -95,6 +98,27 @@ class ScriptProgram:
             Unreadable: a file is not Python, or unpacks to too much.
         """
         return variables_read(self.texts)
+
+    @cached_property
+    def parsing(self) -> Parsing:
+        """How the program parses the variables that it reads.
+
+        Raises:
+            Unreadable: a file is not Python, or unpacks to too much.
+        """
+        readers = file_readers(self.texts, EnvironmentReads())
+        flows = {reader.name: Flow(reader.tree) for reader in readers}
+        return variables_parsed({reader.name: reader for reader in readers}, find_all_helpers(readers), flows)
+
+    @cached_property
+    def cuda(self) -> CudaDemand | None:
+        """Where the script itself needs CUDA; None if it may run without.
+
+        Raises:
+            Unreadable: a file is not Python, or unpacks to too much.
+        """
+        name, text = next(iter(self.texts.items()))
+        return cuda_demand(name, Flow(ast.parse(text)))
 
     @cached_property
     def libraries(self) -> tuple[str, ...]:

@@ -30,15 +30,21 @@ def variables_read(texts: Mapping[str, str]) -> EnvironmentReads:
         SyntaxError: a text that is not Python.
     """
     found = EnvironmentReads()
-    readers = [FileReader(name, ast.parse(text), found) for name, text in texts.items()]
-    for reader in readers:
-        reader.record_imports({Path(other.name).stem: other for other in readers})
+    readers = file_readers(texts, found)
     helpers = find_all_helpers(readers)
     for reader in readers:
         reader.read(helpers)
     order = list(texts)
     found.variables = sorted(set(found.variables), key=lambda each: (order.index(each.file), each.line, each.name))
     return found
+
+
+def file_readers(texts: Mapping[str, str], found: EnvironmentReads) -> "list[FileReader]":
+    """Return a reader of each file, which knows what it imports from the others."""
+    readers = [FileReader(name, ast.parse(text), found) for name, text in texts.items()]
+    for reader in readers:
+        reader.record_imports({Path(other.name).stem: other for other in readers})
+    return readers
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,23 +158,27 @@ class FileReader:
     def find_reads(self, tree: ast.AST, helpers: Mapping[str, Helper]) -> Iterator[tuple[ast.expr, ast.expr | None]]:
         """Yield name and default, as expressions, of each read below a node; a default of None means there is none."""
         for node in ast.walk(tree):
-            match node:
-                case ast.Subscript(value=mapping, slice=name, ctx=ast.Load()) if self.is_mapping(mapping):
-                    yield name, None
-                case ast.Compare(left=name, ops=[ast.In() | ast.NotIn()], comparators=[mapping]) if self.is_mapping(
-                    mapping
-                ):
-                    yield name, NONE_DEFAULT
-                case ast.Call(func=function, args=arguments, keywords=keywords) if self.is_getter(function):
-                    named = {each.arg: each.value for each in keywords}
-                    name = arguments[0] if arguments else named.get("key", named.get("varname", NONE_DEFAULT))
-                    yield name, arguments[1] if len(arguments) > 1 else named.get("default", NONE_DEFAULT)
-                case ast.keyword(arg="envvar", value=names):
-                    yield from ((name, NONE_DEFAULT) for name in getattr(names, "elts", [names]))
-                case ast.Call() if (helper := helpers.get(function_name(node.func))) is not None:
-                    is_common = function_name(node.func) in READERS
-                    found = arguments_of(node, helper)
-                    yield from (read for read in found if not is_common or has_usual_name(read[0]))
+            yield from self.reads_at(node, helpers)
+
+    def reads_at(self, node: ast.AST, helpers: Mapping[str, Helper]) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+        """Yield what `find_reads` yields of the node itself."""
+        match node:
+            case ast.Subscript(value=mapping, slice=name, ctx=ast.Load()) if self.is_mapping(mapping):
+                yield name, None
+            case ast.Compare(left=name, ops=[ast.In() | ast.NotIn()], comparators=[mapping]) if self.is_mapping(
+                mapping
+            ):
+                yield name, NONE_DEFAULT
+            case ast.Call(func=function, args=arguments, keywords=keywords) if self.is_getter(function):
+                named = {each.arg: each.value for each in keywords}
+                name = arguments[0] if arguments else named.get("key", named.get("varname", NONE_DEFAULT))
+                yield name, arguments[1] if len(arguments) > 1 else named.get("default", NONE_DEFAULT)
+            case ast.keyword(arg="envvar", value=names):
+                yield from ((name, NONE_DEFAULT) for name in getattr(names, "elts", [names]))
+            case ast.Call() if (helper := helpers.get(function_name(node.func))) is not None:
+                is_common = function_name(node.func) in READERS
+                found = arguments_of(node, helper)
+                yield from (read for read in found if not is_common or has_usual_name(read[0]))
 
     def find_helpers(self, known: Mapping[str, Helper]) -> Iterator[tuple[str, Helper]]:
         """Yield functions that read the variable named by one of their parameters."""
