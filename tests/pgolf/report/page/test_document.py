@@ -109,12 +109,20 @@ def test_the_page_says_question_day_machine_and_data(micro_run: RunDirectory) ->
     (group,) = group_runs([micro_run])
     page = Page(html_page([group]))
     cores = result["hardware"]["cores"]
-    assert ("Question", spec["question"]) in page.facts
-    assert ("Finished", group.dates[0].isoformat()) in page.facts
-    assert ("Hardware", f"CPU, {cores} {'core' if cores == 1 else 'cores'}") in page.facts
-    assert ("Data", result["data_sha256"][:12]) in page.facts
-    assert ("Data", result["data_sha256"]) in page.facts
-    assert ("Rules", result["ruleset"]) in page.facts
+    machine = f"CPU, {cores} {'core' if cores == 1 else 'cores'}"
+    at_top = dict(page.facts[:5])
+    assert at_top == {
+        "Question": spec["question"],
+        "Finished": group.dates[0].isoformat(),
+        "Hardware": machine,
+        "Data": result["data_sha256"][:12],
+        "Rules": result["ruleset"],
+    }
+    of_group = dict(page.facts[5:])
+    assert (of_group["Finished"], of_group["Hardware"]) == (group.dates[0].isoformat(), machine)
+    assert [of_group[name] for name in ("Data", "Spec", "Code")] == [
+        result[f"{name}_sha256"] for name in ("data", "spec", "code")
+    ]
 
 
 def test_a_group_without_a_finished_seed_is_named_but_neither_counted_nor_drawn(tmp_path: Path) -> None:
