@@ -39,7 +39,7 @@ def main() -> None:
     """Run the command line; the exit code is the error's (pgolf/errors.py)."""
     wants_traceback = "--traceback" in sys.argv
     try:
-        app()
+        app(prog_name="pgolf")  # also as `python -m pgolf`: shells complete `pgolf`
     except PgolfError as error:
         if wants_traceback:
             raise
