@@ -18,7 +18,11 @@ class Finding:
     message: str
     """What was found, with the numbers."""
     fix: str | None = None
-    """What to do about it."""
+    """What to do about it; always None for a pass, about which there is nothing to do."""
+
+    def __post_init__(self) -> None:
+        if self.severity == "pass":
+            object.__setattr__(self, "fix", None)
 
     def as_json(self) -> dict[str, str | None]:
         """Return the form it has in preflight.json and on stdout."""

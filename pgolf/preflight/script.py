@@ -155,7 +155,7 @@ def data_of_script(spec: Experiment, located: LocatedData | None, problem: str |
     fix = "program.data: FOLDER, and {data} in the variable that wants it"
     if spec.launch.on != "local":
         return Finding("warn", "script_data", f"{message}; no data is sent to {spec.launch.on}", fix)
-    return Finding("pass", "script_data", message, fix)
+    return Finding("pass", "script_data", message)
 
 
 def unshipped(spec: Experiment, program: ScriptProgram) -> Iterator[Finding]:
