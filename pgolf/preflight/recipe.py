@@ -22,7 +22,7 @@ from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import spec_sha256
 from trainer.recipe.cores import allowed_cores, thread_count
-from trainer.recipe.data import Shards
+from trainer.recipe.data import Embedded, Shards
 from trainer.recipe.inventory import inventory, parameter_groups
 from trainer.recipe.recipe import Recipe
 
@@ -49,7 +49,7 @@ def examine_recipe(
         ruleset=ruleset,
         located=located,
         findings=[
-            rules.data_present(located.manifest if located else None, problem),
+            rules.data_present(located.manifest if located else None, problem, is_embedded(spec.recipe)),
             rules.libraries(bundle.code.libraries, spec.launch.on),
         ],
         code_sha256=bundle.code.sha256,
@@ -99,12 +99,17 @@ def examine_data(known: Preflight, located: LocatedData, runs_dir: Path) -> Pref
     identity = spec_sha256(recipe, ruleset.label, manifest.sha256)
     disk = disk_bytes(recipe, manifest.validation.tokens)
     return replace(known, identity=identity, epochs=epochs, disk_bytes=disk).with_findings(
-        rules.canonical_data(manifest, ruleset),
+        *([] if is_embedded(recipe) else [rules.canonical_data(manifest, ruleset)]),
         rules.lossless_tokenizer(manifest),
         judge_overlap(located.folder, manifest),
         finding,
         rules.disk(recipe, manifest, runs_dir),
     )
+
+
+def is_embedded(recipe: Recipe) -> bool:
+    """Return whether a recipe asks for pgolf's own text, which nobody takes for the contest's."""
+    return isinstance(recipe.data, Embedded)
 
 
 def examine_time(known: Preflight, runs_dir: Path, runs: int, step_seconds: float | None) -> Preflight:

@@ -101,14 +101,15 @@ def test_slow_evaluation_fails_only_on_the_contests_hardware(seconds: float | No
 
 
 @pytest.mark.parametrize(
-    ("steps", "warmup", "severity"), [(0, 0, "warn"), (100, 100, "pass"), (99, 100, "warn"), (600, 100, "pass")]
+    ("steps", "warmup", "severity"),
+    [(0, 0, "warn"), (600, 600, "pass"), (599, 600, "warn"), (100, 600, "pass"), (101, 600, "warn")],
 )
 def test_the_momentum_warmup_must_fit_into_the_run(steps: int, warmup: int, severity: str) -> None:
     recipe = recipe_of(f"recipe.budget.train={steps}", f"recipe.optimizer.momentum.warmup_steps={warmup}")
     found = rules.schedule_fits(recipe)
     assert found.severity == severity
-    if steps == 99:
-        assert found.fix == "--set recipe.optimizer.momentum.warmup_steps=24"
+    if steps == 599:
+        assert found.fix == "--set recipe.optimizer.momentum.warmup_steps=149"
 
 
 def test_published_data_must_have_the_published_token_count() -> None:
