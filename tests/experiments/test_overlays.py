@@ -29,7 +29,7 @@ def warned_rules(name: str, overlays: list[str], runs_dir: Path) -> set[str]:
     )
     known = examine_shape(known, runs_dir)
     if located is not None:
-        known = examine_data(known, located.manifest, runs_dir)
+        known = examine_data(known, located, runs_dir)
     known = examine_time(known, runs_dir, 1, None)
     assert bool(overlays) <= (problem is None), "an overlay needs no data that has to be fetched"
     return {finding.rule for finding in known.findings if finding.severity != "pass"}
