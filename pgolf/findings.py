@@ -32,3 +32,8 @@ class Finding:
 def failures(findings: Iterable[Finding]) -> list[Finding]:
     """Return the findings that failed."""
     return [finding for finding in findings if finding.severity == "fail"]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 run` or `1,200 runs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pgolf.audit.gates.seeds import REQUIRED_SEEDS
 from pgolf.audit.runs import SPLIT_RULES, construction_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
-from pgolf.findings import Finding, Severity
+from pgolf.findings import Finding, Severity, counted
 from pgolf.preflight.preflight import Preflight
 from trainer.recipe.local import local_codes
 
@@ -53,7 +53,7 @@ def is_undecided(rule: str, found: Preflight) -> bool:
 def check_seed_count(found: Preflight) -> Verdict:
     """Check that the spec has three seeds; seeds of one spec have one configuration."""
     count = len(found.spec.seeds)
-    message = f"{count} seeds of one spec, code and data"
+    message = f"{counted(count, 'seed')} of one spec, code and data"
     severity: Severity = "pass" if count >= REQUIRED_SEEDS else "warn"
     return make_verdict("THREE-SEEDS-ONE-CONFIG", severity, message, "construction")
 

@@ -24,7 +24,7 @@ from pgolf.bundle.modules import trainer_code
 from pgolf.bundle.submission import SUBMISSION
 from pgolf.data.manifests import Manifest, read_manifest
 from pgolf.errors import DataError, UsageError
-from pgolf.findings import Finding
+from pgolf.findings import Finding, counted
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.decode import RecipeRefused, decode_recipe
@@ -133,7 +133,7 @@ def compare_numbers(rule: str, key: str, claimed: float, found: float, what: str
 
 def check_seeds(claims: Claims) -> Iterator[Finding]:
     count = len(claims.seed_results)
-    yield Finding("pass" if count >= 3 else "warn", "seeds", f"{count} seeds; a record needs three")
+    yield Finding("pass" if count >= 3 else "warn", "seeds", f"{counted(count, 'seed')}; a record needs three")
     if claims.seeds is not None and claims.seed_results:
         listed, scored = sorted(claims.seeds), sorted(map(int, claims.seed_results))
         if listed != scored:

@@ -15,6 +15,7 @@ from pgolf.data.references import measure_references, write_references
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_tokenizer
 from pgolf.errors import DataError
+from pgolf.findings import counted
 from trainer.recipe.data import SPACE_MARK
 from trainer.recipe.files import DataFiles, write_whole
 
@@ -142,7 +143,7 @@ def write_shards(corpus: Corpus, preparation: Preparation, on_progress: Callable
     preparation.out.mkdir(parents=True, exist_ok=True)
     write_whole(folder.tokenizer, tokenizer_model(preparation, corpus.train, on_progress))
     tokenizer = load_tokenizer_file(folder.tokenizer)
-    on_progress(f"tokenizing {len(corpus.train) + len(corpus.validation):,} documents")
+    on_progress(f"tokenizing {counted(len(corpus.train) + len(corpus.validation), 'document')}")
     encoder = DocumentEncoder(tokenizer)
     splits = {
         prefix: encoder.write(documents, ShardWriter(preparation.out, f"fineweb_{prefix}"))

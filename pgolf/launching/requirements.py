@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pgolf.findings import Finding
+from pgolf.findings import Finding, counted
 from pgolf.gpus import parse_gpus
 from pgolf.launching.protocol import Job
 
@@ -29,7 +29,7 @@ def check_devices(job: Job, gpus: Sequence[str], cores: int, where: str) -> Find
         message = f"{job.processes} processes share the {cores} cores of {where}, so they will be slow"
         return Finding("warn", "device", message, f"--set launch.processes={cores}")
     if job.gpu is None:
-        return Finding("pass", "device", f"CPU with {cores} cores, {cores // job.processes} per process")
+        return Finding("pass", "device", f"CPU with {counted(cores, 'core')}, {cores // job.processes} per process")
     if len(gpus) < job.processes:
         message = f"{job.gpu} was requested, one GPU per process; nvidia-smi finds {len(gpus) or 'no'} GPU on {where}"
         return Finding("fail", "device", message, "--set launch.gpu=null for the CPU, or choose another machine")

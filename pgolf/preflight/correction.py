@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from pgolf.findings import counted
 from pgolf.preflight.byte_estimate import ByteEstimate, with_margins
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import find_runs, read_or_empty
@@ -31,7 +32,7 @@ class Correction:
     def apply(self, estimate: ByteEstimate, limit: int = 0) -> ByteEstimate:
         """Return the corrected estimate, cut at the limit to which codes are pruned; 0 means no limit."""
         total = estimate.estimate * self.times
-        basis = f"{self.runs} finished runs here took {self.times:.3f} times the predicted bytes"
+        basis = f"{counted(self.runs, 'finished run')} here took {self.times:.3f} times the predicted bytes"
         return with_margins(min(total, limit) if limit else total, self.half, self.half, basis)
 
 

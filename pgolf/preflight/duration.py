@@ -5,6 +5,7 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
+from pgolf.findings import counted
 from pgolf.preflight.throughput import (
     LEARNING_SLOWDOWN,
     LEARNING_STEP_SECONDS,
@@ -80,7 +81,7 @@ def estimate_duration(
     if finished:
         train_seconds = median(clock["train_seconds"] for clock in finished)
         return DurationEstimate(
-            train_seconds, evaluate_seconds, f"{len(finished)} finished runs of this spec", True, steps
+            train_seconds, evaluate_seconds, f"{counted(len(finished), 'finished run')} of this spec", True, steps
         )
     return DurationEstimate(steps * assumed.step_seconds, evaluate_seconds, assumed.basis, steps=steps)
 
@@ -112,7 +113,7 @@ def assume_speed(recipe: Recipe, gpu: str | None, cores: int) -> AssumedSpeed:
         )
     speed = cores * ASSUMED_CPU_FLOPS_PER_CORE
     forward = work_of(recipe, 1.0).flops / speed
-    basis = f"assumed {speed:.1e} flop/s on {cores} CPU cores, not measured"
+    basis = f"assumed {speed:.1e} flop/s on {counted(cores, 'CPU core')}, not measured"
     return AssumedSpeed(recipe.schedule.batch_tokens * PASSES_PER_STEP * forward, forward, basis)
 
 

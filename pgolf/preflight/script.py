@@ -10,7 +10,7 @@ from typing import Any
 from pgolf.data.locate import LocatedData, locate_folder
 from pgolf.data.overlap import judge_overlap
 from pgolf.errors import DataError, SpecError
-from pgolf.findings import Finding
+from pgolf.findings import Finding, counted
 from pgolf.preflight import rules
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate
@@ -178,7 +178,7 @@ def variables(spec: Experiment, program: ScriptProgram, facts: ScriptFacts) -> I
     """Yield what happens to the variables that the script reads."""
     reads, given = program.reads, spec.program.env
     own = [name for name in reads.names if not is_external(name)]
-    message = f"{program.name} reads {len(own)} variables; {len(given)} are set, {len(facts.unset)} are not"
+    message = f"{program.name} reads {counted(len(own), 'variable')}; {len(given)} set, {len(facts.unset)} not set"
     if reads.patterns:
         places = ", ".join(reads.patterns.values())
         message += f"; names assembled at {places} are known only as patterns"
@@ -203,7 +203,9 @@ def estimate_script_duration(history: ScriptHistory) -> DurationEstimate | None:
     same = history.same
     if same:
         seconds = median(result["clock"]["run_seconds"] for result in same)
-        return DurationEstimate(seconds, 0.0, f"{len(same)} finished runs of this spec, from start to end", True)
+        return DurationEstimate(
+            seconds, 0.0, f"{counted(len(same), 'finished run')} of this spec, from start to end", True
+        )
     if history.spec.program.seconds is not None:
         return DurationEstimate(history.spec.program.seconds, 0.0, "program.seconds, at most")
     limit = number_of(own_value(history, OWN_LIMIT))
@@ -244,7 +246,7 @@ def estimate_bytes(history: ScriptHistory) -> ByteEstimate | None:
 def between_seen(sizes: list[int]) -> ByteEstimate:
     """Return the mean of sizes that were seen, with an interval slightly wider than they were."""
     low, high = round(min(sizes) * (1 - SEEDS_DIFFER)), round(max(sizes) * (1 + SEEDS_DIFFER))
-    return ByteEstimate(round(fmean(sizes)), low, high, f"{len(sizes)} finished runs of this spec")
+    return ByteEstimate(round(fmean(sizes)), low, high, f"{counted(len(sizes), 'finished run')} of this spec")
 
 
 def described(result: dict[str, Any], env: dict[str, str]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
-from pgolf.findings import Severity
+from pgolf.findings import Severity, counted
 from pgolf.records.folder import MAIN
 
 REQUIRED_SEEDS = 3
@@ -35,7 +35,7 @@ def check_seeds(facts: Facts) -> Verdict:
     rule, seeds = "THREE-SEEDS-ONE-CONFIG", sorted({run.seed for run in facts.runs if run.seed is not None})
     severity: Severity = "fail" if facts.is_record else "warn"
     if len(facts.runs) < REQUIRED_SEEDS:
-        message = f"{len(facts.runs)} runs have logs; a record needs {REQUIRED_SEEDS}"
+        message = f"logs of {counted(len(facts.runs), 'run')}; a record needs {REQUIRED_SEEDS}"
         return make_verdict(rule, severity, message, "numbers")
     if seeds and len(seeds) < REQUIRED_SEEDS:
         message = f"the {len(facts.runs)} logs are of seeds {seeds} only; a record needs {REQUIRED_SEEDS} seeds"

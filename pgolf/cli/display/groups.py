@@ -6,6 +6,7 @@ from rich.console import Console
 
 from pgolf.cli.display.console import print_line, printable
 from pgolf.cli.display.table import Column, FittedTable
+from pgolf.findings import counted
 from pgolf.report.rows import Group, groups_by_reference
 from pgolf.report.tables import ALL_FIT, FITS, seed_cells, summary_parts, verdict_of
 
@@ -47,7 +48,7 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
         print_line(console, f"on the same validation bytes: {description}, {own}")
     for group in groups:
         if group.usd:
-            print_line(console, f"cost: ${group.usd:.2f} for {len(group.rows)} runs of {group.name}")
+            print_line(console, f"cost: ${group.usd:.2f} for {counted(len(group.rows), 'run')} of {group.name}")
         for finding in group.problems():
             style = "yellow" if finding.severity == "warn" else "red"
             prefix = f"{group.name}: " if len(groups) > 1 else ""

@@ -5,6 +5,7 @@ from typing import Any
 
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.cli.display.table import Column, FittedTable
+from pgolf.findings import counted
 from pgolf.search.halving import Standing, leader, standing_of, standings
 from pgolf.search.ledger import Ledger
 from pgolf.specs.search import Search
@@ -46,7 +47,9 @@ def show_search(search: Search, ledger: Ledger, why: str, is_json: bool) -> None
         table.add_row(*cells, facts["ended"] or ("best" if standing.candidate is best else ""))
     console = answer_console()
     console.print(table)
-    console.print(f"{why}; {spent['runs']:.0f} runs, {spent['seconds']:.0f} s, ${spent['usd']:.2f}", markup=False)
+    console.print(
+        f"{why}; {counted(round(spent['runs']), 'run')}, {spent['seconds']:.0f} s, ${spent['usd']:.2f}", markup=False
+    )
     if best is not None:
         words = " ".join(f"--set {key}={json.dumps(value)}" for key, value in best.point.items())
         console.print(f"best: {words}", markup=False)
