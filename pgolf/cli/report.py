@@ -131,9 +131,9 @@ def render(groups: Sequence[Group], versus: Versus, is_explained: bool, form: Fo
             ]
             return markdown_table(groups) + "".join(f"\n{line}\n" for line in tests)
         case _:
-            console = Console(file=io.StringIO(), width=200, highlight=False, emoji=False)
-            print_report(groups, versus, is_explained, console)
-            return str(console.file.getvalue())  # type: ignore[attr-defined]
+            text = io.StringIO()
+            print_report(groups, versus, is_explained, answer_console(text))
+            return text.getvalue()
 
 
 def render_leaderboard(entries: list[Entry], form: Format) -> str:

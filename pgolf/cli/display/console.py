@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,12 +18,13 @@ SCHEMA_VERSION = 1
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red", "unknown": "dim"}
 
 
-def answer_console() -> Console:
-    """Return a console on stdout. Tables fit COLUMNS, else the terminal, else 80 columns.
+def answer_console(file: IO[str] | None = None) -> Console:
+    """Return a console on stdout or on a file. Tables fit COLUMNS, else the terminal, else 80 columns."""
+    return with_whole_lines(Console(file=file, highlight=False, emoji=False))
 
-    Sentences are broken on a terminal only, so that a program finds them on one line.
-    """
-    console = Console(highlight=False, emoji=False)
+
+def with_whole_lines(console: Console) -> Console:
+    """Return the console, set to break sentences on a terminal only, so that programs find them on one line."""
     console.soft_wrap = not console.is_terminal
     return console
 
@@ -35,7 +36,7 @@ def print_line(console: Console, line: str, style: str = "") -> None:
 
 def progress_console() -> Console:
     """Return a console on stderr."""
-    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+    return with_whole_lines(Console(stderr=True, highlight=False, emoji=False))
 
 
 def say(line: str) -> None:
