@@ -93,13 +93,13 @@ def print_splits(manifest: Manifest) -> None:
 def print_dropped(dropped: list[Dropped]) -> None:
     """Print how many training documents were left out and which; at most ten of each reason."""
     for reason, why in (
-        ("near_duplicate", "near duplicates of validation documents"),
-        ("shared_text", "documents that contain text of validation documents"),
+        ("near_duplicate", "as near duplicates of validation documents"),
+        ("shared_text", "for text that they share with validation documents"),
     ):
         names = [document.id for document in dropped if document.reason == reason]
         listed = ", ".join(names[:NAMED_DOCUMENTS])
         others = f" and {len(names) - NAMED_DOCUMENTS:,} more" if len(names) > NAMED_DOCUMENTS else ""
-        typer.echo(f"left out of training: {len(names):,} {why}{f': {printable(listed)}{others}' if names else ''}")
+        typer.echo(f"left out of training {why}: {len(names):,}{f' ({printable(listed)}{others})' if names else ''}")
 
 
 def print_overlap(folder: Path, overlap: Overlap) -> None:

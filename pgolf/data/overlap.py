@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 FILE_NAME = "overlap.json"
 # Share of a document's spans from which it counts as overlapping; web texts share boilerplate, which is no leak.
 SHARE_OF_A_DOCUMENT = 0.5
-# Large corpora contain a few duplicates; the known leaky export has 80 % of its validation documents in training.
-TOLERATED_SHARE_OF_DOCUMENTS = 0.01
+# Web corpora that are deduplicated crawl by crawl contain some duplicates; in the known leaky export 80 % of the
+# validation documents are in the training text.
+TOLERATED_SHARE_OF_DOCUMENTS = 0.05
 NAMED_DOCUMENTS = 10
 NAMED_TOKENS, NAMED_CHARACTERS = 60, 60
 # Up to this size, data that was never measured is measured when it is first needed; takes about two seconds.

@@ -314,8 +314,8 @@ def test_the_command_says_how_many_documents_it_left_out_and_which(tmp_path: Pat
     assert "of 22 validation documents are in the training text" in kept.out
     assert next(text for text in ordinary if is_validation(text, 0.3))[:40] in kept.out
     done = pgolf("data", "prepare", corpus, "--out", "clean", *options, "--drop-overlap")
-    assert f"left out of training: {len(near):,} near duplicates of validation documents: corpus.jsonl:" in done.out
-    assert f"left out of training: {len(hosts):,} documents that contain text of" in done.out
+    assert f"left out of training as near duplicates of validation documents: {len(near)} (corpus.jsonl:" in done.out
+    assert f"left out of training for text that they share with validation documents: {len(hosts)} (" in done.out
     assert "fail" not in done.out
     answer = pgolf("data", "prepare", corpus, "--out", "json", *options, "--drop-overlap", "--json").json
     assert {each["reason"] for each in answer["dropped"]} == {"near_duplicate", "shared_text"}
