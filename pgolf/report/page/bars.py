@@ -120,7 +120,8 @@ def bytes_plot(group: Group) -> Plot | None:
         *name_layers(totals),
     ]
     spec = chart(f"bytes of {group.name} by part", layers, height={"step": ROW_HEIGHT})
-    caption = " ".join(filter(None, [BYTES_CAPTION, limit_words(limits, near)]))
+    how_counted = "" if "model" in names else BYTES_CAPTION
+    caption = " ".join(filter(None, [how_counted, limit_words(limits, near)]))
     return Plot("Bytes", caption, spec, [*keys.values()])
 
 

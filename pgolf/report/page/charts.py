@@ -38,8 +38,9 @@ SHORT_NUMBER = "replace(format(datum.value, '~s'), 'G', 'B')"
 NEAR_LIMIT = 0.25
 # An interval may widen the frame by this many times the range of the values; the frame cuts off what is longer.
 MOST_WIDENING = 2.0
-# Values further from the quartiles than this many times their distance are far from the rest (Tukey's outer fences).
-FAR, FEWEST_FOR_FAR = 3.0, 8
+# Values further from the quartiles than this many times the distance of the quartiles are far from the rest: a frame
+# that holds them would show the others as one spot.
+FAR, FEWEST_FOR_FAR = 10.0, 8
 # Rows have a name above their marks: beside them, it would leave no room on a phone. Units: pixels.
 ROW_HEIGHT, NAME_OFFSET, MARK_OFFSET = 44, -12, 6
 # Width of a plot on a phone, in pixels, and the characters of a name that fit beside a value there.

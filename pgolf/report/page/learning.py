@@ -89,7 +89,13 @@ def curves_plot(group: Group) -> Plot | None:
 
 NEAREST: Json = {
     "name": "nearest",
-    "select": {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"},
+    "select": {
+        "type": "point",
+        "fields": ["name", "at"],
+        "nearest": True,
+        "on": "pointermove",
+        "clear": "pointerout",
+    },
 }
 """The point that is nearest to the pointer, wherever in the frame this is."""
 

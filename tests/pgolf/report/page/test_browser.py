@@ -153,6 +153,10 @@ def test_pointing_anywhere_in_the_curves_shows_the_nearest_step(browser: Browser
     )
     browser.point(frame[0] + 0.55 * frame[2], frame[1] + 60)
     assert shown_tip(browser) == {"curve": "seed 1", "tokens": "500", "training loss, nats per token": "5.0000"}
+    opacities = FIGURE.format("'Learning curves'") + (
+        "return [...figure.querySelectorAll('.mark-symbol path')].map((point) => point.getAttribute('opacity'))"
+    )
+    assert browser.run(opacities) == ["0", "1", "0"]
 
 
 def test_pointing_at_a_name_fades_the_others(browser: Browser, tmp_path: Path) -> None:

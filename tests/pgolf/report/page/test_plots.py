@@ -62,9 +62,9 @@ def test_a_frame_holds_intervals_that_are_not_much_wider_than_the_values() -> No
 
 
 @given(st.lists(st.integers(-1000, 1000), min_size=8))
-def test_fences_are_three_times_the_distance_of_the_quartiles_away(values: list[int]) -> None:
+def test_fences_are_ten_times_the_distance_of_the_quartiles_away(values: list[int]) -> None:
     first, third = np.percentile(values, [25, 75])
-    expected = (first - 3 * (third - first), third + 3 * (third - first)) if first < third else (-inf, inf)
+    expected = (first - 10 * (third - first), third + 10 * (third - first)) if first < third else (-inf, inf)
     assert fences(values) == pytest.approx(expected)
 
 
@@ -226,6 +226,16 @@ def test_parts_of_an_artifact_stand_end_to_end(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert sum(mark["share"] for mark in layer_of(plot, "begin")) == pytest.approx(1)
     assert domain_of(plot, "x") == [0, 16_000_000]
+    assert plot is not None
+    assert (
+        plot.caption
+        == "Tensor groups share compressed streams in proportion to their entropy. The dashed line is the limit."
+    )
+    run.files.bytes.unlink()
+    plot = bytes_plot(group_of([run]))
+    assert [mark["name"] for mark in layer_of(plot, "begin")] == ["model", "code"]
+    assert plot is not None
+    assert plot.caption == "The dashed line is the limit."
 
 
 def test_bytes_of_a_real_run_are_its_tensor_groups(micro_run: Any) -> None:
