@@ -23,7 +23,7 @@ from tests.conftest import Pgolf, run_here
 from tests.pgolf.data.builders import sentences
 from tests.pgolf.data.hub_server import serving
 from tests.pgolf.data.published import VARIANT, Published
-from tests.pgolf.report.builders import result_of, write_run, write_seeds, write_sweep
+from tests.pgolf.report.builders import result_of, write_points, write_run, write_seeds
 
 MICRO = ("quickstart", "--with", "micro")
 SEARCH = """
@@ -124,7 +124,7 @@ def test_every_answer_is_one_object_with_its_version(command: str, folder: Path,
 def test_a_run_is_the_same_in_every_answer(tmp_path: Path, pgolf: Pgolf) -> None:
     """Hashes and swept values of status are those of report, by run id."""
     points = [{"recipe.optimizer.matrix_lr": rate, "recipe.quantizer.bits.default": 6} for rate in (0.5, 0.25)]
-    write_sweep(tmp_path / "runs", points, seeds=(1, 2))
+    write_points(tmp_path / "runs", points, seeds=(1, 2))
     groups = pgolf("report", "--json").json["groups"]
     assert [group["swept"] for group in groups] == [{"recipe.optimizer.matrix_lr": rate} for rate in (0.25, 0.5)]
     keys = ("spec_sha256", "code_sha256", "data_sha256", "swept")

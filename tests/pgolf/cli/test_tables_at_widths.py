@@ -27,7 +27,7 @@ from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_runs
 from pgolf.search.ledger import read_ledger
 from pgolf.specs.loading import load_spec
-from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds, write_sweep
+from tests.pgolf.report.builders import LIMIT, result_of, write_points, write_run, write_seeds
 
 GOLDEN = Path(__file__).parent / "golden"
 FROZEN = Path(__file__).parents[2] / "frozen" / "0.1.0"
@@ -49,7 +49,7 @@ def show_seeds(place: Path) -> None:
         for rate in (0.021, 0.022)
         for share in (0.6, 0.7)
     ]
-    write_sweep(place / "runs", points, seeds=(42, 1337))
+    write_points(place / "runs", points, seeds=(42, 1337))
     print_groups(group_runs(runs_below([place / "runs"])), answer_console())
 
 
@@ -67,7 +67,7 @@ def show_status(place: Path) -> None:
 
 def show_compare(place: Path) -> None:
     """Print two points of a sweep, three seeds each."""
-    write_sweep(place / "runs", [{"recipe.optimizer.matrix_lr": 0.02}, {"recipe.optimizer.matrix_lr": 0.03}])
+    write_points(place / "runs", [{"recipe.optimizer.matrix_lr": 0.02}, {"recipe.optimizer.matrix_lr": 0.03}])
     compare("matrix_lr=0.02", "matrix_lr=0.03", runs_dir=place / "runs")
 
 

@@ -46,13 +46,7 @@ def write_run(root: Path, result: dict[str, Any] | None, **run: Any) -> RunDirec
     return RunDirectory(root)
 
 
-def write_seeds(runs: Path, scores: dict[int, float], **changes: Any) -> list[RunDirectory]:
-    """Write finished runs of one experiment."""
-    folder = runs / "exp-aaaaaaaa"
-    return [write_run(folder / f"seed-{seed}", result_of(seed, bpb, **changes)) for seed, bpb in scores.items()]
-
-
-def write_sweep(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...] = (1, 2, 3)) -> None:
+def write_points(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...] = (1, 2, 3)) -> None:
     """Write finished runs of one name, three seeds for each point, with scores that follow no pattern."""
     chance = np.random.default_rng(5)
     for number, point in enumerate(points):
@@ -70,7 +64,7 @@ def write_sweep(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...]
             run.files.spec.write_text(json.dumps({"recipe": recipe}))
 
 
-def write_key_sweep(runs: Path, key: str, values: Sequence[Any]) -> list[RunDirectory]:
+def write_sweep(runs: Path, key: str, values: Sequence[Any]) -> list[RunDirectory]:
     """Write one finished run of each value of a key; the first score is the lowest."""
     part, _, rest = key.partition(".")
     found = []

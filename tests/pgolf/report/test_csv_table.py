@@ -15,7 +15,7 @@ from pgolf.report.groups import RunGroup, group_runs
 from pgolf.report.leaderboard import ranked
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Pgolf
-from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds, write_sweep
+from tests.pgolf.report.builders import LIMIT, result_of, write_points, write_run, write_seeds
 
 SCORES = {1: 1.2345678901, 2: 1.25, 42: 1.1999}
 RATE, BITS = "recipe.optimizer.matrix_lr", "recipe.quantizer.bits.default"
@@ -58,7 +58,7 @@ def test_every_seed_has_its_unrounded_numbers(groups: list[RunGroup]) -> None:
 
 def test_a_sweep_has_a_column_for_each_key_and_groups_by_it(tmp_path: Path, pgolf: Pgolf) -> None:
     points = [{RATE: rate, BITS: bits} for rate in (0.02, 1e-05) for bits in (5, 6)]
-    write_sweep(tmp_path / "runs", points)
+    write_points(tmp_path / "runs", points)
     ended = pgolf("report", "--format", "csv")
     rows = read(ended.out)
     assert [*rows[0]] == [*COLUMNS, RATE, BITS]
@@ -80,7 +80,7 @@ def test_a_sweep_has_a_column_for_each_key_and_groups_by_it(tmp_path: Path, pgol
 
 def test_a_sweep_over_many_keys_keeps_all_of_them(tmp_path: Path, pgolf: Pgolf) -> None:
     keys = [f"recipe.optimizer.part{number}" for number in range(8)]
-    write_sweep(tmp_path / "runs", [dict.fromkeys(keys, value) for value in (0.5, 0.25)], seeds=(1,))
+    write_points(tmp_path / "runs", [dict.fromkeys(keys, value) for value in (0.5, 0.25)], seeds=(1,))
     rows = read(pgolf("report", "--format", "csv").out)
     assert [[row[key] for key in keys] for row in rows] == [["0.25"] * 8, ["0.5"] * 8]
     assert {row["std"] + row["ci95_low"] + row["ci95_high"] for row in rows} == {""}, "one seed has no spread"

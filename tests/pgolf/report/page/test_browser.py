@@ -16,7 +16,7 @@ from pgolf.report.groups import group_runs
 from pgolf.report.page.document import html_page
 from pgolf.rundir import RunDirectory
 from tests.browser import Browser, chromium
-from tests.pgolf.report.builders import result_of, write_key_sweep, write_metrics, write_run, write_seeds
+from tests.pgolf.report.builders import result_of, write_metrics, write_run, write_seeds, write_sweep
 
 pytestmark = pytest.mark.skipif(
     shutil.which("chromedriver") is None or shutil.which("chromium") is None,
@@ -122,8 +122,8 @@ def test_the_size_plot_has_a_point_per_seed_and_the_limit(browser: Browser, tmp_
 def test_learning_rates_have_a_logarithmic_axis_and_other_numbers_a_linear_one(
     browser: Browser, tmp_path: Path
 ) -> None:
-    rates = write_key_sweep(tmp_path / "rates", "recipe.optimizer.matrix_lr", [0.04, 0.01, 0.02])
-    widths = write_key_sweep(tmp_path / "widths", "recipe.model.width", [40, 10, 20])
+    rates = write_sweep(tmp_path / "rates", "recipe.optimizer.matrix_lr", [0.04, 0.01, 0.02])
+    widths = write_sweep(tmp_path / "widths", "recipe.model.width", [40, 10, 20])
     for runs, key, step, labels in (
         (rates, "recipe.optimizer.matrix_lr", 2, ["0.01", "0.02", "0.04"]),
         (widths, "recipe.model.width", 3, ["10", "20", "40"]),
@@ -174,7 +174,7 @@ def test_pointing_at_a_name_fades_the_others(browser: Browser, tmp_path: Path) -
 
 def hostile_runs(folder: Path, name: str) -> list[RunDirectory]:
     """Return a sweep in which a name stands wherever a spec, a log or a folder can put one."""
-    runs = write_key_sweep(folder / "runs", f"recipe.{name}", [name, "other"])
+    runs = write_sweep(folder / "runs", f"recipe.{name}", [name, "other"])
     for run in runs:
         result = run.read_result()
         result |= {"name": name, "metrics": [{"stage": name, "protocol": name, "val_bpb": bpb} for bpb in (1.3, 1.2)]}

@@ -18,7 +18,7 @@ from pgolf.report.page.scores import scores_plot
 from pgolf.report.page.size import size_plot
 from pgolf.report.page.sweeps import scale_kind, sweep_plots
 from pgolf.report.stages import common_stages
-from tests.pgolf.report.builders import result_of, write_key_sweep, write_metrics, write_run, write_seeds
+from tests.pgolf.report.builders import result_of, write_metrics, write_run, write_seeds, write_sweep
 
 
 def layer_of(plot: Plot | None, field: str) -> list[dict[str, Any]]:
@@ -248,7 +248,7 @@ def test_bytes_of_a_real_run_are_its_tensor_groups(micro_run: Any) -> None:
 
 def test_a_sweep_is_drawn_from_the_smallest_value_to_the_largest(tmp_path: Path) -> None:
     """Sorted as text, 100 would stand before 9."""
-    (plot,) = sweep_plots(group_runs(write_key_sweep(tmp_path, "recipe.model.width", [100, 9, 20])))
+    (plot,) = sweep_plots(group_runs(write_sweep(tmp_path, "recipe.model.width", [100, 9, 20])))
     assert plot.title == "Swept: recipe.model.width"
     assert [(mark["at"], mark["bpb"]) for mark in layer_of(plot, "seed")] == [(9, 1.201), (20, 1.202), (100, 1.2)]
     assert [mark["at"] for mark in layer_of(plot, "mean")] == [9, 20, 100]
@@ -256,7 +256,7 @@ def test_a_sweep_is_drawn_from_the_smallest_value_to_the_largest(tmp_path: Path)
 
 
 def test_a_sweep_of_words_is_evenly_spaced_in_its_own_order(tmp_path: Path) -> None:
-    (plot,) = sweep_plots(group_runs(write_key_sweep(tmp_path, "recipe.model.activation", ["relu2", "gelu", True])))
+    (plot,) = sweep_plots(group_runs(write_sweep(tmp_path, "recipe.model.activation", ["relu2", "gelu", True])))
     assert plot.spec["layer"][0]["encoding"]["x"]["scale"]["domain"] == ["True", "gelu", "relu2"]
 
 
