@@ -12,7 +12,7 @@ from pgolf.launching import distribution_of
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
-from pgolf.rulesets.limits import CONTEST_GPUS, CONTEST_KIND, bytes_over, is_over_cap, is_over_time
+from pgolf.rulesets.limits import CONTEST_GPUS, CONTEST_KIND, bytes_over, is_over_cap, is_over_time, is_smoke_test
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
@@ -25,8 +25,6 @@ MANY_EPOCHS = 10.0
 LITTLE_QUANTIZED = 0.5
 GPU_MEMORY_BYTES = {"A100": 80e9, "H100": 80e9, "H200": 141e9, "B200": 192e9, "L40S": 48e9, "A10G": 24e9, "T4": 16e9}
 LATE_STEPS = 100_000
-# So few steps test that everything works; the overlays `tiny` and `micro` of shipped specs have no more.
-SMOKE_TEST_STEPS = 100
 RESERVE_DISK_BYTES = 100_000_000
 # The estimate of activations is rough, but it is not wrong by this factor.
 HOPELESS_MEMORY = 4
@@ -222,7 +220,7 @@ def schedule_fits(recipe: Recipe) -> Finding:
         return Finding("pass", "schedule", "the number of steps is not known before the run: the budget is in seconds")
     if steps == 0:
         return Finding("warn", "schedule", "the budget allows 0 steps: the untrained weights will be scored")
-    if steps <= SMOKE_TEST_STEPS:
+    if is_smoke_test(steps):
         return Finding("pass", "schedule", f"the run has {steps:,} steps: a smoke test, not a result")
     if warmup > steps:
         message = f"momentum warms up over {warmup} steps, but the run has only {steps}"

@@ -13,6 +13,8 @@ LATE_SECONDS = 0.25
 CONTEST_KIND, CONTEST_GPUS = "H100", 8
 # The rules whose failures say that a limit of the contest is broken. Other failures question a number.
 LIMIT_RULES = frozenset({"over_cap", "over_time", "eval_over_time"})
+# So few steps test that everything works; the overlays `tiny` and `micro` of shipped specs have no more.
+SMOKE_TEST_STEPS = 100
 
 
 def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
@@ -26,6 +28,11 @@ def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
 def is_over_time(seconds: float | None, limit_seconds: float, tolerance_seconds: float = 0.0) -> bool:
     """Return whether a time exceeds a limit; False if it is not known."""
     return seconds is not None and seconds > limit_seconds + tolerance_seconds
+
+
+def is_smoke_test(steps: int | None) -> bool:
+    """Return whether a run trains, but is too short to be judged by what it has learned."""
+    return steps is not None and 0 < steps <= SMOKE_TEST_STEPS
 
 
 def is_over_cap(usd: float | None, cap_usd: float | None) -> bool:

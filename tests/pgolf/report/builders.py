@@ -46,6 +46,12 @@ def write_run(root: Path, result: dict[str, Any] | None, **run: Any) -> RunDirec
     return RunDirectory(root)
 
 
+def write_seeds(runs: Path, scores: dict[int, float], **changes: Any) -> list[RunDirectory]:
+    """Write finished runs of one experiment."""
+    folder = runs / "exp-aaaaaaaa"
+    return [write_run(folder / f"seed-{seed}", result_of(seed, bpb, **changes)) for seed, bpb in scores.items()]
+
+
 def write_points(runs: Path, points: list[dict[str, Any]], seeds: tuple[int, ...] = (1, 2, 3)) -> None:
     """Write finished runs of one name, three seeds for each point, with scores that follow no pattern."""
     chance = np.random.default_rng(5)

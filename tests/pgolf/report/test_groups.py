@@ -129,12 +129,17 @@ def test_a_single_seed_is_a_problem_and_has_no_spread(tmp_path: Path) -> None:
     assert (group.as_json()["std"], group.as_json()["ci95"]) == (None, None)
 
 
-@pytest.mark.parametrize(("bpb", "learned"), [(2.3, True), (2.45, False), (2.6, False)])
-def test_a_score_near_the_order2_model_is_reported_as_not_learned(tmp_path: Path, bpb: float, learned: bool) -> None:
+@pytest.mark.parametrize(
+    ("bpb", "steps", "learned"),
+    [(2.3, 101, True), (2.45, 101, False), (2.6, 101, False), (2.6, 0, False), (2.6, 1, True), (2.6, 100, True)],
+)
+def test_a_score_near_the_order2_model_is_reported_as_not_learned_except_of_a_smoke_test(
+    tmp_path: Path, bpb: float, steps: int, learned: bool
+) -> None:
     data = tmp_path / "data"
     data.mkdir()
     (data / "references.json").write_text('{"order2_bpb": 2.5, "brotli_bpb": 2.0}')
-    write_run(tmp_path / "runs" / "exp-aaaaaaaa" / "seed-1", result_of(1, bpb), data_folder=str(data))
+    write_run(tmp_path / "runs" / "exp-aaaaaaaa" / "seed-1", result_of(1, bpb, steps=steps), data_folder=str(data))
     (group,) = groups_of(tmp_path / "runs")
     assert ("not_learned" in rules_of(group)) is not learned
 
