@@ -5,6 +5,8 @@ import shlex
 import shutil
 from pathlib import Path
 
+import pytest
+
 from pgolf.cli.commands import COMMANDS
 from tests.conftest import run_here
 from tests.scripts.workshop import Workshop
@@ -13,7 +15,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_from_your_script_to_pgolf_is_followed_to_the_letter(tmp_path: Path) -> None:
+def test_from_your_script_to_pgolf_is_followed_to_the_letter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # the page's lines are not broken
     workshop = Workshop(tmp_path / "own")
     shutil.move(workshop.folder / "baseline_dialect.py", workshop.folder / "train_gpt.py")
     said = ""
