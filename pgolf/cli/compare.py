@@ -24,6 +24,8 @@ LABELS = {
 # Decimals of a quantity; whole numbers have none.
 PLACES = {"train_seconds": 1, "evaluate_seconds": 1, "usd": 4}
 ABSENT, GAP, WIDEST = "-", "...", 40
+# As many as other commands print.
+HASH_DIGITS = 12
 GROUP_HELP = "A run folder, a folder of seeds, a submission folder, or words of a group's name in the report."
 
 
@@ -112,6 +114,8 @@ def print_keys(facts: dict[str, Any], console: Console) -> None:
     for key, values in facts["keys"].items():
         is_absent = key in facts["only_second"], key in facts["only_first"]
         texts = ["null" if value is None else str(value) for value in values]
+        if key.endswith("sha256"):
+            texts = [text[:HASH_DIGITS] for text in texts]
         cells = (ABSENT if gone else text for gone, text in zip(is_absent, shortened(texts), strict=True))
         table.add_row(key, *cells)
     console.print(table)

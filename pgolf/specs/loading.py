@@ -155,7 +155,8 @@ def find_spec(reference: str) -> Path:
     shipped = shipped_specs()
     if reference in shipped:
         return shipped[reference]
-    close = nearest(reference, list(shipped))
+    own = path.with_name(f"{path.name}.yaml")
+    close = str(own) if own.exists() else nearest(reference, list(shipped))
     hint = f"did you mean `{close}`?" if close else f"shipped experiments: {', '.join(shipped)}"
     raise SpecError(f"{reference}: no such file and no shipped experiment of this name; {hint}")
 

@@ -55,6 +55,12 @@ def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
         find_spec("0000")
 
 
+def test_the_error_of_a_name_without_its_suffix_suggests_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "mine.yaml")
+    with pytest.raises(SpecError, match=r"did you mean `.*mine\.yaml`\?"):
+        find_spec("mine")
+
+
 def test_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     spec = load_text(tmp_path, WHOLE).spec
     assert spec.seeds == [1337, 42, 2024]
