@@ -72,7 +72,7 @@ def status_table(runs: list[RunDirectory]) -> FittedTable:
         table.add_row(
             facts["run_id"],
             facts["state"],
-            " ".join(word for word in (facts["phase"], facts["stage"]) if word),
+            " ".join(word for word in (facts["phase"], facts["stage"]) if word and word != facts["state"]),
             describe_progress(facts),
             format_number(facts["train_loss"], ".4f"),
             format_number(facts["train_bpb"], ".4f"),
