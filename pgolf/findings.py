@@ -36,4 +36,4 @@ def failures(findings: Iterable[Finding]) -> list[Finding]:
 
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 run` or `1,200 runs`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"

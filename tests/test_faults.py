@@ -74,7 +74,7 @@ def test_a_shard_cut_after_the_launch_is_refused_by_the_trainer_too(micro_run: R
     write_json(run.files.run, read_json(run.files.run) | {"data_folder": str(data)})
     cut(data / "fineweb_train_000000.bin")
     assert subprocess.run([*TRAINER, str(run.root)], capture_output=True, check=False).returncode == 5
-    assert "the manifest says" in run.read_state()["error"]
+    assert "the file was changed or truncated" in run.read_state()["error"]
 
 
 def test_a_tokenizer_that_did_not_make_the_shards_is_refused_before_training(

@@ -167,8 +167,8 @@ def check_processes(recipe: Recipe, processes: int) -> None:
     """
     if recipe.schedule.micro_steps % processes:
         raise LaunchRefused(
-            f"{processes} processes cannot share the {recipe.schedule.micro_steps} forward passes of a step equally; "
-            "change recipe.schedule.micro_batch_tokens"
+            f"{processes} processes cannot share the {recipe.schedule.micro_steps} forward passes of a step equally: "
+            "start a number that divides them, or change recipe.schedule.micro_batch_tokens"
         )
     is_stale = isinstance(recipe.optimizer, MuonAdamW) and recipe.optimizer.published_stale_gradients
     if is_stale and processes > 1:

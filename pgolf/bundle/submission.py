@@ -20,7 +20,7 @@ from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
-from trainer.dialects.contest import PACKED_LABELS, score_line, size_lines, step_line, unpacked_score_line
+from trainer.dialects.contest import PACKED_LABELS, header_lines, score_line, size_lines, step_line, unpacked_score_line
 from trainer.recipe.files import read_json, write_json, write_whole
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
@@ -184,9 +184,7 @@ def log_lines(row: SeedResult) -> Iterator[str]:
     result, artifact, clock = row.result, row.result["artifact"], row.result["clock"]
     codec = read_json(row.run.files.spec)["recipe"]["codec"]["kind"]
     steps = result["steps"]
-    yield f"model_params:{result['parameters']}"
-    yield f"world_size:{result['environment'].get('processes', 1)}"
-    yield f"seed:{row.seed}"
+    yield from header_lines(result["parameters"], result["environment"].get("processes", 1), row.seed)
     for logged in row.run.read_metrics():
         yield step_line(logged["step"], steps, logged["train_loss"], logged["elapsed_seconds"])
     if (prequant := row.metric("prequant")) is not None:

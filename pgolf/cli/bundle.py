@@ -1,5 +1,7 @@
 """`pgolf bundle`: the trainer and one recipe in one file."""
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +10,16 @@ import typer
 from pgolf.bundle.build import PROGRAM, bundle_of
 from pgolf.cli import options
 from pgolf.cli.completion import complete_spec_or_run
-from pgolf.cli.display.console import answer_console, print_json
+from pgolf.cli.display.console import answer_console, print_json, say
+from pgolf.findings import counted
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run, matching_runs
 from pgolf.specs.loading import LoadedSpec, load_spec
 from pgolf.specs.shipped import shipped_specs
+from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.recipe import Recipe
+
+IMPORTS_TRAINER = re.compile(r"^\s*(?:from|import) trainer\b", re.MULTILINE)
 
 
 def bundle(
@@ -34,6 +41,9 @@ def bundle(
     spec = select(reference, runs_dir, overlays, assignments).spec
     built = bundle_of(spec, load_ruleset(spec.ruleset))
     files = built.write(out)
+    for name, text in json.loads(built.embedded)["local"].items():
+        if IMPORTS_TRAINER.search(text):
+            say(f"note: {name} imports trainer, so train_gpt.py runs only where pgolf is installed")
     if is_json:
         print_json({"spec": spec.name, "out": str(out), "code_bytes": files[PROGRAM], "files": files})
         return
@@ -42,6 +52,16 @@ def bundle(
         console.print(f"{size:>9,}  {out / name}", highlight=False)
     starter = "python" if spec.processes == 1 else f"torchrun --standalone --nproc_per_node={spec.processes}"
     console.print(f"{starter} {out / PROGRAM}   # --help lists its variables", style="dim", highlight=False)
+    console.print(f"runs in {describe_processes(spec.recipe)}", style="dim", highlight=False)
+
+
+def describe_processes(recipe: Recipe) -> str:
+    """Return the numbers of processes that can share the forward passes of a step."""
+    if isinstance(recipe.optimizer, MuonAdamW) and recipe.optimizer.published_stale_gradients:
+        return "1 process, because it reproduces published_stale_gradients"
+    passes = recipe.schedule.micro_steps
+    numbers = [str(number) for number in range(1, passes + 1) if passes % number == 0]
+    return f"{' or '.join(numbers)} process{'es' if len(numbers) > 1 else ''}: a step has {counted(passes, 'forward pass')}"
 
 
 def select(

@@ -141,7 +141,10 @@ def decode_model(path: Path) -> tuple[ModelCard, QuantizedModel]:
 
 
 def decode_known_artifact(path: Path, expected: ModelCard, codec: CodecRecipe) -> tuple[ModelCard, dict[str, Tensor]]:
-    """Return card and tensors of an artifact of a known model; only clips and residuals are read from its header.
+    """Return card and tensors of an artifact of a known model.
+
+    Its header must be that of the model, except for clips, which may have been widened to fit, and for what this
+    function takes from it: the attention kernel and the names of the residuals.
 
     Raises:
         ArtifactRefused: the file is not a valid artifact, is damaged, or holds another model.
@@ -149,7 +152,12 @@ def decode_known_artifact(path: Path, expected: ModelCard, codec: CodecRecipe) -
     try:
         number, streams, rest = split_streams(unseal(path))
         header = json.loads(decompress_header(streams, codec)) if number == codec.number else {}
-        card = replace(expected, residuals=tuple(header.get("residuals", ())))
+        attention = header.get("compute", {}).get("attention", expected.compute.attention)
+        card = replace(
+            expected,
+            residuals=tuple(header.get("residuals", ())),
+            compute=replace(expected.compute, attention=attention),
+        )
         if without_clip(header) != without_clip(json.loads(card_json(card))):
             raise ValueError("it holds the model of another recipe")
         return card, decode_streams(card, codec, streams, rest).dequantize()

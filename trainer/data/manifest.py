@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.recipe.data import SHARD_HEADER_BYTES, TOKEN_BYTES
 from trainer.recipe.files import DataFiles, read_json
 from trainer.runtime.failure import DataRefused
 
@@ -53,11 +52,14 @@ def unlisted_split(data: DataFiles, name: str) -> DataSplit:
     Raises:
         DataRefused: the folder has no shard of the split.
     """
-    pattern = f"fineweb_{name[: 3 if name == 'validation' else None]}_*.bin"
-    shards = [
-        ShardFile(path, (path.stat().st_size - SHARD_HEADER_BYTES) // TOKEN_BYTES)
-        for path in sorted(data.root.glob(pattern))
-    ]
+    pattern = {"train": "fineweb_train_*.bin", "validation": "fineweb_val_*.bin"}[name]
+    shards = [ShardFile(path, promised_tokens(path)) for path in sorted(data.root.glob(pattern))]
     if not shards:
         raise DataRefused(f"there is no {data.root / pattern}; give the folder of the shards with --data or DATA_PATH")
     return DataSplit(shards, UNKNOWN_BYTES)
+
+
+def promised_tokens(path: Path) -> int:
+    """Return the number of tokens that the header of a shard gives."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(12)[8:], "little")

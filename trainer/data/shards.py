@@ -27,8 +27,8 @@ def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
     expected = SHARD_HEADER_BYTES + TOKEN_BYTES * shard.tokens
     if header[2] != shard.tokens or size != expected:
         raise DataRefused(
-            f"{shard.path}: {size:,} bytes and a header for {header[2]:,} tokens; "
-            f"the manifest says {expected:,} bytes for {shard.tokens:,}"
+            f"{shard.path}: {size:,} bytes and a header for {header[2]:,} tokens, expected {expected:,} bytes for "
+            f"{shard.tokens:,} tokens; the file was changed or truncated"
         )
     return np.memmap(shard.path, dtype="<u2", mode="r", offset=SHARD_HEADER_BYTES, shape=(shard.tokens,))
 

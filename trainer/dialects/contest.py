@@ -7,6 +7,13 @@ from typing import Any
 PACKED_LABELS = {"roundtrip": "quantized_{protocol}", "ttt": "legal_ttt"}
 
 
+def header_lines(parameters: int, processes: int, seed: int) -> Iterator[str]:
+    """Yield the first lines of a log."""
+    yield f"model_params:{parameters}"
+    yield f"world_size:{processes}"
+    yield f"seed:{seed}"
+
+
 def step_line(step: int, total: int, train_loss: float, train_seconds: float) -> str:
     """Return the line of a training step."""
     milliseconds = 1000 * train_seconds

@@ -65,7 +65,9 @@ class Score:
     def protocol(self) -> str:
         """Protocol of the score, judging by the line."""
         words = f"{self.label} {self.text}"
-        return "sliding" if re.search(r"sliding|stride", words) else "document" if "phased" in words else "unknown"
+        if re.search(r"sliding|stride", words):
+            return "sliding"
+        return "document" if "phased" in words else "chunked" if "chunked" in self.label else "unknown"
 
 
 @dataclass(frozen=True, slots=True)

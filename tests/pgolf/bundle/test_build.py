@@ -1,5 +1,6 @@
 """The single-file program trains and scores bit-identically to the package, without pgolf or the trainer."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -114,28 +115,25 @@ def test_the_challenges_command_trains_with_two_processes_and_its_output_is_a_re
     contest_folder(Path(micro_run.read_run()["data_folder"]), place, recipe.recipe.vocabulary_size)
     (place / "train_gpt.py").write_bytes(bundle_of(recipe, RULES).packed)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "train_gpt.py"]
-    environment = os.environ | {"SEED": "42", "RUN_ID": "here"}
-    ended = subprocess.run(
-        torchrun, cwd=place, env=environment, capture_output=True, text=True, timeout=200, check=False
-    )
+    ended = subprocess.run(torchrun, cwd=place, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr
-    result = read_json(place / "logs/here/result.json")
+    (out,) = (place / "logs").iterdir()
+    result = read_json(out / "result.json")
     (tmp_path / "record").mkdir()
-    (tmp_path / "record/train_seed42.log").write_text(ended.stdout)
+    (tmp_path / "record/train.log").write_text(ended.stdout)
     (group,) = pgolf("report", "record", "--json").json["groups"]
     (row,) = group["seeds"]
-    assert row["seed"] == result["seed"] == 42
+    assert row["seed"] == result["seed"] == recipe.seeds[0]
     assert row["val_bpb"] == result["headline"]["val_bpb"]
     assert row["val_loss"] == result["headline"]["val_loss"]
     assert (row["steps"], row["total_bytes"]) == (result["steps"], result["artifact"]["total_bytes"])
-    assert row["total_bytes"] == sum((place / file).stat().st_size for file in ("train_gpt.py", *MODEL))
+    files = (place / "train_gpt.py", out / "artifact/model.bin")
+    assert row["total_bytes"] == sum(file.stat().st_size for file in files)
+    assert (row["protocol"], group["problems"][-1]["rule"]) == ("chunked", "hardware_not_8xH100")
     assert "world_size:2" in ended.stdout
     assert re.search(
         r"^step:12/12 train_loss:\d\.\d{4} train_time:\d+ms step_avg:\d+\.\d\dms$", ended.stdout, re.MULTILINE
     )
-
-
-MODEL = ("logs/here/artifact/model.bin",)
 
 
 def test_variables_name_a_folder_without_a_manifest_and_the_bits_are_the_same(
@@ -179,12 +177,120 @@ def test_what_is_missing_is_one_line(micro_run: RunDirectory, tmp_path: Path, re
     assert not (tmp_path / "logs").exists()
 
 
-def test_a_variable_that_is_no_number_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("SEED", "lots", "argument --seed: invalid int value: 'lots'"),
+        ("SEED", "-1", "the seed is -1, expected 0 to 4294967295"),
+        ("RUN_ID", "../../elsewhere", "RUN_ID is '../../elsewhere', expected the name of a folder"),
+        ("RUN_ID", "", "RUN_ID is '', expected the name of a folder"),
+        ("RANK", "x", "RANK is 'x', expected a whole number from 0 on"),
+        ("WORLD_SIZE", "0", "WORLD_SIZE is '0', expected a whole number from 1 on"),
+        ("OMP_NUM_THREADS", "two", "OMP_NUM_THREADS is 'two', expected a whole number from 0 on"),
+    ],
+)
+def test_a_variable_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str, complaint: str) -> None:
     program = tmp_path / "train_gpt.py"
     program.write_bytes(built("quickstart", "micro").packed)
-    ended = run_alone(program, variables={"SEED": "lots"})
+    ended = run_alone(program, variables={name: value})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith(f"train_gpt.py: error: {complaint}\n")
+
+
+def test_several_processes_without_torchrun_are_one_line(tmp_path: Path) -> None:
+    program = tmp_path / "train_gpt.py"
+    program.write_bytes(built("quickstart", "micro").packed)
+    ended = run_alone(program, variables={"WORLD_SIZE": "2"})
+    assert ended.returncode == 6
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.endswith("start several processes with torchrun\n")
+
+
+def test_a_truncated_shard_is_named(micro_run: RunDirectory, tmp_path: Path) -> None:
+    program = tmp_path / "train_gpt.py"
+    program.write_bytes(built("quickstart", "micro").packed)
+    contest_folder(Path(micro_run.read_run()["data_folder"]), tmp_path, 384)
+    shard = tmp_path / "data/datasets/fineweb10B_sp384/fineweb_val_000000.bin"
+    shard.write_bytes(shard.read_bytes()[:-2])
+    ended = run_alone(program)
+    assert ended.returncode == 5
+    assert "10,650 bytes and a header for 4,814 tokens, expected 10,652 bytes for 4,814 tokens" in ended.stderr
+    assert not (tmp_path / "logs").exists()
+
+
+def test_one_folder_is_not_written_by_two_processes(micro_run: RunDirectory, tmp_path: Path) -> None:
+    program = tmp_path / "train_gpt.py"
+    program.write_bytes(built("quickstart", "micro").packed)
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run/train.log").open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        ended = run_alone(program, "--data", micro_run.read_run()["data_folder"], "--out", "run")
     assert ended.returncode == 2
-    assert "argument --seed: invalid int value: 'lots'" in ended.stderr
+    assert "another process works in" in ended.stderr
+
+
+def test_a_stopped_run_is_begun_again_without_what_it_left(micro_run: RunDirectory, tmp_path: Path) -> None:
+    program = tmp_path / "train_gpt.py"
+    program.write_bytes(built("quickstart", "micro").packed)
+    for name in ("train.log", "checkpoints/prequant.ckpt"):
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("left by a run that was stopped")
+    data = micro_run.read_run()["data_folder"]
+    ended = run_alone(program, "--data", data, "--out", "run", "--model", str(micro_run.files.model))
+    assert ended.returncode == 0, ended.stderr
+    assert "left by" not in (tmp_path / "run/train.log").read_text()
+    result = read_json(tmp_path / "run/result.json")
+    assert [metric["stage"] for metric in result["metrics"]] == ["roundtrip"]
+    assert "seed" not in result, "which seed an artifact was trained with is not known"
+
+
+def test_the_measured_attention_kernel_is_read_from_the_artifact(micro_run: RunDirectory, tmp_path: Path) -> None:
+    program = tmp_path / "train_gpt.py"
+    spec = load_spec("quickstart", ["micro"], ["recipe.compute.attention=measured"]).spec
+    program.write_bytes(bundle_of(spec, RULES).packed)
+    data = micro_run.read_run()["data_folder"]
+    trained = run_alone(program, "--data", data, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    scored = run_alone(program, "--data", data, "--out", "again", "--model", "run/artifact/model.bin")
+    assert scored.returncode == 0, scored.stderr
+    scores = [read_json(tmp_path / name / "scores.json")["headline"]["val_bpb"] for name in ("run", "again")]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-9)
+
+
+OWN_MLP = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Own(nn.Module):
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up = nn.Parameter(torch.empty(hidden, width))
+        self.down = nn.Parameter(torch.empty(width, hidden))
+
+    def readers(self) -> list[nn.Parameter]:
+        return [self.up]
+
+    def forward(self, x, scale):
+        return scale * F.linear(F.linear(x, self.up).relu(), self.down)
+"""
+
+
+def test_a_class_of_the_users_own_trains_and_scores(micro_run: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_MLP)
+    tensors = "tensors: {up: [hidden, width], down: [width, hidden]}"
+    mlp = f"recipe.model.mlp={{kind: 'local:{tmp_path}/own.py:Own', ratio: 2, {tensors}}}"
+    program = tmp_path / "alone/train_gpt.py"
+    program.parent.mkdir()
+    program.write_bytes(bundle_of(load_spec("quickstart", ["micro"], [mlp]).spec, RULES).packed)
+    data = micro_run.read_run()["data_folder"]
+    trained = run_alone(program, "--data", data, "--out", "run")
+    assert trained.returncode == 0, trained.stderr
+    scored = run_alone(program, "--data", data, "--out", "again", "--model", "run/artifact/model.bin")
+    assert scored.returncode == 0, scored.stderr
+    scores = [read_json(program.parent / name / "scores.json")["headline"]["val_bpb"] for name in ("run", "again")]
+    assert scores[0] == scores[1]
 
 
 def test_a_run_keeps_the_program_that_its_code_bytes_count(micro_run: RunDirectory) -> None:
