@@ -61,7 +61,8 @@ def describe_processes(recipe: Recipe) -> str:
         return "1 process, because it reproduces published_stale_gradients"
     passes = recipe.schedule.micro_steps
     numbers = [str(number) for number in range(1, passes + 1) if passes % number == 0]
-    return f"{' or '.join(numbers)} process{'es' if len(numbers) > 1 else ''}: a step has {counted(passes, 'forward pass')}"
+    counts = f"{' or '.join(numbers)} process{'es' if len(numbers) > 1 else ''}"
+    return f"{counts}: a step has {counted(passes, 'forward pass')}"
 
 
 def select(

@@ -19,7 +19,7 @@ from pgolf.rundir import RunDirectory
 from pgolf.search.halving import End, Evaluate, Propose, RemainingBudget, discards, next_step, score_at
 from pgolf.search.ledger import Candidate, Ledger, lock_search, read_ledger
 from pgolf.search.proposers import Proposer, is_known, size_of
-from pgolf.search.refusals import INVALID, Refusal, refusal_by_place, shared_refusal
+from pgolf.search.refusals import INVALID, Refusal, key_of_whole_numbers, refusal_by_place, shared_refusal
 from pgolf.specs.loading import LoadedSpec
 from pgolf.specs.search import LENGTH, Search
 from pgolf.specs.sweeps import Point, label_of
@@ -99,7 +99,7 @@ class SearchLoop:
     """Expected cost of a run at the full share, in the budget's unit."""
 
     def run(self) -> str:
-        """Search until the budget is used up or no point is left, and return why it ended.
+        """Search until the rest of the budget suffices for no run or no point is left, and return why it ended.
 
         Raises:
             UsageError: the ledger belongs to another spec, or every point would be refused for one reason.
@@ -135,8 +135,10 @@ class SearchLoop:
         if any(event.get("rung", 0) not in range(len(self.search.rungs)) for event in self.ledger.events):
             raise UsageError(f"{self.ledger.path} names a rung that the spec does not have")
         begun = next((event for event in self.ledger.events if event["what"] == "begun"), None)
-        if not self.ledger.events and (refusal := self.shared_refusal(0)) is not None:
-            raise self.error_of(refusal)
+        if not self.ledger.events:
+            self.check_whole_numbers()
+            if (refusal := self.shared_refusal(0)) is not None:
+                raise self.error_of(refusal)
         if begun is None:
             self.ledger.add(
                 "begun",
@@ -218,6 +220,16 @@ class SearchLoop:
         (outcome,) = run_to_end([task], self.observer)
         self.record(step, plan, outcome)
         return None
+
+    def check_whole_numbers(self) -> None:
+        """Check that no range of fractions is given for a key of whole numbers.
+
+        Raises:
+            UsageError: one is; names the key.
+        """
+        key = key_of_whole_numbers(self.search.values, lambda point: self.refusals_of(point, 0))
+        if key is not None:
+            raise UsageError(f"search.values.{key}: {key} takes whole numbers; add `whole: true` to its range")
 
     def shared_refusal(self, rung: int) -> Refusal | None:
         """Return a refusal that all proposals share at a rung, whatever their values; None if none is known."""
@@ -322,7 +334,13 @@ class SearchLoop:
         self.ledger.add("tried", **facts, val_bpb=row.val_bpb, total_bytes=row.total_bytes)
 
     def end(self, why: str) -> str:
-        """Add to the ledger the rank of each point that was not promoted, and return why the search ended."""
+        """Add to the ledger the rank of each point that was not promoted, and return why the search ended.
+
+        Raises:
+            UsageError: nothing was run.
+        """
+        if not self.ledger.spent("runs"):
+            raise UsageError(f"the search of {self.base.spec.name} ended without a run: {why}")
         known = {event["number"]: event["why"] for event in self.ledger.events if event["what"] == "discarded"}
         for candidate, rank in discards(self.search, self.ledger.candidates()):
             if known.get(candidate.number) != rank:

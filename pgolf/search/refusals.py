@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import ceil, floor, prod, sqrt
+from math import ceil, floor, pi, prod, sqrt
 from typing import Any
 
 from pgolf.specs.sweeps import Point, Range
@@ -59,6 +59,23 @@ def shared_refusal(values: Mapping[str, Range | list[Any]], examine: Examine) ->
         if not shared:
             return None
     return min(shared.values(), key=lambda refusal: refusal.rule != "data")  # missing data is the cause of others
+
+
+def key_of_whole_numbers(values: Mapping[str, Range | list[Any]], examine: Examine) -> str | None:
+    """Return a key that takes whole numbers only, although its range is not marked `whole`; None if there is none."""
+    middle = {key: middle_of(source) for key, source in values.items()}
+    for key, source in values.items():
+        if isinstance(source, list) or source.whole:
+            continue
+        broken = middle | {key: source.low + (source.high - source.low) / pi}
+        if is_invalid(broken, examine) and not is_invalid(broken | {key: round(broken[key])}, examine):
+            return key
+    return None
+
+
+def is_invalid(point: Point, examine: Examine) -> bool:
+    """Return whether a point makes no valid spec."""
+    return any(refusal.rule == INVALID for refusal in examine(point))
 
 
 def refusal_by_place(examine: Examine) -> Refusal | None:

@@ -16,8 +16,9 @@ from rich.text import Text
 GAP = INDENT = 2
 # Names are shortened to the first width before columns are left out, and to the second one after that.
 SHORT_NAME, SHORTEST_NAME = 22, 12
-# A text column is at least as wide as its longest word, but words may be broken from this width on.
-LONGEST_WORD = 27
+# A text of a few words is not wrapped. A text column is at least as wide as its longest word, but words may be broken
+# from the second width on.
+SHORT_TEXT, LONGEST_WORD = 14, 27
 
 Kind = Literal["number", "word", "name", "text"]
 
@@ -138,20 +139,22 @@ class FittedTable:
             yield line
 
     def shown_columns(self, rows: list[TableRow], width: int) -> list[int]:
-        """Return the indices of the columns that fit. Columns without any content are left out."""
-        shown = [
-            index
-            for index, column in enumerate(self.columns)
-            if not column.priority or any(row.cells[index].plain.strip() for row in rows)
-        ]
+        """Return the indices of the columns that fit, those of one priority together. Empty ones are left out."""
+        filled = [index for index, _ in enumerate(self.columns) if any(row.cells[index].plain.strip() for row in rows)]
         self.shortest_name = SHORT_NAME
-        while sum(self.least_width(rows, index) + GAP for index in shown) - GAP > width:
-            last = max(shown, key=lambda index: self.columns[index].priority)
-            if not self.columns[last].priority:
-                self.shortest_name = SHORTEST_NAME
-                break
-            shown.remove(last)
-        return shown
+        shown = [index for index, column in enumerate(self.columns) if not column.priority]
+        if self.least_total(rows, shown) > width:
+            self.shortest_name = SHORTEST_NAME
+            return shown
+        for priority in sorted({column.priority for column in self.columns} - {0}):
+            more = [index for index in filled if self.columns[index].priority == priority]
+            if self.least_total(rows, [*shown, *more]) <= width:
+                shown += more
+        return sorted(shown)
+
+    def least_total(self, rows: list[TableRow], shown: list[int]) -> int:
+        """Return the smallest width of a table of some columns."""
+        return sum(self.least_width(rows, index) + GAP for index in shown) - GAP
 
     def widths(self, rows: list[TableRow], shown: list[int], width: int) -> dict[int, int]:
         """Return the widths of the shown columns. Names get what is left over first, then texts by what they lack."""
@@ -182,7 +185,8 @@ class FittedTable:
                 return min(full, max(self.title_width(index), distinct_width(names, self.shortest_name)))
             case "text":
                 words = (word for row in rows for word in row.cells[index].plain.split())
-                return min(full, max(self.title_width(index), min(LONGEST_WORD, max(map(cell_len, words), default=0))))
+                longest = min(LONGEST_WORD, max(map(cell_len, words), default=0))
+                return min(full, max(self.title_width(index), longest, SHORT_TEXT))
             case _:
                 return full
 
@@ -204,10 +208,18 @@ def broken_between(parts: Sequence[str], width: int) -> Iterator[str]:
 
 
 def shortened(name: str, width: int, tail: int) -> str:
-    """Return a name of at most `width`, without its middle if it is longer; `tail` characters of its end are kept."""
-    if len(name) <= width:
+    """Return a name of at most `width` cells, without its middle if it is longer; `tail` cells of its end are kept."""
+    if cell_len(name) <= width:
         return name
-    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
+    end = name[::-1]
+    return f"{fitting(name, width - 1 - tail)}…{fitting(end, tail)[::-1]}"
+
+
+def fitting(text: str, cells: int) -> str:
+    """Return as much of the beginning of a text as fits into some cells; wide characters take two."""
+    while cell_len(text) > cells:
+        text = text[: min(len(text) - 1, cells)]
+    return text
 
 
 def distinct_tail(names: set[str], width: int) -> int | None:
@@ -221,7 +233,7 @@ def distinct_tail(names: set[str], width: int) -> int | None:
 
 def distinct_width(names: Sequence[str], shortest: int = SHORTEST_NAME) -> int:
     """Return the smallest width, from `shortest` on, at which shortened names still differ."""
-    different, longest = set(names), max(map(len, names), default=0)
+    different, longest = set(names), max(map(cell_len, names), default=0)
     return next((width for width in range(shortest, longest) if distinct_tail(different, width) is not None), longest)
 
 

@@ -267,7 +267,7 @@ class Own(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.up = nn.Parameter(torch.empty(hidden, width))
-        self.down = nn.Parameter(torch.empty(width, hidden))
+        self.down = nn.Parameter(torch.zeros(width, hidden))
 
     def readers(self) -> list[nn.Parameter]:
         return [self.up]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import Pgolf
 from tests.scripts.workshop import Workshop
 
 
@@ -34,7 +35,7 @@ def ledger_of(workshop: Workshop) -> list[dict[str, Any]]:
 def test_a_search_spends_its_budget_and_continues_from_its_ledger(workshop: Workshop) -> None:
     ended = workshop("search", "spec.yaml", "--budget-runs", "7", "--json")
     assert ended.code == 0, ended.err
-    assert (ended.json["spent"]["runs"], ended.json["ended"]) == (7, "the budget is used up")
+    assert (ended.json["spent"]["runs"], ended.json["ended"]) == (7, "the rest of the budget suffices for no run")
     events = ledger_of(workshop)
     tried = [event for event in events if event["what"] == "tried"]
     by_score = sorted(event["val_bpb"] for event in tried if event["rung"] == 0)
@@ -93,9 +94,30 @@ def test_a_command_proposes_instead_of_the_optimizer(workshop: Workshop) -> None
     )
     workshop.document["search"]["values"] = {"program.env.MATRIX_LR": {"low": 0.05, "high": 0.8}}
     ended = workshop("search", "spec.yaml", "--budget-runs", "2", "--propose", f"{sys.executable} propose.py", "--json")
-    assert ended.code == 0, ended.err
-    assert "spend.usd may not be proposed" in " ".join(ended.err.split())
-    assert "proposals in a row were known already, or could not be run" in ended.json["ended"]
+    said = " ".join(ended.err.split())
+    assert (ended.code, ended.out) == (2, "")
+    assert "spend.usd may not be proposed" in said
+    assert "the search of toy ended without a run: 50 proposals in a row were known already" in said
+
+
+def test_a_range_of_fractions_for_whole_numbers_ends_the_search_at_once(pgolf: Pgolf, tmp_path: Path) -> None:
+    (tmp_path / "wide.yaml").write_text(
+        "extends: quickstart\nname: wide\nsearch:\n  values: {recipe.model.width: {low: 32, high: 64}}\n"
+    )
+    ended = pgolf("search", "wide.yaml", "--with", "micro", "--budget-runs", "2")
+    assert ended.code == 2
+    assert "recipe.model.width takes whole numbers; add `whole: true` to its range" in " ".join(ended.err.split())
+    assert not (tmp_path / "runs/wide.search/ledger.yaml").exists()
+
+
+def test_a_budget_that_suffices_for_no_run_is_refused(pgolf: Pgolf, tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text(
+        "extends: quickstart\nname: long\nsearch:\n  values: {recipe.optimizer.matrix_lr: {low: 0.01, high: 0.1}}\n"
+    )
+    ended = pgolf("search", "long.yaml", "--budget-seconds", "1")
+    assert ended.code == 2
+    said = " ".join(ended.err.split())
+    assert "the search of long ended without a run: the rest of the budget suffices for no run" in said
 
 
 def test_a_small_space_is_tried_completely_and_ends_the_search(workshop: Workshop) -> None:

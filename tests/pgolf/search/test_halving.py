@@ -56,7 +56,7 @@ def test_the_budget_is_used_up_and_never_exceeded(budget: float) -> None:
     spent = sum(SEARCH.rungs[step.rung].share for step in steps)
     reused = sum(step.rung == 2 and step.seed == 1 for step in steps)
     assert spent - reused <= budget + 1e-9
-    assert why == "the budget is used up"
+    assert why == "the rest of the budget suffices for no run"
     assert budget - (spent - reused) < 1.0, "the rest does not pay for the next step"
 
 
