@@ -1,6 +1,7 @@
 """The audit of one of pgolf's own runs: its files, its clocks, its ledger, its data and its scoring protocol."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from math import log
 from pathlib import Path
@@ -186,7 +187,8 @@ def split_verdicts(data: LocatedData, ruleset: Ruleset) -> Iterator[Verdict]:
     canonical = canonical_data(manifest, ruleset)
     yield make_verdict("VAL-IS-CANONICAL", canonical.severity, canonical.message, "files", "manifest.json")
     overlap = measure_overlap(folder, manifest).finding(folder)
-    yield make_verdict("TRAIN-VAL-DISJOINT", overlap.severity, overlap.message, "files", str(folder))
+    verdict = make_verdict("TRAIN-VAL-DISJOINT", overlap.severity, overlap.message, "files", str(folder))
+    yield replace(verdict, fix=overlap.fix)
 
 
 def byte_count_verdicts(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:

@@ -55,7 +55,7 @@ class Plan:
     @property
     def name(self) -> str:
         """The spec's name, with its point of a sweep."""
-        return f"{self.loaded.spec.name} {label_of(self.loaded.point)}".rstrip()
+        return self.loaded.name
 
     @property
     def usd(self) -> float | None:

@@ -77,7 +77,7 @@ def prepare(
     print_splits(manifest)
     if is_overlap_dropped:
         print_dropped(prepared.dropped)
-    print_overlap(out, prepared.overlap)
+    print_overlap(prepared.overlap)
     references = read_references(out)
     if references is not None:
         typer.echo(f"validation text: {describe_references(references)}")
@@ -102,10 +102,10 @@ def print_dropped(dropped: list[Dropped]) -> None:
         typer.echo(f"left out of training {why}: {len(names):,}{f' ({printable(listed)}{others})' if names else ''}")
 
 
-def print_overlap(folder: Path, overlap: Overlap) -> None:
+def print_overlap(overlap: Overlap) -> None:
     """Print the verdict on the overlap of the splits, unless there is none, and the documents in both."""
     if overlap.overlapping:
-        answer_console().print(findings_table([overlap.finding(folder)]))
+        answer_console().print(findings_table([overlap.finding()]))
         print_overlapping(overlap)
 
 

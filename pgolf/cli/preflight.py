@@ -64,10 +64,14 @@ def preflight(
         ]
         print_json(documents[0] if len(documents) == 1 else {"specs": documents})
     else:
+        names = [each.name for each in loaded]
         if len(preflights) > 1:
-            print_summary(preflights)
-        for found, rows in zip(preflights, growths, strict=True):
-            print_preflight(found, is_brief=len(preflights) > 1)
+            print_summary(names, preflights)
+        for name, found, rows in zip(names, preflights, growths, strict=True):
+            if len(preflights) == 1:
+                print_preflight(found)
+            else:
+                print_notable(name, found)
             if rows:
                 print_growth(rows)
     failed = [finding.rule for found in preflights for finding in found.failures]
@@ -75,7 +79,7 @@ def preflight(
         raise CheckFailed(f"preflight failed: {', '.join(dict.fromkeys(failed))}")
 
 
-def print_summary(preflights: "list[Preflight]") -> None:
+def print_summary(names: Sequence[str], preflights: "Sequence[Preflight]") -> None:
     """Print one line a spec."""
     table = FittedTable(
         Column("spec", "name"),
@@ -88,13 +92,13 @@ def print_summary(preflights: "list[Preflight]") -> None:
         Column("fails", "text"),
         Column("warns", "text"),
     )
-    for found in preflights:
+    for name, found in zip(names, preflights, strict=True):
         rules = {name: [f.rule for f in found.findings if f.severity == name] for name in ("fail", "warn")}
         model, code = found.model_bytes, found.code_bytes
         sizes = [f"{n + code:,}" for n in (model.estimate, model.low, model.high)] if model else ["?", "?", "?"]
         tokens = found.planned_tokens
         table.add_row(
-            found.spec.name,
+            name,
             f"{sum(found.groups.values()):,}" if found.groups else "?",
             *sizes,
             "?" if tokens is None else f"{tokens:.3g}",
@@ -105,20 +109,24 @@ def print_summary(preflights: "list[Preflight]") -> None:
     answer_console().print(table)
 
 
-def print_preflight(found: "Preflight", is_brief: bool) -> None:
-    """Print the numbers, then the findings; in brief, only the findings that are not passes."""
+def print_preflight(found: "Preflight") -> None:
+    """Print the numbers, then the findings."""
     console = answer_console()
-    if is_brief:
-        notable = [finding for finding in found.findings if finding.severity != "pass"]
-        console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
-        console.print(findings_table(notable))
-        return
     table = FittedTable(Column("name"), Column("value", "text"), has_titles=False)
     for name, text in describe(found):
         table.add_row(Text(name, style="dim"), text)
     console.print(f"[bold]{escape(found.spec.name)}[/bold]  {escape(found.spec.question or '')}")
     console.print(table)
     console.print(findings_table(found.findings))
+
+
+def print_notable(name: str, found: "Preflight") -> None:
+    """Print the findings that are not passes, if there are any."""
+    notable = [finding for finding in found.findings if finding.severity != "pass"]
+    if notable:
+        console = answer_console()
+        console.print(f"[bold]{escape(name)}[/bold]")
+        console.print(findings_table(notable))
 
 
 def print_growth(rows: "list[Growth]") -> None:

@@ -79,8 +79,8 @@ class Overlap(ManifestPart):
     named: list[OverlappingDocument]
     """The first ten overlapping documents."""
 
-    def finding(self, folder: Path) -> Finding:
-        """Return the verdict that every command gives."""
+    def finding(self, folder: Path | None = None) -> Finding:
+        """Return the verdict that every command gives; with a folder, its fix says how to see the documents."""
         verb = "is" if self.overlapping == 1 else "are"
         message = (
             f"{self.overlapping:,} of {self.documents:,} validation documents {verb} in the training text "
@@ -90,9 +90,11 @@ class Overlap(ManifestPart):
             return Finding("pass", "overlap", message)
         is_leak = self.overlapping > TOLERATED_SHARE_OF_DOCUMENTS * self.documents
         fix = (
-            f"`pgolf data verify {folder}` names the documents; `pgolf data prepare --drop-overlap` prepares the text "
-            "again without the training documents that contain them"
+            "`pgolf data prepare --drop-overlap` prepares the text again without the training documents that contain "
+            "them"
         )
+        if folder is not None:
+            fix = f"`pgolf data verify {folder}` names the documents; {fix}"
         return Finding("fail" if is_leak else "warn", "overlap", message, fix)
 
     def describe_documents(self) -> list[str]:

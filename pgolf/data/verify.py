@@ -110,7 +110,7 @@ def verify_contents(folder: Path) -> Verification:
         ]
     overlap = measure_overlap(folder, manifest)
     keep_overlap(folder, overlap)
-    return Verification([*findings, overlap.finding(folder)], overlap)
+    return Verification([*findings, overlap.finding()], overlap)
 
 
 def compare_count(rule: str, found: int, expected: int) -> Finding:

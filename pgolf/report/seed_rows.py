@@ -1,6 +1,7 @@
 """SeedRow: one finished run, read from its directory once."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -58,7 +59,7 @@ class SeedRow:
             attempt_seconds=run.read_attempts(),
             byte_groups=read_or_empty(run.files.bytes).get("groups") or {},
             known_references=read_references(Path(data_folder)) if data_folder else None,
-            overlap=overlap_of(Path(data_folder), document.get("data_sha256")) if data_folder else None,
+            overlap=overlap_of(run, document) if data_folder else None,
             ended_at=run.files.result.stat().st_mtime_ns,
         )
 
@@ -179,10 +180,17 @@ class SeedRow:
         }
 
 
-def overlap_of(folder: Path, data_sha256: str | None) -> Finding | None:
-    """Return the verdict on the overlap of the splits, or None if nothing was measured of this data."""
+def overlap_of(run: RunDirectory, document: Mapping[str, Any]) -> Finding | None:
+    """Return the verdict on the overlap of the splits: of the data today, else that of the run's preflight."""
+    folder, data_sha256 = Path(document["data_folder"]), document.get("data_sha256")
     overlap = read_overlap(folder, data_sha256) if data_sha256 else None
-    return None if overlap is None else overlap.finding(folder)
+    if overlap is not None:
+        return overlap.finding(folder)
+    for check in read_or_empty(run.preflight).get("checks") or ():
+        match check:
+            case {"rule": "overlap", "status": ("pass" | "warn" | "fail") as status, "message": str(message)}:
+                return Finding(status, "overlap", message, check.get("fix"))
+    return None
 
 
 def problem_json(finding: Finding) -> dict[str, str]:

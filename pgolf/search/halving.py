@@ -63,6 +63,7 @@ class Standing:
 
 
 Step = Evaluate | Propose | End
+NOT_AFFORDABLE = End("the rest of the budget suffices for no run")
 
 
 def next_step(search: Search, candidates: Sequence[Candidate], seeds: Sequence[int], budget: RemainingBudget) -> Step:
@@ -83,16 +84,12 @@ def next_step(search: Search, candidates: Sequence[Candidate], seeds: Sequence[i
             why = f"among the best {search.keep:.0%} at a share of {search.rungs[rung].share:g}"
             return if_affordable(search, promote(search, chosen, seeds, why), budget)
     first = search.rungs[0].share
-    return Propose() if budget.cost(first) <= budget.left else End("the rest of the budget suffices for no run")
+    return Propose() if budget.cost(first) <= budget.left else NOT_AFFORDABLE
 
 
 def if_affordable(search: Search, step: Evaluate, budget: RemainingBudget) -> Step:
     """Return the step if the budget allows it, else the end."""
-    return (
-        step
-        if budget.cost(search.rungs[step.rung].share) <= budget.left
-        else End("the rest of the budget suffices for no run")
-    )
+    return step if budget.cost(search.rungs[step.rung].share) <= budget.left else NOT_AFFORDABLE
 
 
 def promote(search: Search, candidate: Candidate, seeds: Sequence[int], why: str) -> Evaluate:

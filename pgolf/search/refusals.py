@@ -67,8 +67,11 @@ def key_of_whole_numbers(values: Mapping[str, Range | list[Any]], examine: Exami
     for key, source in values.items():
         if isinstance(source, list) or source.whole:
             continue
-        broken = middle | {key: source.low + (source.high - source.low) / pi}
-        if is_invalid(broken, examine) and not is_invalid(broken | {key: round(broken[key])}, examine):
+        fraction = source.low + (source.high - source.low) / pi
+        whole = {ceil(source.low), round(fraction), floor(source.high)}
+        if is_invalid(middle | {key: fraction}, examine) and any(
+            not is_invalid(middle | {key: number}, examine) for number in whole
+        ):
             return key
     return None
 

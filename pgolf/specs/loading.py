@@ -16,7 +16,7 @@ from pgolf.specs.script_checks import check_script
 from pgolf.specs.search import Search, read_search
 from pgolf.specs.shipped import shipped_specs
 from pgolf.specs.suggestions import nearest
-from pgolf.specs.sweeps import Point
+from pgolf.specs.sweeps import Point, label_of
 from pgolf.specs.validation_errors import explain_errors, refused_keys, sources
 from pgolf.specs.variations import variations
 from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
@@ -41,6 +41,11 @@ class LoadedSpec:
     """What `pgolf search` varies."""
     left_out: tuple[tuple[Point, str], ...] = ()
     """For a sweep: the points that make no valid spec, and why."""
+
+    @property
+    def name(self) -> str:
+        """The spec's name, with its point of a sweep."""
+        return f"{self.spec.name} {label_of(self.point)}".rstrip()
 
     @property
     def origin(self) -> dict[str, Any]:

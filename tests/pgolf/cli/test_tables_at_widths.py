@@ -16,7 +16,7 @@ from pgolf.cli.display.console import answer_console
 from pgolf.cli.display.groups import print_groups
 from pgolf.cli.display.search import show_search
 from pgolf.cli.launchers import launchers
-from pgolf.cli.preflight import print_preflight
+from pgolf.cli.preflight import print_notable, print_preflight, print_summary
 from pgolf.cli.status import status_table
 from pgolf.findings import Finding
 from pgolf.preflight.byte_estimate import ByteEstimate
@@ -26,7 +26,7 @@ from pgolf.report.groups import group_runs, runs_below
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_runs
 from pgolf.search.ledger import read_ledger
-from pgolf.specs.loading import load_spec
+from pgolf.specs.loading import load_spec, load_specs
 from tests.pgolf.report.builders import LIMIT, result_of, write_points, write_run, write_seeds
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -71,6 +71,24 @@ def show_compare(place: Path) -> None:
     compare("matrix_lr=0.02", "matrix_lr=0.03", runs_dir=place / "runs")
 
 
+def made_preflight(findings: list[Finding]) -> Preflight:
+    """Return a preflight of the quickstart with some findings."""
+    return Preflight(
+        spec=load_spec("quickstart").spec,
+        ruleset=load_ruleset("parameter_golf"),
+        findings=findings,
+        located=None,
+        code_sha256="c" * 64,
+        code_bytes=25_416,
+        code_basis="train_gpt.py",
+        libraries=("numpy", "torch"),
+        own_files={},
+        groups={"embedding": 131_072, "attention": 262_144, "control": 2_320, "mlp": 393_216},
+        model_bytes=ByteEstimate(367_241, 323_172, 385_603, "Huffman length"),
+        duration=DurationEstimate(70.0, 6.0, "assumed 8.0e+10 flop/s on 2 CPU cores, not measured", steps=1000),
+    )
+
+
 def show_preflight(place: Path) -> None:
     """Print a preflight with a finding of each severity."""
     findings = [
@@ -94,21 +112,19 @@ def show_preflight(place: Path) -> None:
         ),
         Finding("unknown", "device", "the machine was not asked"),
     ]
-    found = Preflight(
-        spec=load_spec("quickstart").spec,
-        ruleset=load_ruleset("parameter_golf"),
-        findings=findings,
-        located=None,
-        code_sha256="c" * 64,
-        code_bytes=25_416,
-        code_basis="train_gpt.py",
-        libraries=("numpy", "torch"),
-        own_files={},
-        groups={"embedding": 131_072, "attention": 262_144, "control": 2_320, "mlp": 393_216},
-        model_bytes=ByteEstimate(367_241, 323_172, 385_603, "Huffman length"),
-        duration=DurationEstimate(70.0, 6.0, "assumed 8.0e+10 flop/s on 2 CPU cores, not measured", steps=1000),
-    )
-    print_preflight(found, is_brief=False)
+    print_preflight(made_preflight(findings))
+
+
+def show_preflights(place: Path) -> None:
+    """Print the preflight of the points of a sweep."""
+    text = "extends: quickstart\nname: rates\nsweep: {kind: grid, values: {recipe.optimizer.matrix_lr: [0.01, 0.02]}}\n"
+    (place / "sweep.yaml").write_text(text)
+    names = [each.name for each in load_specs("sweep.yaml", ["micro"])]
+    warning = Finding("warn", "schedule", "momentum warms up over 100 steps, but the run has only 12")
+    known = [made_preflight([]), made_preflight([warning])]
+    print_summary(names, known)
+    for name, found in zip(names, known, strict=True):
+        print_notable(name, found)
 
 
 def show_searched(place: Path) -> None:
@@ -127,6 +143,7 @@ SHOWN: dict[str, Callable[[Path], None]] = {
     "status": show_status,
     "compare": show_compare,
     "preflight": show_preflight,
+    "preflights": show_preflights,
     "search": show_searched,
     "launchers": lambda _: launchers(),
 }
