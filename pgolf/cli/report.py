@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pgolf.cli import options
 from pgolf.cli.display.console import answer_console, json_text, say
-from pgolf.cli.display.groups import print_groups
+from pgolf.cli.display.groups import leaderboard_table, print_groups
 from pgolf.errors import MachineError, UsageError
 from pgolf.report.csv_table import csv_table, leaderboard_csv
 from pgolf.report.leaderboard import Entry, leaderboard_markdown, ranked
@@ -145,8 +145,12 @@ def render_leaderboard(entries: list[Entry], form: Format) -> str:
             return leaderboard_csv(entries)
         case Format.HTML:
             return html_page([entry.group for entry in entries])
-        case _:
+        case Format.MARKDOWN:
             return leaderboard_markdown(entries)
+        case Format.TABLE:
+            text = io.StringIO()
+            answer_console(text).print(leaderboard_table(entries))
+            return text.getvalue()
 
 
 def write(text: str, out: Path | None) -> None:

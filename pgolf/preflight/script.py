@@ -179,6 +179,8 @@ def variables(spec: Experiment, program: ScriptProgram, facts: ScriptFacts) -> I
     reads, given = program.reads, spec.program.env
     own = [name for name in reads.names if not is_external(name)]
     message = f"{program.name} reads {counted(len(own), 'variable')}; {len(given)} set, {len(facts.unset)} not set"
+    if spec.program.seed_variable in own:
+        message += f", {spec.program.seed_variable} set by pgolf"
     if reads.patterns:
         places = ", ".join(reads.patterns.values())
         message += f"; names assembled at {places} are known only as patterns"

@@ -24,10 +24,24 @@ EXPECTED = {"int": "a whole number", "float": "a number", "json.loads": "JSON"}
 
 def start_findings(spec: Experiment, program: ScriptProgram) -> Iterator[Finding]:
     """Yield a failure for what surely fails as the script starts, a warning for what may."""
+    yield from required(spec, program)
     yield from values(spec, program)
     yield from switches(spec, program)
     yield from cuda(spec, program)
     yield from inputs(spec, program)
+
+
+def required(spec: Experiment, program: ScriptProgram) -> Iterator[Finding]:
+    """Yield the variables that the script reads without a default and that nothing sets."""
+    given = {*spec.program.env, spec.program.seed_variable}
+    for name in program.reads.names:
+        reads = [variable for variable in program.reads.variables if variable.name == name]
+        if name in given or is_external(name) or any(variable.default is not None for variable in reads):
+            continue
+        is_certain = any(parse.is_certain for parse in program.parsing.parses if parse.name == name)
+        verb = "fails" if is_certain else "may fail"
+        message = f"{name} is not set, and {reads[0].place} {verb} without it"
+        yield Finding("fail" if is_certain else "warn", "values", message, f"program.env.{name}")
 
 
 def values(spec: Experiment, program: ScriptProgram) -> Iterator[Finding]:

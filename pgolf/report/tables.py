@@ -6,7 +6,6 @@ from pgolf.report.rows import Group, Row
 from pgolf.rulesets.limits import is_smoke_test
 
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
-SUMMARY = "mean"
 FITS, SMOKE_TEST, ALL_FIT = "fits", "smoke test", "all fit"
 
 
@@ -48,24 +47,10 @@ def summary_parts(group: Group) -> list[str]:
 
 
 def summary_cells(group: Group) -> list[str]:
-    """Return the cells of a group: mean, spread, largest artifact, verdict."""
-    spread = group.spread
-    assert spread is not None
-    interval = ""
-    if spread.std is not None and spread.ci95 is not None:
-        interval = f"std {spread.std:.6f}, 95% {spread.ci95[0]:.4f} to {spread.ci95[1]:.4f}"
-    return [
-        group.name,
-        f"n={spread.n}",
-        f"{spread.mean:.6f}",
-        interval,
-        SUMMARY,
-        "",
-        "",
-        "",
-        format_number(group.max_total_bytes, ","),
-        verdict_of(group),
-    ]
+    """Return the Markdown cells of a group of several seeds: what its line on a terminal says, below its seeds."""
+    name, n, mean, *others, verdict = summary_parts(group)
+    interval = next((part for part in others if part.startswith("95 %")), "")
+    return [name, n, mean, interval, "", "", "", "", format_number(group.max_total_bytes, ","), verdict]
 
 
 def verdict_of(group: Group) -> str:

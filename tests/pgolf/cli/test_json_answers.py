@@ -46,7 +46,7 @@ CALLS: dict[str, list[tuple[int, tuple[str, ...]]]] = {
     "bundle": [(0, MICRO)],
     "verify": [(3, ("claimless",))],
     "audit": [(0, ("quickstart",))],
-    "search": [(0, ("search.yaml", "--with", "micro", "--budget-seconds", "0.001"))],
+    "search": [(0, ("search.yaml", "--with", "micro", "--budget-runs", "1"))],
     "report": [
         (0, ()),
         (0, ("made", "--baseline", "made/exp-aaaaaaaa")),

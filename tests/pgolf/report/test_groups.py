@@ -165,6 +165,15 @@ def test_an_overlap_that_was_measured_of_the_runs_data_is_a_problem_of_its_mean(
     assert [problem["message"] for problem in group.as_json()["problems"]] == expected
 
 
+def test_the_verdict_of_the_runs_preflight_stands_where_the_measurement_is_gone(tmp_path: Path) -> None:
+    about = {"data_folder": "/nowhere", "data_sha256": "d" * 64}
+    run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result_of(1, 1.0), **about)
+    check = {"rule": "overlap", "status": "warn", "message": "1 of 34 documents", "fix": None}
+    run.preflight.write_text(json.dumps({"checks": ["junk", check]}))
+    (group,) = groups_of(tmp_path)
+    assert [finding.message for finding in group.problems() if finding.rule == "overlap"] == ["1 of 34 documents"]
+
+
 CONTRACT = {
     "name", "source", "seeds", "n", "mean", "std", "ci95", "max_total_bytes", "over_limit", "problems", "versus",
 }  # fmt: skip

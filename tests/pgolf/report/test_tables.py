@@ -40,7 +40,7 @@ def test_markdown_has_one_row_per_seed_and_the_mean(groups: list[RunGroup]) -> N
     assert all(cell == "---" for cell in rule)
     assert [(row[0], row[1], row[2]) for row in rows] == [
         *(("exp", str(seed), f"{bpb:.6f}") for seed, bpb in SCORES.items()),
-        ("exp", "n=3", f"{np.mean([*SCORES.values()]):.6f}"),
+        ("exp", "n=3", f"mean {np.mean([*SCORES.values()]):.6f} ± {np.std([*SCORES.values()], ddof=1):.6f}"),
         ("heavy", "7", "1.300000"),
     ]
     assert {len(row) for row in rows} == {len(COLUMNS)}
@@ -48,7 +48,8 @@ def test_markdown_has_one_row_per_seed_and_the_mean(groups: list[RunGroup]) -> N
 
 def test_markdown_shows_spread_bytes_and_verdicts(groups: list[RunGroup]) -> None:
     _, _, *rows = markdown_cells(markdown_table(groups))
-    assert f"std {np.std([*SCORES.values()], ddof=1):.6f}" in rows[3][3]
+    assert f"± {np.std([*SCORES.values()], ddof=1):.6f}" in rows[3][2]
+    assert rows[3][3].startswith("95 % ")
     assert [row[8] for row in rows] == ["15,050,001", "15,050,002", "15,050,042", "15,050,042", "16,000,003"]
     assert [row[9] for row in rows] == ["fits", "fits", "fits", "all fit", "over_cap"]
 
