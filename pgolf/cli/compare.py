@@ -151,10 +151,13 @@ def print_numbers(facts: dict[str, Any], console: Console) -> None:
         table.add_row(stage["stage"], *numbers, interval_text(stage), "")
     prices = facts["per_thousandth"]
     for key, row in facts["quantities"].items():
-        if row["first"] is None and row["second"] is None:
+        sides = row["first"], row["second"]
+        if sides in ((None, None), (0.0, 0.0)):
             continue
         places = PLACES.get(key, 0)
-        cells = [ABSENT if row[side] is None else with_digits(row[side], places) for side in ("first", "second")]
+        if key not in PLACES and any(side is not None and not float(side).is_integer() for side in sides):
+            places = 1  # a mean of whole numbers
+        cells = [ABSENT if side is None else with_digits(side, places) for side in sides]
         more = [None if number is None else signed(number, places) for number in (row["difference"], prices.get(key))]
         table.add_row(LABELS[key], *cells, more[0] or ABSENT, "", more[1] or "")
     console.print(table)

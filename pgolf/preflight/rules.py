@@ -42,7 +42,7 @@ def libraries(names: Sequence[str], launcher: str) -> Finding:
     if not names:
         return Finding("pass", "libraries", "the code imports no packages besides the standard library")
     if not missing:
-        return Finding("pass", "libraries", f"{', '.join(names)} are installed")
+        return Finding("pass", "libraries", f"installed: {', '.join(names)}")
     message = f"packages that the code imports are not installed here: {', '.join(missing)}"
     fix = f"pip install {' '.join(map(distribution_of, missing))}"
     return Finding("fail" if launcher == "local" else "warn", "libraries", message, fix)

@@ -100,7 +100,8 @@ def inputs(spec: Experiment, program: ScriptProgram) -> Iterator[Finding]:
         return
     listed = ", ".join(describe_input(name, spec, program) for name in missing)
     where = f"a folder of its own that holds only {program.name} and program.files"
-    message = f"{program.name} reads from {listed}, which does not exist where it runs: {where}"
+    verb = "does" if len(missing) == 1 else "do"
+    message = f"{program.name} reads from {listed}, which {verb} not exist where it runs: {where}"
     yield Finding(
         "warn", "inputs", message, f"program.env.{missing[0]}: an absolute path, or {{data}} with program.data"
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import log
 
-from pgolf.findings import Finding
+from pgolf.findings import Finding, counted
 from pgolf.records.folder import MAIN, Record
 from pgolf.records.rows import RecordGroup
 from pgolf.rulesets.limits import LATE_SECONDS, bytes_over, is_contest_machine, is_over_time
@@ -201,7 +201,7 @@ def count_problems(group: RecordGroup) -> Iterator[Finding]:
         yield warn("fewer_than_three_seeds", "only two seeds; a record needs three")
     other = [run for run in runs if is_other_hardware(run)]
     if other:
-        machine = ", ".join(sorted(other[0].gpus)) or f"{other[0].world_size} processes"
+        machine = ", ".join(sorted(other[0].gpus)) or counted(other[0].world_size or 0, "process")
         yield warn("hardware_not_8xH100", f"{other[0].file} ran on {machine}")
 
 

@@ -6,7 +6,7 @@ from pgolf.report.rows import Group, Row
 from pgolf.rulesets.limits import is_smoke_test
 
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
-FITS, SMOKE_TEST, ALL_FIT = "fits", "smoke test", "all fit"
+FITS, SMOKE_TEST, ALL_FIT, ALL_SMOKE_TESTS = "fits", "smoke test", "all fit", "smoke tests"
 
 
 def seed_cells(group: Group, row: Row) -> list[str]:
@@ -62,6 +62,8 @@ def verdict_of(group: Group) -> str:
         return "OVER TIME"
     if any(row.as_json()["total_bytes"] is None for row in group.rows):
         return "SIZE UNKNOWN"
+    if all(is_smoke_test(row.as_json()["steps"]) for row in group.rows):
+        return ALL_SMOKE_TESTS
     return ALL_FIT
 
 

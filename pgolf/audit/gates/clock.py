@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
-from pgolf.findings import Severity
+from pgolf.findings import Severity, counted
 from pgolf.rulesets.limits import CONTEST_KIND, LATE_SECONDS, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 
@@ -63,7 +63,7 @@ def check_hardware(facts: Facts) -> Verdict:
     """Look in the logs for a machine other than the contest's; which kind of H100 it was they do not show."""
     for run in facts.runs:
         if is_contest_machine(run.gpus, run.processes) is False:
-            machine = ", ".join(run.gpus) or f"{run.processes} processes"
+            machine = ", ".join(run.gpus) or counted(run.processes or 0, "process")
             return make_verdict("HARDWARE", violation_severity(facts), f"ran on {machine}", "numbers", run.log)
     if any(CONTEST_KIND in gpu for run in facts.runs for gpu in run.gpus):
         return make_verdict("HARDWARE", "unknown", "the logs name H100 but not its kind", "numbers")

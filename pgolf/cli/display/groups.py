@@ -9,7 +9,7 @@ from pgolf.cli.display.table import Column, FittedTable
 from pgolf.findings import counted
 from pgolf.report.leaderboard import Entry
 from pgolf.report.rows import Group, groups_by_reference
-from pgolf.report.tables import ALL_FIT, FITS, SMOKE_TEST, seed_cells, summary_parts, verdict_of
+from pgolf.report.tables import ALL_FIT, ALL_SMOKE_TESTS, FITS, SMOKE_TEST, seed_cells, summary_parts, verdict_of
 
 # In the order of `seed_cells`.
 COLUMNS = (
@@ -34,7 +34,7 @@ def groups_table(groups: Sequence[Group]) -> FittedTable:
             cells = seed_cells(group, row)
             table.add_row(*cells, style="" if cells[-1] in (FITS, SMOKE_TEST) else "red")
         if len(group.rows) > 1:
-            style = "bold" if verdict_of(group) == ALL_FIT else "bold red"
+            style = "bold" if verdict_of(group) in (ALL_FIT, ALL_SMOKE_TESTS) else "bold red"
             table.add_line(*summary_parts(group), style=style)
     return table
 

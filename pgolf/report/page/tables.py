@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pgolf.report.rows import Group
-from pgolf.report.tables import ALL_FIT, COLUMNS, FITS, SMOKE_TEST, seed_cells, verdict_of
+from pgolf.report.tables import ALL_FIT, ALL_SMOKE_TESTS, COLUMNS, FITS, SMOKE_TEST, seed_cells, verdict_of
 
 GROUP_COLUMNS = ("run", "n", "mean bpb", "std", "95 % interval", "largest bytes", "finished", "verdict")
 VERSUS_COLUMNS = (
@@ -115,7 +115,13 @@ def cell(column: str, text: str) -> Cell:
         return Cell(text, "number", value if is_number(value) else None)
     kinds = ["wide"] if column in WIDE else []
     if column == "verdict":
-        kinds.append("good" if text in (FITS, SMOKE_TEST, ALL_FIT) else "bad" if "over" in text.lower() else "warn")
+        kinds.append(
+            "good"
+            if text in (FITS, SMOKE_TEST, ALL_FIT, ALL_SMOKE_TESTS)
+            else "bad"
+            if "over" in text.lower()
+            else "warn"
+        )
     return Cell(text, " ".join(kinds))
 
 
