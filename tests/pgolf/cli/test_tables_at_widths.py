@@ -3,13 +3,20 @@
 `PGOLF_GOLDEN=write` in the environment of pytest writes the files of `golden/` again; look at them before a commit.
 """
 
+import fcntl
 import json
 import os
+import re
 import shutil
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from pgolf.cli.compare import compare
 from pgolf.cli.display.console import answer_console
@@ -162,3 +169,32 @@ def test_a_table_is_printed_as_it_should_be(
     if os.environ.get("PGOLF_GOLDEN") == "write":
         file.write_text(shown, encoding="utf-8")
     assert shown == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [("report",), ("status", "--offline"), ("compare", "0.0353845", "0.0261229")])
+def test_nothing_is_wider_than_a_terminal(command: tuple[str, ...], tmp_path: Path) -> None:
+    shutil.copytree(FROZEN / "runs", tmp_path / "runs")
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment["TERM"] = "xterm"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pgolf", *command],
+        cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    shown = b""
+    while chunk := read_or_end(reader):
+        shown += chunk
+    assert process.wait(60) == 0, shown
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    assert any(cell_len(line) > 60 for line in lines)
+
+
+def read_or_end(file: int) -> bytes:
+    """Return what a terminal shows next; nothing after its last program has ended, which Linux reports as an error."""
+    try:
+        return os.read(file, 1 << 16)
+    except OSError:
+        return b""
