@@ -171,7 +171,9 @@ def test_a_table_is_printed_as_it_should_be(
     assert shown == file.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", [("report",), ("status", "--offline"), ("compare", "0.0353845", "0.0261229")])
+@pytest.mark.parametrize(
+    "command", [("report",), ("status", "--offline"), ("compare", "matrix_lr=0.0353845", "matrix_lr=0.0261229")]
+)
 def test_nothing_is_wider_than_a_terminal(command: tuple[str, ...], tmp_path: Path) -> None:
     shutil.copytree(FROZEN / "runs", tmp_path / "runs")
     reader, terminal = os.openpty()
