@@ -77,9 +77,13 @@ class Browser:
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE"]
 
     def requests(self) -> list[str]:
-        """Return the addresses that were asked for since the last call, whether they were allowed or not."""
+        """Return the addresses that pages asked for since the last call, whether they were allowed or not.
+
+        Chromium's own pages, such as that of a new tab, are left out.
+        """
         events = [json.loads(entry["message"])["message"] for entry in self.ask("/se/log", {"type": "performance"})]
-        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith("chrome:")]
 
 
 def ask(url: str, body: dict[str, Any] | None) -> Any:

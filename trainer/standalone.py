@@ -57,7 +57,7 @@ def standalone_main(program: Program) -> int:
     torch.set_num_threads(arguments.threads or max(1, len(os.sched_getaffinity(0)) // arguments.size))
     code = 0
     try:
-        run_program(program, arguments, join_world(arguments))
+        run_program(program, arguments, join_torchrun(arguments))
     except (RunFailure, OSError) as error:
         print(f"train_gpt.py: {error}", file=sys.stderr, flush=True)
         code = error.exit_code if isinstance(error, RunFailure) else MachineRefused.exit_code
@@ -106,7 +106,7 @@ def parse_arguments(program: Program, variables: Mapping[str, str]) -> argparse.
     return arguments
 
 
-def join_world(arguments: argparse.Namespace) -> World:
+def join_torchrun(arguments: argparse.Namespace) -> World:
     """Return this process as one of those that torchrun started, or alone.
 
     Raises:

@@ -174,7 +174,7 @@ def print_curves(curves: Curves, facts: dict[str, Any], console: Console) -> Non
     """Print the losses at equal places of one axis."""
     table = FittedTable(Column(f"at {curves.axis}"), *side_columns(facts, "number"), Column("difference", "number"))
     for at, one, two in zip(curves.at, curves.first, curves.second, strict=True):
-        place = f"{at:,.0f}" if at >= 100 else f"{at:.3g}"
+        place = f"{at:.3g}" if at < 100 and curves.axis == "seconds" else f"{at:,.0f}"
         table.add_row(place, f"{one:.4f}", f"{two:.4f}", signed(two - one, 4))
     unit = MEASURES[curves.measure]
     console.print(f"{curves.measure} at equal {curves.axis}, in {unit}, averaged over seeds:")

@@ -97,8 +97,6 @@ def side_by_side(axis: str, measure: str, sides: list[list[Curve]], places: int)
     begin, end = max(each[0][0] for each in every), min(each[-1][0] for each in every)
     half = HALF_WINDOW * (end - begin)
     at = [begin + (end - begin) * (number + 1) / places for number in range(places)] if end > begin else []
-    if axis != AXES["elapsed_seconds"]:
-        at = [float(place) for place in dict.fromkeys(map(round, at))]
     at = [place for place in at if all(is_covered(each, place, half) for each in every)]
     means = [[fmean(mean_near(each, place, half) for each in side) for place in at] for side in sides]
     return Curves(axis, measure, at, *means)

@@ -80,7 +80,7 @@ def test_seeds_runs_only_missing_seeds_and_report_has_their_statistics(pgolf: Pg
     assert group["ci95"] == pytest.approx([mean - half, mean + half], rel=1e-9)
     assert group["over_limit"] is False
     shown = pgolf("report")
-    assert "all fit" in shown.out
+    assert "smoke tests" in shown.out
     assert "n=3" in shown.out
     again = pgolf("run", "--json")
     assert "that of the newest run" in again.err
