@@ -35,7 +35,7 @@ def warned_rules(name: str, overlays: list[str], runs_dir: Path) -> set[str]:
     return {finding.rule for finding in known.findings if finding.severity != "pass"}
 
 
-FEW = ("quickstart", "pr1579_crawler_d736")
+FEW = ("quickstart",)
 
 
 @pytest.mark.parametrize("overlay", ["tiny", "micro"])
