@@ -460,8 +460,8 @@ FAULTS = (
     Fault(
         "SEED of a bundle ignored",
         "trainer/standalone.py",
-        'seed = variables.get("SEED", program.seed)',
-        "seed = program.seed",
+        'default=variables.get("SEED", program.seed)',
+        "default=program.seed",
         "tests/pgolf/bundle/test_build.py",
     ),
     Fault(
@@ -483,6 +483,13 @@ FAULTS = (
         "pgolf/bundle/values.py",
         "return type(value) is type(default) and bool(value == default)",
         "return value is not None",
+        "tests/pgolf/bundle/test_build.py",
+    ),
+    Fault(
+        "every process of a bundle chooses a folder",
+        "trainer/standalone.py",
+        'f"{world.broadcast_number(secrets.randbits(60)):015x}"',
+        'f"{secrets.randbits(60):015x}"',
         "tests/pgolf/bundle/test_build.py",
     ),
     Fault(
