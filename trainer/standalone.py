@@ -91,10 +91,12 @@ def parse_arguments(program: Program, variables: Mapping[str, str]) -> argparse.
     if not 0 <= arguments.seed < 1 << 32:
         parser.error(f"the seed is {arguments.seed}, expected 0 to {(1 << 32) - 1}")
     for name, key, least in TORCHRUN_VARIABLES:
-        text = variables.get(name, str(least))
+        text = variables.get(name, str(least)).partition(",")[0]  # OMP_NUM_THREADS may be a list
         if not text.isdecimal() or int(text) < least:
             parser.error(f"{name} is {text!r}, expected a whole number from {least} on")
         setattr(arguments, key, int(text))
+    if arguments.rank >= arguments.size:
+        parser.error(f"RANK is {arguments.rank}, expected less than WORLD_SIZE, which is {arguments.size}")
     if (run_id := variables.get("RUN_ID")) is not None and arguments.out is None:
         if not run_id or Path(run_id).name != run_id:
             parser.error(f"RUN_ID is {run_id!r}, expected the name of a folder")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pgolf.report.rows import Group, Row
-from pgolf.rulesets.limits import is_smoke_test
+from pgolf.rulesets.limits import LIMIT_RULES, is_smoke_test
 
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
 FITS, SMOKE_TEST, ALL_FIT, ALL_SMOKE_TESTS = "fits", "smoke test", "all fit", "smoke tests"
@@ -55,7 +55,7 @@ def summary_cells(group: Group) -> list[str]:
 
 def verdict_of(group: Group) -> str:
     """Return whether all seeds keep the limits, in a few words."""
-    late = {"over_time", "eval_over_time"}
+    late = LIMIT_RULES - {"over_cap"}
     if group.is_over_limit:
         return "OVER THE LIMIT"
     if any(found.rule in late and found.severity == "fail" for row in group.rows for found in row.problems()):

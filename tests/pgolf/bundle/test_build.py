@@ -185,6 +185,7 @@ def test_what_is_missing_is_one_line(micro_run: RunDirectory, tmp_path: Path, re
         ("RUN_ID", "../../elsewhere", "RUN_ID is '../../elsewhere', expected the name of a folder"),
         ("RUN_ID", "", "RUN_ID is '', expected the name of a folder"),
         ("RANK", "x", "RANK is 'x', expected a whole number from 0 on"),
+        ("RANK", "1", "RANK is 1, expected less than WORLD_SIZE, which is 1"),
         ("WORLD_SIZE", "0", "WORLD_SIZE is '0', expected a whole number from 1 on"),
         ("OMP_NUM_THREADS", "two", "OMP_NUM_THREADS is 'two', expected a whole number from 0 on"),
     ],
