@@ -23,6 +23,7 @@ from pgolf.specs.loading import load_spec
 from pgolf.specs.shipped import shipped_specs
 from tests.conftest import Pgolf, shared_run
 from trainer.recipe.files import read_json
+from trainer.recipe.program import Program
 
 RULES = load_ruleset("parameter_golf")
 CRAWLER = "pr1579_crawler_d736"
@@ -190,12 +191,20 @@ def test_what_is_missing_is_one_line(micro_run: RunDirectory, tmp_path: Path, re
         ("OMP_NUM_THREADS", "two", "OMP_NUM_THREADS is 'two', expected a whole number from 0 on"),
     ],
 )
-def test_a_variable_that_makes_no_sense_is_named(tmp_path: Path, name: str, value: str, complaint: str) -> None:
-    program = tmp_path / "train_gpt.py"
-    program.write_bytes(built("quickstart", "micro").packed)
-    ended = run_alone(program, variables={name: value})
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.endswith(f"train_gpt.py: error: {complaint}\n")
+def test_a_variable_that_makes_no_sense_is_named(
+    name: str, value: str, complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from trainer.standalone import parse_arguments
+
+    recipe = load_spec("quickstart", ["micro"]).spec.recipe
+    program = Program(name="q", seed=1, device="cpu", limit_bytes=1, recipe=recipe, local={})
+    monkeypatch.setattr(sys, "argv", ["train_gpt.py"])
+    assert parse_arguments(program, {}).seed == 1
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(program, {name: value})
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert said.err.endswith(f"train_gpt.py: error: {complaint}\n")
 
 
 def test_several_processes_without_torchrun_are_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import sentencepiece
 
 from pgolf.data import prepare as prepare_module
 from pgolf.data.corpora import Document, read_documents
-from pgolf.data.locate import build_embedded
+from pgolf.data.locate import embedded_folder
 from pgolf.data.near_duplicates import THRESHOLD
 from pgolf.data.prepare import Preparation, Prepared, ignore_progress, is_validation, prepare
 from pgolf.data.shards import ShardWriter
@@ -326,10 +326,9 @@ def test_the_command_says_how_many_documents_it_left_out_and_which(tmp_path: Pat
     assert pgolf("data", "verify", "clean").code == 0
 
 
-def test_the_embedded_corpus_has_no_document_in_both_splits(tmp_path: Path) -> None:
+def test_the_embedded_corpus_has_no_document_in_both_splits(own_cache: None) -> None:
     """Every pair of its documents is compared, and every span of 64 tokens is searched in the bytes of the shards."""
-    folder = tmp_path / "embedded"
-    build_embedded(folder, Embedded(kind="embedded", vocabulary_size=1024), ignore_progress)
+    folder = embedded_folder(Embedded(kind="embedded", vocabulary_size=1024), ignore_progress)
     train, validation = decoded(folder, "train"), decoded(folder, "validation")
     assert len(validation) > 30
     holders: dict[tuple[str, ...], list[int]] = {}
