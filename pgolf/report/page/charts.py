@@ -117,7 +117,7 @@ class Plot:
 
     @property
     def has_picks(self) -> bool:
-        """Whether pointing at an entry of the legend fades the marks of all others."""
+        """Return whether pointing at an entry of the legend fades the marks of all others."""
         return PICKED in self.spec.get("params", [])
 
 
