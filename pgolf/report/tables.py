@@ -34,23 +34,24 @@ def format_number(number: float | None, form: str) -> str:
 
 
 def summary_parts(group: Group) -> list[str]:
-    """Return what a line says about a group of several seeds."""
-    spread = group.spread
-    assert spread is not None
-    parts = [group.name, f"n={spread.n}", f"mean {spread.mean:.6f}"]
-    if spread.std is not None and spread.ci95 is not None:
-        parts[-1] += f" ± {spread.std:.6f}"
-        parts.append(f"95 % {spread.ci95[0]:.6f} to {spread.ci95[1]:.6f}")
-    if group.max_total_bytes is not None:
-        parts.append(f"largest {group.max_total_bytes:,} bytes")
-    return [*parts, verdict_of(group)]
+    """Return what a line says about a group of several seeds; what is not known is empty."""
+    largest = "" if group.max_total_bytes is None else f"largest {group.max_total_bytes:,} bytes"
+    return [group.name, *spread_texts(group), largest, verdict_of(group)]
 
 
 def summary_cells(group: Group) -> list[str]:
-    """Return the Markdown cells of a group of several seeds: what its line on a terminal says, below its seeds."""
-    name, n, mean, *others, verdict = summary_parts(group)
-    interval = next((part for part in others if part.startswith("95 %")), "")
-    return [name, n, mean, interval, "", "", "", "", format_number(group.max_total_bytes, ","), verdict]
+    """Return the Markdown cells of a group of several seeds."""
+    largest = format_number(group.max_total_bytes, ",")
+    return [group.name, *spread_texts(group), "", "", "", "", largest, verdict_of(group)]
+
+
+def spread_texts(group: Group) -> tuple[str, str, str]:
+    """Return the number of seeds, mean ± deviation, and the interval of the mean; one seed has only a mean."""
+    spread = group.spread
+    assert spread is not None
+    deviation = "" if spread.std is None else f" ± {spread.std:.6f}"
+    interval = "" if spread.ci95 is None else f"95 % {spread.ci95[0]:.6f} to {spread.ci95[1]:.6f}"
+    return f"n={spread.n}", f"mean {spread.mean:.6f}{deviation}", interval
 
 
 def verdict_of(group: Group) -> str:
