@@ -48,7 +48,7 @@ LONGEST_WAIT = timedelta(hours=3)
 
 
 class RankZeroFailed(Exception):
-    """Rank 0 says what is wrong."""
+    """Raised on the other ranks where rank 0 fails, which prints the reason."""
 
 
 def standalone_main(program: Program) -> int:
@@ -83,10 +83,10 @@ def parse_arguments(program: Program, variables: Mapping[str, str]) -> argparse.
     add = parser.add_argument
     add("--data", type=Path, default=data, help="folder of the shards, or DATA_PATH [%(default)s]")
     add("--tokenizer", type=Path, help="SentencePiece model, or TOKENIZER_PATH [in --data, else in ./data/tokenizers]")
-    add("--seed", type=int, default=variables.get("SEED", program.seed), help="or SEED [%(default)s]")
+    add("--seed", type=int, default=variables.get("SEED", program.seed), help="random seed, or SEED [%(default)s]")
     add("--out", type=Path, help="folder for the results [logs/RUN_ID, or one with a name of its own in logs]")
     add("--model", type=Path, help="artifact to score, instead of training")
-    add("--device", choices=("cpu", "cuda"), default=device, help="[%(default)s]")
+    add("--device", choices=("cpu", "cuda"), default=device, help="where to compute [%(default)s]")
     arguments = parser.parse_args()
     if not 0 <= arguments.seed < 1 << 32:
         parser.error(f"the seed is {arguments.seed}, expected 0 to {(1 << 32) - 1}")
