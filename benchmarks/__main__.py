@@ -21,7 +21,7 @@ from benchmarks.records import measure_records
 from benchmarks.shapes import SHAPES, bench_device, ratio_batch_tokens
 from benchmarks.start import measure_start
 from benchmarks.training import measure_parts, measure_ratios
-from trainer.recipe.files import write_json, write_whole
+from trainer.recipe.writing import write_json, write_whole
 
 # Shapes that are also measured compiled on a CPU; compiling takes a minute each.
 COMPILED = ("quickstart", "baseline")

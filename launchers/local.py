@@ -12,14 +12,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from launchers.devices import HeldDevices, cuda_devices, hold_devices
 from launchers.shared_cores import shared_cores
-from launchers.ssh_agent import process_start
 from pgolf.errors import LauncherError
 from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus
@@ -30,6 +28,7 @@ from pgolf.launching.polling import follow_log
 from pgolf.launching.requirements import check_devices
 from pgolf.rundir import RunDirectory
 from trainer.recipe.cores import allowed_cores
+from trainer.recipe.processes import is_process_alive, process_start
 
 
 class LocalLauncher:
@@ -148,19 +147,6 @@ class LocalLauncher:
 
 
 def is_running(handle: Handle) -> bool:
-    """Return whether the process of the handle is alive; a later one with the same pid does not count."""
+    """Return whether the process of the handle is alive."""
     pid = handle.get("pid")
-    if pid is None:
-        return False
-    start = process_start(pid)
-    if start is None and not Path("/proc").exists():
-        return process_exists(pid)
-    return start is not None and start == handle.get("started")
-
-
-def process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
+    return pid is not None and is_process_alive(pid, handle.get("started"))

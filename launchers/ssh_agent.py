@@ -349,6 +349,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         yield
 
 
+# As in trainer/recipe/processes.py, which this file cannot import: it is copied to the machine alone.
 def process_start(pid: int) -> str | None:
     """Return when a process began, in the kernel's ticks; None if it is dead. Pid and start identify a process."""
     try:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pgolf.errors import MachineError, RunFailed, UsageError
-from trainer.recipe.files import RunFiles, read_json, write_json, write_once, write_whole
+from trainer.recipe.files import RunFiles
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json, write_once, write_whole
 
 State = Literal["prepared", "queued", "running", "unfetched", "stopped", "failed", "finished"]
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")

@@ -18,7 +18,8 @@ import pytest
 from pgolf.rundir import RunDirectory
 from tests.conftest import Ended, Pgolf
 from tests.pgolf.data.builders import prepared, sentences
-from trainer.recipe.files import read_json, write_json
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 
 MICRO = ("run", "quickstart", "--with", "micro")
 TRAINER = [sys.executable, "-P", "-m", "trainer"]

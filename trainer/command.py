@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from trainer.recipe.files import RunFiles, read_json, write_json
+from trainer.recipe.files import RunFiles
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 from trainer.runtime.failure import AlreadyRunning, DataRefused, MachineRefused, RunFailure, Stopped
 
 if TYPE_CHECKING:

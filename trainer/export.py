@@ -15,7 +15,6 @@ from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import QuantizedModel, quantize_model
 from trainer.quantizer.repacking import MAX_ATTEMPTS, MAX_WIDENING, widen_clips, widening_for
-from trainer.recipe.files import write_json
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
@@ -28,6 +27,7 @@ from trainer.recipe.quantizer import (
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.writing import write_json
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal

@@ -18,7 +18,8 @@ from trainer.evaluation.validation import ValidationText, read_validation
 from trainer.graphs import LearningGraphs, ScoringGraphs, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import Chunked, EvaluationRecipe, ScoreFirstTtt, plain_protocol
-from trainer.recipe.files import DataFiles, RunFiles, write_json
+from trainer.recipe.files import DataFiles, RunFiles
+from trainer.recipe.writing import write_json
 from trainer.runtime.checkpoint import CheckpointDamaged, read_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.journal import Journal, make_journal

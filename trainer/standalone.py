@@ -25,9 +25,10 @@ from trainer.data.shards import TokenStream
 from trainer.dialects.contest import header_lines, score_line, size_lines, step_line, unpacked_score_line
 from trainer.evaluation.validation import read_validation
 from trainer.export import Exporter, make_card
-from trainer.recipe.files import DataFiles, RunFiles, write_json
+from trainer.recipe.files import DataFiles, RunFiles
 from trainer.recipe.program import Program
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.writing import write_json
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import choose_device
 from trainer.runtime.failure import MachineRefused, ResumeRefused, RunFailure, Stopped

@@ -3,7 +3,7 @@
 import time
 from statistics import median
 
-from trainer.recipe.files import write_json
+from trainer.recipe.writing import write_json
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import SilentJournal

@@ -17,8 +17,9 @@ from trainer.export import Exporter
 from trainer.model.attention_kernels import resolve_kernel
 from trainer.recipe.averaging import Candidates
 from trainer.recipe.exit_codes import describe_exit
-from trainer.recipe.files import read_json, write_json
+from trainer.recipe.reading import read_json
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.writing import write_json
 from trainer.resumable import ResumableTraining
 from trainer.resume import check_same_environment, load_parent_weights, report_overruled_threads, resume_training
 from trainer.runtime.checkpoint import write_checkpoint

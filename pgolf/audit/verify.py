@@ -28,8 +28,9 @@ from pgolf.findings import Finding, counted
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.decode import RecipeRefused, decode_recipe
-from trainer.recipe.files import DataFiles, RunFiles, read_json
+from trainer.recipe.files import DataFiles, RunFiles
 from trainer.recipe.local import local_codes
+from trainer.recipe.reading import read_json
 
 # Kernels of two machines round differently. Public claims are rounded; pgolf's own are not.
 SCORE_TOLERANCE, ROUNDED, EXACT = 1e-6, 5e-5, 1e-12

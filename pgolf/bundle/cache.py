@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from platformdirs import user_cache_path
 
-from trainer.recipe.files import write_whole
+from trainer.recipe.writing import write_whole
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 

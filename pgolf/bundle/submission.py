@@ -21,7 +21,8 @@ from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
 from trainer.dialects.contest import PACKED_LABELS, header_lines, score_line, size_lines, step_line, unpacked_score_line
-from trainer.recipe.files import read_json, write_json, write_whole
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json, write_whole
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
 # Keys that must be equal in the results of all seeds of a submission.

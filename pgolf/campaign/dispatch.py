@@ -13,7 +13,7 @@ from pgolf.launching import GroupLauncher, Handle, Job, Launcher, check_options,
 from pgolf.preflight.cost import affordable_seconds
 from pgolf.preflight.preflight import Preflight
 from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
-from trainer.recipe.files import write_json
+from trainer.recipe.writing import write_json
 
 # Keys of run.json that may change between attempts of a run: none of them changes what is computed.
 NOT_IDENTITY = ("threads", "data_folder", "stop", "plan", "usd_per_hour", "withheld")

@@ -10,7 +10,7 @@ from pgolf.errors import MachineError, UsageError
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import recipe_json
 from pgolf.specs.loading import LoadedSpec, load_spec
-from trainer.recipe.files import read_json
+from trainer.recipe.reading import read_json
 
 # Slots that may differ from the parent: everything that happens after training.
 AFTER_TRAINING = ("quantizer", "codec", "evaluation")

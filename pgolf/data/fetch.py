@@ -16,7 +16,8 @@ from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
-from trainer.recipe.files import DataFiles, write_json
+from trainer.recipe.files import DataFiles
+from trainer.recipe.writing import write_json
 
 DEFAULT_TRAIN_SHARDS = 80
 SIDECAR_NOTE = (

@@ -10,7 +10,8 @@ from typing import Any
 from pgolf.data.sources import Source
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
-from trainer.recipe.files import DataFiles, read_json
+from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
 
 SOURCE_FILE = "source.json"
 SCRATCH_FOLDER = ".fetch"

@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pgolf.errors import DataError
-from trainer.recipe.files import DataFiles, read_json, write_json
+from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 
 
 class ManifestPart(BaseModel):

@@ -21,7 +21,9 @@ from pgolf.data.spans import SPAN_TOKENS, SpanHasher, WantedHashes, find_in_stre
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
-from trainer.recipe.files import DataFiles, read_json, write_json
+from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 
 if TYPE_CHECKING:
     import numpy as np

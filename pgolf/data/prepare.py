@@ -17,7 +17,8 @@ from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_
 from pgolf.errors import DataError
 from pgolf.findings import counted
 from trainer.recipe.data import SPACE_MARK
-from trainer.recipe.files import DataFiles, write_whole
+from trainer.recipe.files import DataFiles
+from trainer.recipe.writing import write_whole
 
 DropReason = Literal["near_duplicate", "shared_text"]
 # The 24 leading bits of a document's hash decide its split.

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.recipe.files import read_json, write_json
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 
 if TYPE_CHECKING:
     import numpy as np

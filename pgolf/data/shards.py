@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pgolf.data.manifests import ShardEntry
 from pgolf.errors import DataError
 from trainer.recipe.data import SHARD_HEADER_BYTES, SHARD_HEADER_INTS, SHARD_MAGIC, SHARD_VERSION, TOKEN_BYTES
-from trainer.recipe.files import write_whole
+from trainer.recipe.writing import write_whole
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,9 @@ from pgolf.data.token_bytes import StreamCounter
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
-from trainer.recipe.files import DataFiles, read_json, write_json
+from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 
 CHUNK_BYTES = 1 << 22
 

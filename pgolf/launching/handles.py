@@ -5,7 +5,7 @@ from typing import Any
 
 from pgolf.launching.protocol import Handle, JobStatus
 from pgolf.rundir import RunDirectory, read_or_empty
-from trainer.recipe.files import write_json
+from trainer.recipe.writing import write_json
 
 
 def create_handle(launcher: str, run: RunDirectory, **facts: Any) -> Handle:

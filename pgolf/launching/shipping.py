@@ -14,7 +14,9 @@ from typing import Any
 import trainer.recipe.files
 from pgolf.errors import LauncherError, MachineError
 from pgolf.rundir import RunDirectory
-from trainer.recipe.files import DataFiles, read_json, write_json, write_whole
+from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json, write_whole
 
 TRAINER_FOLDER = Path(trainer.recipe.files.__file__).parents[1]
 # Files of a run directory that the trainer elsewhere has no use for. run.json is shipped with another data folder.

@@ -17,7 +17,7 @@ from pgolf.errors import MachineError, UsageError
 from pgolf.specs.search import POINT_PREFIXES
 from pgolf.specs.sweeps import Point
 from pgolf.specs.yaml_documents import parse_yaml
-from trainer.recipe.files import write_whole
+from trainer.recipe.writing import write_whole
 
 HEAD = """\
 # What `pgolf search` tried. The same command continues from here. To have a point of your own tried next, append:

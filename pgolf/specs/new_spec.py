@@ -11,7 +11,7 @@ from pgolf.specs.experiment import Experiment, name_from
 from pgolf.specs.loading import find_spec, load_spec
 from pgolf.specs.schema import schema_text
 from pgolf.specs.yaml_documents import read_yaml
-from trainer.recipe.files import write_whole
+from trainer.recipe.writing import write_whole
 
 SUFFIXES = (".yaml", ".yml")
 SCHEMA = Path(".pgolf") / "spec.schema.json"

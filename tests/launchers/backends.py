@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
+from trainer.recipe.processes import process_start
 
 SYSTEM_PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 

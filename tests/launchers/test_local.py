@@ -12,12 +12,12 @@ import pytest
 
 from launchers.devices import cuda_devices, hold_devices
 from launchers.local import LocalLauncher
-from launchers.ssh_agent import process_start
 from pgolf.errors import Busy
 from pgolf.launching import Job, JobStatus, launcher_entries, load_launcher
 from pgolf.launching.endings import ended_status
 from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Pgolf, run_pgolf
+from trainer.recipe.processes import process_start
 
 
 def wait_for_step(run_dir: Path, step: int = 1) -> None:

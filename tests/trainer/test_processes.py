@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
 from tests.pgolf.data.builders import prepared, sentences
-from trainer.recipe.files import read_json, write_json
+from trainer.recipe.processes import process_start
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 from trainer.runtime.checkpoint import read_checkpoint
 
 STEPS = 8

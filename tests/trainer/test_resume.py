@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from launchers.ssh_agent import process_start
 from pgolf.rundir import RunDirectory
 from tests.conftest import Pgolf
+from trainer.recipe.processes import process_start
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pgolf.campaign.status import remaining_seconds
 from pgolf.rundir import RunDirectory
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.data.batches import MicroBatch
-from trainer.recipe.files import write_json
+from trainer.recipe.writing import write_json
 from trainer.resumable import ResumableTraining
 from trainer.resume import resume_training
 from trainer.runtime.clock import PhaseClock

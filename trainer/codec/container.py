@@ -35,10 +35,10 @@ from trainer.recipe.codec import CodecRecipe
 from trainer.recipe.compute import Compute
 from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
 from trainer.recipe.evaluation import EvaluationRecipe
-from trainer.recipe.files import write_whole
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.model import Gpt
 from trainer.recipe.quantizer import QuantizerRecipe, is_quantized
+from trainer.recipe.writing import write_whole
 from trainer.runtime.failure import ArtifactRefused
 
 ARTIFACT_MAGIC = b"PGOLFv1\n"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.recipe.files import DataFiles, read_json
+from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
 from trainer.runtime.failure import DataRefused
 
 UNKNOWN_BYTES = -1

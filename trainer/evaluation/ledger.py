@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.recipe.files import write_whole
+from trainer.recipe.writing import write_whole
 
 NATS_PER_BIT = float(np.log(2.0))
 

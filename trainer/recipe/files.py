@@ -1,10 +1,7 @@
 """The files of a run directory, through which the trainer and its launcher communicate."""
 
-import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 # Folder of a run with copies of the user's code, so that the run can be moved.
 LOCAL_FOLDER = "local"
@@ -134,56 +131,3 @@ class DataFiles:
 
     def shard(self, name: str) -> Path:
         return self.root / name
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically: if the writer is killed, `path` keeps its old content.
-
-    Raises:
-        OSError: the disk is full or the folder is not writable; the temporary file is removed.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error  # the error of write() has no file name
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_once(path: Path, document: object) -> None:
-    """Write the document to `path` unless another process has written the file first."""
-    if path.exists():
-        return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    write_json(draft, document)
-    try:
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def write_json(path: Path, document: object) -> None:
-    """Write the document to `path` atomically, indented. NaN raises ValueError: it is not JSON."""
-    write_whole(path, (json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`.
-
-    Raises:
-        ValueError: the file does not hold a JSON object.
-        OSError: the file cannot be read.
-    """
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} holds {type(document).__name__}, expected a JSON object")
-    return document

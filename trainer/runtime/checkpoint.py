@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from trainer.recipe.files import write_whole
+from trainer.recipe.writing import write_whole
 
 MAGIC = b"PGCKPT1\n"
 KEPT_CHECKPOINTS = 2

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.recipe.decode import RecipeRefused, decode_recipe
-from trainer.recipe.files import DataFiles, RunFiles, read_json
+from trainer.recipe.files import DataFiles, RunFiles
+from trainer.recipe.reading import read_json
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import ResumeRefused
 

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainer.recipe.files import RunFiles, write_json, write_whole
+from trainer.recipe.files import RunFiles
+from trainer.recipe.writing import write_json, write_whole
 
 # How often state.json is replaced. `pgolf status` calls a run silent only after many of these.
 HEARTBEAT_SECONDS = 0.5

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from trainer.recipe.exit_codes import describe_exit
-from trainer.recipe.files import RunFiles, read_json
+from trainer.recipe.files import RunFiles
+from trainer.recipe.reading import read_json
 from trainer.runtime.failure import RunFailure
 
 WATCH_INTERVAL_SECONDS = 0.1

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.dialects.logged import LoggedRun
-from trainer.recipe.files import RunFiles, write_json
+from trainer.recipe.files import RunFiles
+from trainer.recipe.writing import write_json
 
 # The coarsest time stamps of file systems.
 TIME_GRAIN_SECONDS = 1.0

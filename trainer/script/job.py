@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.recipe.files import DATA_PLACEHOLDER, RunFiles, read_json
+from trainer.recipe.files import DATA_PLACEHOLDER, RunFiles
+from trainer.recipe.reading import read_json
 from trainer.runtime.failure import ResumeRefused
 
 # Where the script runs, inside the run directory. It is kept from one attempt to the next.

@@ -11,7 +11,7 @@ from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
 from trainer.recipe.cores import allowed_cores, script_thread_count
 from trainer.recipe.exit_codes import describe_exit
-from trainer.recipe.files import write_json
+from trainer.recipe.writing import write_json
 from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.guard import make_guard
 from trainer.runtime.journal import RunJournal

@@ -16,7 +16,9 @@ from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
 from tests.conftest import Ended
 from tests.pgolf.data.builders import BEGIN, plant, raw_documents
-from trainer.recipe.files import ANSWERS, QUESTIONS, read_json, write_json
+from trainer.recipe.files import ANSWERS, QUESTIONS
+from trainer.recipe.reading import read_json
+from trainer.recipe.writing import write_json
 
 RULES = load_ruleset("parameter_golf")
 

@@ -22,8 +22,8 @@ from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from pgolf.specs.shipped import shipped_specs
 from tests.conftest import Pgolf, shared_run
-from trainer.recipe.files import read_json
 from trainer.recipe.program import Program
+from trainer.recipe.reading import read_json
 
 RULES = load_ruleset("parameter_golf")
 CRAWLER = "pr1579_crawler_d736"

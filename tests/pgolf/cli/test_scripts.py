@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from launchers.local import process_exists
 from pgolf.rundir import RunDirectory
 from tests.scripts import toy_learner
 from tests.scripts.workshop import TRAIN, VALIDATION, Workshop
+from trainer.recipe.processes import process_start
 
 DIALECTS = {
     # Script: label, stage and protocol of its last line, steps it logs.
@@ -323,7 +323,7 @@ def test_interrupting_the_command_ends_its_script(number: signal.Signals, worksh
     began.send_signal(number)
     _, err = began.communicate(timeout=60)
     assert began.returncode == 130, err
-    assert not process_exists(script_pid(run))
+    assert process_start(script_pid(run)) is None
     assert run.read_state()["phase"] == "stopped"
 
 
@@ -342,9 +342,9 @@ def script_pid(run: RunDirectory, rank: str = "none") -> int:
 def is_alive_after_waiting(pid: int) -> bool:
     """Return whether a process still exists after 30 s."""
     deadline = time.monotonic() + 30
-    while process_exists(pid) and time.monotonic() < deadline:
+    while process_start(pid) is not None and time.monotonic() < deadline:
         time.sleep(0.05)
-    return process_exists(pid)
+    return process_start(pid) is not None
 
 
 def test_a_script_ends_with_a_killed_supervisor_and_restarts_in_its_work_folder(

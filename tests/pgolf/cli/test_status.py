@@ -10,7 +10,7 @@ import pytest
 from pgolf.campaign.status import remaining_seconds
 from pgolf.cli.status import describe_progress
 from tests.conftest import Pgolf
-from trainer.recipe.files import write_json
+from trainer.recipe.writing import write_json
 
 GLOO = "[/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [enforce fail]"
 

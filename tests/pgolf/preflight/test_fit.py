@@ -16,9 +16,9 @@ from pgolf.report.groups import group_runs
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from tests.conftest import Pgolf
-from trainer.recipe.files import write_json
 from trainer.recipe.quantizer import DeviationClip
 from trainer.recipe.recipe import Recipe
+from trainer.recipe.writing import write_json
 
 CRAWLER = "pr1579_crawler_d736_corrected"
 

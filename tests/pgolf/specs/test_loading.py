@@ -11,8 +11,8 @@ from pgolf.specs.loading import find_spec, load_spec
 from pgolf.specs.shipped import shipped_specs
 from tests.pgolf.specs.builders import WHOLE, load_text, write
 from trainer.recipe.data import Embedded
-from trainer.recipe.files import write_json
 from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.writing import write_json
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))
