@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from trainer.runtime.job import TrainingJob
     from trainer.runtime.stop import StopRequest
 
+OVERDUE = "stopped on request without a last checkpoint: its step took too long; the same command resumes"
+
 
 def main() -> int:
     """Run the run directory on the command line, and return the exit code."""
@@ -44,17 +46,21 @@ def dispatch(arguments: argparse.Namespace) -> None:
     # Imported here so that --help and a missing run directory do not wait for torch.
     from trainer.runtime.job import read_job
     from trainer.runtime.lock import exclusive_lock, remove_temporary_files
-    from trainer.runtime.stop import GRACE_SECONDS, StopRequest
+    from trainer.runtime.stop import StopRequest
 
     job = read_job(arguments.run_dir)
     os.chdir(job.files.root)  # paths of the user's own code are relative to it
     stop = StopRequest()
-    stop.listen(arguments.lifeline, grace_seconds=0.0 if arguments.rank else GRACE_SECONDS)
+    if arguments.rank or arguments.score:  # has no checkpoint to write, and another trainer may follow at once
+        stop.listen(arguments.lifeline, partial(os._exit, Stopped.exit_code), grace_seconds=0.0)
+    else:
+        stop.listen(arguments.lifeline, partial(exit_with_failure, arguments, Stopped(OVERDUE)))
     if arguments.rank or arguments.score or arguments.time_steps:
         work(arguments, job, stop)
         return
     with exclusive_lock(job.files.lock):
         if not job.files.result.exists():
+            stop.check()  # the process that started this one may have been killed meanwhile
             remove_temporary_files(job.files)
             work(arguments, job, stop)
 
@@ -109,7 +115,7 @@ def report_failure(arguments: argparse.Namespace, error: Exception) -> int:
 
 def write_failure(path: Path, failure: RunFailure) -> None:
     """Add the failure to the state in a file. A full disk is ignored: the exit code remains."""
-    end = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure)}
+    end = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure), "pid": os.getpid()}
     with suppress(OSError):
         try:
             before = read_json(path)

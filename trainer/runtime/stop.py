@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
 
 from trainer.runtime.failure import Stopped
@@ -17,27 +19,27 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
 
-    def listen(self, lifeline: int | None, grace_seconds: float) -> None:
+    def listen(self, lifeline: int | None, end: Callable[[], object], grace_seconds: float = GRACE_SECONDS) -> None:
         """Take SIGINT, SIGTERM and the end of the `lifeline` pipe as requests to stop.
 
         The launcher, or rank 0, holds the other end of the pipe and never writes, so the pipe ends when that process
-        does, even if it is killed. This process then has `grace_seconds` to end by itself.
+        does, even if it is killed. This process then has `grace_seconds` to end by itself, before `end` ends it.
         """
         signal.signal(signal.SIGTERM, self.on_signal)
         signal.signal(signal.SIGINT, self.on_signal)
         if lifeline is not None:
-            threading.Thread(target=self.watch, args=(lifeline, grace_seconds), daemon=True).start()
+            threading.Thread(target=self.watch, args=(lifeline, end, grace_seconds), daemon=True).start()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
 
-    def watch(self, lifeline: int, grace_seconds: float) -> None:
+    def watch(self, lifeline: int, end: Callable[[], object], grace_seconds: float) -> None:
         while os.read(lifeline, 1):
             pass
-        self.requested = True
-        timer = threading.Timer(grace_seconds, os._exit, (Stopped.exit_code,))
-        timer.daemon = True
-        timer.start()
+        if grace_seconds:  # without it nothing is left for the main thread to do
+            self.requested = True
+            time.sleep(grace_seconds)
+        end()
 
     def check(self) -> None:
         """Raise Stopped if a stop was requested."""

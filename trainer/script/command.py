@@ -1,13 +1,17 @@
 """The command of a run of a script, with the options of the command of a recipe's run."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
-from trainer.command import report_failure
+from trainer.command import exit_with_failure, report_failure
+from trainer.runtime.failure import Stopped
 from trainer.runtime.lock import exclusive_lock, remove_temporary_files
-from trainer.runtime.stop import GRACE_SECONDS, StopRequest
+from trainer.runtime.stop import StopRequest
 from trainer.script.job import read_script_job
 from trainer.script.supervisor import supervise_script
+
+SCRIPT_OVERDUE = "stopped on request: the script did not end in time and was killed; the same command starts it again"
 
 
 def script_main() -> int:
@@ -21,9 +25,10 @@ def script_main() -> int:
     try:
         job = read_script_job(arguments.run_dir)
         stop = StopRequest()
-        stop.listen(arguments.lifeline, GRACE_SECONDS)
+        stop.listen(arguments.lifeline, partial(exit_with_failure, arguments, Stopped(SCRIPT_OVERDUE)))
         with exclusive_lock(job.files.lock):
             if not job.files.result.exists():
+                stop.check()  # the process that started this one may have been killed meanwhile
                 remove_temporary_files(job.files)
                 supervise_script(job, stop, arguments.processes)
     except Exception as error:  # the one place that turns an error into an exit code and a line of state.json
