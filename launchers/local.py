@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -23,12 +24,20 @@ from pgolf.findings import Finding
 from pgolf.launching import Handle, Job, JobStatus
 from pgolf.launching.doctor import run_doctor
 from pgolf.launching.endings import ended_status
-from pgolf.launching.handles import create_handle, record_stop_request, run_of, update_handle
+from pgolf.launching.handles import (
+    create_handle,
+    is_alive_here,
+    local_process,
+    owner_here,
+    record_stop_request,
+    run_of,
+    update_handle,
+)
 from pgolf.launching.polling import follow_log
 from pgolf.launching.requirements import check_devices
 from pgolf.rundir import RunDirectory
 from trainer.recipe.cores import allowed_cores
-from trainer.recipe.processes import is_process_alive, process_start
+from trainer.recipe.processes import pid_space
 
 
 class LocalLauncher:
@@ -66,11 +75,12 @@ class LocalLauncher:
         held = hold_devices([*self.gpus], 0 if job.gpu is None else job.processes)
         devices = {"devices": held.indices} if held.indices else {}
         try:
-            handle = create_handle(self.name, job.run, pid=None, detached=job.is_detached, **devices)
+            owner = {} if job.is_detached else owner_here()
+            handle = create_handle(self.name, job.run, pid=None, detached=job.is_detached, **devices, **owner)
             child = self.children[job.run.run_id] = self.spawn(job, held)
         finally:
             held.release()  # the trainer inherited the file descriptors, and with them the locks
-        return update_handle(handle, pid=child.pid, started=process_start(child.pid))
+        return update_handle(handle, **local_process(child.pid))
 
     def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":
         """Start the trainer with its output in the run's log, and with a lifeline unless it is detached.
@@ -112,14 +122,14 @@ class LocalLauncher:
     def status(self, handle: Handle) -> JobStatus:
         run = run_of(handle)
         child = self.children.get(run.run_id)
-        if child is not None and child.poll() is None:
-            return JobStatus("running")
-        if child is not None:
+        if child is not None and child.pid == handle.get("pid"):
+            if child.poll() is None:
+                return JobStatus("running")
             self.close_lifeline(run.run_id)
             return ended_status(run, child.returncode)
-        if run.is_alive or is_running(handle):
+        if run.is_alive or is_alive_here(handle):
             return JobStatus("running")
-        return ended_status(run, run.exit_code)
+        return ended_status(run, last_exit_code(run, handle))
 
     def logs(self, handle: Handle, follow: bool) -> Iterator[str]:
         return follow_log(handle, self.status, follow)
@@ -130,14 +140,17 @@ class LocalLauncher:
     def cancel(self, handle: Handle) -> None:
         """Ask the trainer to write a checkpoint and end; kill it when called a second time."""
         run = run_of(handle)
+        if handle.get("pid_space") not in (None, pid_space()):
+            raise LauncherError(f"{run.run_id} was started on another machine or in another container; cancel it there")
         # When two commands start a run at the same moment, the trainer that got the lock may be the other command's.
         pid = None
-        if is_running(handle):
+        if is_alive_here(handle):
             pid = handle["pid"]
         elif run.is_alive:
             pid = run.read_state().get("pid")
         if pid is not None:
-            os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
 
     def close_lifeline(self, run_id: str) -> None:
         """Close this end of an ended job's pipe."""
@@ -146,7 +159,11 @@ class LocalLauncher:
             os.close(lifeline)
 
 
-def is_running(handle: Handle) -> bool:
-    """Return whether the process of the handle is alive."""
-    pid = handle.get("pid")
-    return pid is not None and is_process_alive(pid, handle.get("started"))
+def last_exit_code(run: RunDirectory, handle: Handle) -> int | None:
+    """Return the exit code that the job of a handle left in its run directory; None if it was killed before it could.
+
+    A trainer that was killed early leaves the state.json of an earlier job, which has another pid.
+    """
+    if not run.is_finished and run.read_state().get("pid") != handle.get("pid"):
+        return None
+    return run.exit_code

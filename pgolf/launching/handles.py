@@ -1,11 +1,16 @@
-"""handle.json: what another process needs to find a job again."""
+"""handle.json: what another process needs to find a job again, and who may end it."""
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pgolf.launching.protocol import Handle, JobStatus
+from pgolf.launching.protocol import Handle, JobStatus, Launcher
 from pgolf.rundir import RunDirectory, read_or_empty
+from trainer.recipe.processes import is_process_alive, pid_space, process_start
 from trainer.recipe.writing import write_json
+
+StopCause = Literal["cancel", "interrupt"]
+"""Who asked a job to stop: `pgolf cancel`, or Ctrl-C in the command that started it."""
 
 
 def create_handle(launcher: str, run: RunDirectory, **facts: Any) -> Handle:
@@ -30,6 +35,42 @@ def record_stop_request(handle: Handle) -> bool:
     was_asked = bool(handle.get("was_asked_to_stop"))
     update_handle(handle, was_asked_to_stop=True)
     return was_asked
+
+
+def ask_to_stop(launcher: Launcher, handle: Handle, cause: StopCause) -> None:
+    """Have a launcher stop a job, and record in handle.json who asked for it."""
+    update_handle(handle, stopped_by=cause)
+    launcher.cancel(handle)
+
+
+def local_process(pid: int) -> dict[str, Any]:
+    """Return what a handle says about a process of this machine, by which `is_alive_here` finds it again."""
+    return {"pid": pid, "started": process_start(pid), "pid_space": pid_space()}
+
+
+def owner_here() -> dict[str, Any]:
+    """Return this process as the owner of a job: the process with which the job ends."""
+    return {"owner": local_process(os.getpid())}
+
+
+def is_alive_here(process: dict[str, Any]) -> bool:
+    """Return whether a process is alive. One of another machine or container is not; pids there mean nothing here."""
+    pid, space = process.get("pid"), process.get("pid_space")
+    # Handles of earlier versions have no pid_space.
+    return isinstance(pid, int) and space in (None, pid_space()) and is_process_alive(pid, process.get("started"))
+
+
+def why_ending(handle: Handle) -> str | None:
+    """Return why a job that still runs is about to end without a result; None if it is not, as far as known."""
+    if "stopped_by" in handle:
+        return "it has been asked to stop"
+    owner = handle.get("owner")
+    if not isinstance(owner, dict) or owner.get("pid_space") != pid_space():
+        return None
+    # A handle whose own process is dead may be that of a second command, whose trainer gave way to the first one's.
+    if not is_alive_here(handle) or is_alive_here(owner):
+        return None
+    return f"the command that started it (process {owner.get('pid')}) is gone"
 
 
 def record_state(run: RunDirectory, status: JobStatus) -> JobStatus:

@@ -231,7 +231,19 @@ def test_the_exit_code_of_the_process_counts_and_not_one_that_an_earlier_attempt
     launcher = LocalLauncher()
     child = launcher.children[run.run_id] = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"])
     child.wait()
-    assert launcher.status({"run_dir": str(run.root)}) == JobStatus("ended", code)
+    assert launcher.status({"run_dir": str(run.root), "pid": child.pid}) == JobStatus("ended", code)
+
+
+def test_the_exit_code_in_state_json_counts_for_the_trainer_that_wrote_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "x" / "seed-1")
+    run.root.mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    run.files.state.write_text(json.dumps({"phase": "failed", "error": "slow", "exit_code": 1, "pid": gone.pid}))
+    handle = {"run_dir": str(run.root), "pid": gone.pid, "started": "1"}
+    assert LocalLauncher().status(handle) == JobStatus("ended", 1, "slow")
+    assert LocalLauncher().status(handle | {"pid": gone.pid + 1}) == JobStatus("ended", None)
+    assert LocalLauncher().status(handle | {"pid": None}) == JobStatus("ended", None)
 
 
 def test_a_process_is_known_by_when_it_began() -> None:
