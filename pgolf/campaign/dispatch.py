@@ -9,10 +9,12 @@ from typing import Any
 from pgolf.campaign.from_checkpoint import Parent
 from pgolf.campaign.run_documents import run_documents
 from pgolf.errors import UsageError
-from pgolf.launching import GroupLauncher, Handle, Job, Launcher, check_options, read_handle
+from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options, read_handle
+from pgolf.launching.handles import ask_to_stop, why_ending
 from pgolf.preflight.cost import affordable_seconds
 from pgolf.preflight.preflight import Preflight
 from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
+from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED
 from trainer.recipe.writing import write_json
 
 # Keys of run.json that may change between attempts of a run: none of them changes what is computed.
@@ -56,9 +58,7 @@ class Dispatch:
             UsageError: the earlier attempt ran under other code, data or torch.
         """
         run = self.directory(seed)
-        spec, document = run_documents(self.preflight, run, seed, self.sources)
-        if self.launcher.is_remote:
-            document["torch"] = None  # the remote machine has its own, which the environment records
+        spec, document = self.documents(run)
         before = run.read_run()
         if self.parent is not None:
             self.parent.check_same_data(document)
@@ -71,10 +71,22 @@ class Dispatch:
             run.create(spec, document, preflight.as_json(), preflight.own_files, preflight.packed_program)
         else:
             check_may_continue(run, before, document)
-            now = {key: document[key] for key in NOT_IDENTITY if key in document}
-            if any(before.get(key) != value for key, value in now.items()) and not run.is_alive:
-                write_json(run.files.run, before | now)
+            self.update_document(run)
         return run
+
+    def documents(self, run: RunDirectory) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return spec.json and run.json of a run that begins now."""
+        spec, document = run_documents(self.preflight, run, run.seed, self.sources)
+        if self.launcher.is_remote:
+            document["torch"] = None  # the remote machine has its own, which the environment records
+        return spec, document
+
+    def update_document(self, run: RunDirectory) -> None:
+        """Write what may change between attempts to run.json, unless a trainer is at work."""
+        before, document = run.read_run(), self.documents(run)[1]
+        now = {key: document[key] for key in NOT_IDENTITY if key in document}
+        if any(before.get(key) != value for key, value in now.items()) and not run.is_alive:
+            write_json(run.files.run, before | now)
 
     def fetch_if_finished(self, run: RunDirectory) -> bool:
         """Fetch a run if it finished on another machine, and return whether it is finished."""
@@ -84,8 +96,7 @@ class Dispatch:
 
     def to_start(self, seeds: list[int]) -> list[int]:
         """Return the seeds for which a job has to be started: neither finished nor running, here or elsewhere."""
-        idle = ("prepared", "stopped", "failed")
-        return [seed for seed in seeds if self.directory(seed).state in idle]
+        return [seed for seed in seeds if needs_start(self.directory(seed))]
 
     def submit(self, runs: list[RunDirectory]) -> list[Handle]:
         """Return a handle for each run: of its job if that has not ended, else of a new job."""
@@ -109,14 +120,41 @@ class Dispatch:
         else:
             yield from ((run, self.launcher.submit(job)) for run, job in zip(runs, jobs, strict=True))
 
+    def is_own(self, handle: Handle) -> bool:
+        """Return whether this command submitted a job, and did not only attach to it."""
+        return any(handle is own for own in self.started)
+
+    def disown(self, handle: Handle) -> None:
+        """Forget a job of this command in whose place another command's carries out the run."""
+        self.started[:] = [own for own in self.started if own is not handle]
+
+    def may_take_over(self, run: RunDirectory, handle: Handle, status: JobStatus) -> bool:
+        """Return whether this command starts a run again whose job, started by another command, has ended.
+
+        It does if the job was stopped or killed, as happens when the other command is. It does not after `pgolf cancel`
+        or a failure of the run itself, nor on another machine, where a job ends with no command and costs money.
+        """
+        if self.launcher.is_remote or self.is_own(handle) or run.is_finished:
+            return False
+        is_cancelled = read_handle(run).get("stopped_by") == "cancel"
+        return status.exit_code in (INTERRUPTED, ALREADY_RUNNING, None) and not is_cancelled
+
     def cancel_started(self) -> None:
         """Ask every run that this command started to stop; runs it only attached to go on."""
         for handle in self.started:
-            self.launcher.cancel(handle)
+            ask_to_stop(self.launcher, handle, "interrupt")
 
     def unended(self) -> list[Handle]:
         """Return the handles of the runs started here that have not ended."""
         return [handle for handle in self.started if self.launcher.status(handle).state != "ended"]
+
+
+def needs_start(run: RunDirectory) -> bool:
+    """Return whether a run is neither finished nor running, or is about to end without a result."""
+    state = run.state
+    return state in ("prepared", "stopped", "failed") or (
+        state in ("queued", "running") and why_ending(read_handle(run)) is not None
+    )
 
 
 def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path, runs: int) -> Preflight:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pgolf.campaign.dispatch import Dispatch
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Outcome, Task, carry_out
-from pgolf.errors import Interrupted, PgolfError, RunFailed, error_for_exit_code
+from pgolf.errors import Interrupted, PgolfError, RunFailed, UsageError, error_for_exit_code
+from pgolf.launching import JobStatus, read_handle
+from pgolf.launching.handles import why_ending
 
 POLL_SECONDS = 0.2
 STOPPING_SECONDS = 15.0
@@ -31,6 +33,41 @@ def run_to_end(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
         stop_runs([task.dispatch for task in tasks])
         raise Interrupted("interrupted; the same command resumes what is not finished") from None
     return [outcomes[task.run.run_id] for task in tasks]
+
+
+def start_detached(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
+    """Start all runs and leave them to themselves.
+
+    Raises:
+        UsageError: a launcher does not take so many at once.
+    """
+    waiting = [task for task in tasks if not task.dispatch.fetch_if_finished(task.run)]
+    for name in dict.fromkeys(task.dispatch.launcher.name for task in waiting):
+        there = [task for task in waiting if task.dispatch.launcher.name == name]
+        capacity = there[0].dispatch.launcher.capacity(there[0].dispatch.job(there[0].run))
+        if len(there) > capacity:
+            raise UsageError(
+                f"--detach would start {len(there)} runs at once; {name} takes {capacity} here. "
+                "Leave out --detach, or start them one after the other"
+            )
+    for task in waiting:
+        wait_while_ending(task, observer)
+    for dispatch in {id(task.dispatch): task.dispatch for task in waiting}.values():
+        dispatch.submit([task.run for task in waiting if task.dispatch is dispatch])
+    ended, started = JobStatus("ended", 0), JobStatus("running")
+    return [Outcome(task.run, ended if task.run.is_finished else started) for task in tasks]
+
+
+def wait_while_ending(task: Task, observer: Observer) -> None:
+    """Wait for a job of another command that is about to end without a result, if the run has one."""
+    handle, launcher = read_handle(task.run), task.dispatch.launcher
+    why = why_ending(handle)
+    if why is None or launcher.status(handle).state == "ended":
+        return
+    observer.say(f"{task.run.run_id}: {why}; this command waits until its trainer has ended")
+    while launcher.status(handle).state != "ended":
+        time.sleep(POLL_SECONDS)
+    task.dispatch.update_document(task.run)
 
 
 def stop_runs(dispatches: Sequence[Dispatch]) -> None:

@@ -8,6 +8,7 @@ from pgolf.campaign.execution import POLL_SECONDS
 from pgolf.campaign.observer import Observer
 from pgolf.errors import LauncherError, RunFailed
 from pgolf.launching import Handle, JobStatus, Launcher, load_launcher, read_handle
+from pgolf.launching.handles import ask_to_stop
 from pgolf.rundir import RunDirectory, find_run
 
 
@@ -26,6 +27,10 @@ class LaunchedRun:
     def fetch(self) -> None:
         """Bring what the job has written into the run directory."""
         self.launcher.fetch(self.handle, self.run)
+
+    def cancel(self) -> None:
+        """Ask the job to stop. Commands that watch it then do not start the run again."""
+        ask_to_stop(self.launcher, self.handle, "cancel")
 
 
 def find_launched(reference: str, runs_dir: Path) -> LaunchedRun:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from pgolf.campaign.dispatch import Dispatch
 from pgolf.campaign.observer import Observer
-from pgolf.errors import Busy, LauncherError, Unreachable, UsageError
+from pgolf.errors import Busy, LauncherError, Unreachable
 from pgolf.launching import GroupLauncher, Handle, JobStatus
+from pgolf.launching.handles import why_ending
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import ALREADY_RUNNING
 
@@ -48,25 +49,20 @@ def carry_out(tasks: Sequence[Task], observer: Observer) -> Iterator[Outcome | N
         yield None
 
 
-def start_detached(tasks: Sequence[Task]) -> list[Outcome]:
-    """Start all runs and leave them to themselves.
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run at work, and its job."""
 
-    Raises:
-        UsageError: a launcher does not take so many at once.
-    """
-    waiting = [task for task in tasks if not task.dispatch.fetch_if_finished(task.run)]
-    for name in dict.fromkeys(task.dispatch.launcher.name for task in waiting):
-        there = [task for task in waiting if task.dispatch.launcher.name == name]
-        capacity = there[0].dispatch.launcher.capacity(there[0].dispatch.job(there[0].run))
-        if len(there) > capacity:
-            raise UsageError(
-                f"--detach would start {len(there)} runs at once; {name} takes {capacity} here. "
-                "Leave out --detach, or start them one after the other"
-            )
-    for dispatch in {id(task.dispatch): task.dispatch for task in waiting}.values():
-        dispatch.submit([task.run for task in waiting if task.dispatch is dispatch])
-    ended, started = JobStatus("ended", 0), JobStatus("running")
-    return [Outcome(task.run, ended if task.run.is_finished else started) for task in tasks]
+    task: Task
+    handle: Handle
+    is_ending: bool
+    """Whether the job was about to end when this command attached to it; then the run is started again."""
+
+    def must_start_again(self, status: JobStatus) -> bool:
+        """Return whether the run, whose job has ended, has to be started by this command."""
+        if self.is_ending:
+            return status.exit_code != 0
+        return self.task.dispatch.may_take_over(self.task.run, self.handle, status)
 
 
 class RunQueue:
@@ -75,7 +71,8 @@ class RunQueue:
     def __init__(self, tasks: Sequence[Task], observer: Observer) -> None:
         self.waiting = list(tasks)
         self.observer = observer
-        self.working: dict[str, tuple[Task, Handle]] = {}
+        self.working: dict[str, Watched] = {}
+        self.announced: set[str] = set()
         self.reported: dict[str, str] = {}
 
     @property
@@ -94,7 +91,7 @@ class RunQueue:
         """Return the next runs for a launcher: one, or for a launcher that takes groups all of a spec that fit."""
         first = next(task for task in self.waiting if task.dispatch.launcher.name == name)
         dispatch, launcher = first.dispatch, first.dispatch.launcher
-        busy = sum(task.dispatch.launcher.name == name for task, _ in self.working.values())
+        busy = sum(watched.task.dispatch.launcher.name == name for watched in self.working.values())
         room = max(0, launcher.capacity(dispatch.job(first.run)) - busy)
         alike = [task for task in self.waiting if task.dispatch is dispatch]
         return alike[:room] if isinstance(launcher, GroupLauncher) else alike[: min(1, room)]
@@ -115,12 +112,30 @@ class RunQueue:
             return
         for task, handle in zip(batch, handles, strict=True):
             self.waiting.remove(task)
-            self.observer.run_started(task.run)
-            self.working[task.run.run_id] = task, handle
+            self.watch(task, handle)
+
+    def watch(self, task: Task, handle: Handle) -> None:
+        """Watch a job to its end, and report it if that will not be the end of the run."""
+        run = task.run
+        if run.run_id not in self.announced:
+            self.announced.add(run.run_id)
+            self.observer.run_started(run)
+        why = None if task.dispatch.is_own(handle) else why_ending(handle)
+        if why is not None:
+            self.report_once(run, f"{why}; this command waits until its trainer has ended, then continues the run")
+        self.working[run.run_id] = Watched(task, handle, is_ending=why is not None)
+
+    def start_again(self, task: Task) -> None:
+        """Put a run that another command had started first in line."""
+        del self.working[task.run.run_id]
+        self.report_once(task.run, "the trainer that another command had started has ended; this one continues the run")
+        task.dispatch.update_document(task.run)
+        self.waiting.insert(0, task)
 
     def poll(self) -> Iterator[Outcome]:
         """Yield the runs that have ended, with their files fetched."""
-        for run_id, (task, handle) in list(self.working.items()):
+        for run_id, watched in list(self.working.items()):
+            task, handle = watched.task, watched.handle
             launcher, run = task.dispatch.launcher, task.run
             try:
                 status = launcher.status(handle)
@@ -128,7 +143,14 @@ class RunQueue:
                 status = JobStatus("unreachable", message=str(error))
             if status.state == "unreachable":
                 self.report_once(run, f"{status.message}; the run may still be going, asking again")
-            if status.state != "ended" or (status.exit_code == ALREADY_RUNNING and run.is_alive):
+            if status.state != "ended":
+                continue
+            if status.exit_code == ALREADY_RUNNING:
+                task.dispatch.disown(handle)
+                if run.is_alive:
+                    continue
+            if watched.must_start_again(status):
+                self.start_again(task)
                 continue
             try:
                 launcher.fetch(handle, run)

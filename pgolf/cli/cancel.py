@@ -12,5 +12,5 @@ def cancel(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT
     found = find_launched(run, runs_dir)
     if found.status().state == "ended":
         raise LauncherError(f"{found.run.run_id} is {found.run.state}; there is nothing to stop")
-    found.launcher.cancel(found.handle)
+    found.cancel()
     say(f"{found.run.run_id} has been asked to stop")

@@ -4,12 +4,12 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from pgolf.campaign.execution import check_finished, run_to_end
+from pgolf.campaign.execution import check_finished, run_to_end, start_detached
 from pgolf.campaign.planning import Plan, needs_agreement, total_usd
-from pgolf.campaign.queue import Outcome, start_detached
+from pgolf.campaign.queue import Outcome
 from pgolf.cli.display.console import agree_to_pay, answer_console, print_json, say
 from pgolf.cli.display.groups import print_groups
-from pgolf.cli.display.progress import watching
+from pgolf.cli.display.progress import MessageObserver, watching
 from pgolf.report.groups import group_runs
 from pgolf.rundir import RunDirectory
 
@@ -25,7 +25,7 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
         agree_to_pay(total_usd(plans))
     tasks = [task for plan in plans for task in plan.create_runs()]
     if is_detached:
-        outcomes = start_detached(tasks)
+        outcomes = start_detached(tasks, MessageObserver())
         announce_detached(outcomes)
     else:
         stop_on_sigterm()
