@@ -148,7 +148,7 @@ class LocalLauncher:
             pid = handle["pid"]
         elif run.is_alive:
             pid = run.read_state().get("pid")
-        if pid is not None:
+        if isinstance(pid, int) and pid > 0:  # state.json may be damaged, and to kill 0 or -1 is to kill many
             with suppress(ProcessLookupError):  # it has just ended
                 os.kill(pid, signal.SIGKILL if record_stop_request(handle) else signal.SIGTERM)
 

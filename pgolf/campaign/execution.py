@@ -64,7 +64,7 @@ def wait_while_ending(task: Task, observer: Observer) -> None:
     why = why_ending(handle)
     if why is None or launcher.status(handle).state == "ended":
         return
-    observer.say(f"{task.run.run_id}: {why}; this command waits until its trainer has ended")
+    observer.say(f"{task.run.run_id}: {why}; waiting for its trainer to end before starting it again")
     while launcher.status(handle).state != "ended":
         time.sleep(POLL_SECONDS)
     task.dispatch.update_document(task.run)

@@ -122,13 +122,13 @@ class RunQueue:
             self.observer.run_started(run)
         why = None if task.dispatch.is_own(handle) else why_ending(handle)
         if why is not None:
-            self.report_once(run, f"{why}; this command waits until its trainer has ended, then continues the run")
+            self.report_once(run, f"{why}; waiting for its trainer to end before continuing the run")
         self.working[run.run_id] = Watched(task, handle, is_ending=why is not None)
 
     def start_again(self, task: Task) -> None:
         """Put a run that another command had started first in line."""
         del self.working[task.run.run_id]
-        self.report_once(task.run, "the trainer that another command had started has ended; this one continues the run")
+        self.report_once(task.run, "its trainer has ended without a result; this command continues the run")
         task.dispatch.update_document(task.run)
         self.waiting.insert(0, task)
 

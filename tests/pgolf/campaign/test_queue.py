@@ -17,6 +17,7 @@ from pgolf.launching import Handle, Job, JobStatus, write_handle
 from pgolf.preflight.examine import examine
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
+from trainer.runtime.lock import exclusive_lock
 
 
 class ScriptedLauncher:
@@ -72,6 +73,12 @@ class ScriptedLauncher:
 
     def cancel(self, handle: Handle) -> None:
         pass
+
+
+class ScriptedLocalLauncher(ScriptedLauncher):
+    """A launcher whose jobs end with the command that started them."""
+
+    is_remote: ClassVar[bool] = False
 
 
 RUNNING, DONE = JobStatus("running"), JobStatus("ended", 0)
@@ -145,6 +152,90 @@ def test_a_living_job_is_attached_to_and_an_ended_one_started_again(
         dispatch = Dispatch(preflight, {}, launcher, tmp_path)
         dispatch.submit([dispatch.prepare(1)])
         assert launcher.submitted == expected
+
+
+STOPPED = JobStatus("ended", 130, "stopped on request")
+KILLED = JobStatus("ended", None)
+FAILED = JobStatus("ended", 1, "the loss is not a number")
+GAVE_WAY = JobStatus("ended", 75, "another trainer is at work")
+CANCELLED = {"stopped_by": "cancel"}
+
+
+def carry_out_attached(
+    tmp_path: Path, launcher: ScriptedLauncher, at_first: dict[str, Any], at_end: dict[str, Any]
+) -> tuple[JobStatus, list[str]]:
+    """Carry out seed 1, whose job another command has started; return its status and the messages.
+
+    `at_first` and `at_end` are what handle.json says when this command attaches to the job, and later.
+    """
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    (task,) = tasks_of(Dispatch(found, {}, launcher, tmp_path), [1])
+    handle = {"launcher": launcher.name, "seed": 1}
+    write_handle(task.run, handle | at_first)
+    messages = MessageLog()
+    for outcome in carry_out([task], messages):
+        if outcome is not None:
+            return outcome.status, messages.messages
+        if not launcher.submitted:
+            write_handle(task.run, handle | at_end)
+    raise AssertionError("the run never ended")
+
+
+@pytest.mark.parametrize("end", [STOPPED, KILLED, GAVE_WAY], ids=["stopped", "killed", "gave way"])
+def test_a_run_that_ends_with_another_command_is_started_again(tmp_path: Path, end: JobStatus) -> None:
+    launcher = ScriptedLocalLauncher(1, {1: [RUNNING, RUNNING, end, end, RUNNING, DONE]})
+    status, messages = carry_out_attached(tmp_path, launcher, {}, {})
+    assert (status, launcher.submitted) == (DONE, [1])
+    assert [message.partition(": ")[2] for message in messages] == [
+        "its trainer has ended without a result; this command continues the run"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "at_end", "kind"),
+    [
+        (FAILED, {}, ScriptedLocalLauncher),
+        (STOPPED, CANCELLED, ScriptedLocalLauncher),
+        (KILLED, CANCELLED, ScriptedLocalLauncher),
+        (STOPPED, {}, ScriptedLauncher),
+    ],
+    ids=["failed", "cancelled", "cancelled and killed", "on another machine"],
+)
+def test_a_run_that_failed_or_was_cancelled_stays_so(
+    tmp_path: Path, end: JobStatus, at_end: dict[str, Any], kind: type[ScriptedLauncher]
+) -> None:
+    launcher = kind(1, {1: [RUNNING, RUNNING, end]})
+    assert carry_out_attached(tmp_path, launcher, {}, at_end) == (end, [])
+    assert launcher.submitted == []
+
+
+@pytest.mark.parametrize("kind", [ScriptedLocalLauncher, ScriptedLauncher])
+@pytest.mark.parametrize("end", [STOPPED, FAILED], ids=["stopped", "failed"])
+def test_a_run_that_was_cancelled_before_the_command_is_started_again(
+    tmp_path: Path, end: JobStatus, kind: type[ScriptedLauncher]
+) -> None:
+    launcher = kind(1, {1: [RUNNING, RUNNING, end, end, RUNNING, DONE]})
+    status, messages = carry_out_attached(tmp_path, launcher, CANCELLED, CANCELLED)
+    assert (status, launcher.submitted) == (DONE, [1])
+    assert messages[0].endswith("it has been asked to stop; waiting for its trainer to end before continuing the run")
+
+
+def test_a_job_of_this_command_that_was_stopped_is_not_started_again(tmp_path: Path) -> None:
+    launcher = ScriptedLocalLauncher(1, {1: [RUNNING, STOPPED]})
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    (outcome,) = run_to_end(tasks_of(Dispatch(found, {}, launcher, tmp_path), [1]), Observer())
+    assert (outcome.status, launcher.submitted) == (STOPPED, [1])
+
+
+def test_a_job_of_this_command_that_gave_way_is_not_cancelled(tmp_path: Path) -> None:
+    """Ctrl-C in the second of two commands leaves the run to the first, whose trainer carries it out."""
+    launcher = ScriptedLocalLauncher(1, {1: [GAVE_WAY]})
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    (task,) = tasks_of(dispatch := Dispatch(found, {}, launcher, tmp_path), [1])
+    with exclusive_lock(task.run.files.lock):
+        polls = carry_out([task], Observer())
+        assert [next(polls), next(polls)] == [None, None]
+        assert (dispatch.started, launcher.submitted) == ([], [1])
 
 
 def test_outcomes_come_in_the_order_of_the_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,11 @@
 """kill -9 of a command and all its group, then the same command at once: exit code 0 and the bits of a quiet run."""
 
 import hashlib
+import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,8 @@ from pgolf.rundir import RunDirectory
 from tests.conftest import LONG, Ended, run_pgolf
 
 PHASES = ["none", "prepare", "train", "calibrate", "quantize", "encode", "decode", "evaluate", "finished"]
-MOMENTS = ["train", "none", "evaluate", "prepare", "train", "encode", "quantize", "train", "decode"]
+# After which phase a command is killed, and at most how many seconds (or steps, for "train") later.
+MOMENTS = {"train": 1.0, "none": 1.5, "evaluate": 0.1, "prepare": 0.3, "encode": 0.02, "quantize": 0.02, "decode": 0.1}
 
 # A step takes as long as on a busy machine or with a real model, and no CPU.
 SLEEPY = """
@@ -78,11 +81,12 @@ def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def kill_group(process: "subprocess.Popen[str]") -> None:
-    """Kill a command and its process group; its trainers have groups of their own."""
+def kill_group(process: "subprocess.Popen[str]") -> bool:
+    """Kill a command and its process group, and return whether it was still running. Trainers have their own groups."""
     with suppress(ProcessLookupError):  # it may have ended by itself
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
+    return process.returncode == -signal.SIGKILL
 
 
 def only_run(folder: Path) -> RunDirectory | None:
@@ -109,34 +113,41 @@ def bits_of(run: RunDirectory) -> tuple[str, Any, list[Any]]:
     return hashlib.sha256(run.files.model.read_bytes()).hexdigest(), run.read_result()["headline"], losses
 
 
-def kill_and_repeat(folder: Path, command: Sequence[str], phase: str, seconds: float) -> Ended:
-    """Kill a command so long after its run has come to a phase, give it again at once, and return how it ended."""
+def kill_and_repeat(folder: Path, command: Sequence[str], phase: str, seconds: float) -> Ended | None:
+    """Kill a command so long after its run has come to a phase, give it again at once, and return how it ended.
+
+    None: the command ended before it could be killed.
+    """
     first = start(folder, *command)
     wait_for(phase, folder, first)
     time.sleep(seconds)
-    kill_group(first)
-    return run_pgolf(folder, *command, "--json")
+    return run_pgolf(folder, *command, "--json") if kill_group(first) else None
 
 
-def check_kills(tmp_path: Path, steady: RunDirectory, command: Sequence[str], wanted: int, most_seconds: float) -> None:
+def check_kills(tmp_path: Path, steady: RunDirectory, command: Sequence[str], wanted: int, step_seconds: float) -> None:
     """Kill and repeat so many commands at random moments, and compare each run with one that nobody disturbed."""
-    chance = random.Random(22)
-    for number in range(wanted):
-        folder = tmp_path / str(number)
+    chance, held = random.Random(22), 0
+    for phase in itertools.cycle(MOMENTS):
+        seconds = chance.random() * MOMENTS[phase] * (step_seconds if phase == "train" else 1)
+        folder = tmp_path / f"kill-{phase}-{seconds}"
         folder.mkdir()
         for file in tmp_path.glob("sleepy.*"):
-            (folder / file.name).write_bytes(file.read_bytes())
-        phase, seconds = MOMENTS[number % len(MOMENTS)], chance.random() * most_seconds
+            shutil.copy(file, folder)
         again = kill_and_repeat(folder, command, phase, seconds)
-        assert again.code == 0, (number, phase, seconds, again.err)
+        if again is None:
+            continue
+        assert again.code == 0, (folder.name, again.err)
         run = only_run(folder)
         assert run is not None
-        assert bits_of(run) == bits_of(steady), (number, phase, seconds)
+        assert bits_of(run) == bits_of(steady), folder.name
+        held += 1
+        if held == wanted:
+            return
 
 
 @pytest.mark.slow
 def test_a_command_that_was_killed_is_repeated_at_once(long_run: RunDirectory, tmp_path: Path) -> None:
-    check_kills(tmp_path, long_run, ("run", "quickstart", *LONG), wanted=20, most_seconds=0.5)
+    check_kills(tmp_path, long_run, ("run", "quickstart", *LONG), wanted=20, step_seconds=0.5)
 
 
 @pytest.mark.parametrize(
@@ -149,4 +160,4 @@ def test_a_command_that_was_killed_within_a_slow_step_is_repeated_at_once(
     steady = run_pgolf(tmp_path, *command, "--json")
     assert steady.code == 0, steady.err
     run = RunDirectory(Path(json.loads(steady.out)["runs"][0]["run_dir"]))
-    check_kills(tmp_path, run, command, wanted, most_seconds=step_seconds)
+    check_kills(tmp_path, run, command, wanted, step_seconds)
