@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trainer.runtime.job import TrainingJob
     from trainer.runtime.stop import StopRequest
 
-OVERDUE = "stopped on request without a last checkpoint: its step took too long; the same command resumes"
+OVERDUE = "stopped on request without a last checkpoint, which it could not write in time; the same command resumes"
 
 
 def main() -> int:

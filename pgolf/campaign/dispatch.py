@@ -128,16 +128,14 @@ class Dispatch:
         """Forget a job of this command in whose place another command's carries out the run."""
         self.started[:] = [own for own in self.started if own is not handle]
 
-    def may_take_over(self, run: RunDirectory, handle: Handle, status: JobStatus) -> bool:
+    def may_take_over(self, handle: Handle, status: JobStatus) -> bool:
         """Return whether this command starts a run again whose job, started by another command, has ended.
 
-        It does if the job was stopped or killed, as happens when the other command is. It does not after `pgolf cancel`
-        or a failure of the run itself, nor on another machine, where a job ends with no command and costs money.
+        It does if the job was stopped or killed, as happens when the other command is. It does not after a failure of
+        the run itself, nor on another machine, where a job ends with no command and costs money.
         """
-        if self.launcher.is_remote or self.is_own(handle) or run.is_finished:
-            return False
-        is_cancelled = read_handle(run).get("stopped_by") == "cancel"
-        return status.exit_code in (INTERRUPTED, ALREADY_RUNNING, None) and not is_cancelled
+        is_stopped_or_killed = status.exit_code in (INTERRUPTED, ALREADY_RUNNING, None)
+        return is_stopped_or_killed and not self.launcher.is_remote and not self.is_own(handle)
 
     def cancel_started(self) -> None:
         """Ask every run that this command started to stop; runs it only attached to go on."""
@@ -151,10 +149,9 @@ class Dispatch:
 
 def needs_start(run: RunDirectory) -> bool:
     """Return whether a run is neither finished nor running, or is about to end without a result."""
-    state = run.state
-    return state in ("prepared", "stopped", "failed") or (
-        state in ("queued", "running") and why_ending(read_handle(run)) is not None
-    )
+    if run.state in ("queued", "running"):
+        return why_ending(read_handle(run)) is not None
+    return run.state in ("prepared", "stopped", "failed")
 
 
 def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path, runs: int) -> Preflight:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pgolf.campaign.dispatch import Dispatch
 from pgolf.campaign.observer import Observer
 from pgolf.errors import Busy, LauncherError, Unreachable
-from pgolf.launching import GroupLauncher, Handle, JobStatus
+from pgolf.launching import GroupLauncher, Handle, JobStatus, read_handle
 from pgolf.launching.handles import why_ending
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import ALREADY_RUNNING
@@ -60,9 +60,14 @@ class Watched:
 
     def must_start_again(self, status: JobStatus) -> bool:
         """Return whether the run, whose job has ended, has to be started by this command."""
-        if self.is_ending:
-            return status.exit_code != 0
-        return self.task.dispatch.may_take_over(self.task.run, self.handle, status)
+        if status.exit_code == 0 or self.task.run.is_finished or self.was_cancelled_since():
+            return False
+        return self.is_ending or self.task.dispatch.may_take_over(self.handle, status)
+
+    def was_cancelled_since(self) -> bool:
+        """Return whether `pgolf cancel` has stopped the run after this command attached to it."""
+        is_cancelled = read_handle(self.task.run).get("stopped_by") == "cancel"
+        return is_cancelled and self.handle.get("stopped_by") != "cancel"
 
 
 class RunQueue:

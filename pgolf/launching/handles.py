@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from pgolf.errors import LauncherError
 from pgolf.launching.protocol import Handle, JobStatus, Launcher
 from pgolf.rundir import RunDirectory, read_or_empty
 from trainer.recipe.processes import is_process_alive, pid_space, process_start
@@ -38,9 +39,18 @@ def record_stop_request(handle: Handle) -> bool:
 
 
 def ask_to_stop(launcher: Launcher, handle: Handle, cause: StopCause) -> None:
-    """Have a launcher stop a job, and record in handle.json who asked for it."""
-    update_handle(handle, stopped_by=cause)
-    launcher.cancel(handle)
+    """Have a launcher stop a job, and record in handle.json who asked for it.
+
+    Raises:
+        LauncherError: the launcher could not pass the request on.
+    """
+    update_handle(handle, stopped_by=cause)  # before the job ends, so that commands that watch it know why
+    try:
+        launcher.cancel(handle)
+    except LauncherError:
+        del handle["stopped_by"]
+        write_handle(run_of(handle), handle)
+        raise
 
 
 def local_process(pid: int) -> dict[str, Any]:
@@ -49,8 +59,12 @@ def local_process(pid: int) -> dict[str, Any]:
 
 
 def owner_here() -> dict[str, Any]:
-    """Return this process as the owner of a job: the process with which the job ends."""
-    return {"owner": local_process(os.getpid())}
+    """Return this process as the owner of a job: the process with which the job ends.
+
+    Empty if /proc is that of another PID namespace, where nobody could tell whether this process is alive.
+    """
+    owner = local_process(os.getpid())
+    return {"owner": owner} if is_alive_here(owner) else {}
 
 
 def is_alive_here(process: dict[str, Any]) -> bool:

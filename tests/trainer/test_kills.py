@@ -15,6 +15,7 @@ import pytest
 
 from pgolf.rundir import RunDirectory
 from tests.conftest import shared_run
+from trainer.recipe.processes import process_start
 
 PHASES = ["none", "prepare", "train", "quantize", "encode", "decode", "evaluate", "finished"]
 WRITES = [
@@ -104,6 +105,25 @@ def kill_the_scorer(run: RunDirectory) -> None:
 def start(run: RunDirectory) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-P", "-m", "trainer", str(run.root)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+@pytest.mark.slow
+def test_a_scorer_whose_trainer_was_killed_ends_and_writes_no_state(long_run: RunDirectory, tmp_path: Path) -> None:
+    """Another trainer may be at work by then, and state.json be its own."""
+    run = begin_again(long_run, tmp_path)
+    with start(run) as trainer:
+        while (scorer := run.read_state().get("pid", trainer.pid)) == trainer.pid:
+            time.sleep(0.002)
+        os.kill(scorer, signal.SIGSTOP)
+        trainer.kill()
+    before = run.read_state()
+    os.kill(scorer, signal.SIGCONT)
+    deadline = time.monotonic() + 30
+    while process_start(scorer) is not None:
+        assert time.monotonic() < deadline, "the scorer did not end"
+        time.sleep(0.02)
+    assert before["phase"] in ("decode", "evaluate")
+    assert run.read_state() == before
 
 
 def kill_in(phase: str, seconds: float, run: RunDirectory) -> int:

@@ -220,6 +220,20 @@ def test_a_run_that_was_cancelled_before_the_command_is_started_again(
     assert messages[0].endswith("it has been asked to stop; waiting for its trainer to end before continuing the run")
 
 
+def test_a_run_that_is_started_again_gets_the_threads_that_this_command_asks_for(tmp_path: Path) -> None:
+    """While another command's trainer is at work, run.json is the trainer's."""
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    launcher = ScriptedLocalLauncher(1, {1: [RUNNING, STOPPED, STOPPED, DONE]})
+    (task,) = tasks_of(Dispatch(found, {}, launcher, tmp_path), [1])
+    write_handle(task.run, {"launcher": launcher.name, "seed": 1})
+    with exclusive_lock(task.run.files.lock):
+        again = load_spec("quickstart", ["micro"], ["launch.threads=2"]).spec
+        (task,) = tasks_of(Dispatch(examine(again, runs_dir=tmp_path), {}, launcher, tmp_path), [1])
+        assert task.run.read_run()["threads"] is None
+    (outcome,) = run_to_end([task], Observer())
+    assert (outcome.status, task.run.read_run()["threads"]) == (DONE, 2)
+
+
 def test_a_job_of_this_command_that_was_stopped_is_not_started_again(tmp_path: Path) -> None:
     launcher = ScriptedLocalLauncher(1, {1: [RUNNING, STOPPED]})
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)

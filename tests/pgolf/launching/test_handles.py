@@ -77,6 +77,13 @@ def test_pids_of_another_machine_are_not_judged_or_killed_here(
     assert living.wait() == -signal.SIGTERM
 
 
+def test_a_request_to_stop_that_did_not_get_through_is_not_recorded(run: RunDirectory) -> None:
+    handle = create_handle("local", run, **process_that_ended() | {"pid_space": OTHER_MACHINE})
+    with pytest.raises(LauncherError):
+        ask_to_stop(load_launcher("local"), handle, "cancel")
+    assert "stopped_by" not in handle | read_handle(run)
+
+
 def test_who_asked_a_job_to_stop_is_kept_until_the_next_job(
     run: RunDirectory, living: "subprocess.Popen[bytes]"
 ) -> None:
