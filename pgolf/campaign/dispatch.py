@@ -149,9 +149,10 @@ class Dispatch:
 
 def needs_start(run: RunDirectory) -> bool:
     """Return whether a run is neither finished nor running, or is about to end without a result."""
-    if run.state in ("queued", "running"):
+    state = run.state
+    if state in ("queued", "running"):
         return why_ending(read_handle(run)) is not None
-    return run.state in ("prepared", "stopped", "failed")
+    return state in ("prepared", "stopped", "failed")
 
 
 def with_launcher_findings(preflight: Preflight, launcher: Launcher, runs_dir: Path, runs: int) -> Preflight:
