@@ -234,6 +234,19 @@ def test_a_run_that_is_started_again_gets_the_threads_that_this_command_asks_for
     assert (outcome.status, task.run.read_run()["threads"]) == (DONE, 2)
 
 
+def test_a_run_that_is_about_to_end_counts_as_one_to_start(tmp_path: Path) -> None:
+    """It is checked and paid for as such."""
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    dispatch = Dispatch(found, {}, ScriptedLocalLauncher(1, {}), tmp_path)
+    (task,) = tasks_of(dispatch, [1])
+    handle = {"launcher": "scripted", "seed": 1}
+    with exclusive_lock(task.run.files.lock):
+        write_handle(task.run, handle)
+        assert dispatch.to_start([1, 2]) == [2]
+        write_handle(task.run, handle | CANCELLED)
+        assert dispatch.to_start([1, 2]) == [1, 2]
+
+
 def test_a_job_of_this_command_that_was_stopped_is_not_started_again(tmp_path: Path) -> None:
     launcher = ScriptedLocalLauncher(1, {1: [RUNNING, STOPPED]})
     found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
