@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,6 +60,20 @@ class RunDirectory:
     def attempt(self) -> int:
         """Number of the attempt: 0 for the first, one more for each --fresh."""
         return seed_and_attempt(self.root)[1]
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Sort key of attempts at one seed, oldest first: by number, then by when they were created.
+
+        Times of files are no part of it: copying a runs folder changes them.
+        """
+        return self.attempt, self.created
+
+    @property
+    def created(self) -> str:
+        """When the run was created, in UTC as ISO 8601; empty for runs of pgolf 0.1, which did not record it."""
+        found = self.read_run().get("created")
+        return found if isinstance(found, str) else ""
 
     @property
     def is_finished(self) -> bool:
@@ -169,7 +184,7 @@ class RunDirectory:
                 write_whole(self.files.program, program)
             write_json(self.files.spec, spec)
             write_json(self.preflight, preflight)
-            write_once(self.files.run, run)
+            write_once(self.files.run, run | {"created": datetime.now(UTC).isoformat(timespec="microseconds")})
         except OSError as error:
             raise MachineError(f"{error.filename or self.root}: {error.strerror}") from error
 
@@ -201,9 +216,8 @@ def find_runs(runs_dir: Path) -> list[RunDirectory]:
 
 
 def newest_run(runs_dir: Path) -> RunDirectory | None:
-    """Return the run that was started last, or None if there are no runs."""
-    runs = find_runs(runs_dir)
-    return max(runs, key=lambda run: run.files.run.stat().st_mtime_ns, default=None)
+    """Return the run that was created last, by `created` in run.json, or None if there are no runs."""
+    return max(find_runs(runs_dir), key=lambda run: (run.created, run.attempt), default=None)
 
 
 def find_run(reference: str, runs_dir: Path) -> RunDirectory:

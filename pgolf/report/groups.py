@@ -185,10 +185,10 @@ class GroupBuilder:
             self.keep_newest(with_problems(SeedRow.load(run)))
 
     def keep_newest(self, row: SeedRow) -> None:
-        """Keep the attempt at a seed that ended last as the row, and note the other."""
+        """Keep the later attempt at a seed as the row, and note the other."""
         before = self.rows.get(row.seed)
         if before is not None:
-            row, before = sorted((row, before), key=lambda row: row.ended_at, reverse=True)
+            before, row = sorted((before, row), key=lambda row: row.run.order)
             message = f"{before.run.run_id} is finished as well; {row.run.run_id} is newer and counts"
             self.notes.append(Finding("warn", "older_attempt", message))
         self.rows[row.seed] = row

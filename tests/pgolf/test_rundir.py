@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,10 @@ from pgolf.rundir import (
 )
 
 
-def make(root: Path, written: int = 0) -> RunDirectory:
-    """Create a run directory that was started at a given time."""
+def make(root: Path) -> RunDirectory:
+    """Create a run directory."""
     run = RunDirectory(root)
     run.create({"name": "x"}, {"run_id": run.run_id}, {})
-    os.utime(run.files.run, ns=(written, written))
     return run
 
 
@@ -115,7 +115,9 @@ def test_a_created_directory_holds_its_three_documents_and_no_leftovers(tmp_path
     run = RunDirectory(tmp_path / "exp" / "seed-1")
     run.create({"a": 1}, {"b": 2}, {"c": 3})
     found = {file.name: json.loads(file.read_text()) for file in run.root.iterdir()}
+    age = datetime.now(UTC) - datetime.fromisoformat(found["run.json"].pop("created"))
     assert found == {"spec.json": {"a": 1}, "run.json": {"b": 2}, "preflight.json": {"c": 3}}
+    assert timedelta() <= age < timedelta(minutes=1)
 
 
 def test_a_folder_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) -> None:
@@ -134,13 +136,16 @@ def test_only_whole_run_folders_are_runs(tmp_path: Path) -> None:
 
 
 def test_the_newest_run_is_the_one_that_was_started_last(tmp_path: Path) -> None:
+    """Whatever the times of the files are: a copied runs folder has others."""
     assert newest_run(tmp_path) is None
-    make(tmp_path / "a-1" / "seed-1", written=100)
-    make(tmp_path / "b-1" / "seed-1", written=300)
-    make(tmp_path / "c-1" / "seed-1", written=200)
+    of_01 = make(tmp_path / "z-1" / "seed-1.3")
+    of_01.files.run.write_text('{"run_id": "z-1/seed-1.3"}')  # pgolf 0.1 recorded no time
+    for written, name in ((300, "c-1/seed-1"), (100, "b-1/seed-1"), (200, "a-1/seed-1")):
+        run = make(tmp_path / name)
+        os.utime(run.files.run, (written, written))
     found = newest_run(tmp_path)
     assert found is not None
-    assert found.run_id == "b-1/seed-1"
+    assert found.run_id == "a-1/seed-1"
 
 
 @pytest.fixture

@@ -64,8 +64,9 @@ def test_runs_with_different_spec_code_or_data_are_separate_groups(tmp_path: Pat
 
 def test_the_newest_finished_attempt_counts_and_older_ones_are_noted(tmp_path: Path) -> None:
     write_seeds(tmp_path, {1: 1.2, 2: 1.3})
-    for attempt in (1, 2, 10):
-        write_run(tmp_path / "exp-aaaaaaaa" / f"seed-1.{attempt}", result_of(1, 1 + attempt))
+    for age, attempt in enumerate((1, 2, 10)):
+        run = write_run(tmp_path / "exp-aaaaaaaa" / f"seed-1.{attempt}", result_of(1, 1 + attempt))
+        os.utime(run.files.result, (9 - age, 9 - age))  # times that a copy of the folder may have
     (group,) = groups_of(tmp_path)
     assert {row.run.seed: row.val_bpb for row in group.rows} == {1: 11, 2: 1.3}
     messages = [finding.message for finding in group.problems() if finding.rule == "older_attempt"]
@@ -74,6 +75,14 @@ def test_the_newest_finished_attempt_counts_and_older_ones_are_noted(tmp_path: P
         "exp-aaaaaaaa/seed-1.1",
         "exp-aaaaaaaa/seed-1.2",
     ]
+
+
+def test_of_equal_attempts_in_two_runs_folders_the_one_that_was_created_later_counts(tmp_path: Path) -> None:
+    for name, day in (("here", 2), ("there", 3), ("elsewhere", 1)):
+        folder = tmp_path / name / "exp-aaaaaaaa" / "seed-1"
+        write_run(folder, result_of(1, 1 + day), created=f"2026-11-0{day}T12:00:00.000000+00:00")
+    (group,) = group_runs(runs_below([tmp_path / name for name in ("here", "there", "elsewhere")]))
+    assert [row.val_bpb for row in group.rows] == [4]
 
 
 def test_an_unfinished_attempt_is_noted_and_does_not_replace_a_finished_one(tmp_path: Path) -> None:
@@ -158,7 +167,7 @@ def test_an_overlap_that_was_measured_of_the_runs_data_is_a_problem_of_its_mean(
     keep_overlap(data, found)
     for seed in (1, 2):
         about = {"data_folder": str(data), "data_sha256": "d" * 64}
-        write_run(tmp_path / "runs" / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.0), **about)
+        write_run(tmp_path / "runs" / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.0 + seed), **about)
     (group,) = groups_of(tmp_path / "runs")
     assert rules_of(group) == problems
     expected = [found.finding(data).message for _ in problems]
