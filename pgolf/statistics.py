@@ -1,7 +1,7 @@
 """Statistics of a few seeds: mean and spread, differences with confidence intervals, one-sided tests."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from statistics import fmean, stdev, variance
 from typing import TypeVar
@@ -19,20 +19,20 @@ class Spread:
     n: int
     mean: float
     std: float | None
-    """Sample standard deviation (n - 1); None for one value."""
+    """Sample standard deviation (n - 1); None for one value, or for values that are not independent."""
     ci95: tuple[float, float] | None
-    """95 % confidence interval of the mean by Student's t; None for one value."""
+    """95 % confidence interval of the mean by Student's t; None where `std` is None."""
 
     @property
     def population_std(self) -> float | None:
-        """Standard deviation with n in place of n - 1; None for one value."""
+        """Standard deviation with n in place of n - 1; None where `std` is None."""
         return None if self.std is None else self.std * sqrt((self.n - 1) / self.n)
 
 
-def summarise(values: list[float]) -> Spread:
-    """Return mean and spread of at least one value."""
+def summarise(values: list[float], are_independent: bool = True) -> Spread:
+    """Return mean and spread of at least one value; values that are not independent have a mean only."""
     n, mean = len(values), fmean(values)
-    if n < 2:
+    if n < 2 or not are_independent:
         return Spread(n, mean, None, None)
     std = stdev(values)
     half_width = student_quantile(0.975, n - 1) * std / sqrt(n)
@@ -76,6 +76,11 @@ def difference_of(first: Mapping[Key, float], second: Mapping[Key, float]) -> Di
         ci95 = summarise([second[seed] - first[seed] for seed in first]).ci95
         return Difference(one, other, difference, ci95, len(first))
     return Difference(one, other, difference, welch_interval(first, second), 0)
+
+
+def without_interval(difference: Difference) -> Difference:
+    """Return a difference of means whose values are not independent, so that they give no interval."""
+    return replace(difference, ci95=None, pairs=0)
 
 
 def shared_difference(first: Mapping[Key, float], second: Mapping[Key, float]) -> Difference | None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from pgolf.alike import RunNumbers, alike_findings, numbers_of_result
 from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
 from pgolf.errors import CheckFailed, MachineError, UsageError
+from pgolf.findings import failures
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory
@@ -56,6 +58,11 @@ class SeedResult:
     def model_name(self) -> str:
         return f"model_seed{self.seed}.bin"
 
+    @property
+    def numbers(self) -> RunNumbers:
+        """The numbers by which the run is told from another."""
+        return numbers_of_result(self.run.run_id, self.result, self.run.read_metrics())
+
     def metric(self, stage: str) -> dict[str, Any] | None:
         """Return the metric of a stage, or None if it was not scored."""
         return next((m for m in self.result["metrics"] if m["stage"] == stage), None)
@@ -80,7 +87,7 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
 
     Raises:
         UsageError: a run is unfinished, they belong to different experiments, or a seed occurs twice.
-        CheckFailed: an artifact is over the limit.
+        CheckFailed: an artifact is over the limit, or runs are copies of one run.
     """
     rows = []
     for run in runs:
@@ -104,6 +111,8 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
                 f"{row.run.run_id}: the artifact has {total:,} bytes, {over:,} over the limit of {limit:,}; a "
                 "submission must be within it"
             )
+    for problem in failures(alike_findings([row.numbers for row in rows])):
+        raise CheckFailed(f"{problem.message}; a submission needs runs that differ")
     return sorted(rows, key=lambda row: row.seed)
 
 

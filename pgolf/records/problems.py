@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from math import log
 
+from pgolf.alike import alike_findings
 from pgolf.findings import Finding, counted
 from pgolf.records.folder import MAIN, Record
 from pgolf.records.rows import RecordGroup
@@ -271,6 +272,7 @@ def sameness_problems(group: RecordGroup) -> Iterator[Finding]:
             "mixed_metrics_on_last_line",
             f"the logs end with different scores: {', '.join(sorted(lasts))}; all have {group.label}",
         )
+    yield from alike_findings([row.numbers for row in group.rows])
     for one, other in pairwise(group.rows):
         if keys := differing(one.run.settings, other.run.settings):
             message = f"{one.run.file} and {other.run.file} differ in {', '.join(keys[:3])}"

@@ -6,6 +6,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
+from pgolf.alike import RunNumbers, are_independent
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
 from pgolf.rulesets.limits import bytes_over
@@ -83,6 +84,18 @@ class RecordRow:
     def protocol(self) -> str:
         """The evaluation protocol, from the line of the score or, after adaptation, from the line that begins it."""
         return protocol_of(self.score, self.run)
+
+    @property
+    def numbers(self) -> RunNumbers:
+        """The numbers by which the run is told from another."""
+        return RunNumbers(
+            name=self.run.file,
+            val_bpb=self.val_bpb,
+            decimals=self.score.decimals,
+            total_bytes=self.total_bytes,
+            train_seconds=self.run.train_seconds,
+            losses=dict(self.run.curve),
+        )
 
     @property
     def machine(self) -> str:
@@ -163,7 +176,9 @@ class RecordGroup:
 
     @cached_property
     def spread(self) -> Spread | None:
-        return summarise([row.val_bpb for row in self.rows]) if self.rows else None
+        if not self.rows:
+            return None
+        return summarise([row.val_bpb for row in self.rows], are_independent([row.numbers for row in self.rows]))
 
     @property
     def max_total_bytes(self) -> int | None:

@@ -13,10 +13,10 @@ from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.report.groups import RunGroup
 from pgolf.report.rows import Group, Row, row_keys, scores_by_seed
 from pgolf.report.seed_rows import SeedRow
-from pgolf.report.significance import caveats
+from pgolf.report.significance import alike_of, caveats
 from pgolf.report.stages import common_stages
 from pgolf.report.sweep_names import is_shared
-from pgolf.statistics import Difference, difference_of, shared_difference
+from pgolf.statistics import Difference, difference_of, shared_difference, without_interval
 
 THOUSANDTH = 0.001
 QUANTITIES = ("model_bytes", "code_bytes", "total_bytes", "steps", "train_seconds", "evaluate_seconds", "usd")
@@ -26,6 +26,8 @@ def compare_groups(first: Group, second: Group) -> dict[str, Any]:
     """Return the object of `pgolf compare --json`."""
     scores = difference_of(scores_by_seed(first), scores_by_seed(second))
     shared = shared_difference(scores_by_seed(first), scores_by_seed(second))
+    if are_alike := alike_of(first) is not None or alike_of(second) is not None:
+        scores, shared = without_interval(scores), None
     quantities = quantities_of(first, second)
     return {
         "first": first.name,
@@ -34,7 +36,7 @@ def compare_groups(first: Group, second: Group) -> dict[str, Any]:
         "val_bpb": asdict(scores),
         "headline_stage": headline_stage(first, second),
         "shared_seeds": None if shared is None else asdict(shared),
-        "stages": stages_of(first, second),
+        "stages": stages_of(first, second, are_alike),
         "quantities": quantities,
         "per_thousandth": per_thousandth(scores, quantities),
         "seeds": {
@@ -126,7 +128,7 @@ def is_same_machine(one: tuple[int, str], other: tuple[int, str]) -> bool:
     return one[0] == other[0] and (one[1] in other[1] or other[1] in one[1])
 
 
-def stages_of(first: Group, second: Group) -> list[dict[str, Any]]:
+def stages_of(first: Group, second: Group, are_alike: bool) -> list[dict[str, Any]]:
     """Return the stages that all seeds of both groups have, in order, with their differences."""
     sides = [
         {key: dict(row.stages()) for key, row in zip(row_keys(group), group.rows, strict=True)}
@@ -135,7 +137,8 @@ def stages_of(first: Group, second: Group) -> list[dict[str, Any]]:
     found = []
     for name, _ in common_stages([*first.rows, *second.rows]):
         one, other = ({key: stages[name] for key, stages in side.items()} for side in sides)
-        found.append({"stage": name, **asdict(difference_of(one, other))})
+        difference = difference_of(one, other)
+        found.append({"stage": name, **asdict(without_interval(difference) if are_alike else difference)})
     return found
 
 

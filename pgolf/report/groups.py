@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from pgolf.alike import are_independent
 from pgolf.errors import UsageError
 from pgolf.findings import Finding
 from pgolf.report.run_problems import group_problems, with_problems
@@ -33,7 +34,9 @@ class RunGroup:
     @property
     def spread(self) -> Spread | None:
         """Spread of the headline scores of all seeds, over the limit or not; None before a seed has finished."""
-        return summarise([row.val_bpb for row in self.rows]) if self.rows else None
+        if not self.rows:
+            return None
+        return summarise([row.val_bpb for row in self.rows], are_independent([row.numbers for row in self.rows]))
 
     @property
     def max_total_bytes(self) -> int | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from pgolf.alike import alike_findings
 from pgolf.data.references import is_well_below
 from pgolf.findings import Finding
 from pgolf.gpus import parse_gpus
@@ -100,9 +101,9 @@ def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
     yield from unlearned[:1]
     overlaps = [row.overlap for row in rows if row.overlap is not None and row.overlap.severity != "pass"]
     yield from overlaps[:1]
-    if len(rows) > 1 and rows[0].is_script and len({row.val_bpb for row in rows}) == 1:
-        message = f"all {len(rows)} seeds have the same score: the script probably ignores the seed that it is given"
-        yield Finding("fail", "seeds_alike", message)
+    is_script = any(row.is_script for row in rows)
+    cause = "; the script probably ignores the seed that it is given" if is_script else ""
+    yield from alike_findings([row.numbers for row in rows], cause)
     labels = sorted({str(row.result["headline"].get("label")) for row in rows})
     if len(labels) > 1:
         message = f"the seeds' scores come from different kinds of log lines ({', '.join(labels)}) and have no mean"

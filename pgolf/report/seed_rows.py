@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from pgolf.alike import RunNumbers, numbers_of_result
 from pgolf.data.overlap import read_overlap
 from pgolf.data.references import References, read_references
 from pgolf.findings import Finding
@@ -144,6 +145,11 @@ class SeedRow:
         """Return bits per byte of each scored stage, without references."""
         scored = [metric for metric in self.result.get("metrics", []) if metric["stage"] != "reference"]
         return [(f"{metric['stage']} {metric['protocol']}", metric["val_bpb"]) for metric in scored]
+
+    @property
+    def numbers(self) -> RunNumbers:
+        """The numbers by which the run is told from another."""
+        return numbers_of_result(self.run.run_id, self.result, self.metrics)
 
     def byte_parts(self) -> dict[str, int]:
         """Return the bytes of tensor groups and code; the model is one part if its groups are not known."""

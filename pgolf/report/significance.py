@@ -5,7 +5,9 @@ from math import log
 from statistics import fmean, variance
 from typing import Any
 
+from pgolf.alike import SCORES_EQUAL, SEEDS_ALIKE
 from pgolf.errors import UsageError
+from pgolf.findings import Finding
 from pgolf.report.rows import Group, scores_by_seed
 from pgolf.rulesets.limits import LIMIT_RULES
 from pgolf.rulesets.ruleset import Significance
@@ -15,8 +17,8 @@ from pgolf.statistics import paired_test, welch_from_errors, welch_test
 MOST_SEEDS = 100
 # Runs with one tokenizer differ by less than this share in bytes per token.
 SAME_TOKENIZER = 0.005
-# Failures of a group that none of its runs has, and that leave its mean without a meaning.
-RULES_OF_MEANS = frozenset({"seeds_alike", "mixed_evaluations"})
+# Problems of a group that none of its runs has, and that leave its mean without a meaning.
+RULES_OF_MEANS = frozenset({SEEDS_ALIKE, SCORES_EQUAL, "mixed_evaluations"})
 
 
 def more_seeds_needed(new: Sequence[float], old: Sequence[float], margin: float, threshold: float) -> int | None:
@@ -32,28 +34,37 @@ def more_seeds_needed(new: Sequence[float], old: Sequence[float], margin: float,
 def assess_all(
     groups: Sequence[Group], baseline: Group, significance: Significance, on_skip: Callable[[str], None]
 ) -> list[dict[str, Any] | None]:
-    """Return the test of each group against a baseline; None, after a message, where there are too few seeds."""
+    """Return the test of each group against a baseline; None, after a message, where no test is possible."""
     found: list[dict[str, Any] | None] = []
     for group in groups:
-        if min(len(group.rows), len(baseline.rows)) < 2:
-            on_skip(
-                f"{group.name} is not tested against {baseline.name}: they have {len(group.rows)} and "
-                f"{len(baseline.rows)} seeds, and a test needs at least 2 of each"
-            )
+        if (reason := why_untested(group, baseline)) is not None:
+            on_skip(f"{group.name} is not tested against {baseline.name}: {reason}")
             found.append(None)
         else:
             found.append(assess_significance(group, baseline, significance))
     return found
 
 
+def why_untested(group: Group, baseline: Group) -> str | None:
+    """Return why two groups cannot be tested; None if they can."""
+    if min(len(group.rows), len(baseline.rows)) < 2:
+        return f"they have {len(group.rows)} and {len(baseline.rows)} seeds, and a test needs at least 2 of each"
+    return next((f"{each.name}: {problem.message}" for each in (group, baseline) if (problem := alike_of(each))), None)
+
+
+def alike_of(group: Group) -> Finding | None:
+    """Return the problem that runs of a group are one run, or have one score; None if it has no such problem."""
+    return next((problem for problem in group.problems() if problem.rule in (SEEDS_ALIKE, SCORES_EQUAL)), None)
+
+
 def assess_significance(group: Group, baseline: Group, significance: Significance) -> dict[str, Any]:
     """Return the object `versus` of a group.
 
     Raises:
-        UsageError: one of the groups has fewer than two seeds.
+        UsageError: one of the groups has fewer than two seeds, or seeds that are one run.
     """
-    if min(len(group.rows), len(baseline.rows)) < 2:
-        raise UsageError(f"{group.name} and {baseline.name} cannot be compared: each needs at least two seeds")
+    if (reason := why_untested(group, baseline)) is not None:
+        raise UsageError(f"{group.name} and {baseline.name} cannot be compared: {reason}")
     new, old = [row.val_bpb for row in group.rows], [row.val_bpb for row in baseline.rows]
     new_nats, old_nats = [row.val_loss for row in group.rows], [row.val_loss for row in baseline.rows]
     nats_per_bpb = mean_nats_per_bpb(new_nats, new)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from statistics import fmean
 
+from pgolf.alike import SEEDS_ALIKE
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity, counted
@@ -40,6 +41,8 @@ def check_seeds(facts: Facts) -> Verdict:
     if seeds and len(seeds) < REQUIRED_SEEDS:
         message = f"the {len(facts.runs)} logs are of seeds {seeds} only; a record needs {REQUIRED_SEEDS} seeds"
         return make_verdict(rule, severity, message, "numbers")
+    if alike := facts.problems.get(SEEDS_ALIKE):
+        return make_verdict(rule, severity, alike.message, "numbers")
     if differences := [facts.problems[rule].message for rule in CONFIGURATION_PROBLEMS if rule in facts.problems]:
         return make_verdict(rule, "warn", "; ".join(differences), "numbers")
     codes = sorted(set(facts.run_values("code_bytes")))

@@ -57,6 +57,16 @@ def failed_rules(ended: Ended) -> dict[str, list[str]]:
     return failed
 
 
+def test_copies_of_a_run_are_not_packed_as_seeds(micro_run: RunDirectory, tmp_path: Path) -> None:
+    copy = tmp_path / micro_run.root.parent.name / "seed-7"
+    shutil.copytree(micro_run.root, copy)
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(result | {"seed": 7}))
+    ended = run_pgolf(tmp_path, "submission", micro_run.root, copy, "--out", "out", "--author", "A", "--github-id", "a")
+    assert (ended.code, "are one run" in ended.err) == (3, True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_number_comes_from_the_results(folder: Path, micro_run: RunDirectory) -> None:
     document, result = claims(folder), micro_run.read_result()
     scores = [entry["val_bpb"] for entry in document["seed_results"].values()]

@@ -9,6 +9,7 @@ import pytest
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.folder import number_verdicts
 from pgolf.audit.verdicts import Verdict
+from pgolf.findings import Finding
 from pgolf.rulesets.ruleset import load_ruleset
 
 RULES = load_ruleset("parameter_golf")
@@ -106,6 +107,12 @@ def test_fewer_seeds_fail_on_the_record_track_only() -> None:
     assert verdicts(replace(FACTS, runs=SEEDS[:2]))["THREE-SEEDS-ONE-CONFIG"].severity == "fail"
     other = replace(FACTS, runs=SEEDS[:2], is_record=False)
     assert verdicts(other)["THREE-SEEDS-ONE-CONFIG"].severity == "warn"
+
+
+def test_copies_of_one_run_are_no_three_seeds() -> None:
+    alike = Finding("fail", "seeds_alike", "a.log and b.log are one run")
+    found = verdicts(replace(FACTS, problems={"seeds_alike": alike}))["THREE-SEEDS-ONE-CONFIG"]
+    assert (found.severity, found.message) == ("fail", alike.message)
 
 
 def test_a_claimed_evaluation_over_time_fails() -> None:
