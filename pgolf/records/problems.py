@@ -11,7 +11,7 @@ from pgolf.records.rows import RecordGroup
 from pgolf.rulesets.limits import LATE_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.headline import evaluations, settings_of
-from trainer.dialects.logged import LoggedRun
+from trainer.dialects.logged import LoggedRun, NotFinite
 from trainer.dialects.scores import Score
 
 # A score of at least this share of the fewest validation tokens counts as one of the whole text: scoring in whole
@@ -37,7 +37,13 @@ def fail(rule: str, message: str) -> Finding:
 
 def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> list[Finding]:
     """Return the problems of one run."""
-    return [*size_problems(run, ruleset), *time_problems(run, score, ruleset), *byte_problems(run, score, ruleset)]
+    found = [*size_problems(run, ruleset), *time_problems(run, score, ruleset), *byte_problems(run, score, ruleset)]
+    return found if run.not_finite is None else [*found, not_finite_finding(run.not_finite)]
+
+
+def not_finite_finding(steps: NotFinite) -> Finding:
+    """Return a failure if training ended with losses that are not numbers, a warning if it recovered."""
+    return Finding("fail" if steps.is_at_end else "warn", "loss_not_finite", steps.describe())
 
 
 def size_problems(run: LoggedRun, ruleset: Ruleset) -> Iterator[Finding]:

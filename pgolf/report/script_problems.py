@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from pgolf.findings import Finding
+from pgolf.records.problems import not_finite_finding
 from pgolf.rulesets.limits import STEP_SECONDS, is_over_time
+from trainer.dialects.logged import NotFinite
 
 
 def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> Iterator[Finding]:
@@ -14,6 +16,11 @@ def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> It
         allowed_seconds: The contest's training limit; None on other hardware than the contest's.
     """
     artifact, headline = result["artifact"], result["headline"]
+    if (ended := result.get("ended")) is not None:
+        yield Finding("warn", "ended", f"how the script ended: {ended}; its result counts")
+    match result.get("not_finite"):
+        case {"first": int(first), "last": int(last), "count": int(count), "is_at_end": bool(is_at_end)}:
+            yield not_finite_finding(NotFinite(first, last, count, is_at_end))
     trained = result["clock"]["train_seconds"]
     if allowed_seconds is not None and is_over_time(trained, allowed_seconds, STEP_SECONDS):
         yield Finding("fail", "over_time", f"it trained for {trained:.1f} s; the rules allow {allowed_seconds:.0f} s")
@@ -27,6 +34,11 @@ def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> It
     if logged_seed is not None and logged_seed != result["seed"]:
         message = f"its log names seed {logged_seed}, but it was given {result['seed']}"
         yield Finding("fail", "seed_ignored", message)
+    yield from artifact_problems(artifact)
+
+
+def artifact_problems(artifact: dict[str, Any]) -> Iterator[Finding]:
+    """Yield where the bytes of log and files disagree, and which of them are missing."""
     if artifact["total_bytes"] is None:
         message = "it left no file that matches program.artifact, and printed no size"
         yield Finding("warn", "size_unknown", message, "program.artifact: a pattern of the packed model")

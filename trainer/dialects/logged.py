@@ -15,6 +15,7 @@ HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
 # Names in a hyperparameter dump whose values differ between seeds anyway.
 SEED_SPECIFIC = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
 
+NO_LOSS = re.compile(r"\b(?:train_loss|val_loss|loss)\s{0,9}[:= ]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
@@ -45,6 +46,25 @@ INFORMATIVE = re.compile(
 CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 
 
+@dataclass(frozen=True, slots=True)
+class NotFinite:
+    """Logged training steps whose loss is not a finite number."""
+
+    first: int
+    last: int
+    count: int
+    is_at_end: bool
+    """Whether the last logged loss is one of them."""
+
+    def describe(self) -> str:
+        """Return what to say of them."""
+        if self.is_at_end:
+            return f"the loss is not a number from step {self.first} on"
+        if self.count == 1:
+            return f"the loss is not a number at step {self.first}"
+        return f"the loss is not a number at {self.count:,} logged steps, from {self.first} to {self.last}"
+
+
 @dataclass(slots=True)
 class LoggedRun:
     """One run as its log describes it."""
@@ -70,6 +90,8 @@ class LoggedRun:
     """Milliseconds and step of the line that reports an early stop."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """Step and training loss in nats of each logged training step."""
+    not_finite: NotFinite | None = None
+    """Training steps whose logged loss is nan or infinite, which `curve` leaves out."""
     validations: list[tuple[int, float, float]] = field(default_factory=list)
     """Step, validation loss in nats and bits per byte of each validation during training."""
     batch_tokens: int | None = None
@@ -204,6 +226,12 @@ def record_step(run: LoggedRun, step: int, line: str) -> None:
         run.curve.append((step, float(loss[1] or loss[2])))
     if found := SCORE.search(line):
         run.validations.append((step, float(found[1]), float(found[2])))
+    if NO_LOSS.search(line):
+        before = run.not_finite
+        first, count = (step, 1) if before is None else (before.first, before.count + 1)
+        run.not_finite = NotFinite(first, step, count, is_at_end=True)
+    elif run.not_finite is not None and (loss or found):
+        run.not_finite = replace(run.not_finite, is_at_end=False)
 
 
 def record_bytes(run: LoggedRun, line: str) -> bool:

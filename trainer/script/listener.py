@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
+from trainer.dialects.headline import headline_kind, headline_of
 from trainer.dialects.logged import INFORMATIVE, LoggedRun, record_line
 from trainer.dialects.plain import TooLong, plain_line
-from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE
+from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE, Score
 from trainer.recipe.files import RunFiles
 from trainer.runtime.guard import Guard
 from trainer.runtime.journal import Journal, append_line
@@ -35,6 +36,7 @@ class LogListener:
         if INFORMATIVE.search(words) is None:
             return
         trained, validated = len(self.logged.curve), len(self.logged.validations)
+        was_finite = self.logged.not_finite is None
         try:
             record_line(self.logged, words, self.count_lines())
         except TooLong:  # with too many scores only the later half is kept
@@ -43,10 +45,28 @@ class LogListener:
             self.nan_score_line = self.number
         if found := STEP.match(words):
             self.total = int(found[2]) or None
+        if was_finite and self.logged.not_finite is not None:
+            self.journal.log(f"the loss is not a number at step {self.logged.not_finite.first}")
         for step, loss in self.logged.curve[trained:]:
             self.record_step(step, loss)
         for step, loss, bpb in self.logged.validations[validated:]:
             self.record(step, {"val_loss": loss, "val_bpb": bpb})
+
+    @property
+    def headline(self) -> Score | None:
+        """The score that is the result so far."""
+        return headline_of(self.logged, headline_kind([self.logged]))
+
+    @property
+    def ends_without_number(self) -> bool:
+        """Return whether a score that is not a number was printed after the headline."""
+        return self.nan_score_line > (0 if self.headline is None else self.headline.line)
+
+    @property
+    def has_packed_score(self) -> bool:
+        """Return whether the result so far is, by its label, a score of the packed model."""
+        score = self.headline
+        return score is not None and score.shown_stage in ("roundtrip", "ttt") and not self.ends_without_number
 
     def record_step(self, step: int, loss: float) -> None:
         """Record a logged training step, and check the stop rule."""

@@ -4,9 +4,10 @@ import platform
 import shutil
 import subprocess
 import time
+from dataclasses import asdict
 from typing import Any
 
-from trainer.dialects.headline import headline_kind, headline_of, protocol_of
+from trainer.dialects.headline import protocol_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
 from trainer.recipe.cores import allowed_cores, script_thread_count
@@ -16,14 +17,18 @@ from trainer.runtime.failure import Stopped, TrainingFailed
 from trainer.runtime.guard import make_guard
 from trainer.runtime.journal import RunJournal
 from trainer.runtime.stop import StopRequest
+from trainer.script.activity import IDLE_SECONDS, Activity
 from trainer.script.artifact_files import choose_artifact_files, copy_artifact, find_artifact_files
 from trainer.script.job import ScriptJob
 from trainer.script.listener import LogListener
 from trainer.script.ranks import ScriptRanks
 
+# A script that printed its result and is silent for so long when it is asked to stop has no more to say.
+SILENT_AT_STOP_SECONDS = 10.0
+
 
 def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
-    """Run a script and write result.json.
+    """Run a script and write result.json. A result that it printed counts, however it ended after that.
 
     Raises:
         RunFailure: it failed; gives the reason.
@@ -36,10 +41,10 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     listener = LogListener(job.files, journal, make_guard(job.run, journal))
     environment = describe_script_environment(job, processes)
     write_json(job.files.run, job.run | {"environment": environment})
-    follow_script(job, listener, stop, start_ranks(job, processes, environment["threads"]))
+    ended = follow_script(job, listener, stop, start_ranks(job, processes, environment["threads"]), began)
     seconds = time.monotonic() - started
-    score = headline_of(listener.logged, headline_kind([listener.logged]))
-    if listener.nan_score_line > (0 if score is None else score.line):
+    score = listener.headline
+    if listener.ends_without_number:
         raise TrainingFailed(
             f"{job.script} ended with code 0 after {seconds:.0f} s, and its last score is not a number: "
             f"{job.files.log}:{listener.nan_score_line}"
@@ -53,7 +58,9 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     artifact = copy_artifact(
         job.files, job.work, choose_artifact_files(found, listener.logged.packed_bytes), job.run, listener.logged
     )
-    write_script_result(job, listener, score, artifact, environment, seconds)
+    if ended is not None:
+        journal.log(f"{job.script}: {ended}; its result counts")
+    write_script_result(job, listener, score, artifact, environment, seconds, ended)
     journal.report(phase="finished")
 
 
@@ -70,29 +77,59 @@ def start_ranks(job: ScriptJob, processes: int, threads: int | None) -> ScriptRa
     return ranks
 
 
-def follow_script(job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks) -> None:
-    """Follow the script's output until it ends.
+def follow_script(
+    job: ScriptJob, listener: LogListener, stop: StopRequest, ranks: ScriptRanks, began: float
+) -> str | None:
+    """Follow the script's output until it ends, and end it if it has printed its result and does nothing more.
+
+    Return how it ended after its result; None if it ended with code 0.
 
     Raises:
-        Stopped: on request.
+        Stopped: on request, before its result or while it still printed.
         StoppedByRule: a stop rule ended it.
-        TrainingFailed: it failed, or took longer than `program.seconds`.
+        TrainingFailed: it failed, or took longer than `program.seconds`, before its result.
     """
-    code = 0
+    code, ended = 0, None
+    activity = Activity([process.pid for process in ranks.processes])
     listener.journal.report(phase="train")
     try:
         for line in ranks.lines():
             if line is not None:
                 listener.follow_line(line)
+                activity.note_output()
             listener.journal.pulse()
             stop.check()
             check_time(job, listener)
+            if activity.is_over() and is_complete(job, listener, began):
+                ended = "stopped after its result"
+                break
     except Stopped:
-        raise Stopped(f"stopped on request; the same command starts {job.script} again in its working folder") from None
+        if not listener.has_packed_score or activity.silent_seconds < SILENT_AT_STOP_SECONDS:
+            message = f"stopped on request; the same command starts {job.script} again in its working folder"
+            raise Stopped(message) from None
+        ended = "stopped on request after its result"
+    except TrainingFailed:
+        if not listener.has_packed_score:
+            raise
+        ended = f"stopped after its result, at {job.program['seconds']:g} s: program.seconds"
     finally:
         code = ranks.end()
-    if code:
-        raise TrainingFailed(f"{job.script}: {describe_script_end(code)}; last line of its log: {last_log_line(job)}")
+    if code and ended is None:
+        if not listener.has_packed_score:
+            last = last_log_line(job)
+            raise TrainingFailed(f"{job.script}: {describe_script_end(code)}; last line of its log: {last}")
+        ended = f"{describe_exit(code).removeprefix('it ')} after its result"
+    return ended
+
+
+def is_complete(job: ScriptJob, listener: LogListener, began: float) -> bool:
+    """Return whether a script has printed its score and left its packed model, so that nothing is missing."""
+    models = find_artifact_files(job.work, job.program["artifact"], began)
+    if any(abs(time.time() - path.stat().st_mtime) < IDLE_SECONDS for path in models):
+        return False  # it is being written
+    if listener.has_packed_score:
+        return bool(models) or listener.logged.size is not None
+    return bool(models) and listener.headline is not None and not listener.ends_without_number
 
 
 def check_time(job: ScriptJob, listener: LogListener) -> None:
@@ -121,6 +158,7 @@ def write_script_result(
     artifact: dict[str, Any],
     environment: dict[str, Any],
     seconds: float,
+    ended: str | None,
 ) -> None:
     """Write result.json. What the log does not say is null."""
     logged = listener.logged
@@ -129,6 +167,7 @@ def write_script_result(
     document = identity | {
         "source": "script",
         "ruleset": job.run["ruleset"],
+        "ended": ended,
         "deterministic": False,
         "metrics": [metric_of(each, logged) for each in logged.scores],
         "headline": metric_of(score, logged),
@@ -143,6 +182,7 @@ def write_script_result(
         "tokens_seen": tokens,
         "epochs": None,
         "logged_seed": logged.seed,
+        "not_finite": None if logged.not_finite is None else asdict(logged.not_finite),
         "settings": logged.settings,
         "resumed_from_step": None,
         "environment": environment,

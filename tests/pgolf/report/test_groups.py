@@ -275,3 +275,15 @@ def test_a_real_run_reports_its_own_result(micro_run: RunDirectory) -> None:
     (row,) = group.as_json()["seeds"]
     assert row["val_bpb"] == result["headline"]["val_bpb"]
     assert row["total_bytes"] == result["artifact"]["model_bytes"] + result["artifact"]["code_bytes"]
+
+
+def test_how_a_script_ended_and_where_its_loss_was_no_number_are_problems(tmp_path: Path) -> None:
+    steps = {"first": 120, "last": 200, "count": 5, "is_at_end": True}
+    result = result_of(1, 1.2, source="script", ended="stopped after its result", not_finite=steps)
+    result["artifact"] |= {"basis": "files", "files": {"m.ptz": 1}, "logged_total_bytes": None}
+    write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result)
+    (group,) = groups_of(tmp_path)
+    assert {(found.severity, found.rule, found.message) for found in group.rows[0].problems()} == {
+        ("warn", "ended", "how the script ended: stopped after its result; its result counts"),
+        ("fail", "loss_not_finite", "the loss is not a number from step 120 on"),
+    }
