@@ -13,7 +13,10 @@ PgolfError
 └── Interrupted      130    stopped from the keyboard or by a signal; the same command resumes
 """
 
+from pathlib import Path
+
 from trainer.recipe.exit_codes import INTERRUPTED
+from trainer.recipe.os_errors import describe_os_error
 
 
 class PgolfError(Exception):
@@ -74,6 +77,11 @@ class MachineError(PgolfError):
     """Out of disk space or memory, or a file cannot be written."""
 
     exit_code = 6
+
+    @classmethod
+    def from_os_error(cls, error: OSError, place: Path | str = "") -> "MachineError":
+        """Return what the operating system reported as an error; `place` is used if it names no file."""
+        return cls(describe_os_error(error, place))
 
 
 class Interrupted(PgolfError):

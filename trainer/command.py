@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from trainer.recipe.files import RunFiles
+from trainer.recipe.os_errors import describe_os_error
 from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json
 from trainer.runtime.failure import AlreadyRunning, DataRefused, MachineRefused, RunFailure, Stopped
@@ -132,7 +133,7 @@ def as_run_failure(error: Exception) -> RunFailure | None:
     if isinstance(error, FileNotFoundError):
         return DataRefused(f"{error.filename} is missing")
     if isinstance(error, OSError):
-        return MachineRefused(f"{error.filename or 'a file'}: {error.strerror}")
+        return MachineRefused(describe_os_error(error))
     return None
 
 

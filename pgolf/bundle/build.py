@@ -112,7 +112,7 @@ class Bundle:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
         except OSError as error:
-            raise MachineError(f"{error.filename or folder}: {error.strerror}") from error
+            raise MachineError.from_os_error(error, folder) from error
         return {name: len(content) for name, content in files.items()}
 
 

@@ -68,7 +68,7 @@ class Parent:
             if self.run.files.metrics.exists():
                 shutil.copyfile(self.run.files.metrics, child.files.metrics)
         except OSError as error:
-            raise MachineError(f"{error.filename or child.root}: {error.strerror}") from error
+            raise MachineError.from_os_error(error, child.root) from error
 
 
 def load_child(parent: RunDirectory, overlays: list[str], assignments: list[str]) -> LoadedSpec:

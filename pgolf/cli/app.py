@@ -49,7 +49,7 @@ def main() -> None:
     except OSError as error:
         if wants_traceback:
             raise
-        sys.exit(report_error(MachineError(f"{error.filename or 'a file'}: {error.strerror}")))
+        sys.exit(report_error(MachineError.from_os_error(error)))
 
 
 def report_error(error: PgolfError) -> int:

@@ -89,7 +89,7 @@ def fetching(run: RunDirectory) -> Iterator[Path]:
             yield Path(folder)
             accept_files(run, Path(folder))
     except OSError as error:
-        raise MachineError(f"{error.filename or run.root}: {error.strerror}") from error
+        raise MachineError.from_os_error(error, run.root) from error
 
 
 def accept_files(run: RunDirectory, draft: Path) -> None:
