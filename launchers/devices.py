@@ -1,16 +1,14 @@
 """The CUDA devices of this machine. A file lock per device keeps two runs of one user off the same one."""
 
-import fcntl
 import os
 import subprocess
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 from platformdirs import user_cache_path
 
 from pgolf.errors import Busy
+from trainer.recipe.locks import HeldLock, LockHeld, take_lock
 
 
 def cuda_devices() -> dict[str, str]:
@@ -35,13 +33,26 @@ def cuda_devices() -> dict[str, str]:
 class HeldDevices:
     """Devices locked for one run. A child process that inherits the descriptors keeps the locks until it ends."""
 
-    indices: list[str]
-    locks: ExitStack
-    descriptors: list[int]
+    locks: dict[str, HeldLock]
+
+    @property
+    def indices(self) -> list[str]:
+        return [*self.locks]
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The locked files, of a file system that has flock."""
+        return [lock.file.fileno() for lock in self.locks.values() if lock.file is not None]
+
+    def hand_over(self, pid: int) -> None:
+        """Give the devices to a child process that has inherited the descriptors."""
+        for lock in self.locks.values():
+            lock.hand_over(pid)
 
     def release(self) -> None:
-        """Unlock the devices, except those that a child process has inherited."""
-        self.locks.close()
+        """Unlock the devices, except those that were handed over."""
+        for lock in self.locks.values():
+            lock.release()
 
 
 def hold_devices(candidates: list[str], count: int) -> HeldDevices:
@@ -52,30 +63,13 @@ def hold_devices(candidates: list[str], count: int) -> HeldDevices:
     """
     folder = user_cache_path("pgolf", ensure_exists=True) / "devices"
     folder.mkdir(exist_ok=True)
-    locks, taken = ExitStack(), list[tuple[str, int]]()
-    for index in candidates if count else []:
-        with suppress(BlockingIOError):
-            file = lock_file(folder / f"{index}.lock")
-            locks.enter_context(file)
-            taken.append((index, file.fileno()))
-        if len(taken) == count:
-            return HeldDevices([index for index, _ in taken], locks, [number for _, number in taken])
-    locks.close()
-    if count == 0:
-        return HeldDevices([], locks, [])
-    raise Busy(f"{count} CUDA devices are needed, {len(taken)} are free")
-
-
-def lock_file(path: Path) -> IO[bytes]:
-    """Open and lock a file.
-
-    Raises:
-        BlockingIOError: another process holds the lock.
-    """
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise
-    return file
+    held = HeldDevices({})
+    for index in candidates:
+        if len(held.locks) == count:
+            break
+        with suppress(LockHeld):
+            held.locks[index] = take_lock(folder / f"{index}.lock")
+    if len(held.locks) < count:
+        held.release()
+        raise Busy(f"{count} CUDA devices are needed, {len(held.locks)} are free")
+    return held

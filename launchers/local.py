@@ -78,8 +78,9 @@ class LocalLauncher:
             owner = {} if job.is_detached else owner_here()
             handle = create_handle(self.name, job.run, pid=None, detached=job.is_detached, **devices, **owner)
             child = self.children[job.run.run_id] = self.spawn(job, held)
+            held.hand_over(child.pid)
         finally:
-            held.release()  # the trainer inherited the file descriptors, and with them the locks
+            held.release()  # not what the trainer has
         return update_handle(handle, **local_process(child.pid))
 
     def spawn(self, job: Job, held: HeldDevices) -> "subprocess.Popen[bytes]":

@@ -1,6 +1,5 @@
 """Run directories: their names, and the state of a run as its files describe it. There is no daemon and no database."""
 
-import fcntl
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from pgolf.errors import MachineError, RunFailed, UsageError
 from trainer.recipe.files import RunFiles
+from trainer.recipe.locks import is_locked
 from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json, write_once, write_whole
 
@@ -87,14 +87,7 @@ class RunDirectory:
     @property
     def is_alive(self) -> bool:
         """Return whether a trainer holds the lock of the directory. Asking does not disturb the trainer."""
-        try:
-            with self.files.lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except BlockingIOError:
-            return True
-        return False
+        return is_locked(self.files.lock)
 
     @property
     def state(self) -> State:
@@ -186,7 +179,7 @@ class RunDirectory:
             write_json(self.preflight, preflight)
             write_once(self.files.run, run | {"created": datetime.now(UTC).isoformat(timespec="microseconds")})
         except OSError as error:
-            raise MachineError(f"{error.filename or self.root}: {error.strerror}") from error
+            raise MachineError.from_os_error(error, self.root) from error
 
 
 def seed_and_attempt(root: Path) -> tuple[int, int]:

@@ -37,6 +37,7 @@ def search(
     is_json: options.Json = False,
 ) -> None:
     """Search for better values of the keys under `search:` in a spec. The same command continues from its ledger."""
+    from pgolf.cli.display.console import say
     from pgolf.cli.display.progress import watching
     from pgolf.cli.display.search import show_search
     from pgolf.cli.running import stop_on_sigterm
@@ -58,7 +59,7 @@ def search(
         return load_spec(base.file if spec is None else spec, overlays or [], [*extra, *changes])
 
     stop_on_sigterm()
-    with open_search(base.spec.name, runs_dir) as ledger, watching(is_quiet=is_json) as observer:
+    with open_search(base.spec.name, runs_dir, say) as ledger, watching(is_quiet=is_json) as observer:
         loop = SearchLoop(base, base.search, load_base, proposer, budget, runs_dir, ledger, observer)
         why = loop.run()
     show_search(base.search, ledger, why, is_json)

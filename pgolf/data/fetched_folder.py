@@ -1,9 +1,8 @@
 """The destination folder of a fetch: its source, its scratch folder, and removal of a manifest that no longer holds."""
 
-import fcntl
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from pgolf.data.sources import Source
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.files import DataFiles
+from trainer.recipe.locks import LockHeld, hold_lock
 from trainer.recipe.reading import read_json
 
 SOURCE_FILE = "source.json"
@@ -64,18 +64,20 @@ def removing_manifest_on_error(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def scratch_folder(out: Path) -> Iterator[Path]:
+def scratch_folder(out: Path, on_note: Callable[[str], object]) -> Iterator[Path]:
     """Yield a locked folder for partial files, deleted if the block succeeds and kept for resuming if it fails.
+
+    `on_note` gets a sentence for people where the file system has no flock.
 
     Raises:
         UsageError: another process is fetching into the same folder.
     """
     scratch = out / SCRATCH_FOLDER
     scratch.mkdir(parents=True, exist_ok=True)
-    with (scratch / "lock").open("w") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(hold_lock(scratch / "lock", on_note))
+        except LockHeld:
             raise UsageError(f"another process is fetching into {out}; wait for it or choose another --out") from None
         yield scratch
         shutil.rmtree(scratch)

@@ -1,11 +1,11 @@
 """Resolves a recipe's data slot to a folder of verified shards."""
 
-import fcntl
 import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -17,6 +17,7 @@ from pgolf.data.verify import check_files
 from pgolf.errors import DataError, MachineError
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.data import DataRecipe, Embedded, Shards
+from trainer.recipe.locks import hold_lock
 from trainer.recipe.recipe import Recipe
 
 # A tenth of the documents: more than 100,000 bytes with every Python version.
@@ -91,8 +92,7 @@ def embedded_folder(data: Embedded, on_progress: Callable[[str], None]) -> Path:
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with (cache / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with hold_lock(cache / f"{name}.lock", on_progress, patience=inf):
             if not (folder / "manifest.json").exists():
                 build_embedded(folder, data, on_progress)
     except OSError as error:

@@ -4,9 +4,8 @@ It is only appended to, and holds the whole state of a search: the same command 
 add `- {what: proposed, point: {...}}` at its end.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pgolf.errors import MachineError, UsageError
 from pgolf.specs.search import POINT_PREFIXES
 from pgolf.specs.sweeps import Point
 from pgolf.specs.yaml_documents import parse_yaml
+from trainer.recipe.locks import LockHeld, hold_lock
 from trainer.recipe.writing import write_whole
 
 HEAD = """\
@@ -81,7 +81,7 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self.path, (before.rstrip("\n") + "\n" + line).encode())
         except OSError as error:
-            raise MachineError(f"{error.filename or self.path}: {error.strerror}") from error
+            raise MachineError.from_os_error(error, self.path) from error
         self.events.append(event)
 
     def refresh(self) -> None:
@@ -164,21 +164,19 @@ def problem_with(event: Any, proposed: int) -> str | None:
 
 
 @contextmanager
-def lock_search(folder: Path) -> Iterator[None]:
-    """Hold the lock of a search folder.
+def lock_search(folder: Path, on_note: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock of a search folder. `on_note` gets a sentence for people where the file system has no flock.
 
     Raises:
         UsageError: another search holds it.
         MachineError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "search.lock").open("a")
-    except OSError as error:
-        raise MachineError(f"{error.filename or folder}: {error.strerror}") from error
-    with file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another search is running in {folder}") from None
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold_lock(folder / "search.lock", on_note))
+        except LockHeld as error:
+            raise UsageError(f"another search is running in {folder}: {error.strerror}") from None
+        except OSError as error:
+            raise MachineError.from_os_error(error, folder) from error
         yield

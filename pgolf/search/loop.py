@@ -65,15 +65,17 @@ def budget_of(usd: float | None, seconds: float | None, runs: int | None) -> Bud
 
 
 @contextmanager
-def open_search(name: str, runs_dir: Path) -> Iterator[Ledger]:
+def open_search(name: str, runs_dir: Path, on_note: Callable[[str], object]) -> Iterator[Ledger]:
     """Yield the ledger of a spec's search, and keep other searches away from it meanwhile.
+
+    `on_note` gets a sentence for people where the file system has no flock.
 
     Raises:
         UsageError: another search of the spec is running.
         MachineError: the folder cannot be written.
     """
     folder = runs_dir / f"{name}.search"
-    with lock_search(folder):
+    with lock_search(folder, on_note):
         yield read_ledger(folder / LEDGER)
 
 

@@ -1,12 +1,12 @@
-"""The lock of a run directory: one trainer at a time. The kernel releases it when the process ends."""
+"""The lock of a run directory: one trainer at a time."""
 
-import fcntl
-import time
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trainer.recipe.files import RunFiles
+from trainer.recipe.locks import LockHeld, hold_lock
 from trainer.runtime.failure import AlreadyRunning
 
 # A launcher that checks whether the run is alive holds the lock for a moment, and is not a second trainer.
@@ -20,17 +20,17 @@ def exclusive_lock(path: Path) -> Iterator[None]:
     Raises:
         AlreadyRunning: another trainer holds it.
     """
-    with path.open("a") as file:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise AlreadyRunning(f"another trainer is at work in {path.parent}") from None
-                time.sleep(0.02)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(path, log_lock_note, PATIENCE_SECONDS))
+        except LockHeld:
+            raise AlreadyRunning(f"another trainer is at work in {path.parent}") from None
         yield
+
+
+def log_lock_note(note: str) -> None:
+    """Print how the directory is locked. The launcher redirects the trainer's output into the run's log."""
+    print(f"trainer: {note}", file=sys.stderr, flush=True)
 
 
 def remove_temporary_files(files: RunFiles) -> None:

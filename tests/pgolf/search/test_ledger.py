@@ -63,10 +63,10 @@ def test_an_invalid_line_is_reported(line: str, message: str, tmp_path: Path) ->
 
 
 def test_a_second_search_on_the_same_ledger_is_refused(tmp_path: Path) -> None:
-    with lock_search(tmp_path):
+    with lock_search(tmp_path, print):
         imports = "from pathlib import Path\nfrom pgolf.search.ledger import lock_search\n"
-        program = f"{imports}with lock_search(Path({str(tmp_path)!r})): pass"
+        program = f"{imports}with lock_search(Path({str(tmp_path)!r}), print): pass"
         ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert "another search is running" in ended.stderr
-    with lock_search(tmp_path):
+    with lock_search(tmp_path, print):
         pass
