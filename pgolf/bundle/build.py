@@ -18,6 +18,7 @@ from pgolf.bundle.specialize import Specializer, component_names, constructed_co
 from pgolf.bundle.stub import self_extracting
 from pgolf.bundle.unreachable import reachable_statements, without_annotations, without_field_types
 from pgolf.bundle.values import fill_placeholder, placeholder
+from pgolf.bundle.whole_folder import write_folder
 from pgolf.errors import MachineError
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Experiment, recipe_json
@@ -108,9 +109,7 @@ class Bundle:
             REQUIREMENTS: self.requirements.encode(),
         }
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
-                (folder / name).write_bytes(content)
+            write_folder(folder, files, last=PROGRAM)
         except OSError as error:
             raise MachineError.from_os_error(error, folder) from error
         return {name: len(content) for name, content in files.items()}

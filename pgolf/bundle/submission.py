@@ -6,9 +6,9 @@ well; pgolf's own facts are under `pgolf`.
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,6 +16,7 @@ from typing import Any
 
 from pgolf.alike import RunNumbers, alike_findings, numbers_of_result
 from pgolf.bundle.build import PROGRAM, Bundle, bundle_of
+from pgolf.bundle.whole_folder import write_folder
 from pgolf.errors import CheckFailed, MachineError, UsageError
 from pgolf.findings import failures
 from pgolf.rulesets.limits import bytes_over
@@ -24,7 +25,7 @@ from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
 from trainer.dialects.contest import PACKED_LABELS, header_lines, score_line, size_lines, step_line, unpacked_score_line
 from trainer.recipe.reading import read_json
-from trainer.recipe.writing import write_json, write_whole
+from trainer.recipe.writing import json_bytes
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
 # Keys that must be equal in the results of all seeds of a submission.
@@ -116,33 +117,77 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
     return sorted(rows, key=lambda row: row.seed)
 
 
-def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> None:
-    """Write a submission to an empty folder.
+def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> bool:
+    """Write a submission to a new or an empty folder, or finish one whose writing was interrupted.
+
+    Returns:
+        Whether a file was missing: False if the folder already holds this submission.
 
     Raises:
-        UsageError: it is not empty or the runs' code is not the installed one.
+        UsageError: the folder holds other files, or the runs' code is not the installed one.
         MachineError: it cannot be written.
     """
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty; choose a new folder for the submission")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is not a folder; choose a new folder for the submission")
     bundle = bundle_of(spec, ruleset)
     if rows[0].run.files.program.read_bytes() != bundle.packed:
         raise UsageError(
             f"{rows[0].run.run_id}: its train_gpt.py differs from the one that the installed code gives; install the "
             "run's version of the code, or run again"
         )
-    document = submission_json(rows, bundle, author)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for row in rows:
-            shutil.copyfile(row.run.files.model, out / row.model_name)
-            write_whole(out / f"train_seed{row.seed}.log", "\n".join(log_lines(row)).encode() + b"\n")
-        shutil.copyfile(rows[0].run.files.program, out / PROGRAM)
-        write_whole(out / REQUIREMENTS, bundle.requirements.encode())
-        write_whole(out / README, readme(rows, spec, author, document).encode())
-        write_json(out / SUBMISSION, document)
+        files = submission_files(rows, spec, bundle, replace(author, day=day_of(out) or author.day))
+        missing = missing_files(out, files)
+        if missing:
+            write_folder(out, {name: files[name] for name in missing}, last=SUBMISSION)
     except OSError as error:
-        raise MachineError(f"{error.filename or out}: {error.strerror}") from error
+        raise MachineError.from_os_error(error, out) from error
+    return bool(missing)
+
+
+def submission_files(rows: list[SeedResult], spec: Experiment, bundle: Bundle, author: Author) -> dict[str, bytes]:
+    """Return the content of every file of a submission by name."""
+    document = submission_json(rows, bundle, author)
+    files = {PROGRAM: bundle.packed, REQUIREMENTS: bundle.requirements.encode()}
+    for row in rows:
+        files[row.model_name] = row.run.files.model.read_bytes()
+        files[f"train_seed{row.seed}.log"] = "\n".join(log_lines(row)).encode() + b"\n"
+    files[README] = readme(rows, spec, author, document).encode()
+    return files | {SUBMISSION: json_bytes(document)}
+
+
+def missing_files(out: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Return which files of a submission a folder lacks; those that an interrupted copy has cut short are missing too.
+
+    Raises:
+        UsageError: the folder holds a file that is not part of the submission, or differs from it.
+    """
+    held = {path.name: path for path in out.iterdir()} if out.exists() else {}
+    drafts = tuple(f".{name}." for name in files)
+    foreign = [name for name in held if name not in files and not name.startswith(drafts)]
+    missing = [name for name in files if name not in held]
+    different = []
+    for name in [name for name in files if name in held]:
+        content = held[name].read_bytes()
+        if content != files[name]:
+            is_cut = SUBMISSION not in held and files[name].startswith(content)
+            (missing if is_cut else different).append(name)
+    if foreign:
+        raise UsageError(
+            f"{out} is not empty: {', '.join(sorted(foreign))} is not part of this submission; choose a new folder"
+        )
+    if different:
+        raise UsageError(
+            f"{out} holds another submission: {', '.join(sorted(different))} differs; choose a new folder, or delete it"
+        )
+    return missing
+
+
+def day_of(out: Path) -> date | None:
+    """Return the date of the submission that a folder holds, or None."""
+    with suppress(OSError, ValueError, TypeError):
+        return date.fromisoformat(read_json(out / SUBMISSION)["date"])
+    return None
 
 
 def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from pgolf.cli import options
+from pgolf.cli.answer_files import write_answer
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.cli.display.table import Column, FittedTable
-from pgolf.errors import MachineError
 from pgolf.preflight.examine import examine
 from pgolf.preflight.fit import LEAST_CLIP, FittedArtifact, fit_artifact
 
@@ -29,7 +29,7 @@ def fit(
     loaded = options.select_spec(spec, runs_dir, overlays, assignments).require_recipe()
     found = fit_artifact(examine(loaded.spec, runs_dir=runs_dir), total_bytes, runs_dir)
     path = out or Path(f"{loaded.spec.name}.fit.yaml")
-    write_overlay(path, f"# pgolf fit {loaded.spec.name} --bytes {found.limit_bytes}\n{found.fitted.overlay()}")
+    write_answer(path, f"# pgolf fit {loaded.spec.name} --bytes {found.limit_bytes}\n{found.fitted.overlay()}")
     if is_json:
         print_json(found.as_json() | {"overlay": str(path)})
         return
@@ -57,15 +57,3 @@ def print_fit(found: FittedArtifact) -> None:
     console.print(f"expected change {expected}", style="dim")
     if found.has_unused_bytes:
         console.print(f"some bytes stay unused: a clip below {LEAST_CLIP:g} standard deviations would cut off weights")
-
-
-def write_overlay(path: Path, text: str) -> None:
-    """Write an overlay file.
-
-    Raises:
-        MachineError: it cannot be written.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"{path}: {error.strerror}") from error

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from pgolf.cli import options
+from pgolf.cli.answer_files import check_is_new, create_answer
 from pgolf.cli.display.console import answer_console, print_json, say
 from pgolf.drafting.draft import Draft, draft_of
 from pgolf.drafting.source import given_variables, read_script
 from pgolf.drafting.writing import recipe_draft, script_draft
-from pgolf.errors import MachineError, UsageError
 from pgolf.specs.experiment import name_from
 
 SHOWN_NEAREST = 3
@@ -47,17 +47,13 @@ def import_script(
     given = given_variables(env or [], program)
     name = name_from(script.stem, "draft")
     file = out or Path(f"{name}.yaml")
-    if file.exists():
-        raise UsageError(f"{file} is already there; choose another name with --out")
+    check_is_new(file)
     if form is Form.SCRIPT:
         text, draft = script_draft(program, script, file, name), None
     else:
         draft = draft_of(program, log, given)
         text = recipe_draft(draft, script.name, str(file), name)
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"{file}: {error.strerror}") from error
+    create_answer(file, text)
     if is_json:
         print_json({"file": str(file), "script_sha256": program.sha256} | ({} if draft is None else draft_json(draft)))
         return

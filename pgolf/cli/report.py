@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from pgolf.cli import options
+from pgolf.cli.answer_files import write_answer
 from pgolf.cli.display.console import answer_console, json_text, say
 from pgolf.cli.display.groups import leaderboard_table, print_groups
-from pgolf.errors import MachineError, UsageError
+from pgolf.errors import UsageError
 from pgolf.report.csv_table import csv_table, leaderboard_csv
 from pgolf.report.leaderboard import Entry, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
@@ -154,16 +155,9 @@ def render_leaderboard(entries: list[Entry], form: Format) -> str:
 
 
 def write(text: str, out: Path | None) -> None:
-    """Write the text to a file, or to stdout.
-
-    Raises:
-        MachineError: the file cannot be written.
-    """
+    """Write the text to a file, or to stdout."""
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise MachineError(f"{out}: {error.strerror}") from error
+    write_answer(out, text)
     say(f"wrote {out}")

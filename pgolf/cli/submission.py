@@ -9,7 +9,7 @@ import typer
 from pgolf.bundle.submission import Author, collect_seeds, write_submission
 from pgolf.cli import options
 from pgolf.cli.completion import complete_run
-from pgolf.cli.display.console import answer_console
+from pgolf.cli.display.console import answer_console, say
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import find_run
 from pgolf.specs.loading import load_spec
@@ -22,7 +22,10 @@ def submission(
             metavar="RUN", help="Finished runs of one experiment, a seed each.", autocompletion=complete_run
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder to write: a new or an empty one.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="The folder to write: a new or an empty one, or one whose writing was interrupted."),
+    ],
     author: Annotated[str, typer.Option("--author", help="Your name.")] = "",
     github_id: Annotated[str, typer.Option("--github-id", help="Your GitHub user name.")] = "",
     name: Annotated[str | None, typer.Option("--name", help="Title. Default: the experiment's name.")] = None,
@@ -35,7 +38,8 @@ def submission(
     spec = load_spec(rows[0].run.files.spec).require_recipe().spec
     title = name or rows[0].result["name"]
     who = Author(author=author, github_id=github_id, name=title, blurb=blurb, track=track, day=date.today())
-    write_submission(rows, spec, load_ruleset(spec.ruleset), who, out)
+    if not write_submission(rows, spec, load_ruleset(spec.ruleset), who, out):
+        say(f"{out} already holds this submission; nothing was changed")
     console = answer_console()
     for path in sorted(out.iterdir()):
         console.print(f"{path.stat().st_size:>12,}  {path}", highlight=False)

@@ -6,17 +6,18 @@ import re
 import shlex
 from pathlib import Path
 
-from pgolf.errors import UsageError
+from pgolf.errors import MachineError, UsageError
 from pgolf.specs.experiment import Experiment, name_from
 from pgolf.specs.loading import find_spec, load_spec
 from pgolf.specs.schema import schema_text
 from pgolf.specs.yaml_documents import read_yaml
-from trainer.recipe.writing import write_whole
+from trainer.recipe.writing import create_whole, write_whole
 
 SUFFIXES = (".yaml", ".yml")
 SCHEMA = Path(".pgolf") / "spec.schema.json"
 # The schema is that of the installed version, so each checkout has its own, like the caches of other tools.
 IGNORE_ALL = "# Written by pgolf; `pgolf spec schema` prints spec.schema.json.\n*\n"
+ALREADY_THERE = "{file} is already there; choose another name, or delete it first"
 TEXT = """\
 # yaml-language-server: $schema={schema}
 # `pgolf preflight {file}` checks it; `pgolf spec show {file}` prints every value and where it came from.
@@ -48,16 +49,18 @@ def write_new_spec(path: Path, base: str) -> tuple[Path, Path]:
         name=name_from(file.stem, "my-run"),
         changes=changes_to(load_spec(base).spec),
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(file):
+        raise UsageError(ALREADY_THERE.format(file=file))
     try:
-        with file.open("x", encoding="utf-8") as new:
-            new.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} is already there; choose another name, or delete it first") from None
-    if not schema.parent.exists():
-        schema.parent.mkdir()
-        (schema.parent / ".gitignore").write_text(IGNORE_ALL, encoding="utf-8")
-    write_whole(schema, schema_text().encode())
+        schema.parent.mkdir(parents=True, exist_ok=True)
+        if not schema.exists():
+            write_whole(schema.with_name(".gitignore"), IGNORE_ALL.encode())
+        write_whole(schema, schema_text().encode())
+        create_whole(file, text.encode())  # last: if the command is interrupted before, it can be repeated
+    except FileExistsError as error:
+        raise UsageError(ALREADY_THERE.format(file=error.filename)) from None
+    except OSError as error:
+        raise MachineError.from_os_error(error, file) from error
     return file, schema
 
 

@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 AGAIN = "then run the same command again"
@@ -22,21 +24,21 @@ def describe_os_error(error: OSError, place: Path | str = "") -> str:
     """Return an error with its place, its reason and what to do; `place` is used if the error names no file."""
     place = error.filename or place
     reason = error.strerror or str(error)
-    if error.errno == errno.ENOSPC and place:
-        reason += room_left(Path(os.fsdecode(place)))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and place:
+        room = room_left(Path(os.fsdecode(place))) if error.errno == errno.ENOSPC else ()
+        reason = ", ".join([reason, *getattr(error, "__notes__", ()), *room])
     said = f"{os.fsdecode(place)}: {reason}" if place else reason
     advice = WHAT_TO_DO.get(error.errno or 0)
     return f"{said}. {advice}" if advice else said
 
 
-def room_left(path: Path) -> str:
-    """Return how much room is left on the disk of a path, as the end of a sentence; empty if that is not known."""
-    for folder in path.absolute().parents:
-        try:
+def room_left(path: Path) -> Iterator[str]:
+    """Yield how much room is left on the disk of a file, and whether another file can be added to it."""
+    folders = [] if path.is_char_device() else path.absolute().parents  # /dev/full
+    for folder in folders:
+        with suppress(OSError):
             disk = os.statvfs(folder)
-        except OSError:
-            continue
-        if disk.f_files and not disk.f_favail:
-            return ", because no file can be added to this disk: it is out of inodes"
-        return f", {disk.f_bavail * disk.f_frsize:,} bytes are free"
-    return ""
+            yield f"{disk.f_bavail * disk.f_frsize:,} bytes are free"
+            if disk.f_files and not disk.f_favail:
+                yield "and the disk has no inode for another file"
+            return

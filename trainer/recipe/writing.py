@@ -3,17 +3,26 @@
 import errno
 import json
 import os
+import shutil
+from collections.abc import Callable
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from trainer.recipe.locks import hold_folder
+from trainer.recipe.processes import is_process_alive, process_start
 
 # Far longer than it takes to rename a file.
 CREATE_PATIENCE_SECONDS = 10.0
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(
+    path: Path, content: bytes, mode: int | None = None, put: Callable[[Path, Path], object] | None = None
+) -> None:
     """Write `content` to `path` atomically: if the writer is killed, `path` keeps its old content.
+
+    The file has the usual permissions, or those of `mode`. `put` moves the temporary file into place; by default it
+    replaces what is there.
 
     Raises:
         OSError: the disk is full or the folder is not writable; the temporary file is removed.
@@ -24,11 +33,14 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+        (put or Path.replace)(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        # The error of write() has no file name.
-        raise OSError(error.errno, f"{error.strerror}, {len(content):,} bytes to write", str(path)) from error
+        failure = OSError(error.errno, error.strerror, str(path))  # the error of write() has no file name
+        failure.add_note(f"{len(content):,} bytes are to be written")
+        raise failure from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -47,21 +59,43 @@ def create_whole(path: Path, content: bytes) -> None:
         FileExistsError: the file is there.
         OSError: as in `write_whole`.
     """
-    if os.path.lexists(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    write_whole(draft, content)
+    check_absent(path)
+    write_whole(path, content, put=put_once)
+
+
+def put_once(draft: Path, path: Path) -> None:
+    """Rename a file to `path` unless that is there; rename itself would replace it.
+
+    Raises:
+        FileExistsError: it is there.
+    """
     try:
         path.hardlink_to(draft)
+        draft.unlink()
     except FileExistsError:
         raise
     except OSError:  # each file system without hard links has an error of its own
         with hold_folder(path.with_name(f".{path.name}.writer"), CREATE_PATIENCE_SECONDS):
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            check_absent(path)
             draft.rename(path)
-    finally:
-        draft.unlink(missing_ok=True)
+
+
+def check_absent(path: Path) -> None:
+    """Raise FileExistsError if there is anything at `path`."""
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of a file or folder that were killed have left beside it."""
+    for draft in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        pid, _, kind = draft.name.removeprefix(f".{path.name}.").partition(".")
+        if kind != "tmp" or not pid.isdecimal() or is_process_alive(int(pid), process_start(int(pid))):
+            continue
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink(missing_ok=True)
 
 
 def write_json(path: Path, document: object) -> None:

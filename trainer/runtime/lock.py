@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainer.recipe.files import RunFiles
 from trainer.recipe.locks import LockHeld, hold_lock
+from trainer.recipe.writing import remove_leftovers
 from trainer.runtime.failure import AlreadyRunning
 
 # A launcher that checks whether the run is alive holds the lock for a moment, and is not a second trainer.
@@ -36,8 +37,7 @@ def log_lock_note(note: str) -> None:
 def remove_temporary_files(files: RunFiles) -> None:
     """Delete the temporary files of a trainer that was killed while writing. Call while holding the lock."""
     for file in (files.state, files.run, files.metrics, files.ledger, files.scores, files.result):
-        for leftover in files.root.glob(f".{file.name}.*.tmp"):  # not the launcher's: it may be writing one
-            leftover.unlink()
+        remove_leftovers(file)  # not what the launcher is writing
     for folder in (files.checkpoints, files.artifact):
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()

@@ -210,7 +210,8 @@ def test_runs_of_different_experiments_are_refused(
     ended = pgolf("submission", other.root, "--out", "out")
     assert (ended.code, "1 over the limit" in ended.err) == (3, True)
     assert not (tmp_path / "out").exists()
-    assert pgolf("submission", micro_run.root, "--out", folder).code == 2  # not empty
+    ended = pgolf("submission", micro_run.root, "--out", folder)
+    assert (ended.code, "model_seed42.bin, train_seed42.log is not part of this submission" in ended.err) == (2, True)
 
 
 @pytest.mark.slow
@@ -224,3 +225,42 @@ def test_a_fresh_environment_without_pgolf_scores_the_folder(
     subprocess.run(command, check=True, capture_output=True)
     found = json.loads((out / "scores.json").read_text())["headline"]["val_bpb"]
     assert found == claims(folder)["seed_results"]["1337"]["val_bpb"]
+
+
+def test_the_same_command_finishes_a_submission_and_changes_no_complete_one(
+    pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = ("submission", micro_run.root, "--out", out, "--author", "A")
+    assert pgolf(*command).code == 0
+    document = claims(out) | {"date": "2026-01-02"}  # that of the first attempt stays
+    (out / "submission.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    written = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()}
+    again = pgolf(*command)
+    assert (again.code, "already holds this submission" in again.err) == (0, True)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.iterdir()} == written
+
+    for name in ("README.md", "train_seed1337.log"):
+        (out / name).unlink()
+    assert pgolf(*command).code == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {name: was for name, (was, _) in written.items()}
+
+    (out / "submission.json").unlink()  # written last, so the rest may be cut short
+    (out / "model_seed1337.bin").write_bytes(written["model_seed1337.bin"][0][:1000])
+    (out / ".train_gpt.py.1999999.tmp").write_text("half")
+    assert pgolf(*command).code == 0
+    assert claims(out)["seeds"] == [1337]
+    assert (out / "model_seed1337.bin").read_bytes() == micro_run.files.model.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [("notes.txt", "notes.txt is not part of"), ("README.md", "README.md differs")]
+)
+def test_a_file_of_somebody_else_is_not_replaced(
+    pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path, name: str, complaint: str
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    ended = pgolf("submission", micro_run.root, "--out", "out")
+    assert (ended.code, complaint in ended.err) == (2, True)
+    assert [(path.name, path.read_text()) for path in (tmp_path / "out").iterdir()] == [(name, "mine")]

@@ -236,7 +236,7 @@ def test_without_links_a_writer_waits_for_the_one_before(tmp_path: Path) -> None
             assert second.stdin is not None
             second.stdin.close()
             deadline = time.monotonic() + 10
-            while not [*tmp_path.glob(".run.json.*.draft")]:
+            while not [*tmp_path.glob(".run.json.*.tmp")]:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             with pytest.raises(subprocess.TimeoutExpired):

@@ -12,9 +12,11 @@ from trainer.recipe.os_errors import describe_os_error
 
 
 def test_a_full_disk_says_what_is_left_on_it(tmp_path: Path) -> None:
-    said = describe_os_error(OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "absent" / "a.bin")))
+    error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "absent" / "a.bin"))
+    error.add_note("1,234 bytes are to be written")
+    said = describe_os_error(error)
     found = re.fullmatch(
-        rf"{tmp_path}/absent/a\.bin: No space left on device, ([\d,]+) bytes are free\. "
+        rf"{tmp_path}/absent/a\.bin: No space left on device, 1,234 bytes are to be written, ([\d,]+) bytes are free\. "
         r"Free some space on this disk, then run the same command again",
         said,
     )
@@ -27,7 +29,7 @@ def test_a_disk_without_inodes_is_named_as_such(tmp_path: Path, monkeypatch: pyt
     fields = [*real[:5], 1000, 0, 0, *real[8:10]]
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
     said = describe_os_error(OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "a")))
-    assert "it is out of inodes" in said
+    assert "the disk has no inode for another file" in said
 
 
 @pytest.mark.parametrize(

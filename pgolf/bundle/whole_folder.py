@@ -1,0 +1,35 @@
+"""Folders that appear with all their files in them."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer.recipe.writing import remove_leftovers, write_whole
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], last: str) -> None:
+    """Write files into a folder, replacing those of the same names.
+
+    A missing folder appears with all files in it. In a folder that is there, each file appears whole, and `last` after
+    all others, so that a folder with this file is complete.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    folder = folder.resolve()
+    remove_leftovers(folder)
+    if folder.exists():
+        for name in sorted(files, key=lambda name: name == last):
+            remove_leftovers(folder / name)
+            write_whole(folder / name, files[name])
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        draft.mkdir()
+        for name, content in files.items():
+            write_whole(draft / name, content)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
