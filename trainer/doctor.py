@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from trainer.recipe.cores import allowed_cores
+from trainer.recipe.cgroups import Memory, read_memory
+from trainer.recipe.cores import allowed_cores, machine_cores
 
 OLDEST_PYTHON = (3, 11)
 LIBRARIES = ("numpy", "sentencepiece", "brotli", "constriction", "zstandard")
 ROOM_BYTES = 5_000_000_000
+LEAST_MEMORY_BYTES = 1_000_000_000
 # Older than this trainer: a clock that shows an earlier time has not been set.
 EARLIEST_SECONDS = 1_760_000_000
 COMPILE_SECONDS = 180
@@ -50,6 +52,7 @@ def doctor_main() -> int:
         check_flash_attention(),
         check_compiler(arguments.device),
         check_temporary_folder(),
+        check_memory(read_memory()),
         check_disk(arguments.folder),
         check_clock(),
     ]
@@ -83,7 +86,7 @@ def check_torch(device: str, count: int) -> Iterator[DoctorFinding]:
     built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs only"
     yield doctor_finding("pass", "torch", f"{torch.__version__}, built for {built_for}")
     if device == "cpu":
-        yield doctor_finding("pass", "devices", f"CPU with {allowed_cores()} cores")
+        yield doctor_finding("pass", "devices", describe_cores(allowed_cores(), machine_cores()))
         return
     seen = torch.cuda.device_count()
     names = ", ".join(torch.cuda.get_device_name(index) for index in range(seen))
@@ -92,6 +95,13 @@ def check_torch(device: str, count: int) -> Iterator[DoctorFinding]:
         yield doctor_finding("fail", "devices", f"torch sees {seen} of {count} CUDA devices: {names or 'none'}", fix)
     else:
         yield doctor_finding("pass", "devices", f"{seen}: {names}")
+
+
+def describe_cores(allowed: int, cores: int) -> str:
+    """Return the cores of the CPU, and whether the container allows fewer."""
+    if allowed < cores:
+        return f"CPU with {allowed} of {cores} cores: limited by the container"
+    return f"CPU with {cores} cores"
 
 
 def check_libraries() -> Iterator[DoctorFinding]:
@@ -187,6 +197,24 @@ def check_temporary_folder() -> DoctorFinding:
             fix = "set TMPDIR to another folder; this one is mounted noexec"
             return doctor_finding("fail", "temporary_folder", f"{tempfile.gettempdir()}: {error.strerror}", fix)
     return doctor_finding("pass", "temporary_folder", f"programs in {tempfile.gettempdir()} can be run")
+
+
+def check_memory(memory: Memory | None) -> DoctorFinding:
+    """Check how much memory the machine has, and how much of it the container allows."""
+    if memory is None:
+        return doctor_finding("pass", "memory", "this system does not say how much memory it has")
+    message = f"{gibibytes(memory.total)}, {gibibytes(memory.free)} free"
+    if memory.is_limited:
+        allowed = f"{gibibytes(memory.total)} of {gibibytes(memory.machine_total)}"
+        message = f"{allowed}: limited by the container, {gibibytes(memory.free)} free"
+    if memory.free < LEAST_MEMORY_BYTES:
+        fix = "end other programs" + (", or give the container more memory" if memory.is_limited else "")
+        return doctor_finding("warn", "memory", message, fix)
+    return doctor_finding("pass", "memory", message)
+
+
+def gibibytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
 
 
 def check_disk(folder: Path) -> DoctorFinding:

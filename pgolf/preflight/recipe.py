@@ -21,6 +21,7 @@ from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import spec_sha256
+from trainer.recipe.cgroups import read_memory
 from trainer.recipe.cores import allowed_cores, thread_count
 from trainer.recipe.data import Embedded, Shards
 from trainer.recipe.inventory import inventory, parameter_groups
@@ -74,7 +75,7 @@ def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
     recipe, ruleset, launch = known.spec.recipe, known.ruleset, known.spec.launch
     model_bytes = correct_estimate(estimate_model_bytes(recipe), recipe, runs_dir)
     memory = (
-        rules.memory(recipe, available_memory(), launch.world_size)
+        rules.memory(recipe, read_memory(), launch.world_size)
         if launch.gpu is None
         else rules.gpu_memory(recipe, launch.gpu)
     )
@@ -156,13 +157,3 @@ def find_data(spec: Experiment, on_progress: Callable[[str], None]) -> tuple[Loc
         return locate_data(spec.recipe.data, on_progress), None
     except DataError as error:
         return None, str(error)
-
-
-def available_memory() -> int | None:
-    """Return bytes of memory that are free or can be freed; None where the kernel does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    sizes = dict(line.split(":") for line in lines)
-    return int(sizes["MemAvailable"].split()[0]) * 1024

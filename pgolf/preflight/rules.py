@@ -16,6 +16,7 @@ from pgolf.rulesets.limits import CONTEST_GPUS, CONTEST_KIND, bytes_over, is_ove
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
+from trainer.recipe.cgroups import Memory
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, is_quantized
@@ -266,16 +267,18 @@ def gpu_memory(recipe: Recipe, gpu: str) -> Finding:
     return Finding("pass", "memory", message)
 
 
-def memory(recipe: Recipe, available_bytes: int | None, processes: int = 1) -> Finding:
-    """Check that training fits into this machine's memory."""
+def memory(recipe: Recipe, available: Memory | None, processes: int = 1) -> Finding:
+    """Check that training fits into the memory that this machine has and that its containers allow."""
     needed = processes * memory_bytes(recipe, None)
     message = f"training needs about {needed / 1e9:.1f} GB" + (f" in {processes} processes" if processes > 1 else "")
-    if available_bytes is None:
+    if available is None:
         return Finding("pass", "memory", message)
-    message += f"; {available_bytes / 1e9:.1f} GB are free"
-    if needed > available_bytes:
+    message += f"; {available.free / 1e9:.1f} GB are free"
+    if available.is_limited:
+        message += f" of the {available.total / 1e9:.1f} GB that the container allows"
+    if needed > available.free:
         fix = "set recipe.schedule.micro_batch_tokens to a smaller number"
-        is_hopeless = needed > HOPELESS_MEMORY * available_bytes
+        is_hopeless = needed > HOPELESS_MEMORY * available.free
         return Finding("fail" if is_hopeless else "warn", "memory", message, fix)
     return Finding("pass", "memory", message)
 

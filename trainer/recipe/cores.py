@@ -6,21 +6,24 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-
-def allowed_cores() -> int:
-    """Return the number of cores that affinity and the cgroup's CPU limit allow."""
-    cores = len(os.sched_getaffinity(0))
-    return min(cores, cgroup_cores() or cores)
+from trainer.recipe.cgroups import ROOT, cgroup_cpus
 
 
-def cgroup_cores() -> int | None:
-    """Return the CPU limit of this process's cgroup (version 2) in whole cores, rounded up; None without a limit."""
-    try:
-        group = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip()
-        quota, period = Path(f"/sys/fs/cgroup{group}/cpu.max").read_text().split()
-        return max(1, ceil(int(quota) / int(period)))
-    except (OSError, ValueError):  # no such file, or no limit: "max"
-        return None
+def allowed_cores(root: Path = ROOT) -> int:
+    """Return the number of cores that affinity and the CPU limits of control groups allow."""
+    cores = machine_cores()
+    return min(cores, cgroup_cores(root) or cores)
+
+
+def machine_cores() -> int:
+    """Return the number of cores that affinity allows."""
+    return len(os.sched_getaffinity(0))
+
+
+def cgroup_cores(root: Path = ROOT) -> int | None:
+    """Return the CPU limit of control groups in whole cores, rounded up; None without a limit."""
+    cpus = cgroup_cpus(root)
+    return None if cpus is None else max(1, ceil(cpus))
 
 
 def thread_count(run: dict[str, Any], processes: int) -> int:

@@ -117,10 +117,10 @@ def test_a_pipe_is_written_into(tmp_path: Path) -> None:
     for write in (write_answer, create_answer):
         pipe = tmp_path / write.__name__
         os.mkfifo(pipe)
-        reader = threading.Thread(target=lambda pipe=pipe: read.append(pipe.read_text()))
+        reader = threading.Thread(target=lambda pipe=pipe: read.append(pipe.read_text()), daemon=True)
         reader.start()
         write(pipe, "through")
-        reader.join()
+        reader.join(10)
         assert pipe.is_fifo()
     assert read == ["through", "through"]
 

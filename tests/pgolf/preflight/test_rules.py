@@ -15,6 +15,7 @@ from pgolf.preflight.memory import training_memory_bytes
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.loading import load_spec
 from pgolf.specs.parts import Launch
+from trainer.recipe.cgroups import Memory
 from trainer.recipe.recipe import Recipe
 
 RULES = load_ruleset("parameter_golf")
@@ -136,8 +137,10 @@ def test_missing_data_fails_with_the_reason_and_the_fix() -> None:
 
 def test_memory_is_compared_with_free_memory() -> None:
     needed = training_memory_bytes(recipe_of())
-    found = [rules.memory(recipe_of(), available).severity for available in (needed, needed - 1, None)]
-    assert found == ["pass", "warn", "pass"]
+    free = [None if size is None else Memory(needed, size, needed) for size in (needed, needed - 1, None)]
+    assert [rules.memory(recipe_of(), memory).severity for memory in free] == ["pass", "warn", "pass"]
+    found = rules.memory(recipe_of(), Memory(needed, needed - 1, 99 * needed))
+    assert f"GB are free of the {needed / 1e9:.1f} GB that the container allows" in found.message
 
 
 def gigabytes_of(finding: Finding) -> float:

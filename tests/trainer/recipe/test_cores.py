@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.recipe.kernel import kernel_of
 from trainer.recipe import cores
+from trainer.recipe.cgroups import cgroup_cpus
 from trainer.recipe.cores import allowed_cores, script_thread_count, thread_count
 
 
@@ -17,10 +19,8 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def limit_cgroup(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Make the cgroup of this process say `text` in cpu.max."""
-    (folder / "cpu.max").write_text(text)
-    (folder / "cgroup").write_text("0::\n")
-    places = {"/proc/self/cgroup": folder / "cgroup", "/sys/fs/cgroup/cpu.max": folder / "cpu.max"}
-    monkeypatch.setattr(cores, "Path", lambda name: places[name])
+    root = kernel_of(folder, {"/": {"cpu.max": text}})
+    monkeypatch.setattr(cores, "cgroup_cpus", lambda _: cgroup_cpus(root))
 
 
 @pytest.mark.parametrize(
