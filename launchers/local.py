@@ -37,7 +37,7 @@ from pgolf.launching.polling import follow_log
 from pgolf.launching.requirements import check_devices
 from pgolf.rundir import RunDirectory
 from trainer.recipe.cores import allowed_cores
-from trainer.recipe.processes import pid_space
+from trainer.recipe.processes import pid_namespace
 
 
 class LocalLauncher:
@@ -141,7 +141,7 @@ class LocalLauncher:
     def cancel(self, handle: Handle) -> None:
         """Ask the trainer to write a checkpoint and end; kill it when called a second time."""
         run = run_of(handle)
-        if handle.get("pid_space") not in (None, pid_space()):
+        if handle.get("pid_namespace") not in (None, pid_namespace()):
             raise LauncherError(f"{run.run_id} was started on another machine or in another container; cancel it there")
         # When two commands start a run at the same moment, the trainer that got the lock may be the other command's.
         pid = None

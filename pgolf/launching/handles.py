@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pgolf.errors import LauncherError
 from pgolf.launching.protocol import Handle, JobStatus, Launcher
 from pgolf.rundir import RunDirectory, read_or_empty
-from trainer.recipe.processes import is_process_alive, pid_space, process_start
+from trainer.recipe.processes import is_process_alive, pid_namespace, process_start
 from trainer.recipe.writing import write_json
 
 StopCause = Literal["cancel", "interrupt"]
@@ -55,7 +55,7 @@ def ask_to_stop(launcher: Launcher, handle: Handle, cause: StopCause) -> None:
 
 def local_process(pid: int) -> dict[str, Any]:
     """Return what a handle says about a process of this machine, by which `is_alive_here` finds it again."""
-    return {"pid": pid, "started": process_start(pid), "pid_space": pid_space()}
+    return {"pid": pid, "started": process_start(pid), "pid_namespace": pid_namespace()}
 
 
 def owner_here() -> dict[str, Any]:
@@ -69,9 +69,9 @@ def owner_here() -> dict[str, Any]:
 
 def is_alive_here(process: dict[str, Any]) -> bool:
     """Return whether a process is alive. One of another machine or container is not; pids there mean nothing here."""
-    pid, space = process.get("pid"), process.get("pid_space")
-    # Handles of earlier versions have no pid_space.
-    return isinstance(pid, int) and space in (None, pid_space()) and is_process_alive(pid, process.get("started"))
+    pid, space = process.get("pid"), process.get("pid_namespace")
+    # Handles of earlier versions have no pid_namespace.
+    return isinstance(pid, int) and space in (None, pid_namespace()) and is_process_alive(pid, process.get("started"))
 
 
 def why_ending(handle: Handle) -> str | None:
@@ -79,7 +79,7 @@ def why_ending(handle: Handle) -> str | None:
     if "stopped_by" in handle:
         return "it has been asked to stop"
     owner = handle.get("owner")
-    if not isinstance(owner, dict) or owner.get("pid_space") != pid_space():
+    if not isinstance(owner, dict) or owner.get("pid_namespace") != pid_namespace():
         return None
     # A handle whose own process is dead may be that of a second command, whose trainer gave way to the first one's.
     if not is_alive_here(handle) or is_alive_here(owner):

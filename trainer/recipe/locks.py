@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from trainer.recipe.processes import is_process_alive, process_start
+from trainer.recipe.processes import is_process_alive, pid_namespace, process_start
 
 POLL_LOCK_SECONDS = 0.02
 # An owner that cannot be seen from here, on another machine or in another container, shows that it lives by touching
@@ -252,15 +252,6 @@ def clear_owner(path: Path) -> None:
 def lock_owner(pid: int) -> LockOwner:
     """Return a process of this machine as the owner of a lock."""
     return LockOwner(pid, process_start(pid), pid_namespace(), socket.gethostname())
-
-
-def pid_namespace() -> str:
-    """Return a text that is equal for processes that see each other's pids, and contains no dot."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
-        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
-    except OSError:  # not Linux
-        return socket.gethostname().replace(".", "-")
 
 
 def read_owner(name: str) -> LockOwner | None:

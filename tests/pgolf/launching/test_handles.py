@@ -54,10 +54,10 @@ def test_a_job_that_has_ended_or_is_elsewhere_is_not_about_to_end(living: "subpr
     job, gone = local_process(living.pid), process_that_ended()
     assert why_ending(gone | {"owner": gone}) is None
     assert why_ending({"pid": None, "owner": gone}) is None
-    assert why_ending(job | {"owner": gone | {"pid_space": OTHER_MACHINE}}) is None
+    assert why_ending(job | {"owner": gone | {"pid_namespace": OTHER_MACHINE}}) is None
 
 
-@pytest.mark.parametrize("owner", [None, 7, "me", {}, {"pid": "7"}, {"pid": -1, "pid_space": None}])
+@pytest.mark.parametrize("owner", [None, 7, "me", {}, {"pid": "7"}, {"pid": -1, "pid_namespace": None}])
 def test_a_damaged_owner_is_no_owner(living: "subprocess.Popen[bytes]", owner: object) -> None:
     assert why_ending(local_process(living.pid) | {"owner": owner}) is None
 
@@ -68,7 +68,7 @@ def test_pids_of_another_machine_are_not_judged_or_killed_here(
     launcher, facts = load_launcher("local"), local_process(living.pid)
     handle = create_handle("local", run, **facts)
     assert launcher.status(handle).state == "running"
-    copied = create_handle("local", run, **facts | {"pid_space": OTHER_MACHINE})
+    copied = create_handle("local", run, **facts | {"pid_namespace": OTHER_MACHINE})
     assert launcher.status(copied).state == "ended"
     with pytest.raises(LauncherError, match="on another machine or in another container"):
         launcher.cancel(copied)
@@ -78,7 +78,7 @@ def test_pids_of_another_machine_are_not_judged_or_killed_here(
 
 
 def test_a_request_to_stop_that_did_not_get_through_is_not_recorded(run: RunDirectory) -> None:
-    handle = create_handle("local", run, **process_that_ended() | {"pid_space": OTHER_MACHINE})
+    handle = create_handle("local", run, **process_that_ended() | {"pid_namespace": OTHER_MACHINE})
     with pytest.raises(LauncherError):
         ask_to_stop(load_launcher("local"), handle, "cancel")
     assert "stopped_by" not in handle | read_handle(run)

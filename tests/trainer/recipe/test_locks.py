@@ -21,10 +21,10 @@ from trainer.recipe.locks import (
     is_locked,
     lock_owner,
     owner_folder,
-    pid_namespace,
     take_folder,
     take_lock,
 )
+from trainer.recipe.processes import pid_namespace
 
 HOLDER = """
 import sys
