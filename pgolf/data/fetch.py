@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.data.canonical import check_listing, check_text
-from pgolf.data.downloads import Downloads, FetchDisplay, check_room
+from pgolf.data.downloads import FetchDisplay, check_room
 from pgolf.data.exports import Export, find_export
-from pgolf.data.fetched_folder import SOURCE_FILE, check_folder, removing_manifest_on_error, scratch_folder
+from pgolf.data.fetched_folder import SOURCE_FILE, check_folder, removing_manifest_on_error
 from pgolf.data.hub import HubFile, HubRepository
 from pgolf.data.manifests import Manifest, ShardEntry, Split, TokenizerEntry
+from pgolf.data.scratch import scratch_folder
 from pgolf.data.sources import Source, check_endpoint, find_source
 from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
 from pgolf.data.tokenizers import load_tokenizer_file
+from pgolf.data.verify import check_files
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.files import DataFiles
+from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json
 
 DEFAULT_TRAIN_SHARDS = 80
@@ -68,8 +71,8 @@ def fetch(request: FetchRequest, ruleset: Ruleset, display: FetchDisplay) -> Fet
     with removing_manifest_on_error(request.out):
         check_listing(request.name, export, ruleset)
     train = choose_train_shards(export, request)
-    with scratch_folder(request.out, display.say) as scratch:
-        return Fetch(request.out, Downloads(repository, scratch, display), export, train, source, ruleset).run()
+    with scratch_folder(request.out, ".fetch", "fetching into") as scratch:
+        return Fetch(request.out, scratch, repository, display, export, train, source, ruleset).run()
 
 
 def choose_train_shards(export: Export, request: FetchRequest) -> list[HubFile]:
@@ -92,23 +95,50 @@ class Fetch:
     """A fetch whose files are known."""
 
     out: Path
-    downloads: Downloads
+    scratch: Path
+    repository: HubRepository
+    display: FetchDisplay
     export: Export
     train: list[HubFile]
     source: Source
     ruleset: Ruleset
 
     def run(self) -> Fetched:
-        """Download, count and check everything, then write source.json and the manifest."""
-        scored = [*self.export.validation, *self.export.sidecars, self.export.tokenizer]
-        missing = self.plan([*scored, *self.train])
-        self.download(missing, scored)
+        """Fetch what is missing and check it, then write the manifest and source.json."""
+        source = self.describe_source([*self.scored, *self.train])
+        manifest = self.complete_manifest(source) or self.build_manifest()
+        note = self.check_text(manifest.validation)
+        manifest.write(self.out)
+        write_json(self.out / SOURCE_FILE, source)  # last, because it makes the fetch a complete one
+        return Fetched(manifest, source, [*([note] if note else []), *([SIDECAR_NOTE] if self.export.sidecars else [])])
+
+    @property
+    def scored(self) -> list[HubFile]:
+        """The files that decide what a score means. They are fetched and checked first."""
+        return [*self.export.validation, *self.export.sidecars, self.export.tokenizer]
+
+    def complete_manifest(self, source: dict[str, Any]) -> Manifest | None:
+        """Return the manifest of an earlier fetch if it fetched the same files and they are unchanged."""
+        try:
+            held = read_json(self.out / SOURCE_FILE)
+            if self.export.sidecars or held.get("files") != source["files"]:
+                return None  # no manifest has the checksums of sidecars
+            manifest = check_files(self.out)
+        except (OSError, ValueError, DataError):
+            return None
+        self.display.say(f"{self.out} is complete: {len(source['files'])} files have the hub's checksums")
+        return manifest
+
+    def build_manifest(self) -> Manifest:
+        """Download the missing files, count their tokens and return the manifest."""
+        missing = self.plan([*self.scored, *self.train])
+        self.download(missing, self.scored)
         with removing_manifest_on_error(self.out):
             tokenizer = self.load_tokenizer()
             validation = self.count(self.export.validation, tokenizer, self.export.sidecars)
-            note = check_text(self.source.name, self.is_known, validation.bytes, self.ruleset)
+        self.check_text(validation)  # before the training shards, which are most of the bytes
         self.download(missing, self.train)
-        manifest = Manifest(
+        return Manifest(
             name=self.source.name,
             tokenizer=TokenizerEntry(
                 vocabulary_size=tokenizer.get_piece_size(),
@@ -118,10 +148,15 @@ class Fetch:
             train=self.count(self.train, tokenizer, []),
             validation=validation,
         )
-        source = self.describe_source(scored)
-        write_json(self.out / SOURCE_FILE, source)
-        manifest.write(self.out)
-        return Fetched(manifest, source, [*([note] if note else []), *([SIDECAR_NOTE] if self.export.sidecars else [])])
+
+    def check_text(self, validation: Split) -> str | None:
+        """Return a note if the validation text is not the contest's.
+
+        Raises:
+            DataError: the name promises the contest's text; the manifest is deleted.
+        """
+        with removing_manifest_on_error(self.out):
+            return check_text(self.source.name, self.is_known, validation.bytes, self.ruleset)
 
     @property
     def is_known(self) -> bool:
@@ -140,26 +175,25 @@ class Fetch:
         """
         present = [file for file in wanted if self.destination(file).exists()]
         if present:
-            self.downloads.display.say(f"comparing {len(present)} local files with the hub's checksums")
+            self.display.say(f"comparing {len(present)} local files with the hub's checksums")
         right = {file for file in present if file.matches(self.destination(file))}
         missing = [file for file in wanted if file not in right]
-        self.downloads.delete_stale_parts(missing)
-        received = sum(map(self.downloads.received_bytes, missing))
         total = sum(file.size for file in missing)
-        check_room(self.out, total - received)
-        if any(file not in right for file in present):
+        check_room(self.out, total)
+        if len(right) < len(present):
             DataFiles(self.out).manifest.unlink(missing_ok=True)
         if not (self.out / SOURCE_FILE).exists():
             write_json(self.out / SOURCE_FILE, self.describe_source([]))
-        self.downloads.display.expect(total)
-        self.downloads.display.advance(received)
+        self.display.expect(total)
         return missing
 
     def download(self, missing: list[HubFile], files: list[HubFile]) -> None:
         """Download those of the files that are missing."""
         for file in files:
             if file in missing:
-                self.downloads.fetch(file, self.destination(file))
+                self.display.start(file.name)
+                self.repository.download(file, self.scratch, self.display.advance).replace(self.destination(file))
+                self.display.finish(file.name, file.size)
 
     def load_tokenizer(self) -> Any:
         """Load the tokenizer.
@@ -189,7 +223,7 @@ class Fetch:
         return Split(documents=counts.documents, tokens=counts.tokens, bytes=size, shards=entries)
 
     def count_shard(self, counts: StreamCounter, path: Path) -> int:
-        self.downloads.display.say(f"counting {path.name}")
+        self.display.say(f"counting {path.name}")
         return counts.add_shard(path)
 
     def sidecar_total(self, sidecars: list[HubFile], tokens: list[int]) -> int:
@@ -207,16 +241,15 @@ class Fetch:
         return sum(sidecar_bytes(self.destination(file), count) for file, count in pairs)
 
     def describe_source(self, files: list[HubFile]) -> dict[str, Any]:
-        """Return the content of source.json."""
-        repository = self.downloads.repository
+        """Return the content of source.json; it has no files as long as the fetch is not complete."""
         return {
             "name": self.source.name,
-            "repository": repository.name,
-            "endpoint": repository.endpoint,
-            "revision": repository.revision,
+            "repository": self.repository.name,
+            "endpoint": self.repository.endpoint,
+            "revision": self.repository.revision,
             "files": {
                 self.destination(file).name: {"path": file.path, "bytes": file.size, file.algorithm: file.digest}
-                for file in ([*files, *self.train] if files else [])
+                for file in files
             },
         }
 

@@ -1,8 +1,7 @@
-"""The destination folder of a fetch: its source, its scratch folder, and removal of a manifest that no longer holds."""
+"""The destination folder of a fetch: its source, and removal of a manifest that no longer holds."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,9 @@ from pgolf.data.sources import Source
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.files import DataFiles
-from trainer.recipe.locks import LockHeld, hold_lock
 from trainer.recipe.reading import read_json
 
 SOURCE_FILE = "source.json"
-SCRATCH_FOLDER = ".fetch"
 
 
 def source_json(source: Source, ruleset: Ruleset, data_folder: Path) -> dict[str, Any]:
@@ -61,26 +58,6 @@ def removing_manifest_on_error(out: Path) -> Iterator[None]:
     except DataError:
         DataFiles(out).manifest.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def scratch_folder(out: Path, on_note: Callable[[str], object]) -> Iterator[Path]:
-    """Yield a locked folder for partial files, deleted if the block succeeds and kept for resuming if it fails.
-
-    `on_note` gets a sentence for people where the file system has no flock.
-
-    Raises:
-        UsageError: another process is fetching into the same folder.
-    """
-    scratch = out / SCRATCH_FOLDER
-    scratch.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(hold_lock(scratch / "lock", on_note))
-        except LockHeld:
-            raise UsageError(f"another process is fetching into {out}; wait for it or choose another --out") from None
-        yield scratch
-        shutil.rmtree(scratch)
 
 
 def fetched_revision(folder: Path) -> str | None:

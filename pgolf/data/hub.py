@@ -1,24 +1,25 @@
-"""A dataset repository of a hub at one commit: lists its files and streams their bytes.
+"""A dataset repository of a hub at one commit: lists its files and downloads them.
 
-huggingface_hub does listing, URLs and authorization. Bytes are streamed here because its hf_hub_download (2.4) does not
-resume (each attempt has its own file name, deleted on failure) and compares sizes, never checksums.
+huggingface_hub lists, authorizes and downloads, over Xet if hf_xet is installed. It compares sizes only, so checksums
+are compared here.
 """
 
 import hashlib
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from pgolf.data.hub_errors import Retries, TransientError, hub_errors
+from pgolf.data.downloads import ByteCounter
+from pgolf.data.hub_errors import DamagedDownload, hub_errors
 from pgolf.errors import DataError
 
-TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
 # Manifests are a few kilobytes.
 LARGEST_DOCUMENT_BYTES = 1 << 24
+DOWNLOAD_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +51,6 @@ class HubFile:
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """The body of an HTTP response."""
-
-    offset: int
-    """Position in the file of the first byte; 0 if the server ignored the range."""
-    chunks: Iterator[bytes]
-
-
 class HubRepository:
     """A dataset repository, pinned to its newest commit at construction."""
 
@@ -70,6 +62,9 @@ class HubRepository:
         """
         from huggingface_hub import HfApi
 
+        from pgolf.data.hub_client import configure_client
+
+        configure_client(on_line)
         self.name = name
         self.on_line = on_line
         # The user's token belongs to the default hub and is not sent to a server given on the command line.
@@ -81,7 +76,8 @@ class HubRepository:
     def resolve_revision(self) -> str:
         """Return the newest commit of the default branch."""
         place = f"dataset {self.name} at {self.endpoint}"
-        info = Retries(place, self.on_line).call(lambda: self.api.dataset_info(self.name, timeout=TIMEOUT_SECONDS))
+        with hub_errors(place):
+            info = self.api.dataset_info(self.name)
         if not info.sha:
             raise DataError(
                 f"{place}: the hub's answer has no commit. All files are read at one commit, so nothing can be fetched"
@@ -96,23 +92,20 @@ class HubRepository:
         """Return the files of a folder; an empty list if there is no such folder."""
         from huggingface_hub.errors import EntryNotFoundError
 
-        def list_tree() -> list[Any]:
+        with hub_errors(self.place(folder)):
             tree = self.api.list_repo_tree(
                 self.name, folder or None, recursive=recursive, revision=self.revision, repo_type="dataset"
             )
             try:
-                return [*tree]
+                return hub_files([*tree])
             except EntryNotFoundError:
                 return []
 
-        return hub_files(Retries(self.place(folder), self.on_line).call(list_tree))
-
     def find_first(self, *paths: str) -> HubFile | None:
         """Return the first of the paths that is a file."""
-        found = Retries(self.place(paths[0]), self.on_line).call(
-            lambda: self.api.get_paths_info(self.name, [*paths], revision=self.revision, repo_type="dataset")
-        )
-        by_path = {file.path: file for file in hub_files(found)}
+        with hub_errors(self.place(paths[0])):
+            found = self.api.get_paths_info(self.name, [*paths], revision=self.revision, repo_type="dataset")
+            by_path = {file.path: file for file in hub_files(found)}
         return next((by_path[path] for path in paths if path in by_path), None)
 
     def read_document(self, file: HubFile) -> bytes:
@@ -122,51 +115,58 @@ class HubRepository:
                 f"{self.place(file.path)}: found {file.size:,} bytes, expected a manifest of at most "
                 f"{LARGEST_DOCUMENT_BYTES:,}"
             )
+        with TemporaryDirectory() as folder:
+            return self.download(file, Path(folder)).read_bytes()
 
-        def read_body() -> bytes:
-            with self.open(file, 0) as body:
-                content = b"".join(body.chunks)
-            if len(content) != file.size:
-                raise TransientError(f"received {len(content):,} bytes, the hub lists {file.size:,}")
-            return content
+    def download(self, file: HubFile, folder: Path, on_bytes: Callable[[int], None] = lambda _: None) -> Path:
+        """Download a file into a folder, at its path in the repository, and check its checksum.
 
-        return Retries(self.place(file.path), self.on_line).call(read_body)
-
-    @contextmanager
-    def open(self, file: HubFile, offset: int) -> Iterator[Body]:
-        """Yield a file's bytes from an offset on.
+        `on_bytes` is called with counts that add up to the size of the file; they are negative after a failure.
 
         Raises:
-            TransientError: the connection breaks.
-            DataError: the hub refuses.
+            DataError: the download fails, or its checksum differs several times.
+            MachineError: the download cannot be written.
         """
-        from huggingface_hub import get_session, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+        for _ in range(DOWNLOAD_TRIES):
+            try:
+                return self.download_once(file, folder, on_bytes)
+            except DamagedDownload as damage:
+                reason = damage
+                self.on_line(f"{file.name}: {reason}; downloading it again")
+        raise DataError(
+            f"{self.place(file.path)}: {reason}, {DOWNLOAD_TRIES} times. The download was damaged on its way and has "
+            "been deleted; run the same command again, over another network if it fails again"
+        )
 
-        url = hf_hub_url(self.name, file.path, repo_type="dataset", revision=self.revision, endpoint=self.endpoint)
-        # A compressed body would make byte counts and ranges disagree with the file's.
-        headers = build_hf_headers(token=self.token) | {"Accept-Encoding": "identity"}
-        if offset:
-            headers["Range"] = f"bytes={offset}-"
-        with (
-            hub_errors(self.place(file.path)),
-            get_session().stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=True) as answer,
-        ):
-            if answer.is_error:
-                answer.read()
-            hf_raise_for_status(answer)
-            # No fixed chunk size: if the connection breaks, an incomplete chunk would be lost.
-            yield Body(start_offset(answer.status_code, answer.headers), answer.iter_bytes())
+    def download_once(self, file: HubFile, folder: Path, on_bytes: Callable[[int], None]) -> Path:
+        """Download a file once.
 
+        Raises:
+            DamagedDownload: its size or checksum differ from what the hub lists.
+        """
+        from huggingface_hub import hf_hub_download
 
-def start_offset(status: int, headers: Any) -> int:
-    """Return the position in the file of a response's first byte."""
-    if status != 206:
-        return 0
-    found = re.match(r"bytes (\d+)-", headers.get("Content-Range", ""))
-    if found is None:
-        raise TransientError(f"a partial response has no valid Content-Range: {headers.get('Content-Range')!r}")
-    return int(found[1])
+        counter = ByteCounter(on_bytes)
+        is_right = False
+        try:
+            with hub_errors(self.place(file.path)), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a full disk; there is an error if the file does not fit
+                path = Path(
+                    hf_hub_download(
+                        self.name, file.path, repo_type="dataset", revision=self.revision, local_dir=folder,
+                        endpoint=self.endpoint, token=self.token, tqdm_class=counter.bar_class(),
+                    )
+                )  # fmt: skip
+            is_right = file.matches(path)
+            if not is_right:
+                found = file.digest_of(path)
+                path.unlink()
+                raise DamagedDownload(
+                    f"found {file.algorithm} {found[:12]}..., expected {file.digest[:12]}... as the hub lists it"
+                )
+            return path
+        finally:
+            counter.settle(file.size if is_right else 0)
 
 
 def hub_files(entries: list[Any]) -> list[HubFile]:

@@ -1,67 +1,24 @@
-"""Explains errors of a hub and retries the transient ones."""
+"""Explains errors of a hub: where, what happened, what to do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from time import sleep
-from typing import TypeVar, cast
 
-from pgolf.errors import DataError
+from pgolf.errors import DataError, MachineError
 
-TRANSIENT_STATUSES = {408, 425, 429, 500, 502, 503, 504}
-WAITS_SECONDS = (0.5, 1.0, 2.0, 4.0)
-# The hub's windows of rate limiting last five minutes.
-LONGEST_WAIT_SECONDS = 300.0
-Answer = TypeVar("Answer")
+ADVICE = "Complete files are kept; run the same command again"
 
 
-class TransientError(Exception):
-    """A failure that may not happen again."""
+class HubUnavailable(Exception):
+    """The hub is busy or does not answer."""
 
-    def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
+    def __init__(self, reason: str, asked_seconds: float = 0.0) -> None:
         super().__init__(reason)
-        self.wait_seconds = wait_seconds
+        self.asked_seconds = asked_seconds
+        """How long the hub asks to wait."""
 
 
-class Retries:
-    """A limited number of retries with increasing waits."""
-
-    def __init__(self, place: str, on_line: Callable[[str], None]) -> None:
-        self.place = place
-        self.on_line = on_line
-        self.reset()
-
-    def reset(self) -> None:
-        """Allow all retries again, after progress."""
-        self.waits = iter(WAITS_SECONDS)
-
-    def wait(self, reason: TransientError) -> None:
-        """Sleep until the next try.
-
-        Raises:
-            DataError: no try is left.
-        """
-        seconds = next(self.waits, None)
-        if seconds is None:
-            raise DataError(
-                f"{self.place}: {reason}, {len(WAITS_SECONDS) + 1} times. Downloaded bytes are kept; run the same "
-                "command again once the hub is reachable"
-            )
-        seconds = min(max(seconds, reason.wait_seconds), LONGEST_WAIT_SECONDS)
-        self.on_line(f"{self.place}: {reason}; trying again in {seconds:g} s")
-        sleep(seconds)
-
-    def call(self, action: Callable[[], Answer]) -> Answer:
-        """Return the action's result, retrying transient failures.
-
-        Raises:
-            DataError: the hub refuses or no try is left.
-        """
-        while True:
-            try:
-                with hub_errors(self.place):
-                    return action()
-            except TransientError as reason:
-                self.wait(reason)
+class DamagedDownload(Exception):
+    """A download has another size or checksum than the hub lists."""
 
 
 @contextmanager
@@ -69,35 +26,49 @@ def hub_errors(place: str) -> Iterator[None]:
     """Convert errors of huggingface_hub inside the block.
 
     Raises:
-        TransientError: a retry may help.
-        DataError: it would not help; names the place.
+        DataError: the hub refuses or cannot be reached; names the place.
+        MachineError: the download cannot be written.
+        DamagedDownload: the download has another size than the hub says.
     """
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from httpx2 import HTTPError
 
     try:
         yield
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        if status in TRANSIENT_STATUSES:
-            after = str(error.response.headers.get("Retry-After", ""))
-            raise TransientError(f"HTTP status {status}", float(after) if after.isdigit() else 0.0) from error
-        raise DataError(f"{place}: {explain_refusal(error, status)}") from error
-    except OfflineModeIsEnabled as error:
-        raise DataError(f"{place}: huggingface_hub is in offline mode; unset HF_HUB_OFFLINE and try again") from error
-    except transport_error() as error:
-        raise TransientError(f"no answer ({type(error).__name__}: {error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{place}: the answer is not one of a Hugging Face hub ({type(error).__name__}: {str(error)[:80]}). Check "
-            "--endpoint, and whether a proxy or a login page answers instead"
-        ) from error
+    except (HubUnavailable, HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise explain(error, place) from error
 
 
-def transport_error() -> type[Exception]:
-    """Return the base class of the HTTP client's errors: httpx's under huggingface_hub 1, httpx2's under 2."""
-    from huggingface_hub.errors import HfHubHTTPError
+def explain(error: BaseException, place: str) -> Exception:
+    """Return the project's error for one of huggingface_hub, its HTTP client or hf_xet."""
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import (
+        FileMetadataError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
-    return cast("type[Exception]", HfHubHTTPError.__bases__[0])
+    match error:
+        case LocalEntryNotFoundError() if error.__cause__:
+            return explain(error.__cause__, place)
+        case HfHubHTTPError():
+            return DataError(f"{place}: {explain_refusal(error, error.response.status_code)}")
+        case OfflineModeIsEnabled():
+            return DataError(f"{place}: huggingface_hub is in offline mode; unset HF_HUB_OFFLINE and try again")
+        case HubUnavailable(asked_seconds=seconds) if seconds:
+            return DataError(f"{place}: {error}, and the hub asks to wait {seconds:,g} s. {ADVICE} after that")
+        case HubUnavailable() | HTTPError():
+            return DataError(f"{place}: {error}. {ADVICE} once the hub is reachable")
+        case OSError(errno=int()):
+            return MachineError(f"{error.filename or place}: {error.strerror}. Free some space. {ADVICE}")
+        case OSError() if not isinstance(error, FileMetadataError):  # how huggingface_hub reports a wrong size
+            return DamagedDownload(str(error))
+        case RuntimeError() if not isinstance(error, RecursionError):  # all that hf_xet raises
+            return DataError(f"{place}: {error}. {ADVICE}, with HF_HUB_DISABLE_XET=1 if it fails again")
+    return DataError(
+        f"{place}: the answer is not one of a Hugging Face hub ({type(error).__name__}: {str(error)[:80]}). Check "
+        "--endpoint, and whether a proxy or a login page answers instead"
+    )
 
 
 def explain_refusal(error: Exception, status: int) -> str:

@@ -83,14 +83,11 @@ def start_stalled_fetch(hub: LocalHub, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pgolf", *arguments(hub)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert hub.stalled.wait(60)
-    parts = folder / "data" / VARIANT / ".fetch"
-    while not any(part.stat().st_size > 1_900_000 for part in parts.glob("*.part")):
-        assert process.poll() is None
     return process
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_fetch_resumes_where_it_stopped(
+def test_a_stopped_fetch_is_finished_by_the_same_command(
     pgolf: Pgolf, hub: LocalHub, tmp_path: Path, kill: signal.Signals
 ) -> None:
     process = start_stalled_fetch(hub, tmp_path)
@@ -104,12 +101,32 @@ def test_a_stopped_fetch_resumes_where_it_stopped(
         assert out == ""
     hub.asked.clear()
     assert pgolf(*arguments(hub)).code == 0
-    (again,) = hub.downloads(LARGE)
-    assert again.range is not None
-    assert 1_900_000 < int(again.range.removeprefix("bytes=").removesuffix("-")) <= 2_000_000
+    assert len(hub.downloads(LARGE)) == 1
     assert not hub.downloads("fineweb_val_000000.bin")
     assert pgolf("data", "verify", f"data/{VARIANT}").code == 0
     assert not (tmp_path / "data" / VARIANT / ".fetch").exists()
+
+
+def test_a_second_fetch_into_the_same_folder_is_refused(pgolf: Pgolf, hub: LocalHub, tmp_path: Path) -> None:
+    process = start_stalled_fetch(hub, tmp_path)
+    second = pgolf(*arguments(hub))
+    process.kill()
+    process.communicate(timeout=30)
+    assert second.code == 2
+    assert f"another process is fetching into data/{VARIANT}; wait for it" in second.err
+
+
+@pytest.mark.real_process  # huggingface_hub reads these variables when it is imported
+def test_the_token_goes_to_the_hub_of_the_environment_and_to_no_other_host(hub: LocalHub, tmp_path: Path) -> None:
+    words = [word for word in arguments(hub) if word not in ("--endpoint", hub.address)]
+    settings = os.environ | {"HF_ENDPOINT": hub.address, "HF_TOKEN": "hf_secret", "HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "pgolf", *words]
+    ended = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    to_storage = {asked.authorization for asked in hub.asked if asked.path.startswith("/storage/")}
+    to_hub = {asked.authorization for asked in hub.asked if not asked.path.startswith("/storage/")}
+    assert (to_hub, to_storage) == ({"Bearer hf_secret"}, {None})
+    assert not [asked.path for asked in hub.asked if REPOSITORY not in asked.path], "asked for what was not wanted"
 
 
 def test_a_known_name_with_another_text_is_refused(pgolf: Pgolf, hub: LocalHub) -> None:

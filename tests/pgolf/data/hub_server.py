@@ -1,12 +1,14 @@
 """A local hub server: the paths of the Hugging Face hub that dataset downloads use, with injected faults.
 
-As on the hub, large files redirect to a storage path and have SHA-256 as their tag; small ones are sent directly, with
-git's blob hash.
+As on the hub, large files redirect to a storage path on another host and have SHA-256 as their tag; small ones are sent
+directly, with git's blob hash.
 """
 
 import hashlib
 import json
 import re
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,9 +25,11 @@ class Fault:
     """A fault injected into one response."""
 
     kind: str
-    """status, cut, stall, short, flip, longer, whole, shifted."""
+    """status, cut, reset, stall, short, flip, longer, whole, shifted."""
     number: int = 0
     """The status, or a number of bytes."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of a status."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,10 @@ class LocalHub:
     """Status and X-Error-Code by repository."""
     asked: list[Asked] = field(default_factory=list)
     address: str = ""
+    storage: str = ""
+    """Address of the host that sends large files: the same server by another name."""
+    is_xet: bool = False
+    """Whether large files are announced as stored by Xet, which this server does not speak."""
     page_entries: int = 3
     foreign_page: bytes | None = None
     """Content of every API response of a server that is not a hub."""
@@ -80,7 +88,7 @@ def serving() -> Iterator[LocalHub]:
     hub = LocalHub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (HubHandler,), {"hub": hub}))
     server.daemon_threads = True
-    hub.address = f"http://127.0.0.1:{server.server_port}"
+    hub.address, hub.storage = (f"http://{name}:{server.server_port}" for name in ("127.0.0.1", "localhost"))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
@@ -123,7 +131,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.hub.asked.append(Asked(self.command, path, self.headers["Range"], self.headers["Authorization"]))
         fault = self.hub.next_fault(path)
         if fault and fault.kind == "status":
-            self.send(fault.number, b"{}")
+            self.send(fault.number, b"{}", dict(fault.headers))
         elif match := re.fullmatch(r"/storage/([^/]+/[^/]+)/(.+)", path):
             self.send_file(self.hub.repositories[match[1]][match[2]], fault)
         elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)", path):
@@ -186,7 +194,12 @@ class HubHandler(BaseHTTPRequestHandler):
         digest = describe(path, content)
         headers = {"X-Repo-Commit": revision, "X-Linked-Size": str(len(content))}
         if path.endswith(LARGE_SUFFIXES):
-            headers |= {"X-Linked-Etag": f'"{digest["lfs"]["oid"]}"', "Location": f"/storage/{repository}/{path}"}
+            headers |= {
+                "X-Linked-Etag": f'"{digest["lfs"]["oid"]}"',
+                "Location": f"{self.hub.storage}/storage/{repository}/{path}",
+            }
+            if self.hub.is_xet:
+                headers |= {"X-Xet-Hash": digest["lfs"]["oid"], "X-Xet-Refresh-Route": f"{self.hub.address}/xet"}
             self.send(302, b"", headers)
         else:
             self.send_file(content, fault, headers | {"ETag": f'"{digest["oid"]}"'})
@@ -211,8 +224,12 @@ class HubHandler(BaseHTTPRequestHandler):
                 body = body[:number]
             case "longer":
                 body += bytes(number)
-        cut = number if kind in ("cut", "stall") else None
+        cut = number if kind in ("cut", "reset", "stall") else None
         self.send(206 if start else 200, body, sent, cut)
+        if kind == "reset":  # with these options, closing sends a reset instead of an end
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            for end in (self.wfile, self.rfile, self.connection):
+                end.close()
         if kind == "stall":
             self.hub.stalled.set()
             self.hub.closed.wait()

@@ -3,13 +3,16 @@
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from huggingface_hub import constants
 
-from pgolf.data import downloads, hub_errors
+from pgolf.data import downloads, hub_client
 from pgolf.data.fetch import Fetched, FetchRequest, fetch
 from pgolf.data.verify import check_files, verify_contents
 from pgolf.errors import DataError, MachineError, UsageError
@@ -93,11 +96,13 @@ def running_hub() -> Iterator[LocalHub]:
 
 @pytest.fixture
 def fetching(running_hub: LocalHub, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetching:
-    monkeypatch.setattr(hub_errors, "WAITS_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(hub_client, "PAUSES_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     monkeypatch.setattr(downloads, "MARGIN_BYTES", 0)
     running_hub.repositories = {OFFICIAL: published.official(KNOWN)}
     running_hub.faults, running_hub.refusals, running_hub.asked = {}, {}, []
-    running_hub.page_entries, running_hub.foreign_page = 3, None
+    running_hub.page_entries, running_hub.foreign_page, running_hub.is_xet = 3, None, False
     return Fetching(running_hub, published, tmp_path / KNOWN, Recorder())
 
 
@@ -221,89 +226,181 @@ def test_files_of_another_downloader_are_checked_and_kept(fetching: Fetching) ->
     ("faults", "ranges"),
     [
         ([Fault("cut", 700)], [None, "bytes=700-"]),
+        ([Fault("reset", 700)], [None, "bytes=700-"]),
         ([Fault("cut", 700), Fault("cut", 300), Fault("cut", 0)], [None, "bytes=700-", "bytes=1000-", "bytes=1000-"]),
         ([Fault("short", 0)], [None, None]),
-        ([Fault("short", 40)], [None, "bytes=40-"]),
+        ([Fault("short", 40)], [None, None]),
+        ([Fault("longer", 2)], [None, None]),
+        ([Fault("flip", 1500)], [None, None]),
         ([Fault("cut", 700), Fault("whole")], [None, "bytes=700-"]),
-        ([Fault("cut", 700), Fault("shifted", 8)], [None, "bytes=700-", "bytes=700-"]),
+        ([Fault("cut", 700), Fault("shifted", 8)], [None, "bytes=700-", None]),
         ([Fault("status", 500), Fault("status", 503)], [None, None, None]),
-        ([Fault("status", 429), Fault("cut", 9), Fault("status", 502)], [None, None, "bytes=9-", "bytes=9-"]),
+        ([Fault("cut", 700), Fault("status", 503)], [None, "bytes=700-", "bytes=700-"]),
+        ([Fault("status", 429), Fault("cut", 10), Fault("status", 502)], [None, None, "bytes=10-", "bytes=10-"]),
     ],
-    ids=["cut", "cut thrice", "empty", "short", "no ranges", "wrong range", "5xx", "all"],
-)
-def test_a_transient_failure_is_retried_from_where_it_stopped(
-    fetching: Fetching, faults: list[Fault], ranges: list[str | None]
-) -> None:
+    ids=[
+        "cut", "reset", "cut thrice", "empty", "short", "long", "flipped", "no ranges", "shifted", "5xx", "503", "all",
+    ],
+)  # fmt: skip
+def test_a_transient_failure_is_repaired(fetching: Fetching, faults: list[Fault], ranges: list[str | None]) -> None:
     fetching.hub.order(STORED, *faults)
     fetching()
     assert [asked.range for asked in fetching.sent(TRAIN)] == ranges
     assert (fetching.out / TRAIN).read_bytes() == fetching.published.files[TRAIN]
     assert fetching.display.received == fetching.display.total
-    assert any(TRAIN in line and "trying again" in line for line in fetching.display.lines)
+    words = ("trying again", "resuming", "downloading it again")
+    told = sum(any(word in line for word in words) for line in fetching.display.lines)
+    assert told == sum(fault.kind != "whole" for fault in faults)
+    assert names(fetching.out) == FILES | {TRAIN, "fineweb_train_000001.bin"}
 
 
-@pytest.mark.parametrize("fault", [Fault("status", 503), Fault("cut", 0), Fault("short", 0)])
-def test_a_lasting_failure_is_an_error_that_names_repository_and_path(fetching: Fetching, fault: Fault) -> None:
-    fetching.hub.order(STORED, *[fault] * 3)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("status", 503), "HTTP status 503. Complete files are kept"),
+        (Fault("cut", 0), "Complete files are kept"),
+        (Fault("short", 0), "3 times"),
+        (Fault("longer", 2), "3 times"),
+        (Fault("flip", 1500), "found sha256"),
+    ],
+)
+def test_a_lasting_failure_is_an_error_and_complete_files_are_kept(
+    fetching: Fetching, fault: Fault, words: str
+) -> None:
+    fetching.hub.order(STORED, *[fault] * 20)
     message = fetching.refused()
-    assert f"{OFFICIAL}: {AT}{TRAIN}" in message
-    assert "3 times" in message
+    assert f"{OFFICIAL}: {AT}{TRAIN}: " in message
+    assert words in message
     assert "run the same command again" in message
-
-
-def test_a_failed_fetch_resumes_where_it_stopped(fetching: Fetching) -> None:
-    fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
-    fetching.refused()
+    assert names(fetching.out) == FILES - {"manifest.json"}
+    fetching.hub.faults.clear()
     fetching.hub.asked.clear()
-    fetching.display.received = 0
     fetching()
-    assert fetching.display.received == fetching.display.total
-    assert [asked.range for asked in fetching.sent(TRAIN)] == ["bytes=900-"]
-    assert not fetching.sent("fineweb_val_000000.bin")
-    assert ".fetch" not in names(fetching.out)
-
-
-def test_a_flipped_bit_is_refused_and_the_download_deleted(fetching: Fetching) -> None:
-    fetching.hub.order(STORED, Fault("flip", 1500))
-    message = fetching.refused()
-    assert TRAIN in message
-    assert hashlib.sha256(fetching.published.files[TRAIN]).hexdigest()[:12] in message
-    assert not (fetching.out / TRAIN).exists()
-    assert list((fetching.out / ".fetch").glob("*.part")) == []
-    fetching()
+    assert [len(fetching.sent(name)) for name in (TRAIN, "fineweb_val_000000.bin")] == [1, 0]
     assert failures(verify_contents(fetching.out).findings) == []
 
 
-def test_more_bytes_than_listed_are_refused(fetching: Fetching) -> None:
-    fetching.hub.order(STORED, Fault("longer", 2))
-    assert "more than the" in fetching.refused()
+def test_the_error_of_a_flipped_bit_has_both_checksums(fetching: Fetching) -> None:
+    content = bytearray(fetching.published.files[TRAIN])
+    content[1500] ^= 1
+    fetching.hub.order(STORED, *[Fault("flip", 1500)] * 3)
+    message = fetching.refused()
+    for each in (content, fetching.published.files[TRAIN]):
+        assert hashlib.sha256(each).hexdigest()[:12] in message
 
 
-def test_a_part_damaged_on_disk_is_fetched_from_the_start(fetching: Fetching) -> None:
-    fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
-    fetching.refused()
-    (part,) = (fetching.out / ".fetch").glob("*.part")
-    part.write_bytes(bytes(900))
-    fetching.hub.asked.clear()
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the seconds of each sleep, which takes no time."""
+    seconds: list[float] = []
+    monkeypatch.setattr(time, "sleep", seconds.append)
+    return seconds
+
+
+@pytest.mark.parametrize(
+    ("status", "form", "place"),
+    [
+        (429, "RateLimit", f"resolve/{{}}/{AT}{TRAIN}"),
+        (429, "seconds", STORED),
+        (429, "date", STORED),
+        (503, "date", f"resolve/{{}}/{AT}{TRAIN}"),
+        (503, "seconds", "/tree/{}/" + AT.rstrip("/")),
+        (503, "RateLimit", f"/api/datasets/{OFFICIAL}"),
+    ],
+)
+def test_a_busy_hub_is_waited_for_as_long_as_it_asks(
+    fetching: Fetching, slept: list[float], status: int, form: str, place: str
+) -> None:
+    headers = {
+        "RateLimit": ("RateLimit", '"resolvers";r=0;t=20'),
+        "seconds": ("Retry-After", "20"),
+        "date": ("Retry-After", formatdate(time.time() + 20, usegmt=True)),
+    }
+    fetching.hub.order(place.format(fetching.hub.revision(OFFICIAL)), Fault("status", status, (headers[form],)))
     fetching()
-    assert [asked.range for asked in fetching.sent(TRAIN)] == ["bytes=900-", None]
+    (waited,) = slept
+    assert 19 <= waited <= 20
+    (line,) = (line for line in fetching.display.lines if "asks to wait" in line)
+    assert line.startswith(f"the hub asks to wait {waited:g} s (HTTP status {status})")
+
+
+def test_too_long_a_wait_is_an_error_that_says_how_long(fetching: Fetching, slept: list[float]) -> None:
+    fetching.hub.order(STORED, Fault("status", 429, (("Retry-After", "7200"),)))
+    assert "HTTP status 429, and the hub asks to wait 7,200 s" in fetching.refused()
+    assert slept == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"RateLimit": '"resolvers";r=0;t=20'}, 20),
+        ({"RateLimit": '"api" ; t = 7 ; r = 0'}, 7),
+        ({"RateLimit": '"api";r=12;t=300, "resolvers";r=0;t=20'}, 20),
+        ({"RateLimit": '"api";r=0;t=40,"resolvers";r=0;t=20'}, 40),
+        ({"RateLimit": '"api";r=10;t=40'}, 0),
+        ({"RateLimit": "no"}, 0),
+        ({"Retry-After": "120"}, 120),
+        ({"Retry-After": " 1.5 "}, 1.5),
+        ({"Retry-After": "-3"}, 0),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": ""}, 0),
+        ({"Retry-After": "5", "RateLimit": '"api";r=0;t=9'}, 9),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 30),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, 0),
+        ({"Retry-After": "Wednesday, 21-Oct-15 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 30),
+    ],
+)
+def test_every_form_of_asking_for_a_wait(headers: dict[str, str], seconds: float) -> None:
+    assert hub_client.asked_seconds(headers) == seconds
+
+
+def test_files_that_xet_stores_are_downloaded_without_it(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetching.hub.is_xet = True
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    fetching()
     assert (fetching.out / TRAIN).read_bytes() == fetching.published.files[TRAIN]
 
 
-def test_a_part_of_an_older_commit_is_not_resumed(fetching: Fetching) -> None:
-    fetching.hub.order(STORED, Fault("cut", 900), *[Fault("cut", 0)] * 2)
-    fetching.refused()
-    newer = shard([1, 5, 6, 7] * 500)
-    fetching.add(TRAIN, newer)
-    fetching.hub.order(STORED, Fault("cut", 500), *[Fault("cut", 0)] * 2)
-    fetching.refused(shards=1)
-    (part,) = (fetching.out / ".fetch").glob("*.part")
-    assert part.read_bytes() == newer[:500]
-    part.unlink()
+def test_offline_mode_is_an_error_that_names_its_variable(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "unset HF_HUB_OFFLINE" in fetching.refused()
+    assert fetching.hub.asked == []
+
+
+def test_a_complete_folder_is_recognized(fetching: Fetching) -> None:
+    first = fetching()
+    fetching.display.lines.clear()
     fetching.hub.asked.clear()
-    fetching(shards=1)
-    assert [asked.range for asked in fetching.sent(TRAIN)] == [None]
-    assert (fetching.out / TRAIN).read_bytes() == newer
+    again = fetching()
+    assert (again.manifest, again.source, again.notes) == (first.manifest, first.source, first.notes)
+    assert fetching.display.lines == [f"{fetching.out} is complete: 5 files have the hub's checksums"]
+    assert not fetching.sent("")
+
+
+def test_what_a_killed_fetch_left_is_removed(fetching: Fetching) -> None:
+    leftover = fetching.out / ".fetch" / "files" / "datasets" / "half.incomplete"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    fetching()
+    assert names(fetching.out) == FILES | {TRAIN, "fineweb_train_000001.bin"}
+
+
+def test_a_disk_that_fills_up_is_an_error_and_complete_files_are_kept(
+    fetching: Fetching, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = small_disk / KNOWN
+    usage = shutil.disk_usage(small_disk)
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(usage.free - 48 * 1024))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)  # as it was at the start
+    message = fetching.refused(MachineError, out=out, shards=4)
+    assert "No space left on device. Free some space. Complete files are kept" in message
+    assert "fineweb_val_000000.bin" in names(out)
+    assert ".fetch" not in names(out)
+    filler.unlink()
+    fetching(out=out, shards=4)
+    assert failures(verify_contents(out).findings) == []
 
 
 @pytest.mark.parametrize(
