@@ -108,8 +108,9 @@ class Fetch:
         source = self.describe_source([*self.scored, *self.train])
         manifest = self.complete_manifest(source) or self.build_manifest()
         note = self.check_text(manifest.validation)
-        manifest.write(self.out)
-        write_json(self.out / SOURCE_FILE, source)  # last, because it makes the fetch a complete one
+        manifest.write(self.scratch)
+        DataFiles(self.scratch).manifest.replace(DataFiles(self.out).manifest)
+        self.write_source(source)  # last, because it makes the fetch a complete one
         return Fetched(manifest, source, [*([note] if note else []), *([SIDECAR_NOTE] if self.export.sidecars else [])])
 
     @property
@@ -183,7 +184,7 @@ class Fetch:
         if len(right) < len(present):
             DataFiles(self.out).manifest.unlink(missing_ok=True)
         if not (self.out / SOURCE_FILE).exists():
-            write_json(self.out / SOURCE_FILE, self.describe_source([]))
+            self.write_source(self.describe_source([]))
         self.display.expect(total)
         return missing
 
@@ -252,6 +253,11 @@ class Fetch:
                 for file in files
             },
         }
+
+    def write_source(self, source: dict[str, Any]) -> None:
+        """Write source.json by way of the scratch folder, in which a kill may leave anything."""
+        write_json(self.scratch / SOURCE_FILE, source)
+        (self.scratch / SOURCE_FILE).replace(self.out / SOURCE_FILE)
 
 
 def sha256_of(file: HubFile, path: Path) -> str:

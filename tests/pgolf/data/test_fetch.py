@@ -6,6 +6,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from email.utils import formatdate
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from pgolf.findings import failures
 from pgolf.rulesets.ruleset import Ruleset
 from tests.pgolf.data.builders import raw_documents, raw_manifest
 from tests.pgolf.data.hub_server import Asked, Fault, LocalHub, serving
+from tests.pgolf.data.kills import killed_at
 from tests.pgolf.data.published import KNOWN, OFFICIAL, TOKENIZER, Published, shard
 
 TRAIN = "fineweb_train_000000.bin"
@@ -384,6 +387,24 @@ def test_what_a_killed_fetch_left_is_removed(fetching: Fetching) -> None:
     leftover.write_bytes(b"half")
     fetching()
     assert names(fetching.out) == FILES | {TRAIN, "fineweb_train_000001.bin"}
+
+
+@pytest.mark.parametrize("method", ["replace", pytest.param("mkdir", marks=pytest.mark.slow)])
+def test_a_kill_at_any_step_is_repaired_by_the_same_command(fetching: Fetching, method: str) -> None:
+    fetch_one = partial(Fetching.__call__, fetching, shards=1)
+    fetch_one()
+    whole = {path.name: path.read_bytes() for path in fetching.out.iterdir()}
+    for step in count():
+        shutil.rmtree(fetching.out)
+        was_killed = killed_at(step, method, fetch_one)
+        if (fetching.out / "manifest.json").exists():
+            check_files(fetching.out)
+        if was_killed:
+            fetch_one()
+        assert {path.name: path.read_bytes() for path in fetching.out.iterdir()} == whole
+        if not was_killed:
+            break
+    assert step >= 10
 
 
 def test_a_disk_that_fills_up_is_an_error_and_complete_files_are_kept(
