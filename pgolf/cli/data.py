@@ -16,8 +16,9 @@ from pgolf.data.fetch import DEFAULT_TRAIN_SHARDS, FetchRequest, fetch
 from pgolf.data.fetched_folder import source_json
 from pgolf.data.manifests import Manifest
 from pgolf.data.overlap import NAMED_DOCUMENTS, Overlap
-from pgolf.data.prepare import Dropped, Preparation
+from pgolf.data.prepare import Preparation
 from pgolf.data.prepare import prepare as prepare_shards
+from pgolf.data.prepared_folder import Dropped
 from pgolf.data.references import describe_references, read_references
 from pgolf.data.sources import SOURCES
 from pgolf.data.verify import verify_contents
@@ -54,11 +55,9 @@ def prepare(
     ] = False,
     is_json: Json = False,
 ) -> None:
-    """Split text by document, tokenize it and write shards with a manifest."""
+    """Split text by document, tokenize it and write shards with a manifest. A complete folder is left as it is."""
     if tokenizer is not None and vocabulary_size is not None:
         raise UsageError("--vocab cannot be combined with --tokenizer, which has its own vocabulary size")
-    if (out / "manifest.json").exists():
-        raise UsageError(f"{out} already contains shards; choose another folder")
     preparation = Preparation(
         name=out.resolve().name,
         out=out,
@@ -67,7 +66,10 @@ def prepare(
         vocabulary_size=vocabulary_size or 1024,
         is_overlap_dropped=is_overlap_dropped,
     )
-    prepared = prepare_shards(read_documents(path), preparation, say)
+    try:
+        prepared = prepare_shards(read_documents(path), preparation, say)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the same command prepares {out} from the start") from None
     manifest = prepared.manifest
     if is_json:
         dropped = [asdict(document) for document in prepared.dropped]
@@ -149,7 +151,7 @@ def fetch_export(
         with fetch_display() as display:
             fetched = fetch(request, load_ruleset(RULESET), display)
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; {folder} keeps what was fetched, and the same command resumes it") from None
+        raise Interrupted(f"interrupted; {folder} keeps the complete files, and the same command resumes it") from None
     manifest = fetched.manifest
     if is_json:
         answer = {"sha256": manifest.sha256, "folder": str(folder), "source": fetched.source, "notes": fetched.notes}

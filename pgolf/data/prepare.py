@@ -3,24 +3,26 @@
 import hashlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pgolf.data.corpora import Document
 from pgolf.data.manifests import Manifest, Split, TokenizerEntry
 from pgolf.data.near_duplicates import near_duplicates
-from pgolf.data.overlap import Overlap, OverlapSearch, keep_overlap
+from pgolf.data.overlap import Overlap, OverlapSearch, keep_overlap, measure_overlap, read_overlap
+from pgolf.data.prepared_folder import Dropped, DropReason, Origin, check_free, publish, read_complete
 from pgolf.data.references import measure_references, write_references
+from pgolf.data.scratch import scratch_folder
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_tokenizer
+from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import counted
 from trainer.recipe.data import SPACE_MARK
 from trainer.recipe.files import DataFiles
 from trainer.recipe.writing import write_whole
 
-DropReason = Literal["near_duplicate", "shared_text"]
 # The 24 leading bits of a document's hash decide its split.
 HASH_RANGE = 1 << 24
 
@@ -45,17 +47,8 @@ class Preparation:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
-    """A training document that was left out because of a validation document."""
-
-    id: str
-    reason: DropReason
-    """It is a near duplicate of one, or contains spans of one of which at least half is in the training text."""
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A folder of shards that was written."""
+    """A complete folder of shards."""
 
     manifest: Manifest
     overlap: Overlap
@@ -67,12 +60,63 @@ def prepare(
 ) -> Prepared:
     """Write tokenizer, shards, manifest and what was measured of them to `preparation.out`.
 
-    A document's split depends on its text alone, so equal texts are never in both splits.
+    A document's split depends on its text alone, so equal texts are never in both splits. A folder that is complete
+    already is left as it is, and one that is unfinished or damaged is replaced.
 
     Raises:
         DataError: there is no text or a split is empty.
+        UsageError: the folder holds other data.
     """
+    out = preparation.out
+    check_free(out)
     corpus = Corpus.split(documents, preparation.validation_fraction)
+    origin = origin_of(corpus, preparation)
+    with scratch_folder(out, ".prepare", "preparing") as scratch:
+        if (held := held_folder(out, origin, on_progress)) is not None:
+            return held
+        prepared = build(corpus, replace(preparation, out=scratch), on_progress)
+        publish(scratch, out, origin.model_copy(update={"dropped": prepared.dropped}))
+    return prepared
+
+
+def origin_of(corpus: "Corpus", preparation: Preparation) -> Origin:
+    """Return what decides the bytes of a preparation."""
+    text = hashlib.sha256()
+    for documents in (corpus.train, corpus.validation):
+        text.update(b"%d\n" % len(documents))
+        for document in documents:
+            text.update(hashlib.sha256(document.text.encode()).digest())
+    model = preparation.tokenizer
+    return Origin(
+        text_sha256=text.hexdigest(),
+        validation_fraction=preparation.validation_fraction,
+        tokenizer_sha256=hashlib.sha256(model.read_bytes()).hexdigest() if model else None,
+        vocabulary_size=None if model else preparation.vocabulary_size,
+        is_overlap_dropped=preparation.is_overlap_dropped,
+    )
+
+
+def held_folder(out: Path, origin: Origin, on_progress: Callable[[str], None]) -> Prepared | None:
+    """Return what the folder holds if it is complete and intact, else None.
+
+    Raises:
+        UsageError: it was prepared from another text or with other options.
+    """
+    held = read_complete(out, origin)
+    if held is None:
+        return None
+    try:
+        manifest = check_files(out)
+    except DataError as error:
+        on_progress(f"{error}; preparing the data again")
+        return None
+    on_progress(f"{out} is already prepared from the same text: nothing to do")
+    overlap = read_overlap(out, manifest.sha256) or measure_overlap(out, manifest)
+    return Prepared(manifest, overlap, held.dropped)
+
+
+def build(corpus: "Corpus", preparation: Preparation, on_progress: Callable[[str], None]) -> Prepared:
+    """Write a corpus as shards, with their manifest and what was measured of them, into an empty folder."""
     if preparation.is_overlap_dropped:
         on_progress("looking for near duplicates of validation documents in the training split")
         duplicates = near_duplicates([*texts(corpus.train)], [*texts(corpus.validation)])
@@ -141,7 +185,6 @@ class Corpus:
 def write_shards(corpus: Corpus, preparation: Preparation, on_progress: Callable[[str], None]) -> Manifest:
     """Write tokenizer and shards, and return their manifest."""
     folder = DataFiles(preparation.out)
-    preparation.out.mkdir(parents=True, exist_ok=True)
     write_whole(folder.tokenizer, tokenizer_model(preparation, corpus.train, on_progress))
     tokenizer = load_tokenizer_file(folder.tokenizer)
     on_progress(f"tokenizing {counted(len(corpus.train) + len(corpus.validation), 'document')}")

@@ -262,7 +262,8 @@ def test_the_tokenizer_is_trained_without_what_was_dropped(tmp_path: Path) -> No
     prepared_with_twins(tmp_path / "dropped", is_overlap_dropped=True)
     prepared(tmp_path / "never", with_twins()[0])
     for file in (tmp_path / "never").iterdir():
-        assert (tmp_path / "dropped" / file.name).read_bytes() == file.read_bytes(), file.name
+        if file.name != "prepared.json":  # the text was another one
+            assert (tmp_path / "dropped" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_shards_of_the_first_try_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
