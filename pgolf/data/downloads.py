@@ -34,7 +34,7 @@ class ByteCounter:
         self.on_bytes(count)
 
     def settle(self, count: int) -> None:
-        """Correct the count: nothing is left of a failed download, and a copy from the user's cache was not counted."""
+        """Correct the count: nothing is left of a failed download; of a file in the user's cache nothing was counted."""
         self.add(count - self.count)
 
     def bar_class(self) -> type["SilentBar"]:

@@ -62,9 +62,9 @@ class HubRepository:
         """
         from huggingface_hub import HfApi
 
-        from pgolf.data.hub_client import configure_client
+        from pgolf.data.hub_client import configure_huggingface_hub
 
-        configure_client(on_line)
+        configure_huggingface_hub(on_line)
         self.name = name
         self.on_line = on_line
         # The user's token belongs to the default hub and is not sent to a server given on the command line.
@@ -128,45 +128,43 @@ class HubRepository:
             MachineError: the download cannot be written.
         """
         for _ in range(DOWNLOAD_TRIES):
+            counter = ByteCounter(on_bytes)
             try:
-                return self.download_once(file, folder, on_bytes)
+                path = self.download_once(file, folder, counter)
             except DamagedDownload as damage:
                 reason = damage
+                counter.settle(0)
                 self.on_line(f"{file.name}: {reason}; downloading it again")
+            else:
+                counter.settle(file.size)
+                return path
         raise DataError(
             f"{self.place(file.path)}: {reason}, {DOWNLOAD_TRIES} times. The download was damaged on its way and has "
             "been deleted; run the same command again, over another network if it fails again"
         )
 
-    def download_once(self, file: HubFile, folder: Path, on_bytes: Callable[[int], None]) -> Path:
+    def download_once(self, file: HubFile, folder: Path, counter: ByteCounter) -> Path:
         """Download a file once.
 
         Raises:
-            DamagedDownload: its size or checksum differ from what the hub lists.
+            DamagedDownload: its size or checksum differ from what the hub lists; it is deleted.
         """
         from huggingface_hub import hf_hub_download
 
-        counter = ByteCounter(on_bytes)
-        is_right = False
-        try:
-            with hub_errors(self.place(file.path)), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a full disk; there is an error if the file does not fit
-                path = Path(
-                    hf_hub_download(
-                        self.name, file.path, repo_type="dataset", revision=self.revision, local_dir=folder,
-                        endpoint=self.endpoint, token=self.token, tqdm_class=counter.bar_class(),
-                    )
-                )  # fmt: skip
-            is_right = file.matches(path)
-            if not is_right:
-                found = file.digest_of(path)
-                path.unlink()
-                raise DamagedDownload(
-                    f"found {file.algorithm} {found[:12]}..., expected {file.digest[:12]}... as the hub lists it"
-                )
+        with hub_errors(self.place(file.path), folder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a full disk; there is an error if the file does not fit
+            received = hf_hub_download(
+                self.name, file.path, repo_type="dataset", revision=self.revision, local_dir=folder,
+                endpoint=self.endpoint, token=self.token, tqdm_class=counter.bar_class(),
+            )  # fmt: skip
+        path = Path(received)
+        if file.matches(path):
             return path
-        finally:
-            counter.settle(file.size if is_right else 0)
+        found = file.digest_of(path)
+        path.unlink()
+        raise DamagedDownload(
+            f"found {file.algorithm} {found[:12]}..., expected {file.digest[:12]}... as the hub lists it"
+        )
 
 
 def hub_files(entries: list[Any]) -> list[HubFile]:

@@ -12,7 +12,9 @@ from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
 import httpx2
+from filelock import SoftFileLock
 from huggingface_hub import constants, get_session, set_client_factory
+from huggingface_hub.utils import _fixes
 from huggingface_hub.utils.logging import get_verbosity, set_verbosity
 
 from pgolf.data.hub_errors import HubUnavailable
@@ -25,10 +27,12 @@ LONGEST_WAIT_SECONDS = 900.0
 TIMEOUT_SECONDS = 30.0
 
 
-def configure_client(on_line: Callable[[str], None]) -> None:
-    """Make huggingface_hub send all its requests through a PatientClient, and none that the user did not ask for."""
+def configure_huggingface_hub(on_line: Callable[[str], None]) -> None:
+    """Make huggingface_hub send its requests through a PatientClient, and work on any file system."""
     # Its telemetry asks huggingface.co for a list of coding agents, even if files come from another hub.
     constants.HF_HUB_DISABLE_TELEMETRY = True
+    # It fails where a file system has no flock. Its locks are in a scratch folder, which one process uses at a time.
+    _fixes.FileLock = SoftFileLock  # type: ignore[attr-defined]
     if get_verbosity() == logging.WARNING:
         set_verbosity(logging.ERROR)  # the client reports what it waits for
     hooks = get_session().event_hooks  # they refuse requests in offline mode, and count downloads

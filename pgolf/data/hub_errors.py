@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pgolf.errors import DataError, MachineError
 
@@ -22,8 +23,8 @@ class DamagedDownload(Exception):
 
 
 @contextmanager
-def hub_errors(place: str) -> Iterator[None]:
-    """Convert errors of huggingface_hub inside the block.
+def hub_errors(place: str, folder: Path | None = None) -> Iterator[None]:
+    """Convert errors of huggingface_hub inside the block, which may write to the folder.
 
     Raises:
         DataError: the hub refuses or cannot be reached; names the place.
@@ -35,10 +36,10 @@ def hub_errors(place: str) -> Iterator[None]:
     try:
         yield
     except (HubUnavailable, HTTPError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise explain(error, place) from error
+        raise explain(error, place, folder) from error
 
 
-def explain(error: BaseException, place: str) -> Exception:
+def explain(error: BaseException, place: str, folder: Path | None) -> Exception:
     """Return the project's error for one of huggingface_hub, its HTTP client or hf_xet."""
     from httpx2 import HTTPError
     from huggingface_hub.errors import (
@@ -50,7 +51,7 @@ def explain(error: BaseException, place: str) -> Exception:
 
     match error:
         case LocalEntryNotFoundError() if error.__cause__:
-            return explain(error.__cause__, place)
+            return explain(error.__cause__, place, folder)
         case HfHubHTTPError():
             return DataError(f"{place}: {explain_refusal(error, error.response.status_code)}")
         case OfflineModeIsEnabled():
@@ -60,7 +61,7 @@ def explain(error: BaseException, place: str) -> Exception:
         case HubUnavailable() | HTTPError():
             return DataError(f"{place}: {error}. {ADVICE} once the hub is reachable")
         case OSError(errno=int()):
-            return MachineError(f"{error.filename or place}: {error.strerror}. Free some space. {ADVICE}")
+            return MachineError(f"{error.filename or folder}: {error.strerror}. {ADVICE} once it can be written")
         case OSError() if not isinstance(error, FileMetadataError):  # how huggingface_hub reports a wrong size
             return DamagedDownload(str(error))
         case RuntimeError() if not isinstance(error, RecursionError):  # all that hf_xet raises

@@ -1,7 +1,10 @@
 """Fetching exports over real HTTP from a local hub: complete, resumed, damaged, leaky."""
 
+import errno
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from huggingface_hub import constants
 
 from pgolf.data import downloads, hub_client
 from pgolf.data.fetch import Fetched, FetchRequest, fetch
+from pgolf.data.hub import HubRepository
 from pgolf.data.verify import check_files, verify_contents
 from pgolf.errors import DataError, MachineError, UsageError
 from pgolf.findings import failures
@@ -365,6 +369,19 @@ def test_files_that_xet_stores_are_downloaded_without_it(fetching: Fetching, mon
     assert (fetching.out / TRAIN).read_bytes() == fetching.published.files[TRAIN]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_files_are_downloaded_where_there_is_no_flock(
+    fetching: Fetching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    repository = HubRepository(OFFICIAL, fetching.hub.address, fetching.display.say)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    file = next(file for file in repository.list_files(AT.rstrip("/")) if file.name == TRAIN)
+    assert repository.download(file, tmp_path / "files").read_bytes() == fetching.published.files[TRAIN]
+
+
 def test_offline_mode_is_an_error_that_names_its_variable(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "unset HF_HUB_OFFLINE" in fetching.refused()
@@ -416,7 +433,7 @@ def test_a_disk_that_fills_up_is_an_error_and_complete_files_are_kept(
     filler.write_bytes(bytes(usage.free - 48 * 1024))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)  # as it was at the start
     message = fetching.refused(MachineError, out=out, shards=4)
-    assert "No space left on device. Free some space. Complete files are kept" in message
+    assert f"{out}/.fetch/files: No space left on device. Complete files are kept" in message
     assert "fineweb_val_000000.bin" in names(out)
     assert ".fetch" not in names(out)
     filler.unlink()
@@ -668,8 +685,6 @@ def test_sidecars_of_other_shards_are_refused(fetching: Fetching) -> None:
 
 
 def test_two_fetches_into_one_folder_do_not_mix(fetching: Fetching) -> None:
-    import fcntl
-
     (fetching.out / ".fetch").mkdir(parents=True)
     with (fetching.out / ".fetch" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
