@@ -1,7 +1,6 @@
 """Progress of downloads, and the room that they need."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,33 +16,15 @@ class FetchDisplay(Protocol):
     def say(self, line: str) -> None: ...
     def expect(self, total_bytes: int) -> None: ...
     def start(self, name: str) -> None: ...
-    def advance(self, count: int) -> None: ...
-    def finish(self, name: str, size: int) -> None: ...
+    def advance(self, count: int) -> None:
+        """Count bytes of the started file, which may arrive more than once."""
 
-
-class ByteCounter:
-    """Counts the bytes of one download as huggingface_hub reports them to progress bars."""
-
-    def __init__(self, on_bytes: Callable[[int], None]) -> None:
-        self.on_bytes = on_bytes
-        self.count = 0
-
-    def add(self, count: int) -> None:
-        """Pass on more bytes; fewer if the count is negative."""
-        self.count += count
-        self.on_bytes(count)
-
-    def settle(self, count: int) -> None:
-        """Correct the count: nothing is left of a failed download; of a file in the user's cache nothing was counted."""
-        self.add(count - self.count)
-
-    def bar_class(self) -> type["SilentBar"]:
-        """Return a class of progress bars that draw nothing and count here."""
-        return type("CountingBar", (SilentBar,), {"update": lambda _, count: self.add(count)})
+    def finish(self, name: str, size: int) -> None:
+        """Count the file as complete, however many bytes arrived."""
 
 
 class SilentBar:
-    """What huggingface_hub asks of a bar of tqdm."""
+    """What huggingface_hub asks of a progress bar of tqdm; it draws nothing."""
 
     def __init__(self, **_: Any) -> None: ...
     def __enter__(self) -> "SilentBar":
@@ -52,7 +33,7 @@ class SilentBar:
     def __exit__(self, *_: object) -> None: ...
     def update(self, count: int) -> None: ...
 
-    # Of Xet, which reports received bytes beside written ones, and the speed of both.
+    # Xet reports received bytes beside written ones, and the speed of both.
     def update_transfer(self, count: int) -> None: ...
     def set_postfix_str(self, text: str, refresh: bool = True) -> None: ...
     def set_transfer_postfix_str(self, text: str, refresh: bool = True) -> None: ...

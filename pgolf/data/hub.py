@@ -12,11 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from pgolf.data.downloads import ByteCounter
+from pgolf.data.downloads import SilentBar
 from pgolf.data.hub_errors import DamagedDownload, hub_errors
 from pgolf.errors import DataError
 
-CHUNK_BYTES = 1 << 20
 # Manifests are a few kilobytes.
 LARGEST_DOCUMENT_BYTES = 1 << 24
 DOWNLOAD_TRIES = 3
@@ -42,13 +41,11 @@ class HubFile:
 
     def digest_of(self, file: Path) -> str:
         """Return the digest of a local file by this file's algorithm."""
-        digest = hashlib.sha256() if self.algorithm == "sha256" else hashlib.sha1(usedforsecurity=False)
         if self.algorithm == "git-sha1":
-            digest.update(b"blob %d\0" % file.stat().st_size)
-        with file.open("rb") as content:
-            while chunk := content.read(CHUNK_BYTES):
-                digest.update(chunk)
-        return digest.hexdigest()
+            content = file.read_bytes()
+            return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class HubRepository:
@@ -119,31 +116,20 @@ class HubRepository:
             return self.download(file, Path(folder)).read_bytes()
 
     def download(self, file: HubFile, folder: Path, on_bytes: Callable[[int], None] = lambda _: None) -> Path:
-        """Download a file into a folder, at its path in the repository, and check its checksum.
-
-        `on_bytes` is called with counts that add up to the size of the file; they are negative after a failure.
+        """Download a file into a folder, at its path in the repository; `on_bytes` is called as bytes arrive.
 
         Raises:
-            DataError: the download fails, or its checksum differs several times.
+            DataError: the download fails, or is damaged several times.
             MachineError: the download cannot be written.
         """
-        for _ in range(DOWNLOAD_TRIES):
-            counter = ByteCounter(on_bytes)
+        for _ in range(DOWNLOAD_TRIES - 1):
             try:
-                path = self.download_once(file, folder, counter)
-            except DamagedDownload as damage:
-                reason = damage
-                counter.settle(0)
-                self.on_line(f"{file.name}: {reason}; downloading it again")
-            else:
-                counter.settle(file.size)
-                return path
-        raise DataError(
-            f"{self.place(file.path)}: {reason}, {DOWNLOAD_TRIES} times. The download was damaged on its way and has "
-            "been deleted; run the same command again, over another network if it fails again"
-        )
+                return self.download_once(file, folder, on_bytes)
+            except DamagedDownload:
+                self.on_line(f"{file.name} was damaged on its way; downloading it again")
+        return self.download_once(file, folder, on_bytes)
 
-    def download_once(self, file: HubFile, folder: Path, counter: ByteCounter) -> Path:
+    def download_once(self, file: HubFile, folder: Path, on_bytes: Callable[[int], None]) -> Path:
         """Download a file once.
 
         Raises:
@@ -155,7 +141,8 @@ class HubRepository:
             warnings.simplefilter("ignore")  # of a full disk; there is an error if the file does not fit
             received = hf_hub_download(
                 self.name, file.path, repo_type="dataset", revision=self.revision, local_dir=folder,
-                endpoint=self.endpoint, token=self.token, tqdm_class=counter.bar_class(),
+                endpoint=self.endpoint, token=self.token,
+                tqdm_class=type("Bar", (SilentBar,), {"update": lambda _, count: on_bytes(count)}),
             )  # fmt: skip
         path = Path(received)
         if file.matches(path):
@@ -163,7 +150,8 @@ class HubRepository:
         found = file.digest_of(path)
         path.unlink()
         raise DamagedDownload(
-            f"found {file.algorithm} {found[:12]}..., expected {file.digest[:12]}... as the hub lists it"
+            f"{self.place(file.path)}: found {file.algorithm} {found[:12]}..., expected {file.digest[:12]}... as the "
+            "hub lists it"
         )
 
 

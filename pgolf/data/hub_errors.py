@@ -18,8 +18,11 @@ class HubUnavailable(Exception):
         """How long the hub asks to wait."""
 
 
-class DamagedDownload(Exception):
+class DamagedDownload(DataError):
     """A download has another size or checksum than the hub lists."""
+
+    def __init__(self, difference: str) -> None:
+        super().__init__(f"{difference}. The damaged download has been deleted; run the same command again")
 
 
 @contextmanager
@@ -63,7 +66,7 @@ def explain(error: BaseException, place: str, folder: Path | None) -> Exception:
         case OSError(errno=int()):
             return MachineError(f"{error.filename or folder}: {error.strerror}. {ADVICE} once it can be written")
         case OSError() if not isinstance(error, FileMetadataError):  # how huggingface_hub reports a wrong size
-            return DamagedDownload(str(error))
+            return DamagedDownload(f"{place}: {str(error).partition('.')[0]}")
         case RuntimeError() if not isinstance(error, RecursionError):  # all that hf_xet raises
             return DataError(f"{place}: {error}. {ADVICE}, with HF_HUB_DISABLE_XET=1 if it fails again")
     return DataError(

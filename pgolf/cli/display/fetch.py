@@ -40,6 +40,7 @@ class FetchBar:
         self.progress = progress
         self.console: Console = progress.console
         self.task: TaskID = progress.add_task("checking", total=None)
+        self.complete = 0
 
     def say(self, line: str) -> None:
         self.console.print(escape(line))
@@ -54,7 +55,8 @@ class FetchBar:
         self.progress.advance(self.task, count)
 
     def finish(self, name: str, size: int) -> None:
-        """Do nothing: the bar shows the end of a file."""
+        self.complete += size
+        self.progress.update(self.task, completed=self.complete)
 
 
 class FetchLines:
@@ -62,7 +64,7 @@ class FetchLines:
 
     def __init__(self) -> None:
         self.total = 0
-        self.received = 0
+        self.complete = 0
 
     def say(self, line: str) -> None:
         say(line)
@@ -76,7 +78,8 @@ class FetchLines:
         """Do nothing: the line is printed at the end of a file."""
 
     def advance(self, count: int) -> None:
-        self.received += count
+        """Do nothing: the line is printed at the end of a file."""
 
     def finish(self, name: str, size: int) -> None:
-        say(f"{name}: {size:,} bytes, checksum matches ({self.received:,} of {self.total:,})")
+        self.complete += size
+        say(f"{name}: {size:,} bytes, checksum matches ({self.complete:,} of {self.total:,})")

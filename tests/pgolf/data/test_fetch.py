@@ -42,7 +42,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.total = self.received = 0
+        self.total = self.received = self.arrived = 0
 
     def say(self, line: str) -> None:
         self.lines.append(line)
@@ -50,13 +50,15 @@ class Recorder:
     def expect(self, total_bytes: int) -> None:
         self.total = total_bytes
 
-    def start(self, name: str) -> None: ...
+    def start(self, name: str) -> None:
+        self.arrived = 0
 
     def advance(self, count: int) -> None:
-        self.received += count
+        self.arrived += count
 
     def finish(self, name: str, size: int) -> None:
-        self.lines.append(f"{name} finished")
+        assert self.arrived >= size
+        self.received += size
 
 
 class Fetching(NamedTuple):
@@ -266,8 +268,8 @@ def test_a_transient_failure_is_repaired(fetching: Fetching, faults: list[Fault]
     [
         (Fault("status", 503), "HTTP status 503. Complete files are kept"),
         (Fault("cut", 0), "Complete files are kept"),
-        (Fault("short", 0), "3 times"),
-        (Fault("longer", 2), "3 times"),
+        (Fault("short", 0), "has size 0"),
+        (Fault("longer", 2), "should be of size"),
         (Fault("flip", 1500), "found sha256"),
     ],
 )
