@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Pgolf
+from tests.pgolf.cli.test_start import imported_by
 from tests.pgolf.data.hub_server import Fault, LocalHub, serving
 from tests.pgolf.data.published import KNOWN, OFFICIAL, VARIANT, Published, shard
 
@@ -127,6 +128,11 @@ def test_the_token_goes_to_the_hub_of_the_environment_and_to_no_other_host(hub: 
     to_hub = {asked.authorization for asked in hub.asked if not asked.path.startswith("/storage/")}
     assert (to_hub, to_storage) == ({"Bearer hf_secret"}, {None})
     assert not [asked.path for asked in hub.asked if REPOSITORY not in asked.path], "asked for what was not wanted"
+
+
+def test_the_library_is_imported_by_a_fetch_only() -> None:
+    heavy = {"huggingface_hub", "httpx2", "hf_xet"}
+    assert imported_by("import pgolf.cli.data, pgolf.data.prepare").isdisjoint(heavy)
 
 
 def test_a_known_name_with_another_text_is_refused(pgolf: Pgolf, hub: LocalHub) -> None:
