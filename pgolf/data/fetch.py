@@ -71,7 +71,7 @@ def fetch(request: FetchRequest, ruleset: Ruleset, display: FetchDisplay) -> Fet
     with removing_manifest_on_error(request.out):
         check_listing(request.name, export, ruleset)
     train = choose_train_shards(export, request)
-    with scratch_folder(request.out, ".fetch", "fetching into") as scratch:
+    with scratch_folder(request.out, ".fetch", "fetching into", display.say) as scratch:
         return Fetch(request.out, scratch, repository, display, export, train, source, ruleset).run()
 
 

@@ -71,7 +71,7 @@ def prepare(
     check_free(out)
     corpus = Corpus.split(documents, preparation.validation_fraction)
     origin = origin_of(corpus, preparation)
-    with scratch_folder(out, ".prepare", "preparing") as scratch:
+    with scratch_folder(out, ".prepare", "preparing", on_progress) as scratch:
         if (held := held_folder(out, origin, on_progress)) is not None:
             return held
         prepared = build(corpus, replace(preparation, out=scratch), on_progress)
