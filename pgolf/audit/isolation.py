@@ -1,41 +1,54 @@
-"""Child processes without environment variables or a network, and the bounded process that reads code.
-
-This is no sandbox: code that a user chose to run can do what the user can.
-"""
+"""Python programs run confined, and the bounded process that reads code without running it."""
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pgolf
+import trainer
+from pgolf.confinement.run import CONFINED, Ended, Level, Limits, run_confined
+from trainer.recipe.cores import allowed_cores
+
 MAX_READING_SECONDS = 30
-OFFLINE = """
-import socket
-def refused(*_, **__):
-    raise OSError("an audit runs without a network")
-socket.socket.connect = socket.socket.connect_ex = socket.socket.sendto = refused
-"""
+FOR_OWN_CODE: tuple[Level, ...] = (*CONFINED, "none")
+"""For pgolf's own code on files of others: confined where the machine can."""
 
 
-def run_isolated(arguments: list[str], folder: Path, seconds: float) -> "subprocess.CompletedProcess[str] | None":
-    """Run a Python program in `folder` with no environment but PATH and with sockets that refuse to connect.
+def run_python(
+    arguments: Sequence[str],
+    folder: Path,
+    seconds: float,
+    *,
+    reads: Sequence[Path] = (),
+    levels: Sequence[Level] = CONFINED,
+) -> Ended:
+    """Run a Python program confined. It can import installed packages, pgolf and the trainer, and writes into `folder`.
 
-    Return None if it takes longer than `seconds`.
+    Raises:
+        MachineError: this machine has none of the levels.
     """
-    blocker = folder / "offline"
-    blocker.mkdir(exist_ok=True)
-    (blocker / "sitecustomize.py").write_text(OFFLINE)
-    environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(blocker)}
-    command = [sys.executable, "-P", *arguments]
-    try:
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=seconds
-        )
-    except subprocess.TimeoutExpired:
-        return None
+    modules = folder / "modules"
+    packages = [Path(package.__path__[0]) for package in (pgolf, trainer)]
+    modules.mkdir(exist_ok=True)
+    for package in packages:  # by links: in a checkout, the folder above the packages holds runs, too
+        link = modules / package.name
+        if not link.is_symlink():
+            link.symlink_to(package.resolve())
+    return run_confined(
+        [sys.executable, "-P", *arguments],
+        writes=folder,
+        reads=[*packages, *reads],
+        limits=Limits(seconds, answer_bytes=1 << 29),
+        environment={
+            "PYTHONPATH": str(modules.resolve()),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": str(allowed_cores()),
+        },
+        levels=levels,
+    )
 
 
 def read_code_isolated(folder: Path, logged: Mapping[str, str]) -> dict[str, Any] | str:
@@ -56,11 +69,7 @@ def read_code_isolated(folder: Path, logged: Mapping[str, str]) -> dict[str, Any
     except subprocess.TimeoutExpired:
         return f"reading the code took longer than {MAX_READING_SECONDS} s"
     if ended.returncode:
-        return f"reading the code ended with exit code {ended.returncode}: {last_error_line(ended)}"
+        last_line = (ended.stderr.strip().splitlines() or ["stderr is empty"])[-1][:300]
+        return f"reading the code ended with exit code {ended.returncode}: {last_line}"
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
-
-
-def last_error_line(ended: "subprocess.CompletedProcess[str]") -> str:
-    """Return the last line that a process wrote to stderr, shortened."""
-    return (ended.stderr.strip().splitlines() or ["stderr is empty"])[-1][:300]

@@ -5,19 +5,22 @@ same, bit for bit. The unchanged stream is scored twice; if its scores differ, e
 Source: openai/parameter-golf #1017 (C1 to C4), #1240 (target flip).
 """
 
+import os
 import secrets
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgolf.audit.isolation import last_error_line, run_isolated
+from pgolf.audit.isolation import FOR_OWN_CODE, run_python
 from pgolf.audit.verdicts import Verdict, make_verdict
+from pgolf.confinement.answers import answer_file, temporary_folder
+from pgolf.confinement.run import CONFINED, Confinement, Ended, Level
 from pgolf.data.shards import read_shard
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.data.verify import check_files
 from pgolf.errors import UsageError
+from pgolf.npz import NpzLimits, read_npz
 from trainer.recipe.files import ANSWERS, QUESTIONS, DataFiles
 
 if TYPE_CHECKING:
@@ -29,14 +32,25 @@ if TYPE_CHECKING:
 STREAM_TOKENS = 512
 MAX_SECONDS = 1_800
 RANDOM_CUTS = 8
+ANSWER_LIMITS = NpzLimits(file_bytes=1 << 29, array_bytes=1 << 29)
 SUM_TOLERANCE = 1e-4
 # Between a score in float32 and its log probability in float64.
 SCORE_TOLERANCE = 2e-3
 RULES = ("C1-CAUSAL", "C1-SELF", "C2-NORMALISED", "C3-SCORE-FIRST", "C4-SINGLE-PASS")
-AnswerCommand = Callable[[Path], list[str]]
-"""Gives the arguments of the Python program that answers the questions in a folder."""
 NatsCheck = Callable[[Any], list[Verdict]]
 """Gives further verdicts from the scores of all streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """A Python program that answers the questions in a folder."""
+
+    arguments: tuple[str, ...]
+    """Of the interpreter; the folder follows."""
+    reads: tuple[Path, ...]
+    """The files and folders that it may read."""
+    levels: tuple[Level, ...]
+    """The levels of confinement to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,34 +108,71 @@ def with_flip(tokens: "Tokens", place: int, ordinary: Any) -> "Tokens":
     return changed
 
 
-def run_probes(questions: Questions, command: AnswerCommand, further: "NatsCheck | None" = None) -> list[Verdict]:
-    """Have the questions answered in an isolated process and return the verdicts, with those of a further check."""
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """The verdicts of probes, and what confined the program that answered."""
+
+    verdicts: list[Verdict]
+    confinement: Confinement
+
+
+def run_probes(questions: Questions, answerer: Answerer, further: "NatsCheck | None" = None) -> Probed:
+    """Have the questions answered in a confined process and return the verdicts, with those of a further check.
+
+    Raises:
+        MachineError: this machine cannot confine the program.
+    """
     import numpy as np
 
-    with tempfile.TemporaryDirectory(prefix="pgolf-audit-") as place:
-        folder = Path(place)
+    with temporary_folder("pgolf-audit-") as folder:
         np.savez(
             folder / QUESTIONS,
             streams=questions.streams,
             asked=np.array(questions.asked),
             begin=np.array(questions.begin),
         )
-        ended = run_isolated(command(folder), folder, MAX_SECONDS)
-        if ended is None:
-            return unknown_verdicts(f"scoring took longer than {MAX_SECONDS} s")
-        failure = f"scoring ended with exit code {ended.returncode}: {last_error_line(ended)}"
-        if not (folder / ANSWERS).is_file():
-            return unknown_verdicts(failure)
-        try:
-            with np.load(folder / ANSWERS, allow_pickle=False) as answers:
-                if "refused" in answers:
-                    return refused_verdicts(str(answers["refused"]))
-                if ended.returncode:
-                    return unknown_verdicts(failure)
-                nats, rows = answers["nats"], answers["log_probabilities"]
-                return [*judge_answers(questions, nats, rows), *([] if further is None else further(nats))]
-        except (KeyError, ValueError, OSError) as error:
-            return unknown_verdicts(f"the answers cannot be read: {error}")
+        ended = run_python(
+            [*answerer.arguments, str(folder)], folder, MAX_SECONDS, reads=answerer.reads, levels=answerer.levels
+        )
+        return Probed(judge_end(questions, ended, folder, further), ended.confinement)
+
+
+def judge_end(questions: Questions, ended: Ended, folder: Path, further: "NatsCheck | None") -> list[Verdict]:
+    """Return the verdicts on a program that has ended and on the answers that it left."""
+    import numpy as np
+
+    failure = None if ended.failure is None else f"scoring {ended.failure}"
+    if ended.stopped or not os.path.lexists(folder / ANSWERS):
+        return unknown_verdicts(failure or "scoring ended without answers")
+    try:
+        answers = read_npz(answer_file(folder, ANSWERS), ANSWER_LIMITS)
+    except (ValueError, OSError) as error:
+        return unknown_verdicts(f"the answers cannot be read: {error}")
+    if "refused" in answers:
+        return refused_verdicts(str(answers["refused"])[:300])
+    if failure is not None:
+        return unknown_verdicts(failure)
+    if unfit := unfit_answers(questions, answers):
+        return unknown_verdicts(unfit)
+    nats, rows = answers["nats"], answers["log_probabilities"]
+    with np.errstate(all="ignore"):  # infinite and missing numbers are judged, not warned of
+        return [*judge_answers(questions, nats, rows), *([] if further is None else further(nats))]
+
+
+def unfit_answers(questions: Questions, answers: "Mapping[str, NDArray[Any]]") -> str | None:
+    """Return why answers cannot be judged; None if they can."""
+    if missing := [name for name in ("nats", "log_probabilities") if name not in answers]:
+        return f"the answers have no {' and no '.join(missing)}"
+    for name in ("nats", "log_probabilities"):
+        if answers[name].dtype.kind != "f":
+            return f"{name} holds {answers[name].dtype}, expected floating-point numbers"
+    nats, rows, streams = answers["nats"], answers["log_probabilities"], questions.streams
+    if nats.shape != (len(streams), streams.shape[1] - 1):
+        return f"scores of shape {nats.shape} came back for tokens {streams.shape}"
+    if rows.ndim != 2 or len(rows) != len(questions.asked) or rows.shape[1] <= int(streams.max()):
+        asked = len(questions.asked)
+        return f"distributions of shape {rows.shape} came back; expected {asked} of the whole vocabulary"
+    return None
 
 
 def unknown_verdicts(reason: str) -> list[Verdict]:
@@ -142,9 +193,6 @@ def judge_answers(questions: Questions, nats: Any, log_probabilities: Any) -> It
     """
     import numpy as np
 
-    if nats.shape != (len(questions.streams), questions.streams.shape[1] - 1):
-        yield from unknown_verdicts(f"scores of shape {nats.shape} came back for tokens {questions.streams.shape}")
-        return
     if not np.array_equal(nats[0], nats[1], equal_nan=True):
         first = int((nats[0] != nats[1]).argmax()) + 1
         message = f"the same stream scored twice differs from token {first} on, so that no scores can be compared"
@@ -246,8 +294,8 @@ def probe_tokens(folder: Path) -> "tuple[Tokens, int]":
     return tokens[:STREAM_TOKENS], load_tokenizer_file(files.tokenizer).bos_id()
 
 
-def adapter_command(path: Path) -> AnswerCommand:
-    """Return the command by which an adapter answers.
+def adapter_answerer(path: Path, reads: Sequence[Path] = (), levels: tuple[Level, ...] = CONFINED) -> Answerer:
+    """Return the program by which an adapter answers.
 
     Raises:
         UsageError: there is no such file.
@@ -257,9 +305,9 @@ def adapter_command(path: Path) -> AnswerCommand:
             f"{path}: no such adapter; expected a Python file with score(tokens) and distributions(tokens, positions)"
         )
     child = Path(__file__).with_name("adapter_child.py")
-    return lambda folder: [str(child), str(path.resolve()), str(folder)]
+    return Answerer((str(child), str(path.resolve())), (child, path.resolve(), *reads), levels)
 
 
-def model_command(model: Path) -> AnswerCommand:
-    """Return the command by which the trainer answers for a packed model of pgolf's own."""
-    return lambda folder: ["-m", "trainer.probe", str(model.resolve()), str(folder)]
+def model_answerer(model: Path) -> Answerer:
+    """Return the program by which the trainer answers for a packed model of pgolf's own."""
+    return Answerer(("-m", "trainer.probe", str(model.resolve())), (model.resolve(),), FOR_OWN_CODE)

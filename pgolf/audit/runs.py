@@ -11,7 +11,7 @@ from pgolf.audit.probes import (
     SCORE_TOLERANCE,
     STREAM_TOKENS,
     make_questions,
-    model_command,
+    model_answerer,
     probe_tokens,
     run_probes,
     unknown_verdicts,
@@ -233,9 +233,9 @@ def probe_verdicts(run: RunDirectory) -> list[Verdict]:
         return unknown_verdicts(str(error))
     return run_probes(
         make_questions(tokens, begin, protocol_edges(run)),
-        model_command(run.files.model),
+        model_answerer(run.files.model),
         partial(compare_with_ledger, run, tokens, begin),
-    )
+    ).verdicts
 
 
 def compare_with_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats: Any) -> list[Verdict]:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pgolf.audit.probes import adapter_command, make_questions, probe_tokens, run_probes
+from pgolf.audit.probes import Answerer, make_questions, probe_tokens, run_probes
 from pgolf.audit.verdicts import Verdict, sort_verdicts
+from pgolf.confinement.run import Confinement
 from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.rundir import RunDirectory, find_run, matching_runs
@@ -62,10 +63,14 @@ def require_finished(run: RunDirectory) -> RunDirectory:
     return run
 
 
-def with_probes(verdicts: list[Verdict], adapter: Path, data: Path) -> list[Verdict]:
-    """Return the verdicts, with those of the adapter's probes in place of unknown and passing ones."""
+def with_probes(verdicts: list[Verdict], answerer: Answerer, data: Path) -> tuple[list[Verdict], Confinement]:
+    """Return the verdicts, with those of an adapter's probes in place of unknown and passing ones; and its confinement.
+
+    Raises:
+        MachineError: this machine cannot confine the adapter.
+    """
     tokens, begin = probe_tokens(data)
-    found = run_probes(make_questions(tokens, begin, []), adapter_command(adapter))
-    settled = {verdict.rule for verdict in found}
+    found = run_probes(make_questions(tokens, begin, []), answerer)
+    settled = {verdict.rule for verdict in found.verdicts}
     others = [v for v in verdicts if v.rule not in settled or v.severity in ("fail", "warn")]
-    return sort_verdicts([*others, *found])
+    return sort_verdicts([*others, *found.verdicts]), found.confinement

@@ -2,13 +2,11 @@
 
 The claims of any folder are checked without running its code. The new score comes from the folder's own train_gpt.py,
 which runs only if this installation builds the same bytes from the recipe in its claims, or with --run-code. It runs
-isolated (pgolf.audit.isolation), in a folder with copies of the validation text and no training shard. That is no
-sandbox: code that the user chose to run with --run-code can do what the user can.
+confined (pgolf.confinement): it reads copies of the validation text, no training shard, and writes its scores.
 """
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from math import isclose
 from pathlib import Path
@@ -18,10 +16,12 @@ from typing import Annotated, Any
 from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pgolf.audit.isolation import last_error_line, run_isolated
+from pgolf.audit.isolation import FOR_OWN_CODE, run_python
 from pgolf.bundle.build import PROGRAM, Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
 from pgolf.bundle.submission import SUBMISSION
+from pgolf.confinement.answers import answer_file, temporary_folder
+from pgolf.confinement.run import Confinement, Level
 from pgolf.data.manifests import Manifest, read_manifest
 from pgolf.errors import DataError, UsageError
 from pgolf.findings import Finding, counted
@@ -62,6 +62,15 @@ class OwnFacts(Lenient):
     train_gpt_sha256: Sha256
     metric: dict[str, Any]
     embedded: dict[str, Any]
+
+
+class NewScore(BaseModel):
+    """The headline that a program computed anew, with the definition of its metric."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False, defer_build=True)
+
+    val_bpb: Number
+    val_loss: Number
 
 
 class Claims(Lenient):
@@ -178,77 +187,107 @@ def compare_bytes(rule: str, what: str, found: int, claimed: int) -> Finding:
 
 
 def recompute_scores(
-    folder: Path, claims: Claims, data: Path | None, is_code_allowed: bool, on_progress: Callable[[str], None]
-) -> list[Finding]:
-    """Recompute the scores of the artifacts, or return why that is not possible.
+    folder: Path,
+    claims: Claims,
+    data: Path | None,
+    is_code_allowed: bool,
+    levels: tuple[Level, ...],
+    on_progress: Callable[[str], None],
+) -> tuple[list[Finding], Confinement | None]:
+    """Recompute the scores of the artifacts, or return why that is not possible; with what confined the program.
 
-    Code that this installation does not build itself runs only with `is_code_allowed`. Data is found by its hash in
-    ./data, the working folder or the cache, unless `data` names its folder.
+    Code that this installation does not build itself runs only with `is_code_allowed`, at one of `levels`. Data is
+    found by its hash in ./data, the working folder or the cache, unless `data` names its folder.
+
+    Raises:
+        MachineError: this machine has none of the levels.
     """
     facts = claims.pgolf
     if facts is None:
-        return [Finding("warn", "score", "the score was not recomputed: pgolf did not write this folder")]
-    if not is_code_allowed and not is_built_here(folder, facts):
+        return [Finding("warn", "score", "the score was not recomputed: pgolf did not write this folder")], None
+    is_own = is_built_here(folder, facts)
+    if not is_code_allowed and not is_own:
         fix = "read train_gpt.py, then allow it with --run-code"
-        return [
-            Finding("fail", "score", "train_gpt.py differs from what this installation builds, so it was not run", fix)
-        ]
+        message = "train_gpt.py differs from what this installation builds, so it was not run"
+        return [Finding("fail", "score", message, fix)], None
     found = data or find_data(facts.data_sha256, (Path("data"), Path(), user_cache_path("pgolf")))
     if found is None:
-        return [
-            Finding(
-                "fail",
-                "score",
-                f"no data with manifest {facts.data_sha256[:12]} was found",
-                "give its folder with --data",
-            )
-        ]
+        message = f"no data with manifest {facts.data_sha256[:12]} was found"
+        return [Finding("fail", "score", message, "give its folder with --data")], None
     on_progress(f"scoring on {found}")
-    return list(check_scores(folder, claims, found))
+    return check_scores(folder, claims, found, FOR_OWN_CODE if is_own else levels)
 
 
-def check_scores(folder: Path, claims: Claims, data: Path) -> Iterator[Finding]:
+def check_scores(
+    folder: Path, claims: Claims, data: Path, levels: tuple[Level, ...]
+) -> tuple[list[Finding], Confinement | None]:
     """Score each seed's artifact and compare the score with its claim.
 
     Raises:
         DataError: the data is not that of the claims.
+        MachineError: this machine has none of the levels.
     """
     facts, manifest = claims.pgolf, read_manifest(data)
     assert facts is not None
     check_validation(data, manifest)
     if manifest.sha256 != facts.data_sha256:
         raise DataError(f"{data} has manifest {manifest.sha256[:12]}; the claims are for {facts.data_sha256[:12]}")
-    with tempfile.TemporaryDirectory(prefix="pgolf-verify-") as place:
-        work = Path(place)
+    findings, confinement = [], None
+    with temporary_folder("pgolf-verify-") as work:
         shutil.copyfile(folder / PROGRAM, work / PROGRAM)
         copy_validation(data, [shard.file for shard in manifest.validation.shards], work / "data")
         for seed, entry in claims.seed_results.items():
-            yield rescore(folder / f"model_seed{seed}.bin", seed, entry, facts, work)
+            finding, used = rescore(folder / f"model_seed{seed}.bin", seed, entry, facts, work, levels)
+            findings.append(finding)
+            confinement = used or confinement
+    return findings, confinement
 
 
-def rescore(model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, work: Path) -> Finding:
-    """Score an artifact in an isolated process that has only the validation text, and compare it with its claim."""
+def rescore(
+    model: Path, seed: str, claim: SeedClaim, facts: OwnFacts, work: Path, levels: tuple[Level, ...]
+) -> tuple[Finding, Confinement | None]:
+    """Score an artifact in a confined process that has only the validation text, and compare it with its claim.
+
+    Raises:
+        MachineError: this machine has none of the levels.
+    """
     if not model.is_file() or hashlib.sha256(model.read_bytes()).hexdigest() != claim.model_sha256:
-        return Finding("fail", "score", f"seed {seed}: {model.name} is missing or is not the artifact of the claims")
-    out = work / f"seed-{seed}"
-    arguments = ["--data", "data", "--out", out.name, "--model", str(model.resolve()), "--seed", seed]
-    ended = run_isolated([PROGRAM, *arguments, "--device", "cpu"], work, SCORING_HOURS * 3600)
-    if ended is None:
-        return Finding("fail", "score", f"seed {seed}: scoring took longer than {SCORING_HOURS} hours")
-    if ended.returncode:
-        reason = f"scoring ended with exit code {ended.returncode}: {last_error_line(ended)}"
-        return Finding("fail", "score", f"seed {seed}: {reason}")
-    headline = read_json(RunFiles(out).scores)["headline"]
-    message = f"seed {seed}: the score is {headline['val_bpb']:.8f} bpb; {claim.val_bpb:.8f} is claimed"
-    unlike = [key for key in headline if key not in UNCLAIMED and facts.metric.get(key) != headline[key]]
+        message = f"seed {seed}: {model.name} is missing or is not the artifact of the claims"
+        return Finding("fail", "score", message), None
+    program, texts, out = work / PROGRAM, work / "data", work / f"seed-{seed}"
+    out.mkdir()
+    arguments = ["--data", str(texts), "--out", str(out), "--model", str(model.resolve()), "--seed", seed]
+    ended = run_python(
+        [str(program), *arguments, "--device", "cpu"],
+        out,
+        SCORING_HOURS * 3600,
+        reads=[program, texts, model.resolve()],
+        levels=levels,
+    )
+    if ended.failure is not None:
+        return Finding("fail", "score", f"seed {seed}: scoring {ended.failure}"), ended.confinement
+    return compare_score(out, seed, claim, facts), ended.confinement
+
+
+def compare_score(out: Path, seed: str, claim: SeedClaim, facts: OwnFacts) -> Finding:
+    """Compare the scores that a program has left in a folder with the claim."""
+    try:
+        scores = answer_file(out, RunFiles(out).scores.relative_to(out).as_posix())
+        headline = NewScore.model_validate(read_json(scores)["headline"])
+    except (OSError, ValueError, KeyError, RecursionError) as error:
+        message = str(error).splitlines()[0]
+        return Finding("fail", "score", f"seed {seed}: the new scores cannot be read: {message}")
+    message = f"seed {seed}: the score is {headline.val_bpb:.8f} bpb; {claim.val_bpb:.8f} is claimed"
+    definition = {key: value for key, value in (headline.model_extra or {}).items() if key not in UNCLAIMED}
+    unlike = [key for key, value in definition.items() if facts.metric.get(key) != value]
     if unlike:
         return Finding("fail", "score", f"{message}; the claimed metric differs in {', '.join(unlike)}")
-    losses = abs(headline["val_loss"] - claim.val_loss) if claim.val_loss is not None else 0.0
-    is_same = max(abs(headline["val_bpb"] - claim.val_bpb), losses) <= SCORE_TOLERANCE
+    losses = abs(headline.val_loss - claim.val_loss) if claim.val_loss is not None else 0.0
+    is_same = max(abs(headline.val_bpb - claim.val_bpb), losses) <= SCORE_TOLERANCE
     return Finding("pass" if is_same else "fail", "score", message)
 
 
-UNCLAIMED = ("val_bpb", "val_loss", "seconds")
+UNCLAIMED = ("seconds",)
 
 
 def check_validation(data: Path, manifest: Manifest) -> None:

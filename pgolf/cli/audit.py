@@ -5,11 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
+from pgolf.audit.probes import adapter_answerer
 from pgolf.audit.subjects import audit_subject, with_probes
 from pgolf.audit.verdicts import Verdict, overall_severity
 from pgolf.cli import options
 from pgolf.cli.completion import complete_spec_or_run
+from pgolf.cli.confinement import levels_for, say_confinement
 from pgolf.cli.display.console import answer_console, findings_table, print_json, printable, say
+from pgolf.confinement.run import Confinement
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import Finding, failures
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
@@ -28,13 +31,22 @@ def audit(
         Path | None,
         typer.Option(
             "--adapter",
-            help="Probe a submission on tampered tokens: run score() and distributions() of this Python file. Needs "
-            "--data, for example --adapter score.py --data data/mine (docs/audit.md).",
+            help="Probe a submission on tampered tokens: run score() and distributions() of this Python file, "
+            "confined. Needs --data, for example --adapter score.py --data data/mine (docs/audit.md).",
         ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder of shards whose validation tokens the adapter is probed on.")
     ] = None,
+    reads: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--read",
+            help="A further file or folder that the adapter may read, for example --read weights.pt. It can read "
+            "itself, the submission's folder and the installed packages. Repeat for more.",
+        ),
+    ] = None,
+    is_unconfined: options.Unconfined = False,
     is_metadata_only: Annotated[
         bool,
         typer.Option("--metadata-only", help="Check only the numbers in logs and claims: read no code, run nothing."),
@@ -54,26 +66,36 @@ def audit(
             "--adapter takes a Python file with score(tokens) and distributions(tokens, positions), and needs --data: "
             "a folder of shards whose validation text is tampered with"
         )
+    for path in reads or ():
+        if not path.exists():
+            raise UsageError(f"--read {path}: no such file or folder")
     kind, verdicts = audit_subject(
         subject, ruleset, runs_dir=runs_dir, is_metadata_only=is_metadata_only, on_progress=say
     )
+    confinement = None
     if adapter is not None and data is not None:
-        verdicts = with_probes(verdicts, adapter, data)
+        subject_reads = [Path(subject)] if kind == "record" else []
+        answerer = adapter_answerer(adapter, [*subject_reads, *(reads or ())], levels_for(is_unconfined))
+        verdicts, confinement = with_probes(verdicts, answerer, data)
     if is_json:
-        print_json(audit_json(subject, kind, verdicts, ruleset))
+        print_json(audit_json(subject, kind, verdicts, ruleset, confinement))
     else:
+        say_confinement(confinement)
         print_verdicts(subject, kind, verdicts)
     if failed := [verdict.rule for verdict in failures(verdicts)]:
         raise CheckFailed(f"audit failed: {', '.join(dict.fromkeys(failed))}")
 
 
-def audit_json(subject: str, kind: str, verdicts: list[Verdict], ruleset: Ruleset) -> dict[str, Any]:
+def audit_json(
+    subject: str, kind: str, verdicts: list[Verdict], ruleset: Ruleset, confinement: Confinement | None
+) -> dict[str, Any]:
     """Return the object of --json."""
     return {
         "subject": subject,
         "kind": kind,
         "ruleset": ruleset.label,
         "verdict": overall_severity(verdicts),
+        "confinement": None if confinement is None else confinement.as_json(),
         "findings": [verdict.as_json() for verdict in verdicts],
     }
 

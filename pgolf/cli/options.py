@@ -37,6 +37,13 @@ RunArgument = Annotated[
         autocompletion=completion.complete_run,
     ),
 ]
+Unconfined = Annotated[
+    bool,
+    typer.Option(
+        "--unconfined",
+        help="Run that code with all your rights, on a machine that cannot confine it. Read it first (SECURITY.md).",
+    ),
+]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", metavar="DIR", help="Folder that holds all runs.")]
 Assignments = Annotated[
     list[str] | None,

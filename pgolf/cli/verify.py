@@ -7,6 +7,7 @@ import typer
 
 from pgolf.audit.verify import check_claims, read_claims, recompute_scores
 from pgolf.cli import options
+from pgolf.cli.confinement import levels_for, say_confinement
 from pgolf.cli.display.console import answer_console, findings_table, print_json, say
 from pgolf.errors import CheckFailed
 from pgolf.findings import failures
@@ -25,18 +26,31 @@ def verify(
     ] = None,
     is_code_allowed: Annotated[
         bool,
-        typer.Option("--run-code", help="Run the folder's train_gpt.py even if this installation did not build it."),
+        typer.Option(
+            "--run-code",
+            help="Run the folder's train_gpt.py, confined, even if this installation did not build it.",
+        ),
     ] = False,
+    is_unconfined: options.Unconfined = False,
     is_json: options.Json = False,
 ) -> None:
     """Check claims and bytes of a submission folder, and recompute its score. Exit code 3 if a check fails."""
     claims, findings = read_claims(folder)
+    confinement = None
     if claims is not None:
         findings += check_claims(folder, claims, load_ruleset(RULESET))
-        findings += recompute_scores(folder, claims, data, is_code_allowed, say)
+        scores, confinement = recompute_scores(folder, claims, data, is_code_allowed, levels_for(is_unconfined), say)
+        findings += scores
     if is_json:
-        print_json({"folder": str(folder), "checks": [finding.as_json() for finding in findings]})
+        print_json(
+            {
+                "folder": str(folder),
+                "checks": [finding.as_json() for finding in findings],
+                "confinement": None if confinement is None else confinement.as_json(),
+            }
+        )
     else:
+        say_confinement(confinement)
         answer_console().print(findings_table(findings))
     if failed := [finding.rule for finding in failures(findings)]:
         raise CheckFailed(f"verify failed: {', '.join(dict.fromkeys(failed))}")

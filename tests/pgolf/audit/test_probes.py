@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pgolf.audit.probes import adapter_command, make_questions, run_probes
+from pgolf.audit.probes import adapter_answerer, make_questions, run_probes
 from pgolf.audit.verdicts import Verdict
 from pgolf.errors import UsageError
 from tests.pgolf.audit import adapters
@@ -22,7 +22,10 @@ def stream() -> np.ndarray:
 def verdicts(text: str, folder: Path) -> dict[str, Verdict]:
     adapter = folder / "adapter.py"
     adapter.write_text(text)
-    return {found.rule: found for found in run_probes(make_questions(stream(), BEGIN, [64]), adapter_command(adapter))}
+    return {
+        found.rule: found
+        for found in run_probes(make_questions(stream(), BEGIN, [64]), adapter_answerer(adapter)).verdicts
+    }
 
 
 def test_a_valid_protocol_passes_every_probe(tmp_path: Path) -> None:
@@ -59,7 +62,7 @@ def test_a_target_flip_finds_what_changing_the_future_does_not(tmp_path: Path) -
         (adapters.NOISY, "scored twice differs"),
         (adapters.SHORT, "expected one for every token but the first"),
         (adapters.RAISING, "no GPU here"),
-        (adapters.ONLINE, "without a network"),
+        (adapters.ONLINE, "Network is unreachable"),
         ("def score(tokens): ...", "no function distributions"),
         ("import sys; sys.exit(3)", "exit code 3"),
     ],
@@ -86,4 +89,4 @@ def test_questions_keep_document_boundaries() -> None:
 
 def test_a_missing_adapter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such adapter"):
-        adapter_command(tmp_path / "nothing.py")
+        adapter_answerer(tmp_path / "nothing.py")

@@ -123,15 +123,15 @@ def test_the_users_own_code_is_not_run_and_leaves_rules_unknown(copy: RunDirecto
 
 def test_the_probe_gives_the_scores_of_the_ledger(micro_run: RunDirectory, micro_data: Path, tmp_path: Path) -> None:
     """A chunk depends on nothing outside itself, so that the probe must score it as the run did."""
-    from pgolf.audit.isolation import run_isolated
-    from pgolf.audit.probes import model_command
+    from pgolf.audit.isolation import run_python
+    from pgolf.audit.probes import model_answerer
 
     tokens, begin = probe_tokens(micro_data)
     questions = make_questions(tokens, begin, [])
     np.savez(tmp_path / QUESTIONS, streams=questions.streams[:1], asked=np.array([(0, 5)]), begin=np.array(begin))
-    ended = run_isolated(model_command(micro_run.files.model)(tmp_path), tmp_path, 100)
-    assert ended is not None
-    assert ended.returncode == 0, ended.stderr
+    answerer = model_answerer(micro_run.files.model)
+    ended = run_python([*answerer.arguments, str(tmp_path)], tmp_path, 100, reads=answerer.reads)
+    assert ended.failure is None
     window = read_json(micro_run.files.result)["metrics"][-1]["window"]
     whole = (len(tokens) - 1) // window * window
     with np.load(tmp_path / ANSWERS) as answers, np.load(micro_run.files.ledger) as ledger:
