@@ -408,7 +408,8 @@ def test_what_a_killed_fetch_left_is_removed(fetching: Fetching) -> None:
     assert names(fetching.out) == FILES | {TRAIN, "fineweb_train_000001.bin"}
 
 
-@pytest.mark.parametrize("method", ["replace", pytest.param("mkdir", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["replace", "mkdir"])
 def test_a_kill_at_any_step_is_repaired_by_the_same_command(fetching: Fetching, method: str) -> None:
     fetch_one = partial(Fetching.__call__, fetching, shards=1)
     fetch_one()
