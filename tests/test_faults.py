@@ -108,19 +108,43 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.slow
-def test_a_full_disk_ends_the_run_with_its_name_and_room_lets_it_go_on(
-    micro_run: RunDirectory, small_disk: Path
+FULL = [(phase, left) for phase in ("prepare", "train", "encode", "score") for left in (0, 8192, 100_000)]
+
+
+@pytest.mark.parametrize(
+    ("phase", "left"), [pytest.param(*each, marks=() if each == ("encode", 0) else pytest.mark.slow) for each in FULL]
+)
+def test_a_disk_that_fills_up_is_one_clear_line_and_room_lets_the_run_go_on(
+    long_run: RunDirectory, small_disk: Path, tmp_path: Path, phase: str, left: int
 ) -> None:
-    run = new_run(micro_run, small_disk / "x" / "seed-1337")
-    ended = subprocess.run([*TRAINER, str(run.root)], capture_output=True, text=True, check=False)
+    subprocess.run(["mount", "-o", "remount,size=8m", small_disk], check=True)
+    run = new_run(long_run, small_disk / "x" / "seed-1337")
+    command = [sys.executable, "-m", "tests.trainer.filling", phase, str(left), str(small_disk), str(run.root)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 6, ended.stderr
-    assert "No space left on device" in ended.stderr
-    assert str(small_disk) in ended.stderr
-    assert not [*run.root.rglob(".*.tmp")]
-    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    (line,) = ended.stderr.splitlines()[-1:]
+    assert re.fullmatch(rf"trainer: {small_disk}/.*: No space left on device.* are free\. Free some space .*", line)
+    state = run.read_state()  # written into the room of the state before, if there was no other
+    assert state["exit_code"] == 6
+    assert f"trainer: {state['error']}" == line
+    assert not [*small_disk.rglob(".*.tmp")]
+    (small_disk / "ballast").unlink()
     assert subprocess.run([*TRAINER, str(run.root)], capture_output=True, check=False).returncode == 0
-    assert run.read_result()["headline"] == micro_run.read_result()["headline"]
+    assert run.read_result()["headline"] == long_run.read_result()["headline"]
+    assert run.files.model.read_bytes() == long_run.files.model.read_bytes()
+    assert run.files.ledger.read_bytes() == long_run.files.ledger.read_bytes()
+
+
+@pytest.mark.slow
+def test_a_run_whose_log_cannot_be_written_still_ends_with_the_exit_code(
+    micro_run: RunDirectory, tmp_path: Path
+) -> None:
+    run = new_run(micro_run, tmp_path / "x" / "seed-1337")
+    run.files.log.symlink_to("/dev/full")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([*TRAINER, str(run.root)], stdout=full, stderr=full, check=False)
+    assert ended.returncode == 6
+    assert "train.log: No space left on device" in run.read_state()["error"]
 
 
 def test_preflight_says_no_to_a_disk_that_is_too_small(pgolf: Pgolf, small_disk: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from trainer.recipe.files import RunFiles
 from trainer.recipe.os_errors import describe_os_error
 from trainer.recipe.reading import read_json
-from trainer.recipe.writing import write_json
+from trainer.recipe.writing import json_bytes, write_json
 from trainer.runtime.failure import AlreadyRunning, DataRefused, MachineRefused, RunFailure, Stopped
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def report_failure(arguments: argparse.Namespace, error: Exception) -> int:
     if failure is None:
         traceback.print_exc()
         failure = RunFailure(f"{type(error).__name__}: {error}")
-    print(f"trainer: {failure}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # on a full disk the log cannot be written
+        print(f"trainer: {failure}", file=sys.stderr, flush=True)
     files = RunFiles(arguments.run_dir)
     if not isinstance(failure, AlreadyRunning):
         write_failure(files.worker_state(arguments.rank) if arguments.rank else files.state, failure)
@@ -115,14 +116,25 @@ def report_failure(arguments: argparse.Namespace, error: Exception) -> int:
 
 
 def write_failure(path: Path, failure: RunFailure) -> None:
-    """Add the failure to the state in a file. A full disk is ignored: the exit code remains."""
+    """Add the failure to the state in a file, if it can be written; else the exit code remains."""
     end = {"phase": "stopped" if isinstance(failure, Stopped) else "failed", "error": str(failure), "pid": os.getpid()}
+    try:
+        before = read_json(path)
+    except (OSError, ValueError):
+        before = {}
+    state = before | end | {"exit_code": failure.exit_code}
     with suppress(OSError):
         try:
-            before = read_json(path)
-        except (OSError, ValueError):
-            before = {}
-        write_json(path, before | end | {"exit_code": failure.exit_code})
+            write_json(path, state)
+        except OSError:  # a full disk has no room for another file, but the old one has some to spare
+            overwrite(path, json_bytes(state))
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Write the content into the blocks that a file has. A kill in between damages it."""
+    with path.open("r+b") as file:
+        file.write(content)
+        file.truncate()
 
 
 def as_run_failure(error: Exception) -> RunFailure | None:

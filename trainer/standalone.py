@@ -219,7 +219,8 @@ def check_inputs(recipe: Recipe, arguments: argparse.Namespace, data: DataFiles,
 def open_folder(files: RunFiles, local: Mapping[str, str], model: Path | None) -> TextIO:
     """Make the folder of a run, with the user's own files and the artifact to score, and return its log.
 
-    The log is locked as long as this process lives. A run that was stopped is begun again.
+    The log is locked as long as this process lives, where the file system has flock. A run that was stopped is begun
+    again.
 
     Raises:
         ResumeRefused: the folder holds a finished run, or another process works in it.
@@ -232,6 +233,8 @@ def open_folder(files: RunFiles, local: Mapping[str, str], model: Path | None) -
         fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ResumeRefused(f"another process works in {files.root}; give another --out or RUN_ID") from None
+    except OSError as error:
+        print(f"{files.root} has no lock: {error}", file=sys.stderr)
     log.truncate(0)
     files.prequant.unlink(missing_ok=True)
     for path, text in local.items():

@@ -166,7 +166,7 @@ def missing_files(out: Path, files: Mapping[str, bytes]) -> list[str]:
     drafts = tuple(f".{name}." for name in files)
     foreign = [name for name in held if name not in files and not name.startswith(drafts)]
     missing = [name for name in files if name not in held]
-    different = []
+    different: list[str] = []
     for name in [name for name in files if name in held]:
         content = held[name].read_bytes()
         if content != files[name]:

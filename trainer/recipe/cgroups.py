@@ -7,11 +7,9 @@ Inside a container the group's path is often one of the host, of which only the 
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 ROOT = Path("/")
-# Version 1 has no word for "no limit", only a number beyond any memory.
-NO_LIMIT_BYTES = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,10 @@ def read_memory(root: Path = ROOT) -> Memory | None:
 
 
 def cgroup_memory(root: Path) -> Iterator[tuple[int, int]]:
-    """Yield limit and use of each group of this process that has a limit, without files that the kernel can drop."""
+    """Yield limit and use of each group of this process that has a limit, without files that the kernel can drop.
+
+    Version 1 has no word for "no limit", only a number beyond any memory.
+    """
     for folder in cgroup_folders("memory", root):
         for limit_file, use_file, cache in (
             ("memory.max", "memory.current", "inactive_file"),
@@ -62,15 +63,14 @@ def cgroup_memory(root: Path) -> Iterator[tuple[int, int]]:
         ):
             with suppress(OSError, ValueError):
                 limit, used = int((folder / limit_file).read_text()), int((folder / use_file).read_text())
-                if limit < NO_LIMIT_BYTES:
-                    yield limit, used - min(used, read_sizes(folder / "memory.stat").get(cache, 0))
+                yield limit, used - min(used, read_sizes(folder / "memory.stat").get(cache, 0))
 
 
 def cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
     """Yield the folders of the groups of this process that may limit what a controller controls, outermost last."""
     for mount, mounted_group, group in cgroup_mounts(controller, root):
         with suppress(ValueError):
-            group = PurePosixPath("/") / group.relative_to(mounted_group)
+            group = Path("/") / group.relative_to(mounted_group)
         for part in (group, *group.parents):
             # A group that is not below the mounted one, or not visible here, is left out.
             folder = root / mount.relative_to("/") / part.relative_to("/")
@@ -78,18 +78,18 @@ def cgroup_folders(controller: str, root: Path) -> Iterator[Path]:
                 yield folder
 
 
-def cgroup_mounts(controller: str, root: Path) -> Iterator[tuple[PurePosixPath, PurePosixPath, PurePosixPath]]:
+def cgroup_mounts(controller: str, root: Path) -> Iterator[tuple[Path, Path, Path]]:
     """Yield where a hierarchy with this controller is mounted, which group is mounted there, and this process's group.
 
     The controllers of a hierarchy of version 1 are the options of its mount; that of version 2 has them all.
     """
-    groups = {}
+    groups: dict[str, Path] = {}
     for line in read_lines(root / "proc" / "self" / "cgroup"):
         _, controllers, group = line.split(":", 2)
-        groups |= dict.fromkeys(controllers.split(","), PurePosixPath(group))
+        groups |= dict.fromkeys(controllers.split(","), Path("/", group))
     for line in read_lines(root / "proc" / "self" / "mountinfo"):
         place, _, kind = line.partition(" - ")
-        mounted_group, mount = (PurePosixPath(unescaped(word)) for word in place.split()[3:5])
+        mounted_group, mount = (Path(unescaped(word)) for word in place.split()[3:5])
         name, _, options = kind.split()[:3]
         if name == "cgroup2" and "" in groups:
             yield mount, mounted_group, groups[""]

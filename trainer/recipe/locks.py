@@ -10,7 +10,6 @@ import errno
 import fcntl
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -251,7 +250,7 @@ def clear_owner(path: Path) -> None:
 
 def lock_owner(pid: int) -> LockOwner:
     """Return a process of this machine as the owner of a lock."""
-    return LockOwner(pid, process_start(pid), pid_namespace(), socket.gethostname())
+    return LockOwner(pid, process_start(pid), pid_namespace(), os.uname().nodename)
 
 
 def read_owner(name: str) -> LockOwner | None:

@@ -1,7 +1,6 @@
 """Telling a process from a later one that got the same pid."""
 
 import os
-import platform
 from pathlib import Path
 
 
@@ -24,7 +23,7 @@ def pid_namespace() -> str:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
         return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
     except OSError:  # not Linux
-        return platform.node().replace(".", "-")
+        return os.uname().nodename.replace(".", "-")
 
 
 def is_process_alive(pid: int, start: str | None) -> bool:

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from glob import escape
 from pathlib import Path
 
 from trainer.recipe.locks import hold_folder
@@ -88,9 +87,11 @@ def check_absent(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what writers of a file or folder that were killed have left beside it."""
-    for draft in path.parent.glob(f".{escape(path.name)}.*.tmp"):
-        pid, _, kind = draft.name.removeprefix(f".{path.name}.").partition(".")
-        if kind != "tmp" or not pid.isdecimal() or is_process_alive(int(pid), process_start(int(pid))):
+    prefix = f".{path.name}."
+    for draft in path.parent.glob(".*.tmp"):
+        pid = draft.name.removeprefix(prefix).removesuffix(".tmp")
+        is_draft = draft.name.startswith(prefix) and pid.isdecimal()
+        if not is_draft or is_process_alive(int(pid), process_start(int(pid))):
             continue
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)

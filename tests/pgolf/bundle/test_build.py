@@ -22,6 +22,7 @@ from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from pgolf.specs.shipped import shipped_specs
 from tests.conftest import Pgolf, shared_run
+from tests.poor_filesystem import poor_environment
 from trainer.recipe.program import Program
 from trainer.recipe.reading import read_json
 
@@ -40,7 +41,7 @@ def run_alone(
     """Run the program in its own folder, in a process that cannot import pgolf, trainer or launchers."""
     blocker = program.parent / "sitecustomize.py"
     blocker.write_text("import sys\nsys.modules['pgolf'] = sys.modules['trainer'] = sys.modules['launchers'] = None\n")
-    environment = os.environ | {"PYTHONPATH": str(program.parent), **variables}
+    environment = os.environ | variables | {"PYTHONPATH": str(program.parent)}
     command = [sys.executable, str(program), *arguments]
     return subprocess.run(
         command, cwd=program.parent, env=environment, capture_output=True, text=True, timeout=200, check=False
@@ -237,6 +238,16 @@ def test_one_folder_is_not_written_by_two_processes(micro_run: RunDirectory, tmp
         ended = run_alone(program, "--data", micro_run.read_run()["data_folder"], "--out", "run")
     assert ended.returncode == 2
     assert "another process works in" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_folder_that_cannot_be_locked_is_used_and_named(micro_run: RunDirectory, tmp_path: Path) -> None:
+    program = tmp_path / "train_gpt.py"
+    program.write_bytes(built("quickstart", "micro").packed)
+    arguments = ("--data", micro_run.read_run()["data_folder"], "--out", "run", "--model", str(micro_run.files.model))
+    ended = run_alone(program, *arguments, variables=poor_environment(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert f"{tmp_path}/run has no lock: [Errno 38] Function not implemented" in ended.stderr
 
 
 def test_a_stopped_run_is_begun_again_without_what_it_left(micro_run: RunDirectory, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_process_in_a_real_group_sees_its_limit(own_group: Path) -> None:
         "-c",
         'echo $$ > "$1/cgroup.procs" && shift && exec "$@"',
         "sh",
-        own_group,
+        str(own_group),
         sys.executable,
         "-c",
         program,
