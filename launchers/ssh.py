@@ -6,6 +6,7 @@ looks like that of a local run.
 """
 
 import hashlib
+import secrets
 import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field
 from launchers.ssh_transport import RemoteAgent, SshHost
 from pgolf.errors import LauncherError, Unreachable
 from pgolf.findings import Finding
-from pgolf.launching import Handle, Job, JobStatus, distribution_of
+from pgolf.launching import Handle, Job, JobStatus, Standing, distribution_of
 from pgolf.launching.doctor import doctor_arguments, doctor_findings
 from pgolf.launching.endings import ended_status
 from pgolf.launching.handles import create_handle, record_state, run_of, update_handle
@@ -90,9 +91,10 @@ class SshLauncher(PolledLauncher):
         agent = agent_of(known)
         found = agent.call("probe", root=known.folder, libraries=[])
         code = send_code(agent, found["root"])
-        command = [known.python, *doctor_arguments(found["root"], gpu)]
-        ended = agent.host.run(["env", f"PYTHONPATH={code}", *command])
-        return doctor_findings(ended.stdout.decode(), ended.stderr.decode(errors="replace").strip())
+        ended = agent.call(
+            "examine_self", code=code, python=known.python, arguments=doctor_arguments(found["root"], gpu)
+        )
+        return doctor_findings(ended["stdout"], ended["stderr"].strip())
 
     def capacity(self, job: Job) -> int:
         return MAX_JOBS
@@ -100,8 +102,7 @@ class SshLauncher(PolledLauncher):
     def submit(self, job: Job) -> Handle:
         options = self.Options.model_validate(job.options)
         agent, run = agent_of(options), job.run
-        root = agent.call("probe", root=options.folder, libraries=[])["root"]
-        remote_dir = f"{root}/runs/{run.remote_id}"
+        root, remote_dir = remote_folders(agent, options, run)
         handle = create_handle(self.name, run, options=job.options, remote_dir=remote_dir, state="queued")
         code = send_code(agent, root)
         data = send_data(agent, root, run)
@@ -115,7 +116,9 @@ class SshLauncher(PolledLauncher):
             devices=0 if job.gpu is None else job.processes,
             processes=job.processes,
             limit_seconds=job.limit_seconds,
-            settings=attempt_settings(run),
+            known_attempts=run.read_attempts(),
+            settings=attempt_settings(run) | {"data_folder": data},
+            claim=secrets.token_hex(4),
             exit_codes={"timed_out": TIMED_OUT, "interrupted": INTERRUPTED},
         )
         update_handle(handle, pid=started["pid"], state="running")
@@ -142,9 +145,29 @@ class SshLauncher(PolledLauncher):
         with fetching(run) as folder:
             receive_files(agent, handle["remote_dir"], hashes, folder)
 
+    def place(self, options: dict[str, Any]) -> str:
+        """Return where jobs with these options run, by what tells one machine and folder from another."""
+        known = self.Options.model_validate(options)
+        port = "" if known.port is None else f":{known.port}"
+        config = "" if known.config_file is None else f" ({known.config_file})"
+        return f"{known.host}{port}{config}, folder {known.folder}"
+
+    def standing(self, run: RunDirectory, options: dict[str, Any]) -> Standing:
+        """Return what a place has of a run."""
+        known = self.Options.model_validate(options)
+        agent = agent_of(known)
+        _, remote_dir = remote_folders(agent, known, run)
+        return Standing(**agent.call("standing", run=remote_dir))
+
     def cancel(self, handle: Handle) -> None:
         agent_of(self.Options.model_validate(handle["options"])).call("cancel", run=handle["remote_dir"])
         self.poll_again(handle)
+
+
+def remote_folders(agent: RemoteAgent, options: SshLauncher.Options, run: RunDirectory) -> tuple[str, str]:
+    """Return the absolute path of launch.options.folder on the machine, and that of a run in it."""
+    root: str = agent.call("probe", root=options.folder, libraries=[])["root"]
+    return root, f"{root}/runs/{run.remote_id}"
 
 
 def agent_of(options: SshLauncher.Options) -> RemoteAgent:
@@ -235,9 +258,8 @@ def receive_files(agent: RemoteAgent, remote_dir: str, hashes: dict[str, str], f
     Raises:
         LauncherError: one of them arrives incomplete or changed.
     """
-    ended = agent.host.run(agent.command_line("send", run=remote_dir, files=list(hashes)))
     archive = folder / ".archive.tar"
-    archive.write_bytes(ended.stdout)
+    archive.write_bytes(agent.run("send", run=remote_dir, files=list(hashes)))
     try:
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")

@@ -1,11 +1,16 @@
 """The part of the ssh launcher that runs on the other machine: one file, copied there, with one command per call.
 
-`python agent.py COMMAND JSON` prints one JSON object. It needs only Python's standard library, so that it can report
-what else is missing there.
+`python agent.py COMMAND JSON` prints ANSWER_MARK and one JSON object. It needs only Python's standard library, so that
+it can report what else is missing there.
+
+A run directory may lie on a network volume that several machines see. job.json names the claim of the one supervisor
+that may work in it; starting another one writes a new claim there first. A supervisor that finds a claim other than its
+own, for example because its machine was paused, kills its trainer and ends without writing anything.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import importlib.util
@@ -18,19 +23,32 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
+# Precedes every answer, because the shell there may print text of its own before it.
+ANSWER_MARK = "pgolf-answer:"
 GRACE_SECONDS = 30.0
+BEAT_SECONDS = 1.0
+# A supervisor on another machine whose lease was not renewed for so long is dead or paused.
+SILENT_SECONDS = 10.0
+# A poll cannot wait that long. It compares the clocks of two machines instead, so it is more patient.
+SILENT_BY_CLOCK_SECONDS = 60.0
+RECORD_SECONDS = 10.0
+LEASE_PREFIX = ".lease-"
+MACHINE_REFUSED = 6
+LOCKS_NOT_SUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 HASH_CACHE = ".hashed.json"
 # Written once a run has its devices. Supervisors of older versions write the same name.
 DEVICES_FILE = "seat.json"
 RETRY_SECONDS = 0.1
+ATTEMPTS_FILE = "attempts.jsonl"
 # What is not fetched: a script's own folder, files of this agent, checkpoints, and the ledger unless it is asked for.
 WORK_FOLDER = "work"
 NOT_FETCHED = ("run.lock", "job.json", "exit.json", DEVICES_FILE, "start.lock")
@@ -158,72 +176,189 @@ def unpack(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def start(request: dict[str, Any]) -> dict[str, Any]:
-    """Return the supervisor of a run: the one that is running, or a new one. A finished run gets none."""
+    """Return the supervisor of a run: the one that is running here, or a new one. A finished run gets none."""
     root = Path(request["run"])
     with exclusive_lock(root / "start.lock"):
         if (root / "result.json").exists():
             return {"pid": None}
-        job = read_or_empty(root / "job.json")
-        if is_running(job):
-            return job
+        before = read_or_empty(root / "job.json")
+        if is_running_here(before) and not is_paused(before["pid"]):
+            return before
         for name in ("exit.json", DEVICES_FILE):
             (root / name).unlink(missing_ok=True)
         write_json(root / "run.json", {**read_or_empty(root / "run.json"), **request["settings"]})
+        take_over_attempts(root, request["known_attempts"])
+        job = {"claim": request["claim"], "host": this_host(), "pid": None, "started": None}
+        write_json(root / "job.json", job)
+        if is_running_here(before):
+            os.kill(before["pid"], signal.SIGCONT)  # it finds the new claim and ends
         supervised = json.dumps({**request, "settings": None})
         command = [sys.executable, str(Path(__file__).absolute()), "supervise", supervised]
         with (root / "train.log").open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=str(root), start_new_session=True
             )
-        job = {"pid": child.pid, "started": process_start(child.pid)}
+        job.update(pid=child.pid, started=process_start(child.pid))
         write_json(root / "job.json", job)
         return job
+
+
+def this_host() -> str:
+    """Return a name of this machine since it was started. A pid identifies a process only together with it."""
+    facts = [platform.node()]
+    with suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))  # differs between containers of one machine
+    return " ".join(facts)
+
+
+class Lease:
+    """The right of one supervisor to work in a run directory: a file that it renews every BEAT_SECONDS.
+
+    It is lost when job.json names another claim.
+    """
+
+    def __init__(self, root: Path, claim: str) -> None:
+        self.root, self.claim = root, claim
+        self.path = root / f"{LEASE_PREFIX}{claim}"
+        self.owner = {"host": this_host(), "pid": os.getpid(), "started": process_start(os.getpid())}
+        self.trainer: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        return bool(read_or_empty(self.root / "job.json").get("claim", self.claim) != self.claim)
+
+    def keep(self) -> NoReturn:
+        """Renew the lease until it is lost, then end this process. Runs in a thread."""
+        beat = 0
+        while not self.is_lost:
+            beat += 1
+            with suppress(OSError):  # on a full disk the trainer fails and says so
+                write_json(self.path, {**self.owner, "beat": beat})
+            time.sleep(BEAT_SECONDS)
+        self.leave()
+
+    def leave(self) -> NoReturn:
+        """Kill the trainer and end this process. The lease is removed last: the next supervisor waits for that."""
+        if self.trainer is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.trainer.pid, signal.SIGKILL)
+            self.trainer.wait()
+        self.path.unlink(missing_ok=True)
+        os._exit(0)
+
+    def wait_for_others(self) -> None:
+        """Wait until every earlier supervisor of the run has ended or is silent."""
+        for other in self.root.glob(f"{LEASE_PREFIX}*"):
+            if other != self.path:
+                wait_for_end(other)
+                other.unlink(missing_ok=True)
+
+
+def wait_for_end(lease: Path) -> None:
+    """Wait until the owner of a lease has ended, or has not renewed it for SILENT_SECONDS."""
+    last, renewed_at = read_or_empty(lease), time.monotonic()
+    while lease.exists() and (last.get("host") != this_host() or is_running_here(last)):
+        if time.monotonic() - renewed_at > SILENT_SECONDS:
+            # A paused trainer still holds the lock, and on a network volume the lock of a dead one may last.
+            (lease.parent / "run.lock").unlink(missing_ok=True)
+            return
+        time.sleep(RETRY_SECONDS)
+        found = read_or_empty(lease)
+        if found != last:
+            last, renewed_at = found, time.monotonic()
 
 
 def supervise(request: dict[str, Any]) -> None:
     """Wait for devices, run the trainer within its time limit and write exit.json. SIGTERM is passed on to it."""
     root = Path(request["run"])
     signal.signal(signal.SIGTERM, interrupt)
-    began = time.monotonic()
+    lease = Lease(root, request["claim"])
     try:
+        threading.Thread(target=lease.keep, daemon=True).start()
+        lease.wait_for_others()
         with claimed_devices(Path(request["root"]), request["devices"]) as devices:
             write_json(root / DEVICES_FILE, {"devices": devices})
-            began = time.monotonic()
-            code, message = run_trainer(root, request, devices)
+            code, message = run_trainer(root, request, devices, lease)
     except KeyboardInterrupt:
         code, message = request["exit_codes"]["interrupted"], "stopped while it was queued"
-    line = json.dumps({"seconds": time.monotonic() - began}) + "\n"
-    with suppress(OSError), (root / "attempts.jsonl").open("a") as attempts:
-        attempts.write(line)
+    except (OSError, ValueError) as error:
+        code, message = MACHINE_REFUSED, str(error)
+    if lease.is_lost:
+        lease.leave()
     with suppress(OSError):  # if the disk is full, poll reports that
         write_json(root / "exit.json", {"exit_code": code, "message": message})
+    lease.path.unlink(missing_ok=True)
 
 
 def interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def run_trainer(root: Path, request: dict[str, Any], devices: list[str]) -> tuple[int, str]:
+def take_over_attempts(root: Path, known: list[float]) -> None:
+    """Replace attempts.jsonl by the attempts that the caller knows of, if those took longer: some were elsewhere."""
+    if sum(known) > Attempt(root).earlier_seconds():
+        write_text(root / ATTEMPTS_FILE, "".join(json.dumps({"seconds": seconds}) + "\n" for seconds in known))
+
+
+class Attempt:
+    """The seconds of one attempt: a line of attempts.jsonl, updated regularly so that a killed attempt counts too."""
+
+    def __init__(self, root: Path) -> None:
+        self.path = root / ATTEMPTS_FILE
+        self.began = self.recorded_at = time.monotonic()
+        self.earlier = self.path.read_text() if self.path.exists() else ""
+
+    def earlier_seconds(self) -> float:
+        """Return the seconds of all earlier attempts here."""
+        seconds = 0.0
+        for line in self.earlier.splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # a line of an older version may be incomplete
+                seconds += float(json.loads(line)["seconds"])
+        return seconds
+
+    def record(self) -> None:
+        """Write how long this attempt has taken."""
+        self.recorded_at = time.monotonic()
+        line = json.dumps({"seconds": self.recorded_at - self.began})
+        with suppress(OSError):
+            write_text(self.path, f"{self.earlier}{line}\n")
+
+
+def run_trainer(root: Path, request: dict[str, Any], devices: list[str], lease: Lease) -> tuple[int, str]:
     """Run the trainer; return its exit code, and why it was stopped if this supervisor stopped it."""
+    attempt = Attempt(root)
+    limit = request["limit_seconds"]
+    if limit is not None:  # from which the caller has subtracted the attempts that it knows of
+        limit -= max(0.0, attempt.earlier_seconds() - sum(request["known_attempts"]))
+    if limit is not None and limit <= 0:
+        message = f"spend.usd is used up: earlier attempts took {attempt.earlier_seconds():.0f} s"
+        return request["exit_codes"]["timed_out"], message
     receiver, sender = os.pipe()  # the lifeline: the trainer ends when this process does, whatever ends it
     command = [request["python"], "-P", "-m", "trainer", str(root), "--lifeline", str(receiver)]
     environment = {**os.environ, "PYTHONPATH": request["code"], "PYTHONDONTWRITEBYTECODE": "1"}
     if request["devices"]:
         environment.update(CUDA_VISIBLE_DEVICES=",".join(devices), CUDA_DEVICE_ORDER="PCI_BUS_ID")
     trainer = subprocess.Popen(
-        [*command, "--processes", str(request["processes"])], env=environment, pass_fds=(receiver,), cwd=str(root)
-    )
+        [*command, "--processes", str(request["processes"])],
+        env=environment, pass_fds=(receiver,), cwd=str(root), process_group=0,
+    )  # fmt: skip
     os.close(receiver)
+    lease.trainer = trainer
     signal.signal(signal.SIGTERM, partial(stop_or_kill, trainer, []))
     try:
-        return trainer.wait(request["limit_seconds"]), ""
-    except subprocess.TimeoutExpired:
+        while limit is None or time.monotonic() - attempt.began < limit:
+            pause = RECORD_SECONDS if limit is None else min(RECORD_SECONDS, limit)
+            with suppress(subprocess.TimeoutExpired):
+                return trainer.wait(pause), ""
+            if not lease.is_lost:
+                attempt.record()
         stop_trainer(trainer)
-        return request["exit_codes"][
-            "timed_out"
-        ], f"stopped after {request['limit_seconds']:.0f} s: spend.usd is used up"
+        return request["exit_codes"]["timed_out"], f"stopped after {limit:.0f} s: spend.usd is used up"
     finally:
         os.close(sender)
+        if not lease.is_lost:
+            attempt.record()
 
 
 def stop_or_kill(trainer: subprocess.Popen[bytes], earlier: list[float], *_: object) -> None:
@@ -242,16 +377,18 @@ def stop_or_kill(trainer: subprocess.Popen[bytes], earlier: list[float], *_: obj
 def claimed_devices(root: Path, count: int) -> Iterator[list[str]]:
     """Yield the indices of `count` CUDA devices that no other run of pgolf here uses; for 0, claim the CPU.
 
-    Waits until they are free. They are locked in the kernel, so the locks end with this process.
+    Waits until they are free. They are locked in the kernel, so the locks end with this process. Each machine that sees
+    the folder has locks of its own.
     """
     names = [f"gpu-{index}" for index in visible_devices()] if count else ["cpu"]
     if len(names) < count:
         raise ValueError(f"{count} CUDA devices are needed, nvidia-smi finds {len(names)} here")
+    folder = root if locks_work(root) else Path(tempfile.gettempdir())
     while True:
         with ExitStack() as locks:
             taken = []
             for name in names:
-                file = locks.enter_context((root / f"{name}.lock").open("a"))
+                file = locks.enter_context((folder / f"{name}@{platform.node()}.lock").open("a"))
                 with suppress(BlockingIOError):
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     taken.append(name.partition("-")[2])
@@ -260,6 +397,20 @@ def claimed_devices(root: Path, count: int) -> Iterator[list[str]]:
                     return
         # Two runs that wait for several devices must not retry in step.
         time.sleep(random.uniform(0.5, 1.5) * RETRY_SECONDS)
+
+
+def locks_work(folder: Path) -> bool:
+    """Return whether files in a folder can be locked; some network volumes cannot."""
+    try:
+        with (folder / "locks.test").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno in LOCKS_NOT_SUPPORTED:
+            return False
+        raise
+    return True
 
 
 def visible_devices() -> list[str]:
@@ -283,7 +434,7 @@ def poll(request: dict[str, Any]) -> dict[str, Any]:
     """Return the state of a run, and what its text files hold beyond what the caller has."""
     root = Path(request["run"])
     job = read_or_empty(root / "job.json")
-    running = is_running(job)  # read first: what is written after this is returned by the next poll
+    running = is_running(root, job)  # read first: what is written after this is returned by the next poll
     ended = read_or_empty(root / "exit.json")
     return {
         "exists": (root / "run.json").exists(),
@@ -311,10 +462,30 @@ def text_update(path: Path, size: int, digest: str) -> dict[str, Any] | None:
 def cancel(request: dict[str, Any]) -> dict[str, Any]:
     """Ask the supervisor of a run to stop, and return whether there was one."""
     job = read_or_empty(Path(request["run"]) / "job.json")
-    if not is_running(job):
+    if not is_running_here(job):
         return {"was_running": False}
     os.kill(job["pid"], signal.SIGTERM)
     return {"was_running": True}
+
+
+def examine_self(request: dict[str, Any]) -> dict[str, Any]:
+    """Return what the trainer's self-check prints."""
+    environment = {**os.environ, "PYTHONPATH": request["code"]}
+    command = [request["python"], *request["arguments"]]
+    ended = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return {"stdout": ended.stdout.decode(errors="replace"), "stderr": ended.stderr.decode(errors="replace")}
+
+
+def standing(request: dict[str, Any]) -> dict[str, Any]:
+    """Return how far a run has come here: the step of its newest checkpoint, and whether it is running or finished."""
+    root = Path(request["run"])
+    steps = [int(path.stem.partition("-")[2]) for path in root.glob("checkpoints/step-*.ckpt")]
+    return {
+        "exists": (root / "run.json").exists(),
+        "step": max(steps, default=None),
+        "is_running": is_running(root, read_or_empty(root / "job.json")),
+        "is_finished": (root / "result.json").exists(),
+    }
 
 
 def list_files(request: dict[str, Any]) -> dict[str, Any]:
@@ -336,6 +507,7 @@ def is_fetched(path: Path, root: Path, includes_ledger: bool) -> bool:
 def send(request: dict[str, Any]) -> None:
     """Write the named files to stdout as an archive."""
     root = Path(request["run"])
+    sys.stdout.buffer.write(ANSWER_MARK.encode())
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
         for name in request["files"]:
             archive.add(str(root / name), name)
@@ -343,9 +515,16 @@ def send(request: dict[str, Any]) -> None:
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold a file lock: one process at a time runs in this context."""
+    """Hold a file lock: one process at a time runs in this context, where files can be locked.
+
+    Elsewhere, of two supervisors started at the same moment, the one whose claim was overwritten ends.
+    """
     with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in LOCKS_NOT_SUPPORTED:
+                raise
         yield
 
 
@@ -360,9 +539,30 @@ def process_start(pid: int) -> str | None:
     return None if state in "ZX" else facts[18]
 
 
-def is_running(job: dict[str, Any]) -> bool:
-    """Return whether the process of a job is alive; a later one with the same pid does not count."""
-    return bool(job) and job["started"] is not None and process_start(job["pid"]) == job["started"]
+def is_running_here(job: dict[str, Any]) -> bool:
+    """Return whether the process of a job is alive on this machine; a later one with the same pid does not count."""
+    if not job or job["started"] is None or job.get("host", this_host()) != this_host():
+        return False
+    return bool(process_start(job["pid"]) == job["started"])
+
+
+def is_running(root: Path, job: dict[str, Any]) -> bool:
+    """Return whether the supervisor of a run is alive, here or on another machine that has the run directory too."""
+    if not job or job.get("host", this_host()) == this_host():
+        return is_running_here(job)
+    try:
+        renewed_at = (root / f"{LEASE_PREFIX}{job['claim']}").stat().st_mtime
+    except OSError:
+        return False
+    return time.time() - renewed_at < SILENT_BY_CLOCK_SECONDS
+
+
+def is_paused(pid: int) -> bool:
+    """Return whether a process was stopped by SIGSTOP or its like."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
 
 
 def read_or_empty(path: Path) -> dict[str, Any]:
@@ -374,14 +574,18 @@ def read_or_empty(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(document))
+    write_text(path, json.dumps(document))
+
+
+def write_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    temporary.write_text(text)
     temporary.replace(path)
 
 
 COMMANDS = {
     "probe": probe, "missing_files": missing_files, "receive": receive, "unpack": unpack, "start": start, "poll": poll,
-    "cancel": cancel, "list_files": list_files,
+    "cancel": cancel, "list_files": list_files, "standing": standing, "examine_self": examine_self,
 }  # fmt: skip
 SILENT_COMMANDS = {"supervise": supervise, "send": send}
 
@@ -393,9 +597,10 @@ def main() -> int:
         if command in SILENT_COMMANDS:
             SILENT_COMMANDS[command](request)
             return 0
-        print(json.dumps(COMMANDS[command](request)))
+        answer = COMMANDS[command](request)
     except (OSError, ValueError, tarfile.TarError) as error:
-        print(json.dumps({"error": str(error)}))
+        answer = {"error": str(error)}
+    print(f"{ANSWER_MARK}{json.dumps(answer)}")
     return 0
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from launchers.ssh_agent import ANSWER_MARK
 from pgolf.errors import LauncherError, Unreachable
 
 AGENT = Path(__file__).with_name("ssh_agent.py")
@@ -20,6 +21,17 @@ PERMISSION_DENIED, HOST_KEY_FAILED, UNKNOWN_NAME = (
     "Permission denied",
     "Host key verification failed",
     "resolve hostname",
+)
+# What proxies say that offer a terminal and run no commands. Lower case; OpenSSH's own words among them.
+ONLY_TERMINALS = (
+    "support pty",
+    "requires a pty",
+    "pty allocation request failed",
+    "exec request failed",
+    "shell request failed",
+    "not a terminal",
+    "not a tty",
+    "sftp connections only",
 )
 # What Python prints when the agent is not installed yet, and when Python is too old for it.
 AGENT_MISSING, AGENT_TOO_NEW = b"can't open file", (b"SyntaxError", b"TypeError")
@@ -70,13 +82,15 @@ class SshHost:
         source = subprocess.PIPE if isinstance(stdin, bytes) else stdin
         with self.start(command, source, subprocess.PIPE) as process:
             out, err = process.communicate(stdin if isinstance(stdin, bytes) else None)
-        if process.returncode == CONNECTION_FAILED:
-            raise self.connection_error(err.decode(errors="replace").strip())
+        if process.returncode == CONNECTION_FAILED and ANSWER_MARK.encode() not in out:
+            raise self.connection_error(err.decode(errors="replace").strip(), out.decode(errors="replace"))
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
-    def connection_error(self, stderr: str) -> LauncherError:
+    def connection_error(self, stderr: str, stdout: str = "") -> LauncherError:
         """Return the error that ssh's message stands for, with what to do."""
         last = stderr.splitlines()[-1] if stderr else "ssh gave no reason"
+        if words := refusal_of_commands(f"{stdout}\n{stderr}"):
+            return self.no_commands_error(words)
         if PERMISSION_DENIED in stderr:
             return LauncherError(
                 f"{self.name}: authentication failed: {last}. Put your public key there (ssh-copy-id {self.name}), "
@@ -89,6 +103,45 @@ class SshHost:
         if UNKNOWN_NAME in stderr:
             return Unreachable(f"{last}; set launch.options.host as in `ssh HOST`")
         return Unreachable(f"{self.name} does not answer: {last}")
+
+    def no_commands_error(self, words: str) -> LauncherError:
+        """Return the error for an address that runs no commands; `words` are what it says."""
+        return LauncherError(
+            f"{self.name} offers terminals only and runs no commands (it says {words!r}), as ssh.runpod.io and other "
+            "proxies do. Use the machine's direct ssh address, which providers list as `SSH over exposed TCP`: set "
+            "launch.options.host and launch.options.port to it"
+        )
+
+    def answer_of(self, output: bytes, code: int, stderr: bytes, command: str) -> bytes:
+        """Return what follows ANSWER_MARK in the output of a command of the agent.
+
+        Raises:
+            LauncherError: the mark is missing, so the agent did not run; says what was there in its place.
+        """
+        text, mark, answer = output.partition(ANSWER_MARK.encode())
+        if mark:
+            return answer
+        printed, said = (each.decode(errors="replace").strip() for each in (text, stderr))
+        if words := refusal_of_commands(f"{printed}\n{said}"):
+            raise self.no_commands_error(words)
+        if printed:
+            raise LauncherError(
+                f"{self.name}: the shell there prints text at login (first line {printed.splitlines()[0][:80]!r}) and "
+                f"did not run the command {command!r} (exit code {code}{last_line(said)}). If ~/.bashrc there ends or "
+                'replaces the shell, guard it with a first line `[ -z "$PS1" ] && return`; if this is the proxy of a '
+                "provider, use the machine's direct ssh address (launch.options.host and port)"
+            )
+        raise LauncherError(f"{self.name}: {command} failed with exit code {code}{last_line(said) or ': no output'}")
+
+
+def refusal_of_commands(text: str) -> str:
+    """Return the line in which a proxy says that it offers terminals only; an empty text if there is none."""
+    return next((line for line in text.splitlines() if any(words in line.lower() for words in ONLY_TERMINALS)), "")
+
+
+def last_line(text: str) -> str:
+    """Return the last line of a text after a colon; an empty text if there is none."""
+    return f": {text.splitlines()[-1]}" if text else ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +165,18 @@ class RemoteAgent:
             LauncherError: the agent failed; quotes its message.
             Unreachable: the machine does not answer.
         """
+        answer: dict[str, Any] = json.loads(self.run(command, stdin, **arguments).partition(b"\n")[0])
+        if "error" in answer:
+            raise LauncherError(f"{self.host.name}: {answer['error']}")
+        return answer
+
+    def run(self, command: str, stdin: bytes | IO[bytes] = b"", **arguments: Any) -> bytes:
+        """Run a command of the agent and return the bytes of its answer, without what the shell there prints before.
+
+        Raises:
+            LauncherError: the agent could not run.
+            Unreachable: the machine does not answer.
+        """
         words = self.command_line(command, **arguments)
         ended = self.host.run(words, stdin)
         if ended.returncode == NO_SUCH_FILE and AGENT_MISSING in ended.stderr:
@@ -124,22 +189,15 @@ class RemoteAgent:
                 f"{self.host.name} has no {self.python}; set launch.options.python to one with torch, such as "
                 "/opt/conda/bin/python"
             )
-        if any(error in ended.stderr for error in AGENT_TOO_NEW):
+        has_run = ANSWER_MARK.encode() in ended.stdout
+        if not has_run and any(error in ended.stderr for error in AGENT_TOO_NEW):
             version = self.host.run([self.python, "--version"])
-            found = (version.stdout + version.stderr).decode(errors="replace").strip()
+            found = (version.stdout + version.stderr).decode(errors="replace").strip().splitlines()[-1:]
             raise LauncherError(
-                f"{self.host.name}: {self.python} is {found}, but 3.11 or newer is needed; set launch.options.python"
+                f"{self.host.name}: {self.python} is {' '.join(found)}, but 3.11 or newer is needed; "
+                "set launch.options.python"
             )
-        try:
-            answer: dict[str, Any] = json.loads(ended.stdout)
-        except ValueError:
-            last = (ended.stderr.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
-            raise LauncherError(
-                f"{self.host.name}: {command} failed with exit code {ended.returncode}: {last}"
-            ) from None
-        if "error" in answer:
-            raise LauncherError(f"{self.host.name}: {answer['error']}")
-        return answer
+        return self.host.answer_of(ended.stdout, ended.returncode, ended.stderr, command)
 
     def command_line(self, command: str, **arguments: Any) -> list[str]:
         """Return the command line that runs a command of the agent there."""

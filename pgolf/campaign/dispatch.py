@@ -2,15 +2,16 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pgolf.campaign.from_checkpoint import Parent
 from pgolf.campaign.run_documents import run_documents
-from pgolf.errors import UsageError
+from pgolf.errors import Unreachable, UsageError
 from pgolf.launching import GroupLauncher, Handle, Job, JobStatus, Launcher, check_options, read_handle
-from pgolf.launching.handles import ask_to_stop, why_ending
+from pgolf.launching.handles import ask_to_stop, is_given_up, why_ending
 from pgolf.preflight.cost import affordable_seconds
 from pgolf.preflight.preflight import Preflight
 from pgolf.rundir import RunDirectory, attempts, new_attempt, run_folder
@@ -18,7 +19,7 @@ from trainer.recipe.exit_codes import ALREADY_RUNNING, INTERRUPTED
 from trainer.recipe.writing import write_json
 
 # Keys of run.json that may change between attempts of a run: none of them changes what is computed.
-NOT_IDENTITY = ("threads", "data_folder", "stop", "plan", "usd_per_hour", "withheld")
+NOT_IDENTITY = ("threads", "data_folder", "stop", "plan", "usd_per_hour", "withheld", "launcher", "gpu", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Dispatch:
     """The run whose weights these runs start from; None where they train."""
     runs: int = 1
     """Number of runs that share the spending cap."""
+    moving: frozenset[str] = frozenset()
+    """Ids of the runs that leave the place they were started at."""
     started: list[Handle] = field(default_factory=list)
     """Jobs that this command submitted."""
 
@@ -85,27 +88,36 @@ class Dispatch:
         """Write what may change between attempts to run.json, unless a trainer is at work."""
         before, document = run.read_run(), self.documents(run)[1]
         now = {key: document[key] for key in NOT_IDENTITY if key in document}
-        if any(before.get(key) != value for key, value in now.items()) and not run.is_alive:
+        is_changed = any(before.get(key) != value for key, value in now.items())
+        if is_changed and self.has_to_start(run) and not run.is_alive:
             write_json(run.files.run, before | now)
 
     def fetch_if_finished(self, run: RunDirectory) -> bool:
         """Fetch a run if it finished on another machine, and return whether it is finished."""
-        if not run.is_finished and run.state == "unfetched":
+        if run.state == "unfetched" and run.run_id not in self.moving:
             self.launcher.fetch(read_handle(run), run)
         return run.is_finished
 
     def to_start(self, seeds: list[int]) -> list[int]:
         """Return the seeds for which a job has to be started: neither finished nor running, here or elsewhere."""
-        return [seed for seed in seeds if needs_start(self.directory(seed))]
+        return [seed for seed in seeds if self.has_to_start(self.directory(seed))]
+
+    def has_to_start(self, run: RunDirectory) -> bool:
+        """Return whether a job has to be started for a run: it has none, leaves its place, or is about to end."""
+        return run.run_id in self.moving or needs_start(run)
 
     def submit(self, runs: list[RunDirectory]) -> list[Handle]:
         """Return a handle for each run: of its job if that has not ended, else of a new job."""
         handles = {run.run_id: read_handle(run) for run in runs}
-        settled = {key for key, handle in handles.items() if handle and self.needs_no_start(handle)}
+        settled = {key for key, handle in handles.items() if self.may_live(key, handle) and self.needs_no_start(handle)}
         for run, handle in self.submit_new([run for run in runs if run.run_id not in settled]):
             self.started.append(handle)
             handles[run.run_id] = handle
         return [handles[run.run_id] for run in runs]
+
+    def may_live(self, run_id: str, handle: Handle) -> bool:
+        """Return whether a run has a job that its launcher is to be asked for: it is not moving, nor given up."""
+        return bool(handle) and run_id not in self.moving and not is_given_up(handle)
 
     def needs_no_start(self, handle: Handle) -> bool:
         """Return whether a job lives, or has succeeded and only has to be fetched."""
@@ -140,7 +152,8 @@ class Dispatch:
     def cancel_started(self) -> None:
         """Ask every run that this command started to stop; runs it only attached to go on."""
         for handle in self.started:
-            ask_to_stop(self.launcher, handle, "interrupt")
+            with suppress(Unreachable):  # it was reported, and goes on
+                ask_to_stop(self.launcher, handle, "interrupt")
 
     def unended(self) -> list[Handle]:
         """Return the handles of the runs started here that have not ended."""
@@ -179,8 +192,13 @@ def job_of(run: RunDirectory, preflight: Preflight, runs: int, is_detached: bool
         data_bytes=0 if located is None else sum(file.stat().st_size for file in located.folder.iterdir()),
         disk_bytes=preflight.disk_bytes,
         planned_seconds=preflight.planned_seconds,
-        limit_seconds=affordable_seconds(spec.spend.usd, spec.launch, runs),
+        limit_seconds=remaining_seconds(run, affordable_seconds(spec.spend.usd, spec.launch, runs)),
     )
+
+
+def remaining_seconds(run: RunDirectory, seconds: float | None) -> float | None:
+    """Return what earlier attempts of a run have left of the seconds that its spending cap pays for."""
+    return None if seconds is None else max(0.0, seconds - sum(run.read_attempts()))
 
 
 def check_may_continue(run: RunDirectory, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pgolf.campaign.execution import POLL_SECONDS
 from pgolf.campaign.observer import Observer
-from pgolf.errors import LauncherError, RunFailed
+from pgolf.errors import LauncherError, RunFailed, Unreachable
 from pgolf.launching import Handle, JobStatus, Launcher, load_launcher, read_handle
-from pgolf.launching.handles import ask_to_stop
+from pgolf.launching.handles import ask_to_stop, give_up
+from pgolf.launching.polling import Silence
 from pgolf.rundir import RunDirectory, find_run
 
 
@@ -33,6 +34,28 @@ class LaunchedRun:
         ask_to_stop(self.launcher, self.handle, "cancel")
 
 
+def stop_or_give_up(launched: LaunchedRun) -> str:
+    """Ask a run to stop, or leave it to itself if its machine does not answer; return what was done, for people.
+
+    Raises:
+        LauncherError: it has ended.
+    """
+    run, status = launched.run, launched.status()
+    if status.state == "ended":
+        raise LauncherError(f"{run.run_id} is {run.state}; there is nothing to stop")
+    if status.state != "unreachable":
+        try:
+            launched.cancel()
+            return f"{run.run_id} has been asked to stop"
+        except Unreachable as error:
+            status = JobStatus("unreachable", message=str(error))
+    give_up(read_handle(run))
+    return (
+        f"{run.run_id} is given up: {status.message}. It was not told to stop: end the machine if it costs money. "
+        "The same command starts the run again, there or with other launch.options elsewhere"
+    )
+
+
 def find_launched(reference: str, runs_dir: Path) -> LaunchedRun:
     """Return the run that a reference names, with its launcher.
 
@@ -52,15 +75,16 @@ def watch_to_end(launched: LaunchedRun, observer: Observer) -> None:
 
     Raises:
         RunFailed: it ended without a result.
+        Unreachable: its machine does not answer.
     """
-    run, reported = launched.run, ""
+    run, reported, silence = launched.run, "", Silence(launched.run.run_id, launched.handle.get("options", {}))
     observer.run_started(run)
     while (status := launched.status()).state != "ended":
+        if complaint := silence.complaint(status):
+            raise Unreachable(f"{run.run_id}: {complaint}")
         if status.state == "unreachable" and status.message != reported:
             reported = status.message
-            observer.say(
-                f"{run.run_id}: {reported}; the run may still be going, asking again. Ctrl-C stops watching only"
-            )
+            observer.say(f"{run.run_id}: {silence.announcement(status)}")
         observer.runs_polled()
         time.sleep(POLL_SECONDS)
     launched.fetch()

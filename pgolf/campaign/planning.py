@@ -7,6 +7,7 @@ from typing import Any
 
 from pgolf.campaign.dispatch import Dispatch, with_launcher_findings
 from pgolf.campaign.from_checkpoint import Parent
+from pgolf.campaign.moving import find_moves
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Task, tasks_of
 from pgolf.errors import CheckFailed, UsageError
@@ -144,6 +145,7 @@ def plan_one(
     )
     starting = seeds
     if preflight.identity is not None:
+        dispatch = replace(dispatch, moving=find_moves(dispatch, seeds, observer))
         starting = dispatch.to_start(seeds)
         preflight = preflight.priced(len(starting)) if starting else preflight
     if starting:

@@ -8,6 +8,7 @@ from pgolf.campaign.observer import Observer
 from pgolf.errors import Busy, LauncherError, Unreachable
 from pgolf.launching import GroupLauncher, Handle, JobStatus, read_handle
 from pgolf.launching.handles import why_ending
+from pgolf.launching.polling import Silence
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import ALREADY_RUNNING
 
@@ -79,6 +80,7 @@ class RunQueue:
         self.working: dict[str, Watched] = {}
         self.announced: set[str] = set()
         self.reported: dict[str, str] = {}
+        self.silences: dict[str, Silence] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -107,8 +109,15 @@ class RunQueue:
             return
         try:
             handles = batch[0].dispatch.submit([task.run for task in batch])
-        except (Busy, Unreachable) as error:  # another command's runs hold the devices, or the host does not answer
+        except Busy as error:  # another command's runs hold the devices
             self.report_once(batch[0].run, f"waiting: {error}")
+            return
+        except Unreachable as error:
+            for task in batch:
+                status = JobStatus("unreachable", message=str(error))
+                if complaint := self.wait_for_answer(task, status):
+                    self.waiting.remove(task)
+                    yield Outcome(task.run, JobStatus("ended", error.exit_code, complaint))
             return
         except LauncherError as error:
             for task in batch:
@@ -146,8 +155,10 @@ class RunQueue:
                 status = launcher.status(handle)
             except LauncherError as error:  # trouble with one run ends neither it nor the others
                 status = JobStatus("unreachable", message=str(error))
-            if status.state == "unreachable":
-                self.report_once(run, f"{status.message}; the run may still be going, asking again")
+            if complaint := self.wait_for_answer(task, status):
+                del self.working[run_id]
+                yield Outcome(run, JobStatus("ended", Unreachable.exit_code, complaint))
+                continue
             if status.state != "ended":
                 continue
             if status.exit_code == ALREADY_RUNNING:
@@ -166,6 +177,15 @@ class RunQueue:
                 status = JobStatus("ended", error.exit_code, str(error))
             del self.working[run_id]
             yield Outcome(run, status)
+
+    def wait_for_answer(self, task: Task, status: JobStatus) -> str:
+        """Say once that a machine does not answer; return why it is useless to wait any longer, or an empty text."""
+        run, options = task.run, task.dispatch.preflight.spec.launch.options
+        silence = self.silences.setdefault(run.run_id, Silence(run.run_id, options))
+        complaint = silence.complaint(status)
+        if status.state == "unreachable" and not complaint:
+            self.report_once(run, silence.announcement(status))
+        return complaint
 
     def report_once(self, run: RunDirectory, trouble: str) -> None:
         """Report trouble with a run, unless it was the last thing reported about it."""

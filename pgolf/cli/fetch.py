@@ -2,6 +2,7 @@
 
 from pgolf.cli import options
 from pgolf.cli.display.console import say
+from pgolf.errors import Unreachable
 
 
 def fetch(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR) -> None:
@@ -10,6 +11,8 @@ def fetch(run: options.RunArgument, runs_dir: options.RunsDir = options.DEFAULT_
 
     found = find_launched(run, runs_dir)
     status = found.status()
+    if status.state == "unreachable":
+        raise Unreachable(f"{found.run.run_id}: {status.message}; nothing was fetched, try again later")
     found.fetch()
     later = "" if status.state == "ended" else "; it is still going, fetch again later"
     say(f"{found.run.run_id} is {found.run.state}{later}")

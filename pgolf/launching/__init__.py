@@ -6,7 +6,7 @@ A job is a run directory going in and a run directory coming out. The helpers ar
 
 from pgolf.launching.handles import read_handle, write_handle
 from pgolf.launching.plugins import check_options, describe_launcher, launcher_entries, load_launcher
-from pgolf.launching.protocol import GroupLauncher, Handle, Job, JobStatus, Launcher
+from pgolf.launching.protocol import GroupLauncher, Handle, Job, JobStatus, Launcher, MovingLauncher, Standing
 from pgolf.launching.requirements import distribution_of
 
 __all__ = [
@@ -15,6 +15,8 @@ __all__ = [
     "Job",
     "JobStatus",
     "Launcher",
+    "MovingLauncher",
+    "Standing",
     "check_options",
     "describe_launcher",
     "distribution_of",

@@ -12,6 +12,7 @@ from trainer.recipe.writing import write_json
 
 StopCause = Literal["cancel", "interrupt"]
 """Who asked a job to stop: `pgolf cancel`, or Ctrl-C in the command that started it."""
+GIVEN_UP = "given_up"
 
 
 def create_handle(launcher: str, run: RunDirectory, **facts: Any) -> Handle:
@@ -85,6 +86,16 @@ def why_ending(handle: Handle) -> str | None:
     if not is_alive_here(handle) or is_alive_here(owner):
         return None
     return f"the command that started it (process {owner.get('pid')}) is gone"
+
+
+def give_up(handle: Handle) -> None:
+    """Record in handle.json that a job which cannot be reached is left to itself: the run may be started again."""
+    update_handle(handle, state=GIVEN_UP)
+
+
+def is_given_up(handle: Handle) -> bool:
+    """Return whether a job was left to itself."""
+    return bool(handle.get("state") == GIVEN_UP)
 
 
 def record_state(run: RunDirectory, status: JobStatus) -> JobStatus:

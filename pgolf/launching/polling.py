@@ -2,8 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,8 +13,8 @@ from pgolf.launching.protocol import Handle, JobStatus
 from pgolf.rundir import follow_file
 
 POLL_SECONDS = 5.0
-# How long a followed log waits for a machine that does not answer.
-UNREACHABLE_SECONDS = 60.0
+# How long a command waits for a machine that has not answered it once, and for one that answered before.
+FIRST_ANSWER_SECONDS, PATIENCE_SECONDS = 60.0, 600.0
 
 
 def follow_log(handle: Handle, status: Callable[[Handle], JobStatus], follow: bool) -> Iterator[str]:
@@ -30,16 +30,44 @@ def has_growth(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterato
     """Yield True while the job may still write, then False.
 
     Raises:
-        Unreachable: the job has not been reachable for a minute.
+        Unreachable: the job has not been reachable for too long.
     """
-    answered_at = time.monotonic()
+    silence = Silence(run_of(handle).run_id, handle.get("options", {}))
     while (found := status(handle)).state != "ended":
-        if found.state != "unreachable":
-            answered_at = time.monotonic()
-        elif time.monotonic() - answered_at > UNREACHABLE_SECONDS:
-            raise Unreachable(f"{found.message}; the run may still be going there, ask again later")
+        if complaint := silence.complaint(found):
+            raise Unreachable(complaint)
         yield True
     yield False
+
+
+class Silence:
+    """How long a job has not been reachable, and whether a command has waited long enough for it."""
+
+    def __init__(self, run_id: str, options: Mapping[str, Any]) -> None:
+        self.run_id = run_id
+        self.patience = float(options.get("patience_seconds", PATIENCE_SECONDS))
+        self.answered_at = time.monotonic()
+        self.allowed = min(FIRST_ANSWER_SECONDS, self.patience)
+
+    def complaint(self, status: JobStatus) -> str:
+        """Note a status; return why it is useless to wait any longer and what to do, or an empty text."""
+        if status.state != "unreachable":
+            self.answered_at, self.allowed = time.monotonic(), self.patience
+            return ""
+        seconds = time.monotonic() - self.answered_at
+        if seconds < self.allowed:
+            return ""
+        return (
+            f"{status.message}; waited {seconds:.0f} s. The run may still be going there. To move it, give the same "
+            f"command other launch.options; to give it up here, `pgolf cancel {self.run_id}`"
+        )
+
+    def announcement(self, status: JobStatus) -> str:
+        """Return what to say when a job becomes unreachable."""
+        return (
+            f"{status.message}; the run may still be going, asking again for {self.allowed:.0f} s. Ctrl-C stops asking "
+            "and leaves the run alone"
+        )
 
 
 class RemoteOptions(BaseModel):
@@ -51,6 +79,8 @@ class RemoteOptions(BaseModel):
     """Whether fetch copies ledger.npz too, which has more than four bytes per validation token."""
     poll_seconds: Annotated[float, Field(gt=0)] = POLL_SECONDS
     """Seconds between polls of a watched run."""
+    patience_seconds: Annotated[float, Field(gt=0)] = PATIENCE_SECONDS
+    """Seconds that a machine may be silent before a command that watches a run ends. The run itself is not affected."""
 
 
 class PolledLauncher(ABC):

@@ -53,6 +53,18 @@ class JobStatus:
     """Why it ended, for programs: "stop_rule" if the run's own stop rule ended it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a run has come at a place."""
+
+    exists: bool
+    """Whether the place has a run directory of it."""
+    step: int | None
+    """Step of the newest checkpoint there; None if there is none."""
+    is_running: bool
+    is_finished: bool
+
+
 class Launcher(Protocol):
     """A way to run jobs. Methods that take a handle work in any process, not only in the one that submitted the job."""
 
@@ -104,6 +116,23 @@ class Launcher(Protocol):
 
     def cancel(self, handle: Handle) -> None:
         """Ask the job to write a checkpoint and end."""
+        ...
+
+
+@runtime_checkable
+class MovingLauncher(Protocol):
+    """A launcher for machines that come and go: a run may go on at another place than the one it began at."""
+
+    def place(self, options: dict[str, Any]) -> str:
+        """Return where jobs with these launch.options run, in words that differ between places."""
+        ...
+
+    def standing(self, run: RunDirectory, options: dict[str, Any]) -> Standing:
+        """Return how far a run has come at the place of these launch.options.
+
+        Raises:
+            LauncherError: the place cannot be asked.
+        """
         ...
 
 

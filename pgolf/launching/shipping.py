@@ -55,9 +55,9 @@ def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def attempt_settings(run: RunDirectory) -> dict[str, Any]:
-    """Return the part of run.json that may change between attempts: the stop rule and the plan it compares with."""
+    """Return the part of run.json that may change between attempts: devices, stop rule, the plan it compares with."""
     document = run.read_run()
-    return {key: document.get(key) for key in ("stop", "plan")}
+    return {key: document.get(key) for key in ("stop", "plan", "gpu", "device")}
 
 
 def shards_of(run: RunDirectory) -> dict[str, str]:
@@ -133,9 +133,9 @@ def result_last(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: path.name == "result.json")
 
 
-def mirrored_files(run: RunDirectory) -> tuple[Path, Path, Path]:
+def mirrored_files(run: RunDirectory) -> tuple[Path, ...]:
     """Return the growing text files of a run, which a poll brings up to date here."""
-    return run.files.log, run.files.metrics, run.files.state
+    return run.files.log, run.files.metrics, run.files.state, run.files.attempts
 
 
 def fingerprint_of(path: Path) -> tuple[int, str]:

@@ -10,8 +10,8 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,8 +85,10 @@ class SshBackend:
     reruns_by_itself = False
     has_own_data = True
 
-    def __init__(self, root: Path, python: Path, port: int) -> None:
+    def __init__(self, root: Path, python: Path, port: int, volume: Path | None = None) -> None:
         self.root, self.python, self.port = root, python, port
+        self.volume = volume or root / "there"
+        self.daemon: subprocess.Popen[bytes] | None = None
 
     @property
     def config(self) -> Path:
@@ -95,11 +97,11 @@ class SshBackend:
     @property
     def launch(self) -> dict[str, Any]:
         options = {"host": "lab", "config_file": str(self.config), "python": str(self.python)}
-        return {"on": "ssh", "options": options | {"folder": str(self.root / "there"), "poll_seconds": 0.3}}
+        return {"on": "ssh", "options": options | {"folder": str(self.volume), "poll_seconds": 0.3}}
 
     def there(self, run: RunDirectory) -> RunDirectory:
         """Return the run directory as the machine has it."""
-        return RunDirectory(self.root / "there" / "runs" / run.remote_id)
+        return RunDirectory(self.volume / "runs" / run.remote_id)
 
     def interrupt(self, run: RunDirectory) -> None:
         os.kill(json.loads((self.there(run).root / "job.json").read_text())["pid"], signal.SIGTERM)
@@ -112,6 +114,27 @@ class SshBackend:
 
     def data_folder(self, run: RunDirectory) -> Path:
         return Path(self.there(run).read_run()["data_folder"])
+
+    def die(self) -> None:
+        """End the machine, with all its processes if they have a namespace of their own."""
+        assert self.daemon is not None
+        self.daemon.kill()
+        self.daemon.wait()
+        wait_for_silence(self.port)
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to every process of the machine, which has a namespace of its own."""
+        assert self.daemon is not None
+        (init,) = children_of(self.daemon.pid)
+        own = Path(f"/proc/{init}/ns/pid").readlink()
+        for path in Path("/proc").iterdir():
+            with suppress(OSError):
+                if path.name.isdigit() and (path / "ns" / "pid").readlink() == own:
+                    os.kill(int(path.name), number)
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class ModalBackend:
@@ -322,9 +345,31 @@ def wait_for_node(root: Path) -> None:
         time.sleep(0.2)
 
 
+OWN_NAMESPACES = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts")
+
+
 @contextmanager
-def sshd(root: Path, python: Path) -> Iterator[SshBackend]:
-    """Start an sshd on a free port of the loopback interface, with new keys."""
+def pod(root: Path, python: Path, volume: Path | None = None) -> Iterator[SshBackend]:
+    """Start an sshd as on a machine of its own: own host name and pids, and a folder that others may share."""
+    prefix = [*OWN_NAMESPACES, "sh", "-c", f'hostname {root.name} && exec "$@"', "sh"]
+    probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"namespaces cannot be made here: {probe.stderr.decode().strip()}")
+    with sshd(root, python, volume, prefix) as found:
+        yield found
+
+
+@contextmanager
+def sshd(
+    root: Path, python: Path, volume: Path | None = None, prefix: Sequence[str] = (), login: str = ""
+) -> Iterator[SshBackend]:
+    """Start an sshd on a free port of the loopback interface, with new keys.
+
+    Args:
+        volume: Folder for code, data and runs.
+        prefix: Words before the command that starts sshd.
+        login: Shell commands that run before the command of every connection.
+    """
     server = shutil.which("sshd", path=SYSTEM_PATH)
     if server is None or shutil.which("ssh") is None:
         pytest.skip("OpenSSH is not installed here (Debian: openssh-server, openssh-client)")
@@ -335,23 +380,25 @@ def sshd(root: Path, python: Path) -> Iterator[SshBackend]:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(root / key)], check=True)
     Path("/run/sshd").mkdir(exist_ok=True)
     port = free_port()
-    backend = SshBackend(root, python, port)
+    backend = SshBackend(root, python, port, volume)
+    forced = "" if not login else f"ForceCommand {login}\n"
     (root / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {root}/host\nAuthorizedKeysFile {root}/identity.pub\n"
-        "StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n"
+        f"StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\n{forced}"
     )
     backend.config.write_text(
         f"Host lab\n HostName 127.0.0.1\n Port {port}\n User root\n IdentityFile {root}/identity\n"
         f" IdentitiesOnly yes\n UserKnownHostsFile {root}/known\n StrictHostKeyChecking accept-new\n"
     )
-    daemon = subprocess.Popen([server, "-D", "-f", str(root / "sshd_config"), "-E", str(root / "sshd.log")])
+    command = [*prefix, server, "-D", "-f", str(root / "sshd_config"), "-E", str(root / "sshd.log")]
+    daemon = backend.daemon = subprocess.Popen(command)
     try:
         wait_for_port(port)
         yield backend
     finally:
-        daemon.terminate()
+        daemon.kill()  # `unshare` ignores SIGTERM
         daemon.wait()
-        end_supervisors(root / "there")
+        end_supervisors(backend.volume)
 
 
 def end_supervisors(there: Path) -> None:
@@ -366,6 +413,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def wait_for_silence(port: int) -> None:
+    """Wait until nothing listens on a port."""
+    deadline = time.monotonic() + 10
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return
+        assert time.monotonic() < deadline, f"something listens on {port}"
+        time.sleep(0.05)
 
 
 def wait_for_port(port: int) -> None:

@@ -1,0 +1,101 @@
+"""Runs over ssh whose machine dies, pauses or changes its address, and that go on at another one.
+
+The machines are sshds in namespaces: each has a host name and pids of its own, and all its processes die with it.
+"""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pgolf.rundir import RunDirectory
+from tests.conftest import LONG, Ended
+from tests.launchers.backends import SshBackend, pod
+from tests.launchers.user import PATIENCE_SECONDS, User
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def pods(tmp_path: Path, bare_python: Path) -> Iterator[tuple[SshBackend, SshBackend]]:
+    """Two machines with one network volume."""
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(pod(tmp_path / name, bare_python, tmp_path / "volume")) for name in "ab")
+        yield first, second
+
+
+@pytest.fixture
+def backend(pods: tuple[SshBackend, SshBackend]) -> SshBackend:
+    return pods[0]
+
+
+def move_to(user: User, place: SshBackend, *arguments: str, **options: Any) -> Ended:
+    """Give the same command with the launch.options of another machine."""
+    write_options(user, place, **options)
+    return user.run(*LONG, *arguments)
+
+
+def write_options(user: User, place: SshBackend, **options: Any) -> None:
+    launch = place.launch
+    launch["options"] |= {"connect_seconds": 3, **options}
+    (user.folder / "backend.yaml").write_text(json.dumps({"launch": launch}))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def check_same(run: RunDirectory, undisturbed: RunDirectory) -> None:
+    """Check that a run has the result of one that nothing disturbed, each step once."""
+    assert run.files.model.read_bytes() == undisturbed.files.model.read_bytes()
+    assert run.read_result()["headline"] == undisturbed.read_result()["headline"]
+    losses = [[(row["step"], row["train_loss"]) for row in each.read_metrics()] for each in (run, undisturbed)]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_of_a_dead_machine_goes_on_at_another_one(
+    user: User, pods: tuple[SshBackend, SshBackend], long_run: RunDirectory
+) -> None:
+    first, second = pods
+    run = user.start(*LONG)
+    user.wait_for_step(run, 60)
+    first.die()
+    ended = move_to(user, second)
+    assert ended.code == 0, ended.err
+    assert "does not answer" in ended.err
+    assert "It goes on at lab" in ended.err
+    assert "from the checkpoint of step" in ended.err
+    assert run.read_result()["resumed_from_step"] > 0
+    check_same(run, long_run)
+
+
+def test_a_machine_that_was_only_paused_leaves_the_run_to_the_other_one(
+    user: User, pods: tuple[SshBackend, SshBackend], long_run: RunDirectory
+) -> None:
+    first, second = pods
+    run = user.start(*LONG)
+    user.wait_for_step(run, 60)
+    first.signal_all(signal.SIGSTOP)
+    started = move_to(user, second, "--detach")
+    assert started.code == 0, started.err
+    user.wait(run, lambda row: (row["step"] or 0) > 120)
+    (paused, working) = sorted(first.trainers(run), key=is_running)
+    first.signal_all(signal.SIGCONT)
+    wait_until(lambda: first.trainers(run) == [working])
+    assert paused != working
+    ended = user.run(*LONG)
+    assert ended.code == 0, ended.err
+    assert len([*first.there(run).root.glob(".lease-*")]) == 0
+    check_same(run, long_run)
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
