@@ -4,6 +4,7 @@ from torch import Tensor
 
 from trainer.finite_check import FiniteCheck
 from trainer.runtime.checkpoint import CheckpointFolder
+from trainer.runtime.claim import Claim
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.guard import make_guard
 from trainer.runtime.job import TrainingJob
@@ -28,6 +29,7 @@ class ResumableTraining(Training):
         self.checkpoints = CheckpointFolder(job.files.checkpoints)
         self.finite = FiniteCheck(self.checkpoints, world.device)
         self.guard = make_guard(job.run, journal)
+        self.claim = Claim(job.files)
         self.stop = stop or StopRequest()
 
     def run(self) -> None:
@@ -59,6 +61,7 @@ class ResumableTraining(Training):
 
     def after_step(self, loss: Tensor, multiplier: float) -> None:
         """Compare the speed with the plan, log the step if it is due, and write a checkpoint if one is due."""
+        self.claim.check()
         if self.guard:
             self.guard.after_step()
         if self.log.schedule.is_due(self.step, self.progress):
@@ -74,5 +77,6 @@ class ResumableTraining(Training):
             TrainingFailed: a loss or a weight is not finite.
         """
         if self.world.is_rank_zero:
+            self.claim.check()
             self.finite.check(self.parameters, self.step)
             self.checkpoints.write(self.step, self.state())

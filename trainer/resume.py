@@ -11,8 +11,8 @@ from trainer.runtime.failure import ResumeRefused
 from trainer.runtime.job import ParentWeights
 from trainer.runtime.journal import Journal
 
-# Keys of an environment that may differ when a run is resumed on a GPU: bits are not reproducible there anyway.
-HOST_KEYS = ("processor", "threads")
+# Keys of an environment that may differ when a run goes on on GPUs: bits are not reproducible there anyway.
+HARDWARE_KEYS = ("device", "processes", "processor", "threads", "python", "attention")
 
 
 def resume_training(training: ResumableTraining) -> None:
@@ -30,19 +30,32 @@ def resume_training(training: ResumableTraining) -> None:
     journal.truncate_after(training.step)
 
 
-def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> None:
-    """Check that a run that began in the environment `pinned` may go on in `found`.
+def check_same_environment(found: dict[str, Any], pinned: dict[str, Any] | None) -> dict[str, Any]:
+    """Check that a run that began in the environment `pinned` may go on in `found`, and return what is different there.
 
     Raises:
-        ResumeRefused: a setting differs; names the first one.
+        ResumeRefused: a setting differs that must not; names the first one.
     """
-    is_exact = found["device"] == "cpu"
-    for key, before in (pinned or {}).items():
-        if found.get(key) != before and (is_exact or key not in HOST_KEYS):
+    changed = {key: found.get(key) for key, before in (pinned or {}).items() if found.get(key) != before}
+    is_exact = pinned is not None and "cpu" in (found["device"], pinned["device"])
+    for key, now in changed.items():
+        if is_exact or key not in HARDWARE_KEYS:
+            assert pinned is not None
             raise ResumeRefused(
-                f"this run began with {key} {before!r} and would go on with {found.get(key)!r}, which changes bits; "
+                f"this run began with {key} {pinned[key]!r} and would go on with {now!r}, which changes bits; "
                 "resume it there, or start another attempt with --fresh"
             )
+    return changed
+
+
+def environments_since(run: dict[str, Any], changed: dict[str, Any], journal: Journal) -> list[dict[str, Any]]:
+    """Return in which other environments a run was resumed, now in one with `changed` settings; log those."""
+    earlier: list[dict[str, Any]] = run.get("resumed_under") or []
+    if not changed:
+        return earlier
+    words = ", ".join(f"{key} {run['environment'][key]} -> {now}" for key, now in changed.items())
+    journal.log(f"resumed on other hardware than this run began on: {words}")
+    return earlier if earlier[-1:] == [changed] else [*earlier, changed]
 
 
 def report_overruled_threads(run: dict[str, Any], journal: Journal) -> None:

@@ -21,13 +21,19 @@ from trainer.recipe.reading import read_json
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.writing import write_json
 from trainer.resumable import ResumableTraining
-from trainer.resume import check_same_environment, load_parent_weights, report_overruled_threads, resume_training
+from trainer.resume import (
+    check_same_environment,
+    environments_since,
+    load_parent_weights,
+    report_overruled_threads,
+    resume_training,
+)
 from trainer.runtime.checkpoint import write_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import describe_environment, describe_hardware
 from trainer.runtime.failure import RunFailure, Stopped
 from trainer.runtime.job import TrainingJob
-from trainer.runtime.journal import make_journal
+from trainer.runtime.journal import Journal, make_journal
 from trainer.runtime.program import own_command
 from trainer.runtime.stop import StopRequest
 from trainer.runtime.world import World
@@ -52,7 +58,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
             from trainer.autotune import with_fastest_attention
 
             job = with_fastest_attention(job, world, journal)
-        environment = pin_environment(job, world)
+        environment, resumed_under = pin_environment(job, world, journal)
         report_overruled_threads(job.run, journal)
         read_validation(job.data, job.recipe.vocabulary_size)  # bad validation data ends the run before it trains
         training = ResumableTraining(job, world, journal, clock, stop)
@@ -66,6 +72,7 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     if not world.is_rank_zero:
         return
 
+    training.claim.check()
     training.model.follow_progress(1.0)
     if job.parent is None:
         with clock.phase("calibrate"):
@@ -75,7 +82,8 @@ def run_job(job: TrainingJob, stop: StopRequest, world: World) -> None:
     exporter.write_references()
 
     score_in_subprocess(job, stop, world.size)
-    write_result(job, training, environment, artifact, is_repeatable)
+    training.claim.check()
+    write_result(job, training, environment, resumed_under, artifact, is_repeatable)
     journal.report(phase="finished")
 
 
@@ -85,18 +93,20 @@ def is_deterministic(recipe: Recipe, device: torch.device) -> bool:
     return not is_by_clock and device.type == "cpu"
 
 
-def pin_environment(job: TrainingJob, world: World) -> dict[str, Any]:
-    """Return the environment of this run, and keep it in run.json.
+def pin_environment(job: TrainingJob, world: World, journal: Journal) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the environment that this run began in, and those that it was resumed in; keep both in run.json.
 
     Raises:
         ResumeRefused: the run began in another one.
     """
     kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
-    environment = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
-    check_same_environment(environment, job.run.get("environment"))
+    found = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
+    pinned = job.run.get("environment")
+    resumed_under = environments_since(job.run, check_same_environment(found, pinned), journal)
+    environment = pinned or found
     if world.is_rank_zero:
-        write_json(job.files.run, job.run | {"environment": environment})
-    return environment
+        write_json(job.files.run, job.run | {"environment": environment, "resumed_under": resumed_under})
+    return environment, resumed_under
 
 
 def choose_weights(training: Training, job: TrainingJob) -> None:
@@ -143,6 +153,7 @@ def write_result(
     job: TrainingJob,
     training: ResumableTraining,
     environment: dict[str, Any],
+    resumed_under: list[dict[str, Any]],
     artifact: dict[str, int],
     is_repeatable: bool,
 ) -> None:
@@ -168,6 +179,7 @@ def write_result(
             "epochs": training.tokens_seen / len(training.data.stream),
             "resumed_from_step": training.resumed_from_step,
             "environment": environment,
+            "resumed_under": resumed_under,
             "hardware": describe_hardware(training.world.device),
             "step_seconds": training.guard.as_json() if training.guard else None,
         },

@@ -208,6 +208,8 @@ def check_may_continue(run: RunDirectory, before: dict[str, Any], now: dict[str,
         UsageError: code, data or torch differ; names both.
     """
     words = {"code_sha256": "trainer code", "data_sha256": "data", "torch": "torch"}
+    if None in (before.get("torch"), now["torch"]):  # on another machine, whose trainer compares it before it resumes
+        del words["torch"]
     for key, word in words.items():
         if before.get(key) != now[key]:
             then, here = str(before.get(key))[:12], str(now[key])[:12]

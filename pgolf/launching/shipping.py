@@ -21,6 +21,8 @@ from trainer.recipe.writing import write_json, write_whole
 TRAINER_FOLDER = Path(trainer.recipe.files.__file__).parents[1]
 # Files of a run directory that the trainer elsewhere has no use for. run.json is shipped with another data folder.
 NOT_SHIPPED = ("handle.json", "preflight.json", "run.lock", "state.json", "train.log", "run.json")
+# What the trainer adds to run.json.
+ENVIRONMENT_KEYS = ("environment", "resumed_under")
 
 
 def trainer_archive() -> bytes:
@@ -95,7 +97,7 @@ def fetching(run: RunDirectory) -> Iterator[Path]:
 def accept_files(run: RunDirectory, draft: Path) -> None:
     """Move the files of `draft` into the run directory, result.json last, so that a run with a result is complete.
 
-    spec.json stays as it is here; of run.json only the environment is taken.
+    spec.json stays as it is here; of run.json only the environments are taken.
     """
     check_same_run(run, draft)
     for path in result_last(draft):
@@ -103,7 +105,8 @@ def accept_files(run: RunDirectory, draft: Path) -> None:
         if path == draft / run.files.spec.name:
             continue
         if path == draft / run.files.run.name:
-            write_json(target, run.read_run() | {"environment": read_json(path)["environment"]})
+            found = read_json(path)
+            write_json(target, run.read_run() | {key: found[key] for key in ENVIRONMENT_KEYS if key in found})
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)

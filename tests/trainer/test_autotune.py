@@ -74,7 +74,7 @@ def test_the_choice_is_printed_and_kept_and_tried_no_second_time(tmp_path: Path)
     begun = job(tmp_path)
     chosen = with_fastest_attention(begun, SINGLE_PROCESS, RunJournal(begun.files))
     assert "attention of one layer, forward and backward: " in begun.files.log.read_text()
-    environment = pin_environment(chosen, SINGLE_PROCESS)
+    environment, _ = pin_environment(chosen, SINGLE_PROCESS, SilentJournal())
     assert environment["attention"] == chosen.recipe.compute.attention
     assert json.loads(begun.files.run.read_text())["environment"]["attention"] in CANDIDATES["cpu"]
     for kept in CANDIDATES["cpu"]:
