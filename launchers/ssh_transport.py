@@ -14,8 +14,8 @@ from launchers.ssh_agent import ANSWER_MARK
 from pgolf.errors import LauncherError, Unreachable
 
 AGENT = Path(__file__).with_name("ssh_agent.py")
-# Exit codes of ssh, of a shell and of Python.
-CONNECTION_FAILED, NO_SUCH_COMMAND, NO_SUCH_FILE = 255, 127, 2
+# Exit codes of ssh and of a shell.
+CONNECTION_FAILED, NO_SUCH_COMMAND = 255, 127
 # ssh has one exit code for all these, so its messages are matched. It does not translate them.
 PERMISSION_DENIED, HOST_KEY_FAILED, UNKNOWN_NAME = (
     "Permission denied",
@@ -131,7 +131,7 @@ class SshHost:
                 'replaces the shell, guard it with a first line `[ -z "$PS1" ] && return`; if this is the proxy of a '
                 "provider, use the machine's direct ssh address (launch.options.host and port)"
             )
-        raise LauncherError(f"{self.name}: {command} failed with exit code {code}{last_line(said) or ': no output'}")
+        raise LauncherError(f"{self.name}: {command} gave no answer (exit code {code}{last_line(said)})")
 
 
 def refusal_of_commands(text: str) -> str:
@@ -179,7 +179,7 @@ class RemoteAgent:
         """
         words = self.command_line(command, **arguments)
         ended = self.host.run(words, stdin)
-        if ended.returncode == NO_SUCH_FILE and AGENT_MISSING in ended.stderr:
+        if AGENT_MISSING in ended.stderr and ANSWER_MARK.encode() not in ended.stdout:
             self.install()
             if not isinstance(stdin, bytes):
                 stdin.seek(0)
