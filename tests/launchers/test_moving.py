@@ -97,5 +97,65 @@ def test_a_machine_that_was_only_paused_leaves_the_run_to_the_other_one(
     check_same(run, long_run)
 
 
+def test_every_command_answers_when_the_machine_does_not(
+    user: User, pods: tuple[SshBackend, SshBackend], long_run: RunDirectory
+) -> None:
+    first, second = pods
+    write_options(user, first, patience_seconds=2)
+    run = user.start(*LONG)
+    user.wait_for_step(run, 30)
+    first.die()
+    listed = user("status", "--json")
+    assert (listed.code, listed.json["runs"][0]["state"]) == (0, "running")
+    assert "lab does not answer" in listed.err
+    for command in (("fetch", run.run_id), ("attach", run.run_id), ("logs", "-f", run.run_id)):
+        ended = user(*command)
+        assert ended.code == 4, (command, ended.err)
+        assert "lab does not answer" in ended.err
+    again = user.run(*LONG)
+    assert again.code == 4, again.err
+    for words in ("asking again for 2 s", "waited", "other launch.options", f"pgolf cancel {run.run_id}"):
+        assert words in again.err
+    given_up = user("cancel", run.run_id)
+    assert given_up.code == 0, given_up.err
+    assert "is given up: lab does not answer" in given_up.out + given_up.err
+    (row,) = user("status", "--json").json["runs"]
+    assert row["state"] == "stopped"
+    assert user("cancel", run.run_id).code == 4  # there is nothing to stop
+    unreachable = user.run(*LONG)
+    assert unreachable.code == 3, unreachable.err  # preflight: the machine does not answer
+    ended = move_to(user, second)
+    assert ended.code == 0, ended.err
+    check_same(run, long_run)
+
+
+def test_a_run_that_is_going_on_is_not_moved(user: User, pods: tuple[SshBackend, SshBackend]) -> None:
+    first, second = pods
+    run = user.start(*LONG)
+    user.wait_for_step(run, 1)
+    refused = move_to(user, second)
+    assert refused.code == 2, refused.err
+    assert "which answers, so it was not started on" in refused.err
+    assert f"`pgolf cancel {run.run_id}`" in refused.err
+    other_name = first.root / "other_name"
+    other_name.write_text(first.config.read_text())
+    attached = move_to(user, first, config_file=str(other_name))
+    assert attached.code == 0, attached.err
+    assert "are the same machine" in attached.err
+    assert run.read_result()["resumed_from_step"] == 0
+
+
+def test_without_a_common_folder_the_run_begins_again(user: User, pods: tuple[SshBackend, SshBackend]) -> None:
+    first, second = pods
+    run = user.start(*LONG)
+    user.wait_for_step(run, 30)
+    first.die()
+    ended = move_to(user, second, folder=str(second.root / "disk"))
+    assert ended.code == 0, ended.err
+    assert "from the beginning: there is no checkpoint of it" in ended.err
+    assert "its result will not be taken" in ended.err
+    assert run.read_result()["resumed_from_step"] == 0
+
+
 def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
