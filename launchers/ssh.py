@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationError
 
 from launchers.ssh_transport import RemoteAgent, SshHost
 from pgolf.errors import LauncherError, Unreachable
@@ -127,7 +127,7 @@ class SshLauncher(PolledLauncher):
 
     def poll(self, handle: Handle) -> JobStatus:
         """Return the status there, with log, metrics and state.json here brought up to date."""
-        run, options = run_of(handle), self.Options.model_validate(handle["options"])
+        run, options = run_of(handle), options_of(handle)
         known = {path.name: fingerprint_of(path) for path in mirrored_files(run)}
         try:
             found = agent_of(options).call("poll", run=handle["remote_dir"], known=known)
@@ -139,7 +139,7 @@ class SshLauncher(PolledLauncher):
         return record_state(run, job_status(found, run))
 
     def fetch(self, handle: Handle, run: RunDirectory) -> None:
-        options = self.Options.model_validate(handle["options"])
+        options = options_of(handle)
         agent = agent_of(options)
         hashes = agent.call("list_files", run=handle["remote_dir"], ledger=options.ledger)["files"]
         with fetching(run) as folder:
@@ -160,8 +160,26 @@ class SshLauncher(PolledLauncher):
         return Standing(**agent.call("standing", run=remote_dir))
 
     def cancel(self, handle: Handle) -> None:
-        agent_of(self.Options.model_validate(handle["options"])).call("cancel", run=handle["remote_dir"])
+        agent_of(options_of(handle)).call("cancel", run=handle["remote_dir"])
         self.poll_again(handle)
+
+
+def options_of(handle: Handle) -> SshLauncher.Options:
+    """Return the launch.options that a job was started with.
+
+    Raises:
+        LauncherError: handle.json does not say where the job runs.
+    """
+    try:
+        options = SshLauncher.Options.model_validate(handle["options"])
+        if isinstance(handle["remote_dir"], str):
+            return options
+    except (KeyError, ValidationError):
+        pass
+    raise LauncherError(
+        f"{run_of(handle).handle} is damaged: it names neither machine nor folder of the run; remove it, and the same "
+        "command finds the run again"
+    )
 
 
 def remote_folders(agent: RemoteAgent, options: SshLauncher.Options, run: RunDirectory) -> tuple[str, str]:

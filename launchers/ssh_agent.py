@@ -477,13 +477,13 @@ def examine_self(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def standing(request: dict[str, Any]) -> dict[str, Any]:
-    """Return how far a run has come here: the step of its newest checkpoint, and whether it is running or finished."""
+    """Return how far a run has come in this folder, and whether its supervisor is alive on this machine."""
     root = Path(request["run"])
     steps = [int(path.stem.partition("-")[2]) for path in root.glob("checkpoints/step-*.ckpt")]
     return {
         "exists": (root / "run.json").exists(),
         "step": max(steps, default=None),
-        "is_running": is_running(root, read_or_empty(root / "job.json")),
+        "is_running": is_running_here(read_or_empty(root / "job.json")),
         "is_finished": (root / "result.json").exists(),
     }
 

@@ -8,7 +8,7 @@ from pgolf.campaign.execution import POLL_SECONDS
 from pgolf.campaign.observer import Observer
 from pgolf.errors import LauncherError, RunFailed, Unreachable
 from pgolf.launching import Handle, JobStatus, Launcher, load_launcher, read_handle
-from pgolf.launching.handles import ask_to_stop, give_up
+from pgolf.launching.handles import ask_to_stop, give_up, is_given_up
 from pgolf.launching.polling import Silence
 from pgolf.rundir import RunDirectory, find_run
 
@@ -38,7 +38,7 @@ def stop_or_give_up(launched: LaunchedRun) -> str:
     """Ask a run to stop, or leave it to itself if its machine does not answer; return what was done, for people.
 
     Raises:
-        LauncherError: it has ended.
+        LauncherError: it has ended, or was given up before.
     """
     run, status = launched.run, launched.status()
     if status.state == "ended":
@@ -49,6 +49,8 @@ def stop_or_give_up(launched: LaunchedRun) -> str:
             return f"{run.run_id} has been asked to stop"
         except Unreachable as error:
             status = JobStatus("unreachable", message=str(error))
+    if is_given_up(launched.handle):
+        raise LauncherError(f"{run.run_id} was given up before: {status.message}")
     give_up(read_handle(run))
     return (
         f"{run.run_id} is given up: {status.message}. It was not told to stop: end the machine if it costs money. "

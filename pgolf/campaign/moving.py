@@ -34,14 +34,17 @@ def is_elsewhere(dispatch: Dispatch, handle: Handle) -> bool:
     if handle["launcher"] != launcher.name:
         return True
     options = dispatch.preflight.spec.launch.options
-    return isinstance(launcher, MovingLauncher) and place_of(launcher, handle["options"]) != launcher.place(options)
+    return isinstance(launcher, MovingLauncher) and place_of(launcher, handle.get("options")) != launcher.place(options)
 
 
 def place_of(launcher: Launcher, options: object) -> str:
     """Return where a launcher runs jobs with these options."""
-    if isinstance(launcher, MovingLauncher) and isinstance(options, dict):
-        return launcher.place(options)
-    return launcher.name
+    if not isinstance(launcher, MovingLauncher):
+        return launcher.name
+    try:
+        return launcher.place(options if isinstance(options, dict) else {})
+    except ValueError:  # those of a damaged handle.json
+        return "an unknown place"
 
 
 def describe_move(dispatch: Dispatch, run: RunDirectory, handle: Handle) -> str:

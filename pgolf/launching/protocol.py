@@ -62,6 +62,7 @@ class Standing:
     step: int | None
     """Step of the newest checkpoint there; None if there is none."""
     is_running: bool
+    """Whether its job is alive on this very machine."""
     is_finished: bool
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from launchers.ssh import SshLauncher, check_disk, check_python
 from launchers.ssh_agent import is_fetched
+from pgolf.errors import LauncherError
 from pgolf.launching import Job
 from pgolf.launching.requirements import check_devices
 from pgolf.launching.shipping import apply_update, fingerprint_of, text_update
@@ -159,6 +160,16 @@ def test_a_text_is_followed_also_where_it_was_cut_and_written_again(tmp_path: Pa
     for there in (b"", b"one\n", b"one\ntwo\n", b"one\n", b"one\nthree\nfour\n", b"f\xff\n"):
         apply_update(here, text_update(there, *fingerprint_of(here)))
         assert (here.read_bytes() if here.exists() else b"") == there
+
+
+@pytest.mark.parametrize("damage", [{"options": None}, {"options": {"host": 3}}, {"remote_dir": 7}])
+def test_a_damaged_handle_is_named(damage: dict[str, Any], tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "x" / "seed-1")
+    run.root.mkdir(parents=True)
+    handle = {"launcher": "ssh", "run_dir": str(run.root), "options": {"host": "pod"}, "remote_dir": "/r"} | damage
+    for act in (SshLauncher().status, SshLauncher().cancel, lambda found: SshLauncher().fetch(found, run)):
+        with pytest.raises(LauncherError, match=r"handle\.json is damaged"):
+            act(handle)
 
 
 def job(tmp_path: Path, gpu: str | None) -> Job:
