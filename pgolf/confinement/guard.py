@@ -170,9 +170,6 @@ class Guard:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             with suppress(OSError):
                 Path("/proc/self/oom_score_adj").write_text("1000")  # it goes first if memory is short
-            os.set_inheritable(failed, False)
-            os.closerange(3, failed)
-            os.closerange(failed + 1, os.sysconf("SC_OPEN_MAX"))
             die_with_parent()
             if self.is_confined:
                 os.setsid()

@@ -28,6 +28,10 @@ def npy(header: bytes, body: bytes = b"", version: bytes = b"\x01\x00") -> bytes
 
 
 def archive(method: int = zipfile.ZIP_STORED, **members: bytes) -> bytes:
+    return archive_of(members, method)
+
+
+def archive_of(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as made:
         for name, content in members.items():
@@ -44,7 +48,7 @@ def with_wrong_crc() -> bytes:
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_writes_comes_back(save: Callable[..., None], tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "floats": rng.normal(size=(3, 4)).astype(np.float32),
         "columns": np.asfortranarray(rng.normal(size=(5, 2))),
         "words": np.array("a reason"),
@@ -76,8 +80,8 @@ HOSTILE: dict[str, bytes] = {
     "deep header": archive(nats=npy(b"(" * 5_000 + b")" * 5_000)),
     "long header": archive(nats=npy(b"{'descr': '<f8', 'shape': (), 'fortran_order': False" + b" " * 60_000 + b"}")),
     "version 9": archive(nats=npy(b"{}", version=b"\x09\x00")),
-    "many members": archive(**{f"a{number}": b"" for number in range(9)}),
-    "huge directory": archive(**{f"a{number}": b"" for number in range(5_000)}),
+    "many members": archive_of({f"a{number}": b"" for number in range(9)}),
+    "huge directory": archive_of({f"a{number}": b"" for number in range(5_000)}),
     "bzip2": archive(zipfile.ZIP_BZIP2, nats=b"x"),
     "lzma": archive(zipfile.ZIP_LZMA, nats=b"x"),
     "too large": bytes((1 << 20) + 1),

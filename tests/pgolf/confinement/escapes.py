@@ -299,12 +299,13 @@ def write_a_huge_sparse_file() -> Any:
 
 @attempt
 def make_special_files() -> Any:
+    makers: dict[str, Callable[[], Any]] = {
+        "fifo": lambda: os.mkfifo("fifo"),
+        "device": lambda: os.mknod("device", 0o20666, os.makedev(1, 5)),
+        "link": lambda: Path("answers.npz").symlink_to("/etc/passwd"),
+    }
     made = []
-    for name, make in (
-        ("fifo", lambda: os.mkfifo("fifo")),
-        ("device", lambda: os.mknod("device", 0o20666, os.makedev(1, 5))),
-        ("link", lambda: Path("answers.npz").symlink_to("/etc/passwd")),
-    ):
+    for name, make in makers.items():
         with contextlib.suppress(OSError):
             make()
             made.append(name)
@@ -367,14 +368,15 @@ def run_code_of_32_bits() -> Any:
 
 def main() -> None:
     """Try everything."""
-    found = {}
+    found: dict[str, str] = {}
+    refused: dict[str, str] = {}
     for name, function in ATTEMPTS.items():
         try:
             if (reached := function()) is not None:
                 found[name] = repr(reached)[:200]
         except BaseException as error:
-            found.setdefault("refused", {})[name] = repr(error)[:100]
-    json.dump(found, sys.stdout)
+            refused[name] = repr(error)[:100]
+    json.dump({"reached": found, "refused": refused}, sys.stdout)
 
 
 if __name__ == "__main__":
