@@ -1,20 +1,18 @@
 """`python -m pgolf.audit.code FOLDER`: suspicions about a folder's code as JSON, within limits on memory and time."""
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 from pgolf.audit.code.reading import read_code
+from pgolf.confinement.reader import confine_reader
 
 MAX_MEMORY, MAX_SECONDS = 2 << 30, 20
 
 
 def main() -> None:
     """Read logged settings from stdin and print one JSON object."""
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    confine_reader([Path(sys.argv[1])], memory_bytes=MAX_MEMORY, seconds=MAX_SECONDS)
     logged = json.load(sys.stdin)
     json.dump(read_code(Path(sys.argv[1]), logged), sys.stdout)
 
