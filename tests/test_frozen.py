@@ -72,6 +72,7 @@ def test_a_submission_is_verified_with_its_own_program(pgolf: Pgolf, frozen: Pat
     assert statuses.pop("seeds") == {"warn"}
     assert set.union(*statuses.values()) == {"pass"}
     assert [check["rule"] for check in ended.json["checks"]].count("score") == 2
+    assert ended.json["confinement"]["level"] in ("bubblewrap", "landlock")
 
 
 def test_a_submission_is_audited_by_its_numbers(pgolf: Pgolf, frozen: Path) -> None:

@@ -163,6 +163,7 @@ def test_a_damaged_model_fails(copy: RunDirectory) -> None:
     content[len(content) // 2] ^= 1
     copy.files.model.write_bytes(content)
     found = verdicts(copy, is_executed=True)
+    assert "METRIC-STAGE" in found, found["C1-CAUSAL"].message
     assert found["METRIC-STAGE"].severity == "fail"
     assert "model.bin cannot be decoded" in found["METRIC-STAGE"].message
     assert found["C1-CAUSAL"].severity == "unknown"
