@@ -9,7 +9,7 @@ from pgolf.campaign.observer import Observer
 from pgolf.errors import LauncherError, RunFailed, Unreachable
 from pgolf.launching import Handle, JobStatus, Launcher, load_launcher, read_handle
 from pgolf.launching.handles import ask_to_stop, give_up, is_given_up
-from pgolf.launching.polling import Silence
+from pgolf.launching.polling import Silence, patience_of
 from pgolf.rundir import RunDirectory, find_run
 
 
@@ -79,7 +79,7 @@ def watch_to_end(launched: LaunchedRun, observer: Observer) -> None:
         RunFailed: it ended without a result.
         Unreachable: its machine does not answer.
     """
-    run, reported, silence = launched.run, "", Silence(launched.run.run_id, launched.handle.get("options", {}))
+    run, reported, silence = launched.run, "", Silence(launched.run.run_id, patience_of(launched.handle))
     observer.run_started(run)
     while (status := launched.status()).state != "ended":
         if complaint := silence.complaint(status):

@@ -61,7 +61,7 @@ def describe_move(dispatch: Dispatch, run: RunDirectory, handle: Handle) -> str:
     standing = standing_at(launcher, run, options)
     before, now = place_of(old, handle.get("options")), place_of(launcher, options)
     if status.state in ("running", "queued"):
-        if not standing.is_running:
+        if not (standing.is_running or standing.is_finished):
             raise UsageError(
                 f"{run.run_id} is {status.state} on {before}, which answers, so it was not started on {now}. "
                 f"`pgolf cancel {run.run_id}` stops it there with a checkpoint, and then the same command moves it; "

@@ -8,7 +8,7 @@ from pgolf.campaign.observer import Observer
 from pgolf.errors import Busy, LauncherError, Unreachable
 from pgolf.launching import GroupLauncher, Handle, JobStatus, read_handle
 from pgolf.launching.handles import why_ending
-from pgolf.launching.polling import Silence
+from pgolf.launching.polling import Silence, patience_of
 from pgolf.rundir import RunDirectory
 from trainer.recipe.exit_codes import ALREADY_RUNNING
 
@@ -180,8 +180,8 @@ class RunQueue:
 
     def wait_for_answer(self, task: Task, status: JobStatus) -> str:
         """Say once that a machine does not answer; return why it is useless to wait any longer, or an empty text."""
-        run, options = task.run, task.dispatch.preflight.spec.launch.options
-        silence = self.silences.setdefault(run.run_id, Silence(run.run_id, options))
+        run, patience = task.run, patience_of({"options": task.dispatch.preflight.spec.launch.options})
+        silence = self.silences.setdefault(run.run_id, Silence(run.run_id, patience))
         complaint = silence.complaint(status)
         if status.state == "unreachable" and not complaint:
             self.report_once(run, silence.announcement(status))

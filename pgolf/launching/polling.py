@@ -2,8 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +32,7 @@ def has_growth(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterato
     Raises:
         Unreachable: the job has not been reachable for too long.
     """
-    silence = Silence(run_of(handle).run_id, handle.get("options", {}))
+    silence = Silence(run_of(handle).run_id, patience_of(handle))
     while (found := status(handle)).state != "ended":
         if complaint := silence.complaint(found):
             raise Unreachable(complaint)
@@ -40,12 +40,23 @@ def has_growth(handle: Handle, status: Callable[[Handle], JobStatus]) -> Iterato
     yield False
 
 
+def option_of(handle: Handle, name: str, default: float) -> float:
+    """Return a number from the launch.options that a job was started with, or the default."""
+    options = handle.get("options")
+    found = options.get(name) if isinstance(options, dict) else None
+    return float(found) if isinstance(found, int | float) else default
+
+
+def patience_of(handle: Handle) -> float:
+    """Return for how many seconds the machine of a job may be silent."""
+    return option_of(handle, "patience_seconds", PATIENCE_SECONDS)
+
+
 class Silence:
     """How long a job has not been reachable, and whether a command has waited long enough for it."""
 
-    def __init__(self, run_id: str, options: Mapping[str, Any]) -> None:
-        self.run_id = run_id
-        self.patience = float(options.get("patience_seconds", PATIENCE_SECONDS))
+    def __init__(self, run_id: str, patience: float) -> None:
+        self.run_id, self.patience = run_id, patience
         self.answered_at = time.monotonic()
         self.allowed = min(FIRST_ANSWER_SECONDS, self.patience)
 
@@ -97,7 +108,7 @@ class PolledLauncher(ABC):
     def status(self, handle: Handle) -> JobStatus:
         """Return the status of the last poll, or of a new one if that was a while ago and the job had not ended."""
         polled_at, status = self.seen.get(handle["run_dir"], (float("-inf"), JobStatus("queued")))
-        pause = handle["options"].get("poll_seconds", POLL_SECONDS)
+        pause = option_of(handle, "poll_seconds", POLL_SECONDS)
         if status.state != "ended" and time.monotonic() - polled_at >= pause:
             status = self.poll(handle)
             self.seen[handle["run_dir"]] = time.monotonic(), status
