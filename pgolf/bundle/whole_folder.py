@@ -31,5 +31,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes], last: str) -> None:
         for name, content in files.items():
             write_whole(draft / name, content)
         draft.rename(folder)
+    except OSError as error:
+        error.filename = str(folder)  # not that of the draft, which nobody asked for
+        raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -145,3 +145,11 @@ def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a is already there"):
         create_answer(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_not_its_draft(tmp_path: Path) -> None:
+    too_long = {"n" * 300: b""}
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_folder(tmp_path / "out", too_long, last="")
+    assert caught.value.filename == str(tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
