@@ -1,10 +1,11 @@
 """The manifest of a folder of shards, as far as a run needs it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.recipe.files import DataFiles
-from trainer.recipe.reading import read_json
+from trainer.recipe.reading import open_regular, read_bytes
 from trainer.runtime.failure import DataRefused
 
 UNKNOWN_BYTES = -1
@@ -36,11 +37,11 @@ def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
     if not data.needs_manifest and not data.manifest.exists():
         return unlisted_split(data, name)
     try:
-        manifest = read_json(data.manifest)
+        manifest = json.loads(read_bytes(data.manifest))
         found, split = manifest["tokenizer"]["vocabulary_size"], manifest[name]
-        shards = [ShardFile(data.shard(entry["file"]), entry["tokens"]) for entry in split["shards"]]
+        shards = [ShardFile(data.shard(entry["file"]), int(entry["tokens"])) for entry in split["shards"]]
         byte_count = int(split["bytes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise DataRefused(f"{data.manifest}: {type(error).__name__}: {error}; run `pgolf data verify`") from error
     if found != vocabulary_size:
         raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe expects {vocabulary_size}")
@@ -62,5 +63,5 @@ def unlisted_split(data: DataFiles, name: str) -> DataSplit:
 
 def promised_tokens(path: Path) -> int:
     """Return the number of tokens that the header of a shard gives."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return int.from_bytes(file.read(12)[8:], "little")

@@ -1,12 +1,14 @@
 """Token shards read as one circular stream; trainer/recipe/data.py describes the file format."""
 
 from collections.abc import Sequence
+from os import SEEK_END
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.data.manifest import ShardFile
 from trainer.recipe.data import SHARD_HEADER_BYTES, SHARD_HEADER_INTS, SHARD_MAGIC, SHARD_VERSION, TOKEN_BYTES
+from trainer.recipe.reading import open_regular
 from trainer.runtime.failure import DataRefused
 
 
@@ -17,10 +19,13 @@ def map_shard(shard: ShardFile) -> NDArray[np.uint16]:
         DataRefused: the file cannot be read, or its header or size is not exactly what the manifest says.
     """
     try:
-        size = shard.path.stat().st_size
-        header = np.fromfile(shard.path, dtype="<i4", count=SHARD_HEADER_INTS)
+        with open_regular(shard.path) as file:
+            header = np.fromfile(file, dtype="<i4", count=SHARD_HEADER_INTS)
+            size = file.seek(0, SEEK_END)
     except OSError as error:
         raise DataRefused(f"{shard.path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataRefused(str(error)) from error
     found, magic = header[:2].tolist(), [SHARD_MAGIC, SHARD_VERSION]
     if len(header) < SHARD_HEADER_INTS or found != magic:
         raise DataRefused(f"{shard.path} is not a token shard: it begins with {found}, expected {magic}")

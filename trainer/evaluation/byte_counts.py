@@ -13,6 +13,7 @@ import sentencepiece
 from numpy.typing import NDArray
 
 from trainer.recipe.data import piece_bytes
+from trainer.recipe.reading import read_bytes
 from trainer.runtime.failure import DataRefused
 
 
@@ -39,10 +40,10 @@ def load_tokenizer(path: Path, vocabulary_size: int) -> Any:
         DataRefused: the file is missing or damaged, or the model has another number of pieces.
     """
     try:
-        tokenizer = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
+        tokenizer = sentencepiece.SentencePieceProcessor(model_proto=read_bytes(path))
     except OSError as error:
         raise DataRefused(f"there is no tokenizer {path}: {error.strerror}") from error
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise DataRefused(f"{path} is not a SentencePiece model: {error}") from error
     if tokenizer.get_piece_size() != vocabulary_size:
         raise DataRefused(f"{path} has {tokenizer.get_piece_size()} pieces, the model expects {vocabulary_size}")

@@ -54,7 +54,11 @@ def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
     tokens = np.concatenate([map_shard(shard) for shard in split.shards]) if split.shards else np.empty(0, np.uint16)
     if len(tokens) < 2 or int(tokens.max()) >= vocabulary_size:
         raise DataRefused(f"{data.root}: expected at least 2 validation tokens, each below {vocabulary_size}")
-    text = ValidationText(tokens, ByteCounts(tokenizer).of_targets(tokens), tokenizer.bos_id())
+    try:
+        counts = ByteCounts(tokenizer)
+    except UnicodeDecodeError as error:
+        raise DataRefused(f"{data.tokenizer}: a piece is not UTF-8: {error}") from error
+    text = ValidationText(tokens, counts.of_targets(tokens), tokenizer.bos_id())
     if split.bytes not in (text.bytes, UNKNOWN_BYTES):
         raise DataRefused(
             f"{data.root}: the validation tokens stand for {text.bytes:,} bytes, the manifest says {split.bytes:,}; "
