@@ -2,6 +2,7 @@
 
 PgolfError
 ├── RunFailed          1    a run ended without a result
+│   └── RunDamaged     1    a file of a run is not what the trainer wrote
 ├── UsageError         2    the command or its arguments are wrong
 │   └── SpecError      2    a spec is wrong, at a file and a line
 ├── CheckFailed        3    preflight, audit or verify failed
@@ -27,6 +28,10 @@ class PgolfError(Exception):
 
 class RunFailed(PgolfError):
     """A run ended without a result."""
+
+
+class RunDamaged(RunFailed):
+    """A file of a run is not what the trainer wrote. The message begins with the file and the key."""
 
 
 class UsageError(PgolfError):

@@ -1,23 +1,26 @@
 """Run directories: their names, and the state of a run as its files describe it. There is no daemon and no database."""
 
-import json
 import re
 import shutil
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
-from pgolf.errors import MachineError, RunFailed, UsageError
+from pgolf import run_files
+from pgolf.documents import read_document, read_rows
+from pgolf.errors import MachineError, RunDamaged, UsageError
 from trainer.recipe.files import RunFiles
 from trainer.recipe.locks import is_locked
-from trainer.recipe.reading import read_json
+from trainer.recipe.reading import open_regular, read_json
 from trainer.recipe.writing import write_json, write_once, write_whole
 
 State = Literal["prepared", "queued", "running", "unfetched", "stopped", "failed", "finished"]
+T = TypeVar("T")
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
 
 
@@ -71,9 +74,10 @@ class RunDirectory:
 
     @property
     def created(self) -> str:
-        """When the run was created, in UTC as ISO 8601; empty for runs of pgolf 0.1, which did not record it."""
-        found = self.read_run().get("created")
-        return found if isinstance(found, str) else ""
+        """When the run was created, in UTC as ISO 8601; empty if run.json does not say it."""
+        with suppress(RunDamaged):
+            return str(self.read_run().get("created", ""))
+        return ""
 
     @property
     def is_finished(self) -> bool:
@@ -112,44 +116,74 @@ class RunDirectory:
         return state if state in ("queued", "running") else None
 
     def read_state(self) -> dict[str, Any]:
-        """Return state.json, empty before the trainer has written it."""
-        return read_or_empty(self.files.state)
+        """Return state.json, empty before the trainer has written it.
+
+        A damaged one counts as none: it only reports, and must not keep a run from being resumed.
+        """
+        with suppress(RunDamaged):
+            return cast(dict[str, Any], read_if_any(self.files.state, run_files.State) or {})
+        return {}
 
     def read_run(self) -> dict[str, Any]:
-        """Return run.json, empty if there is none."""
-        return read_or_empty(self.files.run)
+        """Return run.json, empty if there is none.
+
+        Raises:
+            RunDamaged: it is not what a run begins with.
+        """
+        return cast(dict[str, Any], read_if_any(self.files.run, run_files.RunDocument) or {})
+
+    def read_spec(self) -> run_files.SpecDocument:
+        """Return spec.json.
+
+        Raises:
+            RunDamaged: it is missing or is not a spec.
+        """
+        return read_present(self.files.spec, run_files.SpecDocument)
+
+    def read_handle(self) -> dict[str, Any]:
+        """Return handle.json, empty if the run was never launched.
+
+        Raises:
+            RunDamaged: it is not a handle.
+        """
+        return cast(dict[str, Any], read_if_any(self.handle, run_files.HandleDocument) or {})
 
     def read_result(self) -> dict[str, Any]:
         """Return result.json of a finished run.
 
         Raises:
-            RunFailed: it cannot be read.
+            RunDamaged: it is missing or is not a result.
         """
-        try:
-            return read_json(self.files.result)
-        except (OSError, ValueError) as error:
-            raise RunFailed(f"{self.files.result} cannot be read: {error}; --fresh starts another attempt") from error
+        return cast(dict[str, Any], read_any_result(self.files.result))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Return the logged steps, up to a last line that is only half written."""
-        rows: list[dict[str, Any]] = []
-        if self.files.metrics.exists():
-            for line in self.files.metrics.read_text(encoding="utf-8").splitlines():
-                try:
-                    rows.append(json.loads(line))
-                except ValueError:
-                    break
-        return rows
+        """Return the logged steps, up to a last line that is only half written.
+
+        Raises:
+            RunDamaged: a line is not a logged step.
+        """
+        return cast(list[dict[str, Any]], read_rows_if_any(self.files.metrics, run_files.MetricsRow))
 
     def read_attempts(self) -> list[float]:
-        """Return the seconds of each attempt on a rented machine; empty for local runs."""
-        if not self.files.attempts.exists():
-            return []
-        found = []
-        for line in self.files.attempts.read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError, KeyError, TypeError):  # a line that is incomplete because its writer was killed
-                found.append(float(json.loads(line)["seconds"]))
-        return found
+        """Return the seconds of each attempt on a rented machine; empty for local runs.
+
+        Raises:
+            RunDamaged: a line is not an attempt.
+        """
+        return [row["seconds"] for row in read_rows_if_any(self.files.attempts, run_files.Attempt)]
+
+    def check_documents(self) -> None:
+        """Check what says which run this is and where it stands.
+
+        Raises:
+            RunDamaged: a file is damaged; names it and its key.
+        """
+        read_present(self.files.run, run_files.RunDocument)
+        self.read_spec()
+        self.read_handle()
+        read_if_any(self.files.state, run_files.State)
+        if self.is_finished:
+            self.read_result()
 
     def create(
         self,
@@ -194,8 +228,89 @@ def seed_and_attempt(root: Path) -> tuple[int, int]:
     return int(found[1]), int(found[2] or 0)
 
 
+def damaged(reason: str) -> RunDamaged:
+    """Return the error for a file of a run that cannot be used; the reason begins with the file."""
+    return RunDamaged(f"{reason}; restore the file, or start another attempt with --fresh")
+
+
+@contextmanager
+def naming_damage() -> Iterator[None]:
+    """Turn the errors of reading a file into RunDamaged; a missing file stays FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise damaged(reason) from error
+
+
+def read_if_any(path: Path, schema: type[T]) -> T | None:
+    """Return a document of a run, or None if there is none.
+
+    Raises:
+        RunDamaged: it does not satisfy the schema.
+    """
+    try:
+        with naming_damage():
+            return read_document(path, schema)
+    except FileNotFoundError:
+        return None
+
+
+def read_present(path: Path, schema: type[T]) -> T:
+    """Return a document that a run must have.
+
+    Raises:
+        RunDamaged: it is missing, or does not satisfy the schema.
+    """
+    found = read_if_any(path, schema)
+    if found is None:
+        raise damaged(f"{path} is missing")
+    return found
+
+
+def read_rows_if_any(path: Path, schema: type[T]) -> list[T]:
+    """Return the rows of a file that a run appends to; none before there is one.
+
+    Raises:
+        RunDamaged: a row does not satisfy the schema.
+    """
+    try:
+        with naming_damage():
+            return read_rows(path, schema)
+    except FileNotFoundError:
+        return []
+
+
+def read_any_result(path: Path) -> run_files.Result:
+    """Return result.json of a finished run.
+
+    Raises:
+        RunDamaged: it is missing or is not a result.
+    """
+    result = read_present(path, run_files.Result)
+    if result.get("source") == "script":
+        read_present(path, run_files.ScriptResult)
+    else:
+        read_recipe_result(path)
+    return result
+
+
+def read_recipe_result(path: Path) -> run_files.RecipeResult:
+    """Return result.json of a finished run of the bundled trainer.
+
+    Raises:
+        RunDamaged: it is missing or is not such a result.
+    """
+    result = read_present(path, run_files.RecipeResult)
+    if result["headline"]["stage"] not in {metric["stage"] for metric in result["metrics"]}:
+        raise damaged(f"{path}: headline.stage: expected the stage of one of its metrics")
+    return result
+
+
 def read_or_empty(path: Path) -> dict[str, Any]:
-    """Return the JSON object in a file, empty if the file is missing or incomplete."""
+    """Return the JSON object in a file, empty if the file is missing or damaged."""
     try:
         return read_json(path)
     except (OSError, ValueError):
@@ -255,14 +370,19 @@ def new_attempt(folder: Path, seed: int) -> RunDirectory:
 
 
 def follow_file(path: Path, has_growth: Iterator[bool]) -> Iterator[str]:
-    """Yield the lines of a file as they are written; `has_growth` yields whether there may be more."""
-    position, rest = 0, ""
+    """Yield the lines of a file as they are written; `has_growth` yields whether there may be more.
+
+    Raises:
+        RunDamaged: it is no regular file.
+    """
+    position, rest, decoder = 0, "", getincrementaldecoder("utf-8")("replace")
     for may_grow in has_growth:
         if path.exists():
-            with path.open(encoding="utf-8", errors="replace") as file:
+            with naming_damage(), open_regular(path) as file:
                 file.seek(position)
-                rest += file.read()
-                position = file.tell()
+                content = file.read()
+            position += len(content)
+            rest += decoder.decode(content)
         *complete, rest = rest.split("\n")
         yield from complete
         if not may_grow:

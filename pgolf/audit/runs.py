@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from math import log
+from math import isclose, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from pgolf.audit.probes import (
     run_probes,
     unknown_verdicts,
 )
+from pgolf.audit.score_ledger import StoredLedger, read_ledger
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.data.locate import LocatedData, locate_folder
 from pgolf.data.overlap import measure_overlap
@@ -26,7 +27,8 @@ from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
 from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.rundir import RunDirectory, read_or_empty
+from pgolf.run_files import RecipeResult
+from pgolf.rundir import RunDirectory, read_recipe_result
 from trainer.recipe.files import DataFiles
 
 if TYPE_CHECKING:
@@ -40,30 +42,43 @@ SUM_TOLERANCE = 1e-9
 MAX_DECODED_TOKENS = 1_000_000
 # Rules on the two splits of the data.
 SPLIT_RULES = ("VAL-IS-CANONICAL", "TRAIN-VAL-DISJOINT")
-# Phases after training that read training text or change weights.
-CALIBRATION_PHASES = ("calibrate_seconds",)
-EVALUATION_PHASES = ("decode_seconds", "evaluate_seconds")
 
 
 def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) -> list[Verdict]:
     """Return the verdicts of all rules on a finished run.
 
     Raises:
-        RunFailed: its result cannot be read.
+        RunDamaged: its documents cannot be read.
     """
-    result = run.read_result()
+    run.check_documents()
+    result = read_recipe_result(run.files.result)
     verdicts = [*size_verdicts(run, result), *clock_verdicts(result, ruleset)]
     verdicts += construction_verdicts(run.files.local.is_dir())
-    verdicts += ledger_verdicts(run, result)
-    verdicts += data_verdicts(run, ruleset)
+    ledger = None
+    try:
+        ledger = read_ledger(run.files.ledger, targets_of(result))
+    except (OSError, ValueError) as error:
+        message = f"the ledger cannot be read: {error}"
+        verdicts.append(make_verdict("BPB-IDENTITY", "unknown", message, "files", "ledger.npz"))
+    else:
+        verdicts += ledger_verdicts(ledger, result)
+    verdicts += data_verdicts(run, ruleset, ledger)
     if is_executed:
-        verdicts += probe_verdicts(run)
+        verdicts += probe_verdicts(run, ledger)
     else:
         verdicts += unknown_verdicts("the protocol was not probed")
     return sort_verdicts(verdicts)
 
 
-def size_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
+def targets_of(result: RecipeResult) -> int:
+    """Return the number of targets behind the headline: that of the last metric with its score, else of its stage."""
+    headline = result["headline"]
+    alike = [metric for metric in result["metrics"] if metric["stage"] == headline["stage"]]
+    same = [metric for metric in alike if metric["val_bpb"] == headline["val_bpb"]]
+    return (same or alike)[-1]["tokens"]
+
+
+def size_verdicts(run: RunDirectory, result: RecipeResult) -> Iterator[Verdict]:
     """Compare the bytes of the artifact's files with the limit and with the result."""
     claimed = result["artifact"]
     if not run.files.model.is_file():
@@ -89,15 +104,14 @@ def size_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict
         yield make_verdict(rule, "pass", f"{message}, as the files have", "files", "artifact/train_gpt.py")
 
 
-def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
+def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare the seconds of the run's phases with both limits. Off the contest's hardware a violation is a warning."""
     clock = result["clock"]
-    train = clock.get("train_seconds", 0.0)
-    calibrate = sum(clock.get(phase, 0.0) for phase in CALIBRATION_PHASES)
-    evaluate = sum(clock.get(phase, 0.0) for phase in EVALUATION_PHASES)
-    environment = result.get("environment", {})
-    device = environment.get("device", "an unknown device")
-    is_contest = is_contest_machine([str(device)], environment.get("processes"))
+    train, evaluate = clock["train_seconds"], clock["evaluate_seconds"] + clock.get("decode_seconds", 0.0)
+    calibrate = clock.get("calibrate_seconds", 0.0)
+    environment = result["environment"]
+    device = environment["device"]
+    is_contest = is_contest_machine([device], environment.get("processes"))
     over: Severity = "fail" if is_contest else "warn"
     for rule, seconds, limit, what in (
         ("TRAIN-600", train, ruleset.train_seconds, "training"),
@@ -130,35 +144,29 @@ def construction_verdicts(has_own_code: bool) -> Iterator[Verdict]:
         yield make_verdict(rule, "pass", message, "construction")
 
 
-def ledger_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
+def ledger_verdicts(ledger: StoredLedger, result: RecipeResult) -> Iterator[Verdict]:
     """Recompute the headline from the nats and bytes of every target."""
     import numpy as np
 
-    try:
-        with np.load(run.files.ledger, allow_pickle=False) as ledger:
-            nats, counts = ledger["nll"], ledger["bytes"]
-    except (OSError, KeyError, ValueError) as error:
-        yield make_verdict("BPB-IDENTITY", "unknown", f"the ledger cannot be read: {error}", "files", "ledger.npz")
-        return
-    headline = result["headline"]
-    expected = next(m["tokens"] for m in reversed(result["metrics"]) if m["val_bpb"] == headline["val_bpb"])
+    nats, counts = ledger.nats, ledger.counts
+    headline, expected = result["headline"], targets_of(result)
     is_whole = len(nats) == len(counts) == expected and bool(np.isfinite(nats).all())
     message = f"each of {len(nats):,} targets has one score"
     message = message if is_whole else f"{len(nats):,} scores for {expected:,} targets, or some scores are not finite"
     yield make_verdict("LOG-COMPLETE", "pass" if is_whole else "fail", message, "files", "ledger.npz")
     total, text = float(nats.sum(dtype=np.float64)), int(counts.sum(dtype=np.int64))
-    bpb, implied = total / log(2) / text, len(nats) * headline["val_loss"] / log(2) / headline["val_bpb"]
-    is_same = abs(bpb - headline["val_bpb"]) <= SUM_TOLERANCE * bpb and abs(implied - text) <= SUM_TOLERANCE * text
+    bpb, implied = total / log(2) / max(text, 1), len(nats) * headline["val_loss"] / log(2) / headline["val_bpb"]
+    is_same = isclose(bpb, headline["val_bpb"], rel_tol=SUM_TOLERANCE) and isclose(implied, text, rel_tol=SUM_TOLERANCE)
     message = f"{len(nats):,} targets with {total:,.1f} nats over {text:,} bytes are {bpb:.9f} bpb"
     message += f"; result.json gives {headline['val_bpb']:.9f}"
     yield make_verdict("BPB-IDENTITY", "pass" if is_same else "fail", message, "files", "ledger.npz")
 
 
-def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
+def data_verdicts(run: RunDirectory, ruleset: Ruleset, ledger: StoredLedger | None) -> list[Verdict]:
     """Return the verdicts on the data of a run; unknown where it is not on this machine."""
     try:
         data = data_of_run(run)
-        return [*split_verdicts(data, ruleset), *byte_count_verdicts(run, data.folder, data.manifest)]
+        return [*split_verdicts(data, ruleset), *byte_count_verdicts(ledger, data.folder, data.manifest)]
     except (DataError, OSError) as error:
         rules = (*SPLIT_RULES, "SPACE-ONCE", "LOSSLESS")
         return [make_verdict(rule, "unknown", str(error), "files") for rule in rules]
@@ -191,13 +199,17 @@ def split_verdicts(data: LocatedData, ruleset: Ruleset) -> Iterator[Verdict]:
     yield replace(verdict, fix=overlap.fix)
 
 
-def byte_count_verdicts(run: RunDirectory, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:
+def byte_count_verdicts(ledger: StoredLedger | None, folder: Path, manifest: "Manifest") -> Iterator[Verdict]:
     """Compare the ledger's bytes with those of the decoded documents, which needs no byte table."""
     import numpy as np
 
-    tokenizer = load_tokenizer_file(DataFiles(folder).tokenizer)
-    with np.load(run.files.ledger, allow_pickle=False) as ledger:
-        counts = ledger["bytes"]
+    lossless = lossless_tokenizer(manifest)
+    is_known = manifest.tokenizer.lossless is not None
+    yield make_verdict("LOSSLESS", lossless.severity if is_known else "unknown", lossless.message, "files")
+    if ledger is None:
+        yield make_verdict("SPACE-ONCE", "unknown", "the ledger cannot be read", "files", "ledger.npz")
+        return
+    tokenizer, counts = load_tokenizer_file(DataFiles(folder).tokenizer), ledger.counts
     stream = validation_tokens(folder, manifest)
     tokens = stream[: min(len(counts) + 1, MAX_DECODED_TOKENS)]
     documents = list(split_documents(tokens, tokenizer.bos_id()))
@@ -208,9 +220,6 @@ def byte_count_verdicts(run: RunDirectory, folder: Path, manifest: "Manifest") -
     message = f"{len(whole):,} documents decode to {text:,} bytes; the ledger counts {counted:,}"
     severity: Severity = "unknown" if not whole else "pass" if text == counted else "fail"
     yield make_verdict("SPACE-ONCE", severity, message, "files", "ledger.npz", "tokenizer.model")
-    lossless = lossless_tokenizer(manifest)
-    is_known = manifest.tokenizer.lossless is not None
-    yield make_verdict("LOSSLESS", lossless.severity if is_known else "unknown", lossless.message, "files")
 
 
 def validation_tokens(folder: Path, manifest: "Manifest") -> "NDArray[np.uint16]":
@@ -220,7 +229,7 @@ def validation_tokens(folder: Path, manifest: "Manifest") -> "NDArray[np.uint16]
     return np.concatenate([read_shard(folder / shard.file) for shard in manifest.validation.shards])
 
 
-def probe_verdicts(run: RunDirectory) -> list[Verdict]:
+def probe_verdicts(run: RunDirectory, ledger: StoredLedger | None) -> list[Verdict]:
     """Probe the packed model's scoring protocol on the first tokens of the validation text."""
     folder = Path(run.read_run().get("data_folder") or "/nowhere")
     if run.files.local.is_dir():
@@ -234,27 +243,23 @@ def probe_verdicts(run: RunDirectory) -> list[Verdict]:
     return run_probes(
         make_questions(tokens, begin, protocol_edges(run)),
         model_answerer(run.files.model),
-        partial(compare_with_ledger, run, tokens, begin),
+        None if ledger is None else partial(compare_with_ledger, run, ledger, tokens, begin),
     ).verdicts
 
 
-def compare_with_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: int, nats: Any) -> list[Verdict]:
+def compare_with_ledger(
+    run: RunDirectory, ledger: StoredLedger, tokens: "NDArray[np.uint16]", begin: int, nats: Any
+) -> list[Verdict]:
     """Check that model.bin gives the ledger's scores for the first window of the text.
 
     Every protocol scores these targets before it learns anything, so that they depend on nothing that follows them.
     """
     import numpy as np
 
-    window = read_or_empty(run.files.result).get("metrics", [{}])[-1].get("window", STREAM_TOKENS)
+    window = read_recipe_result(run.files.result)["metrics"][-1].get("window", STREAM_TOKENS)
     documents = np.flatnonzero(tokens == begin)
     count = int(min(window, len(tokens) - 1, documents[1] if len(documents) > 1 else len(tokens)))
-    try:
-        with np.load(run.files.ledger, allow_pickle=False) as ledger:
-            kept = ledger["nll"][:count]
-    except (OSError, KeyError, ValueError) as error:
-        return [
-            make_verdict("METRIC-STAGE", "unknown", f"the ledger cannot be read: {error}", "executed", "ledger.npz")
-        ]
+    kept = ledger.nats[:count]
     scored = nats[0][: len(kept)]
     is_same = bool(np.allclose(scored, kept, rtol=SCORE_TOLERANCE, atol=SCORE_TOLERANCE))
     message = f"model.bin scores the first {len(kept)} targets with {float(scored.sum()):.3f} nats"
@@ -268,6 +273,7 @@ def compare_with_ledger(run: RunDirectory, tokens: "NDArray[np.uint16]", begin: 
 
 def protocol_edges(run: RunDirectory) -> list[int]:
     """Return the first positions at which the run's protocol changes windows or chunks."""
-    protocol = read_or_empty(run.files.spec).get("recipe", {}).get("evaluation", {})
-    steps = [protocol.get(key) for key in ("window", "stride", "chunk_tokens")]
-    return [step * times for step in steps if isinstance(step, int) for times in (1, 2) if step * times < STREAM_TOKENS]
+    recipe = run.read_spec().get("recipe")
+    protocol = recipe.get("evaluation", {}) if recipe else {}
+    steps = [protocol.get("window"), protocol.get("stride"), protocol.get("chunk_tokens")]
+    return [step * times for step in steps if step is not None for times in (1, 2) if step * times < STREAM_TOKENS]

@@ -4,7 +4,6 @@ Such a run has no ledger and no protocol that can be probed; what only these wou
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from pgolf.audit.code.reading import SIGNATURE_RULES
 from pgolf.audit.code_verdicts import code_verdicts
@@ -15,7 +14,8 @@ from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.rundir import RunDirectory
+from pgolf.run_files import Result
+from pgolf.rundir import RunDirectory, read_any_result
 
 NO_LEDGER = "a script's run keeps no ledger of the score of each target"
 
@@ -24,9 +24,10 @@ def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool 
     """Return the verdicts that files, log and code allow on a finished run of a script.
 
     Raises:
-        RunFailed: its result cannot be read.
+        RunDamaged: its documents cannot be read.
     """
-    result = run.read_result()
+    run.check_documents()
+    result = read_any_result(run.files.result)
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]
     verdicts.append(make_verdict("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
     verdicts += data_verdicts(run, ruleset)
@@ -47,7 +48,7 @@ def data_verdicts(run: RunDirectory, ruleset: Ruleset) -> list[Verdict]:
         return [make_verdict(rule, "unknown", str(error), "files") for rule in SPLIT_RULES]
 
 
-def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Verdict]:
+def artifact_verdicts(run: RunDirectory, result: Result) -> Iterator[Verdict]:
     """Compare the bytes of the packed model and of all shipped files with the limit and with the log."""
     claimed, limit = result["artifact"], result["artifact"]["limit_bytes"]
     kept = {name: run.files.artifact / name for name in claimed["files"]}
@@ -69,7 +70,7 @@ def artifact_verdicts(run: RunDirectory, result: dict[str, Any]) -> Iterator[Ver
         yield make_verdict("SIZE-CODE-IS-SHIPPED-CODE", severity, message, "files")
 
 
-def clock_verdicts(result: dict[str, Any], ruleset: Ruleset) -> Iterator[Verdict]:
+def clock_verdicts(result: Result, ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare the seconds that the log gives with both limits."""
     for rule, key, limit in (
         ("TRAIN-600", "train_seconds", ruleset.train_seconds),

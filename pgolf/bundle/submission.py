@@ -21,13 +21,16 @@ from pgolf.errors import CheckFailed, MachineError, UsageError
 from pgolf.findings import failures
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.rundir import RunDirectory
+from pgolf.run_files import CountedMetric, Environment, RecipeResult, TrainingRow
+from pgolf.rundir import RunDirectory, damaged, naming_damage, read_recipe_result, read_rows_if_any
 from pgolf.specs.experiment import Experiment
 from trainer.dialects.contest import PACKED_LABELS, header_lines, score_line, size_lines, step_line, unpacked_score_line
-from trainer.recipe.reading import read_json
+from trainer.recipe.reading import open_regular, read_bytes, read_json
 from trainer.recipe.writing import json_bytes
 
 SUBMISSION, README, REQUIREMENTS = "submission.json", "README.md", "requirements.txt"
+# Far more than a contest allows.
+MOST_BYTES_OF_FILE = 1 << 30
 # Keys that must be equal in the results of all seeds of a submission.
 SHARED_KEYS = ("spec_sha256", "code_sha256", "data_sha256", "ruleset")
 
@@ -49,11 +52,11 @@ class SeedResult:
     """A finished run."""
 
     run: RunDirectory
-    result: dict[str, Any]
+    result: RecipeResult
 
     @property
     def seed(self) -> int:
-        return int(self.result["seed"])
+        return self.result["seed"]
 
     @property
     def model_name(self) -> str:
@@ -64,7 +67,7 @@ class SeedResult:
         """The numbers by which the run is told from another."""
         return numbers_of_result(self.run.run_id, self.result, self.run.read_metrics())
 
-    def metric(self, stage: str) -> dict[str, Any] | None:
+    def metric(self, stage: str) -> CountedMetric | None:
         """Return the metric of a stage, or None if it was not scored."""
         return next((m for m in self.result["metrics"] if m["stage"] == stage), None)
 
@@ -76,7 +79,7 @@ class SeedResult:
             "val_loss": headline["val_loss"],
             "artifact_bytes": artifact["total_bytes"],
             "model_bytes": artifact["model_bytes"],
-            "model_sha256": hashlib.sha256(self.run.files.model.read_bytes()).hexdigest(),
+            "model_sha256": sha256_of(self.run.files.model),
             "steps": self.result["steps"],
             "train_time_s": clock["train_seconds"],
             "eval_time_s": clock["evaluate_seconds"],
@@ -87,6 +90,7 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
     """Return the results of one experiment's finished runs, ordered by seed.
 
     Raises:
+        RunDamaged: a file of a run is missing or damaged.
         UsageError: a run is unfinished, they belong to different experiments, or a seed occurs twice.
         CheckFailed: an artifact is over the limit, or runs are copies of one run.
     """
@@ -94,7 +98,11 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
     for run in runs:
         if not run.is_finished:
             raise UsageError(f"{run.run_id} has no result; finish it with `pgolf run`")
-        rows.append(SeedResult(run, run.read_result()))
+        run.check_documents()
+        for file in (run.files.model, run.files.program):
+            if not file.is_file():
+                raise damaged(f"{file} is missing")
+        rows.append(SeedResult(run, read_recipe_result(run.files.result)))
     for key in SHARED_KEYS:
         found = {str(row.result.get(key)) for row in rows}
         if len(found) > 1:
@@ -130,7 +138,9 @@ def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset,
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is not a folder; choose a new folder for the submission")
     bundle = bundle_of(spec, ruleset)
-    if rows[0].run.files.program.read_bytes() != bundle.packed:
+    with naming_damage():
+        program = read_bytes(rows[0].run.files.program)
+    if program != bundle.packed:
         raise UsageError(
             f"{rows[0].run.run_id}: its train_gpt.py differs from the one that the installed code gives; install the "
             "run's version of the code, or run again"
@@ -150,8 +160,9 @@ def submission_files(rows: list[SeedResult], spec: Experiment, bundle: Bundle, a
     document = submission_json(rows, bundle, author)
     files = {PROGRAM: bundle.packed, REQUIREMENTS: bundle.requirements.encode()}
     for row in rows:
-        files[row.model_name] = row.run.files.model.read_bytes()
-        files[f"train_seed{row.seed}.log"] = "\n".join(log_lines(row)).encode() + b"\n"
+        with naming_damage():
+            files[row.model_name] = read_bytes(row.run.files.model, row.result["artifact"]["model_bytes"])
+        files[f"train_seed{row.seed}.log"] = "\n".join(log_lines(row, spec.recipe.codec.kind)).encode() + b"\n"
     files[README] = readme(rows, spec, author, document).encode()
     return files | {SUBMISSION: json_bytes(document)}
 
@@ -168,7 +179,7 @@ def missing_files(out: Path, files: Mapping[str, bytes]) -> list[str]:
     missing = [name for name in files if name not in held]
     different: list[str] = []
     for name in [name for name in files if name in held]:
-        content = held[name].read_bytes()
+        content = read_submitted(held[name])
         if content != files[name]:
             is_cut = SUBMISSION not in held and files[name].startswith(content)
             (missing if is_cut else different).append(name)
@@ -183,6 +194,18 @@ def missing_files(out: Path, files: Mapping[str, bytes]) -> list[str]:
     return missing
 
 
+def read_submitted(path: Path) -> bytes:
+    """Return the content of a file in the folder of a submission.
+
+    Raises:
+        UsageError: it is not a file that pgolf has written.
+    """
+    try:
+        return read_bytes(path, MOST_BYTES_OF_FILE)
+    except ValueError as error:
+        raise UsageError(f"{error}; choose a new folder, or delete it") from None
+
+
 def day_of(out: Path) -> date | None:
     """Return the date of the submission that a folder holds, or None."""
     with suppress(OSError, ValueError, TypeError):
@@ -195,7 +218,8 @@ def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> d
     scores = [row.result["headline"]["val_bpb"] for row in rows]
     losses = [row.result["headline"]["val_loss"] for row in rows]
     first = rows[0].result
-    headline = rows[0].metric(first["headline"]["stage"]) or {}
+    shared = {key: value for key, value in first.items() if key in SHARED_KEYS}
+    headline: Mapping[str, Any] = rows[0].metric(first["headline"]["stage"]) or {}
     prequant = [found["val_bpb"] for row in rows if (found := row.metric("prequant"))]
     return {
         "author": author.author,
@@ -218,8 +242,8 @@ def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> d
         "pgolf": {
             "format": 1,
             "experiment": first["name"],
-            **{key: first[key] for key in SHARED_KEYS},
-            "train_gpt_sha256": hashlib.sha256(rows[0].run.files.program.read_bytes()).hexdigest(),
+            **shared,
+            "train_gpt_sha256": sha256_of(rows[0].run.files.program),
             "limit_bytes": first["artifact"]["limit_bytes"],
             "deterministic": first["deterministic"],
             "metric": {key: value for key, value in headline.items() if key not in ("val_loss", "val_bpb", "seconds")},
@@ -228,24 +252,29 @@ def submission_json(rows: list[SeedResult], bundle: Bundle, author: Author) -> d
     }
 
 
-def hardware(environment: dict[str, Any]) -> str:
+def hardware(environment: Environment) -> str:
     """Return number and name of the devices, such as `8x NVIDIA H100 80GB HBM3`."""
     name = environment.get("gpu") or environment.get("processor") or environment["device"]
     return f"{environment.get('processes', 1)}x {name}"
 
 
-def log_lines(row: SeedResult) -> Iterator[str]:
+def log_lines(row: SeedResult, codec: str) -> Iterator[str]:
     """Yield a run's log in the format of the challenge's baseline."""
     result, artifact, clock = row.result, row.result["artifact"], row.result["clock"]
-    codec = read_json(row.run.files.spec)["recipe"]["codec"]["kind"]
     steps = result["steps"]
     yield from header_lines(result["parameters"], result["environment"].get("processes", 1), row.seed)
-    for logged in row.run.read_metrics():
+    for logged in read_rows_if_any(row.run.files.metrics, TrainingRow):
         yield step_line(logged["step"], steps, logged["train_loss"], logged["elapsed_seconds"])
     if (prequant := row.metric("prequant")) is not None:
         yield unpacked_score_line(prequant, steps, clock["train_seconds"])
     yield from size_lines(artifact, codec)
     yield from (score_line(metric) for metric in result["metrics"] if metric["stage"] in PACKED_LABELS)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def readme(rows: list[SeedResult], spec: Experiment, author: Author, document: dict[str, Any]) -> str:

@@ -1,16 +1,16 @@
 """The status of runs, read from their files after asking the launchers of those on other machines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pgolf.campaign.observer import Observer
-from pgolf.errors import LauncherError
+from pgolf.errors import LauncherError, RunDamaged
 from pgolf.launching import Launcher, load_launcher, read_handle
 from pgolf.report.sweep_names import differing, flat_spec
-from pgolf.rundir import RunDirectory, find_runs, read_or_empty
+from pgolf.rundir import RunDirectory, find_runs
 
 PARALLEL_QUERIES = 16
 STATE_KEYS = (
@@ -34,10 +34,10 @@ def update_runs(runs_dir: Path, is_offline: bool, observer: Observer) -> list[Ru
 
 def query_run(run: RunDirectory) -> str:
     """Update the directory of a run on another machine; return why that failed, or an empty text."""
-    handle = read_handle(run)
     try:
+        handle = read_handle(run)
         status = launcher_of(handle["launcher"]).status(handle)
-    except LauncherError as error:
+    except (LauncherError, RunDamaged) as error:
         return f"{run.run_id}: {error}"
     return f"{run.run_id}: {status.message}" if status.state == "unreachable" else ""
 
@@ -49,55 +49,47 @@ def launcher_of(name: str) -> Launcher:
 
 
 def run_status(run: RunDirectory) -> dict[str, Any]:
-    """Return the status of a run by its files; damaged files give the state `damaged`."""
-    nothing = dict.fromkeys((*STATE_KEYS, "eta_seconds", "val_bpb", "launcher"))
-    document = run.read_run()
-    facts: dict[str, Any] = {
-        "run_id": run.run_id,
-        "run_dir": str(run.root),
-        "seed": run.seed,
-        **{key: document.get(key) for key in IDENTITY_KEYS},
-        **nothing,
-    }
+    """Return the status of a run by its files; a damaged file gives the state `damaged`."""
+    nothing = dict.fromkeys((*IDENTITY_KEYS, *STATE_KEYS, "eta_seconds", "val_bpb", "launcher"))
+    facts: dict[str, Any] = {"run_id": run.run_id, "run_dir": str(run.root), "seed": run.seed, **nothing}
     try:
-        return facts | read_status(run)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-        return facts | {"state": "damaged", "error": f"its files cannot be read: {error!r}"}
+        run.check_documents()
+        document = run.read_run()
+        return facts | {key: document[key] for key in IDENTITY_KEYS} | read_status(run)
+    except RunDamaged as error:
+        return facts | {"state": "damaged", "error": str(error)}
 
 
 def statuses(runs: Sequence[RunDirectory]) -> list[dict[str, Any]]:
     """Return the status of each run, with the values in which its spec differs from others of its name."""
     found = [run_status(run) for run in runs]
-    alike: dict[str, list[int]] = {}
+    alike: dict[str | None, list[int]] = {}
     for number, facts in enumerate(found):
         alike.setdefault(facts["name"], []).append(number)
-    for numbers in alike.values():
-        points = differing([flat_spec(runs[number].files.spec) for number in numbers])
-        for number, point in zip(numbers, points, strict=True):
+    for name, numbers in alike.items():
+        specs = [{} if name is None else flat_spec(runs[number].read_spec()) for number in numbers]
+        for number, point in zip(numbers, differing(specs), strict=True):
             found[number]["swept"] = point
     return found
 
 
 def read_status(run: RunDirectory) -> dict[str, Any]:
-    """Return the status of a run with undamaged files."""
+    """Return the status of a run whose documents are checked."""
     reported, state = run.read_state(), run.state
     facts: dict[str, Any] = {"launcher": read_handle(run).get("launcher"), "state": state}
     facts |= {key: reported.get(key) for key in STATE_KEYS}
-    for key in ("step", "scored", "total", "progress", "train_loss", "train_bpb", "elapsed_seconds"):
-        if not isinstance(facts[key], int | float | None):
-            raise ValueError(f"{key} is {facts[key]!r}")
     facts["eta_seconds"] = remaining_seconds(reported) if state == "running" else None
-    facts["val_bpb"] = (read_or_empty(run.files.result).get("headline") or {}).get("val_bpb")
+    facts["val_bpb"] = run.read_result()["headline"]["val_bpb"] if state == "finished" else None
     return facts
 
 
-def remaining_seconds(reported: dict[str, Any]) -> float | None:
+def remaining_seconds(reported: Mapping[str, Any]) -> float | None:
     """Return the remaining seconds of training or scoring at the speed so far; None if not known."""
     match reported:
-        case {"phase": "evaluate", "scored": scored, "total": total, "stage_seconds": seconds} if scored:
+        case {"phase": "evaluate", "scored": int(scored), "total": int(total), "stage_seconds": seconds} if scored:
             return float(seconds * (total - scored) / scored)
-        case {"phase": "train", "step": step, "total": int(total), "step_seconds": float(seconds)}:
-            return float((total - step) * seconds)
-        case {"phase": "train", "progress": progress, "elapsed_seconds": seconds} if progress:
-            return float(seconds * (1 - progress) / progress)  # a budget in seconds has no number of steps
+        case {"phase": "train", "step": int(step), "total": int(total), "step_seconds": float(seconds)}:
+            return (total - step) * seconds
+        case {"phase": "train", "progress": float(progress), "elapsed_seconds": float(seconds)} if progress:
+            return seconds * (1 - progress) / progress  # a budget in seconds has no number of steps
     return None

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pgolf.errors import LauncherError
 from pgolf.launching.protocol import Handle, JobStatus, Launcher
-from pgolf.rundir import RunDirectory, read_or_empty
+from pgolf.rundir import RunDirectory
 from trainer.recipe.processes import is_process_alive, pid_namespace, process_start
 from trainer.recipe.writing import write_json
 
@@ -110,11 +110,12 @@ def read_handle(run: RunDirectory) -> Handle:
     """Return the handle of a run, empty if it was never launched.
 
     `run_dir` is where the run lies now: runs folders are moved and copied.
+
+    Raises:
+        RunDamaged: handle.json is damaged, so that nobody knows whether a job of the run lives.
     """
-    handle = read_or_empty(run.handle)
-    if not isinstance(handle.get("launcher"), str):
-        return {}
-    return handle | {"run_dir": str(run.root.resolve())}
+    handle = run.read_handle()
+    return handle and handle | {"run_dir": str(run.root.resolve())}
 
 
 def write_handle(run: RunDirectory, handle: Handle) -> None:

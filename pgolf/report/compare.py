@@ -82,8 +82,8 @@ def settings_of(group: Group) -> dict[str, Any]:
     Of a record, settings that differ between seeds are left out.
     """
     if isinstance(group, RunGroup) and group.rows:
-        parent = (group.rows[0].result.get("parent") or {}).get("spec_sha256")
-        return group.settings | ({} if parent is None else {"from_checkpoint": parent})
+        parent = group.rows[0].result.get("parent")
+        return group.settings | ({"from_checkpoint": parent["spec_sha256"]} if parent else {})
     logged = [row.run.settings for row in group.rows if isinstance(row, RecordRow)]
     if not logged or min(map(len, logged)) < MIN_SETTINGS:
         return {}
@@ -116,7 +116,8 @@ def caveats_of_machines(first: Group, second: Group) -> Iterator[str]:
 def machine_of(row: Row) -> tuple[int, str] | None:
     """Return number and names of the devices of a run, with a GPU's name or `cpu`; None if they are not known."""
     if isinstance(row, SeedRow):
-        devices = (row.result.get("hardware") or {}).get("devices") or [row.result["environment"]["device"]]
+        hardware = row.result.get("hardware")
+        devices = (hardware["devices"] if hardware else []) or [row.result["environment"]["device"]]
         return len(devices), ", ".join(sorted(set(devices)))
     if isinstance(row, RecordRow) and row.run.gpus and row.run.world_size:
         return row.run.world_size, ", ".join(sorted(row.run.gpus))

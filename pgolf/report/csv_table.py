@@ -9,6 +9,7 @@ from typing import Any
 
 from pgolf.report.leaderboard import Entry
 from pgolf.report.rows import Group
+from pgolf.report.tables import DAMAGED
 
 SEED_COLUMNS = (
     "run_id", "run_dir", "log", "seed", "val_bpb", "val_loss", "metric", "stage", "protocol", "steps", "train_seconds",
@@ -32,7 +33,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 def csv_table(groups: Sequence[Group], tests: Sequence[dict[str, Any] | None] | None = None) -> str:
     """Return one line per seed, which repeats the facts of its group and the group's test against a baseline.
 
-    The columns are COLUMNS, then one for each swept key.
+    A damaged run has a line without numbers. The columns are COLUMNS, then one for each swept key.
     """
     rows: list[dict[str, Any]] = []
     swept: dict[str, None] = {}
@@ -42,6 +43,7 @@ def csv_table(groups: Sequence[Group], tests: Sequence[dict[str, Any] | None] | 
         point = facts.get("swept", {})
         swept |= dict.fromkeys(point)
         rows += [of_group | seed | {"problems": rules_of(seed["problems"])} | point for seed in facts["seeds"]]
+        rows += [of_group | run | {"problems": DAMAGED} | point for run in facts.get("damaged", ())]
     return csv_text((*COLUMNS, *swept), rows)
 
 

@@ -1,20 +1,42 @@
 """Groups of runs that may be averaged: same spec, code and data; the newest finished attempt of each seed."""
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from pgolf.alike import are_independent
-from pgolf.errors import UsageError
+from pgolf.errors import RunDamaged, UsageError
 from pgolf.findings import Finding
 from pgolf.report.run_problems import group_problems, with_problems
 from pgolf.report.seed_rows import SeedRow, problem_json
 from pgolf.report.sweep_names import differing, flat_spec, name_of, point_key, sort_key
-from pgolf.rundir import SEED_FOLDER, RunDirectory, read_or_empty
+from pgolf.report.tables import DAMAGED
+from pgolf.run_files import Identity, RunDocument
+from pgolf.rundir import SEED_FOLDER, RunDirectory, read_any_result, read_if_any
 from pgolf.statistics import Spread, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRun:
+    """A run whose files do not say what came out."""
+
+    run: RunDirectory
+    reason: str
+    """The file, the key, what was found and what was expected."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return an entry of `damaged` in `report --json`."""
+        return {
+            "run_id": self.run.run_id,
+            "run_dir": str(self.run.root),
+            "seed": self.run.seed,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +52,8 @@ class RunGroup:
     """The spec's values by dotted key, without those that cannot change the experiment."""
     swept: dict[str, Any] = field(default_factory=dict)
     """The values that distinguish it from other groups of its name, by dotted key."""
+    damaged: Sequence[DamagedRun] = ()
+    """Runs that cannot be rows."""
 
     @property
     def spread(self) -> Spread | None:
@@ -70,22 +94,24 @@ class RunGroup:
 
     @property
     def data_sha256(self) -> str | None:
-        return self.rows[0].result.get("data_sha256") if self.rows else None
+        return self.rows[0].result["data_sha256"] if self.rows else None
 
     def problems(self) -> list[Finding]:
         """Return what a reader of the mean must know."""
-        return [*self.notes, *group_problems(self.rows)]
+        damaged = [Finding("fail", DAMAGED, each.reason) for each in self.damaged]
+        return [*damaged, *self.notes, *group_problems(self.rows)]
 
     def as_json(self) -> dict[str, Any]:
         """Return an entry of `groups` in `report --json`."""
         spread = self.spread
-        first = self.rows[0].result if self.rows else {}
+        first: Mapping[str, Any] = self.rows[0].result if self.rows else {}
         return {
             "name": self.name,
             "source": first.get("source", "run"),
             "swept": self.swept,
             **{key: first.get(key) for key in ("spec_sha256", "code_sha256", "data_sha256")},
             "seeds": [row.as_json() for row in self.rows],
+            "damaged": [each.as_json() for each in self.damaged],
             "n": len(self.rows),
             "mean": spread.mean if spread else None,
             "std": spread.std if spread else None,
@@ -112,7 +138,7 @@ def runs_below(paths: Iterable[Path]) -> list[RunDirectory]:
             raise UsageError(f"{path}: no such folder; expected a run, a group of seeds or a runs folder")
         candidates = [path / "run.json", *path.glob("seed-*/run.json"), *path.glob("*/seed-*/run.json")]
         for file in candidates:
-            if file.is_file() and SEED_FOLDER.fullmatch(file.parent.name):
+            if os.path.lexists(file) and SEED_FOLDER.fullmatch(file.parent.name):
                 found[file.parent.resolve()] = RunDirectory(file.parent.resolve())
     return sorted(found.values(), key=lambda run: run.run_id)
 
@@ -120,23 +146,46 @@ def runs_below(paths: Iterable[Path]) -> list[RunDirectory]:
 def group_runs(runs: Iterable[RunDirectory]) -> list[RunGroup]:
     """Return groups by spec, code, data and the spec that trained the weights, in the order of their first run.
 
-    Unfinished runs, damaged results and older attempts become notes. A directory whose run.json was never completed is
-    left out.
+    Unfinished runs and older attempts become notes. A damaged run joins the group that it says it belongs to, or that
+    of its neighbours. A directory whose run.json was never completed is left out.
     """
-    builders: dict[tuple[str, ...], GroupBuilder] = {}
+    builders: dict[tuple[str | None, ...], GroupBuilder] = {}
+    strays: list[DamagedRun] = []
     for run in sorted(runs, key=lambda run: (run.root.parent.name, run.seed, run.attempt)):
-        document = read_or_empty(run.files.result) or run.read_run()
         try:
-            parent = (document.get("parent") or {}).get("spec_sha256", "")
-            key = (document["spec_sha256"], document["code_sha256"], document["data_sha256"], parent)
-            name = document["name"]
-        except KeyError:
+            identity = identity_of(run)
+        except RunDamaged as error:
+            strays.append(DamagedRun(run, str(error)))
             continue
-        if parent:
-            name += f" {document['spec_sha256'][:8]} from {parent[:8]}"
-        builder = builders.setdefault(key, GroupBuilder(name, str(key[0])))
+        if identity is None:
+            continue
+        parent = identity.get("parent")
+        trained_by = parent["spec_sha256"] if parent else ""
+        key = (identity["spec_sha256"], identity["code_sha256"], identity["data_sha256"], trained_by)
+        name = identity["name"]
+        if trained_by:
+            name += f" {identity['spec_sha256'][:8]} from {trained_by[:8]}"
+        builder = builders.setdefault(key, GroupBuilder(name, identity["spec_sha256"]))
         builder.add(run)
+    by_folder = {folder: builder for builder in builders.values() for folder in builder.folders}
+    for stray in strays:
+        folder = stray.run.root.parent
+        if folder not in by_folder:
+            by_folder[folder] = builders[str(folder),] = GroupBuilder(folder.name, "")
+        by_folder[folder].damaged.append(stray)
     return with_distinct_names([builder.group() for builder in builders.values()])
+
+
+def identity_of(run: RunDirectory) -> Identity | None:
+    """Return what tells a run from those of other experiments; None if it was never completely created.
+
+    Raises:
+        RunDamaged: neither its result nor run.json says it.
+    """
+    if run.is_finished:
+        with suppress(RunDamaged):
+            return read_any_result(run.files.result)
+    return read_if_any(run.files.run, RunDocument)
 
 
 def with_distinct_names(groups: Sequence[RunGroup]) -> list[RunGroup]:
@@ -168,24 +217,32 @@ def named_by_differences(alike: list[RunGroup]) -> list[RunGroup]:
 
 
 class GroupBuilder:
-    """Sorts the runs of one group into rows and notes."""
+    """Sorts the runs of one group into rows, notes and damaged ones."""
 
     def __init__(self, name: str, spec_sha256: str) -> None:
         self.name, self.spec_sha256 = name, spec_sha256
         self.settings: dict[str, Any] | None = None
         self.rows: dict[int, SeedRow] = {}
         self.notes: list[Finding] = []
+        self.damaged: list[DamagedRun] = []
+        self.folders: set[Path] = set()
 
     def add(self, run: RunDirectory) -> None:
-        """Add a run as a row, or as a note if it has no usable result."""
-        if self.settings is None:
-            self.settings = flat_spec(run.files.spec)
-        if not run.is_finished:
-            self.notes.append(Finding("warn", "unfinished", f"{run.run_id} is {run.state}"))
-        elif "headline" not in read_or_empty(run.files.result):
-            self.notes.append(Finding("fail", "damaged_result", f"{run.files.result} is not readable"))
+        """Add a run as a row, as a note if it has no result, or as a damaged one."""
+        self.folders.add(run.root.parent)
+        try:
+            if run.is_finished:
+                row = with_problems(SeedRow.load(run))
+                settings = row.settings
+                self.keep_newest(row)
+            else:
+                run.check_documents()
+                settings = flat_spec(run.read_spec())
+                self.notes.append(Finding("warn", "unfinished", f"{run.run_id} is {run.state}"))
+        except RunDamaged as error:
+            self.damaged.append(DamagedRun(run, str(error)))
         else:
-            self.keep_newest(with_problems(SeedRow.load(run)))
+            self.settings = self.settings or settings
 
     def keep_newest(self, row: SeedRow) -> None:
         """Keep the later attempt at a seed as the row, and note the other."""
@@ -198,4 +255,11 @@ class GroupBuilder:
 
     def group(self) -> RunGroup:
         """Return the group of the runs added so far."""
-        return RunGroup(self.name, list(self.rows.values()), self.notes, self.spec_sha256, self.settings or {})
+        return RunGroup(
+            name=self.name,
+            rows=list(self.rows.values()),
+            notes=self.notes,
+            spec_sha256=self.spec_sha256,
+            settings=self.settings or {},
+            damaged=self.damaged,
+        )

@@ -21,7 +21,8 @@ def with_problems(row: SeedRow) -> SeedRow:
 
 def row_problems(row: SeedRow) -> list[Finding]:
     """Return what is wrong with one run."""
-    found = [*other_device(row), *slower_than_planned(row), *over_cap(row), *repacked(row), *over_budget(row)]
+    found = [*row.damage, *other_device(row), *slower_than_planned(row)]
+    found += [*over_cap(row), *repacked(row), *over_budget(row)]
     if row.is_script:
         found += script_problems(row.result, row.document.get("train_seconds_allowed"))
     return [*found, *not_learned(row)]
@@ -29,9 +30,10 @@ def row_problems(row: SeedRow) -> list[Finding]:
 
 def other_device(row: SeedRow) -> Iterator[Finding]:
     """Yield a warning if the GPUs are not those that were requested."""
-    requested, devices = row.document.get("gpu"), (row.result.get("hardware") or {}).get("devices", [])
+    requested, hardware = row.document.get("gpu"), row.result.get("hardware")
     if requested is None:
         return
+    devices = hardware["devices"] if hardware else []
     gpus = parse_gpus(requested)
     if len(devices) < gpus.number or not all(gpus.includes(name) for name in devices):
         found = ", ".join(devices) or "no GPU"
@@ -40,8 +42,8 @@ def other_device(row: SeedRow) -> Iterator[Finding]:
 
 def slower_than_planned(row: SeedRow) -> Iterator[Finding]:
     """Yield a warning if the first steps took much longer than those of earlier runs."""
-    speed = row.result.get("step_seconds") or {}
-    planned, found = speed.get("planned"), speed.get("first")
+    speed = row.result.get("step_seconds")
+    planned, found = (speed["planned"], speed["first"]) if speed else (None, None)
     if planned and found and found > SLOW_TIMES * planned:
         message = f"its first steps took {1000 * found:.1f} ms each; {1000 * planned:.1f} ms were planned"
         yield Finding("warn", "slower_than_planned", message)
@@ -58,20 +60,22 @@ def repacked(row: SeedRow) -> Iterator[Finding]:
     again = row.result["artifact"].get("repacked")
     if again is not None:
         scores = {metric.get("quantizer", metric["stage"]): metric["val_bpb"] for metric in row.result["metrics"]}
-        cost = scores["roundtrip"] - scores["over_limit"]
         message = (
             f"quantized again with clips {again['clip_times']:.4f} times as wide, because the artifact had "
-            f"{again['bytes_before']:,} bytes; this cost {cost:+.6f} bpb, measured before adaptation"
+            f"{again['bytes_before']:,} bytes"
         )
+        if {"roundtrip", "over_limit"} <= scores.keys():
+            cost = scores["roundtrip"] - scores["over_limit"]
+            message += f"; this cost {cost:+.6f} bpb, measured before adaptation"
         yield Finding("warn", "repacked", message)
 
 
 def over_budget(row: SeedRow) -> Iterator[Finding]:
     """Yield a warning if training and calibration took longer than the spec's budget in seconds."""
-    if row.budget.get("clock") != "seconds":
+    if row.budget is None or row.budget["clock"] != "seconds":
         return
     clock, budget = row.result["clock"], row.budget["train"]
-    spent = clock["train_seconds"] + clock.get("calibrate_seconds", 0.0)
+    spent = (clock["train_seconds"] or 0.0) + (clock.get("calibrate_seconds") or 0.0)
     if is_over_time(spent, budget, STEP_SECONDS):
         message = (
             f"training and calibration took {spent:.1f} s of {budget:.1f} s; increase recipe.budget.reserve_seconds"
@@ -82,7 +86,7 @@ def over_budget(row: SeedRow) -> Iterator[Finding]:
 def not_learned(row: SeedRow) -> Iterator[Finding]:
     """Yield a failure if a run that is no smoke test scores no better than a byte model without training."""
     references = row.known_references
-    if is_smoke_test(row.result.get("steps")):
+    if is_smoke_test(row.result["steps"]):
         return
     if references is not None and not is_well_below(row.val_bpb, references):
         message = (

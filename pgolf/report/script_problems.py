@@ -1,15 +1,15 @@
 """Problems of the numbers that a user's script printed."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from pgolf.findings import Finding
 from pgolf.records.problems import not_finite_finding
 from pgolf.rulesets.limits import STEP_SECONDS, is_over_time
+from pgolf.run_files import Result
 from trainer.dialects.logged import NotFinite
 
 
-def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> Iterator[Finding]:
+def script_problems(result: Result, allowed_seconds: float | None) -> Iterator[Finding]:
     """Yield where log, files and rules of a script's run disagree, and which numbers are missing.
 
     Args:
@@ -22,7 +22,7 @@ def script_problems(result: dict[str, Any], allowed_seconds: float | None) -> It
         case {"first": int(first), "last": int(last), "count": int(count), "is_at_end": bool(is_at_end)}:
             yield not_finite_finding(NotFinite(first, last, count, is_at_end))
     trained = result["clock"]["train_seconds"]
-    if allowed_seconds is not None and is_over_time(trained, allowed_seconds, STEP_SECONDS):
+    if allowed_seconds is not None and trained is not None and is_over_time(trained, allowed_seconds, STEP_SECONDS):
         yield Finding("fail", "over_time", f"it trained for {trained:.1f} s; the rules allow {allowed_seconds:.0f} s")
     if headline["stage"] == "prequant":
         message = f"line {headline['line']} scores the model before quantization, and no later score was printed"

@@ -1,17 +1,22 @@
 """SeedRow: one finished run, read from its directory once."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pgolf.alike import RunNumbers, numbers_of_result
 from pgolf.data.overlap import read_overlap
 from pgolf.data.references import References, read_references
+from pgolf.errors import RunDamaged
 from pgolf.findings import Finding
+from pgolf.report.sweep_names import flat_spec
 from pgolf.rulesets.limits import bytes_over
-from pgolf.rundir import RunDirectory, read_or_empty
+from pgolf.run_files import BudgetPart, ByteCounts, MetricsRow, PreflightDocument, Result, RunDocument
+from pgolf.rundir import RunDirectory, read_any_result, read_if_any, read_present, read_rows_if_any
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +24,16 @@ class SeedRow:
     """One finished run, as its files describe it. Nothing is read after `load`."""
 
     run: RunDirectory
-    result: dict[str, Any]
-    document: dict[str, Any]
+    result: Result
+    document: RunDocument
     """run.json."""
-    budget: dict[str, Any]
-    """The recipe's budget; empty for a script."""
+    settings: dict[str, Any]
+    """The spec's values by dotted key, without those that cannot change the experiment."""
+    budget: BudgetPart | None
+    """The recipe's budget; None for a script."""
     question: str | None
     """What the spec says that the experiment is to answer."""
-    metrics: list[dict[str, Any]]
+    metrics: list[MetricsRow]
     attempt_seconds: list[float]
     """Seconds of each attempt on a rented machine; empty for runs here."""
     byte_groups: dict[str, int]
@@ -37,6 +44,8 @@ class SeedRow:
     """The verdict on the overlap of its splits, if it was measured where the data is."""
     ended_at: int
     """When the result was written, in nanoseconds."""
+    damage: list[Finding]
+    """Files that only add to the result and are damaged; the row counts without them."""
     found_problems: list[Finding] = field(default_factory=list)
     """Filled in by `pgolf.report.run_problems.with_problems`."""
 
@@ -45,23 +54,36 @@ class SeedRow:
         """Read a finished run, without judging it.
 
         Raises:
-            RunFailed: result.json is damaged.
+            RunDamaged: a file without which the result means nothing is damaged.
         """
-        document = run.read_run()
-        data_folder = document.get("data_folder")
-        spec = read_or_empty(run.files.spec)
+        damage: list[Finding] = []
+
+        def usable(read: Callable[[], T], otherwise: T) -> T:
+            try:
+                return read()
+            except RunDamaged as error:
+                damage.append(Finding("warn", "damaged_file", str(error)))
+                return otherwise
+
+        result, document = read_any_result(run.files.result), read_present(run.files.run, RunDocument)
+        spec = run.read_spec()
+        data_folder, recipe = document.get("data_folder"), spec.get("recipe")
+        sizes = usable(lambda: read_if_any(run.files.bytes, ByteCounts), None)
+        checks = usable(lambda: read_if_any(run.preflight, PreflightDocument), None)
         return cls(
             run=run,
-            result=run.read_result(),
+            result=result,
             document=document,
-            budget=spec.get("recipe", {}).get("budget", {}),
+            settings=flat_spec(spec),
+            budget=recipe.get("budget") if recipe else None,
             question=spec.get("question"),
-            metrics=run.read_metrics(),
-            attempt_seconds=run.read_attempts(),
-            byte_groups=read_or_empty(run.files.bytes).get("groups") or {},
+            metrics=usable(lambda: read_rows_if_any(run.files.metrics, MetricsRow), []),
+            attempt_seconds=usable(run.read_attempts, []),
+            byte_groups=sizes.get("groups", {}) if sizes else {},
             known_references=read_references(Path(data_folder)) if data_folder else None,
-            overlap=overlap_of(run, document) if data_folder else None,
+            overlap=overlap_of(document, checks) if data_folder else None,
             ended_at=run.files.result.stat().st_mtime_ns,
+            damage=damage,
         )
 
     @property
@@ -70,21 +92,20 @@ class SeedRow:
 
     @property
     def val_bpb(self) -> float:
-        return float(self.result["headline"]["val_bpb"])
+        return self.result["headline"]["val_bpb"]
 
     @property
     def val_loss(self) -> float:
-        return float(self.result["headline"]["val_loss"])
+        return self.result["headline"]["val_loss"]
 
     @property
     def total_bytes(self) -> int | None:
         """Bytes of code and model; None for a script that left no model and printed no size."""
-        size = self.result["artifact"]["total_bytes"]
-        return None if size is None else int(size)
+        return self.result["artifact"]["total_bytes"]
 
     @property
     def limit_bytes(self) -> int:
-        return int(self.result["artifact"]["limit_bytes"])
+        return self.result["artifact"]["limit_bytes"]
 
     @property
     def is_over_limit(self) -> bool:
@@ -99,23 +120,24 @@ class SeedRow:
     def usd(self) -> float | None:
         """Dollars for all attempts, at the price when the run began; None if it is not known."""
         hourly = self.document.get("usd_per_hour")
-        return None if hourly is None else float(hourly) * self.seconds / 3600
+        return None if hourly is None else hourly * self.seconds / 3600
 
     @property
     def seconds(self) -> float:
         """Seconds of machine time: of all attempts if they were recorded, else of the run's phases."""
         clock = self.result["clock"]
-        return float(sum(self.attempt_seconds) or clock.get("run_seconds") or sum(clock.values()))
+        phases = sum(seconds for seconds in clock.values() if seconds is not None)
+        return sum(self.attempt_seconds) or clock.get("run_seconds") or phases
 
     @property
     def machine(self) -> str | None:
         """The GPUs that the run used, or the CPU and its cores; None if the result does not say."""
-        hardware = self.result.get("hardware") or {}
-        if devices := hardware.get("devices"):
-            return ", ".join(f"{count}x {name}" for name, count in Counter(devices).items())
-        if self.result.get("environment", {}).get("device") != "cpu":
+        hardware = self.result.get("hardware")
+        if hardware and hardware["devices"]:
+            return ", ".join(f"{count}x {name}" for name, count in Counter(hardware["devices"]).items())
+        if self.result["environment"]["device"] != "cpu":
             return None
-        cores = hardware.get("cores")
+        cores = hardware.get("cores") if hardware else None
         return "CPU" if cores is None else f"CPU, {cores} {'core' if cores == 1 else 'cores'}"
 
     def problems(self) -> list[Finding]:
@@ -127,7 +149,7 @@ class SeedRow:
         return self.known_references
 
     @property
-    def logged_steps(self) -> list[dict[str, Any]]:
+    def logged_steps(self) -> list[MetricsRow]:
         """Metrics of training steps; a script may log validation as well."""
         return [row for row in self.metrics if "train_loss" in row]
 
@@ -138,12 +160,12 @@ class SeedRow:
 
     def curve(self) -> list[tuple[float, float]]:
         """Return training loss against `curve_unit`. Units: nats per token."""
-        key = {"tokens": "tokens", "steps": "step"}[self.curve_unit]
-        return [(row[key], row["train_loss"]) for row in self.logged_steps]
+        has_tokens = self.curve_unit == "tokens"
+        return [(row["tokens"] if has_tokens else row["step"], row["train_loss"]) for row in self.logged_steps]
 
     def stages(self) -> list[tuple[str, float]]:
         """Return bits per byte of each scored stage, without references."""
-        scored = [metric for metric in self.result.get("metrics", []) if metric["stage"] != "reference"]
+        scored = [metric for metric in self.result["metrics"] if metric["stage"] != "reference"]
         return [(f"{metric['stage']} {metric['protocol']}", metric["val_bpb"]) for metric in scored]
 
     @property
@@ -186,17 +208,15 @@ class SeedRow:
         }
 
 
-def overlap_of(run: RunDirectory, document: Mapping[str, Any]) -> Finding | None:
+def overlap_of(document: RunDocument, preflight: PreflightDocument | None) -> Finding | None:
     """Return the verdict on the overlap of the splits: of the data today, else that of the run's preflight."""
-    folder, data_sha256 = Path(document["data_folder"]), document.get("data_sha256")
+    folder, data_sha256 = Path(document["data_folder"] or ""), document["data_sha256"]
     overlap = read_overlap(folder, data_sha256) if data_sha256 else None
     if overlap is not None:
         return overlap.finding(folder)
-    for check in read_or_empty(run.preflight).get("checks") or ():
-        match check:
-            case {"rule": "overlap", "status": ("pass" | "warn" | "fail") as status, "message": str(message)}:
-                return Finding(status, "overlap", message, check.get("fix"))
-    return None
+    checks = preflight.get("checks", []) if preflight else []
+    found = next((check for check in checks if check["rule"] == "overlap" and check["status"] != "unknown"), None)
+    return None if found is None else Finding(found["status"], "overlap", found["message"], found.get("fix"))
 
 
 def problem_json(finding: Finding) -> dict[str, str]:

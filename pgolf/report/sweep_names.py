@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from pgolf.rundir import read_or_empty
 from pgolf.specs.flat import flatten
 from pgolf.specs.sweeps import label_of
 
@@ -17,9 +15,8 @@ PATHS = ("recipe.data.folder", "program.path", "program.files", "program.data")
 MOST_KEYS = 6
 
 
-def flat_spec(spec_json: Path) -> dict[str, Any]:
+def flat_spec(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a run's spec that can make another experiment, by dotted key."""
-    document = read_or_empty(spec_json)
     flat = flatten({part: document[part] for part in PARTS if part in document})
     return {key: value for key, value in flat.items() if key not in PATHS}
 

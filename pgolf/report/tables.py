@@ -6,6 +6,7 @@ from pgolf.report.rows import Group, Row
 from pgolf.rulesets.limits import LIMIT_RULES, is_smoke_test
 
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
+DAMAGED = "damaged_run"
 FITS, SMOKE_TEST, ALL_FIT, ALL_SMOKE_TESTS = "fits", "smoke test", "all fit", "smoke tests"
 
 
@@ -26,6 +27,12 @@ def seed_cells(group: Group, row: Row) -> list[str]:
         format_number(facts["total_bytes"], ","),
         verdict,
     ]
+
+
+def damaged_cells(group: Group) -> list[list[str]]:
+    """Return the cells of each run whose files do not say what came out."""
+    blank = ["-"] * (len(COLUMNS) - 3)
+    return [[group.name, str(run["seed"]), *blank, DAMAGED] for run in group.as_json().get("damaged", ())]
 
 
 def format_number(number: float | None, form: str) -> str:
@@ -69,9 +76,10 @@ def verdict_of(group: Group) -> str:
 
 
 def all_rows(groups: Iterable[Group]) -> Iterable[list[str]]:
-    """Yield the cells of each group: its seeds, then its summary if there are several."""
+    """Yield the cells of each group: its seeds, its damaged runs, then its summary if there are several seeds."""
     for group in groups:
         yield from (seed_cells(group, row) for row in group.rows)
+        yield from damaged_cells(group)
         if len(group.rows) > 1:
             yield summary_cells(group)
 

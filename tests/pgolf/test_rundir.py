@@ -3,13 +3,14 @@
 import fcntl
 import json
 import os
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pgolf.errors import MachineError, UsageError
+from pgolf.errors import MachineError, RunDamaged, UsageError
 from pgolf.rundir import (
     RunDirectory,
     attempts,
@@ -21,12 +22,13 @@ from pgolf.rundir import (
     run_folder,
     seed_and_attempt,
 )
+from tests.pgolf.documents import run_json
 
 
 def make(root: Path) -> RunDirectory:
     """Create a run directory."""
     run = RunDirectory(root)
-    run.create({"name": "x"}, {"run_id": run.run_id}, {})
+    run.create({"name": "x"}, run_json(run_id=run.run_id), {})
     return run
 
 
@@ -96,19 +98,83 @@ def test_a_result_means_finished_whatever_else_there_is(run: RunDirectory) -> No
         assert run.state == "finished"
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "[1]", "\xff"])
-def test_half_written_files_read_as_empty(run: RunDirectory, content: str | None) -> None:
-    for file in (run.files.run, run.files.state):
-        file.unlink(missing_ok=True)
-        if content is not None:
-            file.write_bytes(content.encode("latin-1"))
-    assert (run.read_run(), run.read_state()) == ({}, {})
+DAMAGES = {
+    "nothing": b"",
+    "half an object": b"{",
+    "a list": b"[1]",
+    "latin-1": b'{"phase": "\xff"}',
+    "a number that is none": b'{"phase": NaN}',
+    "a key twice": b'{"phase": "train", "phase": "finished"}',
+    "half a character": b'{"phase": "\\ud800"}',
+    "deep": b'{"phase": ' + b"[" * 100 + b"]" * 100 + b"}",
+    "deeper than the parser": b"[" * 100_000,
+    "another type": b'{"phase": 1}',
+}
+
+
+@pytest.mark.parametrize("content", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_counts_as_none_and_damaged_documents_are_named(run: RunDirectory, content: bytes) -> None:
+    assert (run.read_state(), run.read_handle()) == ({}, {})
+    for file in (run.files.state, run.files.run, run.handle, run.files.result, run.files.spec):
+        file.write_bytes(content)
+    assert run.read_state() == {}
+    readers = {run.files.run: run.read_run, run.handle: run.read_handle, run.files.result: run.read_result}
+    for file, read in readers.items():
+        with pytest.raises(RunDamaged, match=f"{file}: .*--fresh"):
+            read()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "socket", "/dev/zero", "/dev/null"])
+def test_what_is_no_regular_file_is_refused_at_once(run: RunDirectory, kind: str) -> None:
+    """Opening a FIFO waits for a writer, and /dev/zero has no end."""
+    run.files.run.unlink()
+    place_of(run.files.run, kind)
+    with pytest.raises(RunDamaged, match=r"run.json"):
+        run.read_run()
+    place_of(run.files.metrics, kind)
+    with pytest.raises(RunDamaged, match=r"metrics.jsonl"):
+        run.read_metrics()
+    if kind != "folder":
+        place_of(run.files.log, kind)
+        with pytest.raises(RunDamaged, match=r"train.log"):
+            list(follow_file(run.files.log, iter([False])))
+
+
+def place_of(path: Path, kind: str) -> None:
+    """Make something other than a regular file."""
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(os.path.relpath(path))  # an address has at most 107 bytes
+        case _:
+            path.symlink_to(kind)
+
+
+def test_a_file_that_is_too_large_is_not_read(run: RunDirectory) -> None:
+    with run.files.run.open("wb") as file:
+        file.truncate(2**40)  # takes no room on the disk
+    with pytest.raises(RunDamaged, match=r"run.json: found more than 16,000,000 bytes"):
+        run.read_run()
 
 
 def test_metrics_end_at_a_half_written_line(run: RunDirectory) -> None:
     assert run.read_metrics() == []
-    run.files.metrics.write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert run.read_metrics() == [{"step": 1}, {"step": 2}]
+    rows = [{"step": step, "elapsed_seconds": 0.5 * step} for step in (1, 2)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    for end in ("", '{"st', '{"step": 3, "elapsed_seconds": 1.5}'):
+        run.files.metrics.write_text(text + end)
+        whole = [] if end != '{"step": 3, "elapsed_seconds": 1.5}' else [json.loads(end)]
+        assert run.read_metrics() == rows + whole
+
+
+def test_a_damaged_line_of_the_metrics_is_named(run: RunDirectory) -> None:
+    run.files.metrics.write_text('{"step": 1, "elapsed_seconds": 1}\n{"step": "two", "elapsed_seconds": 1}\n')
+    with pytest.raises(RunDamaged, match=r"metrics.jsonl:2: step: expected a whole number, found 'two'"):
+        run.read_metrics()
 
 
 def test_a_created_directory_holds_its_three_documents_and_no_leftovers(tmp_path: Path) -> None:

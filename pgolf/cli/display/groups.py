@@ -9,7 +9,16 @@ from pgolf.cli.display.table import Column, FittedTable
 from pgolf.findings import counted
 from pgolf.report.leaderboard import Entry
 from pgolf.report.rows import Group, groups_by_reference
-from pgolf.report.tables import ALL_FIT, ALL_SMOKE_TESTS, FITS, SMOKE_TEST, seed_cells, summary_parts, verdict_of
+from pgolf.report.tables import (
+    ALL_FIT,
+    ALL_SMOKE_TESTS,
+    FITS,
+    SMOKE_TEST,
+    damaged_cells,
+    seed_cells,
+    summary_parts,
+    verdict_of,
+)
 
 # In the order of `seed_cells`.
 COLUMNS = (
@@ -33,6 +42,8 @@ def groups_table(groups: Sequence[Group]) -> FittedTable:
         for row in group.rows:
             cells = seed_cells(group, row)
             table.add_row(*cells, style="" if cells[-1] in (FITS, SMOKE_TEST) else "red")
+        for cells in damaged_cells(group):
+            table.add_row(*cells, style="red")
         if len(group.rows) > 1:
             style = "bold" if verdict_of(group) in (ALL_FIT, ALL_SMOKE_TESTS) else "bold red"
             table.add_line(*summary_parts(group), style=style)

@@ -1,7 +1,7 @@
 """Progress of runs: a bar a run on a terminal, the lines of their logs anywhere else."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,13 +104,14 @@ class LineObserver(MessageObserver):
             say(f"{run_id}: {line}")
 
 
-def describe_state(state: dict[str, Any]) -> str:
+def describe_state(state: Mapping[str, Any]) -> str:
     """Return step, loss and speed of a run that is training."""
-    if state.get("phase") != "train" or "train_loss" not in state:
+    loss, bpb, seconds = state.get("train_loss"), state.get("train_bpb"), state.get("step_seconds")
+    if state.get("phase") != "train" or loss is None:
         return ""
-    facts = [f"step {state['step']}/{state.get('total') or '?'}", f"loss {state['train_loss']:.3f}"]
-    if state.get("train_bpb") is not None:  # a script may not print it
-        facts.append(f"{state['train_bpb']:.3f} bpb")
-    if state.get("step_seconds") is not None:
-        facts.append(f"{1000 * state['step_seconds']:.0f} ms/step")
+    facts = [f"step {state.get('step')}/{state.get('total') or '?'}", f"loss {loss:.3f}"]
+    if bpb is not None:  # a script may not print it
+        facts.append(f"{bpb:.3f} bpb")
+    if seconds is not None:
+        facts.append(f"{1000 * seconds:.0f} ms/step")
     return ", ".join(facts)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pgolf.audit.verdicts import Verdict
 from pgolf.data.manifests import read_manifest
 from pgolf.data.verify import verify_contents
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.rundir import RunDirectory
+from pgolf.rundir import RunDirectory, read_recipe_result
 from tests.conftest import Ended
 from tests.pgolf.data.builders import BEGIN, plant, raw_documents
 from trainer.recipe.files import ANSWERS, QUESTIONS
@@ -83,11 +84,12 @@ def test_a_model_over_the_limit_fails(copy: RunDirectory) -> None:
 )
 @pytest.mark.parametrize(("device", "severity"), [("NVIDIA H100 80GB HBM3", "fail"), ("cpu", "warn")])
 def test_calibration_counts_as_training_and_decoding_as_evaluation(
-    seconds: tuple[float, ...], broken: set[str], device: str, severity: str
+    micro_run: RunDirectory, seconds: tuple[float, ...], broken: set[str], device: str, severity: str
 ) -> None:
     phases = ("train_seconds", "calibrate_seconds", "decode_seconds", "evaluate_seconds")
-    clock = dict(zip(phases, seconds, strict=True))
-    found = clock_verdicts({"clock": clock, "environment": {"device": device, "processes": 8}}, RULES)
+    result = read_recipe_result(micro_run.files.result)
+    changes: Any = {"clock": dict(zip(phases, seconds, strict=True)), "environment": {"device": device, "processes": 8}}
+    found = clock_verdicts({**result, **changes}, RULES)
     clocks = {verdict.rule: verdict.severity for verdict in found if verdict.rule != "HARDWARE"}
     rules = ("TRAIN-600", "TRAIN-600-INCLUDES-CALIBRATION", "EVAL-600")
     assert clocks == {rule: severity if rule in broken else "pass" for rule in rules}

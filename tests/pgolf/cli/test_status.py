@@ -10,6 +10,7 @@ import pytest
 from pgolf.campaign.status import remaining_seconds
 from pgolf.cli.status import describe_progress
 from tests.conftest import Pgolf
+from tests.pgolf.documents import run_json
 from trainer.recipe.writing import write_json
 
 GLOO = "[/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [enforce fail]"
@@ -18,7 +19,8 @@ GLOO = "[/__w/pytorch/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] C
 def write_failed_run(folder: Path, error: str) -> None:
     root = folder / "runs" / "x-12345678" / "seed-1"
     root.mkdir(parents=True)
-    write_json(root / "run.json", {})
+    write_json(root / "run.json", run_json())
+    write_json(root / "spec.json", {})
     write_json(root / "state.json", {"phase": "failed", "error": error})
 
 

@@ -10,8 +10,10 @@ from pgolf.errors import MachineError
 from pgolf.launching.handles import create_handle, read_handle
 from pgolf.launching.shipping import fetching
 from pgolf.rundir import RunDirectory
+from tests.pgolf.documents import run_json
 
-IDENTITY = {"run_id": "x-12345678/seed-1", "spec_sha256": "a", "code_sha256": "c", "data_sha256": "d"}
+ENVIRONMENT = {"torch": "2.9", "device": "cpu"}
+RUN = run_json(data_folder="here")
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def run(tmp_path: Path) -> RunDirectory:
     """Return a run that was launched elsewhere."""
     run = RunDirectory(tmp_path / "x-12345678" / "seed-1")
     run.root.mkdir(parents=True)
-    run.files.run.write_text(json.dumps(IDENTITY | {"data_folder": "here", "environment": None}))
+    run.files.run.write_text(json.dumps(RUN))
     run.files.spec.write_text("{}")
     return run
 
@@ -27,8 +29,8 @@ def run(tmp_path: Path) -> RunDirectory:
 def write_fetched(folder: Path) -> None:
     """Write what a finished run leaves on the other machine."""
     documents = {
-        "result.json": IDENTITY,
-        "run.json": IDENTITY | {"data_folder": "there", "environment": {"torch": "2.9"}},
+        "result.json": RUN,
+        "run.json": RUN | {"data_folder": "there", "environment": ENVIRONMENT},
         "spec.json": {"seed": 7},
     }
     for name, document in documents.items():
@@ -44,7 +46,7 @@ def test_fetched_files_replace_those_of_the_run_except_spec_and_identity(run: Ru
     assert run.files.model.read_bytes() == b"weights"
     assert run.files.log.read_text() == "step 1\n"
     assert run.files.spec.read_text() == "{}"
-    assert run.read_run() == IDENTITY | {"data_folder": "here", "environment": {"torch": "2.9"}}
+    assert run.read_run() == RUN | {"environment": ENVIRONMENT}
     assert run.is_finished
     assert not [*run.root.glob(".fetched-*")]
 

@@ -8,20 +8,25 @@ from typing import Any
 import numpy as np
 
 from pgolf.rundir import RunDirectory
+from tests.pgolf.documents import HASHES, run_json
 
 LIMIT = 16_000_000
+COUNTED = {"tokens": 1000, "bytes": 2000, "seconds": 90.25}
 
 
 def result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
     """Return a result.json whose numbers are all different."""
-    return {
+    score = {"stage": "roundtrip", "protocol": "sliding", "val_bpb": val_bpb, "val_loss": 2 * val_bpb + 0.01}
+    score |= changes.get("headline", {})
+    result = {
         "run_id": f"exp-aaaaaaaa/seed-{seed}",
         "name": "exp",
         "seed": seed,
-        "spec_sha256": "a" * 64,
-        "code_sha256": "c" * 64,
-        "data_sha256": "d" * 64,
-        "headline": {"stage": "roundtrip", "protocol": "sliding", "val_bpb": val_bpb, "val_loss": 2 * val_bpb + 0.01},
+        **HASHES,
+        "ruleset": "parameter_golf-1",
+        "deterministic": True,
+        "headline": score,
+        "parameters": 31_000,
         "artifact": {
             "model_bytes": 15_000_000 + seed,
             "code_bytes": 50_000,
@@ -32,14 +37,14 @@ def result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
         "steps": 13_780 + seed,
         "resumed_from_step": 0,
         "environment": {"device": "cpu"},
-    } | changes
+    }
+    return result | changes | {"metrics": [COUNTED | metric for metric in changes.get("metrics", [score])]}
 
 
 def write_run(root: Path, result: dict[str, Any] | None, **run: Any) -> RunDirectory:
     """Write a run directory; without a result it is unfinished."""
     root.mkdir(parents=True)
-    identity = {key: result_of(0, 0)[key] for key in ("name", "spec_sha256", "code_sha256", "data_sha256")}
-    (root / "run.json").write_text(json.dumps(identity | run))
+    (root / "run.json").write_text(json.dumps(run_json(**run)))
     (root / "spec.json").write_text("{}")
     if result is not None:
         (root / "result.json").write_text(json.dumps(result))
@@ -83,5 +88,5 @@ def write_sweep(runs: Path, key: str, values: Sequence[Any]) -> list[RunDirector
 
 def write_metrics(run: RunDirectory, points: list[tuple[int, float]]) -> None:
     """Write the training loss at some steps."""
-    rows = [json.dumps({"step": tokens, "tokens": tokens, "train_loss": loss}) for tokens, loss in points]
-    run.files.metrics.write_text("\n".join(rows) + "\n")
+    rows = [{"step": at, "elapsed_seconds": at, "tokens": at, "train_loss": loss} for at, loss in points]
+    run.files.metrics.write_text("".join(f"{json.dumps(row)}\n" for row in rows))

@@ -85,12 +85,15 @@ def test_compare_prints_differing_keys_and_lists_groups_on_errors(tmp_path: Path
     for name, rate, bpb in (("one", 0.1, 1.10), ("two", 0.2, 1.09)):
         for seed in (1, 2, 3):
             root = tmp_path / "runs" / f"{name}-aaaaaaaa" / f"seed-{seed}"
-            changes = {"name": name, "spec_sha256": name * 20, "metrics": []}
+            changes = {"name": name, "spec_sha256": name * 20}
             write_run(root, result_of(seed, bpb + seed / 1000, **changes), name=name, spec_sha256=name * 20)
             (root / "spec.json").write_text(json.dumps({"recipe": {"optimizer": {"lr": rate, "decay": 0.1}}}))
     ended = run_pgolf(tmp_path, "compare", "one", "two")
     assert ended.code == 0, ended.err
-    assert "two against one: -0.010000 bpb (better), 95 % -0.010000 to -0.010000, paired over 3 seeds" in ended.out
+    assert (
+        "two against one, roundtrip sliding: -0.010000 bpb (better), 95 % -0.010000 to -0.010000, paired over 3 seeds"
+        in ended.out
+    )
     assert "recipe.optimizer.lr" in ended.out
     assert "decay" not in ended.out
     facts = run_pgolf(tmp_path, "compare", "one-aaaaaaaa", str(tmp_path / "runs" / "two-aaaaaaaa"), "--json").json
@@ -200,8 +203,16 @@ def test_long_values_are_cut_so_that_their_difference_is_seen() -> None:
 
 def test_only_a_broken_limit_is_called_broken(tmp_path: Path) -> None:
     """A score without learning and an ignored seed are failures, but no limits."""
-    own = {"source": "script", "logged_seed": 5}
-    artifacts = artifact(60_000) | {"basis": "files", "files": ["m"], "logged_total_bytes": None}
+    score = {"stage": "roundtrip", "protocol": "sliding", "val_bpb": 1.2, "val_loss": 2.4}
+    clock = {"train_seconds": 580.0, "evaluate_seconds": 90.0, "run_seconds": 700.0}
+    own = {
+        "source": "script",
+        "logged_seed": 5,
+        "headline": score | {"label": "final", "line": 9},
+        "clock": clock,
+        "hardware": {"devices": []},
+    }
+    artifacts = artifact(60_000) | {"basis": "files", "files": {"m": 10_000}, "logged_total_bytes": None}
     changes = {"artifact": artifacts, **own}
     write_group(tmp_path / "runs", "one", {1: 1.2, 2: 1.3}, **changes)
     write_group(tmp_path / "runs", "two", {1: 1.2, 2: 1.3}, artifact=artifact(16_000_001))
@@ -239,8 +250,8 @@ def test_an_absent_key_is_not_a_null_and_groups_of_one_name_are_told_apart(tmp_p
 def test_curves_of_other_tokenizers_or_with_wide_gaps_are_left_out(tmp_path: Path) -> None:
     """Losses logged at steps 5 and 500 say nothing about step 50."""
     reasons: list[str] = []
-    dense = [{"step": step, "train_loss": 5.0} for step in range(1, 101)]
-    sparse = [{"step": step, "train_loss": 5.0} for step in (1, 5, 500)]
+    dense = [{"step": step, "elapsed_seconds": step / 10, "train_loss": 5.0} for step in range(1, 101)]
+    sparse = [{"step": step, "elapsed_seconds": step / 10, "train_loss": 5.0} for step in (1, 5, 500)]
     groups: list[Group] = []
     for name, rows, changes in (
         ("dense", dense, {}),
@@ -255,7 +266,7 @@ def test_curves_of_other_tokenizers_or_with_wide_gaps_are_left_out(tmp_path: Pat
     assert "no curves at equal steps: the losses are logged too far apart" in reasons
     assert compare_curves(groups[0], groups[2], on_skip=reasons.append) == []
     assert "no curves at equal steps: the tokenizers differ, and train_loss is in nats per token" in reasons
-    (curves,) = compare_curves(groups[0], groups[0], on_skip=reasons.append)
+    curves = compare_curves(groups[0], groups[0], on_skip=reasons.append)[0]
     assert curves.first == pytest.approx([5.0] * 8)
 
 

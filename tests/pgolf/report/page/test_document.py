@@ -139,12 +139,12 @@ def test_a_group_without_a_finished_seed_is_named_but_neither_counted_nor_drawn(
 
 
 def test_a_hostile_name_is_escaped(tmp_path: Path) -> None:
-    result = result_of(1, 1.2, name=HOSTILE, hardware={"devices": [HOSTILE]})
-    result["headline"] |= {"stage": HOSTILE, "protocol": HOSTILE}
-    result["metrics"] = [
-        {"stage": "prequant", "protocol": HOSTILE, "val_bpb": 1.3},
-        {"stage": HOSTILE, "protocol": "x", "val_bpb": 1.2},
+    metrics = [
+        {"stage": "prequant", "protocol": HOSTILE, "val_bpb": 1.3, "val_loss": 2.6},
+        {"stage": HOSTILE, "protocol": "x", "val_bpb": 1.2, "val_loss": 2.4},
     ]
+    result = result_of(1, 1.2, name=HOSTILE, hardware={"devices": [HOSTILE]}, metrics=metrics)
+    result["headline"] |= {"stage": HOSTILE, "protocol": HOSTILE}
     run = write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result)
     run.files.spec.write_text(json.dumps({"question": HOSTILE}))
     write_metrics(run, [(1, 3.0)])

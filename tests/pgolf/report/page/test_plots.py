@@ -192,15 +192,14 @@ def test_curves_that_do_not_overlap_have_no_mean() -> None:
 def test_stages_are_means_and_changes_of_shared_stages(tmp_path: Path) -> None:
     runs = []
     for seed, shift in ((1, 0.0), (2, 0.02)):
-        result = result_of(seed, 1.1)
-        result["metrics"] = [
-            {"stage": "prequant", "protocol": "sliding", "val_bpb": 1.10 + shift},
-            {"stage": "roundtrip", "protocol": "sliding", "val_bpb": 1.12 + shift},
-            {"stage": "reference", "protocol": "sliding", "val_bpb": 9.0},
+        metrics = [
+            {"stage": "prequant", "protocol": "sliding", "val_bpb": 1.10 + shift, "val_loss": 2.2},
+            {"stage": "roundtrip", "protocol": "sliding", "val_bpb": 1.12 + shift, "val_loss": 2.2},
+            {"stage": "reference", "protocol": "sliding", "val_bpb": 9.0, "val_loss": 9.0},
         ]
         if seed == 1:
-            result["metrics"].append({"stage": "ttt", "protocol": "sliding", "val_bpb": 1.05})
-        runs.append(write_run(tmp_path / "exp-aaaaaaaa" / f"seed-{seed}", result))
+            metrics.append({"stage": "ttt", "protocol": "sliding", "val_bpb": 1.05, "val_loss": 2.1})
+        runs.append(write_run(tmp_path / "exp-aaaaaaaa" / f"seed-{seed}", result_of(seed, 1.1, metrics=metrics)))
     group = group_of(runs)
     stages = common_stages(group.rows)
     assert [name for name, _ in stages] == ["prequant sliding", "roundtrip sliding"]
