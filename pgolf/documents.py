@@ -4,18 +4,20 @@ A schema is a pydantic model, or a TypedDict whose numbers have the types of `tr
 returned as it was read, keys that the schema does not name included.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trainer.recipe.reading import parse_json, read_bytes, read_json
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import BaseModel, TypeAdapter, ValidationError
 
 T = TypeVar("T")
+M = TypeVar("M", bound="BaseModel")
 
 MOST_BYTES_OF_ROWS = 256_000_000
 # What pydantic's errors mean, for people who look at the file.
@@ -40,6 +42,16 @@ EXPECTED = {
 LONGEST_SHOWN = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A marker for `Annotated`: text that a regular expression matches."""
+
+    pattern: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**handler(source), "pattern": self.pattern}
+
+
 def read_document(path: Path, schema: type[T]) -> T:
     """Return the JSON object in a file, which satisfies the schema.
 
@@ -48,6 +60,21 @@ def read_document(path: Path, schema: type[T]) -> T:
         OSError: the file cannot be read.
     """
     return judge(read_json(path), schema, str(path))
+
+
+def read_model(path: Path, model: type[M]) -> M:
+    """Return the pydantic model in a JSON file.
+
+    Raises:
+        ValueError: the file does not hold it; names the file and the key.
+        OSError: the file cannot be read.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(read_json(path))
+    except ValidationError as error:
+        raise ValueError(f"{path}: {describe_refusal(error)}") from None
 
 
 def read_rows(path: Path, schema: type[T]) -> list[T]:

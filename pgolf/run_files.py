@@ -4,30 +4,16 @@ The trainer writes more keys than are named here; these are the ones that comman
 not write is `NotRequired`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic refuses the one of typing before Python 3.12
 
-from trainer.recipe.strict import Count, NonNegative, Strict, Whole
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A marker for `Annotated`: text that a regular expression matches."""
-
-    pattern: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        return {**handler(source), "pattern": self.pattern}
-
+from pgolf.documents import Text
+from trainer.recipe.strict import Count, NonNegative, Size, Strict, Whole
 
 Number = Annotated[float, Strict(ge=-1e15, le=1e15)]
 Score = Annotated[float, Strict(gt=0, le=1e6)]
 """Nats per token or bits per byte."""
-Size = Annotated[int, Strict(ge=0, le=2**53)]
-"""Units: bytes or tokens."""
 ProcessId = Annotated[int, Strict(ge=1, le=2**31)]
 """0 and below name groups of processes, to which a signal must not go."""
 ExitCode = Annotated[int, Strict(ge=-255, le=255)]

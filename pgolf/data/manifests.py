@@ -3,14 +3,18 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from pgolf.documents import Text, read_model
 from pgolf.errors import DataError
 from trainer.recipe.files import DataFiles
-from trainer.recipe.reading import read_json
+from trainer.recipe.strict import Count, Size
 from trainer.recipe.writing import write_json
+
+FileName = Annotated[str, Text(r"^[^/\x00]+$")]
+Sha256 = Annotated[str, Text(r"^[0-9a-f]{64}$")]
 
 
 class ManifestPart(BaseModel):
@@ -20,18 +24,18 @@ class ManifestPart(BaseModel):
 class ShardEntry(ManifestPart):
     """One shard file."""
 
-    file: str
-    tokens: int
-    sha256: str
+    file: FileName
+    tokens: Size
+    sha256: Sha256
 
 
 class Split(ManifestPart):
     """The training or the validation split."""
 
-    documents: int
-    tokens: int
+    documents: Size
+    tokens: Size
     """Number of tokens, including one BOS for each document."""
-    bytes: int
+    bytes: Size
     """UTF-8 bytes of the text."""
     shards: list[ShardEntry]
 
@@ -39,8 +43,8 @@ class Split(ManifestPart):
 class TokenizerEntry(ManifestPart):
     """tokenizer.model."""
 
-    vocabulary_size: int
-    sha256: str
+    vocabulary_size: Count
+    sha256: Sha256
     lossless: bool | None
     """Whether decoding every document's tokens gave its text back; null if the documents were not available."""
 
@@ -72,18 +76,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = DataFiles(folder).manifest
     try:
-        return Manifest.model_validate(read_json(path))
+        return read_model(path, Manifest)
     except FileNotFoundError:
         raise DataError(
             f"{path} is missing; create it with `pgolf data prepare TEXT --out {folder}` or `pgolf data fetch`"
         ) from None
-    except (OSError, ValueError, ValidationError) as error:
-        raise DataError(f"{path}: {describe_error(error)}") from error
-
-
-def describe_error(error: Exception) -> str:
-    """Return an error in one line; of a validation error, the first detail."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{error}; prepare or fetch the data again") from error

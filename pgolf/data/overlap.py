@@ -11,18 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING
 
 from pgolf.data.manifests import Manifest, ManifestPart, Split
 from pgolf.data.shards import read_shard, split_documents
 from pgolf.data.spans import SPAN_TOKENS, SpanHasher, WantedHashes, find_in_stream, stream_chunks
 from pgolf.data.tokenizers import load_tokenizer_file
+from pgolf.documents import read_model
 from pgolf.errors import DataError
 from pgolf.findings import Finding
 from trainer.recipe.files import DataFiles
-from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json
 
 if TYPE_CHECKING:
@@ -168,7 +166,7 @@ class OverlapSearch:
         spans = np.array([len(hashes) for hashes in self.hashes], dtype=np.int64)
         wanted = np.concatenate([np.empty(0, dtype=np.uint64), *self.hashes])
         hits = [np.unique(hashes) for _, hashes in self.find_in_training(wanted)]
-        is_found = np.isin(wanted, np.concatenate(hits))
+        is_found = np.isin(wanted, np.concatenate([np.empty(0, dtype=np.uint64), *hits]))
         owners = np.repeat(np.arange(len(spans)), spans)
         found = np.bincount(owners, weights=is_found, minlength=len(spans))
         return SpanCounts(spans, found.astype(np.int64))
@@ -220,9 +218,8 @@ def keep_overlap(folder: Path, overlap: Overlap) -> None:
 def read_overlap(folder: Path, data_sha256: str) -> Overlap | None:
     """Return what was measured of this data, or None if overlap.json is missing or is about other data."""
     try:
-        document: Any = read_json(folder / FILE_NAME)
-        overlap = Overlap.model_validate(document)
-    except (OSError, ValueError, ValidationError):
+        overlap = read_model(folder / FILE_NAME, Overlap)
+    except (OSError, ValueError):
         return None
     return overlap if overlap.data_sha256 == data_sha256 else None
 

@@ -7,9 +7,12 @@ A language model that is not clearly below the order-2 model has not learned.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from trainer.recipe.reading import read_json
+from typing_extensions import TypedDict
+
+from pgolf.documents import read_document
+from trainer.recipe.strict import Positive
 from trainer.recipe.writing import write_json
 
 if TYPE_CHECKING:
@@ -18,6 +21,13 @@ if TYPE_CHECKING:
 
 FILE_NAME = "references.json"
 BROTLI_BYTES = 4_000_000
+
+
+class ReferencesDocument(TypedDict):
+    """references.json."""
+
+    order2_bpb: Positive
+    brotli_bpb: Positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +104,8 @@ def write_references(folder: Path, references: References) -> None:
 def read_references(folder: Path) -> References | None:
     """Return the scores stored beside the shards, or None if there are none."""
     try:
-        document: dict[str, Any] = read_json(folder / FILE_NAME)
-        return References(order2_bpb=document["order2_bpb"], brotli_bpb=document["brotli_bpb"])
-    except (OSError, ValueError, KeyError):
+        return References(**read_document(folder / FILE_NAME, ReferencesDocument))
+    except (OSError, ValueError):
         return None
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgolf.data.manifests import ShardEntry
 from pgolf.errors import DataError
 from trainer.recipe.data import SHARD_HEADER_BYTES, SHARD_HEADER_INTS, SHARD_MAGIC, SHARD_VERSION, TOKEN_BYTES
+from trainer.recipe.reading import open_regular
 from trainer.recipe.writing import write_whole
 
 if TYPE_CHECKING:
@@ -54,12 +56,18 @@ def read_shard(path: Path) -> "NDArray[np.uint16]":
     """Return the tokens of a shard as a memory map.
 
     Raises:
-        DataError: header or size are wrong.
+        DataError: it cannot be read, or header or size are wrong.
     """
     import numpy as np
 
-    size = path.stat().st_size
-    header = np.fromfile(path, dtype="<i4", count=SHARD_HEADER_INTS)
+    try:
+        with open_regular(path) as file:
+            header = np.fromfile(file, dtype="<i4", count=SHARD_HEADER_INTS)
+            size = file.seek(0, SEEK_END)
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(str(error)) from error
     if len(header) < SHARD_HEADER_INTS or (header[0], header[1]) != (SHARD_MAGIC, SHARD_VERSION):
         raise DataError(f"{path} is not a token shard: found {size:,} bytes that begin with {header[:2].tolist()}")
     body = size - SHARD_HEADER_BYTES

@@ -7,6 +7,7 @@ from typing import Any
 
 from pgolf.errors import DataError
 from trainer.recipe.data import SPACE_MARK
+from trainer.recipe.reading import read_bytes
 
 # Two control pieces, one unknown, 256 bytes and the newline: smaller vocabularies would leave too few pieces to learn.
 SMALLEST_VOCABULARY = 272
@@ -63,9 +64,12 @@ def load_tokenizer_file(path: Path) -> Any:
     import sentencepiece
 
     try:
+        content = read_bytes(path)
+        if not content:
+            raise ValueError("the file is empty")
         tokenizer = sentencepiece.SentencePieceProcessor()
-        tokenizer.LoadFromSerializedProto(path.read_bytes())
-    except (OSError, RuntimeError) as error:
+        tokenizer.LoadFromSerializedProto(content)
+    except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{path} is not a SentencePiece model: {error}") from error
     if not tokenizer.get_piece_size():
         raise DataError(f"{path} is not a SentencePiece model: it has no pieces")
@@ -74,6 +78,11 @@ def load_tokenizer_file(path: Path) -> Any:
             f"{path}: found {tokenizer.get_piece_size():,} pieces, expected at most {LARGEST_VOCABULARY:,}, because "
             "shards store tokens as uint16"
         )
+    for piece in range(tokenizer.get_piece_size()):
+        try:
+            tokenizer.id_to_piece(piece)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: piece {piece} is not UTF-8: {error}") from error
     if not tokenizer.is_control(tokenizer.bos_id()):
         raise DataError(f"{path}: found no begin-of-document piece; train the model with a BOS control symbol")
     return tokenizer

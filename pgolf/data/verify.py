@@ -14,8 +14,9 @@ from pgolf.data.token_bytes import StreamCounter
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
+from trainer.recipe.data import SHARD_HEADER_BYTES, TOKEN_BYTES
 from trainer.recipe.files import DataFiles
-from trainer.recipe.reading import read_json
+from trainer.recipe.reading import MOST_BYTES, read_json
 from trainer.recipe.writing import write_json
 
 CHUNK_BYTES = 1 << 22
@@ -34,9 +35,18 @@ def check_files(folder: Path, cache: Path | None = None) -> Manifest:
     files = DataFiles(folder)
     expected = {files.tokenizer: manifest.tokenizer.sha256}
     expected |= {files.shard(entry.file): entry.sha256 for entry in shard_entries(manifest)}
+    largest = {files.tokenizer: MOST_BYTES}
+    largest |= {
+        files.shard(entry.file): SHARD_HEADER_BYTES + TOKEN_BYTES * entry.tokens for entry in shard_entries(manifest)
+    }
     for path, sha256 in expected.items():
         if not path.is_file():
             raise DataError(f"{path} is missing, although the manifest lists it. Prepare or fetch the data again")
+        if (size := path.stat().st_size) > largest[path]:  # a file without end would be hashed without end
+            raise DataError(
+                f"{path}: found {size:,} bytes, expected at most {largest[path]:,} by the manifest. Prepare or fetch "
+                "the data again"
+            )
         if (found := known.sha256(path)) != sha256:
             raise DataError(
                 f"{path}: found SHA-256 {found[:12]}..., expected {sha256[:12]}... by the manifest; the file was "
@@ -60,7 +70,7 @@ class HashCache:
         self.has_changed = False
         self.known: dict[str, str] = {}
         with suppress(OSError, ValueError):
-            self.known = read_json(path)
+            self.known = {key: digest for key, digest in read_json(path).items() if isinstance(digest, str)}
 
     def sha256(self, file: Path) -> str:
         """Return the hash of a file, from the cache if the file is unchanged."""
