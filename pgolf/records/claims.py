@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.dialects.plain import plain
+from trainer.recipe.reading import open_regular, read_bytes
 
 MAX_BYTES = 5_000_000
 HEADLINES = ("val_bpb", "mean_val_bpb", "val_bpb_mean", "final_val_bpb")
@@ -72,9 +73,7 @@ def read_object(path: Path) -> dict[str, Any] | str:
     try:
         if not path.is_file() or path.resolve().parent != path.parent.resolve():
             return "is not a regular file of this folder"
-        if path.stat().st_size > MAX_BYTES:
-            return f"has more than {MAX_BYTES:,} bytes"
-        document = json.loads(path.read_text(encoding="utf-8-sig", errors="replace"))
+        document = json.loads(read_bytes(path, MAX_BYTES).decode("utf-8-sig", errors="replace"))
     except (OSError, ValueError) as error:
         return f"cannot be read: {error}"
     except RecursionError:
@@ -140,9 +139,9 @@ def add_readme(claims: Claims, path: Path) -> None:
     try:
         if not path.is_file() or path.resolve().parent != path.parent.resolve():
             return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            text = file.read(MAX_BYTES)
-    except OSError:
+        with open_regular(path) as file:
+            text = file.read(MAX_BYTES).decode("utf-8", errors="replace")
+    except (OSError, ValueError):
         return
     if bpb := README_BPB.search(text):
         claims.headlines["readme"] = float(bpb[1])

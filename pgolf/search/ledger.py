@@ -17,6 +17,7 @@ from pgolf.specs.search import POINT_PREFIXES
 from pgolf.specs.sweeps import Point
 from pgolf.specs.yaml_documents import parse_yaml
 from trainer.recipe.locks import LockHeld, hold_lock
+from trainer.recipe.reading import read_bytes
 from trainer.recipe.writing import write_whole
 
 HEAD = """\
@@ -132,7 +133,13 @@ def read_ledger(path: Path) -> Ledger:
     """
     if not path.exists():
         return Ledger(path)
-    document = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = read_bytes(path).decode()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
+    document = parse_yaml(text, str(path))
     if not isinstance(document.value, list | None):
         raise UsageError(f"{path}: expected a list of events, each beginning with `- {{what: ...`")
     events: list[dict[str, Any]] = []

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from pgolf.errors import SpecError
+from trainer.recipe.reading import read_bytes
 
 LARGEST_FILE_BYTES = 1_000_000
 MAX_DEPTH = 64
@@ -67,18 +68,17 @@ def read_yaml(path: Path) -> Node:
         SpecError: it is any other file; gives file:line.
     """
     try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise SpecError(f"{path}: is a directory, expected a YAML file")
-        if size > LARGEST_FILE_BYTES:
-            raise SpecError(f"{path}: found {size:,} bytes, expected a spec of at most {LARGEST_FILE_BYTES:,}")
-        text = path.read_bytes().decode("utf-8")
+        text = read_bytes(path, LARGEST_FILE_BYTES).decode("utf-8")
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise SpecError(f"{path}: is a directory, expected a YAML file") from None
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: byte {error.start} is not UTF-8 text; a spec is a YAML file") from None
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SpecError(f"{error}; a spec is a YAML file of at most {LARGEST_FILE_BYTES:,} bytes") from error
     node = parse_yaml(text, str(path))
     if not isinstance(node.value, dict):
         raise SpecError(f"{node.place}: found {describe_value(node.value)}, expected a mapping such as `name: my-run`")
@@ -178,6 +178,8 @@ class Composer:
             raise SpecError(f"{self.place(event)}: nested more than {MAX_DEPTH} deep")
 
     def scalar(self, event: Any) -> Any:
+        if "\0" in event.value:
+            raise SpecError(f"{self.place(event)}: found a NUL character, which no name or path can hold")
         try:
             return scalar(event)
         except ValueError:  # Python's int() refuses more than 4,300 digits
