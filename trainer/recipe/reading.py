@@ -72,8 +72,10 @@ def parse_json(text: bytes, place: str) -> Any:
     """
     try:
         value = json.loads(text.decode(), parse_constant=refuse_constant, object_pairs_hook=object_without_repeats)
-    except (ValueError, RecursionError) as error:  # of the C parser, which has a bound of its own
+    except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
+    except RecursionError:  # the parser's own bound
+        raise ValueError(f"{place}: nested more than {MOST_DEPTH} deep") from None
     if is_deeper(value, MOST_DEPTH):
         raise ValueError(f"{place}: nested more than {MOST_DEPTH} deep")
     if HALF_CHARACTER.search(text) and has_half_character(value):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from trainer.recipe.reading import open_regular
 from trainer.recipe.writing import write_whole
 
 MAGIC = b"PGCKPT1\n"
@@ -40,7 +41,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointDamaged: a byte differs from what was written.
     """
-    content = memoryview(path.read_bytes())
+    try:
+        with open_regular(path) as file:
+            content = memoryview(file.read())
+    except ValueError as error:
+        raise CheckpointDamaged(str(error)) from error
     start = len(MAGIC) + hashlib.sha256().digest_size
     payload = content[start:]
     if content[: len(MAGIC)] != MAGIC or content[len(MAGIC) : start] != hashlib.sha256(payload).digest():

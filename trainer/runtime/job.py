@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.recipe.decode import RecipeRefused, decode_recipe
+from trainer.recipe.decode import decode_recipe
 from trainer.recipe.files import DataFiles, RunFiles
 from trainer.recipe.reading import read_json
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import ResumeRefused
+
+Kind = type | tuple[type, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,44 @@ def read_job(root: Path) -> TrainingJob:
     """
     files = RunFiles(root.resolve())
     try:
-        spec, run = read_json(files.spec), read_json(files.run)
-        recipe, data = decode_recipe(spec["recipe"]), DataFiles(Path(run["data_folder"]))
-        return TrainingJob(files=files, recipe=recipe, data=data, seed=spec["seed"], run=run)
-    except (OSError, ValueError, KeyError, RecipeRefused) as error:
+        spec, run = read_json(files.spec), read_run(files)
+        recipe = decode_recipe(require(spec, "recipe", dict, files.spec))
+        data = DataFiles(Path(require(run, "data_folder", str, files.run)))
+        seed = require(spec, "seed", int, files.spec)
+        if parent := run.get("parent"):
+            for key, kind in (("steps", int), ("train_seconds", (int, float)), ("prequant_sha256", str)):
+                require(parent, key, kind, files.run)
+        return TrainingJob(files=files, recipe=recipe, data=data, seed=seed, run=run)
+    except (OSError, ValueError) as error:
         raise ResumeRefused(f"{root} is not a run directory: {error}") from error
+
+
+def read_run(files: RunFiles) -> dict[str, Any]:
+    """Return run.json.
+
+    Raises:
+        ValueError: a key that a run needs is missing or of another type; names it.
+        OSError: the file cannot be read.
+    """
+    run = read_json(files.run)
+    for key in ("run_id", "name", "spec_sha256", "code_sha256", "ruleset", "device"):
+        require(run, key, str, files.run)
+    for key in ("seed", "code_bytes", "limit_bytes"):
+        require(run, key, int, files.run)
+    for key in ("environment", "parent", "plan", "stop"):
+        if run.get(key) is not None:
+            require(run, key, dict, files.run)
+    return run
+
+
+def require(document: Any, key: str, kind: Kind, path: Path) -> Any:
+    """Return the value of a key.
+
+    Raises:
+        ValueError: the key is missing, or its value is of another type.
+    """
+    found = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(found, kind) or isinstance(found, bool):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        raise ValueError(f"{path}: {key}: found {found!r}, expected {' or '.join(each.__name__ for each in kinds)}")
+    return found

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from trainer.recipe.files import RunFiles
+from trainer.recipe.reading import parse_json, read_bytes
 from trainer.recipe.writing import write_json, write_whole
 
 # How often state.json is replaced. `pgolf status` calls a run silent only after many of these.
 HEARTBEAT_SECONDS = 0.5
+MOST_BYTES_OF_METRICS = 256_000_000
 
 
 class Journal(Protocol):
@@ -66,18 +68,28 @@ class RunJournal:
         self.log(f"score: {label} val_loss {metric['val_loss']:.6f} val_bpb {metric['val_bpb']:.6f}")
 
     def truncate_after(self, step: int) -> None:
-        """Remove the metrics of later steps, which will run again, and a half-written last line."""
+        """Remove the metrics of later steps, which will run again, and all from a damaged line on."""
         if not self.files.metrics.exists():
             return
         kept = []
-        for line in self.files.metrics.read_text(encoding="utf-8").splitlines():
+        for line in metrics_lines(self.files.metrics):
             try:
-                row = json.loads(line)
+                row = parse_json(line, self.files.metrics.name)
             except ValueError:
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                break
             if row["step"] <= step:
-                kept.append(line + "\n")
-        write_whole(self.files.metrics, "".join(kept).encode())
+                kept.append(line + b"\n")
+        write_whole(self.files.metrics, b"".join(kept))
+
+
+def metrics_lines(path: Path) -> list[bytes]:
+    """Return the lines of metrics.jsonl; none if it cannot be read: it is a report, and training goes on."""
+    try:
+        return read_bytes(path, MOST_BYTES_OF_METRICS).splitlines()
+    except (OSError, ValueError):
+        return []
 
 
 def make_journal(files: RunFiles, is_rank_zero: bool) -> Journal:

@@ -57,8 +57,8 @@ class Workers:
     def describe_death(self, rank: int, code: int) -> RunFailure:
         """Return the failure of a worker, with the reason that it wrote to its file if there is one."""
         try:
-            word = read_json(self.files.worker_state(rank))["error"]
-        except (OSError, ValueError, KeyError):
+            word = read_json(self.files.worker_state(rank)).get("error") or describe_exit(code)
+        except (OSError, ValueError):
             word = describe_exit(code)
         failure = RunFailure(f"process {rank} of {len(self.processes) + 1}: {word}")
         failure.exit_code = max(1, code)

@@ -7,6 +7,7 @@ from typing import Any
 from trainer.recipe.files import DATA_PLACEHOLDER, RunFiles
 from trainer.recipe.reading import read_json
 from trainer.runtime.failure import ResumeRefused
+from trainer.runtime.job import read_run, require
 
 # Where the script runs, inside the run directory. It is kept from one attempt to the next.
 WORK_FOLDER = "work"
@@ -60,7 +61,13 @@ def read_script_job(root: Path) -> ScriptJob:
     """
     files = RunFiles(root.resolve())
     try:
-        spec, run = read_json(files.spec), read_json(files.run)
-        return ScriptJob(files=files, seed=spec["seed"], program=spec["program"], run=run)
-    except (OSError, ValueError, KeyError) as error:
+        spec, run = read_json(files.spec), read_run(files)
+        program, seed = require(spec, "program", dict, files.spec), require(spec, "seed", int, files.spec)
+        require(program, "env", dict, files.spec)
+        require(program, "artifact", list, files.spec)
+        require(run, "script", str, files.run)
+        require(run, "withheld", list, files.run)
+        require(run, "code_files", dict, files.run)
+        return ScriptJob(files=files, seed=seed, program=program, run=run)
+    except (OSError, ValueError) as error:
         raise ResumeRefused(f"{root} is not a run directory: {error}") from error
