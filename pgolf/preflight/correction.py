@@ -8,7 +8,7 @@ from typing import Any
 from pgolf.findings import counted
 from pgolf.preflight.byte_estimate import ByteEstimate, with_margins
 from pgolf.preflight.size import estimate_model_bytes
-from pgolf.rundir import find_runs, read_or_empty
+from pgolf.rundir import read_or_empty, usable_results
 from pgolf.specs.experiment import recipe_json
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe
@@ -46,14 +46,14 @@ def find_correction(recipe: Recipe, runs_dir: Path) -> Correction | None:
     """Return the correction from finished runs with the same weights; None if there are none."""
     wanted = recipe_json(recipe)
     ratios, is_same_grid, has_same_bits = [], True, True
-    for run in find_runs(runs_dir):
-        found = read_or_empty(run.files.spec).get("recipe", {})
-        artifact = read_or_empty(run.files.result).get("artifact")
-        if artifact and "repacked" not in artifact and trains_same_weights(found, wanted):
-            try:
-                predicted = estimate_model_bytes(decode_recipe(found)).estimate
-            except RecipeRefused:
-                continue
+    for run, result in usable_results(runs_dir):
+        found, artifact = read_or_empty(run.files.spec).get("recipe", {}), result["artifact"]
+        try:
+            of_run = decode_recipe(found)
+        except RecipeRefused:
+            continue
+        if "repacked" not in artifact and trains_same_weights(found, wanted):
+            predicted = estimate_model_bytes(of_run).estimate
             ratios.append(artifact["model_bytes"] / predicted)
             is_same_grid &= found["quantizer"] == wanted["quantizer"]
             has_same_bits &= found["quantizer"]["bits"] == wanted["quantizer"]["bits"]

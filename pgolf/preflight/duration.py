@@ -14,7 +14,7 @@ from pgolf.preflight.throughput import (
     mean_step_seconds,
     work_of,
 )
-from pgolf.rundir import find_runs, read_or_empty
+from pgolf.rundir import usable_results
 from trainer.recipe.evaluation import Chunked, DocumentLora, ScoreFirstTtt, plain_protocol
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.token_work import PASSES_PER_STEP
@@ -158,12 +158,11 @@ def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None, pr
     """Return the clocks of finished, uninterrupted runs of a spec on the same kind and number of devices."""
     if spec_sha256 is None:
         return []
-    results = (read_or_empty(run.files.result) for run in find_runs(runs_dir))
     return [
         result["clock"]
-        for result in results
-        if result.get("spec_sha256") == spec_sha256
-        and not result["resumed_from_step"]
+        for _, result in usable_results(runs_dir)
+        if result["spec_sha256"] == spec_sha256
+        and not result.get("resumed_from_step")
         and (result["environment"]["device"] == "cpu") == (gpu is None)
         and result["environment"].get("processes", 1) == processes
     ]

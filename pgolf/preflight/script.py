@@ -20,7 +20,7 @@ from pgolf.preflight.script_start import start_findings
 from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.rundir import find_runs, read_or_empty
+from pgolf.rundir import usable_results
 from pgolf.scripts.program import ScriptProgram, neighbours
 from pgolf.scripts.reads import Variable, is_external
 from pgolf.specs.experiment import Experiment
@@ -143,8 +143,7 @@ def find_data(spec: Experiment) -> tuple[LocatedData | None, str | None]:
 
 def results_of(program: ScriptProgram, runs_dir: Path) -> list[dict[str, Any]]:
     """Return the results of finished runs of a script here."""
-    found = (read_or_empty(run.files.result) for run in find_runs(runs_dir))
-    return [result for result in found if result.get("code_sha256") == program.sha256]
+    return [result for _, result in usable_results(runs_dir) if result["code_sha256"] == program.sha256]
 
 
 def data_of_script(spec: Experiment, located: LocatedData | None, problem: str | None) -> Finding:

@@ -11,6 +11,7 @@ from pgolf.preflight.correction import correct_estimate
 from pgolf.preflight.size import estimate_model_bytes
 from pgolf.specs.experiment import recipe_json
 from pgolf.specs.loading import load_spec
+from tests.pgolf.report.builders import result_of, write_run
 from trainer.recipe.recipe import Recipe
 
 
@@ -19,12 +20,10 @@ def recipe_of(*assignments: str) -> Recipe:
 
 
 def write_finished(runs: Path, seed: int, recipe: Recipe, times: float, **artifact: Any) -> None:
-    root = runs / "exp-aaaaaaaa" / f"seed-{seed}"
-    root.mkdir(parents=True)
-    (root / "run.json").write_text("{}")
-    (root / "spec.json").write_text(json.dumps({"recipe": recipe_json(recipe)}))
-    model_bytes = times * estimate_model_bytes(recipe).estimate
-    (root / "result.json").write_text(json.dumps({"artifact": {"model_bytes": model_bytes} | artifact}))
+    result = result_of(seed, 1.2)
+    result["artifact"] |= {"model_bytes": round(times * estimate_model_bytes(recipe).estimate)} | artifact
+    run = write_run(runs / "exp-aaaaaaaa" / f"seed-{seed}", result)
+    run.files.spec.write_text(json.dumps({"recipe": recipe_json(recipe)}))
 
 
 def plain_and_corrected(runs: Path, recipe: Recipe) -> tuple[ByteEstimate, ByteEstimate]:
@@ -69,7 +68,7 @@ def test_runs_with_other_weights_or_codecs_are_ignored(tmp_path: Path, assignmen
 
 
 def test_repacked_and_unreadable_runs_are_ignored(tmp_path: Path) -> None:
-    write_finished(tmp_path, 1, recipe_of(), 0.5, repacked={"clip_times": 2})
+    write_finished(tmp_path, 1, recipe_of(), 0.5, repacked={"clip_times": 2, "bytes_before": 17_000_000})
     write_finished(tmp_path, 2, recipe_of(), 0.9)
     (tmp_path / "exp-aaaaaaaa" / "seed-3").mkdir()
     for name in ("run", "spec", "result"):
