@@ -323,6 +323,14 @@ def find_runs(runs_dir: Path) -> list[RunDirectory]:
     return [RunDirectory(folder) for folder in folders if SEED_FOLDER.fullmatch(folder.name)]
 
 
+def usable_results(runs_dir: Path) -> Iterator[tuple[RunDirectory, dict[str, Any]]]:
+    """Yield the finished runs of a runs folder with their results, without those that are damaged."""
+    for run in find_runs(runs_dir):
+        if run.is_finished:
+            with suppress(RunDamaged):
+                yield run, run.read_result()
+
+
 def newest_run(runs_dir: Path) -> RunDirectory | None:
     """Return the run that was created last, by `created` in run.json, or None if there are no runs."""
     return max(find_runs(runs_dir), key=lambda run: (run.created, run.attempt), default=None)

@@ -53,6 +53,8 @@ class SeedResult:
 
     run: RunDirectory
     result: RecipeResult
+    steps: list[TrainingRow]
+    """What metrics.jsonl says about each logged step."""
 
     @property
     def seed(self) -> int:
@@ -102,7 +104,8 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
         for file in (run.files.model, run.files.program):
             if not file.is_file():
                 raise damaged(f"{file} is missing")
-        rows.append(SeedResult(run, read_recipe_result(run.files.result)))
+        steps = read_rows_if_any(run.files.metrics, TrainingRow)
+        rows.append(SeedResult(run, read_recipe_result(run.files.result), steps))
     for key in SHARED_KEYS:
         found = {str(row.result.get(key)) for row in rows}
         if len(found) > 1:
@@ -263,7 +266,7 @@ def log_lines(row: SeedResult, codec: str) -> Iterator[str]:
     result, artifact, clock = row.result, row.result["artifact"], row.result["clock"]
     steps = result["steps"]
     yield from header_lines(result["parameters"], result["environment"].get("processes", 1), row.seed)
-    for logged in read_rows_if_any(row.run.files.metrics, TrainingRow):
+    for logged in row.steps:
         yield step_line(logged["step"], steps, logged["train_loss"], logged["elapsed_seconds"])
     if (prequant := row.metric("prequant")) is not None:
         yield unpacked_score_line(prequant, steps, clock["train_seconds"])

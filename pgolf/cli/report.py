@@ -13,7 +13,7 @@ from pgolf.cli import options
 from pgolf.cli.answer_files import write_answer
 from pgolf.cli.display.console import answer_console, json_text, say
 from pgolf.cli.display.groups import leaderboard_table, print_groups
-from pgolf.errors import UsageError
+from pgolf.errors import RunDamaged, UsageError
 from pgolf.report.csv_table import csv_table, leaderboard_csv
 from pgolf.report.leaderboard import Entry, leaderboard_markdown, ranked
 from pgolf.report.page.document import html_page
@@ -71,7 +71,10 @@ def report(
     out: Annotated[Path | None, typer.Option("--out", help="Write the answer to this file instead of stdout.")] = None,
     is_json: options.Json = False,
 ) -> None:
-    """Show every seed, and for each group mean, sample deviation, 95 % interval, largest artifact and verdict."""
+    """Show every seed, and for each group mean, sample deviation, 95 % interval, largest artifact and verdict.
+
+    A run with a damaged file is a row that says which. Exit code 1 if such a run is a PATH itself.
+    """
     ruleset = load_ruleset(rules)
     form = Format.JSON if is_json else form
     if leaderboard is not None:
@@ -92,6 +95,20 @@ def report(
         print_report(groups, versus, is_explained, answer_console())
     else:
         write(render(groups, versus, is_explained, form), out)
+    check_named_runs(paths or [], groups)
+
+
+def check_named_runs(paths: Sequence[Path], groups: Sequence[Group]) -> None:
+    """Check that no path is itself a damaged run: whoever names a run wants its numbers.
+
+    Raises:
+        RunDamaged: one is; gives the reason.
+    """
+    named = {path.resolve() for path in paths}
+    for group in groups:
+        for run in group.as_json().get("damaged", ()):
+            if Path(run["run_dir"]).resolve() in named:
+                raise RunDamaged(run["reason"])
 
 
 def tested_groups(groups: Sequence[Group], versus: Versus) -> list[tuple[str, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from pgolf.campaign.queue import Outcome
 from pgolf.cli.display.console import agree_to_pay, answer_console, print_json, say
 from pgolf.cli.display.groups import print_groups
 from pgolf.cli.display.progress import MessageObserver, watching
+from pgolf.errors import RunDamaged
 from pgolf.report.groups import group_runs
 from pgolf.rundir import RunDirectory
 
@@ -19,6 +20,7 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
 
     Raises:
         UsageError: the user does not agree to the cost.
+        RunDamaged: a result cannot be read.
         PgolfError: the error of the first run that has no result.
     """
     if needs_agreement(plans) and not is_agreed:
@@ -34,6 +36,8 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
     print_outcomes(outcomes, is_json)
     if not is_detached:
         check_finished(outcomes)
+        for outcome in outcomes:
+            outcome.run.read_result()
 
 
 def stop_on_sigterm() -> None:
@@ -65,6 +69,11 @@ def print_outcomes(outcomes: Sequence[Outcome], is_json: bool) -> None:
 
 
 def run_json(run: RunDirectory) -> dict[str, Any]:
-    """Return a run, with its result if there is one."""
-    result = run.read_result() if run.is_finished else None
-    return {"run_id": run.run_id, "run_dir": str(run.root.resolve()), "state": run.state, "result": result}
+    """Return a run, with its result if there is one that can be read."""
+    state, result = str(run.state), None
+    if run.is_finished:
+        try:
+            result = run.read_result()
+        except RunDamaged:
+            state = "damaged"
+    return {"run_id": run.run_id, "run_dir": str(run.root.resolve()), "state": state, "result": result}

@@ -43,7 +43,9 @@ def csv_table(groups: Sequence[Group], tests: Sequence[dict[str, Any] | None] | 
         point = facts.get("swept", {})
         swept |= dict.fromkeys(point)
         rows += [of_group | seed | {"problems": rules_of(seed["problems"])} | point for seed in facts["seeds"]]
-        rows += [of_group | run | {"problems": DAMAGED} | point for run in facts.get("damaged", ())]
+        for run in facts.get("damaged", ()):
+            without_numbers = dict.fromkeys(SEED_COLUMNS) | run | {"problems": f"{DAMAGED}: {run['reason']}"}
+            rows.append(of_group | without_numbers | point)
     return csv_text((*COLUMNS, *swept), rows)
 
 

@@ -98,6 +98,8 @@ def not_learned(row: SeedRow) -> Iterator[Finding]:
 
 def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
     """Yield the problems of the mean of several runs."""
+    for row in rows:
+        yield from row.damage
     over = [row.seed for row in rows if row.is_over_limit]
     if over:
         yield Finding("fail", "over_cap", f"seeds {over} are over the limit")

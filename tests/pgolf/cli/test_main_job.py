@@ -162,10 +162,14 @@ def test_a_run_resumes_after_its_data_has_moved(pgolf: Pgolf, tmp_path: Path, mi
 def test_a_damaged_result_is_reported(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
     copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)))
     copy.files.result.write_text(copy.files.result.read_text()[:100])
-    assert pgolf("status").code == 0
-    assert "damaged_result" in pgolf("report").out
+    (status,) = pgolf("status", "--json").json["runs"]
+    assert (status["state"], str(copy.files.result) in status["error"]) == ("damaged", True)
+    report = pgolf("report")
+    assert (report.code, "damaged_run" in report.out) == (0, True)
+    assert pgolf("report", copy.root).code == 1
     ended = pgolf("run", "quickstart", "--with", "micro", "--json")
     assert ended.code == 1
+    assert ended.json["runs"][0]["state"] == "damaged"
     assert "--fresh" in ended.err and "Traceback" not in ended.err
 
 
