@@ -46,6 +46,7 @@ def fuzz(subject: Subject, good: Path, place: Path, seeds: range) -> Tally:
     for folder in good.iterdir():
         copy_tree(folder, place / folder.name)
     with working_in(place):
+        copy_tree(subject.folder, place / subject.name)
         for call in subject.calls:  # fills caches, so that only the damage takes time
             assert_good(call, subject, place)
         before = memory()

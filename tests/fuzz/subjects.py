@@ -132,7 +132,7 @@ def make_script_runs(runs: Path, target: Path) -> Path:
     shutil.copytree(runs / "other-12345678", target / "other-12345678")
     root = target / "script-12345678" / "seed-1"
     shutil.copytree(target / "other-12345678" / "seed-7", root)
-    change(root / "spec.json", recipe=None, program={"path": "local/train.py", "files": [], "env": {}})
+    change(root / "spec.json", program={"path": "local/train.py", "files": [], "env": {}, "artifact": []})
     change(root / "run.json", name="script", script="train.py", withheld=[], code_files={"train.py": 9})
     result = json.loads((root / "result.json").read_text())
     sizes = {"basis": "files", "files": {"model.bin": 13584}, "logged_total_bytes": 20_000}
@@ -160,7 +160,10 @@ def make_record(run: Path, target: Path) -> Path:
 
 
 def change(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    document = json.loads(path.read_text()) | changes
+    if "program" in document:  # a script takes the place of a recipe
+        del document["recipe"]
+    path.write_text(json.dumps(document))
 
 
 def read_search(place: Path) -> object:
