@@ -179,7 +179,7 @@ class Composer:
 
     def scalar(self, event: Any) -> Any:
         if "\0" in event.value:
-            raise SpecError(f"{self.place(event)}: found a NUL character, which no name or path can hold")
+            raise SpecError(f"{self.place(event)}: a value cannot hold a NUL character")
         try:
             return scalar(event)
         except ValueError:  # Python's int() refuses more than 4,300 digits
