@@ -55,6 +55,7 @@ class RunDocument(Identity):
     device: str
     data_folder: Folder | None
     environment: Environment | None
+    resumed_under: NotRequired[list[dict[str, Any]]]
     gpu: NotRequired[Gpu | None]
     torch: NotRequired[str | None]
     threads: NotRequired[Count | None]
@@ -136,6 +137,15 @@ class StepSeconds(TypedDict):
     first: NonNegative | None
 
 
+class NotFiniteSteps(TypedDict):
+    """Logged steps of a script whose loss is not a number."""
+
+    first: Whole
+    last: Whole
+    count: Count
+    is_at_end: bool
+
+
 class ResultFacts(Identity):
     run_id: str
     ruleset: str
@@ -147,6 +157,9 @@ class ResultFacts(Identity):
     resumed_from_step: NotRequired[Whole | None]
     source: NotRequired[str]
     logged_seed: NotRequired[int | None]
+    ended: NotRequired[str | None]
+    not_finite: NotRequired[NotFiniteSteps | None]
+    resumed_under: NotRequired[list[dict[str, Any]]]
     settings: NotRequired[dict[str, Any]]
 
 

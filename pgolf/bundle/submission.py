@@ -67,7 +67,7 @@ class SeedResult:
     @property
     def numbers(self) -> RunNumbers:
         """The numbers by which the run is told from another."""
-        return numbers_of_result(self.run.run_id, self.result, self.run.read_metrics())
+        return numbers_of_result(self.run.run_id, self.result, self.steps)
 
     def metric(self, stage: str) -> CountedMetric | None:
         """Return the metric of a stage, or None if it was not scored."""
@@ -96,16 +96,7 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
         UsageError: a run is unfinished, they belong to different experiments, or a seed occurs twice.
         CheckFailed: an artifact is over the limit, or runs are copies of one run.
     """
-    rows = []
-    for run in runs:
-        if not run.is_finished:
-            raise UsageError(f"{run.run_id} has no result; finish it with `pgolf run`")
-        run.check_documents()
-        for file in (run.files.model, run.files.program):
-            if not file.is_file():
-                raise damaged(f"{file} is missing")
-        steps = read_rows_if_any(run.files.metrics, TrainingRow)
-        rows.append(SeedResult(run, read_recipe_result(run.files.result), steps))
+    rows = [read_seed(run) for run in runs]
     for key in SHARED_KEYS:
         found = {str(row.result.get(key)) for row in rows}
         if len(found) > 1:
@@ -126,6 +117,23 @@ def collect_seeds(runs: list[RunDirectory]) -> list[SeedResult]:
     for problem in failures(alike_findings([row.numbers for row in rows])):
         raise CheckFailed(f"{problem.message}; a submission needs runs that differ")
     return sorted(rows, key=lambda row: row.seed)
+
+
+def read_seed(run: RunDirectory) -> SeedResult:
+    """Return the result of a finished run.
+
+    Raises:
+        RunDamaged: a file of it is missing or damaged.
+        UsageError: it is unfinished.
+    """
+    if not run.is_finished:
+        raise UsageError(f"{run.run_id} has no result; finish it with `pgolf run`")
+    run.check_documents()
+    for file in (run.files.model, run.files.program):
+        if not file.is_file():
+            raise damaged(f"{file} is missing")
+    steps = read_rows_if_any(run.files.metrics, TrainingRow)
+    return SeedResult(run, read_recipe_result(run.files.result), steps)
 
 
 def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> bool:

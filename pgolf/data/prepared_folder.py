@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from pgolf.data.manifests import describe_error
+from pgolf.documents import read_model
 from pgolf.errors import UsageError
 from trainer.recipe.files import DataFiles
-from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json
 
 ORIGIN_FILE = "prepared.json"
@@ -104,9 +103,9 @@ def read_origin(out: Path) -> Origin:
     """
     path = out / ORIGIN_FILE
     try:
-        return Origin.model_validate(read_json(path))
-    except (OSError, ValueError, ValidationError) as error:
-        raise UsageError(f"{path}: {describe_error(error)}; choose another --out, or delete the folder") from error
+        return read_model(path, Origin)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{error}; choose another --out, or delete the folder") from error
 
 
 def publish(files: Path, out: Path, origin: Origin) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pgolf.findings import Finding
 from pgolf.records.problems import not_finite_finding
 from pgolf.rulesets.limits import STEP_SECONDS, is_over_time
-from pgolf.run_files import Result
+from pgolf.run_files import Artifact, Result
 from trainer.dialects.logged import NotFinite
 
 
@@ -18,9 +18,8 @@ def script_problems(result: Result, allowed_seconds: float | None) -> Iterator[F
     artifact, headline = result["artifact"], result["headline"]
     if (ended := result.get("ended")) is not None:
         yield Finding("warn", "ended", f"how the script ended: {ended}; its result counts")
-    match result.get("not_finite"):
-        case {"first": int(first), "last": int(last), "count": int(count), "is_at_end": bool(is_at_end)}:
-            yield not_finite_finding(NotFinite(first, last, count, is_at_end))
+    if (steps := result.get("not_finite")) is not None:
+        yield not_finite_finding(NotFinite(**steps))
     trained = result["clock"]["train_seconds"]
     if allowed_seconds is not None and trained is not None and is_over_time(trained, allowed_seconds, STEP_SECONDS):
         yield Finding("fail", "over_time", f"it trained for {trained:.1f} s; the rules allow {allowed_seconds:.0f} s")
@@ -37,7 +36,7 @@ def script_problems(result: Result, allowed_seconds: float | None) -> Iterator[F
     yield from artifact_problems(artifact)
 
 
-def artifact_problems(artifact: dict[str, Any]) -> Iterator[Finding]:
+def artifact_problems(artifact: Artifact) -> Iterator[Finding]:
     """Yield where the bytes of log and files disagree, and which of them are missing."""
     if artifact["total_bytes"] is None:
         message = "it left no file that matches program.artifact, and printed no size"
