@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from typing_extensions import TypedDict  # pydantic refuses the one of typing before Python 3.12
 
 from pgolf.documents import Text
-from trainer.recipe.strict import Count, NonNegative, Size, Strict, Whole
+from trainer.recipe.strict import Amount, Count, NonNegative, Strict, Whole
 
 Number = Annotated[float, Strict(ge=-1e15, le=1e15)]
 Score = Annotated[float, Strict(gt=0, le=1e6)]
@@ -87,37 +87,37 @@ class Metric(TypedDict):
 class CountedMetric(Metric):
     """A metric of the bundled trainer."""
 
-    tokens: Size
-    bytes: Size
+    tokens: Amount
+    bytes: Amount
     seconds: NonNegative
 
 
 class Repacked(TypedDict):
     clip_times: Number
-    bytes_before: Size
+    bytes_before: Amount
 
 
 class Sizes(TypedDict):
-    code_bytes: Size
-    limit_bytes: Size
+    code_bytes: Amount
+    limit_bytes: Amount
     repacked: NotRequired[Repacked]
 
 
 class Artifact(Sizes):
     """The artifact of any run; of a script its model may not be known."""
 
-    model_bytes: Size | None
-    total_bytes: Size | None
+    model_bytes: Amount | None
+    total_bytes: Amount | None
     basis: NotRequired[str | None]
-    files: NotRequired[dict[str, Size]]
-    logged_total_bytes: NotRequired[Size | None]
+    files: NotRequired[dict[str, Amount]]
+    logged_total_bytes: NotRequired[Amount | None]
 
 
 class PackedArtifact(Sizes):
     """The artifact of the bundled trainer."""
 
-    model_bytes: Size
-    total_bytes: Size
+    model_bytes: Amount
+    total_bytes: Amount
 
 
 class Clock(TypedDict):
@@ -169,7 +169,7 @@ class Result(ResultFacts):
     metrics: list[Metric]
     artifact: Artifact
     clock: dict[str, NonNegative | None]
-    parameters: Size | None
+    parameters: Amount | None
     steps: Whole | None
 
 
@@ -179,7 +179,7 @@ class RecipeResult(ResultFacts):
     metrics: list[CountedMetric]
     artifact: PackedArtifact
     clock: Clock
-    parameters: Size
+    parameters: Amount
     steps: Whole
 
 
@@ -191,8 +191,8 @@ class LoggedClock(TypedDict):
 
 class LoggedArtifact(TypedDict):
     basis: str | None
-    files: dict[str, Size]
-    logged_total_bytes: Size | None
+    files: dict[str, Amount]
+    logged_total_bytes: Amount | None
 
 
 class LoggedHeadline(TypedDict):
@@ -215,8 +215,8 @@ class State(TypedDict, total=False):
     phase: str | None
     stage: str | None
     step: Whole | None
-    scored: Size | None
-    total: Size | None
+    scored: Amount | None
+    total: Amount | None
     progress: Number | None
     train_loss: Number | None
     train_bpb: Number | None
@@ -259,7 +259,7 @@ class LoggedStep(TypedDict):
 class MetricsRow(LoggedStep):
     """A line of metrics.jsonl."""
 
-    tokens: NotRequired[Size]
+    tokens: NotRequired[Amount]
     train_loss: NotRequired[Number]
     train_bpb: NotRequired[Number]
     val_loss: NotRequired[Number]
@@ -281,7 +281,7 @@ class Attempt(TypedDict):
 class ByteCounts(TypedDict):
     """artifact/bytes.json."""
 
-    groups: NotRequired[dict[str, Size]]
+    groups: NotRequired[dict[str, Amount]]
 
 
 class Check(TypedDict):

@@ -21,6 +21,7 @@ from trainer.recipe.writing import write_json, write_once, write_whole
 
 State = Literal["prepared", "queued", "running", "unfetched", "stopped", "failed", "finished"]
 T = TypeVar("T")
+MISSING = (FileNotFoundError, NotADirectoryError)
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
 
 
@@ -235,10 +236,10 @@ def damaged(reason: str) -> RunDamaged:
 
 @contextmanager
 def naming_damage() -> Iterator[None]:
-    """Turn the errors of reading a file into RunDamaged; a missing file stays FileNotFoundError."""
+    """Turn the errors of reading a file into RunDamaged, except that a file or its folder is missing."""
     try:
         yield
-    except FileNotFoundError:
+    except MISSING:
         raise
     except (OSError, ValueError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
@@ -254,7 +255,7 @@ def read_if_any(path: Path, schema: type[T]) -> T | None:
     try:
         with naming_damage():
             return read_document(path, schema)
-    except FileNotFoundError:
+    except MISSING:
         return None
 
 
@@ -279,7 +280,7 @@ def read_rows_if_any(path: Path, schema: type[T]) -> list[T]:
     try:
         with naming_damage():
             return read_rows(path, schema)
-    except FileNotFoundError:
+    except MISSING:
         return []
 
 

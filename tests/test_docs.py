@@ -88,6 +88,6 @@ def test_the_places_in_the_architecture_exist() -> None:
         path = next((ROOT / base / file for base in ("", "pgolf") if (ROOT / base / file).is_file()), None)
         assert path is not None, file
         for name in re.findall(r"\w+", names):
-            assert re.search(rf"(def|class) {name}\b", path.read_text()), (name, file)
+            assert re.search(rf"(def|class) {name}\b|^{name}\b", path.read_text(), re.MULTILINE), (name, file)
     for file in re.findall(r"`((?:trainer|launchers|pgolf)/[\w/]+\.py)`", page):
         assert (ROOT / file).is_file(), file

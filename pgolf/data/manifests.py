@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from pgolf.documents import Text, read_model
 from pgolf.errors import DataError
 from trainer.recipe.files import DataFiles
-from trainer.recipe.strict import Count, Size
+from trainer.recipe.strict import Amount, Count
 from trainer.recipe.writing import write_json
 
 FileName = Annotated[str, Text(r"^[^/\x00]+$")]
@@ -25,17 +25,17 @@ class ShardEntry(ManifestPart):
     """One shard file."""
 
     file: FileName
-    tokens: Size
+    tokens: Amount
     sha256: Sha256
 
 
 class Split(ManifestPart):
     """The training or the validation split."""
 
-    documents: Size
-    tokens: Size
+    documents: Amount
+    tokens: Amount
     """Number of tokens, including one BOS for each document."""
-    bytes: Size
+    bytes: Amount
     """UTF-8 bytes of the text."""
     shards: list[ShardEntry]
 

@@ -10,7 +10,7 @@ import pytest
 from pgolf.alike import RunNumbers, alike_findings, are_independent, decimals_of
 from pgolf.report.groups import group_runs, runs_below
 from pgolf.statistics import summarise
-from tests.pgolf.report.builders import result_of, write_metrics, write_run
+from tests.pgolf.report.builders import result_of, script_result_of, write_metrics, write_run
 
 LOSSES = {100 * step: 4 - step / 7 for step in range(8)}
 RUN = RunNumbers(
@@ -116,8 +116,8 @@ def test_a_run_folder_that_was_copied_for_another_seed_is_no_second_seed(tmp_pat
 def test_a_script_that_ignores_its_seed_is_told_so(tmp_path: Path) -> None:
     """The same losses and score, each at its own speed."""
     for seed in (1, 2):
-        result = result_of(seed, 1.0757, source="script", logged_seed=None)
-        result["artifact"] |= {"total_bytes": 15_000_000, "basis": "log", "files": {}, "logged_total_bytes": None}
+        result = script_result_of(seed, 1.0757, logged_seed=None)
+        result["artifact"] |= {"total_bytes": 15_000_000, "basis": "log", "files": {}}
         run = write_run(tmp_path / "exp-aaaaaaaa" / f"seed-{seed}", result)
         write_metrics(run, [(step, round(4 - step / 700, 4)) for step in range(0, 700, 100)])
     (group,) = group_runs(runs_below([tmp_path]))

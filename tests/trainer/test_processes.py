@@ -173,7 +173,7 @@ def test_a_stop_reaches_all_processes_and_the_run_goes_on_to_the_same_bits(
 
 
 def test_another_number_of_processes_is_refused_by_name(job: RunDirectory) -> None:
-    write_json(job.files.run, read_json(job.files.run) | {"environment": {"processes": 1}})
+    write_json(job.files.run, read_json(job.files.run) | {"environment": {"device": "cpu", "processes": 1}})
     with start(job, 2) as trainer:
         assert trainer.wait(timeout=60) == 2
     assert "began with processes 1 and would go on with 2" in job.read_state()["error"]

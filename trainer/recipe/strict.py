@@ -48,7 +48,7 @@ Flag = Annotated[bool, Strict()]
 LARGEST_COUNT, LARGEST_NUMBER = 2**31, 1e15
 Count = Annotated[int, Strict(ge=1, le=LARGEST_COUNT)]
 Whole = Annotated[int, Strict(ge=0, le=LARGEST_COUNT)]
-Size = Annotated[int, Strict(ge=0, le=2**53)]
+Amount = Annotated[int, Strict(ge=0, le=2**53)]
 """Of something that may be larger than memory. Units: bytes or tokens."""
 Positive = Annotated[float, Strict(gt=0, le=LARGEST_NUMBER)]
 NonNegative = Annotated[float, Strict(ge=0, le=LARGEST_NUMBER)]

@@ -163,7 +163,7 @@ def test_a_damaged_result_is_reported(pgolf: Pgolf, micro_run: RunDirectory, tmp
     copy = RunDirectory(Path(shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)))
     copy.files.result.write_text(copy.files.result.read_text()[:100])
     (status,) = pgolf("status", "--json").json["runs"]
-    assert (status["state"], str(copy.files.result) in status["error"]) == ("damaged", True)
+    assert (status["state"], f"{micro_run.run_id}/result.json" in status["error"]) == ("damaged", True)
     report = pgolf("report")
     assert (report.code, "damaged_run" in report.out) == (0, True)
     assert pgolf("report", copy.root).code == 1

@@ -41,6 +41,15 @@ def result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
     return result | changes | {"metrics": [COUNTED | metric for metric in changes.get("metrics", [score])]}
 
 
+def script_result_of(seed: int, val_bpb: float, **changes: Any) -> dict[str, Any]:
+    """Return a result.json of a script's run."""
+    result = result_of(seed, val_bpb, source="script", hardware={"devices": []}, **changes)
+    result["artifact"] |= {"basis": "files", "files": {"model.ptz": 1}, "logged_total_bytes": None}
+    result["headline"] |= {"label": "final", "line": 9}
+    result["clock"] |= {"run_seconds": 700.0}
+    return result
+
+
 def write_run(root: Path, result: dict[str, Any] | None, **run: Any) -> RunDirectory:
     """Write a run directory; without a result it is unfinished."""
     root.mkdir(parents=True)

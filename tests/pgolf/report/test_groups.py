@@ -13,7 +13,7 @@ from pgolf.data.overlap import Overlap, keep_overlap
 from pgolf.errors import UsageError
 from pgolf.report.groups import RunGroup, group_runs, runs_below
 from pgolf.rundir import RunDirectory
-from tests.pgolf.report.builders import LIMIT, result_of, write_run, write_seeds
+from tests.pgolf.report.builders import LIMIT, result_of, script_result_of, write_run, write_seeds
 
 
 def groups_of(runs: Path) -> list[RunGroup]:
@@ -279,8 +279,7 @@ def test_a_real_run_reports_its_own_result(micro_run: RunDirectory) -> None:
 
 def test_how_a_script_ended_and_where_its_loss_was_no_number_are_problems(tmp_path: Path) -> None:
     steps = {"first": 120, "last": 200, "count": 5, "is_at_end": True}
-    result = result_of(1, 1.2, source="script", ended="stopped after its result", not_finite=steps)
-    result["artifact"] |= {"basis": "files", "files": {"m.ptz": 1}, "logged_total_bytes": None}
+    result = script_result_of(1, 1.2, ended="stopped after its result", not_finite=steps)
     write_run(tmp_path / "exp-aaaaaaaa" / "seed-1", result)
     (group,) = groups_of(tmp_path)
     assert {(found.severity, found.rule, found.message) for found in group.rows[0].problems()} == {

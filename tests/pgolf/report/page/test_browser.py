@@ -177,7 +177,10 @@ def hostile_runs(folder: Path, name: str) -> list[RunDirectory]:
     runs = write_sweep(folder / "runs", f"recipe.{name}", [name, "other"])
     for run in runs:
         result = run.read_result()
-        result |= {"name": name, "metrics": [{"stage": name, "protocol": name, "val_bpb": bpb} for bpb in (1.3, 1.2)]}
+        result |= {
+            "name": name,
+            "metrics": [result["metrics"][0] | {"stage": name, "protocol": name, "val_bpb": bpb} for bpb in (1.3, 1.2)],
+        }
         result["metrics"][1]["stage"] = "roundtrip"
         result["headline"] |= {"stage": name, "protocol": name}
         result["hardware"] = {"devices": [name]}
