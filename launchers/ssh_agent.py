@@ -51,7 +51,9 @@ RETRY_SECONDS = 0.1
 ATTEMPTS_FILE = "attempts.jsonl"
 # What is not fetched: a script's own folder, files of this agent, checkpoints, and the ledger unless it is asked for.
 WORK_FOLDER = "work"
-NOT_FETCHED = ("run.lock", "job.json", "exit.json", DEVICES_FILE, "start.lock")
+# The trainer's lock where the file system has no flock (trainer/recipe/locks.py).
+LOCK_OWNER = "run.lock.owner"
+NOT_FETCHED = ("run.lock", LOCK_OWNER, "job.json", "exit.json", DEVICES_FILE, "start.lock")
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
@@ -262,6 +264,7 @@ def wait_for_end(lease: Path) -> None:
         if time.monotonic() - renewed_at > SILENT_SECONDS:
             # A paused trainer still holds the lock, and on a network volume the lock of a dead one may last.
             (lease.parent / "run.lock").unlink(missing_ok=True)
+            shutil.rmtree(lease.parent / LOCK_OWNER, ignore_errors=True)
             return
         time.sleep(RETRY_SECONDS)
         found = read_or_empty(lease)
@@ -499,7 +502,7 @@ def is_fetched(path: Path, root: Path, includes_ledger: bool) -> bool:
     """Return whether a file of a run is fetched."""
     if path.name.startswith(".") or path.name in NOT_FETCHED or (path.name == "ledger.npz" and not includes_ledger):
         return False
-    if root / WORK_FOLDER in path.parents:
+    if root / WORK_FOLDER in path.parents or path.parent.name == LOCK_OWNER:
         return False
     return path.parent != root / "checkpoints" or path.name == "prequant.ckpt"
 

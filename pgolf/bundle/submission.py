@@ -129,11 +129,14 @@ def read_seed(run: RunDirectory) -> SeedResult:
     if not run.is_finished:
         raise UsageError(f"{run.run_id} has no result; finish it with `pgolf run`")
     run.check_documents()
-    for file in (run.files.model, run.files.program):
+    result = read_recipe_result(run.files.result)
+    sizes = {run.files.model: result["artifact"]["model_bytes"], run.files.program: result["artifact"]["code_bytes"]}
+    for file, expected in sizes.items():
         if not file.is_file():
             raise damaged(f"{file} is missing")
-    steps = read_rows_if_any(run.files.metrics, TrainingRow)
-    return SeedResult(run, read_recipe_result(run.files.result), steps)
+        if (found := file.stat().st_size) != expected:
+            raise damaged(f"{file}: found {found:,} bytes, expected {expected:,} by result.json")
+    return SeedResult(run, result, read_rows_if_any(run.files.metrics, TrainingRow))
 
 
 def write_submission(rows: list[SeedResult], spec: Experiment, ruleset: Ruleset, author: Author, out: Path) -> bool:
