@@ -27,8 +27,8 @@ def unread_files(found: Mapping[str, Any]) -> Iterator[Verdict]:
     for name, error in found["broken"].items():
         message = f"{name} does not compile here ({error}); a record must compile on Python 3.10 to 3.12"
         yield make_verdict("RUNS-IN-FOLDER", "warn", message, "code", name)
-    for name in found["too_large"]:
-        message = f"{name} was not read: it has, or unpacks to, more bytes than any program has"
+    for name, problem in found["too_large"].items():
+        message = f"{name} was not read or not unpacked: {problem}"
         yield make_verdict("SELF-CONTAINED", "unknown", message, "code", name)
     for name in found["opaque"]:
         message = f"{name} runs code that cannot be unpacked without executing it; what that does is unknown"

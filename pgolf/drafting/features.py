@@ -60,7 +60,7 @@ FEATURES = (
 
 def named_features(program: ScriptProgram) -> set[str]:
     """Return the features that a program's identifiers name; comments and strings do not count."""
-    words = " | ".join(sorted({in_words(name) for text in program.texts.values() for name in identifiers(text)}))
+    words = " | ".join(sorted({in_words(name) for tree in program.trees.values() for name in identifiers(tree)}))
     return {
         feature.name
         for feature in FEATURES
@@ -68,10 +68,10 @@ def named_features(program: ScriptProgram) -> set[str]:
     }
 
 
-def identifiers(text: str) -> set[str]:
+def identifiers(tree: ast.Module) -> set[str]:
     """Return the names of a program's functions, classes, variables and attributes."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         match node:
             case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
                 found.add(name)

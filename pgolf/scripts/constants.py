@@ -3,6 +3,14 @@
 import ast
 import re
 
+from pgolf.scripts.source import MOST_INTEGER_BITS
+
+ANYTHING = ".*"
+# No variable has a longer name; a pattern takes a hundred times its length when it is compiled.
+LONGEST_PATTERN = 1_000
+# What a matcher would try in all ways to share a name among several.
+REPEATED_ANYTHING = re.compile(r"(?:\.\*){2,}")
+
 
 def names_in_table(node: ast.expr) -> list[str]:
     """Return the strings of a dictionary's keys, a list's elements, or the first elements of its rows."""
@@ -48,7 +56,7 @@ def evaluate_number(node: ast.expr) -> float | int | None:
             return None if inner is None else -inner
         case ast.BinOp(left=left, op=ast.Add() | ast.Sub() | ast.Mult() as operation, right=right):
             one, other = evaluate_number(left), evaluate_number(right)
-            if one is None or other is None:
+            if one is None or other is None or is_long(one) or is_long(other):
                 return None
             match operation:
                 case ast.Add():
@@ -59,13 +67,21 @@ def evaluate_number(node: ast.expr) -> float | int | None:
     return None
 
 
+def is_long(number: float | int) -> bool:
+    """Return whether a number has more digits than Python prints of a product."""
+    return isinstance(number, int) and number.bit_length() > MOST_INTEGER_BITS // 2
+
+
 def name_pattern(name: ast.expr) -> str:
     """Return a regular expression for the names that an expression can compose."""
     match name:
         case ast.Constant(value=str() as word):
-            return re.escape(word)
+            pattern = re.escape(word)
         case ast.JoinedStr(values=parts):
-            return "".join(name_pattern(part) for part in parts)
+            pattern = "".join(name_pattern(part) for part in parts)
         case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return name_pattern(left) + name_pattern(right)
-    return ".*"
+            pattern = name_pattern(left) + name_pattern(right)
+        case _:
+            return ANYTHING
+    pattern = REPEATED_ANYTHING.sub(ANYTHING, pattern)
+    return pattern if len(pattern) <= LONGEST_PATTERN else ANYTHING

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,22 @@ from pgolf.scripts.cuda import CudaDemand, cuda_demand
 from pgolf.scripts.flow import Flow
 from pgolf.scripts.parsing import Parsing, variables_parsed
 from pgolf.scripts.reads import EnvironmentReads
-from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decode_source, layers
+from pgolf.scripts.source import (
+    MOST_BYTES,
+    MOST_TOKENS,
+    NESTED,
+    TooLarge,
+    count_tokens,
+    decode_source,
+    parse_source,
+    read_source,
+)
+from pgolf.scripts.unwrapping import layers
 from pgolf.scripts.variables import file_readers, find_all_helpers, variables_read
 
 UNWRAPPED = " (unwrapped)"
+# Files that are shipped with a script are kept in memory. They count against the limit of the artifact, 16 MB.
+MOST_SHIPPED_BYTES = 64_000_000
 
 
 class Unreadable(ValueError):
@@ -66,81 +79,119 @@ class ScriptProgram:
         return sum(map(len, self.files.values()))
 
     @cached_property
+    def sources(self) -> dict[str, tuple[str, ast.Module]]:
+        """The innermost source text of each Python file, and its syntax tree.
+
+        Raises:
+            Unreadable: a file is not Python, or is or unpacks to more than a program.
+        """
+        found, left = {}, MOST_TOKENS
+        for name, content in self.files.items():
+            if not name.endswith(".py"):
+                continue
+            with readable(name):
+                texts = layers(decode_source(content))
+                left -= count_tokens(texts[-1])
+                if left < 0:
+                    raise TooLarge(f"the program has more than {MOST_TOKENS:,} tokens up to this file")
+                found[name + UNWRAPPED * (len(texts) > 1)] = texts[-1], parse_source(texts[-1])
+        return found
+
+    @property
     def texts(self) -> dict[str, str]:
         """The innermost source text of each Python file.
 
         Raises:
-            Unreadable: a file is not Python, or unpacks to too much.
+            Unreadable: as `sources`.
         """
-        return {name + UNWRAPPED * (len(found) > 1): found[-1] for name, found in self.layers()}
+        return {name: text for name, (text, _) in self.sources.items()}
 
-    def layers(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield each Python file's name and source texts, outermost first."""
-        for name, content in self.files.items():
-            if not name.endswith(".py"):
-                continue
-            try:
-                found = layers(decode_source(content))
-                ast.parse(found[-1])
-                yield name, found
-            except TooLarge:
-                raise Unreadable(name, None, f"it unpacks to more than {MOST_BYTES:,} bytes") from None
-            except SyntaxError as error:
-                raise Unreadable(name, error.lineno, error.msg) from None
-            except (ValueError, RecursionError, MemoryError) as error:
-                raise Unreadable(name, None, str(error) or type(error).__name__) from None
+    @property
+    def trees(self) -> dict[str, ast.Module]:
+        """The syntax tree of each Python file.
+
+        Raises:
+            Unreadable: as `sources`.
+        """
+        return {name: tree for name, (_, tree) in self.sources.items()}
 
     @cached_property
     def reads(self) -> EnvironmentReads:
         """The environment variables that the program reads.
 
         Raises:
-            Unreadable: a file is not Python, or unpacks to too much.
+            Unreadable: as `sources`.
         """
-        return variables_read(self.texts)
+        with readable(self.name):
+            return variables_read(self.trees)
 
     @cached_property
     def parsing(self) -> Parsing:
         """How the program parses the variables that it reads.
 
         Raises:
-            Unreadable: a file is not Python, or unpacks to too much.
+            Unreadable: as `sources`.
         """
-        readers = file_readers(self.texts, EnvironmentReads())
-        flows = {reader.name: Flow(reader.tree) for reader in readers}
-        return variables_parsed({reader.name: reader for reader in readers}, find_all_helpers(readers), flows)
+        with readable(self.name):
+            readers = file_readers(self.trees, EnvironmentReads())
+            flows = {reader.name: Flow(reader.tree) for reader in readers}
+            return variables_parsed({reader.name: reader for reader in readers}, find_all_helpers(readers), flows)
 
     @cached_property
     def cuda(self) -> CudaDemand | None:
         """Where the script itself needs CUDA; None if it may run without.
 
         Raises:
-            Unreadable: a file is not Python, or unpacks to too much.
+            Unreadable: as `sources`.
         """
-        name, text = next(iter(self.texts.items()))
-        return cuda_demand(name, Flow(ast.parse(text)))
+        with readable(self.name):
+            name, tree = next(iter(self.trees.items()))
+            return cuda_demand(name, Flow(tree))
 
     @cached_property
     def libraries(self) -> tuple[str, ...]:
         """Third-party packages that the program needs: top-level imports outside `try`."""
         own = {Path(name).parts[0].removesuffix(".py") for name in self.files}
-        found = {root for text in self.texts.values() for root in required_imports(ast.parse(text))}
+        found = {root for tree in self.trees.values() for root in required_imports(tree)}
         return tuple(sorted(found - own - sys.stdlib_module_names))
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Raise Unreadable for whatever shows that a file is no program that can be read."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except TooLarge as error:
+        raise Unreadable(name, error.line, error.problem) from None
+    except SyntaxError as error:
+        raise Unreadable(name, error.lineno, error.msg) from None
+    except (RecursionError, MemoryError):
+        raise Unreadable(name, None, NESTED) from None
+    except ValueError as error:
+        raise Unreadable(name, None, str(error)) from None
 
 
 def read_program(script: Path, files: list[Path]) -> ScriptProgram:
     """Read a script and its files; a folder means all files in it.
 
     Raises:
-        OSError: a file is missing.
+        OSError: a file is missing, or no regular file.
+        Unreadable: the script has more bytes than a program, or all files have more than MOST_SHIPPED_BYTES.
         ValueError: a file is outside the script's folder.
     """
     root = script.parent.resolve()
-    found = {script.name: script.read_bytes()}
+    with readable(script.name):
+        found = {script.name: read_source(script)}
+    left = MOST_SHIPPED_BYTES
     for path in files:
         for file in sorted(files_of(path)):
             name = file.resolve().relative_to(root).as_posix()
-            found.setdefault(name, file.read_bytes())
+            with readable(name):
+                content = read_source(file, MOST_BYTES if name.endswith(".py") else left)
+            left -= len(content)
+            found.setdefault(name, content)
     return ScriptProgram(found)
 
 
@@ -149,8 +200,8 @@ def neighbours(script: Path) -> list[Path]:
     root, found, waiting = script.parent, list[Path](), [script]
     while waiting:
         try:
-            tree = ast.parse(waiting.pop().read_bytes())
-        except (OSError, SyntaxError, ValueError):
+            tree = parse_source(decode_source(read_source(waiting.pop())))
+        except (OSError, SyntaxError, TooLarge):
             continue
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

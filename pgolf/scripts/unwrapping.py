@@ -1,43 +1,26 @@
 """Unwraps self-extracting programs without running them.
 
 A stub consists of a constant, some decoders and an exec. A small interpreter computes the argument of exec; it knows
-constants, names and a list of decoders, and gives up on anything else. Decoders stop at a limit, so that a
-decompression bomb takes no more memory than a program.
+constants, names and a list of operations (pgolf/scripts/operations.py), and gives up on anything else. Each result is
+bounded before it is computed, and so are all of them together, so that a bomb takes no more memory than a program.
 """
 
 import ast
-import base64
 import binascii
-import bz2
-import io
 import lzma
-import tokenize
 import zlib
-from collections.abc import Callable
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
-MOST_BYTES = 8_000_000
+from pgolf.scripts.operations import DECODERS, METHODS, NotConstant, add, limited, multiply, size_of
+from pgolf.scripts.source import MOST_BYTES, TooLarge, parse_source
+
 MOST_LAYERS = 5
 MOST_STEPS = 100_000
+# Bytes of all results together.
+MOST_WORK = 16 * MOST_BYTES
 RUNNERS = {"exec", "eval", "builtins.exec"}
-
-
-class NotConstant(Exception):
-    """An expression cannot be computed from constants and known decoders."""
-
-
-class TooLarge(Exception):
-    """A payload unpacks to more than MOST_BYTES."""
-
-
-def decode_source(content: bytes) -> str:
-    """Return a program's text, decoded by the encoding that it declares.
-
-    Raises:
-        SyntaxError: its encoding is unknown.
-    """
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
-    return content.decode(encoding, errors="replace")
 
 
 def layers(text: str) -> list[str]:
@@ -45,11 +28,11 @@ def layers(text: str) -> list[str]:
 
     Raises:
         SyntaxError: the outer text is not Python.
-        TooLarge: a decompression bomb.
+        TooLarge: it is, or unpacks to, more than a program; says where.
     """
     found = [text]
     while len(found) < MOST_LAYERS:
-        inner = executed_text(ast.parse(found[-1]))
+        inner = executed_text(parse_source(found[-1]))
         if inner is None:
             break
         found.append(inner)
@@ -60,7 +43,7 @@ def executed_text(tree: ast.Module) -> str | None:
     """Return the text that a program passes to exec or eval, or None if it cannot be computed.
 
     Raises:
-        TooLarge: a decompression bomb.
+        TooLarge: it is more than a program; says where.
     """
     evaluator = ConstantEvaluator(tree)
     for node in ast.walk(tree):
@@ -69,6 +52,8 @@ def executed_text(tree: ast.Module) -> str | None:
                 value = evaluator.value(node.args[0])
             except NotConstant:
                 continue
+            except TooLarge as error:
+                raise TooLarge(error.problem, node.lineno) from None
             text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
             if isinstance(text, str):
                 return text
@@ -88,10 +73,13 @@ class ConstantEvaluator:
 
     def __init__(self, tree: ast.Module) -> None:
         self.names: dict[str, list[ast.expr]] = {}
+        self.histories: dict[str, History] = {}
+        self.aliases: dict[str, ast.expr] = {}
+        """The last function or module that each name may be assigned."""
         self.modules: dict[str, str] = {}
         self.bound: dict[str, ast.expr] = {}
         """Arguments of lambdas that are called immediately, by parameter."""
-        self.depth = self.steps = 0
+        self.depth = self.steps = self.work = 0
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and len(node.targets) == 1:
                 self.record_assignment(node.targets[0], node.value)
@@ -113,6 +101,8 @@ class ConstantEvaluator:
         """Record the names of an assignment and their values."""
         if isinstance(target, ast.Name):
             self.names.setdefault(target.id, []).append(value)
+            if isinstance(value, ast.Name | ast.Attribute | ast.Call):
+                self.aliases[target.id] = value
         elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
             for each, of in zip(target.elts, value.elts, strict=False):
                 self.record_assignment(each, of)
@@ -122,7 +112,7 @@ class ConstantEvaluator:
 
         Raises:
             NotConstant: its value is not known without running it.
-            TooLarge: it unpacks to more than MOST_BYTES.
+            TooLarge: it has more than MOST_BYTES, or all values so far have more than MOST_WORK.
         """
         self.depth += 1
         self.steps += 1
@@ -136,8 +126,11 @@ class ConstantEvaluator:
             raise NotConstant from error
         finally:
             self.depth -= 1
-        if isinstance(found, bytes | str) and len(found) > MOST_BYTES:
-            raise TooLarge
+        size = size_of(found)
+        limited(size, "a value")
+        self.work += size
+        if self.work > MOST_WORK:
+            raise TooLarge(f"its steps have more than {MOST_WORK:,} bytes together")
         return found
 
     def compute(self, node: ast.expr) -> Any:
@@ -147,9 +140,9 @@ class ConstantEvaluator:
             case ast.Name():
                 return self.value(self.bound.get(node.id) or self.assigned_before(node))
             case ast.BinOp(op=ast.Add()):
-                return self.value(node.left) + self.value(node.right)
+                return add(self.value(node.left), self.value(node.right))
             case ast.BinOp(op=ast.Mult()):
-                return self.product(self.value(node.left), self.value(node.right))
+                return multiply(self.value(node.left), self.value(node.right))
             case ast.UnaryOp(op=ast.USub()):
                 return -self.value(node.operand)
             case ast.Subscript():
@@ -170,21 +163,9 @@ class ConstantEvaluator:
 
     def assigned_before(self, name: ast.Name) -> ast.expr:
         """Return the last value assigned to a name above the place where it is used."""
-        here = name.lineno, name.col_offset
-        above = [value for value in self.names[name.id] if (value.end_lineno or 0, value.end_col_offset or 0) <= here]
-        return max(above, key=lambda value: (value.lineno, value.col_offset))
-
-    def product(self, left: Any, right: Any) -> Any:
-        """Return a product, refusing long repetitions.
-
-        Raises:
-            TooLarge: it unpacks to more than MOST_BYTES.
-        """
-        size = next((len(value) for value in (left, right) if isinstance(value, bytes | str | list)), 1)
-        times = next((value for value in (left, right) if isinstance(value, int)), 1)
-        if size * times > MOST_BYTES:
-            raise TooLarge
-        return left * right
+        if name.id not in self.histories:
+            self.histories[name.id] = History(self.names[name.id])
+        return self.histories[name.id].last_before((name.lineno, name.col_offset))
 
     def index(self, node: ast.expr) -> Any:
         if isinstance(node, ast.Slice):
@@ -202,7 +183,9 @@ class ConstantEvaluator:
         if name in DECODERS:
             return DECODERS[name](*arguments, **named)
         if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
-            return getattr(self.value(node.func.value), node.func.attr)(*arguments, **named)
+            text = self.value(node.func.value)
+            if isinstance(text, str | bytes):
+                return METHODS[node.func.attr](text, *arguments, **named)
         raise NotConstant
 
     def qualified_name(self, node: ast.expr) -> str:
@@ -222,72 +205,51 @@ class ConstantEvaluator:
 
     def alias(self, name: ast.Name) -> str:
         """Return the function or module that a name was assigned, or the name itself."""
-        given = [
-            value for value in self.names.get(name.id, []) if isinstance(value, ast.Name | ast.Attribute | ast.Call)
-        ]
+        given = self.aliases.get(name.id)
         self.depth += 1
         try:
-            found = self.qualified_name(given[-1]) if given and self.depth < 20 else ""
+            found = self.qualified_name(given) if given is not None and self.depth < 20 else ""
         finally:
             self.depth -= 1
         return found or name.id
 
     def text(self, node: ast.expr) -> str:
-        """Return an expression's value as text, empty if it is not constant."""
+        """Return an expression's value if it is a text, else an empty one."""
         try:
-            return str(self.value(node))
+            value = self.value(node)
         except NotConstant:
             return ""
+        return value if isinstance(value, str) else ""
 
 
-def decompress_bounded(decompressor: Any, data: bytes) -> bytes:
-    """Decompress data.
+class History:
+    """The values assigned to a name, by the places where the assignments end."""
 
-    Raises:
-        TooLarge: the result has more than MOST_BYTES.
-    """
-    found = bytes(decompressor.decompress(data, MOST_BYTES + 1))
-    if len(found) > MOST_BYTES:
-        raise TooLarge
-    return found
+    def __init__(self, values: list[ast.expr]) -> None:
+        ordered = sorted(values, key=end_of)
+        self.ends = [end_of(value) for value in ordered]
+        self.last = list(accumulate(ordered, later))
 
+    def last_before(self, place: tuple[int, int]) -> ast.expr:
+        """Return the value whose assignment is the last one above a place.
 
-def inflate_lzma(data: bytes, *settings: Any, **named: Any) -> bytes:
-    """Decompress as lzma.decompress does, with the same format, memory limit and filters, up to MOST_BYTES."""
-    return decompress_bounded(lzma.LZMADecompressor(*settings, **named), data)
-
-
-def inflate_zlib(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:
-    """Decompress as zlib.decompress does, up to MOST_BYTES."""
-    return decompress_bounded(zlib.decompressobj(wbits), data)
+        Raises:
+            IndexError: there is none.
+        """
+        count = bisect_right(self.ends, place)
+        if not count:
+            raise IndexError
+        return self.last[count - 1]
 
 
-def inflate_brotli(data: bytes) -> bytes:
-    """Decompress as brotli.decompress does, up to MOST_BYTES."""
-    import brotli
-
-    decompressor, found = brotli.Decompressor(), bytearray()
-    for start in range(0, len(data), 64):
-        found += decompressor.process(data[start : start + 64])
-        if len(found) > MOST_BYTES:
-            raise TooLarge
-    return bytes(found)
+def later(one: ast.expr, other: ast.expr) -> ast.expr:
+    """Return the one of two values that begins later."""
+    return max(one, other, key=lambda value: (value.lineno, value.col_offset))
 
 
-DECODERS: dict[str, Callable[..., Any]] = {
-    **{f"base64.{name}": getattr(base64, name) for name in (
-        "b64decode", "b85decode", "a85decode", "b32decode", "b16decode", "urlsafe_b64decode", "standard_b64decode",
-        "decodebytes")},
-    "binascii.unhexlify": binascii.unhexlify,
-    "binascii.a2b_base64": binascii.a2b_base64,
-    "binascii.a2b_hex": binascii.a2b_hex,
-    "bytes.fromhex": bytes.fromhex,
-    "lzma.decompress": inflate_lzma,
-    "zlib.decompress": inflate_zlib,
-    "gzip.decompress": lambda data: inflate_zlib(data, zlib.MAX_WBITS | 16),
-    "bz2.decompress": lambda data: decompress_bounded(bz2.BZ2Decompressor(), data),
-    "brotli.decompress": inflate_brotli,
-}  # fmt: skip
+def end_of(node: ast.expr) -> tuple[int, int]:
+    return node.end_lineno or 0, node.end_col_offset or 0
+
+
 CONSTANTS = {f"lzma.{name}": getattr(lzma, name) for name in dir(lzma) if name.startswith(("FORMAT_", "FILTER_"))}
 CONSTANTS |= {"zlib.MAX_WBITS": zlib.MAX_WBITS}
-METHODS = {"decode", "encode", "replace", "join", "strip", "split", "translate", "removeprefix", "removesuffix"}

@@ -20,28 +20,26 @@ HARMLESS = frozenset({"copy", "update", "clear"})
 SETTINGS_LIBRARIES = frozenset({"pydantic_settings", "environs", "decouple", "dynaconf", "starlette.config"})
 # The usual form of variable names; a method named `get` counts as a helper only for names like these.
 USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]+")
+# Helpers that call helpers that call helpers; each level takes a pass over the program.
+MOST_HELPER_LEVELS = 20
 NONE_DEFAULT = ast.Constant(None)
 
 
-def variables_read(texts: Mapping[str, str]) -> EnvironmentReads:
-    """Find the environment variables that a program reads, given the texts of its files by name.
-
-    Raises:
-        SyntaxError: a text that is not Python.
-    """
+def variables_read(trees: Mapping[str, ast.Module]) -> EnvironmentReads:
+    """Find the environment variables that a program reads, given the syntax trees of its files by name."""
     found = EnvironmentReads()
-    readers = file_readers(texts, found)
+    readers = file_readers(trees, found)
     helpers = find_all_helpers(readers)
     for reader in readers:
         reader.read(helpers)
-    order = list(texts)
+    order = list(trees)
     found.variables = sorted(set(found.variables), key=lambda each: (order.index(each.file), each.line, each.name))
     return found
 
 
-def file_readers(texts: Mapping[str, str], found: EnvironmentReads) -> "list[FileReader]":
+def file_readers(trees: Mapping[str, ast.Module], found: EnvironmentReads) -> "list[FileReader]":
     """Return a reader of each file, which knows what it imports from the others."""
-    readers = [FileReader(name, ast.parse(text), found) for name, text in texts.items()]
+    readers = [FileReader(name, tree, found) for name, tree in trees.items()]
     for reader in readers:
         reader.record_imports({Path(other.name).stem: other for other in readers})
     return readers
@@ -62,11 +60,12 @@ class Helper:
 def find_all_helpers(readers: "list[FileReader]") -> dict[str, Helper]:
     """Return all helpers by name, including helpers that call other helpers."""
     known: dict[str, Helper] = {}
-    while True:
+    for _ in range(MOST_HELPER_LEVELS):
         more = {name: helper for reader in readers for name, helper in reader.find_helpers(known) if name not in known}
         if not more:
-            return known
+            break
         known |= more
+    return known
 
 
 class FileReader:
@@ -77,6 +76,8 @@ class FileReader:
         self.mappings, self.getters = {"os.environ"}, {"os.getenv"}
         self.constants: dict[str, set[str]] = {}
         self.tables: dict[str, list[str]] = {}
+        self.default_texts: dict[int, str | None] = {}
+        """The texts of defaults, by the ids of their nodes."""
         self.parents = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
         for node in ast.walk(tree):
             self.record_alias(node)
@@ -275,9 +276,15 @@ class FileReader:
         """Record the variables that a name expression may stand for, or a pattern if it is composed."""
         names = self.possible_names(name)
         for each in names:
-            self.found.variables.append(Variable(each, default_text(default), self.name, name.lineno))
+            self.found.variables.append(Variable(each, self.text_of(default), self.name, name.lineno))
         if not names:
             self.found.patterns.setdefault(name_pattern(name), f"{self.name}:{name.lineno}")
+
+    def text_of(self, default: ast.expr | None) -> str | None:
+        """Return a default as text. All calls of a helper share the text of its default."""
+        if id(default) not in self.default_texts:
+            self.default_texts[id(default)] = default_text(default)
+        return self.default_texts[id(default)]
 
     def possible_names(self, name: ast.expr) -> list[str]:
         """Return the constants that an expression may stand for; an empty list if it is composed."""

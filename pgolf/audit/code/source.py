@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.records.folder import MAIN
-from pgolf.scripts.unwrapping import TooLarge, decode_source, layers, runs_unknown
+from pgolf.scripts.source import MOST_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
+from pgolf.scripts.unwrapping import layers, runs_unknown
 
-MAX_BYTES = 4_000_000
 MAX_FILES = 200
 
 
@@ -36,8 +36,8 @@ class Sources:
     files: list[SourceFile] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     """Files that cannot be parsed, with the error."""
-    too_large: list[str] = field(default_factory=list)
-    """Files that have, or unpack to, more bytes than are read."""
+    too_large: dict[str, str] = field(default_factory=dict)
+    """Files that are, or unpack to, more than is read, with what is how large."""
     opaque: list[str] = field(default_factory=list)
     """Files that run code which cannot be unpacked without executing it."""
     wrapped: list[str] = field(default_factory=list)
@@ -49,22 +49,25 @@ def read_sources(folder: Path) -> Sources:
     sources = Sources()
     paths = list(python_files(folder))
     mains = main_files(folder, paths)
+    left = MOST_TOKENS
     for path in paths:
         name = path.relative_to(folder).as_posix()
         try:
-            if path.stat().st_size > MAX_BYTES:
-                raise TooLarge
-            texts = layers(decode_source(path.read_bytes()))
-            tree = ast.parse(texts[-1])
-        except TooLarge:
-            sources.too_large.append(name)
+            texts = layers(decode_source(read_source(path)))
+            left -= count_tokens(texts[-1])
+            if left < 0:
+                raise TooLarge(f"the folder's files have more than {MOST_TOKENS:,} tokens up to this one")
+            tree = parse_source(texts[-1])
+            is_opaque = runs_unknown(tree)
+        except TooLarge as error:
+            sources.too_large[name] = str(error)
             continue
         except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
             sources.broken[name] = describe_error(error)
             continue
         if len(texts) > 1:
             sources.wrapped.append(name)
-        if runs_unknown(tree):
+        if is_opaque:
             sources.opaque.append(name)
         shown = name + "!unwrapped" * (len(texts) > 1)
         sources.files.append(SourceFile(shown, path.stem, tree, texts[-1], path in mains))

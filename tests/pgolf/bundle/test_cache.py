@@ -10,7 +10,8 @@ from pgolf.bundle.build import Bundle, bundle_of
 from pgolf.bundle.cache import read_cached
 from pgolf.bundle.values import placeholder
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.scripts.unwrapping import decode_source, layers
+from pgolf.scripts.source import decode_source
+from pgolf.scripts.unwrapping import layers
 from pgolf.specs.loading import load_spec
 
 

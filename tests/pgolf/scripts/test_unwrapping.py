@@ -12,7 +12,8 @@ import pytest
 
 from pgolf.audit.code.reading import read_code
 from pgolf.bundle.stub import self_extracting
-from pgolf.scripts.unwrapping import MOST_BYTES, TooLarge, decode_source, layers
+from pgolf.scripts.source import MOST_BYTES, TooLarge, decode_source
+from pgolf.scripts.unwrapping import layers
 
 PROGRAM = "import requests\nprint('a program, with ünïcode')\n"
 RAW = [{"id": lzma.FILTER_LZMA2, "preset": 6}]

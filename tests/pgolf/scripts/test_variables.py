@@ -1,15 +1,22 @@
 """The variables that a script reads, compared with a run of it under an environment that records reads."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from pgolf.bundle.stub import self_extracting
+from pgolf.scripts import variables
 from pgolf.scripts.program import ScriptProgram, Unreadable, neighbours, read_program
-from pgolf.scripts.reads import Variable
-from pgolf.scripts.variables import variables_read
+from pgolf.scripts.reads import EnvironmentReads, Variable
+
+
+def variables_read(texts: Mapping[str, str]) -> EnvironmentReads:
+    return variables.variables_read({name: ast.parse(text) for name, text in texts.items()})
+
 
 EVERY_WAY = """
 import os
