@@ -15,7 +15,7 @@ from pgolf.scripts.parsing import Parsing, variables_parsed
 from pgolf.scripts.reads import EnvironmentReads
 from pgolf.scripts.source import (
     MOST_BYTES,
-    MOST_TOKENS,
+    MOST_TOTAL_TOKENS,
     NESTED,
     TooLarge,
     count_tokens,
@@ -85,7 +85,7 @@ class ScriptProgram:
         Raises:
             Unreadable: a file is not Python, or is or unpacks to more than a program.
         """
-        found, left = {}, MOST_TOKENS
+        found, left = {}, MOST_TOTAL_TOKENS
         for name, content in self.files.items():
             if not name.endswith(".py"):
                 continue
@@ -93,7 +93,7 @@ class ScriptProgram:
                 texts = layers(decode_source(content))
                 left -= count_tokens(texts[-1])
                 if left < 0:
-                    raise TooLarge(f"the program has more than {MOST_TOKENS:,} tokens up to this file")
+                    raise TooLarge(f"the program has more than {MOST_TOTAL_TOKENS:,} tokens up to this file")
                 found[name + UNWRAPPED * (len(texts) > 1)] = texts[-1], parse_source(texts[-1])
         return found
 

@@ -19,6 +19,8 @@ from typing import Literal
 
 MOST_BYTES = 4_000_000
 MOST_TOKENS = 100_000
+# Of all files of a program or a folder together.
+MOST_TOTAL_TOKENS = 250_000
 # Python's own recursion limit is 1,000 calls; readers of a tree take up to five a level.
 MOST_LEVELS = 100
 NESTED = "it is nested too deeply"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pgolf.records.folder import MAIN
-from pgolf.scripts.source import MOST_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
+from pgolf.scripts.source import MOST_TOTAL_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
 from pgolf.scripts.unwrapping import layers, runs_unknown
 
 MAX_FILES = 200
@@ -49,14 +49,14 @@ def read_sources(folder: Path) -> Sources:
     sources = Sources()
     paths = list(python_files(folder))
     mains = main_files(folder, paths)
-    left = MOST_TOKENS
-    for path in paths:
+    left = MOST_TOTAL_TOKENS
+    for path in sorted(paths, key=lambda path: path not in mains):
         name = path.relative_to(folder).as_posix()
         try:
             texts = layers(decode_source(read_source(path)))
             left -= count_tokens(texts[-1])
             if left < 0:
-                raise TooLarge(f"the folder's files have more than {MOST_TOKENS:,} tokens up to this one")
+                raise TooLarge(f"the folder's files have more than {MOST_TOTAL_TOKENS:,} tokens up to this one")
             tree = parse_source(texts[-1])
             is_opaque = runs_unknown(tree)
         except TooLarge as error:

@@ -17,6 +17,7 @@ from typing import Any
 import brotli
 import pytest
 
+from pgolf.audit.code import source
 from pgolf.scripts.constants import name_pattern
 from pgolf.scripts.source import MOST_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
 from pgolf.scripts.unwrapping import layers
@@ -151,6 +152,15 @@ def test_bombs_are_refused_in_little_memory(tmp_path: Path) -> None:
     for name in NOT_COMPUTED:
         imported, preflight, audit = found[name]
         assert (imported, preflight, audit["opaque"]) == (None, None, ["train_gpt.py"]), name
+
+
+def test_the_program_is_read_before_other_files_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MOST_TOTAL_TOKENS", 30)
+    for name in ("a.py", "train_gpt.py"):
+        (tmp_path / name).write_text("x = 1\n" * 5)
+    found = source.read_sources(tmp_path)
+    assert [file.name for file in found.files] == ["train_gpt.py"]
+    assert list(found.too_large) == ["a.py"]
 
 
 def test_a_refusal_says_what_is_too_large_and_where() -> None:
