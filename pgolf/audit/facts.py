@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgolf.findings import Finding
+from pgolf.findings import Finding, Severity, counted
 from pgolf.records.folder import MAIN
 from pgolf.records.rows import RecordGroup, RecordRow
 
@@ -68,6 +68,15 @@ class Facts:
     def run_values(self, name: str) -> list[Any]:
         """Return a field of every run in which it is known."""
         return [value for run in self.runs if (value := getattr(run, name)) is not None]
+
+    def pass_if_all(self, name: str, message: str) -> tuple[Severity, str]:
+        """Return `pass` with a message if a field is known of every run, else `unknown` with how many lack it."""
+        known = len(self.run_values(name))
+        if not self.runs:
+            return "unknown", f"{message}; no log shows it"
+        if known < len(self.runs):
+            return "unknown", f"{message}; {known} of {counted(len(self.runs), 'log')} give it"
+        return "pass", message
 
 
 def facts_of_group(group: RecordGroup) -> Facts:

@@ -34,8 +34,7 @@ def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -
     """Return the verdicts of all rules on a submission folder, for its group with the most seeds."""
     group = record_groups(folder, ruleset)[0]
     facts = facts_of_group(group)
-    present = {path.name for path in folder.iterdir()}
-    verdicts = [*number_verdicts(facts, ruleset), *file_verdicts(facts, present)]
+    verdicts = [*number_verdicts(facts, ruleset), *file_verdicts(facts, folder)]
     if is_code_read:
         logged = group.rows[0].run.settings if group.rows else {}
         verdicts += code_verdicts(folder, logged)

@@ -89,8 +89,9 @@ def size_verdicts(run: RunDirectory, result: RecipeResult) -> Iterator[Verdict]:
     total = model + (claimed["code_bytes"] if code is None else code)
     limit = claimed["limit_bytes"]
     message = f"{model:,} bytes of model and {total - model:,} of code are {total:,}; the limit is {limit:,}"
+    within: Severity = "unknown" if code is None else "pass"
     yield make_verdict(
-        "SIZE-CAP", "fail" if bytes_over(total, limit) else "pass", message, "files", "artifact/model.bin"
+        "SIZE-CAP", "fail" if bytes_over(total, limit) else within, message, "files", "artifact/model.bin"
     )
     is_same = model == claimed["model_bytes"] and code in (None, claimed["code_bytes"])
     rule = "SIZE-CODE-IS-SHIPPED-CODE"
@@ -121,6 +122,10 @@ def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
         is_over = is_over_time(seconds, limit, STEP_SECONDS)
         message = f"{what} took {seconds:.1f} s on {device}; the limit is {limit:.0f} s"
         yield make_verdict(rule, over if is_over else "pass", message, "files", "result.json: clock")
+    for changed in result.get("resumed_under", []):
+        words = ", ".join(f"{key} {value}" for key, value in changed.items())
+        message = f"began on {device} and was resumed on other hardware: {words}"
+        yield make_verdict("HARDWARE", "warn", message, "files", "result.json: resumed_under")
     if not is_contest:
         message = f"ran on {device}, not on {ruleset.hardware}"
         yield make_verdict("HARDWARE", "warn", message, "files", "result.json: environment")

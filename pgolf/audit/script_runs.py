@@ -58,6 +58,9 @@ def artifact_verdicts(run: RunDirectory, result: Result) -> Iterator[Verdict]:
         yield make_verdict("SIZE-CAP", "unknown", message, "files")
         return
     code = sum(path.stat().st_size for path in run.files.local.rglob("*") if path.is_file())
+    if not code:
+        yield make_verdict("SIZE-CAP", "unknown", f"{run.files.local} has no script to count", "files")
+        return
     model = sum(path.stat().st_size for path in kept.values())
     message = f"{model:,} bytes of model and {code:,} of code are {model + code:,}; the limit is {limit:,}"
     yield make_verdict(

@@ -35,7 +35,8 @@ def check_bytes(facts: Facts, measured: list[RunFacts], ruleset: Ruleset) -> Ite
     message = f"{worst.validation_tokens:,} tokens at {worst.bytes_per_token:.4f} bytes per token are {implied:.2f} MB"
     message += f"; the validation text has {ruleset.validation_bytes / 1e6:.2f} MB"
     if abs(share - 1) <= BYTES_TOLERANCE:
-        yield make_verdict("BPB-IDENTITY", "pass", message, "numbers", worst.log)
+        severity, message = facts.pass_if_all("implied_bytes", message)
+        yield make_verdict("BPB-IDENTITY", severity, message, "numbers", worst.log)
         return
     yield make_verdict("BPB-IDENTITY", "fail", f"{message}, a ratio of {share:.3f}", "numbers", worst.log)
     yield from check_cause(worst, share, ruleset)
@@ -63,7 +64,7 @@ def check_bytes_per_token(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     nearest = min(known, key=lambda name: abs(ratio / known[name] - 1))
     message = f"{ratio:.4f} bytes per token; the nearest known tokenizer, {nearest}, has {known[nearest]:.4f}"
     if abs(ratio / known[nearest] - 1) <= BYTES_TOLERANCE:
-        yield make_verdict("BPB-IDENTITY", "pass", message, "numbers")
+        yield make_verdict("BPB-IDENTITY", *facts.pass_if_all("bytes_per_token", message), "numbers")
         return
     yield make_verdict("BPB-IDENTITY", "warn", message, "numbers")
     twice = next((name for name in known if abs(ratio / known[name] - SPACE_TWICE) <= SPACE_TOLERANCE), None)
@@ -101,8 +102,8 @@ def check_text(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
         message = f"{strange[0]:,} tokens were scored; no known tokenizer gives that number for the whole text"
         yield make_verdict("VAL-IS-CANONICAL", "unknown", message, "numbers", logs[strange[0]])
     else:
-        message = f"{counts[0]:,} tokens were scored, the whole text"
-        yield make_verdict("VAL-IS-CANONICAL", "pass", message, "numbers", logs[counts[0]])
+        severity, message = facts.pass_if_all("validation_tokens", f"{counts[0]:,} tokens were scored, the whole text")
+        yield make_verdict("VAL-IS-CANONICAL", severity, message, "numbers", logs[counts[0]])
 
 
 def check_plausibility(facts: Facts, ruleset: Ruleset) -> Verdict:

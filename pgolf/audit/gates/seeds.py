@@ -1,26 +1,30 @@
 """Gates of seeds, headline and files, which use the problems that the record reader found in logs and claims."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import fmean
 
 from pgolf.alike import SEEDS_ALIKE
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity, counted
-from pgolf.records.folder import MAIN
+from pgolf.records.folder import MAIN, is_inside
 
 REQUIRED_SEEDS = 3
+REQUIRED_FILES = ("README.md", "submission.json", MAIN)
 # Headlines are printed with at least four decimals.
 HEADLINE_TOLERANCE = 5e-5
 CONFIGURATION_PROBLEMS = ("configuration_differs_between_seeds", "code_differs_between_seeds")
+# Problems by which the mean of the logs is not the mean of all seeds.
+ABSENT_SCORES = ("missing_seed_log", "no_common_metric")
 LOG_PROBLEMS = ("missing_seed_log", "claim_not_in_logs", "no_log", "unreadable_log", "no_size_in_log")
 
 
 def seed_verdicts(facts: Facts) -> Iterator[Verdict]:
     """Yield the verdicts on the seeds, the headline, the logs and the stage that was scored."""
     yield check_seeds(facts)
-    if (verdict := check_headline(facts)) is not None:
-        yield verdict
+    yield check_headline(facts)
     incomplete = [facts.problems[rule].message for rule in LOG_PROBLEMS if rule in facts.problems]
     if incomplete:
         yield make_verdict("LOG-COMPLETE", "fail" if facts.is_record else "warn", "; ".join(incomplete), "files")
@@ -53,28 +57,44 @@ def check_seeds(facts: Facts) -> Verdict:
     return make_verdict(rule, "unknown", message, "numbers")
 
 
-def check_headline(facts: Facts) -> Verdict | None:
-    """Check that the headline is the mean of the seeds; return None where there is no headline or no score."""
+def check_headline(facts: Facts) -> Verdict:
+    """Check that the headline is the mean of the seeds; unknown where the score of a seed is not known."""
     for rule in ("best_seed_headline", "wrong_mean"):
         if problem := facts.problems.get(rule):
             return make_verdict("MEAN-NOT-BEST", "fail", problem.message, "numbers")
     scores = facts.run_values("val_bpb")
     if facts.headline is None or not scores:
-        return None
+        message = "there is no headline" if facts.headline is None else "no log gives a score"
+        return make_verdict("MEAN-NOT-BEST", "unknown", f"{message} to compare", "numbers")
     mean = fmean(scores)
     message = f"the headline is {facts.headline}; the mean of {len(scores)} logs is {mean:.8f}"
-    if abs(facts.headline - mean) <= HEADLINE_TOLERANCE or facts.problems.get("missing_seed_log"):
+    severity, message = facts.pass_if_all("val_bpb", message)
+    absent = [facts.problems[rule].message for rule in ABSENT_SCORES if rule in facts.problems]
+    if absent or severity == "unknown":
+        return make_verdict("MEAN-NOT-BEST", "unknown", "; ".join([message, *absent]), "numbers")
+    if abs(facts.headline - mean) <= HEADLINE_TOLERANCE:
         return make_verdict("MEAN-NOT-BEST", "pass", message, "numbers")
     is_best = len(scores) > 1 and abs(facts.headline - min(scores)) <= HEADLINE_TOLERANCE
     return make_verdict("MEAN-NOT-BEST", "fail" if is_best else "warn", message, "numbers")
 
 
-def file_verdicts(facts: Facts, present: set[str]) -> Iterator[Verdict]:
-    """Yield the verdicts on the required files, given the names of the files in the folder."""
-    missing = [name for name in ("README.md", "submission.json", MAIN) if name not in present]
+def file_verdicts(facts: Facts, folder: Path) -> Iterator[Verdict]:
+    """Yield the verdicts on the required files of a folder."""
+    missing = [absence for name in REQUIRED_FILES if (absence := absence_of(folder, name))]
     if missing:
         yield make_verdict("FILES", "fail", f"missing: {', '.join(missing)}", "files")
     else:
-        yield make_verdict("FILES", "pass", f"README.md, submission.json and {MAIN} are in the folder", "files")
+        message = f"{', '.join(REQUIRED_FILES)} are in the folder and not empty"
+        yield make_verdict("FILES", "pass", message, "files")
     if problem := facts.problems.get("broken_submission_json"):
         yield make_verdict("JSON-PARSES", "fail", problem.message, "files", "submission.json")
+
+
+def absence_of(folder: Path, name: str) -> str | None:
+    """Return a file's name, with the reason where something else than a file has it; None if the file is there."""
+    path = folder / name
+    if is_inside(path, folder):
+        return None if path.stat().st_size else f"{name} (an empty file)"
+    if not os.path.lexists(path):
+        return name
+    return f"{name} ({'a link out of the folder or to nothing' if path.is_symlink() else 'not a regular file'})"

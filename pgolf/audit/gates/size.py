@@ -34,7 +34,7 @@ def check_limit(facts: Facts, ruleset: Ruleset) -> Verdict:
     message = f"{largest:,} bytes are {'logged' if largest in logged else 'claimed'}; the limit is {limit:,}"
     over = bytes_over(largest, limit)
     if not over:
-        return make_verdict("SIZE-CAP", "pass", message, "numbers", place)
+        return make_verdict("SIZE-CAP", *facts.pass_if_all("total_bytes", message), "numbers", place)
     if largest in logged and fits_as_shipped(facts, limit):
         message += f"; with {MAIN} as committed the artifact has {max(shipped_bytes(facts)):,}"
         return make_verdict("SIZE-CAP", "warn", message, "numbers", place)
@@ -81,8 +81,9 @@ def check_counted_code(facts: Facts, ruleset: Ruleset) -> Verdict:
     if not counted:
         return make_verdict(rule, "unknown", f"no log counts its code; {MAIN} has {committed:,} bytes", "files", MAIN)
     message = f"the logs count {counted[-1]:,} bytes of code; {MAIN} has {committed:,}"
-    is_other = all(abs(committed / size - 1) > SMALL_EDIT for size in counted)
-    return make_verdict(rule, "warn" if is_other else "pass", message, "files", MAIN)
+    if all(abs(committed / size - 1) > SMALL_EDIT for size in counted):
+        return make_verdict(rule, "warn", message, "files", MAIN)
+    return make_verdict(rule, *facts.pass_if_all("code_bytes", message), "files", MAIN)
 
 
 def check_helpers(facts: Facts, helpers: list[str], limit: int) -> Verdict:
@@ -96,4 +97,4 @@ def check_helpers(facts: Facts, helpers: list[str], limit: int) -> Verdict:
         message += f"; with all Python files the largest artifact has {total:,} bytes, over the limit of {limit:,}"
         return make_verdict(rule, "warn", message, "files", *helpers[:3])
     message += f"; with all Python files the largest artifact has {total:,} bytes and fits"
-    return make_verdict(rule, "pass", message, "files", MAIN)
+    return make_verdict(rule, *facts.pass_if_all("model_bytes", message), "files", MAIN)

@@ -1,5 +1,7 @@
 """The audit of a submission folder: which files must be there."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,36 @@ def test_files_passes_only_where_every_file_exists(missing: str | None, tmp_path
     found = files_verdict(tmp_path)
     assert found.severity == ("pass" if missing is None else "fail")
     assert missing is None or missing in found.message
+
+
+def link_outside(path: Path) -> None:
+    outside = path.parent.parent / "outside"
+    outside.write_text("x = 1\n")
+    path.symlink_to(outside)
+
+
+STAND_INS: list[tuple[Callable[[Path], object], str]] = [
+    (Path.touch, "an empty file"),
+    (Path.mkdir, "not a regular file"),
+    (os.mkfifo, "not a regular file"),
+    (link_outside, "a link out of the folder or to nothing"),
+    (lambda path: path.symlink_to("nowhere"), "a link out of the folder or to nothing"),
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(("make", "reason"), STAND_INS)
+def test_what_has_only_the_name_of_a_file_is_missing(
+    make: Callable[[Path], object], reason: str, name: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for other, content in FILES.items():
+        if other != name:
+            (folder / other).write_text(content)
+    make(folder / name)
+    found = files_verdict(folder)
+    assert found.severity == "fail"
+    assert f"{name} ({reason})" in found.message
+    codes = [v for v in audit_folder(folder, RULES, is_code_read=False) if v.rule == "SIZE-CODE-IS-SHIPPED-CODE"]
+    assert "pass" not in {verdict.severity for verdict in codes}

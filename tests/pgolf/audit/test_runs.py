@@ -17,7 +17,7 @@ from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory, read_recipe_result
 from tests.conftest import Ended
 from tests.pgolf.data.builders import BEGIN, plant, raw_documents
-from trainer.recipe.files import ANSWERS, QUESTIONS
+from trainer.recipe.files import ANSWERS, QUESTIONS, RunFiles
 from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json
 
@@ -93,6 +93,26 @@ def test_calibration_counts_as_training_and_decoding_as_evaluation(
     clocks = {verdict.rule: verdict.severity for verdict in found if verdict.rule != "HARDWARE"}
     rules = ("TRAIN-600", "TRAIN-600-INCLUDES-CALIBRATION", "EVAL-600")
     assert clocks == {rule: severity if rule in broken else "pass" for rule in rules}
+
+
+@pytest.mark.parametrize(
+    ("remove", "rules"),
+    [
+        (lambda files: files.model.unlink(), ("SIZE-CAP", "SIZE-CODE-IS-SHIPPED-CODE")),
+        (lambda files: files.program.unlink(), ("SIZE-CAP", "SIZE-CODE-IS-SHIPPED-CODE")),
+        (lambda files: files.ledger.unlink(), ("BPB-IDENTITY", "LOG-COMPLETE", "SPACE-ONCE")),
+        (
+            lambda files: write_json(files.result, read_json(files.result) | {"clock": {}}),
+            ("TRAIN-600", "TRAIN-600-INCLUDES-CALIBRATION", "EVAL-600"),
+        ),
+    ],
+)
+def test_no_rule_passes_without_its_evidence(
+    copy: RunDirectory, remove: Callable[[RunFiles], None], rules: tuple[str, ...]
+) -> None:
+    remove(copy.files)
+    found = verdicts(copy)
+    assert {found[rule].severity for rule in rules if rule in found} == {"unknown"}
 
 
 def test_rules_about_missing_data_are_unknown(copy: RunDirectory) -> None:

@@ -128,6 +128,26 @@ def test_a_claim_that_the_folder_contradicts_is_named(copy: Path, change: Any, r
     assert failed == {rule} or rule == "mean"
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_the_limit_is_unknown_where_artifacts_are_not_there_to_count(copy: Path, kept: int) -> None:
+    for model in sorted(copy.glob("model_seed*.bin"))[kept:]:
+        model.unlink()
+    found, _ = read_claims(copy)
+    assert found is not None
+    severities = {each.rule: each.severity for each in check_claims(copy, found, load_ruleset("parameter_golf"))}
+    assert severities["limit"] == "unknown"
+
+
+def test_seeds_that_claim_the_numbers_of_one_run_are_named(copy: Path) -> None:
+    document = claims(copy)
+    one = document["seed_results"]["42"]
+    (copy / "submission.json").write_text(json.dumps(document | {"seed_results": {"42": one, "1337": one, "7": one}}))
+    found, _ = read_claims(copy)
+    assert found is not None
+    findings = check_claims(copy, found, load_ruleset("parameter_golf"))
+    assert "seeds_alike" in {finding.rule for finding in failures(findings)}
+
+
 @pytest.mark.parametrize("changes", [{"metric": {}}, {"train_gpt_sha256": "0" * 64}])
 def test_facts_of_another_score_or_program_are_named(copy: Path, changes: dict[str, Any]) -> None:
     document = claims(copy)

@@ -191,7 +191,10 @@ class SlowRun:
         """Start the command a second time, and wait until it watches the run."""
         second = self.start()
         assert second.stderr is not None
-        assert second.stderr.readline().startswith(f"{self.run.run_id} in ")
+        line = b""
+        while not line.endswith(b"\n"):  # readline would take later lines from communicate()
+            line += os.read(second.stderr.fileno(), 1)
+        assert line.decode().startswith(f"{self.run.run_id} in ")
         return second
 
     @property

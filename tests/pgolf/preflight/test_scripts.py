@@ -1,5 +1,6 @@
 """Predictions for a script from its earlier runs: time, and bytes by the printed hyperparameters."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,7 @@ def test_audit_counts_the_files_that_a_script_left(tmp_path: Path) -> None:
     ended = workshop("audit", run.run_id)
     assert ended.code == 3
     assert "SIZE-CAP" in ended.err
+    model.write_bytes(b"x")
+    shutil.rmtree(run.files.local)
+    verdicts = {each["rule"]: each for each in workshop("audit", run.run_id, "--json").json["findings"]}
+    assert verdicts["SIZE-CAP"]["status"] == "unknown"

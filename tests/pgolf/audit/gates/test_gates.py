@@ -127,6 +127,55 @@ def test_without_tokens_bytes_per_token_are_compared_with_known_tokenizers() -> 
     assert (found["BPB-IDENTITY"].severity, found["SPACE-ONCE"].severity) == ("warn", "warn")
 
 
+@pytest.mark.parametrize("headline", [1.08, 1.079, 1.0])
+@pytest.mark.parametrize("rule", ["missing_seed_log", "no_common_metric"])
+def test_the_headline_is_unknown_where_a_seed_has_no_score(headline: float, rule: str) -> None:
+    problems = {rule: Finding("fail", rule, "there is no log of seed 9")}
+    found = verdicts(replace(FACTS, runs=SEEDS[:2], headline=headline, problems=problems))["MEAN-NOT-BEST"]
+    assert (found.severity, "no log of seed 9" in found.message) == ("unknown", True)
+
+
+EVIDENCE = {
+    "BPB-IDENTITY": ("val_loss", "val_bpb"),
+    "VAL-IS-CANONICAL": ("validation_tokens",),
+    "SIZE-CAP": ("total_bytes",),
+    "SIZE-CODE-IS-SHIPPED-CODE": ("code_bytes",),
+    "TRAIN-600": ("train_seconds",),
+    "EVAL-600": ("evaluate_seconds",),
+    "MEAN-NOT-BEST": ("val_bpb",),
+}
+
+
+@pytest.mark.parametrize("rule", EVIDENCE)
+@pytest.mark.parametrize("without", [1, 2, 3])
+def test_no_rule_passes_on_the_evidence_of_some_runs(rule: str, without: int) -> None:
+    passing = {name for name, verdict in verdicts(FACTS).items() if verdict.severity == "pass"}
+    assert passing == set(EVIDENCE)
+    for name in EVIDENCE[rule]:
+        nothing: dict[str, Any] = {name: None}
+        runs = (*(replace(run, **nothing) for run in SEEDS[:without]), *SEEDS[without:])
+        assert verdicts(replace(FACTS, runs=runs))[rule].severity == "unknown", name
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FACTS, runs=(), claimed_bytes_per_token=LOSS / log(2) / BPB),
+        replace(FACTS, runs=(), committed={"train_gpt.py": 50_000, "helper.py": 1_000}),
+        replace(FACTS, runs=SEEDS, committed={}, headline=None),
+    ],
+)
+def test_claims_alone_pass_no_rule(facts: Facts) -> None:
+    removed = set(EVIDENCE) if not facts.runs else {"SIZE-CODE-IS-SHIPPED-CODE", "MEAN-NOT-BEST"}
+    found = verdicts(facts)
+    assert {found[rule].severity for rule in removed} == {"unknown"}
+
+
+def test_helpers_pass_only_with_the_model_bytes_of_all_runs() -> None:
+    facts = replace(with_run(model_bytes=None), committed={"train_gpt.py": 50_000, "small.py": 1_000})
+    assert verdicts(facts)["SIZE-CODE-IS-SHIPPED-CODE"].severity == "unknown"
+
+
 def test_without_numbers_rules_are_unknown() -> None:
     found = verdicts(Facts())
     assert {verdict.severity for verdict in found.values()} <= {"unknown", "fail"}
