@@ -15,6 +15,8 @@ class Unknown:
 
 
 UNKNOWN: Final = Unknown()
+# Parsing takes about 500 bytes for each character.
+LONGEST_LITERAL = 1_000
 ENVIRONMENT_NAME = re.compile(r"[A-Z][A-Z0-9_]{2,60}")
 RUN_COMMAND = re.compile(r"(?:^|[\s`])([A-Z][A-Z0-9_]{2,60})=([\w.+-]{1,40})(?=[\s`\\]|$)")
 CASTS: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str, "bool": bool}
@@ -192,7 +194,9 @@ class Settings:
 
 
 def parse_literal(text: str) -> Any:
-    """Return the Python literal in a text, or the text itself if it is not one."""
+    """Return the Python literal in a text, or the text itself if it is not one, or too long for a setting."""
+    if len(text) > LONGEST_LITERAL:
+        return text
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):

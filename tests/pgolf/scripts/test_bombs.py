@@ -19,6 +19,7 @@ import pytest
 
 from pgolf.audit.code import source
 from pgolf.scripts.constants import name_pattern
+from pgolf.scripts.settings import parse_literal
 from pgolf.scripts.source import MOST_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
 from pgolf.scripts.unwrapping import layers
 
@@ -200,6 +201,11 @@ def test_composed_names_of_variables_are_matched_in_linear_time() -> None:
     composed = ast.parse("f'" + "{a}" * 300 + "Z'", mode="eval").body
     assert name_pattern(composed) == ".*Z"
     assert name_pattern(ast.parse(f"{'x' * 10_000!r} + a", mode="eval").body) == ".*"
+
+
+def test_a_text_that_is_too_long_for_a_setting_is_not_parsed() -> None:
+    assert parse_literal("1," * 500) == (1,) * 500
+    assert parse_literal("1," * 501) == "1," * 501
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
