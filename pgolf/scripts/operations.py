@@ -183,10 +183,18 @@ def from_text(decoder: Callable[..., bytes]) -> Callable[..., bytes]:
     return run
 
 
+def decode_a85(data: Text, *settings: Any, **named: Any) -> bytes:
+    """Decode as base64.a85decode does, where a `z` is four bytes."""
+    zeros = data.count("z") if isinstance(data, str) else data.count(b"z")
+    limited(len(data) + 3 * zeros, "a decoded text")
+    return base64.a85decode(data, *settings, **named)
+
+
 DECODERS: dict[str, Callable[..., Any]] = {
     **{f"base64.{name}": from_text(getattr(base64, name)) for name in (
-        "b64decode", "b85decode", "a85decode", "b32decode", "b16decode", "urlsafe_b64decode", "standard_b64decode",
+        "b64decode", "b85decode", "b32decode", "b16decode", "urlsafe_b64decode", "standard_b64decode",
         "decodebytes")},
+    "base64.a85decode": decode_a85,
     "binascii.unhexlify": from_text(binascii.unhexlify),
     "binascii.a2b_base64": from_text(binascii.a2b_base64),
     "binascii.a2b_hex": from_text(binascii.a2b_hex),

@@ -52,6 +52,7 @@ TOO_LARGE = {
     "bz2": packed("bz2", bz2.compress, bytes(30_000_000)),
     "lzma": packed("lzma", lzma.compress, bytes(30_000_000)),
     "brotli": packed("brotli", brotli.compress, bytes(30_000_000)),
+    "zeros in base 85": "import base64\nexec(base64.a85decode('z' * 3_900_000))",
     "lzma window": (
         "import lzma\nexec(lzma.decompress(b'', format=lzma.FORMAT_RAW, filters=[{'id': 33, 'dict_size': 1000000000}]))"
     ),
