@@ -39,6 +39,13 @@ class Workshop:
         self.document["program"] |= {"files": [], "env": {}}
         (self.folder / self.document["program"]["path"]).write_text(text)
 
+    def write_large_code(self) -> list[str]:
+        """Write files of 17,000,000 bytes together, each of which may be read, and return their names."""
+        names = [f"large_{number}.py" for number in range(5)]
+        for name in names:
+            (self.folder / name).write_bytes(b"#" * 3_400_000)
+        return names
+
     def __call__(self, *arguments: str, timeout: float = 200) -> Ended:
         """`pgolf ARGUMENTS` with spec.yaml as it stands now."""
         (self.folder / "spec.yaml").write_text(json.dumps(self.document, indent=2))

@@ -13,6 +13,7 @@ from pgolf.audit.runs import audit_run, clock_verdicts
 from pgolf.audit.verdicts import Verdict
 from pgolf.data.manifests import read_manifest
 from pgolf.data.verify import verify_contents
+from pgolf.errors import RunDamaged
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory, read_recipe_result
 from tests.conftest import Ended
@@ -101,10 +102,6 @@ def test_calibration_counts_as_training_and_decoding_as_evaluation(
         (lambda files: files.model.unlink(), ("SIZE-CAP", "SIZE-CODE-IS-SHIPPED-CODE")),
         (lambda files: files.program.unlink(), ("SIZE-CAP", "SIZE-CODE-IS-SHIPPED-CODE")),
         (lambda files: files.ledger.unlink(), ("BPB-IDENTITY", "LOG-COMPLETE", "SPACE-ONCE")),
-        (
-            lambda files: write_json(files.result, read_json(files.result) | {"clock": {}}),
-            ("TRAIN-600", "TRAIN-600-INCLUDES-CALIBRATION", "EVAL-600"),
-        ),
     ],
 )
 def test_no_rule_passes_without_its_evidence(
@@ -113,6 +110,18 @@ def test_no_rule_passes_without_its_evidence(
     remove(copy.files)
     found = verdicts(copy)
     assert {found[rule].severity for rule in rules if rule in found} == {"unknown"}
+
+
+def test_a_result_without_a_clock_is_damaged(copy: RunDirectory) -> None:
+    write_json(copy.files.result, read_json(copy.files.result) | {"clock": {}})
+    with pytest.raises(RunDamaged, match=r"clock\.train_seconds: expected this key, found nothing"):
+        verdicts(copy)
+
+
+def test_other_hardware_of_a_resumed_run_is_named(copy: RunDirectory) -> None:
+    write_json(copy.files.result, read_json(copy.files.result) | {"resumed_under": [{"processes": 4}]})
+    found = audit_run(copy, RULES, is_executed=False)
+    assert "began on cpu and was resumed on other hardware: processes 4" in [verdict.message for verdict in found]
 
 
 def test_rules_about_missing_data_are_unknown(copy: RunDirectory) -> None:

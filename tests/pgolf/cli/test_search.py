@@ -71,11 +71,11 @@ def test_a_killed_search_repeats_no_run(workshop: Workshop) -> None:
 
 
 def test_refused_points_cost_nothing_and_points_added_by_hand_run_first(workshop: Workshop) -> None:
-    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    large = workshop.write_large_code()
     folder = workshop.folder / "runs" / "toy.search"
     folder.mkdir(parents=True)
     (folder / "ledger.yaml").write_text(
-        "- {what: proposed, point: {program.files: [toy_learner.py, large.py]}}\n"
+        f"- {{what: proposed, point: {{program.files: [toy_learner.py, {', '.join(large)}]}}}}\n"
         "- {what: proposed, point: {program.env.MATRIX_LR: 0.123}, by: me}\n"
     )
     ended = workshop("search", "spec.yaml", "--budget-runs", "1", "--json")
@@ -206,11 +206,11 @@ def test_a_search_stops_at_the_first_refusal_that_all_points_share(proposer: str
 
 def test_a_refusal_by_the_space_itself_names_its_cause(workshop: Workshop) -> None:
     """A misspelled variable, code that is over the limit, a length that is no number: each refuses every value."""
-    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    large = workshop.write_large_code()
     values = {"low": 0.05, "high": 0.8}
     cases: list[tuple[dict[str, Any], list[str], str]] = [
         ({"values": {"program.env.MATRX_LR": values}}, [], "MATRX_LR"),
-        ({}, ["--set", "program.files=[toy_learner.py, large.py]"], "artifact_size: code 17,0"),
+        ({}, ["--set", f"program.files=[toy_learner.py, {', '.join(large)}]"], "artifact_size: code 17,0"),
         ({"length": "program.path"}, [], "search.length: program.path is"),
     ]
     own = dict(workshop.document["search"])

@@ -42,10 +42,10 @@ def test_a_sweep_is_planned_run_once_and_named_by_its_values(workshop: Workshop)
 
 
 def test_points_that_preflight_refuses_are_left_out(workshop: Workshop) -> None:
-    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    large = workshop.write_large_code()
     workshop.document["sweep"] = {
         "kind": "points",
-        "points": [{"program.files": ["toy_learner.py", "large.py"]}, {"program.env.MATRIX_LR": 0.2}],
+        "points": [{"program.files": ["toy_learner.py", *large]}, {"program.env.MATRIX_LR": 0.2}],
     }
     ended = workshop("run", "spec.yaml", "--json")
     assert ended.code == 0, ended.err
@@ -53,7 +53,7 @@ def test_points_that_preflight_refuses_are_left_out(workshop: Workshop) -> None:
     assert "artifact_size" in ended.err
     workshop.document["sweep"]["points"].pop()
     workshop.document["sweep"]["points"].append(
-        {"program.files": ["large.py", "toy_learner.py"], "program.env.MATRIX_LR": 0.3}
+        {"program.files": [*large, "toy_learner.py"], "program.env.MATRIX_LR": 0.3}
     )
     ended = workshop("run", "spec.yaml")
     assert ended.code == 3
@@ -71,10 +71,10 @@ def test_invalid_and_duplicate_points_are_left_out_and_a_typo_is_an_error(worksh
 
 
 def test_a_refused_point_is_in_the_plan(workshop: Workshop) -> None:
-    (workshop.folder / "large.py").write_bytes(b"#" * 17_000_000)
+    large = workshop.write_large_code()
     workshop.document["sweep"] = {
         "kind": "points",
-        "points": [{"program.files": ["toy_learner.py", "large.py"]}, {"program.env.MATRIX_LR": 0.2}],
+        "points": [{"program.files": ["toy_learner.py", *large]}, {"program.env.MATRIX_LR": 0.2}],
     }
     plans = workshop("run", "spec.yaml", "--dry-run", "--json").json["plans"]
     assert [[found["rule"] for found in plan["refused"]] for plan in plans] == [[], ["artifact_size"]]
