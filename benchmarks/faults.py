@@ -46,10 +46,10 @@ FAULTS = (
     ),
     Fault(
         "run lock shared instead of exclusive",
-        "trainer/runtime/lock.py",
+        "trainer/recipe/locks.py",
         "fcntl.LOCK_EX | fcntl.LOCK_NB",
         "fcntl.LOCK_SH | fcntl.LOCK_NB",
-        "tests/trainer/runtime/test_lock.py",
+        "tests/trainer/recipe/test_locks.py",
     ),
     Fault(
         "artifact checksum not compared",
@@ -129,10 +129,10 @@ FAULTS = (
         "tests/pgolf/preflight/test_rules.py",
     ),
     Fault(
-        "device lock not exclusive",
+        "device that another run holds is taken",
         "launchers/devices.py",
-        "fcntl.LOCK_EX | fcntl.LOCK_NB",
-        "fcntl.LOCK_SH | fcntl.LOCK_NB",
+        '        with suppress(LockHeld):\n            held.locks[index] = take_lock(folder / f"{index}.lock")',
+        '        held.locks[index] = HeldLock((folder / f"{index}.lock").open("ab"))',
         "tests/launchers/test_local.py",
     ),
     Fault(
@@ -173,8 +173,8 @@ FAULTS = (
     Fault(
         "moved run looked up at its old place",
         "pgolf/launching/handles.py",
-        'return handle | {"run_dir": str(run.root.resolve())}',
-        'return {"run_dir": str(run.root.resolve())} | handle',
+        'return handle and handle | {"run_dir": str(run.root.resolve())}',
+        'return handle and {"run_dir": str(run.root.resolve())} | handle',
         "tests/pgolf/launching/test_shipping.py",
     ),
     Fault(
@@ -187,8 +187,8 @@ FAULTS = (
     Fault(
         "decoding left out of the evaluation",
         "pgolf/audit/runs.py",
-        '("decode_seconds", "evaluate_seconds")',
-        '("evaluate_seconds",)',
+        'clock["evaluate_seconds"] + clock.get("decode_seconds", 0.0)',
+        'clock["evaluate_seconds"]',
         "tests/pgolf/audit/test_runs.py",
     ),
     Fault(
@@ -222,8 +222,8 @@ FAULTS = (
     Fault(
         "cache key without one source",
         "pgolf/bundle/build.py",
-        "(*tools, bundler, root,",
-        "(*tools, bundler,",
+        "bundler, trainer_sources(), sorted(",
+        "bundler, sorted(",
         "tests/pgolf/bundle/test_cache.py",
     ),
     Fault(
@@ -299,15 +299,15 @@ FAULTS = (
     Fault(
         "dollars of an hour for a minute",
         "pgolf/report/seed_rows.py",
-        "float(hourly) * self.seconds / 3600",
-        "float(hourly) * self.seconds / 60",
+        "hourly * self.seconds / 3600",
+        "hourly * self.seconds / 60",
         "tests/pgolf/report/test_groups.py",
     ),
     Fault(
         "only the longest attempt paid",
         "pgolf/report/seed_rows.py",
-        "float(sum(self.attempt_seconds) or",
-        "float(max(self.attempt_seconds, default=0.0) or",
+        "return sum(self.attempt_seconds) or",
+        "return max(self.attempt_seconds, default=0.0) or",
         "tests/pgolf/report/test_groups.py",
     ),
     Fault(
@@ -340,7 +340,7 @@ FAULTS = (
     ),
     Fault(
         "gzip read as zlib",
-        "pgolf/scripts/unwrapping.py",
+        "pgolf/scripts/operations.py",
         "zlib.MAX_WBITS | 16",
         "zlib.MAX_WBITS",
         "tests/pgolf/scripts/test_unwrapping.py",
@@ -432,8 +432,8 @@ FAULTS = (
     Fault(
         "limit of cores rounded down",
         "trainer/recipe/cores.py",
-        "ceil(int(quota) / int(period))",
-        "int(quota) // int(period)",
+        "max(1, ceil(cpus))",
+        "max(1, int(cpus))",
         "tests/trainer/recipe/test_cores.py",
     ),
     Fault(
@@ -512,5 +512,61 @@ FAULTS = (
         "self.found >= SHARE_OF_A_DOCUMENT * self.spans",
         "self.found > self.spans",
         "tests/pgolf/data/test_overlap.py",
+    ),
+    Fault(
+        "confined code may open sockets",
+        "pgolf/confinement/seccomp.py",
+        "((SOCKET, errno.ENETUNREACH), (CLONE3, errno.ENOSYS))",
+        "((CLONE3, errno.ENOSYS),)",
+        "tests/pgolf/confinement",
+    ),
+    Fault(
+        "confined output without a limit",
+        "pgolf/confinement/run.py",
+        'if len(self.texts["out"]) + len(self.texts["err"]) > self.limits.output_bytes:',
+        "if False:",
+        "tests/pgolf/confinement",
+    ),
+    Fault(
+        "dead owner of a lock taken for a living one",
+        "trainer/recipe/locks.py",
+        "return is_process_alive(owner.pid, owner.start)",
+        "return True",
+        "tests/trainer/recipe/test_locks.py",
+    ),
+    Fault(
+        "job whose command is gone attached to",
+        "pgolf/launching/handles.py",
+        "if not is_alive_here(handle) or is_alive_here(owner):",
+        "if True:",
+        "tests/pgolf/launching tests/pgolf/campaign",
+    ),
+    Fault(
+        "pipe read in place of a file",
+        "trainer/recipe/reading.py",
+        "if stat.S_ISREG(os.fstat(file.fileno()).st_mode):",
+        "if True:",
+        "tests/pgolf/test_rundir.py tests/trainer/recipe tests/fuzz",
+    ),
+    Fault(
+        "copies of a log counted as seeds",
+        "pgolf/alike.py",
+        "return [each for each in sets if len(each) > 1]",
+        "return []",
+        "tests/pgolf/test_alike.py",
+    ),
+    Fault(
+        "date of a busy hub not waited for",
+        "pgolf/data/hub_client.py",
+        "elif date := parsedate_tz(after):",
+        "elif date := None:",
+        "tests/pgolf/data",
+    ),
+    Fault(
+        "run kept that another machine has claimed",
+        "launchers/ssh_agent.py",
+        'return bool(read_or_empty(self.root / "job.json").get("claim", self.claim) != self.claim)',
+        "return False",
+        "tests/launchers/test_ssh_agent.py",
     ),
 )

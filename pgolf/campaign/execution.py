@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pgolf.campaign.dispatch import Dispatch
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Outcome, Task, carry_out
-from pgolf.errors import Interrupted, PgolfError, RunFailed, UsageError, error_for_exit_code
+from pgolf.errors import Interrupted, PgolfError, RunFailed, Unreachable, UsageError, error_for_exit_code
 from pgolf.launching import JobStatus, read_handle
 from pgolf.launching.handles import why_ending
+from pgolf.launching.polling import Silence, patience_of
 
 POLL_SECONDS = 0.2
 STOPPING_SECONDS = 15.0
@@ -40,6 +41,7 @@ def start_detached(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
 
     Raises:
         UsageError: a launcher does not take so many at once.
+        Unreachable: the machine of a run that is about to end does not answer.
     """
     waiting = [task for task in tasks if not task.dispatch.fetch_if_finished(task.run)]
     for name in dict.fromkeys(task.dispatch.launcher.name for task in waiting):
@@ -59,13 +61,21 @@ def start_detached(tasks: Sequence[Task], observer: Observer) -> list[Outcome]:
 
 
 def wait_while_ending(task: Task, observer: Observer) -> None:
-    """Wait for a job of another command that is about to end without a result, if the run has one."""
+    """Wait for a job of another command that is about to end without a result, if the run has one and does not move.
+
+    Raises:
+        Unreachable: its machine does not answer.
+    """
     handle, launcher = read_handle(task.run), task.dispatch.launcher
     why = why_ending(handle)
-    if why is None or launcher.status(handle).state == "ended":
+    is_moving = task.run.run_id in task.dispatch.moving
+    if why is None or is_moving or launcher.status(handle).state == "ended":
         return
     observer.say(f"{task.run.run_id}: {why}; waiting for its trainer to end before starting it again")
-    while launcher.status(handle).state != "ended":
+    silence = Silence(task.run.run_id, patience_of(handle))
+    while (status := launcher.status(handle)).state != "ended":
+        if complaint := silence.complaint(status):
+            raise Unreachable(f"{task.run.run_id}: {complaint}")
         time.sleep(POLL_SECONDS)
     task.dispatch.update_document(task.run)
 

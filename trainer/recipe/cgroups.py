@@ -85,12 +85,17 @@ def cgroup_mounts(controller: str, root: Path) -> Iterator[tuple[Path, Path, Pat
     """
     groups: dict[str, Path] = {}
     for line in read_lines(root / "proc" / "self" / "cgroup"):
-        _, controllers, group = line.split(":", 2)
-        groups |= dict.fromkeys(controllers.split(","), Path("/", group))
+        _, _, entry = line.partition(":")
+        controllers, colon, group = entry.partition(":")
+        if colon:
+            groups |= dict.fromkeys(controllers.split(","), Path("/", group))
     for line in read_lines(root / "proc" / "self" / "mountinfo"):
         place, _, kind = line.partition(" - ")
-        mounted_group, mount = (Path(unescaped(word)) for word in place.split()[3:5])
-        name, _, options = kind.split()[:3]
+        places, words = place.split()[3:5], kind.split()
+        if len(places) < 2 or not words:
+            continue
+        mounted_group, mount = (Path(unescaped(word)) for word in places)
+        name, options = words[0], words[-1]  # the source between them may be empty
         if name == "cgroup2" and "" in groups:
             yield mount, mounted_group, groups[""]
         elif name == "cgroup" and controller in options.split(",") and controller in groups:
@@ -105,7 +110,7 @@ def unescaped(word: str) -> str:
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a file of the kernel; none if there is no such file."""
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
 

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 MOST_BYTES = 16_000_000
 """Of a document such as result.json, which has some kilobytes."""
 MOST_DEPTH = 64
+MOST_SHOWN = 80
+"""Characters of a key in a message."""
 HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -88,10 +90,11 @@ def refuse_constant(word: str) -> NoReturn:
 
 
 def object_without_repeats(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) < len(members):
-        repeated = next(key for number, (key, _) in enumerate(members) if any(key == k for k, _ in members[:number]))
-        raise ValueError(f"{repeated}: found twice in one object")
+    found: dict[str, Any] = {}
+    for key, value in members:
+        if key in found:
+            raise ValueError(f"{key[:MOST_SHOWN]}: found twice in one object")
+        found[key] = value
     return found
 
 
