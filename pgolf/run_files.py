@@ -241,6 +241,7 @@ class HandleDocument(TypedDict):
     """handle.json, as far as all launchers agree about it."""
 
     launcher: str
+    run_dir: NotRequired[Folder]
     state: NotRequired[Literal["queued", "running", "ended", "given_up"] | None]
     pid: NotRequired[ProcessId | None]
     started: NotRequired[str | None]

@@ -13,6 +13,7 @@ from trainer.recipe.writing import write_json
 StopCause = Literal["cancel", "interrupt"]
 """Who asked a job to stop: `pgolf cancel`, or Ctrl-C in the command that started it."""
 GIVEN_UP = "given_up"
+LOCAL_PROCESS_KEYS = ("pid", "started", "pid_namespace", "owner")
 
 
 def create_handle(launcher: str, run: RunDirectory, **facts: Any) -> Handle:
@@ -109,13 +110,22 @@ def record_state(run: RunDirectory, status: JobStatus) -> JobStatus:
 def read_handle(run: RunDirectory) -> Handle:
     """Return the handle of a run, empty if it was never launched.
 
-    `run_dir` is where the run lies now: runs folders are moved and copied.
+    `run_dir` is where the run lies now: runs folders are moved and copied. The processes that the handle names are left
+    out of that of a copy: they work in the original.
 
     Raises:
         RunDamaged: handle.json is damaged, so that nobody knows whether a job of the run lives.
     """
     handle = run.read_handle()
+    if is_copy(handle, run):
+        handle = {key: value for key, value in handle.items() if key not in LOCAL_PROCESS_KEYS}
     return handle and handle | {"run_dir": str(run.root.resolve())}
+
+
+def is_copy(handle: Handle, run: RunDirectory) -> bool:
+    """Return whether the run directory that a handle was written for is another one, and still there."""
+    written_for = Path(handle.get("run_dir") or run.root)
+    return written_for.is_dir() and not written_for.samefile(run.root)
 
 
 def write_handle(run: RunDirectory, handle: Handle) -> None:

@@ -1,6 +1,7 @@
 """Whose job a handle is, and whether the job is about to end with its owner."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,3 +93,12 @@ def test_who_asked_a_job_to_stop_is_kept_until_the_next_job(
     assert read_handle(run)["stopped_by"] == "cancel"
     create_handle("local", run, pid=None)
     assert "stopped_by" not in read_handle(run)
+
+
+def test_the_process_of_a_copied_run_is_left_alone(run: RunDirectory, living: "subprocess.Popen[bytes]") -> None:
+    create_handle("local", run, **local_process(living.pid))
+    copy = RunDirectory(Path(shutil.copytree(run.root, run.root.parent.parent / "copy" / run.root.name)))
+    assert load_launcher("local").status(read_handle(copy)).state == "ended"
+    assert load_launcher("local").status(read_handle(run)).state == "running"
+    shutil.rmtree(run.root)  # then the copy is the run, in another place
+    assert load_launcher("local").status(read_handle(copy)).state == "running"

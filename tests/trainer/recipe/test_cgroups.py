@@ -100,6 +100,16 @@ def test_a_kernel_that_says_little_is_no_error(tmp_path: Path) -> None:
     assert read_memory(old) == Memory(8192, 4096, 8192)
 
 
+@pytest.mark.parametrize(
+    "line", [b"99 1 0:42 / /mnt rw - tmpfs  rw", b"99 1 0:42 / /caf\xe9 rw - tmpfs x rw", b"", b"1 2"]
+)
+def test_a_mount_without_a_source_or_with_any_name_is_no_error(line: bytes, tmp_path: Path) -> None:
+    root = kernel_of(tmp_path, version2={"/": {"cpu.max": "150000 100000\n"}})
+    for file in (root / "proc" / "self" / "mountinfo", root / "proc" / "self" / "cgroup"):
+        file.write_bytes(line + b"\n" + file.read_bytes())
+    assert cgroup_cpus(root) == 1.5
+
+
 def test_doctor_says_which_limit_holds() -> None:
     assert check_memory(Memory(4 * GIB, 3 * GIB, 24 * GIB))["message"] == (
         "4.0 GiB of 24.0 GiB: limited by the container, 3.0 GiB free"
