@@ -1,6 +1,7 @@
 """The queue of runs, with a scripted launcher."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from pgolf.campaign.dispatch import Dispatch
-from pgolf.campaign.execution import run_to_end
+from pgolf.campaign.execution import run_to_end, start_detached
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Outcome, carry_out, tasks_of
 from pgolf.errors import Busy, LauncherError, Unreachable
@@ -263,6 +264,23 @@ def test_a_job_of_this_command_that_gave_way_is_not_cancelled(tmp_path: Path) ->
         polls = carry_out([task], Observer())
         assert [next(polls), next(polls)] == [None, None]
         assert (dispatch.started, launcher.submitted) == ([], [1])
+
+
+@pytest.mark.parametrize("is_moving", [True, False])
+def test_a_detached_start_does_not_wait_for_ever_for_a_machine_that_is_silent(tmp_path: Path, is_moving: bool) -> None:
+    launcher = ScriptedLauncher(1, {1: [JobStatus("unreachable", message="pod does not answer")]})
+    found = examine(load_spec("quickstart", ["micro"]).spec, runs_dir=tmp_path)
+    dispatch = Dispatch(found, {}, launcher, tmp_path, is_detached=True)
+    (task,) = tasks_of(dispatch, [1])
+    patience: dict[str, Any] = {"patience_seconds": 0.01}
+    write_handle(task.run, {"launcher": "scripted", "seed": 1, "stopped_by": "cancel", "options": patience})
+    if is_moving:
+        (task,) = tasks_of(replace(dispatch, moving=frozenset({task.run.run_id})), [1])
+        start_detached([task], MessageLog())
+        assert launcher.submitted == [1]
+    else:
+        with pytest.raises(Unreachable, match="pod does not answer; waited"):
+            start_detached([task], MessageLog())
 
 
 def test_outcomes_come_in_the_order_of_the_seeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
