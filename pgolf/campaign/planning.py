@@ -10,7 +10,7 @@ from pgolf.campaign.from_checkpoint import Parent
 from pgolf.campaign.moving import find_moves
 from pgolf.campaign.observer import Observer
 from pgolf.campaign.queue import Task, tasks_of
-from pgolf.errors import CheckFailed, UsageError
+from pgolf.errors import CheckFailed, RunDamaged, UsageError
 from pgolf.launching import Launcher, check_options, load_launcher
 from pgolf.preflight.cost import is_rented
 from pgolf.preflight.examine import examine
@@ -48,6 +48,8 @@ class Plan:
     """The seeds for which a job has to be started."""
     is_refused: bool = False
     """Whether preflight refuses this point of a sweep; none of its runs is started."""
+    damaged: tuple[RunDamaged, ...] = ()
+    """What is wrong with the runs of further seeds, which are left alone."""
 
     @property
     def preflight(self) -> Preflight:
@@ -143,14 +145,35 @@ def plan_one(
         is_fresh=options.is_fresh,
         parent=options.parent,
     )
-    starting = seeds
+    starting, damaged = seeds, list[RunDamaged]()
     if preflight.identity is not None:
+        seeds, damaged = without_damaged(dispatch, seeds)
         dispatch = replace(dispatch, moving=find_moves(dispatch, seeds, observer))
         starting = dispatch.to_start(seeds)
         preflight = preflight.priced(len(starting)) if starting else preflight
     if starting:
         preflight = with_launcher_findings(preflight, launcher, options.runs_dir, len(starting))
-    return Plan(loaded, replace(dispatch, preflight=preflight), seeds, starting)
+    return Plan(loaded, replace(dispatch, preflight=preflight), seeds, starting, damaged=tuple(damaged))
+
+
+def without_damaged(dispatch: Dispatch, seeds: list[int]) -> tuple[list[int], list[RunDamaged]]:
+    """Return the seeds whose runs can go on or be started, and what is wrong with the others.
+
+    Raises:
+        RunDamaged: there are only others.
+    """
+    usable, damaged = [], []
+    for seed in seeds:
+        run = dispatch.directory(seed)
+        try:
+            run.read_run()
+            run.read_handle()
+            usable.append(seed)
+        except RunDamaged as error:
+            damaged.append(error)
+    if damaged and not usable:
+        raise damaged[0]
+    return usable, damaged
 
 
 def without_duplicates(plans: Sequence[Plan], observer: Observer) -> list[Plan]:

@@ -20,7 +20,7 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
 
     Raises:
         UsageError: the user does not agree to the cost.
-        RunDamaged: a result cannot be read.
+        RunDamaged: a run of a seed cannot be read. The others are carried out.
         PgolfError: the error of the first run that has no result.
     """
     if needs_agreement(plans) and not is_agreed:
@@ -38,6 +38,8 @@ def carry_out_plans(plans: Sequence[Plan], *, is_detached: bool, is_agreed: bool
         check_finished(outcomes)
         for outcome in outcomes:
             outcome.run.read_result()
+    if damaged := [error for plan in plans for error in plan.damaged]:
+        raise damaged[0]
 
 
 def stop_on_sigterm() -> None:

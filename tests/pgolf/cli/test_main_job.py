@@ -173,6 +173,19 @@ def test_a_damaged_result_is_reported(pgolf: Pgolf, micro_run: RunDirectory, tmp
     assert "--fresh" in ended.err and "Traceback" not in ended.err
 
 
+def test_a_damaged_run_of_one_seed_does_not_keep_the_others_from_running(
+    pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path
+) -> None:
+    shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)
+    other = tmp_path / "runs" / micro_run.root.parent.name / "seed-42"
+    shutil.copytree(micro_run.root, other)
+    (other / "run.json").write_text("{}")
+    ended = pgolf("seeds", "quickstart", "--with", "micro", "--n", "3", "--json")
+    assert (ended.code, [Path(run["run_dir"]).name for run in ended.json["runs"]]) == (1, ["seed-1337", "seed-2024"])
+    assert all(run["state"] == "finished" for run in ended.json["runs"])
+    assert "seed-42/run.json: name: expected this key, found nothing" in ended.err
+
+
 def test_overlays_of_a_spec_apply_to_the_spec_of_a_run(pgolf: Pgolf, micro_run: RunDirectory, tmp_path: Path) -> None:
     shutil.copytree(micro_run.root, tmp_path / "runs" / micro_run.run_id)
     shown = pgolf("spec", "show", "--with", "tiny", "--json")
