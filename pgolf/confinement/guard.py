@@ -53,7 +53,8 @@ def main() -> None:
     with open(os.devnull) as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), 0)
     try:
-        die_with_parent()
+        if orders["namespaces"] != "none":
+            die_with_parent()  # without them this process must live on until it has killed the command
         if orders["namespaces"] == "own":
             enter_namespaces(report, orders["writes"])
         Guard(orders, report).run()
@@ -148,7 +149,11 @@ class Guard:
         self.report.send(confined=self.facts())
         os.close(1)
         os.close(2)
-        code, stopped = self.watch()
+        stopped = None
+        try:
+            code = self.watch()
+        except Stop as limit:
+            code, stopped = -signal.SIGKILL, str(limit)
         self.report.send(code=code, stopped=stopped)
 
     def facts(self) -> dict[str, Any]:
@@ -211,19 +216,23 @@ class Guard:
         may_fork = self.processes > 1
         install_filter(seccomp_filter(may_fork=may_fork, own_pid=None if may_fork else os.getpid()))
 
-    def watch(self) -> tuple[int, str | None]:
-        """Return the exit code of the command, and the limit for which it was stopped, if it was."""
+    def watch(self) -> int:
+        """Return the exit code of the command.
+
+        Raises:
+            Stop: it was killed, because of a limit or because nobody waits for it any more.
+        """
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == self.command:
-                return os.waitstatus_to_exitcode(status), None
+                return os.waitstatus_to_exitcode(status)
             if pid:
                 continue  # a process that the command left behind
             try:
                 self.check_limits()
-            except Stop as limit:
+            except BaseException:  # the kernel does not: a thread that execs does not die with the parent
                 os.kill(self.command, signal.SIGKILL)
-                return -signal.SIGKILL, str(limit)
+                raise
             time.sleep(WATCH_SECONDS)
 
     def check_limits(self) -> None:

@@ -209,6 +209,9 @@ class Attempt:
                 listener.order(self.orders | {"report_to": sender})
                 listener.listen()
             finally:
+                report.close()
+                if self.level == "landlock" and self.orders["namespaces"] == "none":
+                    wait_for_guard(process)
                 end(process)
         return self.ended(listener)
 
@@ -301,10 +304,20 @@ class Listener:
                         return
 
 
+def wait_for_guard(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the guard has seen that nobody listens, has killed the command, and has ended.
+
+    It does so at its next look. The command is in a session of its own, and in no namespace that ends with the guard.
+    """
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(SECONDS_TO_DIE)
+
+
 def end(process: "subprocess.Popen[bytes]") -> None:
     """End the guard and with it everything that it started, and wait until all are dead."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     deadline = time.monotonic() + SECONDS_TO_DIE
     for stream in (process.stdout, process.stderr):
         assert stream is not None

@@ -177,6 +177,14 @@ except PermissionError:
 while not os.path.exists(sys.argv[1]):
     time.sleep(0.01)
 """
+EXEC_FROM_A_THREAD = """
+import os, sys, threading
+beat = "import sys, time" + chr(10) + "while True: open(sys.argv[1], 'a').write('x'); time.sleep(0.01)"
+threading.Thread(target=os.execv, args=(sys.executable, [sys.executable, "-c", beat, *sys.argv[1:]])).start()
+threading.Event().wait()
+"""
+"""The thread takes the number of the process, but not the signal for the death of its parent."""
+ENDLESS = {"a daemon": DAEMON + "time.sleep(100)", "exec from a thread": EXEC_FROM_A_THREAD}
 EXCESSES: dict[str, tuple[str, dict[str, Any], set[str | None]]] = {
     "time": ("import time; time.sleep(100)", {"seconds": 1}, {"time"}),
     "time, ignoring SIGTERM": (
@@ -244,15 +252,24 @@ def test_excess_ends_the_command(name: str, level: Level, tmp_path: Path) -> Non
     assert time.monotonic() - begin < 30
 
 
-def test_nothing_outlives_the_command(level: Level, writes: Path) -> None:
-    run(DAEMON, writes, level, str(writes / "beats"))
+@pytest.mark.parametrize(
+    ("code", "stopped"),
+    [
+        pytest.param(DAEMON, None, id="a daemon"),
+        pytest.param(EXEC_FROM_A_THREAD, "time", id="exec from a thread", marks=pytest.mark.slow),
+    ],
+)
+def test_nothing_outlives_the_command(code: str, stopped: str | None, level: Level, writes: Path) -> None:
+    ended = run(code, writes, level, str(writes / "beats"), seconds=2 if stopped else 60)
+    assert ended.stopped == stopped
     size = (writes / "beats").stat().st_size
     time.sleep(0.2)
     assert (writes / "beats").stat().st_size == size
 
 
+@pytest.mark.parametrize("endless", ENDLESS)
 def test_everything_dies_with_the_process_that_waits(
-    level: Level, writes: Path, request: pytest.FixtureRequest
+    endless: str, level: Level, writes: Path, request: pytest.FixtureRequest
 ) -> None:
     _, namespaces = LEVELS[request.node.callspec.params["level"]]
     code = f"""
@@ -262,7 +279,7 @@ import pgolf.confinement.run as confinement
 if {namespaces!r}:
     confinement.namespaces_of = lambda _: iter([{namespaces!r}])
 confinement.run_confined(
-    [sys.executable, "-c", {DAEMON + "time.sleep(100)"!r}, "beats"], writes=Path({str(writes)!r}),
+    [sys.executable, "-c", {ENDLESS[endless]!r}, {str(writes / "beats")!r}], writes=Path({str(writes)!r}),
     limits=confinement.Limits(100), levels=[{level!r}],
 )
 """
@@ -274,7 +291,7 @@ confinement.run_confined(
             time.sleep(0.02)
         waiting.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while [words for words in commands() if str(writes) in words or "time.sleep(100)" in words]:
+    while [words for words in commands() if str(writes) in words]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
