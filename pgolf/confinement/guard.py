@@ -214,7 +214,8 @@ class Guard:
             reads = (*SYSTEM_READS, *KERNEL_READS, proc, *self.orders["reads"])
             restrict_files(reads, (os.devnull, self.orders["writes"]), self.landlock)
         may_fork = self.processes > 1
-        install_filter(seccomp_filter(may_fork=may_fork, own_pid=None if may_fork else os.getpid()))
+        own_pid = None if may_fork else os.getpid()
+        install_filter(seccomp_filter(may_fork=may_fork, own_pid=own_pid, landlock=self.landlock))
 
     def watch(self) -> int:
         """Return the exit code of the command.

@@ -30,4 +30,4 @@ def confine_reader(reads: Sequence[Path], *, memory_bytes: int, seconds: int) ->
     modules = [entry for entry in sys.path if entry]
     own = f"/proc/{os.getpid()}"
     restrict_files((*SYSTEM_READS, *KERNEL_READS, own, *modules, *map(str, reads)), (), version)
-    install_filter(seccomp_filter(may_fork=False, own_pid=os.getpid()))
+    install_filter(seccomp_filter(may_fork=False, own_pid=os.getpid(), landlock=version))

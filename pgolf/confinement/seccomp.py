@@ -1,25 +1,29 @@
 """Seccomp: the system calls that a process may make. No privilege is needed, and the process cannot undo it.
 
 The filter refuses what Landlock does not judge (sockets, modes and owners of files, signals, other processes' memory,
-System V IPC), what has often been the way out of a confinement (namespaces, mounts, io_uring, bpf, userfaultfd,
+System V IPC, and what only its later versions judge), what has often been the way out of a confinement (namespaces, mounts, io_uring, bpf, userfaultfd,
 keyrings), and every call that is newer than this table.
 """
 
 import ctypes
 import errno
+import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from pgolf.confinement.kernel import AUDIT_ARCHITECTURES, MACHINE, control_process
 
 PR_SET_SECCOMP, FILTER_MODE = 22, 2
-LOAD, JUMP_EQUAL, JUMP_GREATER, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
+LOAD, JUMP_EQUAL, JUMP_GREATER, JUMP_ANY_BIT, AND, RETURN = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06
 ALLOW, ERRNO, KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
 
 NEWEST_CALL = 451
 """cachestat, of Linux 6.5. What came later, and the calls of x32, are said not to exist: programs then do without."""
+TRUNCATION_IS_JUDGED = 3
+"""The version of Landlock from which on emptying a file needs a right of its own; opening it to read was enough."""
 CLONE_THREAD = 0x10000
 CLONE_NAMESPACES = 0x7E020000
 
@@ -67,6 +71,9 @@ SIGNALS: dict[str, Numbers] = {"kill": (62, 129), "tgkill": (234, 131)}
 SOCKET: Numbers = (41, 198)
 CLONE: Numbers = (56, 220)
 CLONE3: Numbers = (435, 435)
+OPEN: dict[str, tuple[Numbers, int]] = {"open": ((2, None), 1), "openat": ((257, 56), 2)}
+"""Calls with the position of their flags. openat2 has them in memory, where a filter cannot see them."""
+OPENAT2: Numbers = (437, 437)
 OF_ANOTHER_PROCESS: dict[str, tuple[Numbers, int]] = {
     "prlimit64": ((302, 261), 0), "sched_setaffinity": ((203, 122), 0), "sched_setscheduler": ((144, 119), 0),
     "sched_setparam": ((142, 118), 0), "sched_setattr": ((314, 274), 0), "setpriority": ((141, 140), 1),
@@ -89,10 +96,12 @@ class Test:
     argument: int
     refused_if: Literal["any_bit", "no_bit", "equal", "unequal"]
     value: int
+    mask: int = 0xFFFFFFFF
+    """The bits that are compared."""
 
 
-def seccomp_filter(*, may_fork: bool, own_pid: int | None, machine: str = MACHINE) -> bytes:
-    """Return the program of the filter for a machine.
+def seccomp_filter(*, may_fork: bool, own_pid: int | None, landlock: int, machine: str = MACHINE) -> bytes:
+    """Return the program of the filter for a machine, which completes a version of Landlock (0: none).
 
     Without `may_fork` the process can have threads only. It can send signals only to itself if `own_pid` is given.
 
@@ -104,7 +113,8 @@ def seccomp_filter(*, may_fork: bool, own_pid: int | None, machine: str = MACHIN
     refused = {number: errno.EPERM for numbers in REFUSED.values() if (number := numbers[column]) is not None}
     if not may_fork:
         refused |= {number: errno.EPERM for numbers in NEW_PROCESS.values() if (number := numbers[column]) is not None}
-    refused |= {each[column]: code for each, code in ((SOCKET, errno.ENETUNREACH), (CLONE3, errno.ENOSYS))}  # type: ignore[misc]
+    codes = ((SOCKET, errno.ENETUNREACH), (CLONE3, errno.ENOSYS), (OPENAT2, errno.ENOSYS))
+    refused |= {number: code for numbers, code in codes if (number := numbers[column]) is not None}
     program = [
         instruction(LOAD, ARCHITECTURE_AT),
         instruction(JUMP_EQUAL, architecture, 1, 0),
@@ -115,12 +125,12 @@ def seccomp_filter(*, may_fork: bool, own_pid: int | None, machine: str = MACHIN
     ]
     for number, code in refused.items():
         program += [instruction(JUMP_EQUAL, number, 0, 1), instruction(RETURN, ERRNO | code)]
-    for test in argument_tests(column, may_fork=may_fork, own_pid=own_pid):
+    for test in argument_tests(column, may_fork=may_fork, own_pid=own_pid, landlock=landlock):
         program += refusal(test)
     return b"".join([*program, instruction(RETURN, ALLOW)])
 
 
-def argument_tests(column: int, *, may_fork: bool, own_pid: int | None) -> list[Test]:
+def argument_tests(column: int, *, may_fork: bool, own_pid: int | None, landlock: int) -> list[Test]:
     """Return the tests of arguments; every call that does not fail one is allowed."""
     clone = CLONE[column]
     assert clone is not None
@@ -135,7 +145,17 @@ def argument_tests(column: int, *, may_fork: bool, own_pid: int | None) -> list[
     for numbers, argument, values in REFUSED_OPTIONS.values():
         if (number := numbers[column]) is not None:
             tests += [Test(number, argument, "equal", value) for value in values]
+    for numbers, argument in OPEN.values():
+        if (number := numbers[column]) is not None:
+            tests += [Test(number, argument, "equal", flags, mask) for flags, mask in refused_flags(landlock)]
     return tests
+
+
+def refused_flags(landlock: int) -> Iterator[tuple[int, int]]:
+    """Yield the flags of open that a version of Landlock does not judge, each with the mask to compare under."""
+    yield os.O_ACCMODE, os.O_ACCMODE  # neither reads nor writes: only what ioctl does with a device
+    if landlock < TRUNCATION_IS_JUDGED:
+        yield os.O_RDONLY | os.O_TRUNC, os.O_ACCMODE | os.O_TRUNC
 
 
 def refusal(test: Test) -> list[bytes]:
@@ -143,8 +163,9 @@ def refusal(test: Test) -> list[bytes]:
     jump = JUMP_ANY_BIT if test.refused_if in ("any_bit", "no_bit") else JUMP_EQUAL
     if_true, if_false = (0, 1) if test.refused_if in ("any_bit", "equal") else (1, 0)
     return [
-        instruction(JUMP_EQUAL, test.number, 0, 4),
+        instruction(JUMP_EQUAL, test.number, 0, 5),
         instruction(LOAD, ARGUMENTS_AT + 8 * test.argument),
+        instruction(AND, test.mask),
         instruction(jump, test.value, if_true, if_false),
         instruction(RETURN, ERRNO | errno.EPERM),
         instruction(LOAD, NUMBER_AT),

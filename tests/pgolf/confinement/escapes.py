@@ -116,6 +116,23 @@ def truncate_outside() -> Any:
 
 
 @attempt
+def empty_files_by_opening_them() -> Any:
+    """Without the right to write: to read, with neither right, and by flags that a filter cannot see."""
+    how = (ctypes.c_uint64 * 3)(os.O_ACCMODE, 0, 0)
+    openings: dict[str, Callable[[], Any]] = {
+        "to read": lambda: os.open(__file__, os.O_RDONLY | os.O_TRUNC),
+        "with neither right": lambda: os.open(FACTS["secret"], os.O_ACCMODE),
+        "openat2": lambda: call(437, -100, FACTS["secret"].encode(), how, ctypes.c_size_t(24)),
+    }
+    opened = []
+    for name, opening in openings.items():
+        with contextlib.suppress(OSError):
+            opening()
+            opened.append(name)
+    return opened or None
+
+
+@attempt
 def change_a_mode_outside() -> Any:
     Path(FACTS["secret"]).chmod(0o777)
     return "changed"
