@@ -1,8 +1,8 @@
 """Seccomp: the system calls that a process may make. No privilege is needed, and the process cannot undo it.
 
 The filter refuses what Landlock does not judge (sockets, modes and owners of files, signals, other processes' memory,
-System V IPC, and what only its later versions judge), what has often been the way out of a confinement (namespaces, mounts, io_uring, bpf, userfaultfd,
-keyrings), and every call that is newer than this table.
+System V IPC, and what only its later versions judge), what has often been the way out of a confinement (namespaces,
+mounts, io_uring, bpf, userfaultfd, keyrings), and every call that is newer than this table.
 """
 
 import ctypes
@@ -74,12 +74,13 @@ CLONE3: Numbers = (435, 435)
 OPEN: dict[str, tuple[Numbers, int]] = {"open": ((2, None), 1), "openat": ((257, 56), 2)}
 """Calls with the position of their flags. openat2 has them in memory, where a filter cannot see them."""
 OPENAT2: Numbers = (437, 437)
-OF_ANOTHER_PROCESS: dict[str, tuple[Numbers, int]] = {
-    "prlimit64": ((302, 261), 0), "sched_setaffinity": ((203, 122), 0), "sched_setscheduler": ((144, 119), 0),
-    "sched_setparam": ((142, 118), 0), "sched_setattr": ((314, 274), 0), "setpriority": ((141, 140), 1),
-    "ioprio_set": ((251, 30), 1),
+OF_THE_CALLER: dict[str, tuple[Numbers, dict[int, int]]] = {
+    "prlimit64": ((302, 261), {0: 0}), "sched_setaffinity": ((203, 122), {0: 0}),
+    "sched_setscheduler": ((144, 119), {0: 0}), "sched_setparam": ((142, 118), {0: 0}),
+    "sched_setattr": ((314, 274), {0: 0}), "setpriority": ((141, 140), {0: 0, 1: 0}),
+    "ioprio_set": ((251, 30), {0: 1, 1: 0}),
 }  # fmt: skip
-"""Calls with the position of the argument that names a process; 0 is the calling one."""
+"""Calls with the positions and values of the arguments that mean the calling process: no other, no group, no user."""
 REFUSED_OPTIONS: dict[str, tuple[Numbers, int, tuple[int, ...]]] = {
     "prctl": ((157, 167), 0, (1,)),  # PR_SET_PDEATHSIG
     "fcntl": ((72, 25), 1, (8, 10, 15, 1026)),  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_NOTIFY: signals to others
@@ -139,9 +140,9 @@ def argument_tests(column: int, *, may_fork: bool, own_pid: int | None, landlock
         tests.append(Test(clone, 0, "no_bit", CLONE_THREAD))
     if own_pid is not None:
         tests += [Test(number, 0, "unequal", own_pid) for of in SIGNALS.values() if (number := of[column]) is not None]
-    for numbers, argument in OF_ANOTHER_PROCESS.values():
+    for numbers, arguments in OF_THE_CALLER.values():
         if (number := numbers[column]) is not None:
-            tests.append(Test(number, argument, "unequal", 0))
+            tests += [Test(number, argument, "unequal", value) for argument, value in arguments.items()]
     for numbers, argument, values in REFUSED_OPTIONS.values():
         if (number := numbers[column]) is not None:
             tests += [Test(number, argument, "equal", value) for value in values]

@@ -19,6 +19,6 @@ def test_the_numbers_are_the_kernels(column: int, header: Path) -> None:
     tables = seccomp.REFUSED | seccomp.NEW_PROCESS | seccomp.SIGNALS
     tables |= {"socket": seccomp.SOCKET, "clone": seccomp.CLONE, "clone3": seccomp.CLONE3}
     tables |= {"openat2": seccomp.OPENAT2} | {name: of for name, (of, _) in seccomp.OPEN.items()}
-    tables |= {name: of for name, (of, _) in seccomp.OF_ANOTHER_PROCESS.items()}
+    tables |= {name: of for name, (of, _) in seccomp.OF_THE_CALLER.items()}
     tables |= {name: of for name, (of, _, _) in seccomp.REFUSED_OPTIONS.items()}
     assert {name: of[column] for name, of in tables.items()} == {name: numbers.get(name) for name in tables}
