@@ -1,8 +1,8 @@
 """Seccomp: the system calls that a process may make. No privilege is needed, and the process cannot undo it.
 
-The filter refuses what Landlock does not judge (sockets, modes and owners of files, signals, other processes' memory,
-System V IPC, and what only its later versions judge), what has often been the way out of a confinement (namespaces,
-mounts, io_uring, bpf, userfaultfd, keyrings), and every call that is newer than this table.
+The filter refuses what Landlock does not judge (sockets, modes, owners and attributes of files, signals, other
+processes' memory, System V IPC, and what only its later versions judge), what has often been the way out of a
+confinement (namespaces, mounts, io_uring, bpf, userfaultfd, keyrings), and every call that is newer than this table.
 """
 
 import ctypes
@@ -56,6 +56,8 @@ REFUSED: dict[str, Numbers] = {
     "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
     "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6),
     "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
+    "getxattr": (191, 8), "lgetxattr": (192, 9), "fgetxattr": (193, 10), "listxattr": (194, 11),
+    "llistxattr": (195, 12), "flistxattr": (196, 13),
     "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264), "fanotify_init": (300, 262),
     "fanotify_mark": (301, 263), "inotify_init": (253, None), "inotify_init1": (294, 26),
     "inotify_add_watch": (254, 27),

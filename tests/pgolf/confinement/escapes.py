@@ -133,6 +133,26 @@ def empty_files_by_opening_them() -> Any:
 
 
 @attempt
+def read_attributes_outside() -> Any:
+    """By path, of a link, and by a descriptor."""
+    code = os.open(__file__, os.O_RDONLY)
+    readings: dict[str, Callable[[], Any]] = {
+        "list": lambda: os.listxattr(FACTS["secret"]),
+        "list of a link": lambda: os.listxattr(FACTS["secret"], follow_symlinks=False),
+        "list of a descriptor": lambda: os.listxattr(code),
+        "value": lambda: os.getxattr(FACTS["secret"], "user.note"),
+        "value of a link": lambda: os.getxattr(FACTS["secret"], "user.note", follow_symlinks=False),
+        "value of a descriptor": lambda: os.getxattr(code, "user.note"),
+    }
+    read = []
+    for name, reading in readings.items():
+        with contextlib.suppress(OSError):
+            reading()
+            read.append(name)
+    return read or None
+
+
+@attempt
 def change_a_mode_outside() -> Any:
     Path(FACTS["secret"]).chmod(0o777)
     return "changed"

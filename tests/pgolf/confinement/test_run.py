@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def outside(tmp_path: Path) -> Iterator[dict[str, Any]]:
     secret = tmp_path / "home" / ".ssh" / "id"
     secret.parent.mkdir(parents=True)
     secret.write_text("secret")
+    with suppress(OSError):  # not every file system has them
+        os.setxattr(secret, "user.note", b"secret")
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as named:
         named.bind(str(tmp_path / "s"))
         named.listen()
