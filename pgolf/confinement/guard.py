@@ -1,6 +1,6 @@
 """The process between pgolf and a confined command: it sets the confinement up, watches, and ends everything.
 
-It reads its orders (JSON) from stdin and reports on a pipe, one JSON object a line: `{"refused": reason}`, or
+It reads its orders (JSON) from stdin and reports on a pipe, one JSON object a line: `{"failed": reason}`, or
 `{"confined": {...}}` once the command runs and `{"code": ..., "stopped": ...}` when it has ended. It begins within
 bubblewrap's namespaces, makes its own, or has none; what the command itself gets is the same in each case.
 """
@@ -58,8 +58,8 @@ def main() -> None:
         if orders["namespaces"] == "own":
             enter_namespaces(report, orders["writes"])
         Guard(orders, report).run()
-    except (OSError, KeyError) as error:
-        report.send(refused=f"{type(error).__name__}: {error}")
+    except Exception as error:
+        report.send(failed=f"{type(error).__name__}: {error}")
         sys.exit(1)
 
 
@@ -297,7 +297,7 @@ def space_used(folder: str, most: int) -> tuple[int, int]:
                         folders.append(entry.path)
         except FileNotFoundError:
             continue
-        except PermissionError:  # a folder that was made to be unreadable
+        except OSError:  # a folder that was made to be unreadable, or has too long a path
             return used, most + 1
     return used, count
 

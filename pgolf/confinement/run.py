@@ -250,9 +250,12 @@ class Attempt:
             CannotConfine: it was not started.
         """
         out, err = (bytes(listener.texts[name]).decode(errors="replace") for name in ("out", "err"))
+        reason = listener.facts.get("failed")
         if (facts := listener.facts.get("confined")) is None:
-            reason = listener.facts.get("refused") or (err.strip().splitlines() or ["no reason was given"])[-1]
+            reason = reason or (err.strip().splitlines() or ["no reason was given"])[-1]
             raise CannotConfine(str(reason)[:300])
+        if reason:
+            err += f"\nits guard failed: {reason}"
         stopped = listener.stopped or listener.facts.get("stopped")
         code = listener.facts.get("code", -9)
         return Ended(code, out, err, stopped, Confinement(self.level, **facts))

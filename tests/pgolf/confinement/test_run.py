@@ -226,6 +226,11 @@ EXCESSES: dict[str, tuple[str, dict[str, Any], set[str | None]]] = {
         {"answer_files": 200},
         {None, "files"},
     ),
+    "folders with long names": (
+        "import os, time\nfor _ in range(30): os.mkdir('x' * 200); os.chdir('x' * 200)\ntime.sleep(5)",
+        {},
+        {"files"},
+    ),
     "hidden folder": ("import os, time\nos.mkdir('x', 0); time.sleep(0.5)", {}, {None, "files"}),
     "processes": (FORKS, {"processes": 20, "seconds": 4}, {None, "processes"}),
     "threads": (
@@ -268,6 +273,28 @@ def test_nothing_outlives_the_command(code: str, stopped: str | None, level: Lev
     size = (writes / "beats").stat().st_size
     time.sleep(0.2)
     assert (writes / "beats").stat().st_size == size
+
+
+FAILING_GUARD = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from pgolf.confinement import guard
+def space_used(folder, most):
+    if os.path.exists(folder + "/beats"):
+        raise ValueError("no number")
+    return 0, 0
+guard.space_used = space_used
+guard.main()
+"""
+
+
+def test_a_guard_that_fails_ends_the_command_and_says_why(
+    level: Level, writes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confinement, "START_GUARD", FAILING_GUARD)
+    ended = run(EXEC_FROM_A_THREAD, writes, level, str(writes / "beats"), seconds=30)
+    assert ended.failure == "ended with exit code -9: its guard failed: ValueError: no number"
+    assert [words for words in commands() if str(writes) in words] == []
 
 
 @pytest.mark.parametrize("endless", ENDLESS)
