@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -407,6 +408,27 @@ def test_a_folder_is_removed_however_deep(tmp_path: Path) -> None:
     os.close(here)
     remove_tree(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_name_or_mode_keeps_a_folder_from_being_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "answers"
+    for number in range(40):
+        (folder / f".removed-{number}" / "x" / "y").mkdir(parents=True)
+        (folder / str(number) / "x").mkdir(parents=True)
+    (folder / "sealed" / "within").mkdir(parents=True)
+    (folder / "sealed" / "within").chmod(0)
+    (folder / "sealed").chmod(0)
+    remove_tree(folder)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answer_is_kept_if_its_folder_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with (
+        pytest.warns(UserWarning, match=r"pgolf-test-\w+ was not removed: .*; remove it yourself"),
+        temporary_folder("pgolf-test-") as folder,
+    ):
+        folder.rename(folder.with_name("elsewhere"))
 
 
 def test_an_answer_behind_a_link_is_not_read(tmp_path: Path) -> None:
