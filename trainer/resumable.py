@@ -61,7 +61,7 @@ class ResumableTraining(Training):
 
     def after_step(self, loss: Tensor, multiplier: float) -> None:
         """Compare the speed with the plan, log the step if it is due, and write a checkpoint if one is due."""
-        self.claim.check()
+        self.claim.check_regularly()
         if self.guard:
             self.guard.after_step()
         if self.log.schedule.is_due(self.step, self.progress):

@@ -72,13 +72,38 @@ def test_a_claim_of_another_machine_stops_the_trainer(tmp_path: Path) -> None:
     job.write_text(json.dumps({"claim": "first", "pid": 1}))
     claim = Claim(files)
     job.write_text(json.dumps({"claim": "first", "pid": 2}))
-    time.sleep(1.1 * CHECK_SECONDS)
     claim.check()
     job.write_text(json.dumps({"claim": "second", "pid": 1}))
-    time.sleep(1.1 * CHECK_SECONDS)
+    claim.check_regularly()
     with pytest.raises(AlreadyRunning, match="another machine"):
         claim.check()
+    time.sleep(1.1 * CHECK_SECONDS)
+    with pytest.raises(AlreadyRunning, match="another machine"):
+        claim.check_regularly()
     unclaimed.check()
+
+
+def test_a_claim_is_looked_at_after_the_machine_was_suspended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the two clocks only CLOCK_BOOTTIME goes on meanwhile."""
+    job = tmp_path / "job.json"
+    job.write_text('{"claim": "first"}')
+    claim = Claim(RunFiles(tmp_path))
+    job.write_text('{"claim": "second"}')
+    read_clock = time.clock_gettime
+    suspended = {time.CLOCK_BOOTTIME: 60.0}
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: read_clock(clock) + suspended.get(clock, 0.0))
+    with pytest.raises(AlreadyRunning):
+        claim.check_regularly()
+
+
+@pytest.mark.parametrize("content", [None, "[" * 100_000, '{"claim": ' * 500 + "1" + "}" * 500, "[1]", "\udc80"])
+def test_a_damaged_claim_is_none(content: str | None, tmp_path: Path) -> None:
+    job = tmp_path / "job.json"
+    if content is None:
+        os.mkfifo(job)
+    else:
+        job.write_text(content, errors="surrogateescape")
+    assert Claim(RunFiles(tmp_path)).own is None
 
 
 def test_a_trainer_that_was_overtaken_writes_nothing_more(long_run: RunDirectory, tmp_path: Path) -> None:

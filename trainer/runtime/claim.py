@@ -1,13 +1,15 @@
 """Whether this trainer may still write, where a network volume shows its run directory to other machines too."""
 
-import json
 import time
 
 from trainer.recipe.files import RunFiles
+from trainer.recipe.reading import read_json
 from trainer.runtime.failure import AlreadyRunning
 
-# Reading costs a round trip on a network volume. A pause of this process is longer.
+# Reading costs a round trip on a network volume.
 CHECK_SECONDS = 0.5
+# Unlike time.monotonic, this clock goes on while the machine is suspended.
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Claim:
@@ -19,23 +21,30 @@ class Claim:
     def __init__(self, files: RunFiles) -> None:
         self.path = files.root / "job.json"
         self.own = self.read()
-        self.checked_at = time.monotonic()
+        self.checked_at = time.clock_gettime(CLOCK)
 
     def read(self) -> object:
         """Return the name of the claim; None if there is none."""
         try:
-            return json.loads(self.path.read_text(encoding="utf-8")).get("claim")
-        except (OSError, ValueError, AttributeError):
+            return read_json(self.path).get("claim")
+        except (OSError, ValueError):
             return None
 
     def check(self) -> None:
-        """Check that nobody else has claimed the run, at most every CHECK_SECONDS.
+        """Check that nobody else has claimed the run. Call before a file is written that the other machine reads.
 
         Raises:
             AlreadyRunning: another supervisor has.
         """
-        if self.own is None or time.monotonic() - self.checked_at < CHECK_SECONDS:
-            return
-        if self.read() not in (self.own, None):
+        if self.own is not None and self.read() not in (self.own, None):
             raise AlreadyRunning(f"another machine has taken over the run in {self.path.parent}")
-        self.checked_at = time.monotonic()
+        self.checked_at = time.clock_gettime(CLOCK)
+
+    def check_regularly(self) -> None:
+        """Check, unless that was done less than CHECK_SECONDS ago.
+
+        Raises:
+            AlreadyRunning: another supervisor has claimed the run.
+        """
+        if time.clock_gettime(CLOCK) - self.checked_at >= CHECK_SECONDS:
+            self.check()
