@@ -18,8 +18,10 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -48,6 +50,8 @@ HASH_CACHE = ".hashed.json"
 # Written once a run has its devices. Supervisors of older versions write the same name.
 DEVICES_FILE = "seat.json"
 RETRY_SECONDS = 0.1
+# Of a document such as job.json, which has some hundred bytes.
+MOST_BYTES = 16_000_000
 ATTEMPTS_FILE = "attempts.jsonl"
 # What is not fetched: a script's own folder, files of this agent, checkpoints, and the ledger unless it is asked for.
 WORK_FOLDER = "work"
@@ -109,8 +113,12 @@ def damaged_files(folder: Path, hashes: dict[str, str]) -> list[str]:
         try:
             facts = (folder / name).stat()
             stamp = f"{facts.st_size} {facts.st_mtime_ns}"
-            found = known[name][1] if known.get(name, [None])[0] == stamp else sha256_of(folder / name)
-        except OSError:
+            match known.get(name):
+                case [was, str(found)] if was == stamp:
+                    pass
+                case _:
+                    found = sha256_of(folder / name)
+        except (OSError, ValueError):
             wrong.append(name)
             continue
         seen[name] = [stamp, found]
@@ -124,7 +132,7 @@ def damaged_files(folder: Path, hashes: dict[str, str]) -> list[str]:
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file without holding it in memory."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return copy_hashed(file, None)
 
 
@@ -310,13 +318,16 @@ class Attempt:
     def __init__(self, root: Path) -> None:
         self.path = root / ATTEMPTS_FILE
         self.began = self.recorded_at = time.monotonic()
-        self.earlier = self.path.read_text() if self.path.exists() else ""
+        self.earlier = ""
+        with suppress(FileNotFoundError), open_regular(self.path) as file:
+            self.earlier = file.read().decode(errors="replace")
 
     def earlier_seconds(self) -> float:
         """Return the seconds of all earlier attempts here."""
         seconds = 0.0
         for line in self.earlier.splitlines():
-            with suppress(ValueError, KeyError, TypeError):  # a line of an older version may be incomplete
+            # A line of an older version may be incomplete.
+            with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 seconds += float(json.loads(line)["seconds"])
         return seconds
 
@@ -439,14 +450,15 @@ def poll(request: dict[str, Any]) -> dict[str, Any]:
     job = read_or_empty(root / "job.json")
     running = is_running(root, job)  # read first: what is written after this is returned by the next poll
     ended = read_or_empty(root / "exit.json")
+    code, message = ended.get("exit_code"), ended.get("message")
     return {
         "exists": (root / "run.json").exists(),
         "is_running": running,
         "is_waiting": not (root / DEVICES_FILE).exists(),
         "is_finished": (root / "result.json").exists(),
-        "exit_code": ended.get("exit_code"),
+        "exit_code": code if isinstance(code, int) else None,
         "free_bytes": shutil.disk_usage(root if root.exists() else Path.home()).free,
-        "message": ended.get("message", ""),
+        "message": message if isinstance(message, str) else "",
         "files": {name: text_update(root / name, size, digest) for name, (size, digest) in request["known"].items()},
     }
 
@@ -454,7 +466,8 @@ def poll(request: dict[str, Any]) -> dict[str, Any]:
 def text_update(path: Path, size: int, digest: str) -> dict[str, Any] | None:
     """Return what a text holds after its first `size` bytes, if `digest` is their SHA-256; otherwise all of it."""
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
     except FileNotFoundError:
         return None
     is_continued = hashlib.sha256(content[:size]).hexdigest() == digest
@@ -482,10 +495,10 @@ def examine_self(request: dict[str, Any]) -> dict[str, Any]:
 def standing(request: dict[str, Any]) -> dict[str, Any]:
     """Return how far a run has come in this folder, and whether its supervisor is alive on this machine."""
     root = Path(request["run"])
-    steps = [int(path.stem.partition("-")[2]) for path in root.glob("checkpoints/step-*.ckpt")]
+    names = [re.fullmatch(r"step-([0-9]+)\.ckpt", path.name) for path in root.glob("checkpoints/*")]
     return {
         "exists": (root / "run.json").exists(),
-        "step": max(steps, default=None),
+        "step": max((int(name[1]) for name in names if name), default=None),
         "is_running": is_running_here(read_or_empty(root / "job.json")),
         "is_finished": (root / "result.json").exists(),
     }
@@ -544,9 +557,10 @@ def process_start(pid: int) -> str | None:
 
 def is_running_here(job: dict[str, Any]) -> bool:
     """Return whether the process of a job is alive on this machine; a later one with the same pid does not count."""
-    if not job or job["started"] is None or job.get("host", this_host()) != this_host():
+    pid, started = job.get("pid"), job.get("started")
+    if not isinstance(pid, int) or started is None or job.get("host", this_host()) != this_host():
         return False
-    return bool(process_start(job["pid"]) == job["started"])
+    return bool(process_start(pid) == started)
 
 
 def is_running(root: Path, job: dict[str, Any]) -> bool:
@@ -554,8 +568,8 @@ def is_running(root: Path, job: dict[str, Any]) -> bool:
     if not job or job.get("host", this_host()) == this_host():
         return is_running_here(job)
     try:
-        renewed_at = (root / f"{LEASE_PREFIX}{job['claim']}").stat().st_mtime
-    except OSError:
+        renewed_at = (root / f"{LEASE_PREFIX}{job.get('claim')}").stat().st_mtime
+    except (OSError, ValueError):  # the text of a damaged file may be no file name
         return False
     return time.time() - renewed_at < SILENT_BY_CLOCK_SECONDS
 
@@ -564,14 +578,32 @@ def is_paused(pid: int) -> bool:
     """Return whether a process was stopped by SIGSTOP or its like."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
-    except (OSError, IndexError):
+    except (OSError, ValueError, IndexError):
         return False
 
 
+# As in trainer/recipe/reading.py.
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Raises:
+        ValueError: it is something else, such as a FIFO or a device.
+        OSError: it cannot be opened.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise ValueError(f"{path}: found a FIFO or a device, expected a regular file")
+
+
 def read_or_empty(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; an empty one if there is none, or it is damaged."""
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
+        with open_regular(path) as file:
+            content = json.loads(file.read(MOST_BYTES).decode())
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

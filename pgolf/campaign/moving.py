@@ -1,5 +1,6 @@
 """Runs that a command asks for at another place than the one they were started at: another machine, port or folder."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,4 +114,5 @@ def starting_point(run: RunDirectory, standing: Standing) -> str:
 
 def newest_step(checkpoints: Path) -> int | None:
     """Return the step of the newest checkpoint in a folder; None if there is none."""
-    return max((int(path.stem.partition("-")[2]) for path in checkpoints.glob("step-*.ckpt")), default=None)
+    names = [re.fullmatch(r"step-([0-9]+)\.ckpt", path.name) for path in checkpoints.glob("*")]
+    return max((int(name[1]) for name in names if name), default=None)

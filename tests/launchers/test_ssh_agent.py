@@ -1,5 +1,6 @@
 """The supervisor on the other machine, with real processes and a trainer that only counts."""
 
+import hashlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from launchers import ssh_agent
+from pgolf.campaign.moving import newest_step
 from trainer.recipe.processes import process_start
 
 PATIENCE_SECONDS = 30
@@ -219,3 +221,59 @@ def test_the_seconds_of_a_killed_supervisor_count(machine: Machine) -> None:
     signal_all([first["pid"], machine.steps()[-1]], signal.SIGKILL)
     (line,) = (machine.run / "attempts.jsonl").read_text().splitlines()
     assert json.loads(line)["seconds"] >= ssh_agent.RECORD_SECONDS - 1
+
+
+DEEP = "[" * 100_000
+NO_JOBS = [
+    '{"a": 1}',
+    '{"pid": "x", "claim": "y"}',
+    '{"pid": 1, "started": [], "claim": "\\u0000"}',
+    DEEP,
+    '{"host": 1}',
+    "1",
+    None,
+]
+
+
+@pytest.mark.parametrize("content", NO_JOBS, ids=["a", "pid", "null", "deep", "host", "number", "pipe"])
+def test_a_damaged_file_is_read_as_none(content: str | None, machine: Machine) -> None:
+    for name in ("job.json", "exit.json"):
+        if content is None:
+            os.mkfifo(machine.run / name)
+        else:
+            (machine.run / name).write_text(content)
+    (machine.run / "attempts.jsonl").write_text(content or "")
+    answer = machine.poll()
+    assert (answer["is_running"], answer["exit_code"], answer["message"]) == (False, None, "")
+    assert ask("cancel", run=str(machine.run)) == {"was_running": False}
+    assert ask("standing", run=str(machine.run))["is_running"] is False
+    machine.start("b")
+    wait_until(lambda: len(machine.steps()) > 3)
+
+
+def test_only_names_of_checkpoints_are_steps(machine: Machine) -> None:
+    folder = machine.run / "checkpoints"
+    folder.mkdir()
+    assert ask("standing", run=str(machine.run))["step"] is None
+    assert newest_step(folder) is None
+    for name in ("step-x.ckpt", "step-.ckpt", "step-00000012.ckpt", "step-7.ckpt", "step-99.ckpt.old", "step--99.ckpt"):
+        (folder / name).touch()
+    assert ask("standing", run=str(machine.run))["step"] == 12
+    assert newest_step(folder) == 12
+
+
+@pytest.mark.parametrize("cache", ['{"a": 1}', '{"a": []}', '{"a": ["1 2", 3]}', DEEP])
+def test_a_damaged_cache_of_hashes_is_not_used(cache: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("text")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / ssh_agent.HASH_CACHE).write_text(cache)
+    hashes = {"a": hashlib.sha256(b"text").hexdigest(), "pipe": ""}
+    for _ in range(2):
+        assert ask("missing_files", folder=str(tmp_path), files=hashes) == {"missing": ["pipe"]}
+
+
+def test_a_pipe_in_place_of_a_log_is_named(machine: Machine) -> None:
+    log = machine.run / "train.log"
+    os.mkfifo(log)
+    answer = ask("poll", run=str(machine.run), known={"train.log": [0, ""]})
+    assert answer == {"error": f"{log}: found a FIFO or a device, expected a regular file"}
