@@ -70,7 +70,7 @@ class HeldLock:
         self.reason = reason
         self.released = threading.Event()
         if owner is not None:
-            threading.Thread(target=self.touch, args=(owner,), daemon=True).start()
+            keep_touching(owner, self.released)
 
     @property
     def note(self) -> str | None:
@@ -83,21 +83,14 @@ class HeldLock:
             "the process that holds the lock, is used instead. Work in this folder from one machine only"
         )
 
-    def touch(self, owner: Path) -> None:
-        """Show owners on other machines that this process lives."""
-        while not self.released.wait(TOUCH_SECONDS):
-            try:
-                os.utime(owner)
-            except FileNotFoundError:
-                return
-            except OSError:  # the network is away for a moment
-                continue
-
     def hand_over(self, pid: int) -> None:
-        """Give the lock to a child process. With flock, a child that inherits the descriptor has it anyway."""
+        """Give the lock to a child process. With flock, a child that inherits the descriptor has it anyway.
+
+        Without flock, this process goes on touching the child's name, also after `release`.
+        """
         if self.owner is not None:
             self.released.set()
-            self.owner.rename(self.owner.with_name(lock_owner(pid).file_name))
+            keep_touching(self.owner.rename(self.owner.with_name(lock_owner(pid).file_name)), threading.Event())
             self.owner = None
 
     def release(self) -> None:
@@ -107,6 +100,21 @@ class HeldLock:
             self.file.close()
         if self.owner is not None:
             clear_owner(self.owner)
+
+
+def keep_touching(name: Path, ended: threading.Event) -> None:
+    """Show processes elsewhere that the owner of this name lives, until that is dead, gone or `ended`."""
+
+    def touch() -> None:
+        while not ended.wait(TOUCH_SECONDS) and is_owner_alive(name.name, name):
+            try:
+                os.utime(name)
+            except FileNotFoundError:
+                return
+            except OSError:  # the network is away for a moment
+                continue
+
+    threading.Thread(target=touch, daemon=True).start()
 
 
 def take_lock(path: Path) -> HeldLock:

@@ -14,6 +14,7 @@ import pytest
 from tests.poor_filesystem import ANSWERS, poor_environment
 from trainer.recipe import locks
 from trainer.recipe.locks import (
+    HeldLock,
     LockHeld,
     clear_owner,
     hold_folder,
@@ -244,3 +245,25 @@ def test_without_links_a_writer_waits_for_the_one_before(tmp_path: Path) -> None
             (tmp_path / "run.json").write_text("first")
         assert second.wait() == 0
     assert (tmp_path / "run.json").read_text() == "first"
+
+
+@pytest.mark.real_process
+def test_the_name_of_a_child_is_touched_while_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process in another container cannot see the child, and counts it as dead when its name is old."""
+    monkeypatch.setattr(locks, "TOUCH_SECONDS", 0.01)
+    lock = HeldLock(None, take_folder(owner_folder(tmp_path / "a.lock")))
+    with subprocess.Popen(["sleep", "5"]) as child:
+        lock.hand_over(child.pid)
+        lock.release()
+        (name,) = owner_folder(tmp_path / "a.lock").iterdir()
+        os.utime(name, (1, 1))
+        deadline = time.monotonic() + 3
+        while name.stat().st_mtime == 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child.kill()
+    time.sleep(0.1)
+    os.utime(name, (1, 1))
+    time.sleep(0.1)
+    assert name.stat().st_mtime == 1
+    assert not is_locked(tmp_path / "a.lock")
