@@ -1,11 +1,11 @@
 """Folders that appear with all their files in them."""
 
-import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from trainer.recipe.writing import remove_leftovers, write_whole
+from trainer.recipe.writing import draft_path, remove_leftovers, write_whole
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], last: str) -> None:
@@ -17,19 +17,21 @@ def write_folder(folder: Path, files: Mapping[str, bytes], last: str) -> None:
     Raises:
         OSError: a file cannot be written.
     """
+    with suppress(FileNotFoundError):
+        folder.stat()  # of links in a circle, which resolve() does not report as an OSError
     folder = folder.resolve()
     remove_leftovers(folder)
     if folder.exists():
         for name in sorted(files, key=lambda name: name == last):
             remove_leftovers(folder / name)
-            write_whole(folder / name, files[name])
+            write_whole(folder / name, files[name], draft=draft_path(folder / name))
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    draft = draft_path(folder)
     try:
         draft.mkdir()
         for name, content in files.items():
-            write_whole(draft / name, content)
+            write_whole(draft / name, content, draft=draft_path(draft / name))
         draft.rename(folder)
     except OSError as error:
         error.filename = str(folder)  # not that of the draft, which nobody asked for

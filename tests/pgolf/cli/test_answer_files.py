@@ -1,10 +1,13 @@
 """--out: files are whole or as they were, links and permissions stay, and pipes are written into."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from pgolf.bundle.whole_folder import write_folder
 from pgolf.cli.answer_files import create_answer, write_answer
 from pgolf.errors import MachineError, UsageError
+from trainer.recipe.locks import LockOwner, lock_owner
+from trainer.recipe.writing import draft_path, write_json, write_whole
 
 # Dies before the n-th call that changes a folder or makes a file last.
 DYING = """
@@ -153,3 +158,84 @@ def test_a_folder_that_cannot_be_written_is_named_and_not_its_draft(tmp_path: Pa
         write_folder(tmp_path / "out", too_long, last="")
     assert caught.value.filename == str(tmp_path / "out")
     assert not [*tmp_path.iterdir()]
+
+
+def test_links_in_a_circle_are_named(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    for write in (write_answer, create_answer):
+        with pytest.raises(MachineError, match=f"^{loop}: Too many levels of symbolic links"):
+            write(loop, "")
+    with pytest.raises(OSError, match="Too many levels"):
+        write_folder(loop, FILES, last="last")
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127, "a" * 248])
+def test_the_longest_names_can_be_written(name: str, tmp_path: Path) -> None:
+    create_answer(tmp_path / name, "old")
+    write_answer(tmp_path / name, "new")
+    write_folder(tmp_path / "in", {name: b"1"}, last=name)
+    write_folder(tmp_path / "in", {name: b"2"}, last=name)
+    assert content_of(tmp_path / "in") == {name: b"2"}
+    shutil.rmtree(tmp_path / "in")
+    assert content_of(tmp_path) == {name: b"new"}
+
+
+def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=f"^{tmp_path}/a{{256}}: File name too long"):
+        write_answer(tmp_path / ("a" * 256), "")
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_whole(tmp_path / ("a" * 256), b"")
+    assert caught.value.filename == str(tmp_path / ("a" * 256))
+
+
+def test_names_that_are_not_utf_8_keep_their_bytes(tmp_path: Path) -> None:
+    write_answer(tmp_path / "a", os.fsdecode(b"runs-\xff"))
+    assert (tmp_path / "a").read_bytes() == b"runs-\xff"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_file_that_is_mounted_by_itself_is_written_in_place(tmp_path: Path) -> None:
+    (tmp_path / "outside").write_text("old, and longer")
+    (tmp_path / "out").touch()
+    program = "import sys; from pathlib import Path; from pgolf.cli.answer_files import write_answer; "
+    program += "write_answer(Path(sys.argv[1]), 'new')"
+    script = 'mount --bind "$1" "$2" || exit 77; exec "$3" -c "$4" "$2"'
+    words = [str(tmp_path / "outside"), str(tmp_path / "out"), sys.executable, program]
+    ended = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *words], capture_output=True, check=False)
+    if ended.returncode == 77 or b"unshare" in ended.stderr:
+        pytest.skip("this machine does not allow mounts")
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "outside").read_text() == "new"
+
+
+def test_the_draft_of_a_writer_elsewhere_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    own = draft_path(tmp_path / "a.csv").name
+    here = lock_owner(os.getpid())
+    elsewhere = LockOwner(here.pid, here.start, "aaaaaaaa-4026531836", "node-7.cluster")
+    living, silent = (
+        tmp_path / own.replace(here.file_name, elsewhere.file_name).replace(".tmp", f"{n}.tmp") for n in "12"
+    )
+    dead = tmp_path / own.replace(here.file_name, LockOwner(here.pid, "1", here.namespace, here.host).file_name)
+    sibling = tmp_path / draft_path(tmp_path / "a.csv.b").name
+    for draft in (living, silent, dead, sibling):
+        draft.touch()
+    os.utime(silent, (time.time() - 61, time.time() - 61))
+    write_answer(tmp_path / "a.csv", "new")
+    assert {*tmp_path.iterdir()} == {tmp_path / "a.csv", living, sibling}
+
+
+def test_two_threads_that_write_a_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_json(path, {})
+
+    def write(length: int) -> None:
+        for _ in range(150):
+            write_json(path, {"text": "x" * length})
+
+    writers = [threading.Thread(target=write, args=(length,)) for length in (10, 9999)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        json.loads(path.read_text())
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
