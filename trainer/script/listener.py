@@ -1,6 +1,8 @@
 """Reads a script's output while it runs: into metrics and state, and for its stop rule."""
 
+import re
 import time
+from collections import deque
 from typing import Any
 
 from trainer.dialects.headline import headline_kind, headline_of
@@ -10,6 +12,11 @@ from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE, Score
 from trainer.recipe.files import RunFiles
 from trainer.runtime.guard import Guard
 from trainer.runtime.journal import Journal, append_line
+
+# How far an evaluation is, as in "chunk 12/80". Dates have two slashes.
+FRACTION = re.compile(r"(?<![\d/])\d{1,12}/\d{1,12}(?![\d/])")
+# Lines of progress that are compared with the next one: several processes may repeat a line each.
+COMPARED_LINES = 32
 
 
 class LogListener:
@@ -22,11 +29,17 @@ class LogListener:
         self.logged = LoggedRun(files.log.name, self.count_lines() + 1)
         self.total: int | None = None
         self.has_stepped = False
+        self.furthest_step, self.furthest_line = -1, 0
+        """The highest step logged, and the number of its line."""
+        self.progress = deque[str](maxlen=COMPARED_LINES)
         self.nan_score_line = 0
         """Number of the last line whose score is not a number; 0 if there is none."""
 
-    def follow_line(self, line: str) -> None:
-        """Append a line to the log, and its numbers to metrics and state.
+    def follow_line(self, line: str) -> bool:
+        """Append a line to the log, and its numbers to metrics and state; return whether it reports progress.
+
+        Progress is a step, a score, a size or a fraction. A line that repeats an earlier one is none, and neither is
+        the heartbeat of a process that waits.
 
         Raises:
             StoppedByRule: the stop rule ends the run.
@@ -34,7 +47,8 @@ class LogListener:
         append_line(self.files.log, line)
         words = plain_line(line)
         if INFORMATIVE.search(words) is None:
-            return
+            return False
+        known = self.count_records()
         trained, validated = len(self.logged.curve), len(self.logged.validations)
         was_finite = self.logged.not_finite is None
         try:
@@ -51,6 +65,15 @@ class LogListener:
             self.record_step(step, loss)
         for step, loss, bpb in self.logged.validations[validated:]:
             self.record(step, {"val_loss": loss, "val_bpb": bpb})
+        if words in self.progress or (self.count_records() == known and FRACTION.search(words) is None):
+            return False
+        self.progress.append(words)
+        return True
+
+    def count_records(self) -> int:
+        """Return how many steps, validations, scores and sizes are known of the run."""
+        logged = self.logged
+        return len(logged.curve) + len(logged.validations) + len(logged.scores) + len(logged.sizes)
 
     @property
     def headline(self) -> Score | None:
@@ -64,9 +87,11 @@ class LogListener:
 
     @property
     def has_packed_score(self) -> bool:
-        """Return whether the result so far is, by its label, a score of the packed model."""
+        """Return whether the result so far is, by its label, a score of the packed model, and training has ended."""
         score = self.headline
-        return score is not None and score.shown_stage in ("roundtrip", "ttt") and not self.ends_without_number
+        if score is None or score.shown_stage not in ("roundtrip", "ttt"):
+            return False
+        return score.line > self.furthest_line and not self.ends_without_number
 
     def record_step(self, step: int, loss: float) -> None:
         """Record a logged training step, and check the stop rule."""
@@ -82,6 +107,8 @@ class LogListener:
 
     def record(self, step: int, facts: dict[str, float]) -> None:
         """Append a row to metrics.jsonl. The first one removes the rows of an earlier attempt from this step on."""
+        if step > self.furthest_step:
+            self.furthest_step, self.furthest_line = step, self.number
         if not self.has_stepped:
             self.journal.truncate_after(step - 1)
             self.has_stepped = True

@@ -23,9 +23,6 @@ from trainer.script.job import ScriptJob
 from trainer.script.listener import LogListener
 from trainer.script.ranks import ScriptRanks
 
-# A script that printed its result and is silent for so long when it is asked to stop has no more to say.
-SILENT_AT_STOP_SECONDS = 10.0
-
 
 def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
     """Run a script and write result.json. A result that it printed counts, however it ended after that.
@@ -59,7 +56,7 @@ def supervise_script(job: ScriptJob, stop: StopRequest, processes: int) -> None:
         job.files, job.work, choose_artifact_files(found, listener.logged.packed_bytes), job.run, listener.logged
     )
     if ended is not None:
-        journal.log(f"{job.script}: {ended}; its result counts")
+        journal.log(f"{job.script}: {ended}; its result counts (--fresh runs it again)")
     write_script_result(job, listener, score, artifact, environment, seconds, ended)
     journal.report(phase="finished")
 
@@ -85,7 +82,7 @@ def follow_script(
     Return how it ended after its result; None if it ended with code 0.
 
     Raises:
-        Stopped: on request, before its result or while it still printed.
+        Stopped: on request, before its result.
         StoppedByRule: a stop rule ended it.
         TrainingFailed: it failed, or took longer than `program.seconds`, before its result.
     """
@@ -94,24 +91,23 @@ def follow_script(
     listener.journal.report(phase="train")
     try:
         for line in ranks.lines():
-            if line is not None:
-                listener.follow_line(line)
-                activity.note_output()
+            if line is not None and listener.follow_line(line):
+                activity.note_progress()
             listener.journal.pulse()
             stop.check()
             check_time(job, listener)
-            if activity.is_over() and is_complete(job, listener, began):
+            if is_complete(job, listener, began, activity.idle_periods()):
                 ended = "stopped after its result"
                 break
     except Stopped:
-        if not listener.has_packed_score or activity.silent_seconds < SILENT_AT_STOP_SECONDS:
+        if not listener.has_packed_score:
             message = f"stopped on request; the same command starts {job.script} again in its working folder"
             raise Stopped(message) from None
-        ended = "stopped on request after its result"
+        ended = f"stopped on request after its result{describe_work(activity)}"
     except TrainingFailed:
         if not listener.has_packed_score:
             raise
-        ended = f"stopped after its result, at {job.program['seconds']:g} s: program.seconds"
+        ended = f"stopped after its result, at {job.program['seconds']:g} s: program.seconds{describe_work(activity)}"
     finally:
         code = ranks.end()
     if code and ended is None:
@@ -122,14 +118,24 @@ def follow_script(
     return ended
 
 
-def is_complete(job: ScriptJob, listener: LogListener, began: float) -> bool:
-    """Return whether a script has printed its score and left its packed model, so that nothing is missing."""
+def is_complete(job: ScriptJob, listener: LogListener, began: float, idle_periods: int) -> bool:
+    """Return whether an idle script has printed its score and left its packed model, so that nothing is missing.
+
+    After a second idle period a score that is by its label one of a packed model needs neither model nor size.
+    """
+    if not idle_periods:
+        return False
     models = find_artifact_files(job.work, job.program["artifact"], began)
     if any(abs(time.time() - path.stat().st_mtime) < IDLE_SECONDS for path in models):
         return False  # it is being written
     if listener.has_packed_score:
-        return bool(models) or listener.logged.size is not None
+        return bool(models) or listener.logged.size is not None or idle_periods > 1
     return bool(models) and listener.headline is not None and not listener.ends_without_number
+
+
+def describe_work(activity: Activity) -> str:
+    """Return what to say of a script that was stopped, if it had been active until then."""
+    return ", while it was still at work" if activity.is_recent else ""
 
 
 def check_time(job: ScriptJob, listener: LogListener) -> None:

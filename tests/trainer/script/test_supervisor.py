@@ -36,7 +36,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (activity, supervisor):
         monkeypatch.setattr(module, "IDLE_SECONDS", 1.0)
     monkeypatch.setattr(activity, "SAMPLE_SECONDS", 0.2)
-    monkeypatch.setattr(supervisor, "SILENT_AT_STOP_SECONDS", 0.5)
+    monkeypatch.setattr(activity, "RECENT_SECONDS", 0.5)
 
 
 @pytest.fixture
@@ -100,23 +100,34 @@ def test_a_script_whose_other_processes_compute_is_not_cut(result_of: Callable[.
     assert (found["headline"]["val_bpb"], found["ended"]) == (1.1, None)
 
 
-def test_a_script_that_goes_on_printing_is_not_cut(result_of: Callable[..., dict[str, Any]]) -> None:
+def test_a_script_that_goes_on_scoring_is_not_cut(result_of: Callable[..., dict[str, Any]]) -> None:
     found = result_of(
-        "model()\nsay(SCORE)\nfor part in range(4):\n    time.sleep(0.5)\n    say('scored', part)\n"
+        "model()\nsay(SCORE)\nfor part in range(4):\n    time.sleep(0.5)\n    say(f'scored {part}/4')\n"
         "say('legal_ttt_exact val_loss:2.0 val_bpb:1.1')\n"
     )
     assert (found["headline"]["val_bpb"], found["ended"]) == (1.1, None)
 
 
 @pytest.mark.parametrize(
+    "heartbeat",
+    ["'[rank0]: heartbeat watchdog alive'", "f'memory: {time.time():.0f} bytes'", "SCORE", "'waiting at 3/4'"],
+    ids=["words", "numbers", "its score", "a fraction"],
+)
+def test_the_heartbeat_of_a_script_is_no_progress(heartbeat: str, result_of: Callable[..., dict[str, Any]]) -> None:
+    found = result_of(f"model()\nsay(SCORE)\nwhile True:\n    time.sleep(0.3)\n    say({heartbeat})\n", seconds=20.0)
+    assert found["ended"] == "stopped after its result"
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "model()\nsay(SCORE)\nsay('step:2/3 train_loss:3.8 train_time:20ms')\nsys.exit(3)",
         "model()\nsay('step:3/3 val_loss:2.1 val_bpb:1.2')\nsys.exit(3)",
         "model()\nsay('epoch 2 val_loss:2.1 val_bpb:1.2')\nsys.exit(3)",
         "model()\nsay('pre-quantization val_loss:2.1 val_bpb:1.2')\nsys.exit(3)",
         "model()\nsay(SCORE)\nsay('legal_ttt_exact val_loss:nan val_bpb:nan')\nsys.exit(3)",
     ],
-    ids=["validation", "a label without a stage", "before packing", "a later score that is no number"],
+    ids=["training goes on", "validation", "a label without a stage", "before packing", "a later score is no number"],
 )
 def test_what_is_no_final_score_does_not_count(text: str, result_of: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(TrainingFailed, match="ended with code 3"):
@@ -125,8 +136,14 @@ def test_what_is_no_final_score_does_not_count(text: str, result_of: Callable[..
 
 def test_a_script_without_its_model_is_waited_for(result_of: Callable[..., dict[str, Any]]) -> None:
     """It has printed its score, and writes its model after more than the idle time."""
-    found = result_of("say(SCORE)\ntime.sleep(2)\nmodel()\n")
+    found = result_of("say(SCORE)\ntime.sleep(1.4)\nmodel()\n")
     assert (found["artifact"]["model_bytes"], found["ended"]) == (1000, None)
+
+
+def test_a_script_without_its_model_is_not_waited_for_for_ever(result_of: Callable[..., dict[str, Any]]) -> None:
+    found = result_of("say(SCORE)\ntime.sleep(600)\n", seconds=20.0)
+    assert (found["headline"]["val_bpb"], found["ended"]) == (1.2, "stopped after its result")
+    assert (found["artifact"]["model_bytes"], found["artifact"]["basis"]) == (None, None)
 
 
 @pytest.mark.parametrize("has_result", [True, False])
@@ -142,20 +159,35 @@ def test_at_the_time_limit_a_printed_result_counts(
             result_of(text, seconds=1.0)
 
 
-@pytest.mark.parametrize("is_silent", [True, False])
-def test_on_request_a_result_counts_unless_the_script_still_printed(
-    is_silent: bool, result_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("pass", "stopped on request after its result"),
+        ("say('alive')", "stopped on request after its result"),
+        ("say(time.time(), '1/9')", "stopped on request after its result, while it was still at work"),
+        ("sum(range(1000000))", "stopped on request after its result, while it was still at work"),
+    ],
+    ids=["silent", "heartbeat", "prints", "computes"],
+)
+def test_on_request_a_result_counts(
+    text: str, ended: str, result_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(activity, "IDLE_SECONDS", 60.0)
+    found = result_of(f"say(SCORE)\nwhile True:\n    time.sleep(0.1)\n    {text}\n", stop_soon())
+    assert found["ended"] == ended
+
+
+@pytest.mark.parametrize("line", ["step:2/3 val_loss:2.1 val_bpb:1.2", "step:2/3 train_loss:3.8 train_time:20ms"])
+def test_a_request_during_training_stops_it(line: str, result_of: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(Stopped, match=r"starts .* again in its working folder"):
+        result_of(f"model()\nsay(SCORE)\nsay({line!r})\ntime.sleep(600)\n", stop_soon())
+
+
+def stop_soon() -> StopRequest:
+    """Return a request that is made while a test's script runs."""
     stop = StopRequest()
-    timer = threading.Timer(1.2, lambda: setattr(stop, "requested", True))
-    timer.start()
-    text = f"say(SCORE)\nwhile True:\n    time.sleep(0.1)\n    {'pass' if is_silent else 'say(1)'}\n"
-    if is_silent:
-        assert result_of(text, stop)["ended"] == "stopped on request after its result"
-    else:
-        with pytest.raises(Stopped, match=r"starts .* again in its working folder"):
-            result_of(text, stop)
+    threading.Timer(1.2, lambda: setattr(stop, "requested", True)).start()
+    return stop
 
 
 @pytest.mark.parametrize(
