@@ -2,11 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pgolf.errors import UsageError
 from trainer.recipe.locks import LockHeld, hold_lock
+
+# Each process that ends may remove the folder before the next one has locked it.
+TRIES = 50
 
 
 @contextmanager
@@ -23,16 +26,44 @@ def scratch_folder(out: Path, name: str, work: str, on_note: Callable[[str], obj
         UsageError: another process does the same to the same folder.
     """
     scratch = out / name
-    scratch.mkdir(parents=True, exist_ok=True)
+    lock, files = scratch / "lock", scratch / "files"
     with ExitStack() as stack:
+        # After the release: on a network file system a deleted file keeps a name in its folder while it is open.
+        stack.callback(remove_if_empty, scratch)
         try:
-            stack.enter_context(hold_lock(scratch / "lock", on_note))
+            stack.enter_context(lock_in_folder(lock, on_note))
         except LockHeld:
             raise UsageError(f"another process is {work} {out}; wait for it or choose another --out") from None
-        work_folder = scratch / "files"
-        shutil.rmtree(work_folder, ignore_errors=True)
-        work_folder.mkdir()
+        shutil.rmtree(files, ignore_errors=True)
+        files.mkdir()
         try:
-            yield work_folder
+            yield files
         finally:
-            shutil.rmtree(scratch)
+            shutil.rmtree(files, ignore_errors=True)
+            with suppress(OSError):
+                lock.unlink()  # while it is held, so that nobody who opened this file takes it for the lock
+
+
+@contextmanager
+def lock_in_folder(lock: Path, on_note: Callable[[str], object]) -> Iterator[None]:
+    """Yield while this process holds a lock, whose folder is created.
+
+    Raises:
+        LockHeld: another process holds it.
+    """
+    with ExitStack() as stack:
+        for tries_left in reversed(range(TRIES)):
+            try:
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(hold_lock(lock, on_note))
+                break
+            except (FileNotFoundError, FileExistsError):  # the folder was removed meanwhile
+                if not tries_left:
+                    raise
+        yield
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder unless another process uses it."""
+    with suppress(OSError):
+        folder.rmdir()

@@ -24,7 +24,7 @@ POLL_LOCK_SECONDS = 0.02
 # An owner that cannot be seen from here, on another machine or in another container, shows that it lives by touching
 # its name, and counts as dead when it has not done so for the longer time.
 TOUCH_SECONDS, SILENT_OWNER_SECONDS = 5.0, 60.0
-# How often the names of dead owners are removed before the folder counts as held.
+# How often a deleted file or the names of dead owners are passed over before another way is taken.
 TAKEOVERS = 50
 Taken = TypeVar("Taken")
 
@@ -124,20 +124,34 @@ def take_lock(path: Path) -> HeldLock:
         LockHeld: another process holds it.
         OSError: the file cannot be opened.
     """
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise LockHeld("another process", path) from None
-    except OSError as error:
-        file.close()
-        return HeldLock(None, take_folder(owner_folder(path)), error.strerror or str(error))
+    for _ in range(TAKEOVERS):
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise LockHeld("another process", path) from None
+        except OSError as error:
+            file.close()
+            return HeldLock(None, take_folder(owner_folder(path)), error.strerror or str(error))
+        if is_at(file, path):
+            break
+        file.close()  # its owner deleted it after it was opened here
+    else:
+        return HeldLock(None, take_folder(owner_folder(path)), "an open file differs from the one at its path")
     # The owner may be on another machine, where the same file system has no flock.
     if (owner := living_owner(owner_folder(path))) is not None:
         file.close()
         raise LockHeld(str(owner), path)
     return HeldLock(file)
+
+
+def is_at(file: IO[bytes], path: Path) -> bool:
+    """Return whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Locks with flock and without: one owner at a time, taken over from the dead only."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -143,6 +145,26 @@ def test_a_killed_process_leaves_no_draft_for_long(tmp_path: Path) -> None:
     os.utime(draft, (1, 1))
     clear_owner(take_folder(owner_folder(tmp_path / "a.lock")))
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("is_there_another", [True, False])
+def test_a_deleted_file_is_no_lock(is_there_another: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner deletes the file and ends between open and flock of the next one."""
+    lock, flock, calls = tmp_path / "a.lock", fcntl.flock, list[int]()
+
+    def flock_late(file: IO[bytes], operation: int) -> None:
+        if not calls:
+            lock.unlink()
+            if is_there_another:
+                lock.touch()
+        calls.append(operation)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    held = take_lock(lock)
+    is_held = is_locked(lock)
+    held.release()
+    assert is_held
 
 
 def test_an_owner_on_another_machine_lives_as_long_as_it_touches_its_name(tmp_path: Path) -> None:
