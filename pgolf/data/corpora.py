@@ -44,7 +44,9 @@ def is_readable(file: Path) -> bool:
 
 
 def read_file(file: Path) -> Iterator[Document]:
-    """Yield the documents of one file."""
+    """Yield the documents of one file, which may be a pipe or a terminal."""
+    if is_device(file):
+        raise DataError(f"{file}: found a device, expected a text file, a pipe or a folder")
     try:
         if file.name.endswith(".jsonl.gz"):
             with gzip.open(file, "rt", encoding="utf-8") as lines:
@@ -56,6 +58,16 @@ def read_file(file: Path) -> Iterator[Document]:
             yield Document(str(file), file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+
+
+def is_device(file: Path) -> bool:
+    """Return whether a path is a device other than a terminal; /dev/zero would never end."""
+    if file.is_block_device():
+        return True
+    if not file.is_char_device():
+        return False
+    with file.open("rb") as opened:
+        return not opened.isatty()
 
 
 def read_lines(file: Path, lines: IO[str]) -> Iterator[Document]:

@@ -15,7 +15,7 @@ from pgolf.data.prepared_folder import Dropped, DropReason, Origin, check_free, 
 from pgolf.data.references import measure_references, write_references
 from pgolf.data.scratch import scratch_folder
 from pgolf.data.shards import ShardWriter
-from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer_file, train_tokenizer
+from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer, read_tokenizer_file, train_tokenizer
 from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import counted
@@ -69,29 +69,40 @@ def prepare(
     """
     out = preparation.out
     check_free(out)
+    model = None if preparation.tokenizer is None else read_model_file(preparation.tokenizer)
     corpus = Corpus.split(documents, preparation.validation_fraction)
-    origin = origin_of(corpus, preparation)
+    origin = origin_of(corpus, preparation, model)
     with scratch_folder(out, ".prepare", "preparing", on_progress) as scratch:
         if (held := held_folder(out, origin, on_progress)) is not None:
             return held
-        prepared = build(corpus, replace(preparation, out=scratch), on_progress)
+        prepared = build(corpus, replace(preparation, out=scratch), model, on_progress)
         publish(scratch, out, origin.model_copy(update={"dropped": prepared.dropped}))
     return prepared
 
 
-def origin_of(corpus: "Corpus", preparation: Preparation) -> Origin:
-    """Return what decides the bytes of a preparation."""
+def read_model_file(path: Path) -> bytes:
+    """Return the content of a given tokenizer.
+
+    Raises:
+        DataError: it is not a tokenizer that shards can be written with.
+    """
+    model = read_tokenizer_file(path)
+    load_tokenizer(model, path)
+    return model
+
+
+def origin_of(corpus: "Corpus", preparation: Preparation, model: bytes | None) -> Origin:
+    """Return what decides the bytes of a preparation; `model` is the given tokenizer."""
     text = hashlib.sha256()
     for documents in (corpus.train, corpus.validation):
         text.update(b"%d\n" % len(documents))
         for document in documents:
             text.update(hashlib.sha256(document.text.encode()).digest())
-    model = preparation.tokenizer
     return Origin(
         text_sha256=text.hexdigest(),
         validation_fraction=preparation.validation_fraction,
-        tokenizer_sha256=hashlib.sha256(model.read_bytes()).hexdigest() if model else None,
-        vocabulary_size=None if model else preparation.vocabulary_size,
+        tokenizer_sha256=None if model is None else hashlib.sha256(model).hexdigest(),
+        vocabulary_size=preparation.vocabulary_size if model is None else None,
         is_overlap_dropped=preparation.is_overlap_dropped,
     )
 
@@ -115,20 +126,22 @@ def held_folder(out: Path, origin: Origin, on_progress: Callable[[str], None]) -
     return Prepared(manifest, overlap, held.dropped)
 
 
-def build(corpus: "Corpus", preparation: Preparation, on_progress: Callable[[str], None]) -> Prepared:
+def build(
+    corpus: "Corpus", preparation: Preparation, model: bytes | None, on_progress: Callable[[str], None]
+) -> Prepared:
     """Write a corpus as shards, with their manifest and what was measured of them, into an empty folder."""
     if preparation.is_overlap_dropped:
         on_progress("looking for near duplicates of validation documents in the training split")
         duplicates = near_duplicates([*texts(corpus.train)], [*texts(corpus.validation)])
         corpus.drop(duplicates, "near_duplicate")
-    manifest = write_shards(corpus, preparation, on_progress)
+    manifest = write_shards(corpus, preparation, model, on_progress)
     search = OverlapSearch(preparation.out, manifest)
     # Without these documents the tokenizer is another one, and so are the spans: look again until there are none.
     while preparation.is_overlap_dropped and (shared := search.training_documents()):
         on_progress(f"leaving out {len(shared):,} training documents that contain text of validation documents")
         corpus.drop(shared, "shared_text")
         remove_shards(preparation.out, manifest)
-        manifest = write_shards(corpus, preparation, on_progress)
+        manifest = write_shards(corpus, preparation, model, on_progress)
         search = OverlapSearch(preparation.out, manifest)
     overlap = search.overlap(dict(enumerate(document.id for document in corpus.validation)))
     keep_overlap(preparation.out, overlap)
@@ -182,11 +195,16 @@ class Corpus:
             )
 
 
-def write_shards(corpus: Corpus, preparation: Preparation, on_progress: Callable[[str], None]) -> Manifest:
-    """Write tokenizer and shards, and return their manifest."""
+def write_shards(
+    corpus: Corpus, preparation: Preparation, model: bytes | None, on_progress: Callable[[str], None]
+) -> Manifest:
+    """Write tokenizer and shards, and return their manifest. Without a given model, train one on the training split."""
+    if model is None:
+        on_progress(f"training a tokenizer of {preparation.vocabulary_size:,} pieces")
+        model = train_tokenizer(texts(corpus.train), preparation.vocabulary_size)
     folder = DataFiles(preparation.out)
-    write_whole(folder.tokenizer, tokenizer_model(preparation, corpus.train, on_progress))
-    tokenizer = load_tokenizer_file(folder.tokenizer)
+    write_whole(folder.tokenizer, model)
+    tokenizer = load_tokenizer(model, folder.tokenizer)
     on_progress(f"tokenizing {counted(len(corpus.train) + len(corpus.validation), 'document')}")
     encoder = DocumentEncoder(tokenizer)
     splits = {
@@ -197,7 +215,7 @@ def write_shards(corpus: Corpus, preparation: Preparation, on_progress: Callable
         name=preparation.name,
         tokenizer=TokenizerEntry(
             vocabulary_size=tokenizer.get_piece_size(),
-            sha256=hashlib.sha256(folder.tokenizer.read_bytes()).hexdigest(),
+            sha256=hashlib.sha256(model).hexdigest(),
             lossless=encoder.is_lossless,
         ),
         train=splits["train"],
@@ -237,15 +255,6 @@ def is_validation(text: str, fraction: float) -> bool:
 
 def texts(documents: Iterable[Document]) -> Iterator[str]:
     return (document.text for document in documents)
-
-
-def tokenizer_model(preparation: Preparation, train: list[Document], on_progress: Callable[[str], None]) -> bytes:
-    """Return the bytes of tokenizer.model: the given file, or one trained on the training split only."""
-    if preparation.tokenizer is not None:
-        load_tokenizer_file(preparation.tokenizer)
-        return preparation.tokenizer.read_bytes()
-    on_progress(f"training a tokenizer of {preparation.vocabulary_size:,} pieces")
-    return train_tokenizer(texts(train), preparation.vocabulary_size)
 
 
 class DocumentEncoder:

@@ -61,15 +61,35 @@ def load_tokenizer_file(path: Path) -> Any:
     Raises:
         DataError: the file is not a model, has no BOS, or has more pieces than a uint16 can number.
     """
+    return load_tokenizer(read_tokenizer_file(path), path)
+
+
+def read_tokenizer_file(path: Path) -> bytes:
+    """Return the content of a .model file.
+
+    Raises:
+        DataError: the file is missing, too large, or no regular file.
+    """
+    try:
+        return read_bytes(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a SentencePiece model: {error}") from error
+
+
+def load_tokenizer(content: bytes, path: Path) -> Any:
+    """Return the SentencePiece processor of a model that was read from `path`.
+
+    Raises:
+        DataError: it is not a model, has no BOS, or has more pieces than a uint16 can number.
+    """
     import sentencepiece
 
     try:
-        content = read_bytes(path)
         if not content:
             raise ValueError("the file is empty")
         tokenizer = sentencepiece.SentencePieceProcessor()
         tokenizer.LoadFromSerializedProto(content)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError) as error:
         raise DataError(f"{path} is not a SentencePiece model: {error}") from error
     if not tokenizer.get_piece_size():
         raise DataError(f"{path} is not a SentencePiece model: it has no pieces")

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,20 @@ def lines(texts: list[str], ascii_only: bool = True) -> bytes:
 
 def texts_of(path: Path) -> list[str]:
     return [document.text for document in read_documents(path)]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_a_pipe_is_read_to_its_end_and_a_device_not_at_all(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    content = "some text" if name == "a.txt" else '{"text": "some text"}'
+    writer = threading.Thread(target=(tmp_path / name).write_text, args=(content,))
+    writer.start()
+    assert texts_of(tmp_path / name) == ["some text"]
+    writer.join()
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="found a device, expected a text file, a pipe or a folder"):
+        texts_of(tmp_path / name)
 
 
 @pytest.mark.parametrize("ascii_only", [True, False])

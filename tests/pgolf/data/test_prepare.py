@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_empty_documents_are_left_out(tmp_path: Path) -> None:
     manifest = prepared(tmp_path, ["", *sentences(60), ""])
     assert manifest.train.documents + manifest.validation.documents == 60
     assert all(raw_documents(tmp_path, "train") + raw_documents(tmp_path, "validation"))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "gone", "folder"])
+def test_a_tokenizer_that_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    model = tmp_path / "own.model"
+    if kind == "pipe":
+        os.mkfifo(model)
+    elif kind == "device":
+        model.symlink_to("/dev/zero")
+    elif kind == "folder":
+        model.mkdir()
+    with pytest.raises(DataError, match=r"own\.model is not a SentencePiece model"):
+        prepared(tmp_path / "out", sentences(50), tokenizer=model)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_text_with_the_tokenizers_space_mark_makes_the_manifest_say_lossy(tmp_path: Path) -> None:
