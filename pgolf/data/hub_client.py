@@ -8,16 +8,18 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
 import httpx2
 from filelock import SoftFileLock
-from huggingface_hub import constants, get_session, set_client_factory
+from huggingface_hub import __version__, constants, get_session, set_client_factory
 from huggingface_hub.utils import _fixes
 from huggingface_hub.utils.logging import get_verbosity, set_verbosity
 
 from pgolf.data.hub_errors import HubUnavailable
+from pgolf.errors import DataError
 
 BUSY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 BROKEN_CONNECTION = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError)
@@ -32,7 +34,9 @@ def configure_huggingface_hub(on_line: Callable[[str], None]) -> None:
     # Its telemetry asks huggingface.co for a list of coding agents, even if files come from another hub.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     # It fails where a file system has no flock. Its locks are in a scratch folder, which one process uses at a time.
-    _fixes.FileLock = SoftFileLock  # type: ignore[attr-defined]
+    if not hasattr(_fixes, "FileLock"):
+        raise DataError(f"huggingface_hub {__version__} is not supported: install a version that pgolf requires")
+    _fixes.FileLock = SoftFileLock
     if get_verbosity() == logging.WARNING:
         set_verbosity(logging.ERROR)  # the client reports what it waits for
     hooks = get_session().event_hooks  # they refuse requests in offline mode, and count downloads
@@ -124,7 +128,8 @@ def asked_seconds(headers: Mapping[str, str]) -> float:
     if re.fullmatch(r"\d+(\.\d+)?", after):
         said.append(float(after))
     elif date := parsedate_tz(after):
-        # By the hub's own clock, if it tells the time: the clock of this machine may be wrong.
-        sent = parsedate_tz(headers.get("Date", ""))
-        said.append(mktime_tz(date) - (mktime_tz(sent) if sent else time.time()))
+        with suppress(ValueError, OverflowError):  # a date such as the year 99999999 says nothing
+            # By the hub's own clock, if it tells the time: the clock of this machine may be wrong.
+            sent = parsedate_tz(headers.get("Date", ""))
+            said.append(mktime_tz(date) - (mktime_tz(sent) if sent else time.time()))
     return max(said)

@@ -357,11 +357,19 @@ def test_too_long_a_wait_is_an_error_that_says_how_long(fetching: Fetching, slep
         ({"Retry-After": "5", "RateLimit": '"api";r=0;t=9'}, 9),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 30),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, 0),
+        ({"Retry-After": "Fri, 31 Dec 99999999 23:59:59 GMT"}, 0),
+        ({"Retry-After": "Fri, 99 Dec 2015 99:99:99 GMT", "Date": "Fri, 31 Dec 99999999 23:59:59 GMT"}, 0),
         ({"Retry-After": "Wednesday, 21-Oct-15 07:28:30 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"}, 30),
     ],
 )
 def test_every_form_of_asking_for_a_wait(headers: dict[str, str], seconds: float) -> None:
     assert hub_client.asked_seconds(headers) == seconds
+
+
+def test_a_version_of_huggingface_hub_without_its_locks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("huggingface_hub.utils._fixes.FileLock")
+    with pytest.raises(DataError, match=r"^huggingface_hub \d+\.\S+ is not supported"):
+        hub_client.configure_huggingface_hub(pytest.fail)
 
 
 def test_files_that_xet_stores_are_downloaded_without_it(fetching: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
