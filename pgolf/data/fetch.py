@@ -8,11 +8,11 @@ from typing import Any
 from pgolf.data.canonical import check_listing, check_text
 from pgolf.data.downloads import FetchDisplay, check_room
 from pgolf.data.exports import Export, find_export
-from pgolf.data.fetched_folder import SOURCE_FILE, check_folder, removing_manifest_on_error
+from pgolf.data.fetched_folder import check_folder, removing_manifest_on_error
 from pgolf.data.hub import HubFile, HubRepository
 from pgolf.data.manifests import Manifest, ShardEntry, Split, TokenizerEntry
 from pgolf.data.scratch import scratch_folder
-from pgolf.data.sources import Source, check_endpoint, find_source
+from pgolf.data.sources import SOURCE_FILE, Source, check_endpoint, find_source
 from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.data.verify import check_files

@@ -5,13 +5,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pgolf.data.sources import Source
+from pgolf.data.prepared_folder import ORIGIN_FILE
+from pgolf.data.sources import SOURCE_FILE, Source
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.files import DataFiles
 from trainer.recipe.reading import read_json
-
-SOURCE_FILE = "source.json"
 
 
 def source_json(source: Source, ruleset: Ruleset, data_folder: Path) -> dict[str, Any]:
@@ -34,6 +33,8 @@ def check_folder(out: Path, source: Source) -> None:
         UsageError: it holds other data; names it.
         DataError: the record of where its data comes from cannot be read.
     """
+    if (out / ORIGIN_FILE).exists():
+        raise UsageError(f"{out} holds data of `pgolf data prepare`; choose another --out")
     origin = out / SOURCE_FILE
     if not origin.exists():
         if DataFiles(out).manifest.exists():

@@ -12,7 +12,7 @@ from pgolf.data.manifests import Manifest, Split, TokenizerEntry
 from pgolf.data.near_duplicates import near_duplicates
 from pgolf.data.overlap import Overlap, OverlapSearch, keep_overlap, measure_overlap, read_overlap
 from pgolf.data.prepared_folder import Dropped, DropReason, Origin, check_free, publish, read_complete
-from pgolf.data.references import measure_references, write_references
+from pgolf.data.references import keep_references, measure_references, read_references, write_references
 from pgolf.data.scratch import scratch_folder
 from pgolf.data.shards import ShardWriter
 from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer, read_tokenizer_file, train_tokenizer
@@ -73,10 +73,11 @@ def prepare(
     corpus = Corpus.split(documents, preparation.validation_fraction)
     origin = origin_of(corpus, preparation, model)
     with scratch_folder(out, ".prepare", "preparing", on_progress) as scratch:
-        if (held := held_folder(out, origin, on_progress)) is not None:
+        if (held := held_folder(out, origin, corpus, on_progress)) is not None:
             return held
         prepared = build(corpus, replace(preparation, out=scratch), model, on_progress)
-        publish(scratch, out, origin.model_copy(update={"dropped": prepared.dropped}))
+        known = {"dropped": prepared.dropped, "manifest_sha256": prepared.manifest.sha256}
+        publish(scratch, out, origin.model_copy(update=known))
     return prepared
 
 
@@ -107,7 +108,7 @@ def origin_of(corpus: "Corpus", preparation: Preparation, model: bytes | None) -
     )
 
 
-def held_folder(out: Path, origin: Origin, on_progress: Callable[[str], None]) -> Prepared | None:
+def held_folder(out: Path, origin: Origin, corpus: "Corpus", on_progress: Callable[[str], None]) -> Prepared | None:
     """Return what the folder holds if it is complete and intact, else None.
 
     Raises:
@@ -123,6 +124,10 @@ def held_folder(out: Path, origin: Origin, on_progress: Callable[[str], None]) -
         return None
     on_progress(f"{out} is already prepared from the same text: nothing to do")
     overlap = read_overlap(out, manifest.sha256) or measure_overlap(out, manifest)
+    if read_references(out) is None:
+        left_out = {document.id for document in held.dropped}
+        train = [document for document in corpus.train if document.id not in left_out]
+        keep_references(out, measure_references(texts(train), texts(corpus.validation)))
     return Prepared(manifest, overlap, held.dropped)
 
 

@@ -5,14 +5,17 @@ one with both is complete.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pgolf.data.manifests import read_manifest
+from pgolf.data.sources import SOURCE_FILE
 from pgolf.documents import read_model
-from pgolf.errors import UsageError
+from pgolf.errors import DataError, UsageError
 from trainer.recipe.files import DataFiles
 from trainer.recipe.writing import write_json
 
@@ -50,6 +53,8 @@ class Origin(BaseModel):
     """Pieces of a trained tokenizer."""
     is_overlap_dropped: bool
     dropped: list[Dropped] = []
+    manifest_sha256: str | None = None
+    """Hash of the manifest that belongs to it; None as long as nothing is prepared."""
 
 
 def check_free(out: Path) -> None:
@@ -58,6 +63,8 @@ def check_free(out: Path) -> None:
     Raises:
         UsageError: it holds other shards.
     """
+    if (out / SOURCE_FILE).exists():
+        raise UsageError(f"{out} holds data of `pgolf data fetch`; choose another --out")
     if (out / ORIGIN_FILE).exists():
         return
     if DataFiles(out).manifest.exists():
@@ -87,6 +94,12 @@ def read_complete(out: Path, wanted: Origin) -> Origin | None:
             f"{out} is complete, but was prepared differently: {'; '.join(differences)}. Choose another --out, or "
             "delete the folder"
         )
+    with suppress(DataError):  # a damaged manifest is replaced
+        if read_manifest(out).sha256 != held.manifest_sha256:
+            raise UsageError(
+                f"{out}: manifest.json is about other data than {ORIGIN_FILE}; choose another --out, or delete the "
+                "folder"
+            )
     return held
 
 

@@ -5,6 +5,7 @@ A language model that is not clearly below the order-2 model has not learned.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,6 +100,12 @@ def measure_references(train: Iterable[str], validation: Iterable[str]) -> Refer
 
 def write_references(folder: Path, references: References) -> None:
     write_json(folder / FILE_NAME, {"order2_bpb": references.order2_bpb, "brotli_bpb": references.brotli_bpb})
+
+
+def keep_references(folder: Path, references: References) -> None:
+    """Write references.json; a folder that is not writable is left as it is."""
+    with suppress(OSError):
+        write_references(folder, references)
 
 
 def read_references(folder: Path) -> References | None:

@@ -8,6 +8,7 @@ from pgolf.errors import UsageError
 from pgolf.specs.suggestions import nearest
 
 Layout = Literal["official", "folder"]
+SOURCE_FILE = "source.json"
 OFFICIAL = "willdepueoai/parameter-golf"
 LATER = "kevclark/parameter-golf"
 CASEOPS = "romeerp/parameter-golf-caseops-v1"

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pgolf.data.fetched_folder import check_folder
 from pgolf.data.prepare import Preparation, Prepared, prepare
+from pgolf.data.sources import find_source
 from pgolf.data.tokenizers import train_tokenizer
 from pgolf.errors import DataError, UsageError
 from tests.conftest import Pgolf
@@ -140,6 +142,35 @@ def test_the_order_of_documents_belongs_to_the_text_and_their_names_do_not(tmp_p
     prepare([*renamed, type(renamed[0])("empty", "")], preparation)
     with pytest.raises(UsageError, match="SHA-256 of the text"):
         prepare(reversed(renamed), preparation)
+
+
+def test_what_was_measured_is_measured_anew_if_it_is_gone(
+    tmp_path: Path, tokenizer: Path, whole: dict[str, bytes]
+) -> None:
+    prepare_texts(tmp_path, tokenizer)
+    for name in ("references.json", "overlap.json"):
+        (tmp_path / name).unlink()
+    prepare_texts(tmp_path, tokenizer)
+    assert contents(tmp_path) | {"overlap.json": b""} == whole | {"overlap.json": b""}
+
+
+def test_the_manifest_of_other_data_is_refused(tmp_path: Path, tokenizer: Path) -> None:
+    prepare_texts(tmp_path / "a", tokenizer)
+    prepare_texts(tmp_path / "b", tokenizer, sentences(90, seed=2))
+    for file in (tmp_path / "b").iterdir():
+        if file.name != "prepared.json":
+            shutil.copy(file, tmp_path / "a")
+    with pytest.raises(UsageError, match=r"manifest\.json is about other data than prepared\.json"):
+        prepare_texts(tmp_path / "a", tokenizer)
+
+
+def test_a_folder_of_prepare_and_one_of_fetch_are_not_mixed(tmp_path: Path, tokenizer: Path) -> None:
+    prepare_texts(tmp_path, tokenizer)
+    with pytest.raises(UsageError, match="holds data of `pgolf data prepare`; choose another --out"):
+        check_folder(tmp_path, find_source("fineweb10B_sp1024", None))
+    (tmp_path / "source.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds data of `pgolf data fetch`; choose another --out"):
+        prepare_texts(tmp_path, tokenizer)
 
 
 @pytest.mark.parametrize("name", ["fineweb_val_000000.bin", "tokenizer.model"])
