@@ -5,9 +5,9 @@ returned as it was read, keys that the schema does not name included.
 """
 
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 M = TypeVar("M", bound="BaseModel")
 
-MOST_BYTES_OF_ROWS = 256_000_000
+MOST_BYTES_OF_ROWS, MOST_ROWS = 64_000_000, 1_000_000
 # What pydantic's errors mean, for people who look at the file.
 EXPECTED = {
     "missing": "this key",
@@ -81,15 +81,23 @@ def read_rows(path: Path, schema: type[T]) -> list[T]:
     """Return the JSON objects in a file that is appended to, one a line. A last line that is half written is left out.
 
     Raises:
-        ValueError: a line does not satisfy the schema; names the file, the line and the key.
+        ValueError: a line does not satisfy the schema, or there are too many; names the file, the line and the key.
         OSError: the file cannot be read.
     """
-    *lines, last = read_bytes(path, MOST_BYTES_OF_ROWS).split(b"\n")
-    places = [f"{path}:{number}" for number in range(1, len(lines) + 2)]
-    documents = [parse_json(line, place) for line, place in zip(lines, places, strict=False)]
-    with suppress(ValueError):
-        documents.append(parse_json(last, places[-1]))
-    return [judge(document, schema, place) for document, place in zip(documents, places, strict=False)]
+    content = read_bytes(path, MOST_BYTES_OF_ROWS)
+    if content.count(b"\n") > MOST_ROWS:
+        raise ValueError(f"{path}: found more than {MOST_ROWS:,} lines")
+    rows: list[T] = []
+    for number, line in enumerate(BytesIO(content), start=1):
+        place = f"{path}:{number}"
+        try:
+            document = parse_json(line, place)
+        except ValueError:
+            if line.endswith(b"\n"):
+                raise
+            break
+        rows.append(judge(document, schema, place))
+    return rows
 
 
 def judge(document: object, schema: type[T], place: str) -> T:
