@@ -20,22 +20,25 @@ from pgolf.alike import RunNumbers, alike_findings, decimals_of
 from pgolf.audit.isolation import FOR_OWN_CODE, run_python
 from pgolf.bundle.build import PROGRAM, Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
-from pgolf.bundle.submission import SUBMISSION
+from pgolf.bundle.submission import SUBMISSION, sha256_of
 from pgolf.confinement.answers import answer_file, temporary_folder
 from pgolf.confinement.run import Confinement, Level
 from pgolf.data.manifests import Manifest, read_manifest
 from pgolf.errors import DataError, UsageError
 from pgolf.findings import Finding, counted
+from pgolf.records.folder import is_inside
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.files import DataFiles, RunFiles
 from trainer.recipe.local import local_codes
-from trainer.recipe.reading import read_json
+from trainer.recipe.reading import read_bytes, read_json
 
 # Kernels of two machines round differently. Public claims are rounded; pgolf's own are not.
 SCORE_TOLERANCE, ROUNDED, EXACT = 1e-6, 5e-5, 1e-12
 SCORING_HOURS = 6
+# A larger model is none that anybody submits; its hash would take long.
+MOST_MODEL_BYTES = 1 << 30
 Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
 Seed = Annotated[str, Field(pattern=r"^\d{1,19}$")]
@@ -164,8 +167,8 @@ def check_seeds(claims: Claims) -> Iterator[Finding]:
 
 def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
     """Compare the bytes of the files with the claims and with the limit."""
-    program, totals = folder / PROGRAM, []
-    if not program.is_file():
+    program, totals = folder / PROGRAM, list[int]()
+    if not is_inside(program, folder):
         yield Finding("warn", "code_bytes", f"there is no {PROGRAM} in the folder; its bytes cannot be counted")
     else:
         code = program.stat().st_size
@@ -173,7 +176,7 @@ def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
             yield compare_bytes("code_bytes", PROGRAM, code, claims.bytes_code)
         for seed, entry in claims.seed_results.items():
             model = folder / f"model_seed{seed}.bin"
-            if not model.is_file():
+            if not is_inside(model, folder):
                 yield Finding(
                     "warn", "artifact_bytes", f"there is no {model.name} in the folder; its bytes cannot be counted"
                 )
@@ -184,17 +187,29 @@ def check_sizes(folder: Path, claims: Claims, limit: int) -> Iterator[Finding]:
                 yield compare_bytes("artifact_bytes", model.name, size, entry.model_bytes)
             if entry.artifact_bytes is not None:
                 yield compare_bytes("artifact_bytes", f"seed {seed}", totals[-1], entry.artifact_bytes)
-    if totals and claims.bytes_total is not None:
-        yield compare_bytes("bytes_total", "the largest artifact", max(totals), claims.bytes_total)
-    total = max(totals, default=claims.bytes_total)
-    if total is not None:
-        over = bytes_over(total, limit)
-        message = f"{total:,} bytes, {over or limit - total:,} {'over' if over else 'below'} the limit of {limit:,}"
-        if over or (totals and len(totals) == len(claims.seed_results)):
-            yield Finding("fail" if over else "pass", "limit", message)
+    yield from check_totals(totals, claims, limit)
+
+
+def check_totals(totals: list[int], claims: Claims, limit: int) -> Iterator[Finding]:
+    """Compare the counted bytes of whole artifacts with the claimed total, and the largest of both with the limit."""
+    count = f"{len(totals)} of {counted(len(claims.seed_results), 'artifact')} could be counted"
+    is_whole = 0 < len(totals) == len(claims.seed_results)
+    if claims.bytes_total is not None:
+        largest = max(totals, default=0)
+        if is_whole or largest > claims.bytes_total:
+            yield compare_bytes("bytes_total", "the largest artifact", largest, claims.bytes_total)
         else:
-            counted_files = f"{len(totals)} of {counted(len(claims.seed_results), 'artifact')} could be counted"
-            yield Finding("unknown", "limit", f"{message}; {counted_files}")
+            yield Finding("unknown", "bytes_total", f"{claims.bytes_total:,} bytes are claimed; {count}")
+    claimed = [claims.bytes_total, *(entry.artifact_bytes for entry in claims.seed_results.values())]
+    total = max([*totals, *(size for size in claimed if size is not None)], default=None)
+    if total is None:
+        return
+    over = bytes_over(total, limit)
+    message = f"{total:,} bytes, {over or limit - total:,} {'over' if over else 'below'} the limit of {limit:,}"
+    if over or is_whole:
+        yield Finding("fail" if over else "pass", "limit", message)
+    else:
+        yield Finding("unknown", "limit", f"{message}; {count}")
 
 
 def compare_bytes(rule: str, what: str, found: int, claimed: int) -> Finding:
@@ -221,7 +236,11 @@ def recompute_scores(
     facts = claims.pgolf
     if facts is None:
         return [Finding("warn", "score", "the score was not recomputed: pgolf did not write this folder")], None
-    is_own = is_built_here(folder, facts)
+    try:
+        program = read_program(folder)
+    except (OSError, ValueError) as error:
+        return [Finding("fail", "score", f"the score was not recomputed: {error}")], None
+    is_own = is_built_here(program, facts)
     if not is_code_allowed and not is_own:
         fix = "read train_gpt.py, then allow it with --run-code"
         message = "train_gpt.py differs from what this installation builds, so it was not run"
@@ -231,13 +250,13 @@ def recompute_scores(
         message = f"no data with manifest {facts.data_sha256[:12]} was found"
         return [Finding("fail", "score", message, "give its folder with --data")], None
     on_progress(f"scoring on {found}")
-    return check_scores(folder, claims, found, FOR_OWN_CODE if is_own else levels)
+    return check_scores(folder, program, claims, found, FOR_OWN_CODE if is_own else levels)
 
 
 def check_scores(
-    folder: Path, claims: Claims, data: Path, levels: tuple[Level, ...]
+    folder: Path, program: bytes, claims: Claims, data: Path, levels: tuple[Level, ...]
 ) -> tuple[list[Finding], Confinement | None]:
-    """Score each seed's artifact and compare the score with its claim.
+    """Score each seed's artifact with the program and compare the score with its claim.
 
     Raises:
         DataError: the data is not that of the claims.
@@ -250,7 +269,7 @@ def check_scores(
         raise DataError(f"{data} has manifest {manifest.sha256[:12]}; the claims are for {facts.data_sha256[:12]}")
     findings, confinement = [], None
     with temporary_folder("pgolf-verify-") as work:
-        shutil.copyfile(folder / PROGRAM, work / PROGRAM)
+        (work / PROGRAM).write_bytes(program)
         copy_validation(data, [shard.file for shard in manifest.validation.shards], work / "data")
         for seed, entry in claims.seed_results.items():
             finding, used = rescore(folder / f"model_seed{seed}.bin", seed, entry, facts, work, levels)
@@ -267,7 +286,7 @@ def rescore(
     Raises:
         MachineError: this machine has none of the levels.
     """
-    if not model.is_file() or hashlib.sha256(model.read_bytes()).hexdigest() != claim.model_sha256:
+    if not is_artifact(model, claim):
         message = f"seed {seed}: {model.name} is missing or is not the artifact of the claims"
         return Finding("fail", "score", message), None
     program, texts, out = work / PROGRAM, work / "data", work / f"seed-{seed}"
@@ -283,6 +302,15 @@ def rescore(
     if ended.failure is not None:
         return Finding("fail", "score", f"seed {seed}: scoring {ended.failure}"), ended.confinement
     return compare_score(out, seed, claim, facts), ended.confinement
+
+
+def is_artifact(model: Path, claim: SeedClaim) -> bool:
+    """Return whether a file in the folder is the artifact of the claims."""
+    try:
+        is_small = is_inside(model, model.parent) and model.stat().st_size <= MOST_MODEL_BYTES
+        return is_small and sha256_of(model) == claim.model_sha256
+    except (OSError, ValueError):
+        return False
 
 
 def compare_score(out: Path, seed: str, claim: SeedClaim, facts: OwnFacts) -> Finding:
@@ -316,7 +344,7 @@ def check_validation(data: Path, manifest: Manifest) -> None:
     expected = {files.tokenizer: manifest.tokenizer.sha256}
     expected |= {files.shard(shard.file): shard.sha256 for shard in manifest.validation.shards}
     for path, sha256 in expected.items():
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        if not path.is_file() or sha256_of(path) != sha256:
             raise DataError(f"{path} is missing or does not have the hash in the manifest")
 
 
@@ -328,8 +356,21 @@ def copy_validation(data: Path, shards: list[str], into: Path) -> None:
         shutil.copyfile(file, into / file.name)
 
 
-def is_built_here(folder: Path, facts: OwnFacts) -> bool:
-    """Return whether this installation builds the folder's program, byte for byte, from the recipe in its claims.
+def read_program(folder: Path) -> bytes:
+    """Return the folder's program: the bytes that are judged are those that run.
+
+    Raises:
+        ValueError: it is missing, no regular file, a link that leads out of the folder, or too large.
+        OSError: it cannot be read.
+    """
+    path = folder / PROGRAM
+    if not is_inside(path, folder):
+        raise ValueError(f"{path} is missing, or is not a regular file inside the folder")
+    return read_bytes(path)
+
+
+def is_built_here(program: bytes, facts: OwnFacts) -> bool:
+    """Return whether this installation builds a folder's program, byte for byte, from the recipe in its claims.
 
     A program with code of a user's own never counts as built here.
     """
@@ -338,7 +379,6 @@ def is_built_here(folder: Path, facts: OwnFacts) -> bool:
         if local_codes(recipe) or facts.embedded["local"]:
             return False
         built = Bundle(recipe, trainer_code(recipe), embedded_json(facts.embedded)).packed
-        program = (folder / PROGRAM).read_bytes()
     except (KeyError, TypeError, ValueError, OSError, RecipeRefused, ArithmeticError):
         return False
     return built == program and hashlib.sha256(program).hexdigest() == facts.train_gpt_sha256

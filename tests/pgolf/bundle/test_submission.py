@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 import pytest
 
-from pgolf.audit.verify import check_claims, read_claims
+from pgolf.audit.verify import check_claims, is_artifact, read_claims, recompute_scores
 from pgolf.bundle.build import Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
 from pgolf.findings import failures
@@ -126,6 +128,56 @@ def test_a_claim_that_the_folder_contradicts_is_named(copy: Path, change: Any, r
     failed = {finding.rule for finding in failures(findings)}
     assert rule in failed
     assert failed == {rule} or rule == "mean"
+
+
+def sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("name", ["train_gpt.py", "model_seed1337.bin"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        Path.mkdir,
+        sparse,
+        lambda path: path.symlink_to("/dev/zero"),
+        lambda path: path.symlink_to("../outside"),
+        lambda path: path.symlink_to(path.name),
+    ],
+    ids=["pipe", "folder", "terabyte", "device", "link that leads out", "link to itself"],
+)
+def test_only_regular_files_inside_the_folder_are_read(copy: Path, name: str, make: Callable[[Path], Any]) -> None:
+    """The file outside has the right content, and the code of the claims would be run."""
+    (copy / name).rename(copy.parent / "outside")
+    make(copy / name)
+    found, _ = read_claims(copy)
+    assert found is not None
+    claim = found.seed_results["1337"]
+    if name == "train_gpt.py":
+        scores, _ = recompute_scores(copy, found, copy.parent, True, ("none",), print)
+        assert [(finding.severity, finding.rule) for finding in scores] == [("fail", "score")]
+        assert "the score was not recomputed: " in scores[0].message
+    else:
+        assert not is_artifact(copy / name, claim)
+    limits = [
+        finding for finding in check_claims(copy, found, load_ruleset("parameter_golf")) if finding.rule == "limit"
+    ]
+    assert [finding.severity for finding in limits] == ["fail" if make is sparse else "unknown"]
+
+
+def test_a_total_is_unknown_where_artifacts_are_not_there_to_count(copy: Path) -> None:
+    """The artifact that is missing may be the largest, as its own claim says."""
+    document = claims(copy)
+    (copy / "model_seed1337.bin").unlink()
+    for size, severities in ((None, ("unknown", "unknown")), (16_000_001, ("unknown", "fail"))):
+        document["seed_results"]["1337"]["artifact_bytes"] = size
+        (copy / "submission.json").write_text(json.dumps(document))
+        found, _ = read_claims(copy)
+        assert found is not None
+        by_rule = {each.rule: each.severity for each in check_claims(copy, found, load_ruleset("parameter_golf"))}
+        assert (by_rule["bytes_total"], by_rule["limit"]) == severities
 
 
 @pytest.mark.parametrize("kept", [0, 1])
