@@ -19,6 +19,8 @@ ELEMENT_BYTES = 64
 # The window of the largest preset of xz, and what its decoder takes besides.
 MOST_WINDOW_BYTES = 1 << 26
 MOST_DECODER_BYTES = MOST_WINDOW_BYTES + (1 << 20)
+# Each stream copies the data that follows it.
+MOST_STREAMS = 16
 # `strip` compares each character with all of these.
 MOST_STRIPPED = 256
 CODECS = re.compile(r"utf-8(?:-sig)?|ascii|iso8859-1|utf-(?:16|32)(?:-[lb]e)?")
@@ -138,11 +140,36 @@ def decompress(decompressor: Any, data: bytes) -> bytes:
 
     Raises:
         TooLarge: the result has more than MOST_BYTES.
+        EOFError: the data is cut off.
     """
     found = bytes(decompressor.decompress(data, MOST_BYTES + 1))
     if len(found) > MOST_BYTES:
         raise TooLarge(f"{len(data):,} bytes decompress to more than {MOST_BYTES:,}")
+    if not decompressor.eof:
+        raise EOFError
     return found
+
+
+def decompress_streams(make: Callable[[], Any], data: bytes) -> bytes:
+    """Decompress streams that follow each other, as lzma, gzip and bz2 do. What follows them is ignored.
+
+    Raises:
+        NotConstant: there are more than MOST_STREAMS.
+    """
+    found: list[bytes] = []
+    while data:
+        if len(found) == MOST_STREAMS:
+            raise NotConstant
+        decompressor = make()
+        try:
+            found.append(decompress(decompressor, data))
+        except (lzma.LZMAError, OSError):
+            if not found:
+                raise
+            break
+        limited(sum(map(len, found)), "decompressed streams")
+        data = decompressor.unused_data
+    return b"".join(found)
 
 
 def inflate_lzma(data: bytes, *settings: Any, **named: Any) -> bytes:
@@ -153,7 +180,7 @@ def inflate_lzma(data: bytes, *settings: Any, **named: Any) -> bytes:
             raise TooLarge(f"an lzma window has more than {MOST_WINDOW_BYTES:,} bytes")
     else:
         given["memlimit"] = min(given.get("memlimit") or MOST_DECODER_BYTES, MOST_DECODER_BYTES)
-    return decompress(lzma.LZMADecompressor(**given), data)
+    return decompress_streams(lambda: lzma.LZMADecompressor(**given), data)
 
 
 def inflate_zlib(data: bytes, wbits: int = zlib.MAX_WBITS) -> bytes:
@@ -167,9 +194,14 @@ def inflate_brotli(data: bytes) -> bytes:
 
     decompressor, found = brotli.Decompressor(), bytearray()
     for place in range(len(data)):
-        found += decompressor.process(data[place : place + 1])
+        try:
+            found += decompressor.process(data[place : place + 1])
+        except brotli.error:
+            raise NotConstant from None
         if len(found) > MOST_BYTES:
             raise TooLarge(f"{len(data):,} bytes decompress to more than {MOST_BYTES:,}")
+    if not decompressor.is_finished():
+        raise EOFError
     return bytes(found)
 
 
@@ -201,7 +233,7 @@ DECODERS: dict[str, Callable[..., Any]] = {
     "bytes.fromhex": from_text(bytes.fromhex),
     "lzma.decompress": inflate_lzma,
     "zlib.decompress": inflate_zlib,
-    "gzip.decompress": lambda data: inflate_zlib(data, zlib.MAX_WBITS | 16),
-    "bz2.decompress": lambda data: decompress(bz2.BZ2Decompressor(), data),
+    "gzip.decompress": lambda data: decompress_streams(lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), data),
+    "bz2.decompress": lambda data: decompress_streams(bz2.BZ2Decompressor, data),
     "brotli.decompress": inflate_brotli,
 }  # fmt: skip

@@ -5,6 +5,7 @@ import bz2
 import gzip
 import lzma
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import brotli
@@ -53,6 +54,43 @@ STUBS = {
 @pytest.mark.parametrize("name", STUBS)
 def test_a_stub_is_unwrapped(name: str) -> None:
     assert layers(STUBS[name]) == [STUBS[name], PROGRAM]
+
+
+COMPRESSORS = {
+    "lzma": (lzma.compress, lzma.decompress),
+    "zlib": (zlib.compress, zlib.decompress),
+    "gzip": (gzip.compress, gzip.decompress),
+    "bz2": (bz2.compress, bz2.decompress),
+    "brotli": (brotli.compress, brotli.decompress),
+}
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "whole": lambda data: data,
+    "cut off": lambda data: data[:-1],
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "another byte": lambda data: data[:12] + bytes([data[12] ^ 255]) + data[13:],
+    "another first byte": lambda data: b"\xff" + data[1:],
+    "followed by others": lambda data: data + b"xx",
+    "twice": lambda data: data + data,
+}
+
+
+@pytest.mark.parametrize("name", COMPRESSORS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_payload_is_unpacked_as_python_does_or_not_at_all(name: str, damage: str) -> None:
+    compress, decompress = COMPRESSORS[name]
+    payload = DAMAGES[damage](compress(PROGRAM.encode() * 3))
+    stub = f"import {name}\nexec({name}.decompress({payload!r}))"
+    try:
+        inner = [decompress(payload).decode()]
+    except Exception:
+        inner = []
+    assert layers(stub) == [stub, *inner]
+
+
+def test_many_streams_are_not_unpacked() -> None:
+    """Each copies the ones that follow: 280,000 empty ones would take minutes."""
+    stub = f"import bz2\nexec(bz2.decompress({bz2.compress(b'')!r} * 280_000))"
+    assert len(layers(stub)) == 1
 
 
 @pytest.mark.parametrize("has_brotli", [True, False])
