@@ -12,6 +12,10 @@ from pgolf.campaign.observer import Observer
 from pgolf.cli.display.console import findings_table, progress_console, say
 from pgolf.findings import Finding
 from pgolf.rundir import RunDirectory
+from trainer.recipe.reading import open_regular
+
+# Of a log. A line that is longer is printed in parts.
+MOST_BYTES_AT_ONCE = 1 << 20
 
 
 @contextmanager
@@ -83,25 +87,35 @@ class LineObserver(MessageObserver):
         self.logs[run.run_id] = log, log.stat().st_size if log.exists() else 0
 
     def runs_polled(self) -> None:
-        for run_id in self.logs:
+        for run_id in list(self.logs):
             self.print_new_lines(run_id)
 
     def run_ended(self, run: RunDirectory) -> None:
         if run.run_id in self.logs:
             self.print_new_lines(run.run_id)
-            del self.logs[run.run_id]
+            self.logs.pop(run.run_id, None)
 
     def print_new_lines(self, run_id: str) -> None:
-        """Print the complete lines that were added to a log since the last call."""
+        """Print the complete lines that were added to a log since the last call. Name an unreadable log once."""
         path, position = self.logs[run_id]
         if not path.exists():
             return
-        with path.open("rb") as log:
-            log.seek(position)
-            complete, newline, _ = log.read().rpartition(b"\n")
-        self.logs[run_id] = path, position + len(complete) + len(newline)
-        for line in complete.decode(errors="replace").splitlines():
-            say(f"{run_id}: {line}")
+        try:
+            with open_regular(path) as log:
+                log.seek(position)
+                while part := log.read(MOST_BYTES_AT_ONCE):
+                    end = part.rfind(b"\n") + 1
+                    if not end and len(part) < MOST_BYTES_AT_ONCE:  # the line is still being written
+                        break
+                    complete = part[: end or MOST_BYTES_AT_ONCE]
+                    position = log.seek(position + len(complete))
+                    for line in complete.decode(errors="replace").splitlines():
+                        say(f"{run_id}: {line}")
+        except (OSError, ValueError) as error:
+            say(f"{run_id}: the log cannot be read: {error}")
+            del self.logs[run_id]
+            return
+        self.logs[run_id] = path, position
 
 
 def describe_state(state: Mapping[str, Any]) -> str:
