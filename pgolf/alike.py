@@ -16,6 +16,10 @@ SHARED_DECIMALS = 3
 MOST_TIME_DIGITS = 2
 # Digits of an artifact's size. Compressed models differ by thousands of bytes; uncompressed ones may not differ at all.
 BYTES_DIGITS = 2
+# Losses besides the first from which a training is recognized.
+FEWEST_LOSSES = 2
+# Other hardware changes the score of a model by less, another protocol by more. Units: bits per byte.
+SAME_PROTOCOL = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,7 @@ class RunNumbers:
     val_bpb: float
     decimals: int
     """Decimals of val_bpb as it was printed or stored."""
+    seed: int | None = None
     total_bytes: int | None = None
     train_seconds: float | None = None
     losses: Mapping[int, float] | None = None
@@ -44,6 +49,7 @@ def numbers_of_result(name: str, result: Mapping[str, Any], metrics: Sequence[Ma
         name=name,
         val_bpb=val_bpb,
         decimals=decimals_of(val_bpb),
+        seed=result["seed"],
         total_bytes=result["artifact"]["total_bytes"],
         train_seconds=result["clock"]["train_seconds"],
         losses={row["step"]: row["train_loss"] for row in metrics if "train_loss" in row},
@@ -57,24 +63,38 @@ def decimals_of(number: float) -> int:
 
 
 def are_alike(one: RunNumbers, other: RunNumbers) -> bool:
-    """Return whether two runs are one run: their scores are equal, and so is what else both have, to enough digits.
+    """Return whether two runs are one run: their training is one, or their scores are equal to enough digits.
 
-    Runs with different training losses are alike only if their scores alone have enough digits.
+    One training that was scored twice has one seed, and may be scored by two protocols. Scores of one protocol then
+    differ by rounding only, and seeds that differ, or are not known, have no training in common.
     """
     decimals = min(one.decimals, other.decimals)
-    if abs(one.val_bpb - other.val_bpb) > 0.5000001 * 10.0**-decimals:
+    apart = abs(one.val_bpb - other.val_bpb)
+    pairs = common_losses(one, other)
+    trained = digits_of_training(one, other, pairs)
+    if len(pairs) >= FEWEST_LOSSES and trained >= CERTAIN_DIGITS:
+        return one.seed is None or one.seed != other.seed or apart < SAME_PROTOCOL
+    if apart > 0.5000001 * 10.0**-decimals:
         return False
-    digits = decimals - SHARED_DECIMALS
+    return decimals - SHARED_DECIMALS + trained >= CERTAIN_DIGITS
+
+
+def common_losses(one: RunNumbers, other: RunNumbers) -> list[tuple[float, float]]:
+    """Return the losses of two runs at the steps that both logged."""
     theirs = other.known_losses
-    pairs = [(loss, theirs[step]) for step, loss in one.known_losses.items() if step in theirs]
-    if any(loss != again for loss, again in pairs):
-        return digits >= CERTAIN_DIGITS
-    digits += sum(max(0, decimals_of(loss) - SHARED_DECIMALS) for loss, _ in pairs)
+    return [(loss, theirs[step]) for step, loss in one.known_losses.items() if step in theirs]
+
+
+def digits_of_training(one: RunNumbers, other: RunNumbers, losses: Sequence[tuple[float, float]]) -> int:
+    """Return the number of digits besides the scores in which two runs agree; 0 if their losses differ."""
+    if any(loss != again for loss, again in losses):
+        return 0
+    digits = sum(max(0, decimals_of(loss) - SHARED_DECIMALS) for loss, _ in set(losses))
     if one.total_bytes is not None and one.total_bytes == other.total_bytes:
         digits += BYTES_DIGITS
     if one.train_seconds is not None and one.train_seconds == other.train_seconds:
         digits += min(MOST_TIME_DIGITS, max(0, decimals_of(one.train_seconds) - 1))
-    return digits >= CERTAIN_DIGITS
+    return digits
 
 
 def alike_sets(runs: Sequence[RunNumbers]) -> list[list[RunNumbers]]:
@@ -115,7 +135,7 @@ def are_independent(runs: Sequence[RunNumbers]) -> bool:
 def describe_alike(runs: Sequence[RunNumbers]) -> str:
     """Return which runs are one, and by which numbers."""
     first = runs[0]
-    facts = [f"val_bpb {first.val_bpb}"]
+    facts = [f"val_bpb {first.val_bpb}"] if len({run.val_bpb for run in runs}) == 1 else ["their training losses"]
     if first.total_bytes is not None and len({run.total_bytes for run in runs}) == 1:
         facts.append(f"{first.total_bytes:,} bytes")
     if first.train_seconds is not None and len({run.train_seconds for run in runs}) == 1:

@@ -154,6 +154,7 @@ def check_seeds(claims: Claims) -> Iterator[Finding]:
                 name=f"seed {seed}",
                 val_bpb=entry.val_bpb,
                 decimals=decimals_of(entry.val_bpb),
+                seed=int(seed),
                 total_bytes=entry.artifact_bytes,
             )
             for seed, entry in claims.seed_results.items()

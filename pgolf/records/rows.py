@@ -92,6 +92,7 @@ class RecordRow:
             name=self.run.file,
             val_bpb=self.val_bpb,
             decimals=self.score.decimals,
+            seed=self.run.seed,
             total_bytes=self.total_bytes,
             train_seconds=self.run.train_seconds,
             losses=dict(self.run.curve),

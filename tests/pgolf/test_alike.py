@@ -47,8 +47,25 @@ def test_equal_scores_to_all_digits_are_one_run(changes: dict[str, object]) -> N
     ids=["the last digit differs", "another score, coarsely printed"],
 )
 def test_other_scores_are_other_runs(changes: dict[str, object]) -> None:
-    """Also if all else is equal: bytes of models that are not compressed, losses of a stub."""
-    assert rules_of(RUN, replace(RUN, name="seed-2", **changes)) == []  # type: ignore[arg-type]
+    """Also if all else is equal that a stub prints: bytes of models that are not compressed, one loss for all steps."""
+    stub = replace(RUN, losses=dict.fromkeys(LOSSES, 4.6052), train_seconds=None)
+    assert rules_of(stub, replace(stub, name="seed-2", **changes)) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("val_bpb", [1.07578748, 1.07578741, 1.0758, 1.0763, 2.0])
+@pytest.mark.parametrize("seeds", [(1, 2), (None, None), (1, None)])
+def test_one_training_is_one_run_whatever_its_scores_say(val_bpb: float, seeds: tuple[int | None, int | None]) -> None:
+    copy = replace(RUN, name="seed-2", val_bpb=val_bpb, seed=seeds[1])
+    (finding,) = alike_findings([replace(RUN, seed=seeds[0]), copy])
+    assert (finding.severity, finding.rule) == ALIKE[0]
+    assert "equal in their training losses, 15,987,382 bytes, 588.032 s of training:" in finding.message
+
+
+def test_one_seed_may_be_scored_by_two_protocols() -> None:
+    """Another protocol moves the score by more than 1e-5; a copy on other hardware, or edited, by less."""
+    seeded = replace(RUN, seed=1)
+    assert rules_of(seeded, replace(seeded, name="sliding", val_bpb=1.0601)) == []
+    assert rules_of(seeded, replace(seeded, name="again", val_bpb=1.07578748)) == ALIKE
 
 
 def test_coarse_scores_need_equal_losses_and_times_besides() -> None:

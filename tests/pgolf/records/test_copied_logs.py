@@ -53,6 +53,15 @@ def test_copied_logs_are_no_three_seeds(copies: Path, public_record: Callable[[s
     assert (entry.rank, entry.refusals[0]) == (None, "seeds_alike")
 
 
+def test_copied_logs_with_another_digit_in_each_score_are_no_three_seeds(copies: Path) -> None:
+    for number, path in enumerate(sorted(copies.glob("train_seed*.log"))):
+        path.write_text(re.sub(r"(val_bpb:\d\.\d{7})\d", rf"\g<1>{number}", path.read_text()))
+    group = group_of(copies)
+    assert len({row.val_bpb for row in group.rows}) == 3
+    (message,) = [f.message for f in group.problems() if (f.severity, f.rule) == ("fail", "seeds_alike")]
+    assert "are one run, equal in their training losses" in message
+
+
 def test_no_public_record_has_alike_seeds() -> None:
     folders = [path for path in sorted(RECORDS.iterdir()) if is_record(path)] if RECORDS.is_dir() else []
     accused = [
