@@ -97,6 +97,21 @@ def test_calibration_counts_as_training_and_decoding_as_evaluation(
 
 
 @pytest.mark.parametrize(
+    ("phase", "rule"), [("calibrate_seconds", "TRAIN-600-INCLUDES-CALIBRATION"), ("decode_seconds", "EVAL-600")]
+)
+@pytest.mark.parametrize(("spent", "severity"), [(0.0, "unknown"), (700.0, "warn")])
+def test_a_phase_that_was_not_measured_is_unknown(
+    micro_run: RunDirectory, phase: str, rule: str, spent: float, severity: str
+) -> None:
+    """The trainer measures each phase of every run."""
+    result = read_recipe_result(micro_run.files.result)
+    clock = {key: seconds + spent for key, seconds in result["clock"].items() if key != phase}
+    changes: Any = {"clock": clock}
+    (found,) = [verdict for verdict in clock_verdicts({**result, **changes}, RULES) if verdict.rule == rule]
+    assert (found.severity, phase in found.message) == (severity, True)
+
+
+@pytest.mark.parametrize(
     ("remove", "rules"),
     [
         (lambda files: files.model.unlink(), ("SIZE-CAP", "SIZE-CODE-IS-SHIPPED-CODE")),
