@@ -17,6 +17,9 @@ WILD: list[Any] = [
 ]  # fmt: skip
 DEEP = "[" * 3000 + "]" * 3000
 NOT_SO_DEEP = "[" * 300 + "]" * 300
+# What takes long, or much memory, unless it is refused where it begins: the last key comes twice.
+MANY_KEYS = ", ".join(f'"k{min(number, 59_998)}": 0' for number in range(60_000))
+BLANK_LINES = 3_000_000
 
 
 def damage(path: Path, chance: random.Random) -> str:
@@ -42,7 +45,9 @@ def damage_json(path: Path, chance: random.Random) -> str:
     text = text.replace('"DEEP"', deep)
     if chance.random() < 0.05 and text.startswith("{"):
         text = text[:-1].rstrip() + ", " + text[1:]  # every key twice
-    lines[number] = text
+    elif chance.random() < 0.02 and text.startswith("{"):
+        text = text[:-1].rstrip() + ", " + MANY_KEYS + "}"
+    lines[number] = "\n" * BLANK_LINES if path.suffix == ".jsonl" and chance.random() < 0.05 else text
     path.write_text("\n".join(lines) + "\n", errors="surrogatepass")
     return "content"
 

@@ -71,7 +71,8 @@ def make_subjects(run: Path, place: Path) -> dict[str, Subject]:
     of_runs: list[Call] = [
         *formats, ("status", "--runs-dir", "runs", "--json"), ("status", "--runs-dir", "runs"),
         ("compare", damaged, "runs/other-12345678", "--curves"), ("submission", damaged, "--out", "out"),
-        ("audit", damaged, "--metadata-only"), ("logs", damaged), ("report", damaged, "--json"), read_run_job,
+        ("audit", damaged, "--metadata-only"), ("logs", damaged), ("attach", damaged),
+        ("report", damaged, "--json"), read_run_job,
     ]  # fmt: skip
     seeds = f"{run.parent.name}/{run.name}/"
     kept = ("*.json", "*.jsonl", "*.npz", "artifact/*", "train.log")
@@ -88,7 +89,7 @@ def make_subjects(run: Path, place: Path) -> dict[str, Subject]:
         ], harm_some),
         "records": Subject("record", record, ("*",), [
             ("report", "record", "--format", "html"), ("report", "record"), ("audit", "record", "--metadata-only"),
-            ("report", "--leaderboard", "."),
+            ("report", "--leaderboard", "."), ("verify", "record"),
         ], harm_some),
         "searches": Subject("search", place / "search", ("*.yaml",), [read_search], harm_some),
     }  # fmt: skip
@@ -153,7 +154,10 @@ def make_record(run: Path, target: Path) -> Path:
     (target / "train_seed2.log").write_text(log.replace("seed:1", "seed:2").replace("5.0", "5.1"))
     claims = {"val_bpb": 5.05, "seeds": [1, 2], "bytes_total": 44837, "name": "x", "date": "2026-04-09", "track": "t"}
     results = {"1": {"val_bpb": 5.0, "eval_time_s": 3.5}, "2": {"val_bpb": 5.1, "artifact_bytes": 44837}}
-    (target / "submission.json").write_text(json.dumps(claims | {"seed_results": results}))
+    facts = {"data_sha256": "d" * 64, "train_gpt_sha256": "c" * 64, "metric": {}, "embedded": {}}
+    (target / "submission.json").write_text(json.dumps(claims | {"seed_results": results, "pgolf": facts}))
+    for seed in (1, 2):
+        shutil.copyfile(run / "artifact" / "model.bin", target / f"model_seed{seed}.bin")
     (target / "README.md").write_text("# x: val_bpb 5.05\n\n| seed | val_bpb |\n|---|---|\n| 1 | 5.0000 |\n")
     shutil.copyfile(run / "artifact" / "train_gpt.py", target / "train_gpt.py")
     return target
