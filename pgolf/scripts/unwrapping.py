@@ -76,6 +76,8 @@ class ConstantEvaluator:
         self.histories: dict[str, History] = {}
         self.aliases: dict[str, ast.expr] = {}
         """The last function or module that each name may be assigned."""
+        self.resolved: dict[str, str] = {}
+        """What aliases stand for, so that each is followed once."""
         self.modules: dict[str, str] = {}
         self.bound: dict[str, ast.expr] = {}
         """Arguments of lambdas that are called immediately, by parameter."""
@@ -205,12 +207,16 @@ class ConstantEvaluator:
 
     def alias(self, name: ast.Name) -> str:
         """Return the function or module that a name was assigned, or the name itself."""
+        if self.depth == 0 and name.id in self.resolved:
+            return self.resolved[name.id]
         given = self.aliases.get(name.id)
         self.depth += 1
         try:
             found = self.qualified_name(given) if given is not None and self.depth < 20 else ""
         finally:
             self.depth -= 1
+        if self.depth == 0:  # deeper in, a chain of names is cut off earlier
+            self.resolved[name.id] = found or name.id
         return found or name.id
 
     def text(self, node: ast.expr) -> str:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from pgolf.audit.code import source
 from pgolf.scripts.constants import name_pattern
 from pgolf.scripts.settings import parse_literal
 from pgolf.scripts.source import MOST_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
-from pgolf.scripts.unwrapping import layers
+from pgolf.scripts.unwrapping import layers, runs_unknown
 
 MOST_MEGABYTES = 300
 
@@ -196,6 +197,15 @@ def test_no_text_hides_tokens_from_their_count(before: str) -> None:
 )
 def test_tokens_are_counted_in_linear_time(text: str) -> None:
     assert count_tokens(text) <= MOST_TOKENS + 1
+
+
+def test_a_chain_of_aliases_is_followed_once() -> None:
+    chain = "getattr(" * 60 + "x" + ", 'a')" * 60
+    aliases = "".join(f"a{number} = getattr(a{number - 1}, 'b')\n" for number in range(1, 19))
+    text = f"a0 = {chain}\n{aliases}" + "a18(1)\n" * 15_000 + "exec(a18('x'))"
+    began = time.process_time()
+    assert runs_unknown(parse_source(text))
+    assert time.process_time() - began < 2
 
 
 def test_composed_names_of_variables_are_matched_in_linear_time() -> None:
