@@ -6,6 +6,7 @@ import random
 import shutil
 import socket
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def damage_value(document: Any, chance: random.Random) -> Any:
         else:
             document[key] = damage_value(document[key], chance)
         return document
-    return "DEEP" if chance.random() < 0.05 else chance.choice(WILD)
+    return "DEEP" if chance.random() < 0.05 else deepcopy(chance.choice(WILD))
 
 
 def damage_bytes(path: Path, chance: random.Random) -> str:
