@@ -1,11 +1,11 @@
 """The audit of one of pgolf's own runs: its files, its clocks, its ledger, its data and its scoring protocol."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from math import isclose, log
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pgolf.audit.probes import (
     SCORE_TOLERANCE,
@@ -107,7 +107,7 @@ def size_verdicts(run: RunDirectory, result: RecipeResult) -> Iterator[Verdict]:
 
 def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare the seconds of the run's phases with both limits. Off the contest's hardware a violation is a warning."""
-    clock = result["clock"]
+    clock = cast(Mapping[str, float], result["clock"])
     environment = result["environment"]
     device = environment["device"]
     is_contest = is_contest_machine([device], environment.get("processes"))

@@ -105,8 +105,8 @@ def test_a_phase_that_was_not_measured_is_unknown(
 ) -> None:
     """The trainer measures each phase of every run."""
     result = read_recipe_result(micro_run.files.result)
-    clock = {key: seconds + spent for key, seconds in result["clock"].items() if key != phase}
-    changes: Any = {"clock": clock}
+    clock: Any = result["clock"]
+    changes: Any = {"clock": {key: seconds + spent for key, seconds in clock.items() if key != phase}}
     (found,) = [verdict for verdict in clock_verdicts({**result, **changes}, RULES) if verdict.rule == rule]
     assert (found.severity, phase in found.message) == (severity, True)
 
