@@ -16,7 +16,7 @@ from pgolf.bundle.modules import TrainerCode, names_in_use, reachable_modules, t
 from pgolf.bundle.own_code import local_files, with_own_copies
 from pgolf.bundle.specialize import Specializer, component_names, constructed_components
 from pgolf.bundle.stub import self_extracting
-from pgolf.bundle.unreachable import reachable_statements, without_annotations, without_field_types
+from pgolf.bundle.unreachable import reachable_statements, used_imports, without_annotations, without_field_types
 from pgolf.bundle.values import fill_placeholder, placeholder
 from pgolf.bundle.whole_folder import write_folder
 from pgolf.errors import MachineError
@@ -152,7 +152,7 @@ def program_tree(recipe: Recipe, is_annotated: bool = True) -> ast.Module:
     body = without_annotations(body) if is_annotated else without_field_types(without_annotations(body))
     start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}({placeholder(recipe)}))").body
     body = reachable_statements([*body, *start], {MAIN})
-    return ast.fix_missing_locations(ast.Module([*imports, *body], []))
+    return ast.fix_missing_locations(ast.Module([*used_imports(imports, body), *body], []))
 
 
 def minified_program(recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""Removes unused definitions.
+"""Removes unused definitions and imports.
 
 A definition is used if used code contains its name; a method, if used code has its name after a dot or as a string.
 Only names are compared, so an unused definition may stay, but a used one is never removed.
@@ -82,6 +82,18 @@ def reachable_statements(body: list[ast.stmt], roots: Iterable[str]) -> list[ast
         if not drop_methods(kept) and len(kept) == len(body):
             return kept
         body = kept
+
+
+def used_imports(imports: list[ast.stmt], body: list[ast.stmt]) -> list[ast.stmt]:
+    """Return the imports whose names the statements read: annotations, which are removed, needed the others."""
+    read = set().union(*map(names_read, body))
+    return [statement for statement in imports if read & names_bound(statement)]
+
+
+def names_bound(statement: ast.stmt) -> set[str]:
+    """Return the names that an import binds."""
+    assert isinstance(statement, ast.Import | ast.ImportFrom)
+    return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
 
 
 def statements_used_by(body: list[ast.stmt], roots: set[str]) -> list[ast.stmt]:

@@ -1,5 +1,6 @@
 """The single-file program trains and scores bit-identically to the package, without pgolf or the trainer."""
 
+import ast
 import fcntl
 import os
 import re
@@ -412,6 +413,15 @@ def test_a_program_unpacks_itself_with_or_without_brotli(tmp_path: Path, has_bro
     ended = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True)
     assert ended.stdout == "it runs __main__\n"
     assert (b"brotli" in program.read_bytes()) is has_brotli
+
+
+def test_a_file_imports_only_what_it_uses() -> None:
+    program = ast.parse(built("quickstart").readable)
+    read = {node.id for node in ast.walk(program) if isinstance(node, ast.Name)}
+    imports = [node for node in program.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    bound = {alias.asname or alias.name.partition(".")[0] for node in imports for alias in node.names}
+    assert bound - read == set()
+    assert "torch" in bound
 
 
 def test_components_that_a_recipe_does_not_name_are_not_in_its_file() -> None:
