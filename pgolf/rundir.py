@@ -21,6 +21,8 @@ from trainer.recipe.writing import write_json, write_once, write_whole
 
 State = Literal["prepared", "queued", "running", "unfetched", "stopped", "failed", "finished"]
 T = TypeVar("T")
+# Of a log that is read at once: it may be one of others.
+LOG_PART_BYTES = 1 << 20
 MISSING = (FileNotFoundError, NotADirectoryError)
 SEED_FOLDER = re.compile(r"seed-(\d+)(?:\.(\d+))?")
 
@@ -389,11 +391,13 @@ def follow_file(path: Path, has_growth: Iterator[bool]) -> Iterator[str]:
         if path.exists():
             with naming_damage(), open_regular(path) as file:
                 file.seek(position)
-                content = file.read()
-            position += len(content)
-            rest += decoder.decode(content)
-        *complete, rest = rest.split("\n")
-        yield from complete
+                while content := file.read(LOG_PART_BYTES):
+                    position += len(content)
+                    *complete, rest = (rest + decoder.decode(content)).split("\n")
+                    yield from complete
+                    if len(rest) > LOG_PART_BYTES:  # a line without end
+                        yield rest
+                        rest = ""
         if not may_grow:
             break
         time.sleep(0.2)
