@@ -264,7 +264,7 @@ def test_an_overlay_that_leaves_nothing_quantized_is_named() -> None:
 
 
 # Two that together cover most components; `make test-all` runs every one.
-FEW = ("pr1535_crawler_loop_aware_corrected", "pr861_int5_qat_unet")
+FEW = ("pr1535_crawler_loop_aware_corrected",)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ REFUSALS = (
 )
 
 
+@pytest.mark.slow
 def test_an_address_that_runs_no_commands_is_named(tmp_path: Path, bare_python: Path) -> None:
     login = tmp_path / "login.sh"
     with sshd(tmp_path / "ssh", bare_python, login=f"sh {login}") as backend:
@@ -63,6 +64,7 @@ def test_words_of_ssh_are_told_from_those_of_a_proxy() -> None:
     assert "terminals only" in str(proxy)
 
 
+@pytest.mark.slow
 def test_an_answer_of_the_agent_is_one_line(tmp_path: Path, bare_python: Path) -> None:
     """The transport reads one line after the mark; line ends within an answer are escaped."""
     with sshd(tmp_path / "ssh", bare_python) as backend:

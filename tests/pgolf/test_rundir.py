@@ -1,5 +1,6 @@
 """The state of a run as the files of its directory describe it."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -149,7 +150,8 @@ def place_of(path: Path, kind: str) -> None:
             path.mkdir()
         case "socket":
             with socket.socket(socket.AF_UNIX) as server:
-                server.bind(os.path.relpath(path))  # an address has at most 107 bytes
+                with contextlib.chdir(path.parent):  # an address has at most 107 bytes
+                    server.bind(path.name)
         case _:
             path.symlink_to(kind)
 

@@ -266,6 +266,7 @@ def test_a_stopped_run_is_begun_again_without_what_it_left(micro_run: RunDirecto
     assert "seed" not in result, "which seed an artifact was trained with is not known"
 
 
+@pytest.mark.slow
 def test_the_measured_attention_kernel_is_read_from_the_artifact(micro_run: RunDirectory, tmp_path: Path) -> None:
     program = tmp_path / "train_gpt.py"
     spec = load_spec("quickstart", ["micro"], ["recipe.compute.attention=measured"]).spec

@@ -309,7 +309,7 @@ def wait_for_steps(run: RunDirectory, steps: int = 5) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupting_the_command_ends_its_script(number: signal.Signals, workshop: Workshop) -> None:
     workshop.script(STEPPING)
     workshop("preflight", "spec.yaml")

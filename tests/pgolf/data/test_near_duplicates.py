@@ -42,7 +42,7 @@ def edited(text: str, share: float, chance: random.Random) -> str:
     return chance.choice([" ", "\n", "  "]).join(word.upper() if chance.random() < 0.2 else word for word in words)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_minhash_finds_the_pairs_that_comparing_all_finds(seed: int) -> None:
     chance = random.Random(seed)
     validation = texts(60, seed)

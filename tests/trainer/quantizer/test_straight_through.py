@@ -93,6 +93,7 @@ def test_a_matrix_that_gets_no_gradient_is_named() -> None:
         loss.probe(X_BT, Y_BT, None)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_a_compiled_forward_pass_sees_rounding_begin() -> None:

@@ -89,6 +89,7 @@ def test_a_printed_result_counts_however_the_script_ends(
     assert (found["headline"]["val_bpb"], found["artifact"]["model_bytes"], found["ended"]) == (1.2, 1000, ended)
 
 
+@pytest.mark.slow
 def test_a_script_whose_other_processes_compute_is_not_cut(result_of: Callable[..., dict[str, Any]]) -> None:
     """It is silent for twice as long as an idle script may be, and then prints a better score."""
     found = result_of(
@@ -110,8 +111,12 @@ def test_a_script_that_goes_on_scoring_is_not_cut(result_of: Callable[..., dict[
 
 @pytest.mark.parametrize(
     "heartbeat",
-    ["'[rank0]: heartbeat watchdog alive'", "f'memory: {time.time():.0f} bytes'", "SCORE", "'waiting at 3/4'"],
-    ids=["words", "numbers", "its score", "a fraction"],
+    [
+        pytest.param("'[rank0]: heartbeat watchdog alive'", id="words"),
+        pytest.param("f'memory: {time.time():.0f} bytes'", id="numbers", marks=pytest.mark.slow),
+        pytest.param("SCORE", id="its score", marks=pytest.mark.slow),
+        pytest.param("'waiting at 3/4'", id="a fraction", marks=pytest.mark.slow),
+    ],
 )
 def test_the_heartbeat_of_a_script_is_no_progress(heartbeat: str, result_of: Callable[..., dict[str, Any]]) -> None:
     found = result_of(f"model()\nsay(SCORE)\nwhile True:\n    time.sleep(0.3)\n    say({heartbeat})\n", seconds=20.0)
@@ -140,13 +145,14 @@ def test_a_script_without_its_model_is_waited_for(result_of: Callable[..., dict[
     assert (found["artifact"]["model_bytes"], found["ended"]) == (1000, None)
 
 
+@pytest.mark.slow
 def test_a_script_without_its_model_is_not_waited_for_for_ever(result_of: Callable[..., dict[str, Any]]) -> None:
     found = result_of("say(SCORE)\ntime.sleep(600)\n", seconds=20.0)
     assert (found["headline"]["val_bpb"], found["ended"]) == (1.2, "stopped after its result")
     assert (found["artifact"]["model_bytes"], found["artifact"]["basis"]) == (None, None)
 
 
-@pytest.mark.parametrize("has_result", [True, False])
+@pytest.mark.parametrize("has_result", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_at_the_time_limit_a_printed_result_counts(
     has_result: bool, result_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +175,7 @@ def test_at_the_time_limit_a_printed_result_counts(
     ],
     ids=["silent", "heartbeat", "prints", "computes"],
 )
+@pytest.mark.slow
 def test_on_request_a_result_counts(
     text: str, ended: str, result_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,7 +184,13 @@ def test_on_request_a_result_counts(
     assert found["ended"] == ended
 
 
-@pytest.mark.parametrize("line", ["step:2/3 val_loss:2.1 val_bpb:1.2", "step:2/3 train_loss:3.8 train_time:20ms"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "step:2/3 val_loss:2.1 val_bpb:1.2",
+        pytest.param("step:2/3 train_loss:3.8 train_time:20ms", marks=pytest.mark.slow),
+    ],
+)
 def test_a_request_during_training_stops_it(line: str, result_of: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(Stopped, match=r"starts .* again in its working folder"):
         result_of(f"model()\nsay(SCORE)\nsay({line!r})\ntime.sleep(600)\n", stop_soon())
