@@ -149,9 +149,8 @@ def place_of(path: Path, kind: str) -> None:
         case "folder":
             path.mkdir()
         case "socket":
-            with socket.socket(socket.AF_UNIX) as server:
-                with contextlib.chdir(path.parent):  # an address has at most 107 bytes
-                    server.bind(path.name)
+            with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(path.parent):
+                server.bind(path.name)  # an address has at most 107 bytes
         case _:
             path.symlink_to(kind)
 
