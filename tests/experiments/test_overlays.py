@@ -38,7 +38,7 @@ def warned_rules(name: str, overlays: list[str], runs_dir: Path) -> set[str]:
 FEW = ("quickstart",)
 
 
-@pytest.mark.parametrize("overlay", ["tiny", "micro"])
+@pytest.mark.parametrize("overlay", [pytest.param("tiny", marks=pytest.mark.slow), "micro"])
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in sorted(shipped_specs())]
 )

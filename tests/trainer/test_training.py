@@ -99,6 +99,7 @@ def test_weights_that_an_update_has_broken_reach_no_checkpoint(
     assert all(parameter.isfinite().all() for parameter in again.parameters.values())
 
 
+@pytest.mark.slow
 def test_under_a_clock_of_seconds_a_hundred_steps_are_logged_and_not_all(
     job: TrainingJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,7 +153,7 @@ def test_a_command_that_was_killed_is_repeated_at_once(long_run: RunDirectory, t
 
 
 @pytest.mark.parametrize(
-    ("wanted", "step_seconds"), [(3, 0.6), pytest.param(20, 2.0, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("wanted", "step_seconds"), [(3, 0.3), pytest.param(20, 2.0, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_a_command_that_was_killed_within_a_slow_step_is_repeated_at_once(
     tmp_path: Path, wanted: int, step_seconds: float
