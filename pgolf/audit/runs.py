@@ -28,7 +28,8 @@ from pgolf.preflight.rules import canonical_data, lossless_tokenizer
 from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.run_files import RecipeResult
-from pgolf.rundir import RunDirectory, read_recipe_result
+from pgolf.run_reading import read_recipe_result
+from pgolf.rundir import RunDirectory
 from trainer.recipe.files import DataFiles
 
 if TYPE_CHECKING:

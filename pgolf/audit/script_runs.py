@@ -15,7 +15,8 @@ from pgolf.findings import Severity
 from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.run_files import Result
-from pgolf.rundir import RunDirectory, read_any_result
+from pgolf.run_reading import read_any_result
+from pgolf.rundir import RunDirectory
 
 NO_LEDGER = "a script's run keeps no ledger of the score of each target"
 

@@ -22,7 +22,8 @@ from pgolf.findings import failures
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.run_files import CountedMetric, Environment, RecipeResult, TrainingRow
-from pgolf.rundir import RunDirectory, damaged, naming_damage, read_recipe_result, read_rows_if_any
+from pgolf.run_reading import damaged, naming_damage, read_recipe_result, read_rows_if_any
+from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment
 from trainer.dialects.contest import PACKED_LABELS, header_lines, score_line, size_lines, step_line, unpacked_score_line
 from trainer.recipe.reading import open_regular, read_bytes, read_json

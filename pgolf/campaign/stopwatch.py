@@ -9,7 +9,8 @@ from pathlib import Path
 from pgolf.campaign.run_documents import run_documents
 from pgolf.errors import RunFailed
 from pgolf.preflight.preflight import Preflight
-from pgolf.rundir import RunDirectory, read_or_empty
+from pgolf.run_reading import read_or_empty
+from pgolf.rundir import RunDirectory
 from pgolf.specs.parts import Stop
 
 TIMED_STEPS = 5

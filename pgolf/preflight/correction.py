@@ -8,7 +8,8 @@ from typing import Any
 from pgolf.findings import counted
 from pgolf.preflight.byte_estimate import ByteEstimate, with_margins
 from pgolf.preflight.size import estimate_model_bytes
-from pgolf.rundir import read_or_empty, usable_results
+from pgolf.run_reading import read_or_empty
+from pgolf.rundir import usable_results
 from pgolf.specs.experiment import recipe_json
 from trainer.recipe.decode import RecipeRefused, decode_recipe
 from trainer.recipe.recipe import Recipe

@@ -17,7 +17,8 @@ from pgolf.report.seed_rows import SeedRow, problem_json
 from pgolf.report.sweep_names import differing, flat_spec, name_of, point_key, sort_key
 from pgolf.report.tables import DAMAGED
 from pgolf.run_files import Identity, RunDocument
-from pgolf.rundir import SEED_FOLDER, RunDirectory, read_any_result, read_if_any
+from pgolf.run_reading import read_any_result, read_if_any
+from pgolf.rundir import SEED_FOLDER, RunDirectory
 from pgolf.statistics import Spread, summarise
 
 

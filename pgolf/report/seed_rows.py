@@ -14,7 +14,8 @@ from pgolf.findings import Finding
 from pgolf.report.sweep_names import flat_spec
 from pgolf.rulesets.limits import bytes_over
 from pgolf.run_files import BudgetPart, ByteCounts, MetricsRow, PreflightDocument, Result, RunDocument
-from pgolf.rundir import RunDirectory, read_any_result, read_if_any, read_present, read_rows_if_any
+from pgolf.run_reading import read_any_result, read_if_any, read_present, read_rows_if_any
+from pgolf.rundir import RunDirectory
 
 T = TypeVar("T")
 

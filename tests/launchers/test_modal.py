@@ -168,7 +168,8 @@ import sys
 from pathlib import Path
 from launchers.modal_cloud import ModalLauncher
 from pgolf.launching import Job
-from pgolf.rundir import RunDirectory, read_or_empty
+from pgolf.run_reading import read_or_empty
+from pgolf.rundir import RunDirectory
 run = RunDirectory(Path(sys.argv[1]))
 options = read_or_empty(run.handle)["options"]
 libraries = ("brotli",)

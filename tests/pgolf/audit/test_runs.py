@@ -15,7 +15,8 @@ from pgolf.data.manifests import read_manifest
 from pgolf.data.verify import verify_contents
 from pgolf.errors import RunDamaged
 from pgolf.rulesets.ruleset import load_ruleset
-from pgolf.rundir import RunDirectory, read_recipe_result
+from pgolf.run_reading import read_recipe_result
+from pgolf.rundir import RunDirectory
 from tests.conftest import Ended
 from tests.pgolf.data.builders import BEGIN, plant, raw_documents
 from trainer.recipe.files import ANSWERS, QUESTIONS, RunFiles
