@@ -187,8 +187,8 @@ FAULTS = (
     Fault(
         "decoding left out of the evaluation",
         "pgolf/audit/runs.py",
-        'clock["evaluate_seconds"] + clock.get("decode_seconds", 0.0)',
-        'clock["evaluate_seconds"]',
+        '("EVAL-600", ("decode", "evaluate"),',
+        '("EVAL-600", ("evaluate",),',
         "tests/pgolf/audit/test_runs.py",
     ),
     Fault(
@@ -257,8 +257,8 @@ FAULTS = (
     Fault(
         "end of a line read twice",
         "pgolf/cli/display/progress.py",
-        "position + len(complete) + len(newline)",
-        "position + len(complete)",
+        "position = log.seek(position + len(complete))",
+        "position = log.seek(position + len(complete) - 1)",
         "tests/pgolf/cli/test_display.py",
     ),
     Fault(
@@ -516,8 +516,8 @@ FAULTS = (
     Fault(
         "confined code may open sockets",
         "pgolf/confinement/seccomp.py",
-        "((SOCKET, errno.ENETUNREACH), (CLONE3, errno.ENOSYS))",
-        "((CLONE3, errno.ENOSYS),)",
+        "codes = ((SOCKET, errno.ENETUNREACH), (CLONE3, errno.ENOSYS),",
+        "codes = ((CLONE3, errno.ENOSYS),",
         "tests/pgolf/confinement",
     ),
     Fault(
