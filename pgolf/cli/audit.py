@@ -61,14 +61,7 @@ def audit(
     in a submission folder is executed, except the file that --adapter names.
     """
     ruleset = load_ruleset(rules)
-    if adapter is not None and (data is None or not adapter.is_file()):
-        raise UsageError(
-            "--adapter takes a Python file with score(tokens) and distributions(tokens, positions), and needs --data: "
-            "a folder of shards whose validation text is tampered with"
-        )
-    for path in reads or ():
-        if not path.exists():
-            raise UsageError(f"--read {path}: no such file or folder")
+    check_adapter(adapter, data, reads or [])
     kind, verdicts = audit_subject(
         subject, ruleset, runs_dir=runs_dir, is_metadata_only=is_metadata_only, on_progress=say
     )
@@ -84,6 +77,22 @@ def audit(
         print_verdicts(subject, kind, verdicts)
     if failed := [verdict.rule for verdict in failures(verdicts)]:
         raise CheckFailed(f"audit failed: {', '.join(dict.fromkeys(failed))}")
+
+
+def check_adapter(adapter: Path | None, data: Path | None, reads: list[Path]) -> None:
+    """Check the options that name files for an adapter.
+
+    Raises:
+        UsageError: one is missing, or names nothing.
+    """
+    if adapter is not None and (data is None or not adapter.is_file()):
+        raise UsageError(
+            "--adapter takes a Python file with score(tokens) and distributions(tokens, positions), and needs --data: "
+            "a folder of shards whose validation text is tampered with"
+        )
+    for path in reads:
+        if not path.exists():
+            raise UsageError(f"--read {path}: no such file or folder")
 
 
 def audit_json(
