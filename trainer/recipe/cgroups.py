@@ -22,7 +22,7 @@ class Memory:
 
     @property
     def is_limited(self) -> bool:
-        """Whether a control group allows less than the machine has."""
+        """Return whether a control group allows less than the machine has."""
         return self.total < self.machine_total
 
 

@@ -55,7 +55,7 @@ class LockOwner:
 
     @property
     def is_here(self) -> bool:
-        """Whether this process can see that one."""
+        """Return whether this process can see that one."""
         return self.namespace == pid_namespace()
 
 
