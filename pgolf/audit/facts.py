@@ -82,13 +82,13 @@ class Facts:
 def facts_of_group(group: RecordGroup) -> Facts:
     """Return the facts of a public record, from its logs and claims."""
     claims = group.record.claims
-    sizes = [*claims.bytes_by_seed.values(), *([claims.bytes_total] if claims.bytes_total else [])]
+    sizes = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
         is_record=NON_RECORD.search(claims.track or group.record.folder.resolve().parent.name) is None,
-        headline=claims.headline,
+        headline=None if claims.headline is None else claims.headline.value,
         claimed_bytes=tuple(sizes),
-        claimed_evaluate_seconds=tuple(claims.evaluate_seconds_by_seed.values()),
+        claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),
         committed=group.record.code,
         problems={found.rule: found for found in group.problems()},
     )

@@ -9,6 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from pgolf.alike import decimals_of
+from pgolf.records.printed import Printed
 from trainer.dialects.plain import plain
 from trainer.recipe.reading import open_regular, read_bytes
 
@@ -24,14 +26,14 @@ MAX_ROW_CHARACTERS = 4_000
 class Claims:
     """The numbers that an author claims for a record."""
 
-    headlines: dict[str, float] = field(default_factory=dict)
+    headlines: dict[str, Printed] = field(default_factory=dict)
     """val_bpb by the file that states it: submission_json or readme."""
-    stds: dict[str, float] = field(default_factory=dict)
+    stds: dict[str, Printed] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=list)
-    bpb_by_seed: dict[int, float] = field(default_factory=dict)
-    bytes_by_seed: dict[int, int] = field(default_factory=dict)
-    bytes_total: int | None = None
-    evaluate_seconds_by_seed: dict[int, float] = field(default_factory=dict)
+    bpb_by_seed: dict[int, Printed] = field(default_factory=dict)
+    bytes_by_seed: dict[int, Printed] = field(default_factory=dict)
+    bytes_total: Printed | None = None
+    evaluate_seconds_by_seed: dict[int, Printed] = field(default_factory=dict)
     submitted: date | None = None
     hardware: str = ""
     track: str = ""
@@ -40,7 +42,7 @@ class Claims:
     """Why submission.json could not be read."""
 
     @property
-    def headline(self) -> float | None:
+    def headline(self) -> Printed | None:
         """val_bpb in submission.json, else in the README."""
         return next(iter(self.headlines.values()), None)
 
@@ -87,12 +89,12 @@ def add_submission(claims: Claims, document: dict[str, Any]) -> None:
         value = document.get(key)
         mean = as_mapping(value).get("mean", as_mapping(value).get("value")) if isinstance(value, dict) else value
         if (number := as_number(mean)) is not None:
-            claims.headlines.setdefault("submission_json", number)
+            claims.headlines.setdefault("submission_json", stated(number, key))
         if (spread := as_number(as_mapping(value).get("std"))) is not None:
-            claims.stds.setdefault("submission_json", spread)
+            claims.stds.setdefault("submission_json", stated(spread, f"{key}.std"))
     for key in ("val_bpb_std", "std", "std_val_bpb"):
         if (number := as_number(document.get(key))) is not None:
-            claims.stds.setdefault("submission_json", number)
+            claims.stds.setdefault("submission_json", stated(number, key))
     for key in ("seed_results", "seeds", "seed_scores", "val_bpb_seeds"):
         value = document.get(key)
         if isinstance(value, dict):
@@ -101,10 +103,15 @@ def add_submission(claims: Claims, document: dict[str, Any]) -> None:
             add_seed_list(claims, as_list(value))
     add_seed_results(claims, {key[5:]: value for key, value in document.items() if re.fullmatch(r"seed_\d+", key)})
     claims.seeds = list(dict.fromkeys([*claims.seeds, *claims.bpb_by_seed]))
-    totals = (as_integer(document.get(key)) for key in TOTALS)
-    claims.bytes_total = next((total for total in totals if total is not None), None)
+    totals = [(key, total) for key in TOTALS if (total := as_integer(document.get(key))) is not None]
+    claims.bytes_total = next((stated(total, key) for key, total in totals), None)
     claims.submitted = as_date(document.get("date"))
     claims.hardware = plain(as_text(document.get("hardware")) or as_text(document.get("gpu")))
+
+
+def stated(value: float, key: str) -> Printed:
+    """Return a number that submission.json states."""
+    return Printed(value, 0 if isinstance(value, int) else decimals_of(value), "submission.json", None, key)
 
 
 def add_seed_list(claims: Claims, values: list[Any]) -> None:
@@ -126,12 +133,12 @@ def add_seed_results(claims: Claims, results: dict[str, Any]) -> None:
         if seed not in claims.seeds:
             claims.seeds.append(seed)
         if (bpb := as_number(facts.get("val_bpb"))) is not None:
-            claims.bpb_by_seed[seed] = bpb
+            claims.bpb_by_seed[seed] = stated(bpb, f"{key}.val_bpb")
         if (seconds := as_number(facts.get("eval_time_s", facts.get("ttt_eval_time_s")))) is not None:
-            claims.evaluate_seconds_by_seed[seed] = seconds
+            claims.evaluate_seconds_by_seed[seed] = stated(seconds, f"{key}.eval_time_s")
         sizes = (as_integer(facts.get(name)) for name in ("bytes", *TOTALS))
         if (size := next((size for size in sizes if size is not None), None)) is not None:
-            claims.bytes_by_seed[seed] = size
+            claims.bytes_by_seed[seed] = stated(size, f"{key}.bytes")
 
 
 def add_readme(claims: Claims, path: Path) -> None:
@@ -144,12 +151,12 @@ def add_readme(claims: Claims, path: Path) -> None:
     except (OSError, ValueError):
         return
     if bpb := README_BPB.search(text):
-        claims.headlines["readme"] = float(bpb[1])
+        claims.headlines["readme"] = Printed(float(bpb[1]), len(bpb[1].partition(".")[2]), path.name)
     if std := README_STD.search(text):
-        claims.stds["readme"] = float(std[1])
+        claims.stds["readme"] = Printed(float(std[1]), len(std[1].partition(".")[2]), path.name)
     for seed, score in readme_rows(text):
         if seed not in claims.bpb_by_seed and not claims.seeds:
-            claims.bpb_by_seed[seed] = score
+            claims.bpb_by_seed[seed] = Printed(score, decimals_of(score), path.name)
     claims.seeds = claims.seeds or list(claims.bpb_by_seed)
 
 

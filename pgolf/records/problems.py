@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 from math import log
+from statistics import fmean
 
 from pgolf.alike import alike_findings
 from pgolf.findings import Finding, counted
@@ -313,11 +314,12 @@ def score_claims(group: RecordGroup) -> Iterator[Finding]:
     """Yield claimed scores that no log has, and a headline that is not the mean."""
     claims, spread = group.record.claims, group.spread
     assert spread is not None
-    foreign = [(seed, bpb) for seed, bpb in claims.bpb_by_seed.items() if not is_logged(group, seed, bpb)]
+    foreign = [(seed, bpb) for seed, bpb in claims.bpb_by_seed.items() if not is_logged(group, seed, bpb.value)]
     if foreign:
-        claimed = ", ".join(f"{bpb} of seed {seed}" for seed, bpb in foreign)
+        claimed = ", ".join(f"{bpb.value} of seed {seed}" for seed, bpb in foreign)
         yield fail("claim_not_in_logs", f"no log has the claimed {claimed}")
-    headline, values = claims.headline, [row.val_bpb for row in group.rows]
+    headline = None if claims.headline is None else claims.headline.value
+    values = [row.val_bpb for row in group.rows]
     is_missing = any(seed not in {run.seed for run in group.record.runs} for seed in claims.seeds)
     if headline is None or is_missing or agrees(headline, spread.mean):
         return  # the mean of seeds without logs is not known
@@ -325,7 +327,7 @@ def score_claims(group: RecordGroup) -> Iterator[Finding]:
         yield fail(
             "best_seed_headline", f"the headline {headline} is the best seed's score; the mean is {spread.mean:.8f}"
         )
-    elif claims.bpb_by_seed and agrees(headline, sum(claims.bpb_by_seed.values()) / len(claims.bpb_by_seed)):
+    elif claims.bpb_by_seed and agrees(headline, fmean(bpb.value for bpb in claims.bpb_by_seed.values())):
         if not foreign:
             yield warn(
                 "claim_not_in_logs",
@@ -355,7 +357,7 @@ def deviation_claims(group: RecordGroup) -> Iterator[Finding]:
     spread = group.spread
     if spread is None or spread.std is None or spread.population_std is None:
         return
-    claims = list(group.record.claims.stds.values())
+    claims = [std.value for std in group.record.claims.stds.values()]
     if not claims:
         return
     claim = max(claims, key=lambda value: len(repr(value)))
@@ -377,7 +379,7 @@ def deviation_claims(group: RecordGroup) -> Iterator[Finding]:
 def size_claims(group: RecordGroup) -> Iterator[Finding]:
     """Yield claimed bytes that no log prints."""
     claims = group.record.claims
-    stated = [*claims.bytes_by_seed.values(), *([claims.bytes_total] if claims.bytes_total else [])]
+    stated = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
     printed = [size.total for run in group.record.runs for size in run.sizes]
     foreign = [
         size

@@ -32,7 +32,12 @@ class Entry:
     def as_json(self) -> dict[str, Any]:
         """Return the record's group with its rank."""
         claimed = self.group.record.claims.headline
-        return {"rank": self.rank, "claimed_bpb": claimed, "refused_for": self.refusals, **self.group.as_json()}
+        return {
+            "rank": self.rank,
+            "claimed_bpb": None if claimed is None else claimed.value,
+            "refused_for": self.refusals,
+            **self.group.as_json(),
+        }
 
     def cells(self) -> list[str]:
         """Return the record's row in a table."""
@@ -46,7 +51,7 @@ class Entry:
             str(len(self.group.rows)),
             self.group.label or "-",
             "-" if self.group.max_total_bytes is None else f"{self.group.max_total_bytes:,}",
-            "-" if claimed is None else f"{claimed}",
+            "-" if claimed is None else f"{claimed.value}",
             f"no: {', '.join(self.refusals)}" if self.refusals else "passes",
             ", ".join(dict.fromkeys(warnings)),
         ]
