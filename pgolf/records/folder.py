@@ -19,6 +19,8 @@ MAX_FILES, MAX_DEPTH = 2_000, 4
 MAX_LOG_BYTES = 64_000_000
 # What a log that cannot be read counts against that limit.
 UNREADABLE_LOG_BYTES = MAX_LOG_BYTES // 8
+# Scores of two runs are not equal to so many decimals by chance.
+EXACT_DECIMALS = 6
 
 
 @dataclass(slots=True)
@@ -100,13 +102,50 @@ def read_record(folder: Path) -> Record:
         add_log(record, known, name, runs)
         if is_utf16:
             record.utf16_logs.append(name)
+    drop_unnamed_copies(record)
     merge_evaluations(record)
+    take_claimed_seeds(record)
     return record
 
 
+def drop_unnamed_copies(record: Record) -> None:
+    """Drop each run of unknown seed whose exact scores are all those of another run, and note its log as a copy."""
+    for run in [run for run in record.runs if run.seed is None]:
+        scores = exact_scores(run)
+        twin = next((other for other in record.runs if other is not run and scores <= exact_scores(other)), None)
+        if scores and twin is not None:
+            record.runs.remove(run)
+            record.copies[run.file] = [twin.file]
+
+
+def exact_scores(run: LoggedRun) -> set[float]:
+    """Return the scores of a run that have too many decimals to be those of another run by chance."""
+    return {score.val_bpb for score in run.scores if score.decimals >= EXACT_DECIMALS}
+
+
+def take_claimed_seeds(record: Record) -> None:
+    """Give a run whose seed no log shows the only claimed seed that has one of its exact scores."""
+    known = {run.seed for run in record.runs}
+    for run in [run for run in record.runs if run.seed is None]:
+        seeds = [
+            seed
+            for seed, claim in record.claims.bpb_by_seed.items()
+            if seed not in known and claim.decimals >= EXACT_DECIMALS and claim.value in exact_scores(run)
+        ]
+        if len(seeds) == 1:
+            run.seed = seeds[0]
+            known.add(run.seed)
+
+
 def merge_evaluations(record: Record) -> None:
-    """Merge each run that is only an evaluation into the training run of its seed, if there is one."""
+    """Merge each run that is only an evaluation into the training run of its seed, if there is one.
+
+    The log of an evaluation may print its program's default seed; the seed in its name counts if a run trained with it.
+    """
     trained = {run.seed: run for run in record.runs if not run.is_evaluation}
+    for run in record.runs:
+        if run.is_evaluation and run.named_seed in trained:
+            run.seed, run.seed_line = run.named_seed, 0
     for run in [run for run in record.runs if run.is_evaluation and run.seed is not None and run.seed in trained]:
         merge(trained[run.seed], run)
         trained[run.seed].copies -= run.copies

@@ -4,11 +4,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from pgolf.records.claims import Claims
 from pgolf.records.folder import read_record
+from pgolf.records.lead import Reading, Support, named_reading
+from pgolf.records.printed import Printed, computed
 from pgolf.records.problems import folder_problems, group_problems, row_problems
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.rulesets.ruleset import Ruleset
-from trainer.dialects.headline import headline_kind, headline_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import plain
 
@@ -17,38 +19,64 @@ DISTINGUISHING_FACTS = ("parameters", "wallclock_limit", "validation_tokens")
 
 
 def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
-    """Return the groups of a submission folder, the one with the most seeds first; there is always at least one."""
+    """Return the groups of a submission folder, the one that its claims name first; there is always at least one.
+
+    Where they name none, the group with the most seeds comes first; if several have as many, it is `ambiguous`.
+    """
     record = read_record(folder)
-    parts = partition(record.runs)
-    name, of_folder = plain(folder.resolve().name), folder_problems(record, parts)
+    parts = partition(record.runs, record.claims)
+    name, of_folder = plain(folder.resolve().name), folder_problems(record, [part.runs for part in parts])
     if not parts:
         return [RecordGroup(name, record, [], of_folder, None)]
     found = []
-    for number, runs in enumerate(parts):
-        is_first, kind = number == 0, headline_kind(runs)
-        scored = [(run, score) for run in runs if (score := headline_of(run, kind)) is not None]
-        label = scored[0][1].label if scored else None
+    for number, reading in enumerate(parts):
+        is_first, runs = number == 0, reading.runs
+        scored = [(runs[place], score) for place, score in reading.scores.items()]
         rows = [RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset)) for run, score in scored]
-        unscored = [run for run in runs if run not in [each for each, _ in scored]]
-        title = name if is_first else f"{name} ({describe_difference(runs, parts[0])})"
-        group = RecordGroup(title, record, rows, [], label)
+        unscored = [run for place, run in enumerate(runs) if place not in reading.scores]
+        title = name if is_first else f"{name} ({describe_difference(runs, parts[0].runs)})"
+        ambiguous = rivals(parts) if is_first else ()
+        group = RecordGroup(title, record, rows, [], reading.label, ambiguous, is_claimed=reading.is_claimed)
         findings = group_problems(group, unscored, is_first=is_first)
         found.append(replace(group, findings=[*of_folder, *findings] if is_first else findings))
     return found
 
 
-def partition(runs: list[LoggedRun]) -> list[list[LoggedRun]]:
-    """Split runs into parts with one model, one length and each seed once; the largest part comes first.
+def rivals(parts: list[Reading]) -> tuple[Printed, ...]:
+    """Return the means that may be the headline, if no claim says which of several equally large parts leads."""
+    first = parts[0]
+    if first.is_claimed:
+        return ()
+    equal = [part for part in parts if part.scores and len(part.scores) == len(first.scores)]
+    means = [computed(part.mean, list(part.printed.values()), part.label or "") for part in equal]
+    return tuple(means) if len({mean.value for mean in means}) > 1 else ()
+
+
+def partition(runs: list[LoggedRun], claims: Claims) -> list[Reading]:
+    """Split runs into parts with one model, one length and each seed once; the part that the claims name comes first.
 
     A fact that a log does not state is taken from the other logs, if these agree.
     """
     agreed = [sole_value({getattr(run, fact) for run in runs} - {None}) for fact in DISTINGUISHING_FACTS]
-    parts: dict[tuple[object, ...], list[LoggedRun]] = {}
+    alike: dict[tuple[object, ...], list[LoggedRun]] = {}
     for run in runs:
         key = tuple(getattr(run, fact) or known for fact, known in zip(DISTINGUISHING_FACTS, agreed, strict=True))
-        parts.setdefault(key, []).append(run)
-    found = [each for part in parts.values() for each in (split_log_sets(part) if has_repeated_seeds(part) else [part])]
-    return sorted(found, key=len, reverse=True)
+        alike.setdefault(key, []).append(run)
+    found = [each for part in alike.values() for each in log_sets(part, claims)]
+    return [reading for reading, _ in sorted(found, key=lambda each: (each[1], len(each[0].scores)), reverse=True)]
+
+
+def log_sets(runs: list[LoggedRun], claims: Claims) -> list[tuple[Reading, Support]]:
+    """Return the sets of logs in runs of one model and length, with their support by the claims.
+
+    Several runs of one seed, or runs of unknown seeds, are several sets, unless a claimed headline is the mean of all.
+    """
+    if not has_repeated_seeds(runs) and (len(runs) == 1 or all(run.seed is not None for run in runs)):
+        return [named_reading(runs, claims)]
+    found = [named_reading(each, claims) for each in split_log_sets(runs)]
+    whole = named_reading(runs, claims)
+    is_named = any(each.seeds or each.is_mean for _, each in found)
+    return [whole] if whole[1].is_mean and not is_named else found
 
 
 def sole_value(values: set[object]) -> object | None:
@@ -63,19 +91,25 @@ def has_repeated_seeds(runs: list[LoggedRun]) -> bool:
 
 
 def split_log_sets(runs: list[LoggedRun]) -> list[list[LoggedRun]]:
-    """Split runs by the set of logs that they belong to; a repeated seed within one set begins another."""
-    sets: dict[tuple[str, int], list[LoggedRun]] = {}
-    for run in runs:
-        number = 0
-        while any(other.seed == run.seed for other in sets.get((log_set_name(run.file), number), [])):
+    """Split runs by the set of logs that they belong to; a repeated seed within one set begins another.
+
+    A run of unknown seed may be another experiment, so that it is a set of its own.
+    """
+    sets: dict[tuple[object, int], list[LoggedRun]] = {}
+    for place, run in enumerate(runs):
+        number, name = 0, log_set_name(run) if run.seed is not None else place
+        while any(other.seed == run.seed for other in sets.get((name, number), [])):
             number += 1
-        sets.setdefault((log_set_name(run.file), number), []).append(run)
+        sets.setdefault((name, number), []).append(run)
     return list(sets.values())
 
 
-def log_set_name(file: str) -> str:
-    """Return what the logs of a set share: the path without the seed's number."""
-    return re.sub(r"(seed|s)[_-]?\d+", r"\1", file)
+def log_set_name(run: LoggedRun) -> tuple[str, ...]:
+    """Return what the logs of a set share: the words of their paths without the seed."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", run.file.lower()) if word]
+    return tuple(
+        word for word in words if word not in ("seed", str(run.seed)) and not re.fullmatch(r"(?:seed|s)\d+", word)
+    )
 
 
 def describe_difference(runs: list[LoggedRun], main: list[LoggedRun]) -> str:

@@ -46,14 +46,9 @@ class Problem(Finding):
     """Decimals at which the numbers were compared; None where nothing is rounded."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the rule, what was found, and the evidence."""
-        return {
-            "rule": self.rule,
-            "severity": self.severity,
-            "message": self.message,
-            "evidence": [each.as_json() for each in self.evidence],
-            "compared_decimals": self.decimals,
-        }
+        """Return the finding with its evidence."""
+        shown = [each.as_json() for each in self.evidence]
+        return Finding.as_json(self) | {"evidence": shown, "compared_decimals": self.decimals}
 
 
 def problem(severity: Severity, rule: str, message: str, *evidence: Printed, decimals: int | None = None) -> Problem:

@@ -9,6 +9,8 @@ from typing import Any
 from pgolf.alike import RunNumbers, are_independent
 from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
+from pgolf.records.lead import seed_means
+from pgolf.records.printed import Printed
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.statistics import Spread, summarise
@@ -149,7 +151,7 @@ class RecordRow:
             "code_bytes": self.code_bytes,
             "total_bytes": self.total_bytes,
             "usd": None,
-            "problems": [{"rule": found.rule, "message": found.message} for found in self.findings],
+            "problems": [found.as_json() for found in self.findings],
             "metric": self.score.label,
             "from": self.explain(),
         }
@@ -174,12 +176,18 @@ class RecordGroup:
     findings: list[Finding]
     label: str | None
     """Of the score that all rows have."""
+    ambiguous: tuple[Printed, ...] = ()
+    """Means of which each may be the headline; empty where the choice is clear."""
+    is_claimed: bool = False
+    """Whether the claims name this score; else it is the last one that all runs have."""
 
     @cached_property
     def spread(self) -> Spread | None:
+        """The spread of the seeds, of which each counts once."""
         if not self.rows:
             return None
-        return summarise([row.val_bpb for row in self.rows], are_independent([row.numbers for row in self.rows]))
+        means = seed_means([(row.run.seed, row.val_bpb) for row in self.rows])
+        return summarise(means, are_independent([row.numbers for row in self.rows]))
 
     @property
     def max_total_bytes(self) -> int | None:
@@ -228,7 +236,7 @@ class RecordGroup:
             "folder": str(self.record.folder),
             "metric": self.label,
             "seeds": [row.as_json() for row in self.rows],
-            "n": len(self.rows),
+            "n": spread.n if spread else 0,
             "mean": spread.mean if spread else None,
             "std": spread.std if spread else None,
             "population_std": spread.population_std if spread else None,
@@ -239,11 +247,13 @@ class RecordGroup:
                 "model_and_train_gpt": largest(row.total_with_main for row in self.rows),
                 "model_and_all_python": largest(row.total_with_python for row in self.rows),
             },
+            "ambiguous": [each.as_json() for each in self.ambiguous],
+            "chosen_by": "claim" if self.is_claimed else "last evaluation",
             "ruleset": self.rows[0].ruleset.label if self.rows else None,
             "limit_bytes": self.limit_bytes,
             "over_limit": self.is_over_limit,
             "usd": None,
-            "problems": [{"rule": found.rule, "message": found.message} for found in self.findings],
+            "problems": [found.as_json() for found in self.findings],
             "versus": None,
         }
 

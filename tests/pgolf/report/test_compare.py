@@ -275,16 +275,17 @@ world_size:8
 model_params:26829913
 step:100/100 val_loss:2.1 val_bpb:1.25 train_time:{milliseconds}ms step_avg:54ms
 Total submission size int6+lzma: {size} bytes
-final_int8_zlib_roundtrip_exact val_loss:2.02 val_bpb:{bpb}
+final_int8_zlib_roundtrip_exact val_loss:2.02 val_bpb:{bpb:.8f}
 """
 
 
 def test_runs_of_unknown_seed_are_neither_merged_nor_paired(tmp_path: Path) -> None:
-    """Logs without a seed in text or name."""
+    """Logs without a seed in text or name, whose mean is the claim."""
     scores = {"x": (1.21, 1.22), "y": (1.11, 1.14)}
     for name, (one, other) in scores.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "train_gpt.py").write_text("print(1)\n")
+        (tmp_path / name / "submission.json").write_text(json.dumps({"val_bpb": fmean((one, other))}))
         (tmp_path / name / "first.log").write_text(LOG.format(milliseconds=599_000, size=15_000_000, bpb=one))
         (tmp_path / name / "second.log").write_text(LOG.format(milliseconds=598_000, size=15_000_001, bpb=other))
     first, second = (groups_at([tmp_path / name], load_ruleset("parameter_golf"))[0] for name in scores)
