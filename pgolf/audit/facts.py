@@ -1,7 +1,6 @@
 """Facts: the numbers of a submission that the gates judge, from whichever source."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +8,6 @@ from typing import Any
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.folder import MAIN
 from pgolf.records.rows import RecordGroup, RecordRow
-
-NON_RECORD = re.compile(r"(?:^|[^a-z])non[-_ ]?record|non[-_ ]record", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +82,7 @@ def facts_of_group(group: RecordGroup) -> Facts:
     sizes = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
-        is_record=NON_RECORD.search(claims.track or group.record.folder.resolve().parent.name) is None,
+        is_record=claims.is_timed,
         headline=None if claims.headline is None else claims.headline.value,
         claimed_bytes=tuple(sizes),
         claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),

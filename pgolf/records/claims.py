@@ -11,6 +11,7 @@ from typing import Any
 
 from pgolf.alike import decimals_of
 from pgolf.records.printed import Printed
+from pgolf.records.track import is_timed_track
 from trainer.dialects.plain import plain
 from trainer.recipe.reading import open_regular, read_bytes
 
@@ -37,6 +38,8 @@ class Claims:
     submitted: date | None = None
     hardware: str = ""
     track: str = ""
+    is_timed: bool = True
+    """Whether it is on the track with limits on time, hardware and seeds."""
     name: str = ""
     submission_error: str | None = None
     """Why submission.json could not be read."""
@@ -55,6 +58,8 @@ def read_claims(folder: Path) -> Claims:
     add_readme(claims, folder / "README.md")
     claims.name = plain(as_text(submission.get("name")) or folder.name)
     claims.track = plain(as_text(submission.get("track")))
+    place = folder.resolve()
+    claims.is_timed = is_timed_track([claims.track, place.name, place.parent.name])
     return claims
 
 

@@ -32,7 +32,12 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
     for number, reading in enumerate(parts):
         is_first, runs = number == 0, reading.runs
         scored = [(runs[place], score) for place, score in reading.scores.items()]
-        rows = [RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset)) for run, score in scored]
+        rows = [
+            RecordRow(
+                run, score, record.code, ruleset, row_problems(run, score, ruleset, is_timed=record.claims.is_timed)
+            )
+            for run, score in scored
+        ]
         unscored = [run for place, run in enumerate(runs) if place not in reading.scores]
         title = name if is_first else f"{name} ({describe_difference(runs, parts[0].runs)})"
         ambiguous = rivals(parts) if is_first else ()

@@ -36,9 +36,11 @@ def fail(rule: str, message: str) -> Finding:
     return Finding("fail", rule, message)
 
 
-def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> list[Finding]:
-    """Return the problems of one run."""
-    found = [*size_problems(run, ruleset), *time_problems(run, score, ruleset), *byte_problems(run, score, ruleset)]
+def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset, *, is_timed: bool) -> list[Finding]:
+    """Return the problems of one run; the clock's only on a track that is timed."""
+    found = [*size_problems(run, ruleset), *byte_problems(run, score, ruleset)]
+    if is_timed:
+        found += time_problems(run, score, ruleset)
     return found if run.not_finite is None else [*found, not_finite_finding(run.not_finite)]
 
 

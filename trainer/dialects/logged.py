@@ -7,8 +7,11 @@ from pathlib import Path
 from trainer.dialects.plain import TooLong
 from trainer.dialects.scores import BYTES, NUMBER, SCORE, STEP, Score, Size, in_seconds, integer, score_of, size_of
 
+# `s1` is the first stage, or the first shard; `s42` is a seed.
 SEED_IN_NAME = re.compile(
-    r"seed[_-]?(\d{1,10})|(?:^|[_-])s(\d{1,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-](\d{1,10})$", re.IGNORECASE
+    r"seed[_-]?(\d{1,10})|(?:^|[_-])(\d{1,10})[_-]seed(?![a-z])|(?:^|[_-])s(\d{2,10})(?:[_.-]|$)"
+    r"|^(?:log|run|train|eval|out)[_-](\d{1,10})$",
+    re.IGNORECASE,
 )
 MAX_RUNS, MAX_SCORES = 500, 5_000
 HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
@@ -33,7 +36,7 @@ TOKENS = re.compile(
 TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
 ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
 BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
-SEED_LINE = re.compile(r"(?:^|[\s,(])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
+SEED_LINE = re.compile(r"(?:^|[\s,])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
 GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
 HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
@@ -120,7 +123,7 @@ class LoggedRun:
     def named_seed(self) -> int | None:
         """Seed in the name of the file, if there is one."""
         found = SEED_IN_NAME.search(Path(self.file).stem)
-        return None if found is None else int(found[1] or found[2] or found[3])
+        return None if found is None else int(next(filter(None, found.groups())))
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -251,8 +254,7 @@ def record_bytes(run: LoggedRun, line: str) -> bool:
 def record_setting(run: LoggedRun, line: str, number: int) -> None:
     """Record seed, sizes and other settings that the line gives."""
     is_code = bool(CODE_LINE.search(line))
-    if (found := BANNER.match(line)) or (run.seed is None and not is_code and (found := SEED_LINE.search(line))):
-        run.seed, run.seed_line = int(found[1]), number
+    record_seed(run, line, number)
     if found := PARAMETERS.search(line):
         run.parameters = run.parameters or integer(found[1])
     if found := WORLD.search(line):
@@ -270,6 +272,28 @@ def record_setting(run: LoggedRun, line: str, number: int) -> None:
         run.gpus.add(found[1].strip())
     if (found := SETTING.match(line)) and not SEED_SPECIFIC.search(found[1]):
         run.settings[found[1]] = found[2].strip()
+
+
+def record_seed(run: LoggedRun, line: str, number: int) -> None:
+    """Record the first seed that a run prints, or that of a banner between runs."""
+    if banner := BANNER.match(line):
+        run.seed, run.seed_line = int(banner[1]), number
+    elif run.seed is None and CODE_LINE.search(line) is None and (seed := logged_seed(line)) is not None:
+        run.seed, run.seed_line = seed, number
+
+
+def logged_seed(line: str) -> int | None:
+    """Return the seed of a run that a line gives as a setting.
+
+    Assignments in indented code, arguments in a signature and what a component says of itself in brackets are none.
+    """
+    found = SEED_LINE.search(line)
+    if found is None:
+        return None
+    before, after = line[: found.start()], line[found.end() :]
+    is_bracketed = before.count("(") > before.count(")") or after.count(")") > after.count("(")
+    is_assigned = line[0].isspace() and "=" in found[0]
+    return None if is_bracketed or is_assigned else int(found[1])
 
 
 def merge(run: LoggedRun, again: LoggedRun) -> None:

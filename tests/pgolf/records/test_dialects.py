@@ -11,6 +11,7 @@ from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
 from pgolf.report.tables import verdict_of
 from pgolf.rulesets.ruleset import load_ruleset
+from trainer.dialects.logged import CODE_LINE, LoggedRun, logged_seed
 
 RULES = load_ruleset("parameter_golf")
 SCORES = {42: 1.11042, 7: 1.11007, 99: 1.11099}
@@ -214,3 +215,67 @@ def test_a_folder_of_records_is_not_a_record(tmp_path: Path) -> None:
     write(tmp_path / "track" / "one", by_seed())
     assert not is_record(tmp_path / "track")
     assert is_record(tmp_path / "track" / "one")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "                                   vocab_size=1024, temperature=0.8, batch_size=8, seed=42):",
+        "        seed = 0",
+        "    seed=0",
+        "random_map:replaced 68 layers with RandomMap (rank=32, seed=42)",
+        "hadamard: signs drawn, seed=7)",
+        "    rng = np.random.default_rng(seed=7)",
+    ],
+)
+def test_the_seed_of_code_or_of_a_component_is_not_that_of_the_run(line: str) -> None:
+    assert logged_seed(line) is None or CODE_LINE.search(line) is not None
+
+
+@pytest.mark.parametrize(
+    "line", ["seed:11", "seed = 11", "Seed: 11, Steps: 7000", "  seed: 11", "world_size:8 seed:11"]
+)
+def test_the_seed_of_a_setting_is_that_of_the_run(line: str) -> None:
+    assert logged_seed(line) == 11
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [
+        ("train_seed42.log", 42),
+        ("11_seed_log_1.txt", 11),
+        ("run-s1337.log", 1337),
+        ("s1_A.log", None),
+        ("stage-s2.log", None),
+        ("2_seeded_runs.log", None),
+        ("log_7.txt", 7),
+    ],
+)
+def test_the_seed_in_the_name_of_a_log(name: str, seed: int | None) -> None:
+    assert LoggedRun(name, 1).named_seed == seed
+
+
+@pytest.mark.parametrize(
+    ("parent", "track", "is_timed"),
+    [
+        ("track_non_record_16mb", None, False),
+        ("track_non_record_16mb", "non-record-16mb", False),
+        ("track_10min_16mb", "non_record_16mb", False),
+        ("track_10min_16mb", "Unlimited compute", False),
+        ("track_non_record_16mb", "10min_16mb", True),
+        ("track_10min_16mb", None, True),
+        ("records", None, True),
+        ("records", "a new record", True),
+    ],
+)
+def test_the_clock_holds_on_the_timed_track_only(
+    tmp_path: Path, parent: str, track: str | None, is_timed: bool
+) -> None:
+    """The key of submission.json says more than the folder."""
+    folder = tmp_path / parent / "neutral"
+    folder.mkdir(parents=True)
+    for seed, bpb in SCORES.items():
+        (folder / f"train_seed{seed}.log").write_text("\n".join(log_of(seed, bpb, train_ms=10_800_200)))
+    (folder / "submission.json").write_text(json.dumps({} if track is None else {"track": track}))
+    (group,) = record_groups(folder, RULES)
+    assert ("over_time" in {found.rule for found in group.problems()}) == is_timed
