@@ -18,7 +18,12 @@ from trainer.recipe.reading import open_regular, read_bytes
 MAX_BYTES = 5_000_000
 HEADLINES = ("val_bpb", "mean_val_bpb", "val_bpb_mean", "final_val_bpb")
 TOTALS = ("bytes_total", "artifact_bytes", "artifact_bytes_max", "artifact_size_bytes", "total_bytes")
-README_BPB = re.compile(r"val_bpb[^0-9\n]{0,24}(\d\.\d{3,10})")
+README_BPB = re.compile(r"(?:val_)?bpb[^0-9\n|]{0,24}(\d\.\d{3,10})", re.IGNORECASE)
+# Lines about another model, another stage or a difference: no headline is read from them.
+NO_HEADLINE = re.compile(
+    r"baseline|pre-?quant|before|previous|prior|improve|delta|\bvs\b|versus|target|threshold|SOTA|\bPR ?#",
+    re.IGNORECASE,
+)
 README_STD = re.compile(r"\bstd(?:dev)?\b[^0-9\n]{0,12}(0?\.\d{2,10})", re.IGNORECASE)
 MAX_ROW_CHARACTERS = 4_000
 
@@ -155,8 +160,8 @@ def add_readme(claims: Claims, path: Path) -> None:
             text = file.read(MAX_BYTES).decode("utf-8", errors="replace")
     except (OSError, ValueError):
         return
-    if bpb := README_BPB.search(text):
-        claims.headlines["readme"] = Printed(float(bpb[1]), len(bpb[1].partition(".")[2]), path.name)
+    if (headline := readme_headline(text, path.name)) is not None:
+        claims.headlines["readme"] = headline
     if std := README_STD.search(text):
         claims.stds["readme"] = Printed(float(std[1]), len(std[1].partition(".")[2]), path.name)
     for seed, score in readme_rows(text):
@@ -165,25 +170,43 @@ def add_readme(claims: Claims, path: Path) -> None:
     claims.seeds = claims.seeds or list(claims.bpb_by_seed)
 
 
+def readme_headline(text: str, name: str) -> Printed | None:
+    """Return the val_bpb of the title, else of a bold line or one that says `final`, else of the first other line."""
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if not line.startswith("|")]
+    ranked: list[tuple[int, Printed]] = []
+    for number, line in lines:
+        found = README_BPB.search(line[:MAX_ROW_CHARACTERS])
+        is_title = line.startswith("# ")
+        if found is None or (NO_HEADLINE.search(line[: found.start()]) and not is_title):
+            continue
+        is_marked = line.startswith("**") or re.search(r"\bfinal\b", line, re.IGNORECASE) is not None
+        printed = Printed(float(found[1]), len(found[1].partition(".")[2]), name, number)
+        ranked.append((0 if is_title else 1 if is_marked else 2, printed))
+    return min(ranked, key=lambda each: each[0])[1] if ranked else None
+
+
 def readme_rows(text: str) -> Iterator[tuple[int, float]]:
-    """Yield seeds and their scores from the tables of a README.
+    """Yield seeds and their scores from the tables of a README whose first column is called seed.
 
     The score is in the last column whose heading contains bpb; without such a heading it is the last score in the row.
     """
-    column: int | None = None
+    heads: list[str] = []
     for line in text.splitlines():
         if not line.startswith("|"):
-            column = None
+            heads = []
             continue
         cells = [cell.strip(" *`") for cell in line[:MAX_ROW_CHARACTERS].strip().strip("|").split("|")]
-        heads = [index for index, cell in enumerate(cells) if "bpb" in cell.lower()]
-        if heads:
-            column = heads[-1]
-        elif re.fullmatch(r"(?:seed\s*)?\d{1,6}", cells[0].lower()):
-            numbers = [cells[column]] if column is not None and column < len(cells) else cells[1:]
-            scores = [float(number) for cell in numbers for number in re.findall(r"\b[0-3]\.\d{4,10}\b", cell)]
-            if scores:
-                yield int(re.sub(r"\D", "", cells[0])), scores[-1]
+        heads = heads or [cell.lower() for cell in cells]
+        if (
+            re.search(r"\bseeds?\b", heads[0]) is None
+            or re.fullmatch(r"(?:seed\s*)?\d{1,10}", cells[0].lower()) is None
+        ):
+            continue
+        columns = [index for index, head in enumerate(heads) if "bpb" in head and index < len(cells)]
+        numbers = [cells[columns[-1]]] if columns else cells[1:]
+        scores = [float(number) for cell in numbers for number in re.findall(r"\b[0-3]\.\d{4,10}\b", cell)]
+        if scores:
+            yield int(re.sub(r"\D", "", cells[0])), scores[-1]
 
 
 def as_mapping(value: Any) -> dict[str, Any]:

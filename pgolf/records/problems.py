@@ -7,8 +7,11 @@ from statistics import fmean
 
 from pgolf.alike import alike_findings
 from pgolf.findings import Finding, counted
+from pgolf.records.claims import Claims
 from pgolf.records.folder import MAIN, Record
-from pgolf.records.rows import RecordGroup
+from pgolf.records.lead import printed_score
+from pgolf.records.printed import MOST_DECIMALS, Printed, Problem, agree, coarser_decimals, computed, problem
+from pgolf.records.rows import UNKNOWN_SEED, RecordGroup
 from pgolf.rulesets.limits import LATE_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.headline import evaluations, settings_of
@@ -23,7 +26,6 @@ BYTES_TOLERANCE = 0.005
 # Committed code that differs from the counted code by a smaller share is taken for a later edit.
 SMALL_EDIT = 0.02
 CLAIMED_BYTES_TOLERANCE = 1e-4
-LOGGED_DECIMALS = 8
 # A dump of settings has dozens; fewer than this are stray lines.
 MIN_SETTINGS = 20
 
@@ -296,61 +298,95 @@ def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
     return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
 
 
+def lead_problems(group: RecordGroup) -> Iterator[Problem]:
+    """Yield a warning where it is not clear which logs the submission speaks of."""
+    if group.ambiguous:
+        means = ", ".join(f"{mean.value:.8f} of {mean.file}" for mean in group.ambiguous)
+        yield problem("warn", "ambiguous", f"the claims name none of several sets of logs: {means}", *group.ambiguous)
+
+
 def claim_problems(group: RecordGroup) -> list[Finding]:
     """Return the claims that the logs do not support."""
-    return [*seed_claims(group), *score_claims(group), *deviation_claims(group), *size_claims(group)]
+    return [
+        *lead_problems(group),
+        *seed_claims(group),
+        *score_claims(group),
+        *deviation_claims(group),
+        *size_claims(group),
+    ]
 
 
 def seed_claims(group: RecordGroup) -> Iterator[Finding]:
+    """Yield claimed seeds of which there is no log, and logged ones that are not claimed.
+
+    A log that shows no seed may be that of any claimed one.
+    """
     claimed, logged = group.record.claims.seeds, [row.seed for row in group.rows]
-    missing = [seed for seed in claimed if seed not in {run.seed for run in group.record.runs}]
+    known = {run.seed for run in group.record.runs}
+    missing = [] if None in known else [seed for seed in claimed if seed not in known]
     if missing:
         yield fail("missing_seed_log", f"there is no log of seed {', '.join(map(str, missing))}")
-    if claimed and (more := [seed for seed in logged if seed not in claimed]) and not missing:
+    more = [seed for seed in logged if seed not in claimed and seed != UNKNOWN_SEED]
+    if claimed and more and not missing:
         yield warn(
             "seeds_claimed_incomplete", f"the logs also have seed {', '.join(map(str, more))}, which is not claimed"
         )
 
 
-def score_claims(group: RecordGroup) -> Iterator[Finding]:
-    """Yield claimed scores that no log has, and a headline that is not the mean."""
-    claims, spread = group.record.claims, group.spread
-    assert spread is not None
-    foreign = [(seed, bpb) for seed, bpb in claims.bpb_by_seed.items() if not is_logged(group, seed, bpb.value)]
+def score_claims(group: RecordGroup) -> Iterator[Problem]:
+    """Yield claimed scores that no log has, and a headline that is not the mean; nothing of an ambiguous group."""
+    claims, headline = group.record.claims, group.record.claims.headline
+    scores = [printed_score(row.score, row.run.file) for row in group.rows]
+    mean = computed(seed_mean(group), scores, "mean")
+    if group.ambiguous:
+        return
+    foreign = [(seed, bpb) for seed, bpb in claims.bpb_by_seed.items() if not is_logged(group, seed, bpb)]
     if foreign:
         claimed = ", ".join(f"{bpb.value} of seed {seed}" for seed, bpb in foreign)
-        yield fail("claim_not_in_logs", f"no log has the claimed {claimed}")
-    headline = None if claims.headline is None else claims.headline.value
-    values = [row.val_bpb for row in group.rows]
-    is_missing = any(seed not in {run.seed for run in group.record.runs} for seed in claims.seeds)
-    if headline is None or is_missing or agrees(headline, spread.mean):
+        evidence = [bpb for _, bpb in foreign]
+        yield problem("fail", "claim_not_in_logs", f"no log has the claimed {claimed}", *evidence, *scores)
+    known = {run.seed for run in group.record.runs}
+    if headline is None or any(seed not in known for seed in claims.seeds) or agree(headline, mean):
         return  # the mean of seeds without logs is not known
-    if len(values) > 1 and agrees(headline, min(values)):
-        yield fail(
-            "best_seed_headline", f"the headline {headline} is the best seed's score; the mean is {spread.mean:.8f}"
-        )
-    elif claims.bpb_by_seed and agrees(headline, fmean(bpb.value for bpb in claims.bpb_by_seed.values())):
+    found = f"the headline is {headline.value}; the mean of the logs is {mean.value:.8f}"
+    decimals, evidence = coarser_decimals(headline, mean), [headline, mean, *scores]
+    best = min(scores, key=lambda each: each.value)
+    if len(scores) > 1 and agree(headline, best):
+        message = f"the headline {headline.value} is the best seed's score; the mean is {mean.value:.8f}"
+        yield problem("fail", "best_seed_headline", message, *evidence, decimals=decimals)
+    elif claims.bpb_by_seed and agree(headline, mean_of_claims(claims)):
         if not foreign:
-            yield warn(
-                "claim_not_in_logs",
-                f"the headline {headline} is the mean of the claimed scores; the mean of the logs is {spread.mean:.8f}",
-            )
+            message = f"the headline {headline.value} is the mean of the claimed scores; the mean of the logs is"
+            yield problem("warn", "claim_not_in_logs", f"{message} {mean.value:.8f}", *evidence, decimals=decimals)
     elif is_logged(group, None, headline):
-        yield warn("wrong_mean", f"the headline {headline} is a score of one log; the mean is {spread.mean:.8f}")
+        message = f"the headline {headline.value} is a score of one log; the mean is {mean.value:.8f}"
+        yield problem("warn", "wrong_mean", message, *evidence, decimals=decimals)
     else:
-        yield fail("wrong_mean", f"the headline is {headline}; the mean of the logs is {spread.mean:.8f}")
+        yield problem("fail", "wrong_mean", found, *evidence, decimals=decimals)
 
 
-def is_logged(group: RecordGroup, seed: int | None, bpb: float) -> bool:
-    """Return whether a log of the seed has a score that rounds to the claim; true if there is no such log."""
+def seed_mean(group: RecordGroup) -> float:
+    """Return the mean of a group's seeds."""
+    assert group.spread is not None
+    return group.spread.mean
+
+
+def mean_of_claims(claims: Claims) -> Printed:
+    """Return the mean of the claimed scores of the seeds."""
+    stated = list(claims.bpb_by_seed.values())
+    return computed(fmean(each.value for each in stated), stated, "mean of the claimed scores")
+
+
+def is_logged(group: RecordGroup, seed: int | None, bpb: Printed) -> bool:
+    """Return whether a log of the seed has the claimed score; true if there is no such log."""
     runs = [run for run in group.record.runs if seed is None or run.seed == seed or run.named_seed == seed]
-    return not runs or any(agrees(bpb, score.val_bpb) for run in runs for score in run.scores)
+    return not runs or any(agree(bpb, printed_score(score, run.file)) for run in runs for score in run.scores)
 
 
 def agrees(claim: float, found: float) -> bool:
-    """Return whether a claim is the found number rounded to the claim's decimals."""
+    """Return whether a claimed deviation is the found number rounded to the claim's decimals."""
     # Logs print eight decimals; a claim with more was computed from numbers that no log has.
-    places = min(len(repr(claim).partition(".")[2]), LOGGED_DECIMALS)
+    places = min(len(repr(claim).partition(".")[2]), MOST_DECIMALS)
     return abs(claim - found) <= 1.0000001 * 10.0**-places * (0.5 if places >= 6 else 0.51) + 1e-12
 
 

@@ -18,6 +18,9 @@ from trainer.dialects.headline import evaluations, protocol_of
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
 
+# Sorts before every seed.
+UNKNOWN_SEED = -1
+
 
 @dataclass(frozen=True)
 class RecordRow:
@@ -32,7 +35,7 @@ class RecordRow:
 
     @property
     def seed(self) -> int:
-        return -1 if self.run.seed is None else self.run.seed
+        return UNKNOWN_SEED if self.run.seed is None else self.run.seed
 
     @property
     def val_bpb(self) -> float:
