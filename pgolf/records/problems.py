@@ -89,7 +89,7 @@ def is_other_hardware(run: LoggedRun) -> bool:
 def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Finding]:
     """Yield a problem if tokens, loss and bits per byte do not imply the bytes of the validation text."""
     tokens = run.validation_tokens
-    if tokens is None or not score.val_bpb:
+    if tokens is None or score.val_loss is None or not score.val_bpb:
         return
     counts = [facts.validation_tokens for facts in ruleset.data.values()]
     if tokens < MIN_TOKEN_SHARE * min(low for low, _ in counts):

@@ -42,7 +42,7 @@ class RecordRow:
         return self.score.val_bpb
 
     @property
-    def val_loss(self) -> float:
+    def val_loss(self) -> float | None:
         return self.score.val_loss
 
     @property

@@ -49,6 +49,8 @@ def why_untested(group: Group, baseline: Group) -> str | None:
     """Return why two groups cannot be tested; None if they can."""
     if min(len(group.rows), len(baseline.rows)) < 2:
         return f"they have {len(group.rows)} and {len(baseline.rows)} seeds, and a test needs at least 2 of each"
+    if unknown := next((each for each in (group, baseline) if None in [row.val_loss for row in each.rows]), None):
+        return f"{unknown.name} has scores in bits per byte alone, and the margin is in nats per token"
     return next((f"{each.name}: {problem.message}" for each in (group, baseline) if (problem := alike_of(each))), None)
 
 
@@ -66,7 +68,7 @@ def assess_significance(group: Group, baseline: Group, significance: Significanc
     if (reason := why_untested(group, baseline)) is not None:
         raise UsageError(f"{group.name} and {baseline.name} cannot be compared: {reason}")
     new, old = [row.val_bpb for row in group.rows], [row.val_bpb for row in baseline.rows]
-    new_nats, old_nats = [row.val_loss for row in group.rows], [row.val_loss for row in baseline.rows]
+    new_nats, old_nats = losses_of(group), losses_of(baseline)
     nats_per_bpb = mean_nats_per_bpb(new_nats, new)
     is_same_tokenizer = have_same_tokenizer(group, baseline)
     margin = significance.margin_nats / nats_per_bpb
@@ -102,10 +104,7 @@ def have_same_tokenizer(first: Group, second: Group) -> bool:
 
     Nats per token compare only between equal tokenizers; bits per byte always compare.
     """
-    one, other = (
-        mean_nats_per_bpb([row.val_loss for row in group.rows], [row.val_bpb for row in group.rows])
-        for group in (first, second)
-    )
+    one, other = (mean_nats_per_bpb(losses_of(group), [row.val_bpb for row in group.rows]) for group in (first, second))
     return abs(one / other - 1) <= SAME_TOKENIZER
 
 
@@ -161,6 +160,11 @@ def caveats_of_failures(group: Group) -> Iterator[str]:
 def describe_t(t: float | None) -> str:
     """Return a t statistic as text."""
     return "undefined without spread" if t is None else f"{t:.3f}"
+
+
+def losses_of(group: Group) -> list[float]:
+    """Return the losses of the rows that have one."""
+    return [row.val_loss for row in group.rows if row.val_loss is not None]
 
 
 def mean_nats_per_bpb(losses: Sequence[float], scores: Sequence[float]) -> float:

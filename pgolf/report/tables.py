@@ -19,7 +19,7 @@ def seed_cells(group: Group, row: Row) -> list[str]:
         group.name,
         str(facts["seed"]),
         f"{facts['val_bpb']:.6f}",
-        f"{facts['val_loss']:.6f}",
+        format_number(facts["val_loss"], ".6f"),
         f"{facts['stage']} {facts['protocol']}",
         format_number(facts["steps"], ","),
         format_number(facts["train_seconds"], ".1f"),

@@ -32,20 +32,57 @@ def source_quality(score: Score) -> tuple[int, bool]:
 
 
 def evaluations(run: LoggedRun) -> list[Evaluation]:
-    """Return the evaluations of the packed model, in order."""
+    """Return the evaluations of the packed model, in order.
+
+    A summary at the end may be that of another run (#1535), so it counts only where no evaluation prints its loss.
+    """
+    packed = [score for score in run.scores if score.stage != "prequant"]
+    if any(score.val_loss is not None for score in packed):
+        packed = [score for score in packed if not score.is_summary]
     found: list[list[Score]] = []
-    for score in run.scores:
-        if score.stage == "prequant":
-            continue
-        if found and is_same_number(found[-1][-1], score):
+    for place, score in enumerate(packed):
+        following = packed[place + 1] if place + 1 < len(packed) else None
+        belongs_to_next = following is not None and is_same_label(score, following) and is_same_number(score, following)
+        if score.val_loss is None and (known := known_evaluation(found, score)) is not None:
+            known.append(score)
+        elif found and is_same_evaluation(found[-1], score, belongs_to_next=belongs_to_next):
             found[-1].append(score)
         else:
             found.append([score])
     return [Evaluation(tuple(scores)) for scores in found]
 
 
+def known_evaluation(found: list[list[Score]], score: Score) -> list[Score] | None:
+    """Return the evaluation whose number a line without a loss repeats, to four decimals or more."""
+    return next(
+        (
+            lines
+            for lines in reversed(found)
+            if min(score.decimals, lines[-1].decimals) >= 4 and all(is_same_number(line, score) for line in lines)
+        ),
+        None,
+    )
+
+
+def is_same_evaluation(lines: list[Score], score: Score, *, belongs_to_next: bool) -> bool:
+    """Return whether a line repeats an evaluation: with its number, and its label unless the number has every digit.
+
+    A rounded line that the next line repeats exactly under its own label belongs to that one.
+    """
+    if not all(is_same_number(line, score) for line in lines):
+        return False
+    return not belongs_to_next or any(is_same_label(line, score) for line in lines)
+
+
+def is_same_label(one: Score, other: Score) -> bool:
+    """Return whether two labels are the same but for the suffix of a line with more decimals."""
+    return one.label.removesuffix("_exact") == other.label.removesuffix("_exact")
+
+
 def is_same_number(one: Score, other: Score) -> bool:
     """Return whether two lines give the same number to the decimals of the shorter one."""
+    if one.decimals == other.decimals:
+        return one.val_bpb == other.val_bpb
     return abs(one.val_bpb - other.val_bpb) <= 0.5000001 * 10.0 ** -min(one.decimals, other.decimals)
 
 
@@ -60,8 +97,8 @@ def headline_kind(runs: Sequence[LoggedRun]) -> str | None:
         rank: dict[str, tuple[int, tuple[int, bool], int]] = {}
         found = evaluations(run)
         for position, evaluation in enumerate(found):
-            for order, score in enumerate(evaluation.scores):
-                rank.setdefault(score.label, (position - len(found), source_quality(score), -order))
+            for order, score in reversed(list(enumerate(evaluation.scores))):  # a later evaluation of a label counts
+                rank[score.label] = position - len(found), source_quality(score), -order
         ranks.append(rank)
     shared = Counter(kind for rank in ranks for kind in rank)
     most = max(shared.values(), default=0)
@@ -73,8 +110,8 @@ def headline_of(run: LoggedRun, kind: str | None) -> Score | None:
     """Return the run's score with the label `kind`; if `kind` is None, its last score, which is before packing."""
     if kind is None:
         return run.scores[-1] if run.scores else None
-    found = [score for each in evaluations(run) for score in each.scores if score.label == kind]
-    return timed(found[0], run) if found else None
+    found = [lines for each in evaluations(run) if (lines := [line for line in each.scores if line.label == kind])]
+    return timed(found[-1][0], run) if found else None
 
 
 def settings_of(run: LoggedRun, kind: str | None) -> str:

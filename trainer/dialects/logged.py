@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainer.dialects.plain import TooLong
-from trainer.dialects.scores import BYTES, NUMBER, SCORE, STEP, Score, Size, in_seconds, integer, score_of, size_of
+from trainer.dialects.scores import CODE_LINE, NUMBER, SCORE, STEP, Score, in_seconds, integer, score, scores_of
+from trainer.dialects.sizes import BYTES, Size, size_of
 
 # `s1` is the first stage, or the first shard; `s42` is a seed.
 SEED_IN_NAME = re.compile(
@@ -16,7 +17,9 @@ SEED_IN_NAME = re.compile(
 MAX_RUNS, MAX_SCORES = 500, 5_000
 HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
 # Names in a hyperparameter dump whose values differ between seeds anyway.
-SEED_SPECIFIC = re.compile(r"seed|path|dir|file|run_id|logfile|rank|port|host|time|date|name")
+SEED_SPECIFIC = re.compile(
+    r"(?:local_|global_)?rank|run_id|(?:\w+_)?(?:seed|path|dir|file|logfile|hostname|host|port|date|time|timestamp|name)s?"
+)
 
 NO_LOSS = re.compile(r"\b(?:train_loss|val_loss|loss)\s{0,9}[:= ]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
@@ -41,12 +44,11 @@ GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
 HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
 INFORMATIVE = re.compile(
-    r"val_loss|val_bpb|bytes|size|step|topping|Training complete|total_eval|train_|params|orld|GPUs|wall|tokens|SEED"
-    r"|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
+    r"val_loss|[bB][pP][bB]|bytes|code:|otal|rtifact|size|step|topping|Training complete|total_eval|train_|params"
+    r"|orld|GPUs|wall|tokens|SEED|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200"
+    r"|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
 )
 """Words of which every informative line has at least one."""
-# Syntax of Python that log lines do not have: lines of dumped source code are ignored.
-CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,16 @@ class LoggedRun:
     """Training steps whose logged loss is nan or infinite, which `curve` leaves out."""
     validations: list[tuple[int, float, float]] = field(default_factory=list)
     """Step, validation loss in nats and bits per byte of each validation during training."""
+    last_validation: Score | None = None
+    """The last of them after step 0, as a score before packing."""
     batch_tokens: int | None = None
     """Tokens per step."""
     scores: list[Score] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
     model_bytes: int | None = None
     """Size of the last packed model."""
+    unpacked_bytes: int | None = None
+    """Size of the model before packing."""
     code_bytes: int | None = None
     is_code_compressed: bool = False
     total_eval_seconds: float | None = None
@@ -138,10 +144,18 @@ class LoggedRun:
 
     @property
     def size(self) -> Size | None:
-        """Size of the submission: the last labelled total, else the last size."""
-        labelled = [size for size in self.sizes if size.kind != "total" or size.label]
-        candidates = labelled or self.sizes
-        return candidates[-1] if candidates else None
+        """Size of the submission: the last size printed, other than a total of the unpacked model."""
+        packed = [size for size in self.sizes if not self.is_unpacked(size)]
+        return packed[-1] if packed else self.sizes[-1] if self.sizes else None
+
+    def is_unpacked(self, size: Size) -> bool:
+        """Return whether a size is that of the model before packing: a total without label, or one as large as it.
+
+        A total without label counts where the model before packing is known to be larger.
+        """
+        if size.kind != "total" or size.label:
+            return False
+        return self.unpacked_bytes is None or size.total >= self.unpacked_bytes
 
     @property
     def packed_bytes(self) -> int | None:
@@ -155,6 +169,26 @@ class LoggedRun:
 
 
 def split_runs(text: list[str], file: str) -> list[LoggedRun]:
+    """Return the runs with a score in the order in which a log prints them.
+
+    If none has a score, those that were validated during training have the last validation as their score.
+
+    Raises:
+        TooLong: there are more than MAX_RUNS runs, or more than MAX_SCORES scores in one.
+    """
+    runs = every_run(text, file)
+    if not any(run.has_scores for run in runs):
+        for run in runs:
+            run.scores = [] if run.last_validation is None else [run.last_validation]
+    return [run for run in runs if run.has_scores]
+
+
+def sized_runs(text: list[str], file: str) -> list[LoggedRun]:
+    """Return the runs that print a size but no score, whose evaluation is in another log."""
+    return [run for run in every_run(text, file) if run.sizes and not run.has_scores]
+
+
+def every_run(text: list[str], file: str) -> list[LoggedRun]:
     """Return the runs in the order in which a log prints them. A header after a score begins a new run.
 
     Raises:
@@ -171,11 +205,10 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
             if len(runs) > MAX_RUNS:
                 raise TooLong(f"{file} prints more than {MAX_RUNS:,} runs")
         record_line(run, line, number)
-    real = [run for run in runs if run.has_scores]
-    for run in real:
+    for run in runs:
         if run.seed is None:
             run.seed = run.named_seed
-    return real
+    return runs
 
 
 def is_header(line: str) -> bool:
@@ -189,19 +222,19 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
     Raises:
         TooLong: the run has more than MAX_SCORES scores.
     """
-    if score := score_of(line, number):
-        run.scores.append(score)
+    if scores := scores_of(line, number):
+        run.scores += scores
         if len(run.scores) > MAX_SCORES:
             raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
-    elif size := size_of(line, number):
+    if size := size_of(line, number):
         run.sizes.append(size)
-    elif record_progress(run, line) or record_bytes(run, line):
+    elif scores or record_progress(run, line, number) or record_bytes(run, line):
         return
     else:
         record_setting(run, line, number)
 
 
-def record_progress(run: LoggedRun, line: str) -> bool:
+def record_progress(run: LoggedRun, line: str, number: int) -> bool:
     """Record a line about steps or time; return whether the line was one."""
     if found := STOP.match(line):
         run.stopped = int(found[1]), int(found[2])
@@ -213,13 +246,13 @@ def record_progress(run: LoggedRun, line: str) -> bool:
     elif found := TOTAL_EVAL.match(line):
         run.total_eval_seconds = float(found[1])
     elif found := STEP.match(line):
-        record_step(run, int(found[1]), line)
+        record_step(run, int(found[1]), line, number)
     else:
         return False
     return True
 
 
-def record_step(run: LoggedRun, step: int, line: str) -> None:
+def record_step(run: LoggedRun, step: int, line: str, number: int) -> None:
     """Record time, loss and validation of a training step."""
     if time := STEP_TIME.search(line):
         run.has_minutes |= time[2] == "m"
@@ -229,6 +262,8 @@ def record_step(run: LoggedRun, step: int, line: str) -> None:
         run.curve.append((step, float(loss[1] or loss[2])))
     if found := SCORE.search(line):
         run.validations.append((step, float(found[1]), float(found[2])))
+        if step and float(found[2]) > 0:
+            run.last_validation = score("last_step_validation", found[1], found[2], line, "", number)
     if NO_LOSS.search(line):
         before = run.not_finite
         first, count = (step, 1) if before is None else (before.first, before.count + 1)
@@ -242,6 +277,8 @@ def record_bytes(run: LoggedRun, line: str) -> bool:
     if found := MODEL.match(line):
         if found[1].strip():
             run.model_bytes = integer(found[2])
+        else:
+            run.unpacked_bytes = integer(found[2])
     elif found := CODE.match(line):
         if "uncompressed" not in found[1]:
             run.code_bytes = integer(found[2])
@@ -270,7 +307,7 @@ def record_setting(run: LoggedRun, line: str, number: int) -> None:
         run.train_shards = int(found[1])
     if not is_code and (found := GPU.search(line)):
         run.gpus.add(found[1].strip())
-    if (found := SETTING.match(line)) and not SEED_SPECIFIC.search(found[1]):
+    if (found := SETTING.match(line)) and not SEED_SPECIFIC.fullmatch(found[1]):
         run.settings[found[1]] = found[2].strip()
 
 

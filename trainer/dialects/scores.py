@@ -1,4 +1,4 @@
-"""Scores and sizes read from single lines of public logs, in all their dialects."""
+"""Scores read from single lines of public logs, in all their dialects."""
 
 import re
 from dataclasses import dataclass
@@ -10,16 +10,24 @@ STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
 STEP_ANYWHERE = re.compile(r"\bstep\s*:\s*\d{1,12}/\d{1,12}\b")
 NO_NUMBER = re.compile(r"\bval_(?:loss|bpb)\s{0,9}[:=]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
-# A number of bytes, skipping megabytes that may precede it.
-BYTES = r"(?:~?[\d.]{1,12}\s*(?:MB|MiB)\s*\(\s*)?(\d[\d,]{0,17})(?=\s*(?:bytes\b|B\b|\(|$))"
-TOTAL = re.compile(rf"^Total submission size\b([^:]*):\s*{BYTES}")
-OWN_TOTAL = re.compile(r"^(\S{1,80}):\s*(\d[\d,]{0,17}) bytes \| code: (\d[\d,]{0,17}) \| total: (\d[\d,]{0,17})\b")
-ARTIFACT = re.compile(
-    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*(\d[\d,]{{0,17}}) bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
+# Bits per byte without a loss beside: `val_bpb:1.08`, `mix_bpb=0.9`, `Quantized BPB (no XSA): 1.02`.
+BPB = re.compile(rf"([\w-]*bpb)\b(?:\s?\([^)]{{0,40}}\))?\s{{0,20}}[:=]\s{{0,20}}{NUMBER}(?![\w.])", re.IGNORECASE)
+SUMMARY = re.compile(r"^\s*[\w-]*bpb\s*:\s{2}", re.IGNORECASE)
+LOSS = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
+EXACT = re.compile(rf"^\s{{1,9}}exact\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
+PAIR = re.compile(r"[\w.-]+\s{0,9}[:=]\s{0,9}[-+]?\d\S*")
+# A number beside one of these words is compared with, aimed at or under way, not the result of an evaluation.
+NO_RESULT = re.compile(
+    r"baseline|target|goal|delta|improve|gain|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
+    r"|cost|train_?bpb|bpb_?train|train bpb|chunk|epoch|\bstep|\biter|running|\d/\d",
+    re.IGNORECASE,
 )
+# Syntax of Python that log lines do not have: lines of dumped source code are ignored.
+CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 
 BEFORE_PACKING = re.compile(
-    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|float|best_averaging", re.IGNORECASE
+    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|swa:post|float|\braw_|best_averaging|^last_step",
+    re.IGNORECASE,
 )
 SETTINGS_OF_SCORE = re.compile(r"\b(stride|window|seq_len|context|ctx)\s*[:=]\s*(\d{1,9})\b")
 ADAPTED = re.compile(r"(?<!no.)(?<!pre.)(?:ttt|lora|adapt)", re.IGNORECASE)
@@ -28,17 +36,16 @@ PACKED = re.compile(
     r"round.?trip|\bint\d|[_\W]int\d|quant|\bq\d|zlib|lzma|zstd|brotli|packed|compress|artifact|submission",
     re.IGNORECASE,
 )
-MEBI = 2**20
-
 Stage = Literal["prequant", "roundtrip", "ttt"]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A loss and its bits per byte as one line prints them."""
+    """Bits per byte, and mostly the loss, as one line prints them."""
 
     label: str
-    val_loss: float
+    val_loss: float | None
+    """Nats per token; None where the line gives bits per byte alone."""
     val_bpb: float
     decimals: int
     """Decimals of val_bpb as printed."""
@@ -57,6 +64,11 @@ class Score:
         return "ttt" if ADAPTED.search(self.label) else "roundtrip"
 
     @property
+    def is_summary(self) -> bool:
+        """Return whether the line is one of a column of names and numbers, as scripts print them at their end."""
+        return self.val_loss is None and SUMMARY.match(self.text) is not None
+
+    @property
     def shown_stage(self) -> Stage | Literal["unknown"]:
         """Like `stage`, but "unknown" if nothing in the label is about packing."""
         return "unknown" if self.stage == "roundtrip" and PACKED.search(self.label) is None else self.stage
@@ -70,21 +82,6 @@ class Score:
         return "document" if "phased" in words else "chunked" if "chunked" in self.label else "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Bytes of a submission as one line prints them."""
-
-    kind: Literal["total", "own", "artifact"]
-    """total: the baseline's line; own: a line with model, code and total; artifact: a size without code."""
-    label: str
-    total: int
-    model: int | None
-    code: int | None
-    line: int
-    is_mebi: bool = False
-    """Whether the line also gives the size in MiB and calls it MB."""
-
-
 def integer(text: str) -> int:
     return int(text.replace(",", ""))
 
@@ -93,45 +90,48 @@ def in_seconds(number: str, unit: str) -> float:
     return float(number) * {"ms": 0.001, "s": 1.0, "m": 60.0}[unit]
 
 
-def score_of(line: str, number: int) -> Score | None:
-    """Return the score in a line, unless it belongs to a training step."""
-    if STEP.match(line) or STEP_ANYWHERE.search(line) or (found := SCORE.search(line)) is None:
-        return None
-    label, rest = line[: found.start()].rstrip(), line[found.end() :]
-    loss, bpb = found.groups()
-    if float(bpb) <= 0:
-        return None
+def scores_of(line: str, number: int) -> list[Score]:
+    """Return the scores in a line, in order; none if it belongs to a training step."""
+    if STEP.match(line) or STEP_ANYWHERE.search(line):
+        return []
+    if found := SCORE.search(line):
+        label, rest = line[: found.start()].rstrip(), line[found.end() :]
+        exact = EXACT.match(rest)
+        label = label.strip().rstrip(":") if not label.endswith(":done") else label
+        scores = [score(label, found[1], exact[1] if exact else found[2], line, rest, number)]
+    elif NO_RESULT.search(line) or CODE_LINE.search(line):
+        return []
+    else:
+        scores = [
+            score(label_before(line, found), loss_before(line, found), found[2], line, line[found.end() :], number)
+            for found in BPB.finditer(line)
+        ]
+    return [each for each in scores if each.val_bpb > 0]
+
+
+def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: int) -> Score:
+    """Return a score from the numbers as printed."""
     time = SECONDS.search(rest)
-    decimals = len(bpb.partition(".")[2])
-    seconds = in_seconds(*time.groups()) if time else None
     return Score(
-        label.strip().rstrip(":") if not label.endswith(":done") else label,
-        float(loss),
+        label,
+        None if loss is None else float(loss),
         float(bpb),
-        decimals,
-        seconds,
+        len(bpb.partition(".")[2]),
+        in_seconds(*time.groups()) if time else None,
         number,
         line,
     )
 
 
-def size_of(line: str, number: int) -> Size | None:
-    """Return the size in a line."""
-    if found := TOTAL.match(line):
-        return Size("total", found[1].strip(), integer(found[2]), None, None, number)
-    if found := OWN_TOTAL.match(line):
-        return Size("own", found[1], integer(found[4]), integer(found[2]), integer(found[3]), number)
-    if found := ARTIFACT.match(line):
-        total = integer(found[2])
-        return Size(
-            "artifact", found[1].strip(" :"), total, None, None, number, is_mebi_called_mb(total, found[3], found[4])
-        )
-    return None
+def label_before(line: str, found: re.Match[str]) -> str:
+    """Return the words before a number without other numbers and repetitions; its own name if that says which it is."""
+    words = PAIR.sub(" ", line[: found.start()]).replace("|", " ").split()
+    if found[1].lower() not in ("val_bpb", "bpb") or not words:
+        words.append(found[1])
+    return " ".join(dict.fromkeys(words)).strip(" :,-")
 
 
-def is_mebi_called_mb(total: int, printed: str | None, unit: str | None) -> bool:
-    """Return whether a number printed as MB is really in MiB."""
-    if printed is None or unit != "MB":
-        return False
-    places = len(printed.partition(".")[2])
-    return round(total / MEBI, places) == float(printed) != round(total / 1e6, places)
+def loss_before(line: str, found: re.Match[str]) -> str | None:
+    """Return the last loss that is printed before a number; None if there is none."""
+    losses = LOSS.findall(line[: found.start()])
+    return losses[-1] if losses else None
