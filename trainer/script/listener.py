@@ -55,6 +55,8 @@ class LogListener:
             record_line(self.logged, words, self.count_lines())
         except TooLong:  # with too many scores only the later half is kept
             del self.logged.scores[: len(self.logged.scores) // 2]
+        while self.logged.scores and self.logged.scores[-1].val_loss is None:
+            self.logged.scores.pop()  # result.json states a loss for every score
         if NO_NUMBER.search(words) and not STEP_ANYWHERE.search(words):
             self.nan_score_line = self.number
         if found := STEP.match(words):
