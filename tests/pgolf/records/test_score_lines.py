@@ -112,12 +112,14 @@ def test_the_last_evaluation_of_a_label_counts() -> None:
 
 
 def test_a_rounded_line_belongs_to_the_exact_line_of_its_label() -> None:
-    found = headline(
+    lines = [
         "sw_exact val_loss:1.95899823 val_bpb:1.10092621",
         "sw_s64 val_loss:1.9589 val_bpb:1.1009 stride:64",
         "sw_s64_exact val_loss:1.95894579 val_bpb:1.10089760",
-    )
-    assert found == ("sw_s64_exact", 1.1008976)
+    ]
+    assert headline(*lines) == ("sw_s64_exact", 1.1008976)
+    (run,) = split_runs(lines, "train.log")
+    assert [[line.line for line in each.scores] for each in evaluations(run)] == [[1], [2, 3]]
 
 
 def test_a_validation_during_training_counts_only_without_an_evaluation() -> None:
