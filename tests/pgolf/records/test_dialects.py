@@ -11,7 +11,8 @@ from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
 from pgolf.report.tables import verdict_of
 from pgolf.rulesets.ruleset import load_ruleset
-from trainer.dialects.logged import CODE_LINE, LoggedRun, logged_seed
+from trainer.dialects.logged import LoggedRun, logged_seed
+from trainer.dialects.scores import CODE_LINE
 
 RULES = load_ruleset("parameter_golf")
 SCORES = {42: 1.11042, 7: 1.11007, 99: 1.11099}
