@@ -5,13 +5,13 @@ import re
 # Longer lines are cut: one public log has a line of 200,000 characters, a dumped source.
 MAX_LINE_CHARACTERS = 2_000
 DAY = r"\d{4}[-/]\d\d[-/]\d\d"
-CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+TIME_OF_DAY = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 LEVEL = r"(?:TRACE|DEBUG|INFO|SUCCESS|WARNING|WARN|ERROR|CRITICAL)"
 NAME = r"(?:root|__main__|train\w{0,30})"
 PREFIXES = (
     # logging, journald, GitHub Actions, and all who write ISO times
-    rf"\[?{DAY}[T ]{CLOCK}(?:Z|[ ]?[+-]\d\d:?\d\d)?\]?[ ]?",
-    rf"\[{CLOCK}\][ ]?|{CLOCK}[ ]",
+    rf"\[?{DAY}[T ]{TIME_OF_DAY}(?:Z|[ ]?[+-]\d\d:?\d\d)?\]?[ ]?",
+    rf"\[{TIME_OF_DAY}\][ ]?|{TIME_OF_DAY}[ ]",
     r"1[5-9]\d{8}(?:\.\d{1,9})?[ ]",  # seconds since 1970
     r"[A-Z][a-z]{2}[ ]{1,2}\d{1,2}[ ]\d\d:\d\d:\d\d[ ][\w.-]{1,64}[ ][\w./-]{1,64}(?:\[\d{1,9}\])?:[ ]?",  # syslog
     r"[\w.-]{1,64}[ ][\w./-]{1,64}\[\d{1,9}\]:[ ]?",  # what journald writes after an ISO time
