@@ -183,11 +183,6 @@ def split_runs(text: list[str], file: str) -> list[LoggedRun]:
     return [run for run in runs if run.has_scores]
 
 
-def sized_runs(text: list[str], file: str) -> list[LoggedRun]:
-    """Return the runs that print a size but no score, whose evaluation is in another log."""
-    return [run for run in every_run(text, file) if run.sizes and not run.has_scores]
-
-
 def every_run(text: list[str], file: str) -> list[LoggedRun]:
     """Return the runs in the order in which a log prints them. A header after a score begins a new run.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.dialects.headline import evaluations, headline_kind, headline_of
-from trainer.dialects.logged import SEED_SPECIFIC, LoggedRun, sized_runs, split_runs
+from trainer.dialects.logged import SEED_SPECIFIC, LoggedRun, every_run, split_runs
 from trainer.dialects.scores import scores_of
 from trainer.dialects.sizes import size_of
 
@@ -135,9 +135,9 @@ def test_a_summary_does_not_replace_an_evaluation() -> None:
 def test_the_last_total_counts_but_not_that_of_the_unpacked_model() -> None:
     unpacked = ["Serialized model: 106917911 bytes", "Total submission size: 107031395 bytes"]
     artifact = "artifact: 16,328,917 bytes (model=16,215,433 code=113,484)"
-    (run,) = sized_runs([*unpacked, artifact, "Total submission size: 15876912 bytes"], "train.log")
+    (run,) = every_run([*unpacked, artifact, "Total submission size: 15876912 bytes"], "train.log")
     assert run.size is not None
     assert run.size.total == 15_876_912
-    (run,) = sized_runs(["Serialized model: 106917911 bytes", artifact, unpacked[1]], "train.log")
+    (run,) = every_run(["Serialized model: 106917911 bytes", artifact, unpacked[1]], "train.log")
     assert run.size is not None
     assert run.size.total == 16_328_917
