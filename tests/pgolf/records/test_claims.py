@@ -88,3 +88,12 @@ def test_a_claimed_seed_may_be_that_of_a_log_that_shows_none(
     logs = logs_of(seed11=1.11, seed22=1.12) | {"third.log": log(1.13, seed=seed)}
     groups = record_groups(folder_of(tmp_path, logs, val_bpb=1.12, seeds=[11, 22, 44]), RULES)
     assert any(found.rule == "missing_seed_log" for found in groups[0].problems()) == is_missing
+
+
+def test_a_summary_that_the_evaluation_contradicts_supports_no_claim(tmp_path: Path) -> None:
+    """As in #1535, whose summary of seed 444 is that of an earlier run."""
+    logs = logs_of(seed11=1.11, seed22=1.12, seed33=1.13)
+    logs["train_seed33.log"] += "---\nint6_sw_bpb:      1.1254\n"
+    found = lead_of(folder_of(tmp_path, logs, val_bpb=1.1185, seed_results={"33": {"val_bpb": 1.1254}}))
+    problem = next(each for each in found["problems"] if each["rule"] == "claim_not_in_logs")
+    assert (problem["status"], problem["message"]) == ("fail", "no log has the claimed 1.1254 of seed 33")
