@@ -34,7 +34,8 @@ def source_quality(score: Score) -> tuple[int, bool]:
 def evaluations(run: LoggedRun) -> list[Evaluation]:
     """Return the evaluations of the packed model, in order.
 
-    A summary at the end may be that of another run (#1535), so it counts only where no evaluation prints its loss.
+    A summary at the end may be that of another run (#1535), so it counts only where no evaluation prints its loss. A
+    rounded line that the next line repeats with more digits belongs where that one does.
     """
     packed = [score for score in run.scores if score.stage != "prequant"]
     if any(score.val_loss is not None for score in packed):
@@ -42,10 +43,11 @@ def evaluations(run: LoggedRun) -> list[Evaluation]:
     found: list[list[Score]] = []
     for place, score in enumerate(packed):
         following = packed[place + 1] if place + 1 < len(packed) else None
-        belongs_to_next = following is not None and is_same_label(score, following) and is_same_number(score, following)
+        is_rounded = following is not None and is_same_label(score, following) and is_same_number(score, following)
+        exact = following if following is not None and is_rounded else score
         if score.val_loss is None and (known := known_evaluation(found, score)) is not None:
             known.append(score)
-        elif found and is_same_evaluation(found[-1], score, belongs_to_next=belongs_to_next):
+        elif found and all(is_same_number(line, exact) for line in found[-1]):
             found[-1].append(score)
         else:
             found.append([score])
@@ -62,16 +64,6 @@ def known_evaluation(found: list[list[Score]], score: Score) -> list[Score] | No
         ),
         None,
     )
-
-
-def is_same_evaluation(lines: list[Score], score: Score, *, belongs_to_next: bool) -> bool:
-    """Return whether a line repeats an evaluation: with its number, and its label unless the number has every digit.
-
-    A rounded line that the next line repeats exactly under its own label belongs to that one.
-    """
-    if not all(is_same_number(line, score) for line in lines):
-        return False
-    return not belongs_to_next or any(is_same_label(line, score) for line in lines)
 
 
 def is_same_label(one: Score, other: Score) -> bool:

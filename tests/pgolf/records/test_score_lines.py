@@ -141,3 +141,14 @@ def test_the_last_total_counts_but_not_that_of_the_unpacked_model() -> None:
     (run,) = every_run(["Serialized model: 106917911 bytes", artifact, unpacked[1]], "train.log")
     assert run.size is not None
     assert run.size.total == 16_328_917
+
+
+def test_a_rounded_line_belongs_where_its_exact_line_does() -> None:
+    """As in #576, whose seeds were scored with two strides; only the rounded line gives it."""
+    lines = (
+        "ttt:done val_loss=1.889920 val_bpb=1.119321 elapsed=528.0s",
+        "final_ttt val_loss:1.8899 val_bpb:1.1193 stride:32 eval_time:528318ms",
+        "final_ttt_exact val_loss:1.88992043 val_bpb:1.11932105",
+    )
+    (run,) = split_runs(list(lines), "train.log")
+    assert [(len(each.scores), each.settings) for each in evaluations(run)] == [(3, "stride=32")]
