@@ -23,6 +23,7 @@ MOST_TOKENS = 100_000
 MOST_TOTAL_TOKENS = 250_000
 # Python's own recursion limit is 1,000 calls; readers of a tree take up to five a level.
 MOST_LEVELS = 100
+MANY_LEVELS = f"it is nested in more than {MOST_LEVELS} levels, as no program is"
 NESTED = "it is nested too deeply"
 # More digits of an integer are not converted to text by Python itself.
 MOST_INTEGER_BITS = 14_000
@@ -174,12 +175,13 @@ def parse_source(text: str) -> ast.Module:
         raise TooLarge(f"it has {len(text):,} characters; a program has at most {MOST_BYTES:,}")
     if count_tokens(text) > MOST_TOKENS:
         raise TooLarge(f"it has more than {MOST_TOKENS:,} tokens, as no program has")
+    # The parser and its grammar are loaded where the first program is read: not every command reads one.
+    from pgolf.scripts.grammar.program import TooDeep, parse_program
+
     try:
-        tree = ast.parse(text)
-    except (RecursionError, MemoryError):
-        raise SyntaxError(NESTED) from None
-    except ValueError as error:  # null bytes, in Python 3.11
-        raise SyntaxError(str(error)) from None
+        tree = parse_program(text)
+    except TooDeep as error:
+        raise TooLarge(MANY_LEVELS, error.line) from None
     check_tree(tree)
     return tree
 
@@ -196,4 +198,4 @@ def check_tree(tree: ast.Module) -> None:
         if not level:
             return
     line = next((node.lineno for node in level if isinstance(node, ast.expr | ast.stmt)), None)
-    raise TooLarge(f"it is nested in more than {MOST_LEVELS} levels, as no program is", line)
+    raise TooLarge(MANY_LEVELS, line)

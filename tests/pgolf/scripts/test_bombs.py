@@ -61,6 +61,7 @@ TOO_LARGE = {
     "tokens": "a()\n" * 300_000,
     "tokens in an f-string": f"x = f'{{[{'1,' * 1_000_000}]}}'",
     "tokens after an f-string": "x = [f\"{x:'}\"," + "1," * 1_000_000 + "]",
+    "parentheses": f"x = {'(' * 5_000}1{')' * 5_000}",
     "sum of names": f"x = {' + '.join(['a'] * 900)}",
     "attributes": f"x = a{'.b' * 900}",
     "elif": "if a: pass\n" + "elif a: pass\n" * 900,
@@ -68,7 +69,6 @@ TOO_LARGE = {
     "long file": f"x = '{'a' * 5_000_000}'\n",
 }  # fmt: skip
 NOT_PYTHON = {
-    "parentheses": f"x = {'(' * 5_000}{')' * 5_000}",
     "nested f-strings": "x = " + "f'{" * 1_000,
     "null byte": "x = 1\0\n",
     "unknown encoding": "# coding: nonsense\n",
