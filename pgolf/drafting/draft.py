@@ -149,12 +149,23 @@ def hyperparameters(
     for variable in program.reads.unset(()):
         if variable.name in given:
             value = Hyperparameter(variable.name, given[variable.name], "given")
-        elif variable.name in printed and logged is not None:
+        elif logged is not None and is_value(printed.get(variable.name), variable.default):
             value = Hyperparameter(variable.name, printed[variable.name], logged.file)
         else:
             value = Hyperparameter(variable.name, variable.default or "", variable.place)
         found[value.name] = value
     return found
+
+
+def is_value(printed: str | None, default: str | None) -> bool:
+    """Return whether a log prints a variable's value: a number where the script's default is one.
+
+    Logs also have the script's code, whose signatures look alike: `num_layers: int,`.
+    """
+    if printed is None:
+        return False
+    is_number = default is not None and isinstance(Hyperparameter("", default, "").value, float)
+    return not is_number or isinstance(Hyperparameter("", printed, "").value, float)
 
 
 def published() -> list[str]:

@@ -21,7 +21,7 @@ name: {name}
 program:
   kind: script
   path: {path}
-{files}  env: {{}}
+{files}{seed}  env: {{}}
 """
 
 
@@ -70,7 +70,10 @@ def script_draft(program: ScriptProgram, script: Path, file: Path, name: str) ->
     """Return the YAML of a spec in `file` that runs the script unchanged, with its variables as comments."""
     beside = ", ".join(path_from_spec(path, file) for path in neighbours(script))
     files = f"  files: [{beside}]  # imported from its folder; counts as code\n" if beside else ""
-    text = SCRIPT.format(script=program.name, file=file, name=name, path=path_from_spec(script, file), files=files)
+    has_seed = program.reads.may_read("SEED") or bool(program.reads.escapes)
+    seed = "" if has_seed else "  seed_variable: null  # it reads no SEED, so that all its runs are alike\n"
+    path = path_from_spec(script, file)
+    text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files, seed=seed)
     shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
     return text + "\n".join(["# Variables for env, with the script's defaults:", *shown, ""])
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.drafting.draft import draft_of
+from pgolf.drafting.draft import draft_of, hyperparameters, last_run
 from pgolf.drafting.features import in_words, named_features
+from pgolf.drafting.writing import script_draft
 from pgolf.errors import SpecError
 from pgolf.scripts.program import ScriptProgram, read_program
 from pgolf.specs.loading import load_spec
@@ -154,3 +155,18 @@ def test_the_script_itself_can_be_drafted(tmp_path: Path) -> None:
     assert ended.code == 0, ended.err
     found = run_pgolf(tmp_path, "preflight", "own.yaml", "--json").json
     assert found["variables"]["unset"]["NUM_LAYERS"]["default"] == "9"
+
+
+def test_code_dumped_into_a_log_gives_no_values(tmp_path: Path) -> None:
+    """`num_layers: int,` is a line of a signature; a value that the log prints still counts."""
+    (tmp_path / "run.log").write_text("    num_layers: int,\n    matrix_lr: float,\n" + LOG.replace("num_layers", "x"))
+    values = hyperparameters(read_program(VARIABLES, []), last_run(tmp_path / "run.log"), {})
+    assert values["NUM_LAYERS"].place.startswith(VARIABLES.name)
+
+
+def test_a_script_without_a_seed_is_drafted_with_a_null_seed_variable(tmp_path: Path) -> None:
+    script, spec = tmp_path / "train.py", tmp_path / "draft.yaml"
+    script.write_text("import os\nsteps = int(os.environ.get('ITERATIONS', 100))\n")
+    spec.write_text(script_draft(read_program(script, []), script, spec, "draft"))
+    program = load_spec(str(spec)).spec.program
+    assert program.seed_variable is None
