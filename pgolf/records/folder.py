@@ -12,7 +12,7 @@ from trainer.dialects.plain import TooLong, plain
 
 MAIN = "train_gpt.py"
 CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
-LOGS = ("*.log", "*.log.gz", "*.txt", "*.txt.gz")
+LOG_SUFFIXES = (".log", ".txt", ".out", ".jsonl", ".ipynb")
 NOT_LOGS = {"requirements.txt", "LICENSE.txt"}
 MAX_FILES, MAX_DEPTH = 2_000, 4
 # All logs of any public folder together have fewer bytes.
@@ -69,9 +69,15 @@ def log_files(folder: Path) -> list[Path]:
     paths = [
         path
         for path in walk_files(folder)
-        if path.name not in NOT_LOGS and any(map(path.match, LOGS)) and is_inside(path, folder)
+        if path.name not in NOT_LOGS and may_be_log(path) and is_inside(path, folder)
     ]
     return sorted(paths, key=lambda path: ("seed" not in path.name.lower(), path.as_posix()))[:MAX_FILES]
+
+
+def may_be_log(path: Path) -> bool:
+    """Return whether a file may be a log by its name, such as train.log, run.out.gz or train.ipynb."""
+    name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return name.suffix.lower() in LOG_SUFFIXES
 
 
 def walk_files(folder: Path) -> Iterator[Path]:

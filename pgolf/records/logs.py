@@ -1,15 +1,13 @@
-"""Public logs: read within bounds, whatever their encoding and compression."""
+"""Public logs: read within bounds, whatever their encoding, compression, container and prefixes."""
 
-import gzip
-import zlib
+from dataclasses import replace
 from pathlib import Path
 
+from pgolf.records.containers import encoding_of, numbered_lines, read_bytes
+from pgolf.records.layout import blank_repeats, without_common_prefix
+from trainer.dialects.lines import plain_lines
 from trainer.dialects.logged import LoggedRun, merge, split_runs
-from trainer.dialects.plain import TooLong, plain, plain_line
-
-# The longest public log has 9 MB.
-MAX_BYTES = 32_000_000
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+from trainer.dialects.plain import plain
 
 
 def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool, int]:
@@ -19,52 +17,41 @@ def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool, int]:
         TooLong: it has more than MAX_BYTES.
         OSError: it cannot be read.
     """
-    lines, is_utf16, size = read_log(path)
-    found = split_runs(lines, plain(path.relative_to(root).as_posix()))
+    lines, numbers, is_utf16, size = read_log(path)
+    if not lines:
+        return [], is_utf16, size
     once: dict[tuple[object, ...], LoggedRun] = {}
-    for run in found:
+    for run in split_runs(lines, plain(path.relative_to(root).as_posix())):
+        renumber(run, numbers)
         twin = once.setdefault(run.identity, run)
         if twin is not run:
             merge(twin, run)
     return list(once.values()), is_utf16, size
 
 
-def read_log(path: Path) -> tuple[list[str], bool, int]:
-    """Return the lines of a log, each cut to a bounded length, whether it is UTF-16, and its decompressed bytes.
+def renumber(run: LoggedRun, numbers: list[int]) -> None:
+    """Replace the places of a run among the lines that were read by the numbers of the file's lines."""
+    run.first_line = numbers[run.first_line - 1]
+    run.seed_line = numbers[run.seed_line - 1] if run.seed_line else 0
+    run.scores = [replace(score, line=numbers[score.line - 1]) for score in run.scores]
+    run.sizes = [replace(size, line=numbers[size.line - 1]) for size in run.sizes]
+    if run.last_validation is not None:
+        run.last_validation = replace(run.last_validation, line=numbers[run.last_validation.line - 1])
+
+
+def read_log(path: Path) -> tuple[list[str], list[int], bool, int]:
+    """Return the lines of a log, their numbers in the file, whether it is UTF-16, and its decompressed bytes.
 
     Raises:
         TooLong: it has more than MAX_BYTES.
         OSError: it cannot be read.
     """
-    content = read_gzip(path) if path.suffix == ".gz" else read_bounded(path)
-    is_utf16 = content[:2] in UTF16_MARKS
-    text = content.decode("utf-16" if is_utf16 else "utf-8", errors="replace").removeprefix("\ufeff")
-    return [plain_line(line) for line in text.splitlines()], is_utf16, len(content)
-
-
-def read_bounded(path: Path) -> bytes:
-    """Return the bytes of a file.
-
-    Raises:
-        TooLong: it has more than MAX_BYTES.
-    """
-    if path.stat().st_size > MAX_BYTES:
-        raise TooLong(f"{path} has {path.stat().st_size:,} bytes; a log may have {MAX_BYTES:,}")
-    return path.read_bytes()
-
-
-def read_gzip(path: Path) -> bytes:
-    """Return the decompressed bytes of a gzip file.
-
-    Raises:
-        TooLong: it has more than MAX_BYTES.
-        OSError: it is cut short or damaged.
-    """
-    try:
-        with gzip.open(path) as file:
-            content = file.read(MAX_BYTES + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise OSError(0, f"not a complete gzip file: {error}", str(path)) from error
-    if len(content) > MAX_BYTES:
-        raise TooLong(f"{path} unpacks to more than {MAX_BYTES:,} bytes, the limit for a log")
-    return content
+    content = read_bytes(path)
+    encoding = encoding_of(content)
+    text = content.decode(encoding, errors="replace").removeprefix("\ufeff")
+    lines, numbers = [], []
+    for number, raw in numbered_lines(text):
+        shown = plain_lines(raw)
+        lines += shown
+        numbers += [number] * len(shown)
+    return blank_repeats(without_common_prefix(lines)), numbers, encoding != "utf-8", len(content)

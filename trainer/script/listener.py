@@ -6,8 +6,9 @@ from collections import deque
 from typing import Any
 
 from trainer.dialects.headline import headline_kind, headline_of
+from trainer.dialects.lines import plain_lines
 from trainer.dialects.logged import INFORMATIVE, LoggedRun, record_line
-from trainer.dialects.plain import TooLong, plain_line
+from trainer.dialects.plain import TooLong
 from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE, Score
 from trainer.recipe.files import RunFiles
 from trainer.runtime.guard import Guard
@@ -45,7 +46,15 @@ class LogListener:
             StoppedByRule: the stop rule ends the run.
         """
         append_line(self.files.log, line)
-        words = plain_line(line)
+        reports = [self.follow_words(words) for words in plain_lines(line)]  # each line is recorded, so no short cut
+        return any(reports)
+
+    def follow_words(self, words: str) -> bool:
+        """Record what a line says, without its prefixes; return whether it reports progress.
+
+        Raises:
+            StoppedByRule: the stop rule ends the run.
+        """
         if INFORMATIVE.search(words) is None:
             return False
         known = self.count_records()

@@ -10,7 +10,7 @@ import pytest
 
 from pgolf.audit.folder import audit_folder
 from pgolf.audit.isolation import read_code_isolated
-from pgolf.records import logs
+from pgolf.records import containers
 from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Ended
@@ -76,7 +76,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_hostile_folder_ends_in_verdicts(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MAX_BYTES", 8_000_000)
+    monkeypatch.setattr(containers, "MAX_BYTES", 8_000_000)
     folder = tmp_path / "folder"
     folder.mkdir()
     FOLDERS[name](folder)

@@ -263,7 +263,7 @@ def test_hostile_folders_are_read_within_bounds(tmp_path: Path, monkeypatch: pyt
     (record / "submission.json").write_text(
         '{"name": "<script>alert(1)</script>", "seeds": {"__proto__": 1, "1e99": 2}}'
     )
-    monkeypatch.setattr("pgolf.records.logs.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("pgolf.records.containers.MAX_BYTES", 1_000_000)
     assert is_record(record)
     assert "out.log" not in [path.name for path in log_files(record)]
     found = read_record(record)
