@@ -20,6 +20,7 @@ from pgolf.audit.folder import number_verdicts
 from pgolf.audit.verdicts import Verdict
 from pgolf.errors import UsageError
 from pgolf.findings import Severity
+from pgolf.records.track import Track
 from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 
 VIOLATIONS = {"illegal", "over_size", "over_time", "byte_bug"}
@@ -98,7 +99,7 @@ def facts_of_case(case: Mapping[str, Any]) -> Facts:
     metadata: Mapping[str, Any] = case.get("metadata") or {}
     return Facts(
         runs=tuple(run_facts(case, metadata)),
-        is_record=case.get("track") != "non_record",
+        track=Track.UNLIMITED if case.get("track") == "non_record" else Track.TEN_MINUTES,
         headline=metadata.get("val_bpb"),
         claimed_bytes=tuple(filter(None, (metadata.get("bytes_total"),))),
         claimed_bytes_per_token=metadata.get("bytes_per_token_from_json"),

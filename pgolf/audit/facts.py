@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pgolf.findings import Finding, Severity, counted
+from pgolf.records.claim_problems import is_settled
 from pgolf.records.folder import MAIN
+from pgolf.records.problems import late_seconds
 from pgolf.records.rows import RecordGroup, RecordRow
+from pgolf.records.track import Track
+from pgolf.rulesets.limits import LATE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +27,8 @@ class RunFacts:
     validation_tokens: int | None = None
     train_shards: int | None = None
     train_seconds: float | None = None
+    late_seconds: float = LATE_SECONDS
+    """Seconds over the limit that the precision of the printed time allows."""
     evaluate_seconds: float | None = None
     is_whole_evaluation: bool = False
     """Whether evaluate_seconds covers everything after training, and not only one of several evaluations."""
@@ -51,9 +57,11 @@ class Facts:
     """The numbers of a submission."""
 
     runs: tuple[RunFacts, ...] = ()
-    is_record: bool = True
-    """Whether it is on the track with limits on time, hardware and seeds; true for a folder that does not say."""
+    track: Track = Track.TEN_MINUTES
     headline: float | None = None
+    is_settled: bool | None = None
+    """Whether the record reader could compare the headline with the logs; None for facts that it did not read."""
+    claimed_seeds: tuple[int, ...] = ()
     claimed_bytes: tuple[int, ...] = ()
     claimed_evaluate_seconds: tuple[float, ...] = ()
     claimed_bytes_per_token: float | None = None
@@ -82,8 +90,10 @@ def facts_of_group(group: RecordGroup) -> Facts:
     sizes = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
-        is_record=claims.is_timed,
+        track=group.track,
         headline=None if claims.headline is None else claims.headline.value,
+        is_settled=is_settled(group),
+        claimed_seeds=tuple(claims.seeds),
         claimed_bytes=tuple(sizes),
         claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),
         committed=group.record.code,
@@ -103,6 +113,7 @@ def run_facts(row: RecordRow) -> RunFacts:
         validation_tokens=run.validation_tokens,
         train_shards=run.train_shards,
         train_seconds=run.train_seconds,
+        late_seconds=late_seconds(run),
         evaluate_seconds=row.evaluate_seconds,
         is_whole_evaluation=run.total_eval_seconds is not None,
         total_bytes=row.total_bytes,

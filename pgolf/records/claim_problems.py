@@ -1,15 +1,23 @@
-"""The claims of a record that its logs do not support."""
+"""Claims that the logs do not support. None is named where the logs leave open what the claim is about."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import fmean
 
-from pgolf.records.claims import Claims
-from pgolf.records.lead import printed_score
-from pgolf.records.printed import MOST_DECIMALS, Printed, Problem, agree, coarser_decimals, computed, problem
-from pgolf.records.rows import UNKNOWN_SEED, RecordGroup
+from pgolf.alike import decimals_of
+from pgolf.findings import Severity
+from pgolf.records.evidence import printed_score, printed_seeds, printed_size
+from pgolf.records.folder import CODE_SUFFIXES, walk_files
+from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, computed, problem
+from pgolf.records.rows import RecordGroup, RecordRow
 from trainer.dialects.headline import evaluations
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import Score
 
-CLAIMED_BYTES_TOLERANCE = 1e-4
+# Authors round bytes to four or more digits.
+BYTES_TOLERANCE = 1e-4
+NO_LOG_SUFFIXES = (*CODE_SUFFIXES, ".md", ".json", ".yaml", ".yml", ".png")
 
 
 def claim_problems(group: RecordGroup) -> list[Problem]:
@@ -31,127 +39,210 @@ def lead_problems(group: RecordGroup) -> Iterator[Problem]:
 
 
 def seed_claims(group: RecordGroup) -> Iterator[Problem]:
-    """Yield claimed seeds of which there is no log, and logged ones that are not claimed.
-
-    A log that shows no seed may be that of any claimed one.
-    """
-    claimed, logged = group.record.claims.seeds, [row.seed for row in group.rows]
-    known = {run.seed for run in group.record.runs}
-    missing = [] if None in known else [seed for seed in claimed if seed not in known]
+    """Yield claimed seeds without a log, and logged seeds that are not claimed."""
+    claims, runs = group.record.claims, group.record.runs
+    missing = [seed for seed in claims.seeds if is_missing(group, seed)]
     if missing:
-        yield problem("fail", "missing_seed_log", f"there is no log of seed {', '.join(map(str, missing))}")
-    more = [seed for seed in logged if seed not in claimed and seed != UNKNOWN_SEED]
-    if claimed and more and not missing:
-        yield problem(
-            "warn",
-            "seeds_claimed_incomplete",
-            f"the logs also have seed {', '.join(map(str, more))}, which is not claimed",
-        )
+        message = f"there is no log of seed {', '.join(map(str, missing))}"
+        # With as many logs as claimed seeds, one of them may show a default seed, and not that of its run.
+        has_room = len(runs) >= len(claims.seeds)
+        severity: Severity = "fail" if group.track.severity == "fail" and not has_room else "warn"
+        stated = [claims.bpb_by_seed[seed] for seed in missing if seed in claims.bpb_by_seed]
+        yield problem(severity, "missing_seed_log", message, *stated, *printed_seeds(runs))
+    elif mislabelled := [run for run in runs if is_run_of_another_seed(group, run)]:
+        names = ", ".join(f"{run.file} is named after it and prints seed {run.seed}" for run in mislabelled)
+        seeds = ", ".join(str(run.named_seed) for run in mislabelled)
+        message = f"there may be no log of seed {seeds}: {names}"
+        yield problem("warn", "missing_seed_log", message, *printed_seeds(mislabelled))
+    more = [row.run for row in group.rows if row.run.seed is not None and row.run.seed not in claims.seeds]
+    if claims.seeds and more and not missing and len(runs) > len(claims.seeds):
+        seeds = ", ".join(str(run.seed) for run in more)
+        message = f"the logs also have seed {seeds}, which is not claimed"
+        yield problem("warn", "seeds_claimed_incomplete", message, *printed_seeds(more))
+
+
+def is_missing(group: RecordGroup, seed: int) -> bool:
+    """Return whether no log can be that of a claimed seed."""
+    record = group.record
+    claimed = record.claims.bpb_by_seed.get(seed)
+    is_found = claimed is not None and any(has_score(run, claimed) for run in record.runs)
+    is_known = any(run.seed is None or seed in (run.seed, run.named_seed) for run in record.runs)
+    return not (is_found or is_known or record.unreadable or has_file_named(group, seed))
+
+
+def has_file_named(group: RecordGroup, seed: int) -> bool:
+    """Return whether a file that may be a log has the seed in its path."""
+    folder, number = group.record.folder, re.compile(rf"(?<!\d){seed}(?!\d)")
+    files = [path for path in walk_files(folder) if path.suffix not in NO_LOG_SUFFIXES]
+    return any(number.search(path.relative_to(folder).as_posix()) for path in files)
+
+
+def is_run_of_another_seed(group: RecordGroup, run: LoggedRun) -> bool:
+    """Return whether a training log is named after a claimed seed, has no other log, and prints another seed.
+
+    A seed that several such logs print is a default that the script dumps, and says nothing.
+    """
+    record = group.record
+    is_claimed = run.named_seed in record.claims.seeds and run.named_seed not in {each.seed for each in record.runs}
+    if not is_claimed or not run.seed_line or run.is_evaluation or run.seed in record.claims.seeds:
+        return False
+    return sum(each.seed == run.seed for each in record.runs) == 1
 
 
 def score_claims(group: RecordGroup) -> Iterator[Problem]:
-    """Yield claimed scores that no log has, and a headline that is not the mean; nothing of an ambiguous group."""
-    claims, headline, spread = group.record.claims, group.record.claims.headline, group.spread
-    if group.ambiguous or spread is None:
+    """Yield claimed scores that no log has, and a headline that is not the mean."""
+    if not is_settled(group):
         return
-    scores = [printed_score(row.score, row.run.file) for row in group.rows]
-    mean = computed(spread.mean, scores, "mean")
-    foreign = [(seed, bpb) for seed, bpb in claims.bpb_by_seed.items() if not is_logged(group, seed, bpb)]
+    claims = group.record.claims
+    foreign = [(seed, claim) for seed, claim in claims.bpb_by_seed.items() if not is_logged(group, seed, claim)]
     if foreign:
-        claimed = ", ".join(f"{bpb.value} of seed {seed}" for seed, bpb in foreign)
-        evidence = [bpb for _, bpb in foreign]
-        yield problem("fail", "claim_not_in_logs", f"no log has the claimed {claimed}", *evidence, *scores)
-    known = {run.seed for run in group.record.runs}
-    if headline is None or any(seed not in known for seed in claims.seeds) or agree(headline, mean):
-        return  # the mean of seeds without logs is not known
-    decimals, evidence = coarser_decimals(headline, mean), [headline, mean, *scores]
-    best = min(scores, key=lambda each: each.value)
+        stated = ", ".join(f"{claim.value} of seed {seed}" for seed, claim in foreign)
+        found = [printed_score(row.run, row.score) for row in group.rows if row.run.seed in dict(foreign)]
+        evidence = (*(claim for _, claim in foreign), *found)
+        decimals = min(coarser_decimals(claim, score) for _, claim in foreign for score in (found or [claim]))
+        yield problem("fail", "claim_not_in_logs", f"no log has the claimed {stated}", *evidence, decimals=decimals)
+    if claims.headline is not None:
+        yield from headline_problems(group, claims.headline, has_foreign=bool(foreign))
+
+
+def is_settled(group: RecordGroup) -> bool:
+    """Return whether the logs of all claimed seeds were read whole, and each score has one reading."""
+    seeds = [row.run.seed for row in group.rows]
+    is_read = not group.record.unreadable and all(row.score.stage != "prequant" for row in group.rows)
+    is_complete = set(group.record.claims.seeds) <= set(seeds) or any(
+        is_run_of_another_seed(group, row.run) for row in group.rows
+    )
+    return is_read and is_complete and not group.ambiguous and None not in seeds and len(set(seeds)) == len(seeds)
+
+
+def is_logged(group: RecordGroup, seed: int, claim: Printed) -> bool:
+    """Return whether a log has a claimed score: its seed's, or one that is no other claimed seed's."""
+    claims, runs = group.record.claims.bpb_by_seed, group.record.runs
+    own = [run for run in runs if seed in (run.seed, run.named_seed)]
+    taken = [run for run in runs if run.seed in claims and has_score(run, claims[run.seed])]
+    return not own or any(has_score(run, claim) for run in runs if run in own or run not in taken)
+
+
+def has_score(run: LoggedRun, claim: Printed) -> bool:
+    """Return whether a run prints a score, or a validation during training, that agrees with a claim.
+
+    A summary that the log's own evaluation contradicts does not count.
+    """
+    before = [score for score in run.scores if score.stage == "prequant"]
+    packed = [score for evaluation in evaluations(run) for score in evaluation.scores]
+    return any(agree(claim, printed_score(run, score)) for score in (*before, *packed)) or any(
+        agree(claim, Printed(bpb, claim.decimals, run.file)) for _, _, bpb in run.validations
+    )
+
+
+def headline_problems(group: RecordGroup, headline: Printed, has_foreign: bool) -> Iterator[Problem]:
+    """Yield a headline that is the best seed's score, or no mean of scores that the logs have."""
+    claims, scores = group.record.claims, [printed_score(row.run, row.score) for row in group.rows]
+    mean = mean_of(scores, "mean of the logs")
+    if agree(headline, mean):
+        return
+    evidence, decimals = (headline, mean, *scores), coarser_decimals(headline, mean)
+    best = min(scores, key=lambda score: score.value)
     if len(scores) > 1 and agree(headline, best):
+        others = [stated for stated in claims.headlines.values() if agree(stated, mean)]
         message = f"the headline {headline.value} is the best seed's score; the mean is {mean.value:.8f}"
-        yield problem("fail", "best_seed_headline", message, *evidence, decimals=decimals)
-    elif claims.bpb_by_seed and agree(headline, mean_of_claims(claims)):
-        if not foreign:
-            message = f"the headline {headline.value} is the mean of the claimed scores; the mean of the logs is"
-            yield problem("warn", "claim_not_in_logs", f"{message} {mean.value:.8f}", *evidence, decimals=decimals)
-    elif is_logged(group, None, headline):
+        if others:
+            message += f", as {others[0].place} states"
+        severity: Severity = "warn" if others else "fail"
+        yield problem(severity, "best_seed_headline", message, *evidence, *others, decimals=decimals)
+        return
+    claimed = list(claims.bpb_by_seed.values())
+    if claimed and agree(headline, mean_of(claimed, "mean of the claimed scores")):
+        if not has_foreign and not has_mean(group.rows, headline):
+            message = f"the headline {headline.value} is the mean of the claimed scores"
+            message += f"; the mean of the logs is {mean.value:.8f}"
+            yield problem("warn", "claim_not_in_logs", message, *claimed, *evidence, decimals=decimals)
+        return
+    if has_mean(group.rows, headline):
+        return
+    if any(has_score(run, headline) for run in group.record.runs):
         message = f"the headline {headline.value} is a score of one log; the mean is {mean.value:.8f}"
         yield problem("warn", "wrong_mean", message, *evidence, decimals=decimals)
-    else:
-        message = f"the headline is {headline.value}; the mean of the logs is {mean.value:.8f}"
-        yield problem("fail", "wrong_mean", message, *evidence, decimals=decimals)
+        return
+    message = f"the headline is {headline.value}; the mean of the logs is {mean.value:.8f}"
+    # Without seeds the author does not say which logs the headline is the mean of.
+    is_known = set(claims.seeds) == {row.run.seed for row in group.rows}
+    yield problem("fail" if is_known else "warn", "wrong_mean", message, *evidence, decimals=decimals)
 
 
-def mean_of_claims(claims: Claims) -> Printed:
-    """Return the mean of the claimed scores of the seeds."""
-    stated = list(claims.bpb_by_seed.values())
-    return computed(fmean(each.value for each in stated), stated, "mean of the claimed scores")
+def mean_of(scores: list[Printed], key: str) -> Printed:
+    """Return the mean of printed scores."""
+    return computed(fmean(score.value for score in scores), scores, key)
 
 
-def is_logged(group: RecordGroup, seed: int | None, bpb: Printed) -> bool:
-    """Return whether a log of the seed has the claimed score; true if there is no such log.
-
-    A summary that the log's own evaluation contradicts does not have it.
-    """
-    runs = [run for run in group.record.runs if seed is None or run.seed == seed or run.named_seed == seed]
-    scored = [
-        printed_score(score, run.file)
-        for run in runs
-        for score in (
-            *(score for score in run.scores if score.stage == "prequant"),
-            *(score for evaluation in evaluations(run) for score in evaluation.scores),
-        )
-    ]
-    return not runs or any(agree(bpb, score) for score in scored)
+def has_mean(rows: list[RecordRow], headline: Printed) -> bool:
+    """Return whether a headline is the mean of another score that all rows have, or of the claimed rows alone."""
+    labels = set.intersection(*({score.label for score in row.run.scores} for row in rows))
+    last = [[printed_score(row.run, last_score(row, label)) for row in rows] for label in labels]
+    return any(agree(headline, mean_of(scores, "mean")) for scores in last)
 
 
-def agrees(claim: float, found: float) -> bool:
-    """Return whether a claimed deviation is the found number rounded to the claim's decimals."""
-    # Logs print eight decimals; a claim with more was computed from numbers that no log has.
-    places = min(len(repr(claim).partition(".")[2]), MOST_DECIMALS)
-    return abs(claim - found) <= 1.0000001 * 10.0**-places * (0.5 if places >= 6 else 0.51) + 1e-12
+def last_score(row: RecordRow, label: str) -> Score:
+    """Return the last score of a label."""
+    return [score for score in row.run.scores if score.label == label][-1]
 
 
 def deviation_claims(group: RecordGroup) -> Iterator[Problem]:
-    """Yield a problem if the claimed standard deviation is not that of the sample."""
+    """Yield the claimed standard deviations that are not, or not surely, that of the sample."""
     spread = group.spread
-    if spread is None or spread.std is None or spread.population_std is None:
+    if spread is None or spread.std is None or spread.population_std is None or not is_settled(group):
         return
-    claims = [std.value for std in group.record.claims.stds.values()]
-    if not claims:
+    scores = [printed_score(row.run, row.score) for row in group.rows]
+    claimed = [group.record.claims.bpb_by_seed.get(row.seed) for row in group.rows]
+    if any(claim is not None and not agree(claim, score) for claim, score in zip(claimed, scores, strict=True)):
+        return  # the claimed deviation is that of other scores
+    sample = computed(spread.std, scores, "sample standard deviation")
+    population = computed(spread.population_std, scores, "population standard deviation")
+    stated = max(map(without_zeros, group.record.claims.stds.values()), key=lambda std: std.decimals, default=None)
+    if stated is None:
         return
-    claim = max(claims, key=lambda value: len(repr(value)))
-    is_sample, is_population = agrees(claim, spread.std), agrees(claim, spread.population_std)
-    if is_sample and is_population:
-        yield problem(
-            "warn",
-            "std_ambiguous_at_printed_precision",
-            f"{claim} rounds both the sample and the population standard deviation",
-        )
+    is_sample, is_population = agree(stated, sample), agree(stated, population)
+    if is_sample and not is_population:
+        return
+    if is_sample:
+        rule = "std_ambiguous_at_printed_precision"
+        message = f"{stated.value} rounds both the sample and the population standard deviation"
     elif is_population:
-        yield problem(
-            "warn",
-            "population_std",
-            f"{claim} is the population standard deviation; the sample's is {spread.std:.8f}",
-        )
-    elif not is_sample:
-        yield problem(
-            "warn", "wrong_std", f"{claim} is claimed as the standard deviation; the logs give {spread.std:.8f}"
-        )
+        rule = "population_std"
+        message = f"{stated.value} is the population standard deviation; the sample's is {sample.value:.8f}"
+    else:
+        rule = "wrong_std"
+        message = f"{stated.value} is claimed as the standard deviation; the logs give {sample.value:.8f}"
+    yield problem("warn", rule, message, stated, sample, population, decimals=coarser_decimals(stated, sample))
+
+
+def without_zeros(claim: Printed) -> Printed:
+    """Return a deviation with the decimals before its trailing zeros: authors pad rounded deviations with zeros."""
+    return replace(claim, decimals=min(claim.decimals, decimals_of(claim.value)))
 
 
 def size_claims(group: RecordGroup) -> Iterator[Problem]:
     """Yield claimed bytes that no log prints."""
     claims = group.record.claims
-    stated = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
-    printed = [size.total for run in group.record.runs for size in run.sizes]
-    foreign = [
-        size
-        for size in stated
-        if printed and min(abs(size - total) for total in printed) > size * CLAIMED_BYTES_TOLERANCE
-    ]
+    stated = [each for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
+    logged = [each for run in group.record.runs for each in logged_bytes(run)]
+    if not logged or group.record.unreadable:
+        return
+    foreign = []
+    for claim in stated:
+        nearest = min(logged, key=lambda size: abs(size.value - claim.value))
+        if abs(nearest.value - claim.value) > claim.value * BYTES_TOLERANCE:
+            foreign += [claim, nearest]
     if foreign:
-        yield problem(
-            "warn",
-            "claimed_bytes_not_in_logs",
-            f"no log has the claimed {', '.join(f'{size:,}' for size in foreign)} bytes",
-        )
+        listed = ", ".join(f"{claim.value:,}" for claim in foreign[::2])
+        yield problem("warn", "claimed_bytes_not_in_logs", f"no log has the claimed {listed} bytes", *foreign)
+
+
+def logged_bytes(run: LoggedRun) -> Iterator[Printed]:
+    """Yield the sizes that a log prints, those of the packed model included: authors claim either."""
+    for size in run.sizes:
+        yield printed_size(run, size)
+        if size.model is not None:
+            yield Printed(size.model, 0, run.file, size.line, f"{size.label} model")
+    if run.sizes and run.model_bytes is not None:
+        yield Printed(run.model_bytes, 0, run.file, None, "Serialized model")

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgolf.records.claims import Claims, read_claims
+from pgolf.records.claim_reading import read_claims
+from pgolf.records.claims import Claims
 from pgolf.records.logs import runs_in
 from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import TooLong, plain

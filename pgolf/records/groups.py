@@ -10,6 +10,7 @@ from pgolf.records.lead import Reading, Support, named_reading
 from pgolf.records.printed import Printed, computed
 from pgolf.records.problems import folder_problems, group_problems, row_problems
 from pgolf.records.rows import RecordGroup, RecordRow
+from pgolf.records.track import track_of
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import plain
@@ -24,24 +25,22 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
     Where they name none, the group with the most seeds comes first; if several have as many, it is `ambiguous`.
     """
     record = read_record(folder)
-    parts = partition(record.runs, record.claims)
+    parts, track = partition(record.runs, record.claims), track_of(record.claims, folder, ruleset)
     name, of_folder = plain(folder.resolve().name), folder_problems(record, [part.runs for part in parts])
     if not parts:
-        return [RecordGroup(name, record, [], of_folder, None)]
+        return [RecordGroup(name, record, [], of_folder, None, track=track)]
     found = []
     for number, reading in enumerate(parts):
         is_first, runs = number == 0, reading.runs
         scored = [(runs[place], score) for place, score in reading.scores.items()]
         rows = [
-            RecordRow(
-                run, score, record.code, ruleset, row_problems(run, score, ruleset, is_timed=record.claims.is_timed)
-            )
+            RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset, track))
             for run, score in scored
         ]
         unscored = [run for place, run in enumerate(runs) if place not in reading.scores]
         title = name if is_first else f"{name} ({describe_difference(runs, parts[0].runs)})"
         ambiguous = rivals(parts) if is_first else ()
-        group = RecordGroup(title, record, rows, [], reading.label, ambiguous, is_claimed=reading.is_claimed)
+        group = RecordGroup(title, record, rows, [], reading.label, ambiguous, reading.is_claimed, track)
         findings = group_problems(group, unscored, is_first=is_first)
         found.append(replace(group, findings=[*of_folder, *findings] if is_first else findings))
     return found

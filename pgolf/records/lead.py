@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from pgolf.records.claims import Claims
+from pgolf.records.evidence import printed_score
 from pgolf.records.printed import Printed, agree, coarser_decimals, computed
 from trainer.dialects.headline import evaluations, headline_kind, headline_of, timed
 from trainer.dialects.logged import LoggedRun
@@ -34,7 +35,7 @@ class Reading:
     @property
     def printed(self) -> dict[int, Printed]:
         """The scores with their places."""
-        return {place: printed_score(score, self.runs[place].file) for place, score in self.scores.items()}
+        return {place: printed_score(self.runs[place], score) for place, score in self.scores.items()}
 
     @property
     def mean(self) -> float:
@@ -48,11 +49,6 @@ def seed_means(scores: Sequence[tuple[int | None, float]]) -> list[float]:
     for place, (seed, score) in enumerate(scores):
         by_seed.setdefault(("unknown", place) if seed is None else seed, []).append(score)
     return [fmean(each) for each in by_seed.values()]
-
-
-def printed_score(score: Score, file: str) -> Printed:
-    """Return a score as its log prints it."""
-    return Printed(score.val_bpb, score.decimals, score.file or file, score.line, score.label)
 
 
 def default_reading(runs: list[LoggedRun]) -> Reading:

@@ -24,6 +24,12 @@ class Printed:
     key: str = ""
     """Its name there: a key of JSON, or the label of a log line."""
 
+    @property
+    def place(self) -> str:
+        """The file, its line and the key, as far as they are known."""
+        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{where} {self.key}".strip()
+
     def as_json(self) -> dict[str, Any]:
         """Return value, file and line, and the key where there is one."""
         named = {"key": self.key} if self.key else {}

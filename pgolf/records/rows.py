@@ -11,6 +11,7 @@ from pgolf.findings import Finding
 from pgolf.records.folder import MAIN, Record
 from pgolf.records.lead import seed_means
 from pgolf.records.printed import Printed
+from pgolf.records.track import Track
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.statistics import Spread, summarise
@@ -183,6 +184,8 @@ class RecordGroup:
     """Means of which each may be the headline; empty where the choice is clear."""
     is_claimed: bool = False
     """Whether the claims name this score; else it is the last one that all runs have."""
+    track: Track = Track.UNKNOWN
+    """Which rules hold."""
 
     @cached_property
     def spread(self) -> Spread | None:

@@ -5,6 +5,7 @@ from itertools import chain
 
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.verdicts import Verdict, make_verdict
+from pgolf.findings import Severity
 from pgolf.records.problems import BYTES_TOLERANCE, MIN_TOKEN_SHARE
 from pgolf.rulesets.ruleset import Ruleset
 
@@ -38,15 +39,17 @@ def check_bytes(facts: Facts, measured: list[RunFacts], ruleset: Ruleset) -> Ite
         severity, message = facts.pass_if_all("implied_bytes", message)
         yield make_verdict("BPB-IDENTITY", severity, message, "numbers", worst.log)
         return
-    yield make_verdict("BPB-IDENTITY", "fail", f"{message}, a ratio of {share:.3f}", "numbers", worst.log)
-    yield from check_cause(worst, share, ruleset)
+    problem = facts.problems.get("bytes_per_token_implausible")
+    found: Severity = "fail" if problem is None else problem.severity
+    yield make_verdict("BPB-IDENTITY", found, f"{message}, a ratio of {share:.3f}", "numbers", worst.log)
+    yield from check_cause(worst, share, found, ruleset)
 
 
-def check_cause(run: RunFacts, share: float, ruleset: Ruleset) -> Iterator[Verdict]:
+def check_cause(run: RunFacts, share: float, severity: Severity, ruleset: Ruleset) -> Iterator[Verdict]:
     """Yield the known miscount that a wrong byte count looks like."""
     if abs(share - SPACE_TWICE) <= SPACE_TOLERANCE:
         message = f"{share:.4f} times the bytes of the text, which is what counting each leading space twice gives"
-        yield make_verdict("SPACE-ONCE", "fail", message, "numbers", run.log)
+        yield make_verdict("SPACE-ONCE", severity, message, "numbers", run.log)
     elif share > 1 and (run.validation_tokens or 0) > 0 and not is_known(run.validation_tokens or 0, ruleset):
         message = f"{share:.4f} times the bytes of the text: an unknown tokenizer that counts bytes which do not exist"
         yield make_verdict("BYTE-TOKENS", "warn", message, "numbers", run.log)
@@ -82,6 +85,7 @@ def is_known(tokens: int, ruleset: Ruleset) -> bool:
 def check_text(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Check by the number of tokens that the whole validation text was scored."""
     counts = sorted({int(count) for count in facts.run_values("validation_tokens")})
+    whole = {run.validation_tokens for run in facts.runs if is_whole_text(run, ruleset)}
     if not counts:
         yield make_verdict("VAL-IS-CANONICAL", "unknown", "no log gives the number of scored tokens", "numbers")
         return
@@ -95,7 +99,7 @@ def check_text(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
                 yield make_verdict("TRAIN-VAL-DISJOINT", "warn", message, "numbers", logs[count])
             return
     fewest = min(low for low, _ in (data.validation_tokens for data in ruleset.data.values()))
-    if short := [count for count in counts if count < MIN_TOKEN_SHARE * fewest]:
+    if short := [count for count in counts if count < MIN_TOKEN_SHARE * fewest and count not in whole]:
         message = f"{short[0]:,} tokens were scored; the whole text has at least {fewest:,} with any known tokenizer"
         yield make_verdict("VAL-IS-CANONICAL", "fail", message, "numbers", logs[short[0]])
     elif strange := [count for count in counts if not is_known(count, ruleset)]:
@@ -104,6 +108,11 @@ def check_text(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     else:
         severity, message = facts.pass_if_all("validation_tokens", f"{counts[0]:,} tokens were scored, the whole text")
         yield make_verdict("VAL-IS-CANONICAL", severity, message, "numbers", logs[counts[0]])
+
+
+def is_whole_text(run: RunFacts, ruleset: Ruleset) -> bool:
+    """Return whether tokens, loss and bits per byte imply the whole text: larger vocabularies have fewer tokens."""
+    return run.implied_bytes is not None and abs(run.implied_bytes / ruleset.validation_bytes - 1) <= BYTES_TOLERANCE
 
 
 def check_plausibility(facts: Facts, ruleset: Ruleset) -> Verdict:

@@ -1,6 +1,7 @@
 """Gates of seeds, headline and files, which use the problems that the record reader found in logs and claims."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
@@ -10,9 +11,12 @@ from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity, counted
 from pgolf.records.folder import MAIN, is_inside
+from pgolf.records.readme import NAME as README
 
 REQUIRED_SEEDS = 3
-REQUIRED_FILES = ("README.md", "submission.json", MAIN)
+CLAIMS = "submission.json"
+STAND_INS = {"README.md": README, CLAIMS: re.compile(r".+\.json"), MAIN: re.compile(r".+\.py")}
+"""The required files, and the names that accepted folders use instead."""
 # Headlines are printed with at least four decimals.
 HEADLINE_TOLERANCE = 5e-5
 CONFIGURATION_PROBLEMS = ("configuration_differs_between_seeds", "code_differs_between_seeds")
@@ -26,19 +30,29 @@ def seed_verdicts(facts: Facts) -> Iterator[Verdict]:
     yield check_seeds(facts)
     yield check_headline(facts)
     incomplete = [facts.problems[rule].message for rule in LOG_PROBLEMS if rule in facts.problems]
-    if incomplete:
-        yield make_verdict("LOG-COMPLETE", "fail" if facts.is_record else "warn", "; ".join(incomplete), "files")
+    if incomplete and facts.track.has_limits:
+        is_failed = any(facts.problems[rule].severity == "fail" for rule in LOG_PROBLEMS if rule in facts.problems)
+        severity = facts.track.severity if is_failed else "warn"
+        yield make_verdict("LOG-COMPLETE", severity, "; ".join(incomplete), "files")
     if mixed := facts.problems.get("mixed_metrics_on_last_line"):
         yield make_verdict("METRIC-STAGE", "warn", mixed.message, "numbers")
     if unpacked := [run for run in facts.runs if run.stage == "prequant"]:
-        message = "the only score is of the model before quantization"
-        yield make_verdict("METRIC-STAGE", "fail", message, "numbers", unpacked[0].log)
+        message = "the only score that is read is of the model before quantization"
+        yield make_verdict("METRIC-STAGE", "warn", message, "numbers", unpacked[0].log)
 
 
 def check_seeds(facts: Facts) -> Verdict:
-    """Check that there are logs of at least three seeds with one configuration."""
+    """Check that there are logs of at least three seeds with one configuration.
+
+    Too few logs fail only where the claims name as few seeds: a folder may leave out logs.
+    """
     rule, seeds = "THREE-SEEDS-ONE-CONFIG", sorted({run.seed for run in facts.runs if run.seed is not None})
-    severity: Severity = "fail" if facts.is_record else "warn"
+    if not facts.track.has_limits:
+        return make_verdict(rule, "pass", "the non-record track needs no three seeds", "files")
+    if not facts.runs:
+        return make_verdict(rule, "unknown", f"no log has a score; a record needs {REQUIRED_SEEDS}", "numbers")
+    is_claimed = 0 < len(facts.claimed_seeds) < REQUIRED_SEEDS
+    severity: Severity = facts.track.severity if is_claimed else "warn"
     if len(facts.runs) < REQUIRED_SEEDS:
         message = f"logs of {counted(len(facts.runs), 'run')}; a record needs {REQUIRED_SEEDS}"
         return make_verdict(rule, severity, message, "numbers")
@@ -46,7 +60,7 @@ def check_seeds(facts: Facts) -> Verdict:
         message = f"the {len(facts.runs)} logs are of seeds {seeds} only; a record needs {REQUIRED_SEEDS} seeds"
         return make_verdict(rule, severity, message, "numbers")
     if alike := facts.problems.get(SEEDS_ALIKE):
-        return make_verdict(rule, severity, alike.message, "numbers")
+        return make_verdict(rule, facts.track.severity, alike.message, "numbers")
     if differences := [facts.problems[rule].message for rule in CONFIGURATION_PROBLEMS if rule in facts.problems]:
         return make_verdict(rule, "warn", "; ".join(differences), "numbers")
     codes = sorted(set(facts.run_values("code_bytes")))
@@ -61,7 +75,7 @@ def check_headline(facts: Facts) -> Verdict:
     """Check that the headline is the mean of the seeds; unknown where the score of a seed is not known."""
     for rule in ("best_seed_headline", "wrong_mean"):
         if problem := facts.problems.get(rule):
-            return make_verdict("MEAN-NOT-BEST", "fail", problem.message, "numbers")
+            return make_verdict("MEAN-NOT-BEST", problem.severity, problem.message, "numbers")
     scores = facts.run_values("val_bpb")
     if facts.headline is None or not scores:
         message = "there is no headline" if facts.headline is None else "no log gives a score"
@@ -70,24 +84,46 @@ def check_headline(facts: Facts) -> Verdict:
     message = f"the headline is {facts.headline}; the mean of {len(scores)} logs is {mean:.8f}"
     severity, message = facts.pass_if_all("val_bpb", message)
     absent = [facts.problems[rule].message for rule in ABSENT_SCORES if rule in facts.problems]
+    if facts.is_settled is False:
+        absent.append("the logs do not settle which scores the headline is the mean of")
     if absent or severity == "unknown":
         return make_verdict("MEAN-NOT-BEST", "unknown", "; ".join([message, *absent]), "numbers")
-    if abs(facts.headline - mean) <= HEADLINE_TOLERANCE:
+    if facts.is_settled or abs(facts.headline - mean) <= HEADLINE_TOLERANCE:
         return make_verdict("MEAN-NOT-BEST", "pass", message, "numbers")
     is_best = len(scores) > 1 and abs(facts.headline - min(scores)) <= HEADLINE_TOLERANCE
     return make_verdict("MEAN-NOT-BEST", "fail" if is_best else "warn", message, "numbers")
 
 
 def file_verdicts(facts: Facts, folder: Path) -> Iterator[Verdict]:
-    """Yield the verdicts on the required files of a folder."""
-    missing = [absence for name in REQUIRED_FILES if (absence := absence_of(folder, name))]
+    """Yield the verdicts on the files of a folder. A file of another name is found and named."""
+    yield check_files(facts, folder)
+    if (problem := facts.problems.get("broken_submission_json")) and os.path.lexists(folder / CLAIMS):
+        yield make_verdict("JSON-PARSES", facts.track.severity, problem.message, "files", CLAIMS)
+
+
+def check_files(facts: Facts, folder: Path) -> Verdict:
+    """Look for a README, a claims file and a script; a warning where only one of another name is there."""
+    missing, renamed = [], []
+    for name, stand_ins in STAND_INS.items():
+        if (absence := absence_of(folder, name)) is None:
+            continue
+        others = [path.name for path in folder.iterdir() if stand_ins.fullmatch(path.name) and is_whole(path, folder)]
+        if others:
+            renamed.append(f"{min(others)} stands for {name}")
+        else:
+            missing.append(absence)
     if missing:
-        yield make_verdict("FILES", "fail", f"missing: {', '.join(missing)}", "files")
-    else:
-        message = f"{', '.join(REQUIRED_FILES)} are in the folder and not empty"
-        yield make_verdict("FILES", "pass", message, "files")
-    if problem := facts.problems.get("broken_submission_json"):
-        yield make_verdict("JSON-PARSES", "fail", problem.message, "files", "submission.json")
+        message = "; ".join([f"missing: {', '.join(missing)}", *renamed])
+        return make_verdict("FILES", "fail" if facts.track.severity == "fail" else "warn", message, "files")
+    if renamed:
+        is_same = all(STAND_INS["README.md"].fullmatch(each.split()[0]) for each in renamed)
+        return make_verdict("FILES", "pass" if is_same else "warn", "; ".join(renamed), "files")
+    return make_verdict("FILES", "pass", f"{', '.join(STAND_INS)} are in the folder and not empty", "files")
+
+
+def is_whole(path: Path, folder: Path) -> bool:
+    """Return whether a path is a file of the folder and not empty."""
+    return is_inside(path, folder) and path.stat().st_size > 0
 
 
 def absence_of(folder: Path, name: str) -> str | None:

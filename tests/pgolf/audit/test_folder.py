@@ -11,7 +11,8 @@ from pgolf.audit.verdicts import Verdict
 from pgolf.rulesets.ruleset import load_ruleset
 
 RULES = load_ruleset("parameter_golf")
-FILES = {"README.md": "# A submission\n", "submission.json": '{"val_bpb": 1.1}', "train_gpt.py": "x = 1\n"}
+CLAIMS = '{"val_bpb": 1.1, "track": "10min_16mb"}'
+FILES = {"README.md": "# A submission\n", "submission.json": CLAIMS, "train_gpt.py": "x = 1\n"}
 
 
 def files_verdict(folder: Path) -> Verdict:
@@ -25,8 +26,26 @@ def test_files_passes_only_where_every_file_exists(missing: str | None, tmp_path
         if name != missing:
             (tmp_path / name).write_text(content)
     found = files_verdict(tmp_path)
-    assert found.severity == ("pass" if missing is None else "fail")
+    severity = "pass" if missing is None else "fail"
+    # Without submission.json nothing names the track.
+    assert found.severity == ("warn" if missing == "submission.json" else severity)
     assert missing is None or missing in found.message
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "severity"),
+    [
+        ("README.md", "readme.MD", "pass"),
+        ("README.md", "README.txt", "pass"),
+        ("submission.json", "metadata.json", "warn"),
+        ("train_gpt.py", "train_gpt_v2.py", "warn"),
+    ],
+)
+def test_a_file_of_another_name_is_found_and_named(name: str, other: str, severity: str, tmp_path: Path) -> None:
+    for file, content in FILES.items():
+        (tmp_path / (other if file == name else file)).write_text(content)
+    found = files_verdict(tmp_path)
+    assert (found.severity, found.message) == (severity, f"{other} stands for {name}")
 
 
 def link_outside(path: Path) -> None:
@@ -56,7 +75,7 @@ def test_what_has_only_the_name_of_a_file_is_missing(
             (folder / other).write_text(content)
     make(folder / name)
     found = files_verdict(folder)
-    assert found.severity == "fail"
+    assert found.severity == ("warn" if name == "submission.json" else "fail")
     assert f"{name} ({reason})" in found.message
     codes = [v for v in audit_folder(folder, RULES, is_code_read=False) if v.rule == "SIZE-CODE-IS-SHIPPED-CODE"]
     assert "pass" not in {verdict.severity for verdict in codes}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.records.claims import read_claims
+from pgolf.records.claim_reading import read_claims
 from pgolf.records.groups import record_groups
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.pgolf.records.test_lead import folder_of, lead_of, log, rules_of

@@ -215,7 +215,7 @@ def test_the_headline_is_an_evaluation_that_all_seeds_have(tmp_path: Path) -> No
     [
         ('{"val_bpb": 1.21}', "best_seed_headline"),
         ('{"val_bpb": 1.22, "val_bpb_std": 0.00816}', "population_std"),
-        ('{"val_bpb": 1.22, "seeds": [1, 2, 4]}', "missing_seed_log"),
+        ('{"val_bpb": 1.22, "seeds": [1, 2, 3, 4]}', "missing_seed_log"),
         ('{"val_bpb": 1.22, "seeds": [1, 2]}', "seeds_claimed_incomplete"),
         ('{"val_bpb": 1.22, "seed_results": {"1": {"val_bpb": 1.2034}}}', "claim_not_in_logs"),
         ('{"val_bpb": 1.19}', "wrong_mean"),

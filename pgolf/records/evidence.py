@@ -1,0 +1,21 @@
+"""Numbers of logs as evidence of a problem: each with its file, line and printed decimals."""
+
+from collections.abc import Iterable
+
+from pgolf.records.printed import Printed
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import Score
+from trainer.dialects.sizes import Size
+
+
+def printed_score(run: LoggedRun, score: Score) -> Printed:
+    return Printed(score.val_bpb, score.decimals, score.file or run.file, score.line, score.label)
+
+
+def printed_size(run: LoggedRun, size: Size) -> Printed:
+    return Printed(size.total, 0, run.file, size.line, size.label)
+
+
+def printed_seeds(runs: Iterable[LoggedRun]) -> list[Printed]:
+    """Return the known seeds of runs; one that only the name of its log has is without a line."""
+    return [Printed(run.seed, 0, run.file, run.seed_line or None, "seed") for run in runs if run.seed is not None]
