@@ -1,11 +1,11 @@
 """Compares features that a script's code names with those of a recipe. A name is a hint where to look, not a proof."""
 
 import ast
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pgolf.scripts.methods import in_words, named_methods
 from pgolf.scripts.program import ScriptProgram
 
 Recipe = Mapping[str, Any]
@@ -14,10 +14,10 @@ EMBEDDING, ATTENTION = "recipe.model.embedding", "recipe.model.attention"
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A modelling idea, the words by which code names it, and a test whether a flat recipe has it."""
+    """A modelling idea, and a test whether a flat recipe has it."""
 
     name: str
-    words: tuple[str, ...]
+    """One of METHODS."""
     is_in: Callable[[Recipe], bool]
 
 
@@ -37,35 +37,31 @@ def is_kind(key: str, *kinds: str) -> Callable[[Recipe], bool]:
 
 
 FEATURES = (
-    Feature("bigram table", ("bigram",), has(f"{EMBEDDING}.bigram.buckets")),
-    Feature("value embedding", ("value embed", "value embedding"), has(f"{EMBEDDING}.value.width")),
-    Feature("smear", ("smear",), is_set(f"{EMBEDDING}.smear.kind")),
-    Feature("exclusive self-attention", ("xsa",), is_set(f"{ATTENTION}.exclusive")),
-    Feature("value residual", ("value residual",), is_set(f"{ATTENTION}.value_residual")),
-    Feature("gated attention", ("gated attn", "attn gate"), is_set(f"{ATTENTION}.gate.kind")),
-    Feature("loops", ("crawler", "looping", "loops"), is_kind("recipe.model.topology", "looped", "recursive")),
-    Feature("swiglu", ("swiglu",), is_kind("recipe.model.mlp", "swiglu")),
-    Feature("leaky relu", ("leaky",), is_kind("recipe.model.mlp", "leaky_relu_squared")),
-    Feature("Muon", ("muon",), is_kind("recipe.optimizer", "muon_adamw")),
-    Feature("EMA", ("ema",), is_kind("recipe.averaging", "ema", "candidates")),
-    Feature("SWA", ("swa",), is_kind("recipe.averaging", "swa", "candidates")),
-    Feature("GPTQ", ("gptq", "hessian", "hessians"), is_kind("recipe.quantizer", "gptq")),
-    Feature("rounding in training", ("qat",), is_set("recipe.quantizer.training.kind")),
-    Feature("test-time training", ("ttt",), is_kind("recipe.evaluation", "score_first_ttt", "document_lora")),
-    Feature("LoRA", ("lora",), is_kind("recipe.evaluation", "document_lora")),
-    Feature("sliding windows", ("sliding",), has("recipe.evaluation.stride")),
-    Feature("low-rank residuals", ("lqer",), has("recipe.quantizer.residual.rank")),
+    Feature("bigram table", has(f"{EMBEDDING}.bigram.buckets")),
+    Feature("value embedding", has(f"{EMBEDDING}.value.width")),
+    Feature("smear", is_set(f"{EMBEDDING}.smear.kind")),
+    Feature("exclusive self-attention", is_set(f"{ATTENTION}.exclusive")),
+    Feature("value residual", is_set(f"{ATTENTION}.value_residual")),
+    Feature("gated attention", is_set(f"{ATTENTION}.gate.kind")),
+    Feature("loops", is_kind("recipe.model.topology", "looped", "recursive")),
+    Feature("swiglu", is_kind("recipe.model.mlp", "swiglu")),
+    Feature("leaky relu", is_kind("recipe.model.mlp", "leaky_relu_squared")),
+    Feature("Muon", is_kind("recipe.optimizer", "muon_adamw")),
+    Feature("EMA", is_kind("recipe.averaging", "ema", "candidates")),
+    Feature("SWA", is_kind("recipe.averaging", "swa", "candidates")),
+    Feature("GPTQ", is_kind("recipe.quantizer", "gptq")),
+    Feature("rounding in training", is_set("recipe.quantizer.training.kind")),
+    Feature("test-time training", is_kind("recipe.evaluation", "score_first_ttt", "document_lora")),
+    Feature("LoRA", is_kind("recipe.evaluation", "document_lora")),
+    Feature("sliding windows", has("recipe.evaluation.stride")),
+    Feature("low-rank residuals", has("recipe.quantizer.residual.rank")),
 )  # fmt: skip
 
 
 def named_features(program: ScriptProgram) -> set[str]:
     """Return the features that a program's identifiers name; comments and strings do not count."""
     words = " | ".join(sorted({in_words(name) for tree in program.trees.values() for name in identifiers(tree)}))
-    return {
-        feature.name
-        for feature in FEATURES
-        if any(re.search(rf"(?<![a-z]){word}(?![a-z])", words) for word in feature.words)
-    }
+    return {method for method, _ in named_methods(words)}
 
 
 def identifiers(tree: ast.Module) -> set[str]:
@@ -78,11 +74,6 @@ def identifiers(tree: ast.Module) -> set[str]:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
     return found
-
-
-def in_words(name: str) -> str:
-    """Split an identifier into lower-case words: `BigramHash` and `bigram_hash` become `bigram hash`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
 
 
 def differing_features(program: ScriptProgram, recipe: Recipe) -> tuple[list[str], list[str]]:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from pgolf.drafting.draft import draft_of, hyperparameters, last_run
-from pgolf.drafting.features import in_words, named_features
+from pgolf.drafting.features import named_features
 from pgolf.drafting.writing import script_draft
 from pgolf.errors import SpecError
+from pgolf.scripts.methods import in_words
 from pgolf.scripts.program import ScriptProgram, read_program
 from pgolf.specs.loading import load_spec
 from tests.conftest import SHARED_DATA, Ended, run_pgolf
