@@ -17,7 +17,7 @@ from pgolf.rulesets.ruleset import load_ruleset
 began = time.perf_counter()
 entries = ranked(Path(sys.argv[1]), load_ruleset("parameter_golf"))
 seconds = time.perf_counter() - began
-logs = sum(entry.group.record.log_count for entry in entries)
+logs = sum(len(entry.standing.group["seeds"]) for entry in entries)
 print(seconds, logs, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 HEAD = "Hyperparameters:\n" + "".join(f"  key_{number}: {number}\n" for number in range(120))

@@ -12,14 +12,17 @@ from rich.console import Console
 from pgolf.cli import options
 from pgolf.cli.answer_files import write_answer
 from pgolf.cli.display.console import answer_console, json_text, say
-from pgolf.cli.display.groups import leaderboard_table, print_groups
+from pgolf.cli.display.groups import print_groups
+from pgolf.cli.display.leaderboard import counting_folders, print_leaderboard
 from pgolf.errors import RunDamaged, UsageError
 from pgolf.report.csv_table import csv_table, leaderboard_csv
-from pgolf.report.leaderboard import Entry, leaderboard_markdown, ranked
+from pgolf.report.leaderboard import Entry, leaderboard_markdown, rank
 from pgolf.report.page.document import html_page
-from pgolf.report.reading import baseline_at, groups_at
+from pgolf.report.page.ranking import leaderboard_page
+from pgolf.report.reading import baseline_at, groups_at, records_below
 from pgolf.report.rows import Group
 from pgolf.report.significance import assess_all, describe_significance
+from pgolf.report.standings import read_standings
 from pgolf.report.tables import markdown_table
 from pgolf.rulesets.ruleset import load_ruleset
 
@@ -82,7 +85,10 @@ def report(
             raise UsageError(
                 f"--leaderboard {leaderboard}: no such folder; expected a folder that contains submission folders"
             )
-        write(render_leaderboard(ranked(leaderboard, ruleset), form), out)
+        folders = records_below(leaderboard)
+        with counting_folders(len(folders)) as progress:
+            standings = read_standings(folders, ruleset, progress)
+        write(render_leaderboard(rank(standings), form), out)
         return
     if not paths and not runs_dir.exists():
         say(f"there are no runs in {runs_dir}; start one with `pgolf run quickstart`")
@@ -155,19 +161,19 @@ def render(groups: Sequence[Group], versus: Versus, is_explained: bool, form: Fo
 
 
 def render_leaderboard(entries: list[Entry], form: Format) -> str:
-    """Return the ranking in a format; an HTML page shows the groups in the order of the ranking."""
+    """Return the ranking in a format."""
     match form:
         case Format.JSON:
             return json_text({"leaderboard": [entry.as_json() for entry in entries]})
         case Format.CSV:
             return leaderboard_csv(entries)
         case Format.HTML:
-            return html_page([entry.group for entry in entries])
+            return leaderboard_page(entries)
         case Format.MARKDOWN:
             return leaderboard_markdown(entries)
         case Format.TABLE:
             text = io.StringIO()
-            answer_console(text).print(leaderboard_table(entries))
+            print_leaderboard(entries, answer_console(text))
             return text.getvalue()
 
 

@@ -24,7 +24,7 @@ TEST_COLUMNS = ("baseline", "delta_bpb", "p_one_sided", "p_with_margin")
 COLUMNS = (*GROUP_COLUMNS, *SEED_COLUMNS, *TEST_COLUMNS)
 LEADERBOARD_COLUMNS = (
     "rank", "name", "folder", "metric", *SPREAD_COLUMNS, "claimed_bpb", "max_total_bytes", "limit_bytes", "ruleset",
-    "refused_for", "problems",
+    "refused_for", "refusal", "submitted", "methods", "problems",
 )  # fmt: skip
 # What spreadsheets take as the beginning of a formula.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
@@ -57,8 +57,12 @@ def leaderboard_csv(entries: Sequence[Entry]) -> str:
 def leaderboard_cells(entry: Entry) -> dict[str, Any]:
     """Return the cells of a record by column."""
     facts = entry.as_json()
-    rules = {"refused_for": "; ".join(entry.refusals), "problems": rules_of(facts["problems"])}
-    return facts | spread_cells(facts) | rules
+    texts = {
+        "refused_for": entry.refusal,
+        "methods": "; ".join(each["method"] for each in facts["methods"]),
+        "problems": rules_of(facts["problems"]),
+    }
+    return facts | spread_cells(facts) | texts
 
 
 def spread_cells(facts: Mapping[str, Any]) -> dict[str, float | None]:

@@ -7,7 +7,6 @@ from rich.console import Console
 from pgolf.cli.display.console import print_line, printable
 from pgolf.cli.display.table import Column, FittedTable
 from pgolf.findings import counted
-from pgolf.report.leaderboard import Entry
 from pgolf.report.rows import Group, groups_by_reference
 from pgolf.report.tables import (
     ALL_FIT,
@@ -47,29 +46,6 @@ def groups_table(groups: Sequence[Group]) -> FittedTable:
         if len(group.rows) > 1:
             style = "bold" if verdict_of(group) in (ALL_FIT, ALL_SMOKE_TESTS) else "bold red"
             table.add_line(*summary_parts(group), style=style)
-    return table
-
-
-# In the order of `Entry.cells`.
-LEADERBOARD_COLUMNS = (
-    Column("rank", "number"),
-    Column("record", "name"),
-    Column("mean bpb", "number"),
-    Column("std", "number", priority=1),
-    Column("n", "number"),
-    Column("metric", priority=4),
-    Column("largest bytes", "number", priority=2),
-    Column("claimed bpb", "number", priority=3),
-    Column("verdict", "text"),
-    Column("problems", "text", priority=5),
-)
-
-
-def leaderboard_table(entries: Sequence[Entry]) -> FittedTable:
-    """Return the ranking as a table."""
-    table = FittedTable(*LEADERBOARD_COLUMNS)
-    for entry in entries:
-        table.add_row(*entry.cells(), style="dim" if entry.rank is None else "")
     return table
 
 

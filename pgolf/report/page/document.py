@@ -26,7 +26,7 @@ from pgolf.report.page.tables import NUMBERS, groups_table, seeds_table, versus_
 from pgolf.report.rows import Group
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
 
 KINDS: dict[Severity, str] = {"fail": "bad", "warn": "warn", "pass": "good", "unknown": "note"}
 # Entries of a fact about the whole page that are listed; its groups have all of them.
@@ -61,15 +61,9 @@ def html_page(groups: Sequence[Group], versus: Sequence[tuple[str, Mapping[str, 
     scored = [group for group in groups if group.rows]
     anchors = [(f"group-{number}", group) for number, group in enumerate(scored, start=1)]
     overview = [scores_plot(scored), size_plot(scored), *sweep_plots(scored)]
-    style, scripts = resource("page.css"), [*vendored_scripts(), resource("page.js")]
-    return template().render(
-        policy=policy_of(style, scripts),
-        style=style,
-        scripts=scripts,
-        config=CONFIG,
-        symbols=SYMBOLS,
-        numbers=NUMBERS,
-        kinds=KINDS,
+    return rendered(
+        "page.html",
+        title="pgolf report",
         counts=describe(groups),
         facts=summary(scored),
         tables=[groups_table(anchors), versus_table(versus)],
@@ -79,18 +73,37 @@ def html_page(groups: Sequence[Group], versus: Sequence[tuple[str, Mapping[str, 
         has_one_question=len({group.question for group in scored}) == 1,
         unscored=[group for group in groups if not group.rows],
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        pgolf_version=version("pgolf"),
-        vendored=vendored(),
-        licences=resource("vendor/LICENSES.txt"),
+    )
+
+
+def rendered(template_name: str, **content: object) -> str:
+    """Return a page with the style, the scripts and the footer that all pages have."""
+    style, scripts = resource("page.css"), [*vendored_scripts(), resource("page.js")]
+    return (
+        environment()
+        .get_template(template_name)
+        .render(
+            policy=policy_of(style, scripts),
+            style=style,
+            scripts=scripts,
+            config=CONFIG,
+            symbols=SYMBOLS,
+            numbers=NUMBERS,
+            kinds=KINDS,
+            pgolf_version=version("pgolf"),
+            vendored=vendored(),
+            licences=resource("vendor/LICENSES.txt"),
+            **content,
+        )
     )
 
 
 @cache
-def template() -> "Template":
-    """Return the template of the page, which escapes what it prints and refuses names that it was not given."""
+def environment() -> "Environment":
+    """Return what renders the templates: it escapes what they print, and refuses names that it was not given."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    found = Environment(
         autoescape=True,
         loader=PackageLoader("pgolf.report.page"),
         lstrip_blocks=True,
@@ -98,8 +111,8 @@ def template() -> "Template":
         undefined=StrictUndefined,
     )
     # A number that is not finite has no JSON: the browser would reject the data of the whole plot.
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    return environment.get_template("page.html")
+    found.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    return found
 
 
 @cache

@@ -23,6 +23,17 @@ for (const button of document.querySelectorAll("th button")) {
   });
 }
 
+// Opens the evidence that a link or a point of a plot leads to.
+function openTarget() {
+  const target = document.getElementById(location.hash.slice(1));
+  const folded = target?.closest("details");
+  if (!folded) return;
+  folded.open = true;
+  folded.scrollIntoView();
+}
+addEventListener("hashchange", openTarget);
+openTarget();
+
 // Shows the values of the mark that is pointed at. All text is set as text: names are untrusted.
 const tip = document.getElementById("tip");
 function showTip(_handler, event, _item, values) {

@@ -14,9 +14,10 @@ VERSUS_COLUMNS = (
 )  # fmt: skip
 NUMBERS = {
     "seed", "val_bpb", "val_loss", "steps", "train s", "score s", "total bytes", "n", "mean bpb", "std",
-    "largest bytes", "bpb better", "nats better", "Welch t", "df", "p", "p with margin", "paired p",
+    "rank", "largest bytes", "claimed bpb", "bpb better", "nats better", "Welch t", "df", "p", "p with margin",
+    "paired p",
 }  # fmt: skip
-WIDE = {"run", "against", "verdict", "stage"}
+WIDE = {"run", "record", "against", "verdict", "stage", "problems", "methods", "not ranked"}
 
 
 @dataclass(frozen=True, slots=True)

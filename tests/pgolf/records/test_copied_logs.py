@@ -50,7 +50,7 @@ def test_copied_logs_are_no_three_seeds(copies: Path, public_record: Callable[[s
     assert (found["val_bpb"]["ci95"], found["shared_seeds"]) == (None, None)
     assert {stage["ci95"] for stage in found["stages"]} == {None}
     (entry,) = ranked(copies.parent, RULES)
-    assert (entry.rank, entry.refusals[0]) == (None, "seeds_alike")
+    assert "seeds_alike" in entry.rules
 
 
 def test_copied_logs_with_another_digit_in_each_score_are_no_three_seeds(copies: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -39,20 +40,60 @@ def records(tmp_path: Path) -> Path:
     return tmp_path / "records"
 
 
-def test_passing_records_are_ranked_by_mean_and_the_rest_follow(records: Path) -> None:
+def test_records_are_ranked_by_mean_and_those_without_a_valid_number_follow(records: Path) -> None:
     entries = ranked(records, RULES)
-    assert [(entry.rank, entry.group.name) for entry in entries] == [
-        (1, "first"), (2, "second"), (None, "too_large"), (None, "empty"),
+    assert [(entry.rank, entry.name, entry.refusal) for entry in entries] == [
+        (1, "first", None), (2, "second", None), (None, "too_large", "over_cap"), (None, "empty", "no_score"),
     ]  # fmt: skip
-    assert entries[2].refusals == ["over_cap"]
-    assert entries[3].refusals == ["no_log"]
+    assert "16,000,001 bytes" in entries[2].reason
+
+
+def test_a_problem_does_not_change_the_rank(records: Path) -> None:
+    single = records / "track_10min_16mb" / "first"
+    for seed in (1337, 2024):
+        (single / f"train_seed{seed}.log").unlink()
+    log = single / "train_seed42.log"
+    log.write_text("".join(line for line in log.read_text().splitlines(keepends=True) if "bytes" not in line))
+    best = ranked(records, RULES)[0]
+    assert (best.rank, best.name) == (1, "first")
+    assert best.standing.mean == pytest.approx(1.1)
+    assert {"single_seed", "no_size_in_log"} <= set(best.rules)
+
+
+def test_a_score_before_packing_is_not_ranked(records: Path) -> None:
+    for log in (records / "track_10min_16mb" / "first").glob("*.log"):
+        log.write_text(
+            log.read_text().replace("final_int8_zlib_roundtrip_exact", "DIAGNOSTIC pre-quantization post-ema")
+        )
+    found = {entry.name: entry for entry in ranked(records, RULES)}
+    assert (found["first"].rank, found["first"].refusal) == (None, "prequant_only")
+    assert found["second"].rank == 1
+
+
+def test_equal_means_share_a_rank(records: Path) -> None:
+    write_record(records / "track_10min_16mb" / "tied", 1.1, total=15_900_001)
+    write_record(records / "track_10min_16mb" / "close", 1.10000001)
+    assert [(entry.rank, entry.name) for entry in ranked(records, RULES)[:4]] == [
+        (1, "first"), (1, "tied"), (3, "close"), (4, "second"),
+    ]  # fmt: skip
+
+
+def test_a_copied_folder_ranks_once(records: Path) -> None:
+    copytree(records / "track_10min_16mb" / "second", records / "track_10min_16mb" / "second_again")
+    entries = {entry.name: entry for entry in ranked(records, RULES)}
+    assert entries["second"].rank == 2
+    assert (entries["second_again"].rank, entries["second_again"].refusal) == (None, "same_logs")
+    assert entries["second_again"].reason == f"the same logs as {records}/track_10min_16mb/second"
 
 
 def test_markdown_and_csv_have_every_record(records: Path) -> None:
     entries = ranked(records, RULES)
-    assert [line.split(" | ")[1] for line in leaderboard_markdown(entries).splitlines()[2:]] == [
-        "first", "second", "too_large", "empty",
-    ]  # fmt: skip
+    lines = leaderboard_markdown(entries).splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:6]] == ["first", "second", "too_large", "empty"]
+    assert lines[7:] == [
+        "- not ranked: too_large: 16,000,001 bytes, and the limit is 16,000,000",
+        "- not ranked: empty: no log has a final score",
+    ]
     rows = list(csv.DictReader(io.StringIO(leaderboard_csv(entries))))
     assert [float(row["mean"] or "inf") for row in rows] == pytest.approx([1.101, 1.201, 1.001, float("inf")])
     assert [row["rank"] for row in rows] == ["1", "2", "", ""]
