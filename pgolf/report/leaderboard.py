@@ -61,7 +61,7 @@ class Entry:
             self.name,
             format_number(self.standing.mean, ".6f"),
             format_number(group["std"], ".6f"),
-            str(len(group["seeds"])),
+            str(group["n"]),
             group["metric"] or "-",
             format_number(group["max_total_bytes"], ","),
             "-" if self.standing.claimed_bpb is None else f"{self.standing.claimed_bpb}",

@@ -22,8 +22,6 @@ class Standing:
     submitted: str | None
     """The day that the author states, as YYYY-MM-DD."""
     hardware: list[str]
-    problems: list[dict[str, Any]]
-    """The group's problems, with severity and evidence."""
     methods: list[Mention]
     runs_sha256: str | None
     """Of the logs that the group was read from; equal in copies of a folder. None without a scored run."""
@@ -42,6 +40,11 @@ class Standing:
         """Return whether no seed scores the packed model."""
         return all(seed["stage"] == "prequant" for seed in self.group["seeds"])
 
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """The group's problems, with status and evidence."""
+        return list(self.group["problems"])
+
     def as_json(self) -> dict[str, Any]:
         """Return the standing as JSON, from which `from_json` makes it again."""
         return {
@@ -49,7 +52,6 @@ class Standing:
             "claimed_bpb": self.claimed_bpb,
             "submitted": self.submitted,
             "hardware": self.hardware,
-            "problems": self.problems,
             "methods": [[each.method, each.file, each.line] for each in self.methods],
             "runs_sha256": self.runs_sha256,
         }
@@ -69,7 +71,6 @@ def read_standing(folder: Path, ruleset: Ruleset) -> Standing:
         None if claims.headline is None else claims.headline.value,
         None if claims.submitted is None else claims.submitted.isoformat(),
         group.hardware,
-        [{"severity": found.severity, **found.as_json()} for found in group.problems()],
         mentions_in(folder),
         runs_sha256(folder, group),
     )

@@ -19,8 +19,8 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from pgolf.errors import MachineError
+from pgolf.records.containers import MAX_BYTES
 from pgolf.records.folder import is_inside, walk_files
-from pgolf.records.logs import MAX_BYTES
 from pgolf.report.standing import Standing, read_standing
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.recipe.cores import allowed_cores

@@ -111,7 +111,7 @@ def point(anchor: str, entry: Entry, keys: dict[str, Key]) -> Json:
         "name": entry.name,
         "rank": entry.rank,
         "bpb": standing.mean,
-        "n": len(standing.group["seeds"]),
+        "n": standing.group["n"],
         "bytes": max(sizes, default=None),
         "date": standing.submitted,
         "methods": ", ".join(methods) or "none named",
@@ -246,7 +246,7 @@ def ranking_cells(entry: Entry) -> list[str]:
         entry.name,
         format_number(standing.mean, ".6f"),
         format_number(standing.group["std"], ".6f"),
-        str(len(standing.group["seeds"])),
+        str(standing.group["n"]),
         format_number(standing.group["max_total_bytes"], ","),
         "-" if standing.claimed_bpb is None else f"{standing.claimed_bpb}",
         standing.submitted or "-",
@@ -261,7 +261,7 @@ def refused_cells(entry: Entry) -> list[str]:
     return [
         entry.name,
         format_number(standing.mean, ".6f"),
-        str(len(standing.group["seeds"])),
+        str(standing.group["n"]),
         format_number(standing.group["max_total_bytes"], ","),
         standing.submitted or "-",
         entry.reason,
@@ -302,7 +302,8 @@ def evidence(anchor: str, entry: Entry) -> Evidence:
         [cell(*each) for each in zip(SEED_COLUMNS, seed_cells(seed), strict=True)] for seed in standing.group["seeds"]
     ]
     seeds = Table(f"{anchor}-seeds", "Seeds", "with file and line of each number", SEED_COLUMNS, rows)
-    return Evidence(anchor, entry.name, headline, [fact for fact in facts if fact.text], seeds, standing.problems)
+    problems = [each | {"severity": each["status"]} for each in standing.problems]
+    return Evidence(anchor, entry.name, headline, [fact for fact in facts if fact.text], seeds, problems)
 
 
 def seed_cells(seed: Json) -> list[str]:
