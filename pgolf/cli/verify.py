@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pgolf.audit.verify import check_claims, read_claims, recompute_scores
+from pgolf.audit.rescoring import recompute_scores
+from pgolf.audit.verify import check_claims, read_submission
 from pgolf.cli import options
 from pgolf.cli.confinement import levels_for, say_confinement
 from pgolf.cli.display.console import answer_console, findings_table, print_json, say
@@ -35,11 +36,12 @@ def verify(
     is_json: options.Json = False,
 ) -> None:
     """Check claims and bytes of a submission folder, and recompute its score. Exit code 3 if a check fails."""
-    claims, findings = read_claims(folder)
+    submission, findings = read_submission(folder)
     confinement = None
-    if claims is not None:
-        findings += check_claims(folder, claims, load_ruleset(RULESET))
-        scores, confinement = recompute_scores(folder, claims, data, is_code_allowed, levels_for(is_unconfined), say)
+    if submission is not None:
+        findings += check_claims(folder, submission, load_ruleset(RULESET))
+        levels = levels_for(is_unconfined)
+        scores, confinement = recompute_scores(folder, submission, data, is_code_allowed, levels, say)
         findings += scores
     if is_json:
         print_json(

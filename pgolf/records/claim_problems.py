@@ -3,13 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from statistics import fmean
 
 from pgolf.alike import decimals_of
 from pgolf.findings import Severity
 from pgolf.records.evidence import printed_score, printed_seeds, printed_size
 from pgolf.records.folder import CODE_SUFFIXES, walk_files
-from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, computed, problem
+from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, computed, mean_of, problem
 from pgolf.records.rows import RecordGroup, RecordRow
 from trainer.dialects.headline import evaluations
 from trainer.dialects.logged import LoggedRun
@@ -168,11 +167,6 @@ def headline_problems(group: RecordGroup, headline: Printed, has_foreign: bool) 
     # Without seeds the author does not say which logs the headline is the mean of.
     is_known = set(claims.seeds) == {row.run.seed for row in group.rows}
     yield problem("fail" if is_known else "warn", "wrong_mean", message, *evidence, decimals=decimals)
-
-
-def mean_of(scores: list[Printed], key: str) -> Printed:
-    """Return the mean of printed scores."""
-    return computed(fmean(score.value for score in scores), scores, key)
 
 
 def has_mean(rows: list[RecordRow], headline: Printed) -> bool:

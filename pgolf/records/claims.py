@@ -14,9 +14,15 @@ class Claims:
     """val_bpb by the file that states it: submission_json or readme."""
     stds: dict[str, Printed] = field(default_factory=dict)
     seeds: list[int] = field(default_factory=list)
+    listed_seeds: list[int] = field(default_factory=list)
+    """Those that a list names, with or without results."""
     bpb_by_seed: dict[int, Printed] = field(default_factory=dict)
     bytes_by_seed: dict[int, Printed] = field(default_factory=dict)
     bytes_total: Printed | None = None
+    bytes_code: Printed | None = None
+    loss: Printed | None = None
+    """The mean of val_loss in nats per token."""
+    loss_by_seed: dict[int, Printed] = field(default_factory=dict)
     evaluate_seconds_by_seed: dict[int, Printed] = field(default_factory=dict)
     submitted: date | None = None
     hardware: str = ""

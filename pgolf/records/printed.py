@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from pgolf.alike import decimals_of
@@ -61,6 +62,11 @@ def computed(value: float, places: Sequence[Printed], key: str) -> Printed:
     decimals = min((each.decimals for each in places), default=decimals_of(value))
     files = ", ".join(dict.fromkeys(each.file for each in places))
     return Printed(value, decimals, files, None, key)
+
+
+def mean_of(numbers: Sequence[Printed], key: str) -> Printed:
+    """Return the mean of printed numbers."""
+    return computed(fmean(each.value for each in numbers), numbers, key)
 
 
 def coarser_decimals(one: Printed, other: Printed) -> int:

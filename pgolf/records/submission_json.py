@@ -85,6 +85,8 @@ def add_submission(claims: Claims, document: dict[str, Any]) -> None:
     if not claims.seeds and (seed := whole(document.get("seed"))) is not None:
         claims.seeds = [seed]
     claims.bytes_total = first_whole(document, TOTALS)
+    claims.bytes_code = first_whole(document, ("bytes_code",))
+    claims.loss = printed(document.get("val_loss"), "val_loss")
     claims.submitted = as_date(document.get("date"))
     claims.hardware = plain(as_text(document.get("hardware")) or as_text(document.get("gpu")))
     claims.name = plain(as_text(document.get("name"))) or claims.name
@@ -129,6 +131,7 @@ def add_seed_list(claims: Claims, key: str, values: list[Any]) -> None:
             add_seed(claims, seed, value, f"{key}.{seed}")
         elif key in ("seeds", "seed") and (seed := whole(value)) is not None:
             claims.seeds.append(seed)
+            claims.listed_seeds.append(seed)
     if "bpb" in key and len(values) == len(claims.seeds):
         for seed, value in zip(claims.seeds, values, strict=True):
             add_seed(claims, seed, value, key)
@@ -146,6 +149,8 @@ def add_seed(claims: Claims, seed: int, value: Any, key: str) -> None:
     scores = (printed(value.get(name), f"{key}.{name}") for name in SEED_SCORES)
     if (score := next(filter(None, scores), None)) is not None:
         claims.bpb_by_seed[seed] = score
+    if (loss := printed(value.get("val_loss"), f"{key}.val_loss")) is not None:
+        claims.loss_by_seed[seed] = loss
     seconds = (printed(value.get(name), f"{key}.{name}") for name in SEED_SECONDS)
     if (time := next(filter(None, seconds), None)) is not None:
         claims.evaluate_seconds_by_seed[seed] = time

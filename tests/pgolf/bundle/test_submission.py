@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pgolf.audit.verify import check_claims, is_artifact, read_claims, recompute_scores
+from pgolf.audit.rescoring import is_artifact, recompute_scores
+from pgolf.audit.verify import check_claims, read_submission
 from pgolf.bundle.build import Bundle, embedded_json
 from pgolf.bundle.modules import trainer_code
 from pgolf.findings import failures
@@ -112,7 +113,7 @@ def test_a_submission_passes_verification_and_no_other_file_of_it_is_run(copy: P
         (lambda c: c | {"val_loss": 0.0}, "mean"),
         (lambda c: c | {"seeds": [1, 42, 1337]}, "seeds"),
         (lambda c: with_seed(c, model_bytes=5), "artifact_bytes"),
-        (lambda c: c | {"seed_results": {}, "seeds": []}, "mean"),
+        (lambda c: c | {"seed_results": {}, "seeds": []}, "submission_json"),
         (lambda c: c | {"seed_results": [1, 2]}, "submission_json"),
         (lambda c: c | {"seed_results": {"\x1b[31m": c["seed_results"]["42"]}}, "submission_json"),
         (lambda c: c | {"seed_results": {"../1": c["seed_results"]["42"]}}, "submission_json"),
@@ -122,7 +123,7 @@ def test_a_submission_passes_verification_and_no_other_file_of_it_is_run(copy: P
 )
 def test_a_claim_that_the_folder_contradicts_is_named(copy: Path, change: Any, rule: str) -> None:
     (copy / "submission.json").write_text(json.dumps(change(claims(copy))))
-    found, findings = read_claims(copy)
+    found, findings = read_submission(copy)
     if found is not None:
         findings += check_claims(copy, found, load_ruleset("parameter_golf"))
     failed = {finding.rule for finding in failures(findings)}
@@ -152,9 +153,10 @@ def test_only_regular_files_inside_the_folder_are_read(copy: Path, name: str, ma
     """The file outside has the right content, and the code of the claims would be run."""
     (copy / name).rename(copy.parent / "outside")
     make(copy / name)
-    found, _ = read_claims(copy)
+    found, _ = read_submission(copy)
     assert found is not None
-    claim = found.seed_results["1337"]
+    claim = found.own_seed(1337)
+    assert claim is not None
     if name == "train_gpt.py":
         scores, _ = recompute_scores(copy, found, copy.parent, True, ("none",), print)
         assert [(finding.severity, finding.rule) for finding in scores] == [("fail", "score")]
@@ -174,7 +176,7 @@ def test_a_total_is_unknown_where_artifacts_are_not_there_to_count(copy: Path) -
     for size, severities in ((None, ("unknown", "unknown")), (16_000_001, ("unknown", "fail"))):
         document["seed_results"]["1337"]["artifact_bytes"] = size
         (copy / "submission.json").write_text(json.dumps(document))
-        found, _ = read_claims(copy)
+        found, _ = read_submission(copy)
         assert found is not None
         by_rule = {each.rule: each.severity for each in check_claims(copy, found, load_ruleset("parameter_golf"))}
         assert (by_rule["bytes_total"], by_rule["limit"]) == severities
@@ -184,7 +186,7 @@ def test_a_total_is_unknown_where_artifacts_are_not_there_to_count(copy: Path) -
 def test_the_limit_is_unknown_where_artifacts_are_not_there_to_count(copy: Path, kept: int) -> None:
     for model in sorted(copy.glob("model_seed*.bin"))[kept:]:
         model.unlink()
-    found, _ = read_claims(copy)
+    found, _ = read_submission(copy)
     assert found is not None
     severities = {each.rule: each.severity for each in check_claims(copy, found, load_ruleset("parameter_golf"))}
     assert severities["limit"] == "unknown"
@@ -194,7 +196,7 @@ def test_seeds_that_claim_the_numbers_of_one_run_are_named(copy: Path) -> None:
     document = claims(copy)
     one = document["seed_results"]["42"]
     (copy / "submission.json").write_text(json.dumps(document | {"seed_results": {"42": one, "1337": one, "7": one}}))
-    found, _ = read_claims(copy)
+    found, _ = read_submission(copy)
     assert found is not None
     findings = check_claims(copy, found, load_ruleset("parameter_golf"))
     assert "seeds_alike" in {finding.rule for finding in failures(findings)}
@@ -251,9 +253,9 @@ def test_code_embedded_in_the_claims_is_not_unpacked(copy: Path, name: str) -> N
 def test_a_public_folder_is_checked_as_far_as_possible(pgolf: Pgolf, tmp_path: Path) -> None:
     (tmp_path / "public").mkdir()
     public = {
-        "val_bpb": 1.08,
+        "val_bpb": 1.0801,
         "bytes_total": 16_000_001,
-        "seed_results": {"1": {"val_bpb": 1.1}, "2": {"val_bpb": 1.2}},
+        "seed_results": {"1": {"val_bpb": 1.1001}, "2": {"val_bpb": 1.2001}},
     }
     (tmp_path / "public" / "submission.json").write_text(json.dumps(public))
     (tmp_path / "public" / "train_gpt.py").write_text("print('hello')")
