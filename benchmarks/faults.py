@@ -291,9 +291,9 @@ FAULTS = (
     ),
     Fault(
         "one of several evaluations timed",
-        "pgolf/records/problems.py",
-        "seconds = run.total_eval_seconds or score.seconds",
-        "seconds = score.seconds",
+        "pgolf/records/row_problems.py",
+        "spent = run.total_eval_seconds or score.seconds",
+        "spent = score.seconds",
         "tests/pgolf/records/test_logs.py",
     ),
     Fault(

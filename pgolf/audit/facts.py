@@ -8,7 +8,7 @@ from typing import Any
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.claim_problems import is_settled
 from pgolf.records.folder import MAIN
-from pgolf.records.problems import late_seconds
+from pgolf.records.row_problems import late_seconds
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.track import Track
 from pgolf.rulesets.limits import LATE_SECONDS

@@ -12,6 +12,7 @@ from rich.console import Console
 from pgolf.cli import options
 from pgolf.cli.answer_files import write_answer
 from pgolf.cli.display.console import answer_console, json_text, say
+from pgolf.cli.display.explanation import print_explanation
 from pgolf.cli.display.groups import print_groups
 from pgolf.cli.display.leaderboard import counting_folders, print_leaderboard
 from pgolf.errors import RunDamaged, UsageError
@@ -58,7 +59,7 @@ def report(
         ),
     ] = None,
     is_explained: Annotated[
-        bool, typer.Option("--explain", help="Print the file, and the line of a log, that each number was read from.")
+        bool, typer.Option("--explain", help="Print the file and line of each number, and what shows each problem.")
     ] = False,
     leaderboard: Annotated[
         Path | None,
@@ -132,9 +133,7 @@ def print_report(groups: Sequence[Group], versus: Versus, is_explained: bool, co
             console.print(line, markup=False)
     if is_explained:
         for group in groups:
-            for row in group.rows:
-                sources = ", ".join(f"{what} from {where}" for what, where in row.explain().items() if where)
-                console.print(f"{group.name} seed {row.seed}: {sources}", markup=False)
+            print_explanation(group, console)
 
 
 def report_json(groups: Sequence[Group], versus: Versus) -> dict[str, object]:

@@ -192,9 +192,10 @@ def deviation_claims(group: RecordGroup) -> Iterator[Problem]:
         return  # the claimed deviation is that of other scores
     sample = computed(spread.std, scores, "sample standard deviation")
     population = computed(spread.population_std, scores, "population standard deviation")
-    stated = max(map(without_zeros, group.record.claims.stds.values()), key=lambda std: std.decimals, default=None)
-    if stated is None:
+    finest = max(group.record.claims.stds.values(), key=lambda std: without_zeros(std).decimals, default=None)
+    if finest is None:
         return
+    stated = without_zeros(finest)
     is_sample, is_population = agree(stated, sample), agree(stated, population)
     if is_sample and not is_population:
         return
@@ -207,7 +208,7 @@ def deviation_claims(group: RecordGroup) -> Iterator[Problem]:
     else:
         rule = "wrong_std"
         message = f"{stated.value} is claimed as the standard deviation; the logs give {sample.value:.8f}"
-    yield problem("warn", rule, message, stated, sample, population, decimals=coarser_decimals(stated, sample))
+    yield problem("warn", rule, message, finest, sample, population, decimals=coarser_decimals(stated, sample))
 
 
 def without_zeros(claim: Printed) -> Printed:

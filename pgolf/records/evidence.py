@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from pgolf.alike import decimals_of
 from pgolf.records.printed import Printed
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
@@ -14,6 +15,11 @@ def printed_score(run: LoggedRun, score: Score) -> Printed:
 
 def printed_size(run: LoggedRun, size: Size) -> Printed:
     return Printed(size.total, 0, run.file, size.line, size.label)
+
+
+def logged(run: LoggedRun, value: float | None, key: str, line: int | None = None) -> list[Printed]:
+    """Return a number of a run's log as evidence; nothing if the log does not print it."""
+    return [] if value is None else [Printed(value, decimals_of(value), run.file, line, key)]
 
 
 def printed_seeds(runs: Iterable[LoggedRun]) -> list[Printed]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pgolf.records.claim_reading import read_claims
 from pgolf.records.claims import Claims
+from pgolf.records.evidence import printed_seeds
 from pgolf.records.logs import runs_in
+from pgolf.records.printed import Printed
 from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import TooLong, plain
 
@@ -37,7 +39,7 @@ class Record:
     copies: dict[str, list[str]] = field(default_factory=dict)
     """Logs that print only runs of other logs, with the names of those logs."""
     utf16_logs: list[str] = field(default_factory=list)
-    multi_seed_logs: dict[str, list[int]] = field(default_factory=dict)
+    multi_seed_logs: dict[str, list[Printed]] = field(default_factory=dict)
     """Logs that print runs of several seeds, with these seeds."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Logs that could not be read, with the reason."""
@@ -163,7 +165,7 @@ def add_log(record: Record, known: dict[tuple[object, ...], LoggedRun], name: st
     """Add the runs of a log that `known` does not hold yet, and note the log as a copy if it holds all of them."""
     record.log_count += bool(runs)
     if len({run.seed for run in runs}) > 1:
-        record.multi_seed_logs[name] = [run.seed for run in runs if run.seed is not None]
+        record.multi_seed_logs[name] = printed_seeds(runs)
     twins = []
     for run in runs:
         twin = known.setdefault(run.identity, run)

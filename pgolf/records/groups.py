@@ -6,9 +6,11 @@ from pathlib import Path
 
 from pgolf.records.claims import Claims
 from pgolf.records.folder import read_record
+from pgolf.records.folder_problems import folder_problems
 from pgolf.records.lead import Reading, Support, named_reading
 from pgolf.records.printed import Printed, computed
-from pgolf.records.problems import folder_problems, group_problems, row_problems
+from pgolf.records.problems import group_problems
+from pgolf.records.row_problems import row_problems
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.track import track_of
 from pgolf.rulesets.ruleset import Ruleset

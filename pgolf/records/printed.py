@@ -57,6 +57,14 @@ def problem(severity: Severity, rule: str, message: str, *evidence: Printed, dec
     return Problem(severity, rule, message, None, evidence, decimals)
 
 
+def warn(rule: str, message: str, *evidence: Printed) -> Problem:
+    return problem("warn", rule, message, *evidence)
+
+
+def fail(rule: str, message: str, *evidence: Printed) -> Problem:
+    return problem("fail", rule, message, *evidence)
+
+
 def computed(value: float, places: Sequence[Printed], key: str) -> Printed:
     """Return a number that was computed from printed ones; it has the decimals of the coarsest of them."""
     decimals = min((each.decimals for each in places), default=decimals_of(value))

@@ -219,6 +219,10 @@ class RecordGroup:
     def data_sha256(self) -> None:
         """None: a submission does not state a hash of its data."""
 
+    def claimed(self) -> list[Printed]:
+        """Return the means that the author states."""
+        return list(self.record.claims.headlines.values())
+
     @property
     def dates(self) -> list[date]:
         """The day that the author states, if there is one."""

@@ -12,6 +12,7 @@ from typing import Any
 from pgolf.alike import are_independent
 from pgolf.errors import RunDamaged, UsageError
 from pgolf.findings import Finding
+from pgolf.records.printed import Printed
 from pgolf.report.run_problems import group_problems, with_problems
 from pgolf.report.seed_rows import SeedRow, problem_json
 from pgolf.report.sweep_names import differing, flat_spec, name_of, point_key, sort_key
@@ -84,6 +85,10 @@ class RunGroup:
     @property
     def question(self) -> str | None:
         return next((row.question for row in self.rows if row.question), None)
+
+    def claimed(self) -> list[Printed]:
+        """Return nothing: nobody claims a score of a run that pgolf made."""
+        return []
 
     @property
     def dates(self) -> list[date]:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from pgolf.data.references import References, describe_references
 from pgolf.findings import Finding
+from pgolf.records.printed import Printed
 from pgolf.statistics import Spread
 
 
@@ -67,6 +68,10 @@ class Group(Protocol):
     @property
     def question(self) -> str | None:
         """What the spec says that the experiment is to answer."""
+        ...
+
+    def claimed(self) -> list[Printed]:
+        """Return the mean that the author of a public record states, once for each file; nothing for own runs."""
         ...
 
     @property

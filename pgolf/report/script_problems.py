@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pgolf.findings import Finding
-from pgolf.records.problems import not_finite_finding
+from pgolf.records.row_problems import not_finite_finding
 from pgolf.rulesets.limits import STEP_SECONDS, is_over_time
 from pgolf.run_files import Artifact, Result
 from trainer.dialects.logged import NotFinite

@@ -6,7 +6,7 @@ from itertools import chain
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity
-from pgolf.records.problems import BYTES_TOLERANCE, MIN_TOKEN_SHARE
+from pgolf.records.row_problems import BYTES_TOLERANCE, MIN_TOKEN_SHARE
 from pgolf.rulesets.ruleset import Ruleset
 
 # Counting every leading space twice gives this multiple of the bytes of English web text (#1719, #1734: 1.1746).

@@ -1,0 +1,111 @@
+"""The problems of one run of a public record: its size, its clocks, and the text that it was scored on."""
+
+from collections.abc import Iterator
+from math import log
+
+from pgolf.alike import decimals_of
+from pgolf.findings import Finding
+from pgolf.records.evidence import printed_score, printed_size
+from pgolf.records.printed import Printed, Problem, fail, problem, warn
+from pgolf.records.track import Track
+from pgolf.rulesets.limits import LATE_SECONDS, bytes_over, is_contest_machine, is_over_time
+from pgolf.rulesets.ruleset import Ruleset
+from trainer.dialects.logged import LoggedRun, NotFinite
+from trainer.dialects.scores import Score
+
+# A score of at least this share of the fewest validation tokens counts as one of the whole text: scoring in whole
+# windows leaves some tokens out.
+MIN_TOKEN_SHARE = 0.9
+# Of 2,641 public logs 2,512 are within this share of the text's bytes; the others are known miscounts.
+BYTES_TOLERANCE = 0.005
+# A time printed in tenths of a minute is known to so many seconds.
+MINUTE_DIGIT_SECONDS = 6.0
+
+
+def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) -> list[Finding]:
+    """Return the problems of one run."""
+    found: list[Finding] = [
+        *size_problems(run, ruleset),
+        *time_problems(run, score, ruleset, track),
+        *byte_problems(run, score, ruleset),
+    ]
+    return found if run.not_finite is None else [*found, not_finite_finding(run.not_finite)]
+
+
+def not_finite_finding(steps: NotFinite) -> Problem:
+    """Return a failure if training ended with losses that are not numbers, a warning if it recovered."""
+    return problem("fail" if steps.is_at_end else "warn", "loss_not_finite", steps.describe())
+
+
+def size_problems(run: LoggedRun, ruleset: Ruleset) -> Iterator[Problem]:
+    size = run.size
+    if size is None:
+        return
+    printed = printed_size(run, size)
+    if over := bytes_over(size.total, ruleset.artifact_limit_bytes):
+        yield fail("over_cap", f"{size.total:,} bytes, {over:,} over the limit ({run.file}:{size.line})", printed)
+    if any(each.is_mebi for each in run.sizes):
+        message = f"{size.total:,} bytes are printed as MB of 2^20 bytes ({run.file}:{size.line})"
+        yield warn("mib_called_mb", message, printed)
+    if size.kind == "artifact":
+        message = f"the {size.total:,} bytes of {run.file}:{size.line} do not include code"
+        yield warn("total_without_code", message, printed)
+
+
+def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) -> Iterator[Problem]:
+    """Yield the clock limits that the run broke. They hold on the contest's hardware and on the 10-minute track."""
+    if is_other_hardware(run) or not track.has_limits:
+        return
+    if run.train_seconds is not None and is_over_time(run.train_seconds, ruleset.train_seconds, late_seconds(run)):
+        message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {ruleset.train_seconds:.0f} s"
+        seconds = Printed(run.train_seconds, decimals_of(run.train_seconds), run.file, None, "train_time")
+        yield problem(track.severity, "over_time", message, seconds)
+    spent = run.total_eval_seconds or score.seconds
+    if spent is not None and is_over_time(spent, ruleset.evaluate_seconds):
+        message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {ruleset.evaluate_seconds:.0f} s"
+        line = None if run.total_eval_seconds else score.line
+        seconds = Printed(spent, decimals_of(spent), score.file or run.file, line, "eval_time")
+        yield problem(track.severity, "eval_over_time", message, seconds)
+
+
+def late_seconds(run: LoggedRun) -> float:
+    """Return by how many seconds a printed training time may be over the limit without showing a violation."""
+    return MINUTE_DIGIT_SECONDS if run.has_minutes and run.stopped is None else LATE_SECONDS
+
+
+def is_other_hardware(run: LoggedRun) -> bool:
+    """Return whether the log shows a machine other than one with eight H100 GPUs."""
+    return is_contest_machine(run.gpus, run.world_size) is False
+
+
+def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Problem]:
+    """Yield a problem if tokens, loss and bits per byte do not imply the bytes of the validation text.
+
+    They imply another number, too, where the score mixes predictions of tokens and of bytes. It is a miscount only if
+    every score of the log has it.
+    """
+    tokens = run.validation_tokens
+    ratio = bytes_per_token(score)
+    if tokens is None or score.val_loss is None or ratio is None:
+        return
+    text = ruleset.validation_bytes
+    counted_tokens = Printed(tokens, 0, run.file, None, "validation tokens")
+    if abs(tokens * ratio / text - 1) <= BYTES_TOLERANCE:
+        return
+    if tokens < MIN_TOKEN_SHARE * min(facts.validation_tokens[0] for facts in ruleset.data.values()):
+        yield fail("validation_subset", f"{run.file}: only {tokens:,} validation tokens were scored", counted_tokens)
+        return
+    others = [other for each in run.scores if (other := bytes_per_token(each)) is not None]
+    is_mix = any(abs(tokens * other / text - 1) <= BYTES_TOLERANCE for other in others)
+    message = f"{run.file}: {tokens:,} tokens at {ratio:.3f} bytes per token are {tokens * ratio / 1e6:.2f} MB of text"
+    message += f"; the validation text has {text / 1e6:.2f} MB"
+    if is_mix:
+        message += "; other scores of the log imply that text, so this one may mix tokens and bytes"
+    loss = Printed(score.val_loss, decimals_of(score.val_loss), score.file or run.file, score.line, "val_loss")
+    evidence = (counted_tokens, loss, printed_score(run, score))
+    yield problem("warn" if is_mix else "fail", "bytes_per_token_implausible", message, *evidence)
+
+
+def bytes_per_token(score: Score) -> float | None:
+    """Return the bytes of a token that loss and bits per byte imply; None where the line lacks one of them."""
+    return score.val_loss / log(2) / score.val_bpb if score.val_bpb and score.val_loss else None
