@@ -7,8 +7,8 @@ from itertools import groupby
 from trainer.dialects.logged import is_header
 from trainer.dialects.scores import STEP
 
-# Lines that are looked at for a prefix, and how many of them must have it.
-MAX_SAMPLE, MIN_LINES, MIN_SHARE = 2_000, 8, 0.95
+# Lines that are looked at for a prefix, spread over the log, and how many of them must have it.
+MAX_SAMPLE, MIN_LINES, MIN_SHARE = 200, 8, 0.95
 # A prefix ends with one of these characters: the shapes of the lines are compared up to each of the first ones.
 PREFIX_END = re.compile(r"[\])}>|:\s]")
 MAX_PREFIX, MAX_ENDS = 120, 12
@@ -21,7 +21,8 @@ def without_common_prefix(lines: list[str]) -> list[str]:
 
     Two prefixes have the same shape if they differ in their digits only.
     """
-    sample = [line for line in lines if line.strip()][:MAX_SAMPLE]
+    written = [line for line in lines if line.strip()]
+    sample = written[:: max(1, len(written) // MAX_SAMPLE)]
     if len(sample) < MIN_LINES:
         return lines
     shapes = Counter(shape for line in sample for shape in set(shapes_before(line)))

@@ -32,9 +32,8 @@ class Printed:
         return f"{where} {self.key}".strip()
 
     def as_json(self) -> dict[str, Any]:
-        """Return value, file and line, and the key where there is one."""
-        named = {"key": self.key} if self.key else {}
-        return {"value": self.value, "file": self.file, "line": self.line, **named}
+        """Return value, file, line and key; null for what is not known."""
+        return {"value": self.value, "file": self.file, "line": self.line, "key": self.key or None}
 
 
 @dataclass(frozen=True, slots=True)

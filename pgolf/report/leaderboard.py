@@ -7,6 +7,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from pgolf.findings import counted
 from pgolf.report.reading import records_below
 from pgolf.report.standing import Standing
 from pgolf.report.standings import read_standings
@@ -39,6 +40,14 @@ class Entry:
         """The rules of the record's problems, each once, without the one for which it is not ranked."""
         rules = dict.fromkeys(problem["rule"] for problem in self.standing.problems)
         return [rule for rule in rules if rule != self.refusal]
+
+    @property
+    def verdict(self) -> str:
+        """The rules that failed, and how many others only warn."""
+        status = {problem["rule"]: problem["status"] for problem in self.standing.problems}
+        failed = [rule for rule in self.rules if status[rule] == "fail"]
+        warned = len(self.rules) - len(failed)
+        return ", ".join([*failed, *([counted(warned, "warning")] if warned else [])])
 
     def as_json(self) -> dict[str, Any]:
         """Return the record's group with its rank."""

@@ -15,7 +15,7 @@ from pgolf.report.standings import Progress as CountFolder
 
 # Between lines, where stderr is no terminal. Reading a few folders takes less and prints none.
 SECONDS_BETWEEN_LINES = 5.0
-# In the order of `Entry.cells`.
+# In the order of `Entry.cells`; instead of every problem, the verdict.
 COLUMNS = (
     Column("rank", "number"),
     Column("record", "name"),
@@ -61,7 +61,7 @@ def print_leaderboard(entries: Sequence[Entry], console: Console) -> None:
     """Print the ranking, and why the other records are not ranked."""
     table = FittedTable(*COLUMNS)
     for entry in entries:
-        table.add_row(*entry.cells(), style="dim" if entry.rank is None else "")
+        table.add_row(*entry.cells()[:-1], entry.verdict, style="dim" if entry.rank is None else "")
     console.print(table)
     for line in not_ranked_lines(entries):
         print_line(console, printable(line), "yellow")

@@ -251,7 +251,7 @@ def ranking_cells(entry: Entry) -> list[str]:
         "-" if standing.claimed_bpb is None else f"{standing.claimed_bpb}",
         standing.submitted or "-",
         ", ".join(methods_of(entry)),
-        ", ".join(entry.rules),
+        entry.verdict,
     ]
 
 
@@ -265,7 +265,7 @@ def refused_cells(entry: Entry) -> list[str]:
         format_number(standing.group["max_total_bytes"], ","),
         standing.submitted or "-",
         entry.reason,
-        ", ".join(entry.rules),
+        entry.verdict,
     ]
 
 

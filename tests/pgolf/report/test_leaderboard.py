@@ -11,6 +11,7 @@ import pytest
 
 from pgolf.report.csv_table import leaderboard_csv
 from pgolf.report.leaderboard import leaderboard_markdown, ranked
+from pgolf.report.page.ranking import leaderboard_page
 from pgolf.rulesets.ruleset import load_ruleset
 from tests.conftest import Ended
 
@@ -107,6 +108,23 @@ def test_report_leaderboard_prints_json_and_html(pgolf: Callable[..., Ended], re
     page = pgolf("report", "--leaderboard", str(records), "--format", "html")
     assert page.code == 0
     assert page.out.index("first") < page.out.index("second")
+
+
+def test_a_problem_is_shown_with_its_evidence(pgolf: Callable[..., Ended], records: Path) -> None:
+    """Code outside the counted total has a size and no key; the table counts what only warns."""
+    first = records / "track_10min_16mb" / "first"
+    (first / "train_gpt.py").write_text("#" * 60_000)
+    for log in first.glob("*.log"):
+        log.write_text("Code size: 47642 bytes\n" + log.read_text())
+    (first / "submission.json").write_text('{"val_bpb": 1.1000}')
+    best = ranked(records, RULES)[0]
+    assert best.verdict == "best_seed_headline, 1 warning"
+    shown = pgolf("report", str(first), "--explain").out
+    assert "the mean 1.10100000 is that of 1.10100000, 1.10200000, 1.10000000" in shown
+    assert "best_seed_headline (fail, compared at 4 decimals):\n  1.1000  submission.json:1 val_bpb\n" in shown
+    page = leaderboard_page(ranked(records, RULES))
+    assert "<code>train_gpt.py</code>" in page
+    assert "<code>train_seed42.log:5 final_int8_zlib_roundtrip_exact</code>" in page
 
 
 def test_report_tests_a_record_against_a_baseline_and_explains_it(pgolf: Callable[..., Ended], records: Path) -> None:
