@@ -1,6 +1,11 @@
 """The cache of what was read of records: the same answers as without it, and nothing stale, damaged or lost."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
@@ -15,6 +20,10 @@ from tests.conftest import Ended
 from tests.pgolf.report.test_leaderboard import write_record
 
 RULES = load_ruleset("parameter_golf")
+
+SEVERAL_PROCESSES = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir() or os.cpu_count() == 1, reason="needs /proc and two cores"
+)
 
 
 @pytest.fixture
@@ -99,3 +108,47 @@ def test_processes_read_as_one_does(folders: list[Path], monkeypatch: pytest.Mon
     monkeypatch.setattr(standings, "FEWEST_FOR_A_POOL", 1)
     monkeypatch.setattr(standings, "allowed_cores", lambda: 2)
     assert read_standings(folders, RULES) == alone
+
+
+def reading_many(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """Return the command that ranks many records, with the processes that read them, once it has read some."""
+    for number in range(400):
+        write_record(folder / f"record-{number}", 1.1 + number / 1000)
+    command = [sys.executable, "-m", "pgolf", "report", "--leaderboard", str(folder), "--json"]
+    own_cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # a test has one core, with which no other process reads
+    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    os.sched_setaffinity(0, own_cores)
+    entries, deadline = user_cache_path("pgolf") / "standings", time.monotonic() + 60
+    while not (entries.is_dir() and any(entries.iterdir())):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return process, workers
+
+
+@pytest.mark.slow
+@SEVERAL_PROCESSES
+def test_a_killed_command_leaves_no_process_and_the_same_command_continues(
+    pgolf: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    process, workers = reading_many(tmp_path / "many")
+    process.kill()
+    process.communicate()
+    assert workers
+    again = pgolf("report", "--leaderboard", str(tmp_path / "many"), "--json")
+    assert len(again.json["leaderboard"]) == 400
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+@pytest.mark.slow
+@SEVERAL_PROCESSES
+def test_a_killed_reader_ends_the_command_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    process, workers = reading_many(tmp_path / "many")
+    os.kill(workers[0], signal.SIGKILL)
+    _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 6
+    assert "a process that reads records was killed" in " ".join(complaint.split())
