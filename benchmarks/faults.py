@@ -361,7 +361,7 @@ FAULTS = (
     ),
     Fault(
         "loss and bits per byte swapped",
-        "trainer/dialects/logged.py",
+        "trainer/dialects/recording.py",
         "(step, float(found[1]), float(found[2]))",
         "(step, float(found[2]), float(found[1]))",
         "tests/trainer/script/test_listener.py",
@@ -369,8 +369,8 @@ FAULTS = (
     Fault(
         "first size in place of the last",
         "trainer/dialects/logged.py",
-        "candidates[-1] if candidates",
-        "candidates[0] if candidates",
+        "packed[-1] if packed",
+        "packed[0] if packed",
         "tests/pgolf/records/test_logs.py",
     ),
     Fault(

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from itertools import groupby
 
-from trainer.dialects.logged import is_header
+from trainer.dialects.runs import is_header
 from trainer.dialects.scores import STEP
 
 # Lines that are looked at for a prefix, spread over the log, and how many of them must have it.

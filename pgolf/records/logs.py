@@ -6,8 +6,9 @@ from pathlib import Path
 from pgolf.records.containers import encoding_of, numbered_lines, read_bytes
 from pgolf.records.layout import blank_repeats, without_common_prefix
 from trainer.dialects.lines import plain_lines
-from trainer.dialects.logged import LoggedRun, merge, split_runs
+from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import plain
+from trainer.dialects.runs import split_runs
 
 
 def runs_in(path: Path, root: Path) -> tuple[list[LoggedRun], bool, int]:

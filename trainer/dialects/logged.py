@@ -1,12 +1,11 @@
-"""Runs read from public logs; a log may hold none, one, several, or the same one twice."""
+"""One run as a public log describes it."""
 
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from trainer.dialects.plain import TooLong
-from trainer.dialects.scores import CODE_LINE, NUMBER, SCORE, STEP, Score, in_seconds, integer, score, scores_of
-from trainer.dialects.sizes import BYTES, Size, size_of
+from trainer.dialects.scores import Score
+from trainer.dialects.sizes import Size
 
 # `s1` is the first stage, or the first shard; `s42` is a seed.
 SEED_IN_NAME = re.compile(
@@ -14,41 +13,6 @@ SEED_IN_NAME = re.compile(
     r"|^(?:log|run|train|eval|out)[_-](\d{1,10})$",
     re.IGNORECASE,
 )
-MAX_RUNS, MAX_SCORES = 500, 5_000
-HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
-# Names in a hyperparameter dump whose values differ between seeds anyway.
-SEED_SPECIFIC = re.compile(
-    r"(?:local_|global_)?rank|run_id|(?:\w+_)?(?:seed|path|dir|file|logfile|hostname|host|port|date|time|timestamp|name)s?"
-)
-
-NO_LOSS = re.compile(r"\b(?:train_loss|val_loss|loss)\s{0,9}[:= ]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
-STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
-TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
-STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
-STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
-TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
-MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
-CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
-PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*(\d[\d,]{0,17})\b")
-WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d{1,6})\b")
-BATCH_TOKENS = re.compile(r"\btrain_batch_tokens\s*[:=]\s*(\d[\d,]{0,17})\b")
-WALL = re.compile(rf"(?:max_wallclock_seconds\s*:|\bwall:|wallclock=)\s*{NUMBER}")
-TOKENS = re.compile(
-    r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*(\d[\d,]{0,17})\b"
-)
-TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
-ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
-BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
-SEED_LINE = re.compile(r"(?:^|[\s,])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
-GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
-SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
-HEADER = re.compile(r"^val_bpb:(?:enabled|byte_sidecar)")
-INFORMATIVE = re.compile(
-    r"val_loss|[bB][pP][bB]|bytes|code:|otal|rtifact|size|step|topping|Training complete|total_eval|train_|params"
-    r"|orld|GPUs|wall|tokens|SEED|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200"
-    r"|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
-)
-"""Words of which every informative line has at least one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,166 +130,6 @@ class LoggedRun:
         if size.kind == "artifact":
             return size.total
         return self.model_bytes if size.model is None else size.model
-
-
-def split_runs(text: list[str], file: str) -> list[LoggedRun]:
-    """Return the runs with a score in the order in which a log prints them.
-
-    If none has a score, those that were validated during training have the last validation as their score.
-
-    Raises:
-        TooLong: there are more than MAX_RUNS runs, or more than MAX_SCORES scores in one.
-    """
-    runs = every_run(text, file)
-    if not any(run.has_scores for run in runs):
-        for run in runs:
-            run.scores = [] if run.last_validation is None else [run.last_validation]
-    return [run for run in runs if run.has_scores]
-
-
-def every_run(text: list[str], file: str) -> list[LoggedRun]:
-    """Return the runs in the order in which a log prints them. A header after a score begins a new run.
-
-    Raises:
-        TooLong: there are more than MAX_RUNS runs, or more than MAX_SCORES scores in one.
-    """
-    runs = [LoggedRun(file, 1)]
-    for number, line in enumerate(text, start=1):
-        if INFORMATIVE.search(line) is None:
-            continue
-        run = runs[-1]
-        if run.scores and is_header(line) and any(score.stage != "prequant" for score in run.scores):
-            run = LoggedRun(file, number)
-            runs.append(run)
-            if len(runs) > MAX_RUNS:
-                raise TooLong(f"{file} prints more than {MAX_RUNS:,} runs")
-        record_line(run, line, number)
-    for run in runs:
-        if run.seed is None:
-            run.seed = run.named_seed
-    return runs
-
-
-def is_header(line: str) -> bool:
-    """Return whether a line occurs only at the beginning of a run."""
-    return bool(HEADER.match(line) or BANNER.match(line) or line.startswith(HEADER_STARTS))
-
-
-def record_line(run: LoggedRun, line: str, number: int) -> None:
-    """Record in the run what the line says.
-
-    Raises:
-        TooLong: the run has more than MAX_SCORES scores.
-    """
-    if scores := scores_of(line, number):
-        run.scores += scores
-        if len(run.scores) > MAX_SCORES:
-            raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
-    if size := size_of(line, number):
-        run.sizes.append(size)
-    elif scores or record_progress(run, line, number) or record_bytes(run, line):
-        return
-    else:
-        record_setting(run, line, number)
-
-
-def record_progress(run: LoggedRun, line: str, number: int) -> bool:
-    """Record a line about steps or time; return whether the line was one."""
-    if found := STOP.match(line):
-        run.stopped = int(found[1]), int(found[2])
-        run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
-    elif found := STOP_SENTENCE.match(line):
-        run.step = int(found[1])
-    elif found := TRAINED_SENTENCE.match(line):
-        run.train_seconds = float(found[1])
-    elif found := TOTAL_EVAL.match(line):
-        run.total_eval_seconds = float(found[1])
-    elif found := STEP.match(line):
-        record_step(run, int(found[1]), line, number)
-    else:
-        return False
-    return True
-
-
-def record_step(run: LoggedRun, step: int, line: str, number: int) -> None:
-    """Record time, loss and validation of a training step."""
-    if time := STEP_TIME.search(line):
-        run.has_minutes |= time[2] == "m"
-        if run.stopped is None:
-            run.step, run.train_seconds = step, in_seconds(*time.groups())
-    if loss := re.search(rf"train_loss\s*[:=]\s*{NUMBER}|\bloss {NUMBER}", line):
-        run.curve.append((step, float(loss[1] or loss[2])))
-    if found := SCORE.search(line):
-        run.validations.append((step, float(found[1]), float(found[2])))
-        if step and float(found[2]) > 0:
-            run.last_validation = score("last_step_validation", found[1], found[2], line, "", number)
-    if NO_LOSS.search(line):
-        before = run.not_finite
-        first, count = (step, 1) if before is None else (before.first, before.count + 1)
-        run.not_finite = NotFinite(first, step, count, is_at_end=True)
-    elif run.not_finite is not None and (loss or found):
-        run.not_finite = replace(run.not_finite, is_at_end=False)
-
-
-def record_bytes(run: LoggedRun, line: str) -> bool:
-    """Record a line about a part of the artifact; return whether the line was one."""
-    if found := MODEL.match(line):
-        if found[1].strip():
-            run.model_bytes = integer(found[2])
-        else:
-            run.unpacked_bytes = integer(found[2])
-    elif found := CODE.match(line):
-        if "uncompressed" not in found[1]:
-            run.code_bytes = integer(found[2])
-            run.is_code_compressed = "compressed" in found[1]
-    else:
-        return False
-    return True
-
-
-def record_setting(run: LoggedRun, line: str, number: int) -> None:
-    """Record seed, sizes and other settings that the line gives."""
-    is_code = bool(CODE_LINE.search(line))
-    record_seed(run, line, number)
-    if found := PARAMETERS.search(line):
-        run.parameters = run.parameters or integer(found[1])
-    if found := WORLD.search(line):
-        run.world_size = int(found[1])
-    if found := BATCH_TOKENS.search(line):
-        run.batch_tokens = integer(found[1])
-    if found := WALL.search(line):
-        run.wallclock_limit = float(found[1])
-    if found := TOKENS.search(line):
-        run.validation_tokens = integer(found[1])
-    run.adapts_in_windows |= bool(ADAPTED_IN_WINDOWS.match(line))
-    if found := TRAIN_SHARDS.search(line):
-        run.train_shards = int(found[1])
-    if not is_code and (found := GPU.search(line)):
-        run.gpus.add(found[1].strip())
-    if (found := SETTING.match(line)) and not SEED_SPECIFIC.fullmatch(found[1]):
-        run.settings[found[1]] = found[2].strip()
-
-
-def record_seed(run: LoggedRun, line: str, number: int) -> None:
-    """Record the first seed that a run prints, or that of a banner between runs."""
-    if banner := BANNER.match(line):
-        run.seed, run.seed_line = int(banner[1]), number
-    elif run.seed is None and CODE_LINE.search(line) is None and (seed := logged_seed(line)) is not None:
-        run.seed, run.seed_line = seed, number
-
-
-def logged_seed(line: str) -> int | None:
-    """Return the seed of a run that a line gives as a setting.
-
-    Assignments in indented code, arguments in a signature and what a component says of itself in brackets are none.
-    """
-    found = SEED_LINE.search(line)
-    if found is None:
-        return None
-    before, after = line[: found.start()], line[found.end() :]
-    is_bracketed = before.count("(") > before.count(")") or after.count(")") > after.count("(")
-    is_assigned = line[0].isspace() and "=" in found[0]
-    return None if is_bracketed or is_assigned else int(found[1])
 
 
 def merge(run: LoggedRun, again: LoggedRun) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from trainer.dialects.headline import headline_kind, headline_of
 from trainer.dialects.lines import plain_lines
-from trainer.dialects.logged import INFORMATIVE, LoggedRun, record_line
+from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import TooLong
+from trainer.dialects.recording import INFORMATIVE, record_line
 from trainer.dialects.scores import NO_NUMBER, STEP, STEP_ANYWHERE, Score
 from trainer.recipe.files import RunFiles
 from trainer.runtime.guard import Guard

@@ -11,8 +11,9 @@ from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
 from pgolf.report.tables import verdict_of
 from pgolf.rulesets.ruleset import load_ruleset
-from trainer.dialects.logged import LoggedRun, logged_seed
+from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import CODE_LINE
+from trainer.dialects.settings import logged_seed
 
 RULES = load_ruleset("parameter_golf")
 SCORES = {42: 1.11042, 7: 1.11007, 99: 1.11099}

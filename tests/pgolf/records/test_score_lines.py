@@ -3,8 +3,10 @@
 import pytest
 
 from trainer.dialects.headline import evaluations, headline_kind, headline_of
-from trainer.dialects.logged import SEED_SPECIFIC, LoggedRun, every_run, split_runs
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.runs import every_run, split_runs
 from trainer.dialects.scores import scores_of
+from trainer.dialects.settings import SEED_SPECIFIC
 from trainer.dialects.sizes import size_of
 
 

@@ -1,0 +1,98 @@
+"""What one line of a log says of its run: scores, sizes, progress, settings."""
+
+import re
+from dataclasses import replace
+
+from trainer.dialects.logged import LoggedRun, NotFinite
+from trainer.dialects.plain import TooLong
+from trainer.dialects.scores import NUMBER, SCORE, STEP, in_seconds, integer, score, scores_of
+from trainer.dialects.settings import record_setting
+from trainer.dialects.sizes import BYTES, size_of
+
+MAX_SCORES = 5_000
+NO_LOSS = re.compile(r"\b(?:train_loss|val_loss|loss)\s{0,9}[:= ]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
+STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
+TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
+STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
+STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
+TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
+MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
+CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
+INFORMATIVE = re.compile(
+    r"val_loss|[bB][pP][bB]|bytes|code:|otal|rtifact|size|step|topping|Training complete|total_eval|train_|params"
+    r"|orld|GPUs|wall|tokens|SEED|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200"
+    r"|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
+)
+"""Words of which every informative line has at least one."""
+
+
+def record_line(run: LoggedRun, line: str, number: int) -> None:
+    """Record in the run what the line says.
+
+    Raises:
+        TooLong: the run has more than MAX_SCORES scores.
+    """
+    if scores := scores_of(line, number):
+        run.scores += scores
+        if len(run.scores) > MAX_SCORES:
+            raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
+    if size := size_of(line, number):
+        run.sizes.append(size)
+    elif scores or record_progress(run, line, number) or record_bytes(run, line):
+        return
+    else:
+        record_setting(run, line, number)
+
+
+def record_progress(run: LoggedRun, line: str, number: int) -> bool:
+    """Record a line about steps or time; return whether the line was one."""
+    if found := STOP.match(line):
+        run.stopped = int(found[1]), int(found[2])
+        run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
+    elif found := STOP_SENTENCE.match(line):
+        run.step = int(found[1])
+    elif found := TRAINED_SENTENCE.match(line):
+        run.train_seconds = float(found[1])
+    elif found := TOTAL_EVAL.match(line):
+        run.total_eval_seconds = float(found[1])
+    elif found := STEP.match(line):
+        record_step(run, int(found[1]), line, number)
+    else:
+        return False
+    return True
+
+
+def record_step(run: LoggedRun, step: int, line: str, number: int) -> None:
+    """Record time, loss and validation of a training step."""
+    if time := STEP_TIME.search(line):
+        run.has_minutes |= time[2] == "m"
+        if run.stopped is None:
+            run.step, run.train_seconds = step, in_seconds(*time.groups())
+    if loss := re.search(rf"train_loss\s*[:=]\s*{NUMBER}|\bloss {NUMBER}", line):
+        run.curve.append((step, float(loss[1] or loss[2])))
+    if found := SCORE.search(line):
+        run.validations.append((step, float(found[1]), float(found[2])))
+        if step and float(found[2]) > 0:
+            run.last_validation = score("last_step_validation", found[1], found[2], line, "", number)
+    if NO_LOSS.search(line):
+        before = run.not_finite
+        first, count = (step, 1) if before is None else (before.first, before.count + 1)
+        run.not_finite = NotFinite(first, step, count, is_at_end=True)
+    elif run.not_finite is not None and (loss or found):
+        run.not_finite = replace(run.not_finite, is_at_end=False)
+
+
+def record_bytes(run: LoggedRun, line: str) -> bool:
+    """Record a line about a part of the artifact; return whether the line was one."""
+    if found := MODEL.match(line):
+        if found[1].strip():
+            run.model_bytes = integer(found[2])
+        else:
+            run.unpacked_bytes = integer(found[2])
+    elif found := CODE.match(line):
+        if "uncompressed" not in found[1]:
+            run.code_bytes = integer(found[2])
+            run.is_code_compressed = "compressed" in found[1]
+    else:
+        return False
+    return True

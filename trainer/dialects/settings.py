@@ -1,0 +1,69 @@
+"""Seeds and other settings read from single lines of public logs."""
+
+import re
+
+from trainer.dialects.logged import LoggedRun
+from trainer.dialects.scores import CODE_LINE, NUMBER, integer
+
+# Names in a hyperparameter dump whose values differ between seeds anyway.
+SEED_SPECIFIC = re.compile(
+    r"(?:local_|global_)?rank|run_id|(?:\w+_)?(?:seed|path|dir|file|logfile|hostname|host|port|date|time|timestamp|name)s?"
+)
+PARAMETERS = re.compile(r"(?:^|\s)(?:model_params|Total params)\s*:\s*(\d[\d,]{0,17})\b")
+WORLD = re.compile(r"(?:world_size\s*:|World size:|GPUs=)\s*(\d{1,6})\b")
+BATCH_TOKENS = re.compile(r"\btrain_batch_tokens\s*[:=]\s*(\d[\d,]{0,17})\b")
+WALL = re.compile(rf"(?:max_wallclock_seconds\s*:|\bwall:|wallclock=)\s*{NUMBER}")
+TOKENS = re.compile(
+    r"(?:val_loader:shards pattern=\S+ tokens:|^\s*val_tokens:|^Validation tokens:)\s*(\d[\d,]{0,17})\b"
+)
+TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
+ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
+BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
+SEED_LINE = re.compile(r"(?:^|[\s,])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
+GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
+SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
+
+
+def record_setting(run: LoggedRun, line: str, number: int) -> None:
+    """Record seed, sizes and other settings that the line gives."""
+    is_code = bool(CODE_LINE.search(line))
+    record_seed(run, line, number)
+    if found := PARAMETERS.search(line):
+        run.parameters = run.parameters or integer(found[1])
+    if found := WORLD.search(line):
+        run.world_size = int(found[1])
+    if found := BATCH_TOKENS.search(line):
+        run.batch_tokens = integer(found[1])
+    if found := WALL.search(line):
+        run.wallclock_limit = float(found[1])
+    if found := TOKENS.search(line):
+        run.validation_tokens = integer(found[1])
+    run.adapts_in_windows |= bool(ADAPTED_IN_WINDOWS.match(line))
+    if found := TRAIN_SHARDS.search(line):
+        run.train_shards = int(found[1])
+    if not is_code and (found := GPU.search(line)):
+        run.gpus.add(found[1].strip())
+    if (found := SETTING.match(line)) and not SEED_SPECIFIC.fullmatch(found[1]):
+        run.settings[found[1]] = found[2].strip()
+
+
+def record_seed(run: LoggedRun, line: str, number: int) -> None:
+    """Record the first seed that a run prints, or that of a banner between runs."""
+    if banner := BANNER.match(line):
+        run.seed, run.seed_line = int(banner[1]), number
+    elif run.seed is None and CODE_LINE.search(line) is None and (seed := logged_seed(line)) is not None:
+        run.seed, run.seed_line = seed, number
+
+
+def logged_seed(line: str) -> int | None:
+    """Return the seed of a run that a line gives as a setting.
+
+    Assignments in indented code, arguments in a signature and what a component says of itself in brackets are none.
+    """
+    found = SEED_LINE.search(line)
+    if found is None:
+        return None
+    before, after = line[: found.start()], line[found.end() :]
+    is_bracketed = before.count("(") > before.count(")") or after.count(")") > after.count("(")
+    is_assigned = line[0].isspace() and "=" in found[0]
+    return None if is_bracketed or is_assigned else int(found[1])
