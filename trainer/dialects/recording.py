@@ -16,11 +16,13 @@ TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
 STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
 TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
+# A seed beside a score, as in the summary of several runs: `seed 42 val_bpb: 1.08`.
+SEED_OF_SCORE = re.compile(r"\bseed[\s:=_]{0,3}(\d{1,10})\b(?!\.)", re.IGNORECASE)
 MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
 CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
 INFORMATIVE = re.compile(
-    r"val_loss|[bB][pP][bB]|bytes|code:|otal|rtifact|size|step|topping|Training complete|total_eval|train_|params"
-    r"|orld|GPUs|wall|tokens|SEED|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200"
+    r"val_loss|[bB][pP][bB]|[bB]its|bytes|code:|otal|rtifact|size|step|topping|Training complete|total_eval|train_"
+    r"|params|orld|GPUs|wall|tokens|SEED|eed|\d/\d|H100|H200|A100|L40S|L4\b|T4\b|B200|RTX|GH200"
     r"|Hyperparameters|^\s{1,8}[a-z][a-z0-9_]{1,40}: \S"
 )
 """Words of which every informative line has at least one."""
@@ -32,7 +34,7 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
     Raises:
         TooLong: the run has more than MAX_SCORES scores.
     """
-    if scores := scores_of(line, number):
+    if (scores := scores_of(line, number)) and is_of_run(run, line, number):
         run.scores += scores
         if len(run.scores) > MAX_SCORES:
             raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
@@ -42,6 +44,19 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
         return
     else:
         record_setting(run, line, number)
+
+
+def is_of_run(run: LoggedRun, line: str, number: int) -> bool:
+    """Return whether the scores in a line are the run's: a seed that the line names must be that of the run.
+
+    A run of unknown seed gets the seed that its score names.
+    """
+    found = SEED_OF_SCORE.search(line)
+    if found is None:
+        return True
+    if run.seed is None and run.named_seed is None:
+        run.seed, run.seed_line = int(found[1]), number
+    return int(found[1]) in (run.seed, run.named_seed)
 
 
 def record_progress(run: LoggedRun, line: str, number: int) -> bool:

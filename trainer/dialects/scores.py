@@ -2,25 +2,51 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 NUMBER = r"(\d{1,12}(?:\.\d{1,18})?)"
-SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
+# As scores are printed: 1.0812 or 1.0812e+00. Not a percentage, the first part of 1,0812, or one end of 1.08 -> 1.07.
+DECIMAL = r"(\d{1,12}(?:\.\d{1,18})?(?:[eE][-+]?\d{1,3})?)(?![\w%]|[.,]\d|\s?(?:±|\+/-|->|=>|→))"
+SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}")
 STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
 STEP_ANYWHERE = re.compile(r"\bstep\s*:\s*\d{1,12}/\d{1,12}\b")
 NO_NUMBER = re.compile(r"\bval_(?:loss|bpb)\s{0,9}[:=]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
 SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
 # Bits per byte without a loss beside: `val_bpb:1.08`, `mix_bpb=0.9`, `Quantized BPB (no XSA): 1.02`.
-BPB = re.compile(rf"([\w-]*bpb)\b(?:\s?\([^)]{{0,40}}\))?\s{{0,20}}[:=]\s{{0,20}}{NUMBER}(?![\w.])", re.IGNORECASE)
+BPB = re.compile(
+    rf"([\w-]*bpb|bits[ _/](?:per[ _])?byte)\b(?:\s?\([^)]{{0,40}}\))?\s{{0,20}}[:=]\s{{0,20}}{DECIMAL}", re.IGNORECASE
+)
+# The same without a colon, which prose has too: the number ends the line or a part of it, after few words.
+SPACED_BPB = re.compile(
+    rf"^(?:[^\s|]+\s{{1,9}}){{0,3}}(?:val_loss\s{{1,9}}\d[\d.]*\s?[,|]\s{{1,9}})?([\w-]*bpb)\s{{1,60}}(?=\d{{1,2}}\.\d{{3}}){DECIMAL}"
+    r"\s{0,9}(?:$|[|,;(])",
+    re.IGNORECASE,
+)
 SUMMARY = re.compile(r"^\s*[\w-]*bpb\s*:\s{2}", re.IGNORECASE)
-LOSS = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
-EXACT = re.compile(rf"^\s{{1,9}}exact\s{{0,9}}[:=]\s{{0,9}}{NUMBER}")
-PAIR = re.compile(r"[\w.-]+\s{0,9}[:=]\s{0,9}[-+]?\d\S*")
+LOSS = re.compile(rf"\bval_loss(?:\s{{0,9}}[:=]\s{{0,9}}|\s{{1,9}}){DECIMAL}")
+EXACT = re.compile(rf"^\s{{1,9}}exact\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}")
+PAIR = re.compile(r"(?:[\w.-]+\s{0,9}[:=]\s{0,9}|\bval_loss\s{1,9})[-+]?\d\S*")
+# Scores before which a line names one of these are quoted: those of other work.
+QUOTED = re.compile(
+    r"\b(?:baseline|target|goal|previous|prior|sota|record|leaderboard|reference|published|reported|claimed|expected|paper"
+    r"|to beat|so far)\b",
+    re.IGNORECASE,
+)
 # A number beside one of these words is compared with, aimed at or under way, not the result of an evaluation.
 NO_RESULT = re.compile(
     r"baseline|target|goal|delta|improve|gain|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
-    r"|cost|train_?bpb|bpb_?train|train bpb|chunk|epoch|\bstep|\biter|running|\d/\d",
+    r"|cost|train_?bpb|bpb_?train|train bpb|chunk|epoch|\bstep|\biter|running|\d/\d"
+    r"|oracle|unigram_bpb|token_bpb|bound\b|entropy",
     re.IGNORECASE,
+)
+# A number that sums up several runs.
+OF_SEEDS = re.compile(
+    r"\b(?:mean|std|stdev|stddev|sem|variance|range|across|seeds)\b|(?<=_)(?:mean|std)\b", re.IGNORECASE
+)
+# One of the models whose mixture is scored on the same line.
+PART_OF_MIXTURE = re.compile(
+    r"(?:nn|neural|lm|base|model|ppmd?|cache|expert|\w*gram)\d*(?:_only)?_bpb|(?:\w+_)?only_bpb", re.IGNORECASE
 )
 # Syntax of Python that log lines do not have: lines of dumped source code are ignored.
 CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
@@ -96,17 +122,29 @@ def scores_of(line: str, number: int) -> list[Score]:
         return []
     if found := SCORE.search(line):
         label, rest = line[: found.start()].rstrip(), line[found.end() :]
+        if QUOTED.search(label):
+            return []
         exact = EXACT.match(rest)
         label = label.strip().rstrip(":") if not label.endswith(":done") else label
         scores = [score(label, found[1], exact[1] if exact else found[2], line, rest, number)]
-    elif NO_RESULT.search(line) or CODE_LINE.search(line):
+    elif any(words.search(line) for words in (NO_RESULT, QUOTED, OF_SEEDS, CODE_LINE)):
         return []
     else:
         scores = [
             score(label_before(line, found), loss_before(line, found), found[2], line, line[found.end() :], number)
-            for found in BPB.finditer(line)
+            for found in results_in(line)
         ]
     return [each for each in scores if each.val_bpb > 0]
+
+
+def results_in(line: str) -> list[re.Match[str]]:
+    """Return the places of bits per byte in a line, without what is compared with the first one or mixed into it."""
+    places = list(BPB.finditer(line)) or list(SPACED_BPB.finditer(line))
+    first, *others = places or [None]
+    if first is None or not others:
+        return places
+    beside = [place for place in others if line.count("(", 0, place.start()) == line.count(")", 0, place.start())]
+    return [place for place in (first, *beside) if not PART_OF_MIXTURE.fullmatch(place[1])] or places[:1]
 
 
 def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: int) -> Score:
@@ -116,7 +154,7 @@ def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: 
         label,
         None if loss is None else float(loss),
         float(bpb),
-        len(bpb.partition(".")[2]),
+        max(0, -int(Decimal(bpb).as_tuple().exponent)),
         in_seconds(*time.groups()) if time else None,
         number,
         line,
@@ -125,7 +163,7 @@ def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: 
 
 def label_before(line: str, found: re.Match[str]) -> str:
     """Return the words before a number without other numbers and repetitions; its own name if that says which it is."""
-    words = PAIR.sub(" ", line[: found.start()]).replace("|", " ").split()
+    words = PAIR.sub(" ", line[: found.start(1)]).replace("|", " ").split()
     if found[1].lower() not in ("val_bpb", "bpb") or not words:
         words.append(found[1])
     return " ".join(dict.fromkeys(words)).strip(" :,-")
@@ -133,5 +171,5 @@ def label_before(line: str, found: re.Match[str]) -> str:
 
 def loss_before(line: str, found: re.Match[str]) -> str | None:
     """Return the last loss that is printed before a number; None if there is none."""
-    losses = LOSS.findall(line[: found.start()])
+    losses = LOSS.findall(line[: found.start(1)])
     return losses[-1] if losses else None

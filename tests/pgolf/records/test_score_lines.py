@@ -20,6 +20,16 @@ from trainer.dialects.sizes import size_of
         ("Quantized BPB (no XSA): 1.016200", [("Quantized", 1.0162, 6, None)]),
         ("sw val_loss:0.1951 val_bpb:0.1156 exact:0.11555061 stride:64", [("sw", 0.11555061, 8, 0.1951)]),
         ("val_bpb = 1.08", [("val_bpb", 1.08, 2, None)]),
+        ("q_exact val_loss:1.8257e+00 val_bpb:9.812e-01", [("q_exact", 0.9812, 4, 1.8257)]),
+        ("final_ttt_exact val_bpb:1.08120000e+00", [("final_ttt_exact", 1.0812, 8, None)]),
+        ("final val_loss 1.9000 | val_bpb 1.0810", [("final", 1.081, 4, 1.9)]),
+        ("sliding val_loss: 1.9000, val_bpb: 1.0810", [("sliding", 1.081, 4, 1.9)]),
+        ("val_bpb                  1.070215", [("val_bpb", 1.070215, 6, None)]),
+        ("Bits per byte: 1.0702", [("Bits per byte", 1.0702, 4, None)]),
+        ("Final bpb 1.0810 (sliding)", [("Final", 1.081, 4, None)]),
+        ("post-TTT bpb: 1.0702 (pre-TTT bpb: 1.0810)", [("post-TTT", 1.0702, 4, None)]),
+        ("ngram_bpb:2.5 nn_bpb:1.08 mix_bpb:1.03", [("mix_bpb", 1.03, 2, None)]),
+        ("final mix_bpb:1.03 nn_bpb:1.08", [("final mix_bpb", 1.03, 2, None)]),
     ],
 )
 def test_scores_of_a_line(line: str, expected: list[tuple[str, float, int, float | None]]) -> None:
@@ -38,6 +48,23 @@ def test_scores_of_a_line(line: str, expected: list[tuple[str, float, int, float
         "prequant_ttt:epoch 3/20 val_bpb=1.0871 lr=0.01",
         "step:500/2000 val_bpb:1.2",
         'log0(f"val_bpb:1.08")',
+        "baseline val_loss:2.0727 val_bpb:1.2244",
+        "to beat: val_loss:1.9 val_bpb:1.0810",
+        "previous best val_loss:1.9 val_bpb:1.0810",
+        "best so far val_loss:1.9 val_bpb:1.0810",
+        "leaderboard val_bpb: 1.0810",
+        "published val_bpb: 1.0810",
+        "3-seed mean val_bpb: 1.0702",
+        "std val_bpb: 0.0004",
+        "sliding val_bpb: 1.0702±0.0004",
+        "sliding val_bpb: 1.0702 +/- 0.0004",
+        "quantized val_bpb: 1.0810 -> 1.0702",
+        "sliding val_bpb:1,0812",
+        "val_bpb:1.08%",
+        "unigram_bpb: 3.37",
+        "lower bound bpb: 0.9",
+        "Step 05000 | Validation bpb: 1.0810",
+        "The new mixer brings val_bpb 1.0810 on this text",
     ],
 )
 def test_other_numbers_are_no_scores(line: str) -> None:
@@ -98,6 +125,13 @@ def test_settings_with_a_private_word_inside(name: str) -> None:
 @pytest.mark.parametrize("name", ["rank", "local_rank", "seed", "data_path", "datasets_dir", "run_id"])
 def test_private_settings(name: str) -> None:
     assert SEED_SPECIFIC.fullmatch(name) is not None
+
+
+def test_a_score_beside_a_seed_belongs_to_the_run_of_that_seed() -> None:
+    summary = ["seed 42 val_bpb: 1.0702", "seed 7 val_bpb: 1.0711", "mean val_bpb: 1.07065"]
+    for name, seed, bpb in (("train_seed7.log", 7, 1.0711), ("train.log", 42, 1.0702)):
+        (run,) = split_runs(summary, name)
+        assert (run.seed, [score.val_bpb for score in run.scores]) == (seed, [bpb])
 
 
 def headline(*lines: str) -> tuple[str, float] | None:
