@@ -108,8 +108,12 @@ class LoggedRun:
 
     @property
     def size(self) -> Size | None:
-        """Size of the submission: the last size printed, other than a total of the unpacked model."""
+        """Size of the submission: the last size printed, other than a total of the unpacked model.
+
+        A rounded one counts only where no line prints the bytes.
+        """
         packed = [size for size in self.sizes if not self.is_unpacked(size)]
+        packed = [size for size in packed if not size.is_rounded] or packed
         return packed[-1] if packed else self.sizes[-1] if self.sizes else None
 
     def is_unpacked(self, size: Size) -> bool:
@@ -127,7 +131,7 @@ class LoggedRun:
         size = self.size
         if size is None:
             return None
-        if size.kind == "artifact":
+        if size.kind == "artifact" and not size.is_rounded:
             return size.total
         return self.model_bytes if size.model is None else size.model
 

@@ -109,7 +109,7 @@ class Score:
 
 
 def integer(text: str) -> int:
-    return int(text.replace(",", ""))
+    return int(re.sub("[,_]", "", text))
 
 
 def in_seconds(number: str, unit: str) -> float:
@@ -140,11 +140,9 @@ def scores_of(line: str, number: int) -> list[Score]:
 def results_in(line: str) -> list[re.Match[str]]:
     """Return the places of bits per byte in a line, without what is compared with the first one or mixed into it."""
     places = list(BPB.finditer(line)) or list(SPACED_BPB.finditer(line))
-    first, *others = places or [None]
-    if first is None or not others:
-        return places
-    beside = [place for place in others if line.count("(", 0, place.start()) == line.count(")", 0, place.start())]
-    return [place for place in (first, *beside) if not PART_OF_MIXTURE.fullmatch(place[1])] or places[:1]
+    beside = [place for place in places[1:] if line.count("(", 0, place.start()) == line.count(")", 0, place.start())]
+    results = [place for place in places[:1] + beside if not PART_OF_MIXTURE.fullmatch(place[1])]
+    return results if len(places) > 1 and results else places[:1]
 
 
 def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: int) -> Score:

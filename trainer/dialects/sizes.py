@@ -6,19 +6,36 @@ from typing import Literal
 
 from trainer.dialects.scores import NUMBER, integer
 
-WHOLE = r"(\d[\d,]{0,17})"
-# A number of bytes, skipping megabytes that may precede it.
-BYTES = rf"(?:~?[\d.]{{1,12}}\s*(?:MB|MiB)\s*\(\s*)?{WHOLE}(?=\s*(?:bytes\b|B\b|\(|$))"
-TOTAL = re.compile(rf"^Total (?:[\w.+-]{{1,40}} ){{0,3}}?submission\b(?: size\b)?([^:|]*):\s*{BYTES}", re.IGNORECASE)
-SUMMARY_TOTAL = re.compile(rf"^\s{{0,8}}(total_bytes|bytes_total)\s*[:=]\s*{WHOLE}\b(?!\.)")
+WHOLE = r"(\d[\d,_]{0,17})"
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+UNIT = r"([KMG]i?B)\b"
+# A rounded number before an exact one in brackets.
+ROUNDED = r"(?:~?[\d.,]{1,12}\s*[KMG]i?B\s*\(\s*)"
+BYTES = rf"{ROUNDED}?{WHOLE}(?=\s*(?:bytes\b|B\b|\((?!\s*[KMG]i?B)|$))"
+SUBMISSION = r"^(?:Total (?:[\w.+-]{1,40} ){0,3}?submission\b(?: size\b)?|Submission size\b)([^:|]*)"
+TOTAL = re.compile(rf"{SUBMISSION}:\s*{BYTES}", re.IGNORECASE)
+ROUNDED_TOTAL = re.compile(
+    rf"(?:{SUBMISSION}|^(?:final )?artifact(?: size)?\s*):\s*~?(\d[\d,]{{0,12}}(?:\.\d{{1,9}})?)\s*{UNIT}",
+    re.IGNORECASE,
+)
+# A size that the line compares with, or one before packing.
+NOT_THE_SIZE = re.compile(
+    r"\b(?:limit|cap|budget|max|maximum|target|baseline|uncompressed|unpacked|raw)\b", re.IGNORECASE
+)
+SUMMARY_TOTAL = re.compile(
+    rf"^\s{{0,8}}(total_bytes|bytes_total|total_size_bytes|submission_bytes)\s*[:=]\s*{WHOLE}\b(?!\.)"
+)
 # One part of a line that lists the parts of a submission: `Int6+zstd: 3531468 bytes`.
 PART = re.compile(rf"([A-Za-z][\w.+-]*(?: [A-Za-z][\w.+-]*){{0,3}})\s*[:=]\s*{WHOLE}(?![\w.])(?:\s?(?:bytes|B)\b)?")
 ARTIFACT = re.compile(
-    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*{WHOLE} bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?", re.IGNORECASE
+    rf"^(.{{0,40}}?)\bartifact(?: size)?:\s*{ROUNDED}?{WHOLE} bytes(?:\s*\({NUMBER}\s*(MB|MiB)\))?",
+    re.IGNORECASE,
 )
 ROUNDED_ARTIFACT = re.compile(rf"^artifact:\s*{NUMBER}\s*(MB|MiB)\b.*\bcode:\s*{WHOLE}\b", re.IGNORECASE)
+PART_SUFFIX = re.compile(r"[ _](?:bytes|size)$", re.IGNORECASE)
 PART_BYTES = re.compile(r"\((\d[\d,]{0,17})B\)")
-MEBI = 2**20
+# The end of a line that adds model and code: `= 15,920,123 bytes`.
+SUM = re.compile(rf"=\s*{WHOLE}(?:\s?bytes)?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +51,22 @@ class Size:
     line: int
     is_mebi: bool = False
     """Whether the line also gives the size in MiB and calls it MB."""
+    rounding: tuple[int, int] = (0, 0)
+    """Bytes by which the size may be below and above the total, because the line gives it in larger units."""
+
+    @property
+    def is_rounded(self) -> bool:
+        return self.rounding != (0, 0)
+
+    @property
+    def least(self) -> int:
+        """The fewest bytes that the line can mean."""
+        return self.total - self.rounding[0]
 
 
 def size_of(line: str, number: int) -> Size | None:
     """Return the size in a line."""
-    if found := TOTAL.match(line):
+    if (found := TOTAL.match(line)) and is_the_size(line[: found.start(2)]):
         return Size("total", found[1].strip(), integer(found[2]), None, None, number)
     if found := SUMMARY_TOTAL.match(line):
         return Size("total", found[1], integer(found[2]), None, None, number)
@@ -50,14 +78,33 @@ def size_of(line: str, number: int) -> Size | None:
         return Size("artifact", found[1].strip(" :"), total, None, None, number, is_mebi)
     if found := ROUNDED_ARTIFACT.match(line):
         return sum_of_parts(line, found, number)
+    if (found := ROUNDED_TOTAL.match(line)) and is_the_size(line[: found.start(2)]):
+        return rounded_size(found, number)
     return own_size(line, number)
+
+
+def is_the_size(words: str) -> bool:
+    """Return whether the words before a number say that it is the size, not what the size is compared with."""
+    return NOT_THE_SIZE.search(re.sub(r"\([^)]*\)", "", words)) is None
+
+
+def rounded_size(found: re.Match[str], number: int) -> Size:
+    """Return a size from a number of larger units. MB may mean 2^20 bytes, as in many scripts."""
+    printed, unit = found[2].replace(",", ""), found[3].upper()
+    total = round(float(printed) * UNITS[unit])
+    half = UNITS[unit] * 0.5 * 10.0 ** -len(printed.partition(".")[2])
+    binary = UNITS.get(f"{unit[0]}IB", UNITS[unit])
+    kind: Literal["total", "artifact"] = "artifact" if found[1] is None else "total"
+    above = round((float(printed) * binary) - total + half * binary / UNITS[unit])
+    return Size(kind, (found[1] or "").strip(), total, None, None, number, rounding=(round(half), above))
 
 
 def own_size(line: str, number: int) -> Size | None:
     """Return the size in a line that lists a model, perhaps code, and their total, in any order."""
-    parts = [(name, integer(size)) for name, size in PART.findall(line)]
+    parts = [(PART_SUFFIX.sub("", name), integer(size)) for name, size in PART.findall(line)]
     totals = [size for name, size in parts if re.match(r"total(?: submission| size|$)", name, re.IGNORECASE)]
-    codes = [size for name, size in parts if name.lower() in ("code", "code size")]
+    totals += [integer(size) for size in SUM.findall(line)]
+    codes = [size for name, size in parts if name.lower() == "code"]
     models = [(name, size) for name, size in parts if not re.match(r"total|code", name, re.IGNORECASE)]
     if not totals or not models or not (codes or "bytes" in line):
         return None
@@ -80,11 +127,13 @@ def sum_of_parts(line: str, found: re.Match[str], number: int) -> Size:
     """
     code = integer(found[3])
     exact = code + sum(map(integer, PART_BYTES.findall(line)))
-    unit = 1e6 if found[2].upper() == "MB" else MEBI
+    unit = UNITS[found[2].upper()]
     rounded = round(float(found[1]) * unit)
     decimals = len(found[1].partition(".")[2])
-    total = exact if abs(exact - rounded) <= unit * 10.0**-decimals else rounded
-    return Size("own", "artifact", total, total - code, code, number)
+    if abs(exact - rounded) <= unit * 10.0**-decimals:
+        return Size("own", "artifact", exact, exact - code, code, number)
+    half = round(unit * 0.5 * 10.0**-decimals)
+    return Size("own", "artifact", rounded, rounded - code, code, number, rounding=(half, half))
 
 
 def is_mebi_called_mb(total: int, printed: str | None, unit: str | None) -> bool:
@@ -92,4 +141,4 @@ def is_mebi_called_mb(total: int, printed: str | None, unit: str | None) -> bool
     if printed is None or unit != "MB":
         return False
     places = len(printed.partition(".")[2])
-    return round(total / MEBI, places) == float(printed) != round(total / 1e6, places)
+    return round(total / 2**20, places) == float(printed) != round(total / 1e6, places)

@@ -95,6 +95,52 @@ def test_sizes_of_a_line(line: str, total: int, model: int | None, code: int | N
 
 
 @pytest.mark.parametrize(
+    ("line", "total", "rounding"),
+    [
+        ("Total submission size: 15.18 MiB", 15_917_384, (5_243, 5_243)),
+        ("Total submission size: 15546.9 KiB", 15_920_026, (51, 51)),
+        ("Total submission size int8+zlib: 15,920 KB", 15_920_000, (500, 382_592)),
+        ("Artifact size: 15.92 MB (limit 16.00 MB)", 15_920_000, (5_000, 778_573)),
+        ("Total submission size: 0.0148 GiB", 15_891_379, (53_687, 53_687)),
+        ("Artifact size: 15.92 MB (15,920,123 bytes)", 15_920_123, (0, 0)),
+        ("Submission size: 15_920_123 bytes / 16,000,000", 15_920_123, (0, 0)),
+        ("total_size_bytes: 15920123", 15_920_123, (0, 0)),
+        ("model: 15,850,000 bytes + code: 70,123 bytes = 15,920,123 bytes", 15_920_123, (0, 0)),
+        ("model_bytes:15850000 code_bytes:70123 total_bytes:15920123", 15_920_123, (0, 0)),
+        ("Total submission size (cap 16000000): 15920123 bytes", 15_920_123, (0, 0)),
+    ],
+)
+def test_a_size_in_larger_units_says_how_far_it_is_rounded(line: str, total: int, rounding: tuple[int, int]) -> None:
+    """By hand: half of the last digit; above it also what lies between 10^6 and 2^20 bytes, both printed as MB."""
+    size = size_of(line, 1)
+    assert size is not None
+    assert (size.total, size.rounding) == (total, rounding)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Total submission size limit: 16000000 bytes",
+        "Total uncompressed submission size: 67274983 bytes",
+        "Total submission size: 15 (MB)",
+        "Total submission size: 1.592e7 bytes",
+        "artifact cap: 16.00 MB",
+    ],
+)
+def test_other_sizes_are_not_that_of_the_submission(line: str) -> None:
+    assert size_of(line, 1) is None
+
+
+def test_a_size_in_bytes_counts_before_a_rounded_one() -> None:
+    (run,) = every_run(
+        ["Total submission size: 15920123 bytes", "artifact: 15.92 MB", "Serialized model: 106917911 bytes"],
+        "train.log",
+    )
+    assert run.size is not None
+    assert run.size.total == 15_920_123
+
+
+@pytest.mark.parametrize(
     ("file", "seed"), [("s1_A.log", None), ("seed42.log", 42), ("s1337.log", 1337), ("42_seed_log_1.txt", 42)]
 )
 def test_the_seed_in_a_name(file: str, seed: int | None) -> None:
