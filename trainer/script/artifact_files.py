@@ -39,7 +39,7 @@ def copy_artifact(
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, kept)
         sizes[name] = kept.stat().st_size
-    said = None if logged.size is None else logged.size.total
+    said = None if logged.size is None or logged.size.is_rounded else logged.size.total
     model = sum(sizes.values()) if sizes else logged.packed_bytes
     write_json(files.bytes, {"groups": sizes, "code": run["code_files"]})
     return {
