@@ -5,7 +5,8 @@ import re
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import TooLong
 from trainer.dialects.recording import INFORMATIVE, record_line
-from trainer.dialects.settings import BANNER
+from trainer.dialects.scores import CODE_LINE, STEP
+from trainer.dialects.settings import BANNER, logged_seed
 
 MAX_RUNS = 500
 HEADER_STARTS = ("Hyperparameters", "train_loader:", "model_params:", "seed:")
@@ -38,7 +39,7 @@ def every_run(text: list[str], file: str) -> list[LoggedRun]:
         if INFORMATIVE.search(line) is None:
             continue
         run = runs[-1]
-        if run.scores and is_header(line) and any(score.stage != "prequant" for score in run.scores):
+        if begins_run(run, line):
             run = LoggedRun(file, number)
             runs.append(run)
             if len(runs) > MAX_RUNS:
@@ -48,6 +49,18 @@ def every_run(text: list[str], file: str) -> list[LoggedRun]:
         if run.seed is None:
             run.seed = run.named_seed
     return runs
+
+
+def begins_run(run: LoggedRun, line: str) -> bool:
+    """Return whether a line after a score of the packed model begins another run: a header, a seed, an earlier step."""
+    if not any(score.stage != "prequant" for score in run.scores):
+        return False
+    if is_header(line):
+        return True
+    if line.lstrip()[:4].lower() == "seed" and CODE_LINE.search(line) is None:
+        return logged_seed(line) not in (None, run.seed)
+    step = STEP.match(line) if "train_loss" in line else None
+    return step is not None and run.step is not None and int(step[1]) < run.step
 
 
 def is_header(line: str) -> bool:

@@ -234,3 +234,12 @@ def test_a_rounded_line_belongs_where_its_exact_line_does() -> None:
     )
     (run,) = split_runs(list(lines), "train.log")
     assert [(len(each.scores), each.settings) for each in evaluations(run)] == [(3, "stride=32")]
+
+
+@pytest.mark.parametrize("head", ["Seed: 7, Steps: 7000", "seed = 7", "step:200/7000 train_loss:3.1 train_time:900ms"])
+def test_another_seed_or_an_earlier_step_after_a_score_begins_a_run(head: str) -> None:
+    lines = ["Seed: 42, Steps: 7000", "step:6000/7000 train_loss:3.0 train_time:90000ms", "q val_loss:2.0 val_bpb:1.1"]
+    runs = split_runs([*lines, head, "q val_loss:2.0 val_bpb:1.2"], "train.log")
+    assert [[score.val_bpb for score in run.scores] for run in runs] == [[1.1], [1.2]]
+    (run,) = split_runs([*lines, "RESULTS seed=42", "seed=42 done", "ttt val_loss:2.0 val_bpb:1.2"], "train.log")
+    assert [score.val_bpb for score in run.scores] == [1.1, 1.2]
