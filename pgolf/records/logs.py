@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pgolf.records.containers import encoding_of, numbered_lines, read_bytes
+from pgolf.records.dumped_source import blank_source
 from pgolf.records.layout import blank_repeats, without_common_prefix
 from trainer.dialects.lines import plain_lines
 from trainer.dialects.logged import LoggedRun, merge
@@ -55,4 +56,4 @@ def read_log(path: Path) -> tuple[list[str], list[int], bool, int]:
         shown = plain_lines(raw)
         lines += shown
         numbers += [number] * len(shown)
-    return blank_repeats(without_common_prefix(lines)), numbers, encoding != "utf-8", len(content)
+    return blank_source(blank_repeats(without_common_prefix(lines))), numbers, encoding != "utf-8", len(content)
