@@ -1,0 +1,233 @@
+"""Records changed in ways that do not change what they say: the same numbers, or `ambiguous`, and no untrue failure."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from pgolf.records.groups import record_groups
+from pgolf.rulesets.ruleset import load_ruleset
+from tests.pgolf.records.conftest import RECORDS
+
+RULES = load_ruleset("parameter_golf")
+NAMES = sorted(path.name for path in RECORDS.iterdir() if path.is_dir()) if RECORDS.is_dir() else []
+# In the default run: logs with one evaluation, and logs with two evaluations of several labels.
+QUICK = {"1529-improved-parresid", "576-train-larger-int5"}
+LOGS = (".log", ".txt")
+SCORE = re.compile(r"((?:val_loss|bpb)(?: \([\w ]*\))?\s*[:=]\s*)(\d\.\d+)", re.IGNORECASE)
+SEED_LINE = re.compile(r"^\s*seed\s*[:=].*\n", re.MULTILINE)
+
+DUMP = '''"""
+Train a small model. Reaches val_bpb: 0.9876 (3-seed mean) on one machine.
+
+seed: 4711
+final_int8_zlib_roundtrip_exact val_loss:1.50000000 val_bpb:0.91234567
+Total submission size int8+zlib: 17654321 bytes
+"""
+from __future__ import annotations
+
+import os
+import numpy as np
+
+SEED = int(os.environ.get("SEED", 4711))
+seed = 0
+val_bpb = 0.9
+total_bytes = 17654321
+
+class Hyperparameters:
+    seed = 5
+    seed: int = 5
+    max_wallclock_seconds: float = 60.0
+    model_params: 12
+
+
+def evaluate(
+    model,
+    seed=7,
+    val_bpb=0.95,
+) -> None:
+    """Score the model.
+
+    best bpb: 0.9543
+    seed: 8
+    """
+    log0(f"final_exact val_loss:{loss:.8f} val_bpb:{bpb:.8f}")
+    # final_ttt_exact val_loss:1.60000000 val_bpb:0.95000000
+    print("Total submission size: 17000000 bytes")
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+@dataclass(frozen=True)
+class Lead:
+    """What a reader takes from a record."""
+
+    mean: float | None
+    seeds: dict[int | None, float]
+    total_bytes: dict[int | None, int | None]
+    fails: frozenset[str]
+    rules: frozenset[str]
+    is_ambiguous: bool
+
+    @property
+    def numbers(self) -> tuple[object, ...]:
+        return (
+            None if self.mean is None else round(self.mean, 9),
+            self.seeds,
+            self.total_bytes,
+        )
+
+
+def lead_of(folder: Path) -> Lead:
+    groups = [group.as_json() for group in record_groups(folder, RULES)]
+    first = groups[0]
+    found = [problem for each in (first, *first["seeds"]) for problem in each["problems"]]
+    return Lead(
+        first["mean"],
+        {row["seed"]: row["val_bpb"] for row in first["seeds"]},
+        {row["seed"]: row["total_bytes"] for row in first["seeds"]},
+        frozenset(problem["rule"] for problem in found if problem["status"] == "fail"),
+        frozenset(problem["rule"] for problem in found),
+        bool(first["ambiguous"]),
+    )
+
+
+Texts = dict[str, str]
+Change = Callable[[Texts, Random], Texts]
+
+
+def in_each(change: Callable[[str, Random], str]) -> Change:
+    """Return the change of a folder that changes the text of each log."""
+    return lambda logs, random: {name: change(text, random) for name, text in logs.items()}
+
+
+def with_dump_before(text: str, _: Random) -> str:
+    return f"{DUMP}{'=' * 100}\n{text}"
+
+
+def with_dump_after(text: str, _: Random) -> str:
+    return f"{text.rstrip()}\n{DUMP}"
+
+
+def with_dump_inside(text: str, _: Random) -> str:
+    """Return the text with the dump before its first training step, where no block of settings is split."""
+    lines = text.splitlines(keepends=True)
+    place = next((n for n, line in enumerate(lines) if re.match(r"\s*(?:step\s*:?\s*)?\d+/\d+", line)), len(lines) // 2)
+    return "".join([*lines[:place], DUMP, *lines[place:]])
+
+
+def with_clock(text: str, _: Random) -> str:
+    lines = text.splitlines()
+    return "".join(f"2026-04-02T10:{n // 60 % 60:02}:{n % 60:02}.5Z [rank0]: {line}\n" for n, line in enumerate(lines))
+
+
+def worse(text: str, random: Random) -> str:
+    """Return a log of another experiment: all its scores are higher."""
+    more = random.uniform(1.011, 1.03)
+    return SCORE.sub(lambda found: f"{found[1]}{float(found[2]) * more:.{len(found[2]) - 2}f}", text)
+
+
+def renamed(pattern: str) -> Change:
+    return lambda logs, _: {
+        pattern.format(number=len(logs) - n, name=name): text for n, (name, text) in enumerate(sorted(logs.items()))
+    }
+
+
+def beside(prefix: str) -> Change:
+    return lambda logs, random: logs | {f"{prefix}{name}": worse(text, random) for name, text in logs.items()}
+
+
+def with_copy_without_seed(logs: Texts, random: Random) -> Texts:
+    name = random.choice(sorted(logs))
+    return logs | {"console.txt": SEED_LINE.sub("", logs[name])}
+
+
+def in_one_file(logs: Texts, _: Random) -> Texts:
+    """Return one log with all runs; a seed that only the name of a log had is a line of it."""
+    texts = []
+    for name, text in sorted(logs.items()):
+        named = re.search(r"seed_?(\d+)", name)
+        line = "" if named is None or re.search(r"\bseed\s*[:=]", text, re.IGNORECASE) else f"seed:{named[1]}\n"
+        texts.append(line + text.rstrip() + "\n")
+    return {"all.log": "".join(texts)}
+
+
+def with_another_run_appended(logs: Texts, random: Random) -> Texts:
+    return {name: text.rstrip() + "\n" + worse(text, random) for name, text in logs.items()}
+
+
+def with_quoted_scores(text: str, _: Random) -> str:
+    quoted = (
+        "baseline val_loss:2.07269931 val_bpb:1.22436570\n"
+        "leaderboard val_bpb: 0.9810\n"
+        "3-seed mean val_bpb: 1.0702 std: 0.0004\n"
+        "final val_bpb: 1.0902 -> 1.0802\n"
+        "Total submission size limit: 16000000 bytes\n"
+    )
+    return text.rstrip() + "\n" + quoted
+
+
+CHANGES: dict[str, Change] = {
+    "dump before": in_each(with_dump_before),
+    "dump after": in_each(with_dump_after),
+    "dump inside": in_each(with_dump_inside),
+    "clock before every line": in_each(with_clock),
+    "quoted scores": in_each(with_quoted_scores),
+    "files in another order": renamed("{number}_{name}"),
+    "files in a subfolder": renamed("logs/{name}"),
+    "a folder for each file": renamed("logs/{number}/{name}"),
+    "baseline beside": beside("baseline_"),
+    "older version in a subfolder": beside("v1_logs/"),
+    "ablation beside": beside("zz_ablation_"),
+    "copy without seed": with_copy_without_seed,
+    "another run appended": with_another_run_appended,
+    "all runs in one file": in_one_file,
+}
+
+
+def read_logs(folder: Path) -> Texts:
+    """Return the text of each log at the top of a folder, by name."""
+    return {
+        path.name: path.read_bytes().decode("utf-16" if path.read_bytes()[:1] in (b"\xff", b"\xfe") else "utf-8")
+        for path in sorted(folder.iterdir())
+        if path.suffix in LOGS
+    }
+
+
+def changed_folder(folder: Path, new: Path, logs: Texts) -> Path:
+    """Copy a folder with other logs."""
+    shutil.copytree(folder, new, ignore=lambda _, names: [name for name in names if Path(name).suffix in LOGS])
+    for name, text in logs.items():
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        (new / name).write_text(text)
+    return new
+
+
+def assert_same(before: Lead, after: Lead) -> None:
+    """Assert that a record says the same as before, or that it is ambiguous; and that nothing more fails."""
+    assert after.is_ambiguous or after.numbers == before.numbers
+    assert after.fails <= before.fails
+
+
+def unchanged_cases() -> Iterator[Any]:
+    for name in NAMES or ["none"]:
+        marks = [] if name in QUICK or name == "none" else [pytest.mark.slow]
+        for change in CHANGES:
+            yield pytest.param(name, change, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "change"), list(unchanged_cases()))
+def test_a_changed_public_record_says_the_same(
+    public_record: Callable[[str], Path], tmp_path: Path, name: str, change: str
+) -> None:
+    folder = public_record(name)
+    logs = CHANGES[change](read_logs(folder), Random(name))
+    assert_same(lead_of(folder), lead_of(changed_folder(folder, tmp_path / name, logs)))
