@@ -1,11 +1,13 @@
 """Records changed in ways that do not change what they say: the same numbers, or `ambiguous`, and no untrue failure."""
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -74,8 +76,13 @@ class Lead:
     seeds: dict[int | None, float]
     total_bytes: dict[int | None, int | None]
     fails: frozenset[str]
-    rules: frozenset[str]
+    said: dict[str, str]
+    """The message of each problem."""
     is_ambiguous: bool
+
+    @property
+    def rules(self) -> frozenset[str]:
+        return frozenset(self.said)
 
     @property
     def numbers(self) -> tuple[object, ...]:
@@ -95,7 +102,7 @@ def lead_of(folder: Path) -> Lead:
         {row["seed"]: row["val_bpb"] for row in first["seeds"]},
         {row["seed"]: row["total_bytes"] for row in first["seeds"]},
         frozenset(problem["rule"] for problem in found if problem["status"] == "fail"),
-        frozenset(problem["rule"] for problem in found),
+        {problem["rule"]: problem["message"] for problem in found},
         bool(first["ambiguous"]),
     )
 
@@ -231,3 +238,110 @@ def test_a_changed_public_record_says_the_same(
     folder = public_record(name)
     logs = CHANGES[change](read_logs(folder), Random(name))
     assert_same(lead_of(folder), lead_of(changed_folder(folder, tmp_path / name, logs)))
+
+
+def invented(random: Random, seeds: int = 3) -> Texts:
+    """Return the logs of an invented record, all of its numbers drawn."""
+    logs = {}
+    start, model, code = (
+        random.uniform(1.05, 1.2),
+        random.randint(15_000_000, 15_800_000),
+        random.randint(50_000, 90_000),
+    )
+    for seed in random.sample(range(1, 10_000), seeds):
+        bpb = start + random.uniform(-0.001, 0.001)
+        size = model + random.randint(-2_000, 2_000)
+        logs[f"train_seed{seed}.log"] = "\n".join(
+            [
+                "model_params:26928220",
+                "world_size:8 grad_accum_steps:1",
+                f"seed:{seed}",
+                f"step:200/20000 train_loss:{random.uniform(2, 3):.4f} train_time:8700ms step_avg:43.50ms",
+                f"stopping_early: wallclock_cap train_time:{random.randint(599_000, 599_990)}ms step:7180/20000",
+                f"Serialized model int8+zlib: {size} bytes",
+                f"Code size: {code} bytes",
+                f"Total submission size int8+zlib: {size + code} bytes",
+                f"final_int8_zlib_roundtrip_exact val_loss:{1.7 * bpb + 0.03:.8f} val_bpb:{bpb + 0.02:.8f}",
+                f"legal_ttt_exact val_loss:{1.7 * bpb:.8f} val_bpb:{bpb:.8f}",
+                "",
+            ]
+        )
+    return logs
+
+
+def printed(text: str) -> tuple[int, float, int]:
+    """Return the seed, the last score and the total of an invented log."""
+    (seed,) = re.findall(r"^seed:(\d+)", text, re.MULTILINE)
+    (total,) = re.findall(r"^Total submission size int8\+zlib: (\d+)", text, re.MULTILINE)
+    return int(seed), float(re.findall(r"val_bpb:([\d.]+)", text)[-1]), int(total)
+
+
+def expected_lead(logs: Texts, fails: frozenset[str] = frozenset()) -> Lead:
+    rows = [printed(text) for text in logs.values()]
+    mean = fmean(bpb for _, bpb, _ in rows)
+    return Lead(mean, {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows}, fails, {}, False)
+
+
+def claims_of(logs: Texts, decimals: int) -> str:
+    rows = [printed(text) for text in logs.values()]
+    results = {str(seed): {"val_bpb": round(bpb, decimals)} for seed, bpb, _ in rows}
+    mean = round(fmean(bpb for _, bpb, _ in rows), decimals)
+    return json.dumps({"val_bpb": mean, "seed_results": results, "seeds": [row[0] for row in rows]})
+
+
+def write_record(folder: Path, logs: Texts, claims: str) -> Path:
+    for name, text in logs.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "submission.json").write_text(claims)
+    return folder
+
+
+@pytest.mark.parametrize("claimed_decimals", [8, 4, None])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_invented_record_says_what_its_logs_print(
+    tmp_path: Path, change: str, claimed_decimals: int | None
+) -> None:
+    random = Random(f"{change} {claimed_decimals}")
+    logs = invented(random)
+    claims = "{}" if claimed_decimals is None else claims_of(logs, claimed_decimals)
+    folder = write_record(tmp_path / "record", CHANGES[change](logs, random), claims)
+    assert_same(expected_lead(logs), lead_of(folder))
+
+
+@pytest.mark.parametrize("claimed_decimals", [8, 6])
+def test_a_missing_log_is_one_seed_less_and_nothing_else(tmp_path: Path, claimed_decimals: int) -> None:
+    logs = invented(Random(claimed_decimals), seeds=4)
+    claims = claims_of(logs, claimed_decimals)
+    whole = lead_of(write_record(tmp_path / "whole", logs, claims))
+    name, text = sorted(logs.items())[1]
+    left = {other: text for other, text in logs.items() if other != name}
+    found = lead_of(write_record(tmp_path / "left", left, claims))
+    assert found.numbers == expected_lead(left).numbers
+    assert found.rules - whole.rules == {"missing_seed_log"}
+    assert str(printed(text)[0]) in found.said["missing_seed_log"]
+
+
+@pytest.mark.parametrize("claimed_decimals", [8, None])
+def test_a_later_evaluation_of_a_label_counts_where_no_claim_names_the_earlier(
+    tmp_path: Path, claimed_decimals: int | None
+) -> None:
+    logs = invented(Random(3))
+    claims = "{}" if claimed_decimals is None else claims_of(logs, claimed_decimals)
+    again = {name: text + worse(text.splitlines()[-1], Random(name)) + "\n" for name, text in logs.items()}
+    for places in ("appended", "beside"):
+        changed = (
+            again
+            if places == "appended"
+            else logs
+            | {
+                f"eval_seed{printed(text)[0]}.log": f"seed:{printed(text)[0]}\n{text.splitlines()[-1]}\n"
+                for text in again.values()
+            }
+        )
+        found = lead_of(write_record(tmp_path / places, changed, claims))
+        assert (
+            found.is_ambiguous
+            or found.numbers[1:] == expected_lead(again if claimed_decimals is None else logs).numbers[1:]
+        )
+        assert not found.fails
