@@ -1,6 +1,7 @@
 """Grouping of a record's runs: which of them may be averaged."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,17 +98,40 @@ def has_repeated_seeds(runs: list[LoggedRun]) -> bool:
 
 
 def split_log_sets(runs: list[LoggedRun]) -> list[list[LoggedRun]]:
-    """Split runs by the set of logs that they belong to; a repeated seed within one set begins another.
+    """Split runs by the set of logs that they belong to.
 
+    Names of one set may differ in numbers, such as times. Numbers tell sets apart only where a seed is repeated, and
+    only if they do not tell every log from every other; else the first run of each seed is of the first set.
     A run of unknown seed may be another experiment, so that it is a set of its own.
     """
-    sets: dict[tuple[object, int], list[LoggedRun]] = {}
-    for place, run in enumerate(runs):
-        number, name = 0, log_set_name(run) if run.seed is not None else place
-        while any(other.seed == run.seed for other in sets.get((name, number), [])):
-            number += 1
-        sets.setdefault((name, number), []).append(run)
-    return list(sets.values())
+    found = [[run] for run in runs if run.seed is None]
+    for alike in alike_by(set_words, [run for run in runs if run.seed is not None]):
+        numbered = by_occurrence(alike_by(log_set_name, alike)) if has_repeated_seeds(alike) else [alike]
+        found += by_occurrence([alike]) if len(numbered) == len(alike) else numbered
+    return found
+
+
+def alike_by(key: Callable[[LoggedRun], tuple[str, ...]], runs: list[LoggedRun]) -> list[list[LoggedRun]]:
+    """Return the runs that have the same key, together."""
+    found: dict[tuple[str, ...], list[LoggedRun]] = {}
+    for run in runs:
+        found.setdefault(key(run), []).append(run)
+    return list(found.values())
+
+
+def by_occurrence(parts: list[list[LoggedRun]]) -> list[list[LoggedRun]]:
+    """Split each part so that no seed is repeated: its first run, its second one, and so on."""
+    found: list[list[LoggedRun]] = []
+    for part in parts:
+        sets: list[list[LoggedRun]] = []
+        for run in part:
+            free = next((each for each in sets if all(other.seed != run.seed for other in each)), None)
+            if free is None:
+                sets.append([run])
+            else:
+                free.append(run)
+        found += sets
+    return found
 
 
 def log_set_name(run: LoggedRun) -> tuple[str, ...]:
@@ -116,6 +140,11 @@ def log_set_name(run: LoggedRun) -> tuple[str, ...]:
     return tuple(
         word for word in words if word not in ("seed", str(run.seed)) and not re.fullmatch(r"(?:seed|s)\d+", word)
     )
+
+
+def set_words(run: LoggedRun) -> tuple[str, ...]:
+    """Return the words of a log's path that have no digit."""
+    return tuple(word for word in log_set_name(run) if word.isalpha())
 
 
 def describe_difference(runs: list[LoggedRun], main: list[LoggedRun]) -> str:
