@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pgolf.audit.stand_ins import find_script
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.claim_problems import is_settled
-from pgolf.records.folder import MAIN
 from pgolf.records.row_problems import late_seconds
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.track import Track
@@ -70,6 +70,11 @@ class Facts:
     problems: Mapping[str, Finding] = field(default_factory=dict)
     """Problems that the record reader found, by their rules."""
 
+    @property
+    def script(self) -> str | None:
+        """The committed training script; accepted folders name it as they like."""
+        return find_script(self.committed)
+
     def run_values(self, name: str) -> list[Any]:
         """Return a field of every run in which it is known."""
         return [value for run in self.runs if (value := getattr(run, name)) is not None]
@@ -125,6 +130,6 @@ def run_facts(row: RecordRow) -> RunFacts:
 
 
 def shipped_bytes(facts: Facts) -> list[int]:
-    """Return the bytes of model and committed train_gpt.py for each run whose model bytes are known."""
-    code = facts.committed.get(MAIN)
-    return [] if code is None else [model + code for model in facts.run_values("model_bytes")]
+    """Return the bytes of model and committed script for each run whose model bytes are known."""
+    script = facts.script
+    return [] if script is None else [model + facts.committed[script] for model in facts.run_values("model_bytes")]

@@ -6,8 +6,9 @@ from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.facts import Facts, facts_of_group
 from pgolf.audit.gates.clock import clock_verdicts
 from pgolf.audit.gates.data import data_verdicts
+from pgolf.audit.gates.files import file_verdicts
 from pgolf.audit.gates.metric import metric_verdicts
-from pgolf.audit.gates.seeds import file_verdicts, seed_verdicts
+from pgolf.audit.gates.seeds import seed_verdicts
 from pgolf.audit.gates.size import size_verdicts
 from pgolf.audit.verdicts import Verdict, sort_verdicts
 from pgolf.findings import Severity
@@ -31,7 +32,7 @@ def holds_submission(folder: Path) -> bool:
 
 
 def audit_folder(folder: Path, ruleset: Ruleset, *, is_code_read: bool = True) -> list[Verdict]:
-    """Return the verdicts of all rules on a submission folder, for its group with the most seeds."""
+    """Return the verdicts of all rules on a submission folder, for the group that its claims name."""
     group = record_groups(folder, ruleset)[0]
     facts = facts_of_group(group)
     verdicts = [*number_verdicts(facts, ruleset), *file_verdicts(facts, folder)]

@@ -1,22 +1,14 @@
-"""Gates of seeds, headline and files, which use the problems that the record reader found in logs and claims."""
+"""Gates of seeds, headline and logs, which use the problems that the record reader found in logs and claims."""
 
-import os
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import fmean
 
 from pgolf.alike import SEEDS_ALIKE
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity, counted
-from pgolf.records.folder import MAIN, is_inside
-from pgolf.records.readme import NAME as README
 
 REQUIRED_SEEDS = 3
-CLAIMS = "submission.json"
-STAND_INS = {"README.md": README, CLAIMS: re.compile(r".+\.json"), MAIN: re.compile(r".+\.py")}
-"""The required files, and the names that accepted folders use instead."""
 # Headlines are printed with at least four decimals.
 HEADLINE_TOLERANCE = 5e-5
 CONFIGURATION_PROBLEMS = ("configuration_differs_between_seeds", "code_differs_between_seeds")
@@ -92,45 +84,3 @@ def check_headline(facts: Facts) -> Verdict:
         return make_verdict("MEAN-NOT-BEST", "pass", message, "numbers")
     is_best = len(scores) > 1 and abs(facts.headline - min(scores)) <= HEADLINE_TOLERANCE
     return make_verdict("MEAN-NOT-BEST", "fail" if is_best else "warn", message, "numbers")
-
-
-def file_verdicts(facts: Facts, folder: Path) -> Iterator[Verdict]:
-    """Yield the verdicts on the files of a folder. A file of another name is found and named."""
-    yield check_files(facts, folder)
-    if (problem := facts.problems.get("broken_submission_json")) and os.path.lexists(folder / CLAIMS):
-        yield make_verdict("JSON-PARSES", facts.track.severity, problem.message, "files", CLAIMS)
-
-
-def check_files(facts: Facts, folder: Path) -> Verdict:
-    """Look for a README, a claims file and a script; a warning where only one of another name is there."""
-    missing, renamed = [], []
-    for name, stand_ins in STAND_INS.items():
-        if (absence := absence_of(folder, name)) is None:
-            continue
-        others = [path.name for path in folder.iterdir() if stand_ins.fullmatch(path.name) and is_whole(path, folder)]
-        if others:
-            renamed.append(f"{min(others)} stands for {name}")
-        else:
-            missing.append(absence)
-    if missing:
-        message = "; ".join([f"missing: {', '.join(missing)}", *renamed])
-        return make_verdict("FILES", "fail" if facts.track.severity == "fail" else "warn", message, "files")
-    if renamed:
-        is_same = all(STAND_INS["README.md"].fullmatch(each.split()[0]) for each in renamed)
-        return make_verdict("FILES", "pass" if is_same else "warn", "; ".join(renamed), "files")
-    return make_verdict("FILES", "pass", f"{', '.join(STAND_INS)} are in the folder and not empty", "files")
-
-
-def is_whole(path: Path, folder: Path) -> bool:
-    """Return whether a path is a file of the folder and not empty."""
-    return is_inside(path, folder) and path.stat().st_size > 0
-
-
-def absence_of(folder: Path, name: str) -> str | None:
-    """Return a file's name, with the reason where something else than a file has it; None if the file is there."""
-    path = folder / name
-    if is_inside(path, folder):
-        return None if path.stat().st_size else f"{name} (an empty file)"
-    if not os.path.lexists(path):
-        return name
-    return f"{name} ({'a link out of the folder or to nothing' if path.is_symlink() else 'not a regular file'})"

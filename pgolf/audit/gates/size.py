@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from pgolf.audit.facts import Facts, shipped_bytes
 from pgolf.audit.verdicts import Verdict, make_verdict
-from pgolf.records.folder import MAIN
 from pgolf.records.problems import SMALL_EDIT
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
@@ -14,8 +13,9 @@ MIB_OVER_MB = 2**20 / 1e6
 
 def size_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Yield the verdicts on the size limit, its unit, and the code that was counted."""
-    yield check_limit(facts, ruleset)
-    yield from check_units(facts, ruleset)
+    size = check_limit(facts, ruleset)
+    yield size
+    yield from check_units(facts, ruleset, is_over=size.severity == "fail")
     yield check_counted_code(facts, ruleset)
 
 
@@ -36,14 +36,14 @@ def check_limit(facts: Facts, ruleset: Ruleset) -> Verdict:
     if not over:
         return make_verdict("SIZE-CAP", *facts.pass_if_all("total_bytes", message), "numbers", place)
     if largest in logged and fits_as_shipped(facts, limit):
-        message += f"; with {MAIN} as committed the artifact has {max(shipped_bytes(facts)):,}"
+        message += f"; with {facts.script} as committed the artifact has {max(shipped_bytes(facts)):,}"
         return make_verdict("SIZE-CAP", "warn", message, "numbers", place)
     return make_verdict("SIZE-CAP", "fail", f"{message}; {over:,} bytes over", "numbers", place)
 
 
 def fits_as_shipped(facts: Facts, limit: int) -> bool:
     """Return whether each run that is logged over the limit fits with the committed code, and all claims fit."""
-    code = facts.committed.get(MAIN)
+    code = None if facts.script is None else facts.committed[facts.script]
     over = [run for run in facts.runs if bytes_over(run.total_bytes, limit)]
     fitting = [
         run
@@ -53,14 +53,14 @@ def fits_as_shipped(facts: Facts, limit: int) -> bool:
     return fitting == over and not bytes_over(max(facts.claimed_bytes, default=0), limit)
 
 
-def check_units(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
-    """Yield a verdict if the size may have been compared with the limit in MiB."""
+def check_units(facts: Facts, ruleset: Ruleset, *, is_over: bool) -> Iterator[Verdict]:
+    """Yield a verdict if the size may have been compared with the limit in MiB; a failure if the artifact is over."""
     limit = ruleset.artifact_limit_bytes
     between = [
         size for size in facts.run_values("total_bytes") if bytes_over(size, limit) and size <= limit * MIB_OVER_MB
     ]
     if problem := facts.problems.get("mib_called_mb"):
-        yield make_verdict("SIZE-UNITS", "fail" if between else "warn", problem.message, "numbers")
+        yield make_verdict("SIZE-UNITS", "fail" if between and is_over else "warn", problem.message, "numbers")
     elif between:
         message = f"{max(between):,} bytes exceed the limit in MB and fit it in MiB"
         yield make_verdict("SIZE-UNITS", "warn", message, "numbers")
@@ -68,33 +68,34 @@ def check_units(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
 
 def check_counted_code(facts: Facts, ruleset: Ruleset) -> Verdict:
     """Compare the code that the logs count with the committed code."""
-    rule, committed = "SIZE-CODE-IS-SHIPPED-CODE", facts.committed.get(MAIN)
+    rule, script = "SIZE-CODE-IS-SHIPPED-CODE", facts.script
     counted = sorted(set(facts.run_values("code_bytes")))
-    if committed is None:
-        return make_verdict(rule, "unknown", f"there is no {MAIN} to count", "files")
-    shipped, limit = shipped_bytes(facts), ruleset.artifact_limit_bytes
+    if script is None:
+        return make_verdict(rule, "unknown", "there is no script to count", "files")
+    committed, shipped, limit = facts.committed[script], shipped_bytes(facts), ruleset.artifact_limit_bytes
     if shipped and bytes_over(max(shipped), limit):
-        message = f"with {MAIN} as committed ({committed:,} bytes) the largest artifact has {max(shipped):,} bytes"
-        return make_verdict(rule, "warn", f"{message}; the limit is {limit:,}", "files", MAIN)
-    if helpers := [name for name in facts.committed if name != MAIN and name.endswith(".py")]:
-        return check_helpers(facts, helpers, limit)
+        message = f"with {script} as committed ({committed:,} bytes) the largest artifact has {max(shipped):,} bytes"
+        return make_verdict(rule, "warn", f"{message}; the limit is {limit:,}", "files", script)
+    if helpers := [name for name in facts.committed if name != script and name.endswith(".py")]:
+        return check_helpers(facts, script, helpers, limit)
     if not counted:
-        return make_verdict(rule, "unknown", f"no log counts its code; {MAIN} has {committed:,} bytes", "files", MAIN)
-    message = f"the logs count {counted[-1]:,} bytes of code; {MAIN} has {committed:,}"
+        message = f"no log counts its code; {script} has {committed:,} bytes"
+        return make_verdict(rule, "unknown", message, "files", script)
+    message = f"the logs count {counted[-1]:,} bytes of code; {script} has {committed:,}"
     if all(abs(committed / size - 1) > SMALL_EDIT for size in counted):
-        return make_verdict(rule, "warn", message, "files", MAIN)
-    return make_verdict(rule, *facts.pass_if_all("code_bytes", message), "files", MAIN)
+        return make_verdict(rule, "warn", message, "files", script)
+    return make_verdict(rule, *facts.pass_if_all("code_bytes", message), "files", script)
 
 
-def check_helpers(facts: Facts, helpers: list[str], limit: int) -> Verdict:
+def check_helpers(facts: Facts, script: str, helpers: list[str], limit: int) -> Verdict:
     """Check whether the artifact fits even if the scored process loads every committed Python file."""
     rule, models = "SIZE-CODE-IS-SHIPPED-CODE", facts.run_values("model_bytes")
     total = max(models, default=0) + sum(size for name, size in facts.committed.items() if name.endswith(".py"))
-    message = f"{', '.join(helpers[:3])} {'is' if len(helpers) == 1 else 'are'} committed beside {MAIN}"
+    message = f"{', '.join(helpers[:3])} {'is' if len(helpers) == 1 else 'are'} committed beside {script}"
     if not models:
         return make_verdict(rule, "unknown", message, "files", *helpers[:3])
     if bytes_over(total, limit):
         message += f"; with all Python files the largest artifact has {total:,} bytes, over the limit of {limit:,}"
         return make_verdict(rule, "warn", message, "files", *helpers[:3])
     message += f"; with all Python files the largest artifact has {total:,} bytes and fits"
-    return make_verdict(rule, *facts.pass_if_all("model_bytes", message), "files", MAIN)
+    return make_verdict(rule, *facts.pass_if_all("model_bytes", message), "files", script)

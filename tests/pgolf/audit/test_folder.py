@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pgolf.audit.folder import audit_folder
+from pgolf.audit.stand_ins import find_script
 from pgolf.audit.verdicts import Verdict
 from pgolf.rulesets.ruleset import load_ruleset
 
@@ -26,9 +27,7 @@ def test_files_passes_only_where_every_file_exists(missing: str | None, tmp_path
         if name != missing:
             (tmp_path / name).write_text(content)
     found = files_verdict(tmp_path)
-    severity = "pass" if missing is None else "fail"
-    # Without submission.json nothing names the track.
-    assert found.severity == ("warn" if missing == "submission.json" else severity)
+    assert found.severity == ("pass" if missing is None else "warn")
     assert missing is None or missing in found.message
 
 
@@ -37,15 +36,44 @@ def test_files_passes_only_where_every_file_exists(missing: str | None, tmp_path
     [
         ("README.md", "readme.MD", "pass"),
         ("README.md", "README.txt", "pass"),
+        ("README.md", "notes/README.md", "warn"),
+        ("README.md", "REPORT.md", "warn"),
         ("submission.json", "metadata.json", "warn"),
+        ("submission.json", "results/submission.json", "warn"),
         ("train_gpt.py", "train_gpt_v2.py", "warn"),
+        ("train_gpt.py", "code/train_gpt.py", "warn"),
+        ("train_gpt.py", "train_gpt.ipynb", "warn"),
+        ("train_gpt.py", "train_gpt.py.xz", "warn"),
     ],
 )
 def test_a_file_of_another_name_is_found_and_named(name: str, other: str, severity: str, tmp_path: Path) -> None:
     for file, content in FILES.items():
-        (tmp_path / (other if file == name else file)).write_text(content)
+        path = tmp_path / (other if file == name else file)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
     found = files_verdict(tmp_path)
     assert (found.severity, found.message) == (severity, f"{other} stands for {name}")
+
+
+@pytest.mark.parametrize(
+    ("names", "script"),
+    [
+        (["eval.py", "train_v2.py"], "train_v2.py"),
+        (["a/train_gpt.py", "eval.py"], "a/train_gpt.py"),
+        (["prepare.py", "train_gpt.py", "a/train_gpt.py"], "train_gpt.py"),
+        (["lib/train_tools.py", "model.py"], "model.py"),
+        (["kernel.cu", "run.sh"], None),
+    ],
+)
+def test_of_several_scripts_the_one_most_like_train_gpt_stands_for_it(names: list[str], script: str | None) -> None:
+    assert find_script(names) == script
+
+
+def test_a_json_file_without_score_or_author_is_no_claims_file(tmp_path: Path) -> None:
+    for name in ("README.md", "train_gpt.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    (tmp_path / "config.json").write_text('{"num_layers": 9}')
+    assert files_verdict(tmp_path).message == "missing: submission.json"
 
 
 def link_outside(path: Path) -> None:
