@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pgolf.audit.code_verdicts import code_verdicts
@@ -97,8 +98,11 @@ def read_cases(path: Path) -> list[Case]:
 def facts_of_case(case: Mapping[str, Any]) -> Facts:
     """Return the facts of a case: a public submission reduced to its numbers."""
     metadata: Mapping[str, Any] = case.get("metadata") or {}
+    runs = tuple(run_facts(case, metadata))
+    scores = [run.val_bpb for run in runs if run.val_bpb is not None]
     return Facts(
-        runs=tuple(run_facts(case, metadata)),
+        runs=runs,
+        mean=fmean(scores) if scores else None,
         track=Track.UNLIMITED if case.get("track") == "non_record" else Track.TEN_MINUTES,
         headline=metadata.get("val_bpb"),
         claimed_bytes=tuple(filter(None, (metadata.get("bytes_total"),))),

@@ -66,11 +66,17 @@ def check_evaluation(facts: Facts, ruleset: Ruleset) -> Verdict:
 
 
 def check_hardware(facts: Facts) -> Verdict:
-    """Look in the logs for a machine other than the contest's; which kind of H100 it was they do not show."""
+    """Look in the logs for a machine other than the contest's; which kind of H100 it was they do not show.
+
+    Where the author states the contest's machine, a log of another one is a warning: it may be that of a later test.
+    """
     for run in facts.runs:
         if is_contest_machine(run.gpus, run.processes) is False:
             machine = ", ".join(run.gpus) or counted(run.processes or 0, "process")
-            return make_verdict("HARDWARE", facts.track.severity, f"ran on {machine}", "numbers", run.log)
+            message, severity = f"ran on {machine}", facts.track.severity
+            if facts.is_machine_stated:
+                message, severity = f"{message}; the author states 8xH100", "warn"
+            return make_verdict("HARDWARE", severity, message, "numbers", run.log)
     if any(CONTEST_KIND in gpu for run in facts.runs for gpu in run.gpus):
         return make_verdict("HARDWARE", "unknown", "the logs name H100 but not its kind", "numbers")
     return make_verdict("HARDWARE", "unknown", "no log names the GPU", "numbers")

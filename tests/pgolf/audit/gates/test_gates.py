@@ -26,7 +26,7 @@ SEEDS = tuple(
     replace(RUN, seed=seed, val_bpb=bpb, val_loss=LOSS * bpb / BPB)
     for seed, bpb in ((42, 1.08), (7, 1.079), (9, 1.081))
 )
-FACTS = Facts(runs=SEEDS, headline=1.08, claimed_bytes=(15_990_000,), committed={"train_gpt.py": 50_000})
+FACTS = Facts(runs=SEEDS, headline=1.08, mean=1.08, claimed_bytes=(15_990_000,), committed={"train_gpt.py": 50_000})
 
 
 def verdicts(facts: Facts) -> dict[str, Verdict]:
@@ -106,7 +106,7 @@ def test_the_best_seed_as_headline_fails() -> None:
 
 
 def test_fewer_seeds_fail_on_the_record_track_only() -> None:
-    two = replace(FACTS, runs=SEEDS[:2], claimed_seeds=(42, 7))
+    two = replace(FACTS, runs=SEEDS[:2], scored_seeds=(42, 7))
     found = {track: verdicts(replace(two, track=track))["THREE-SEEDS-ONE-CONFIG"].severity for track in Track}
     assert found == {
         Track.TEN_MINUTES: "fail",
@@ -118,7 +118,7 @@ def test_fewer_seeds_fail_on_the_record_track_only() -> None:
 
 @pytest.mark.parametrize("claimed", [(), (42, 7, 9)])
 def test_logs_that_may_have_been_left_out_are_no_failure(claimed: tuple[int, ...]) -> None:
-    facts = replace(FACTS, runs=SEEDS[:2], claimed_seeds=claimed)
+    facts = replace(FACTS, runs=SEEDS[:2], scored_seeds=claimed)
     assert verdicts(facts)["THREE-SEEDS-ONE-CONFIG"].severity == "warn"
 
 

@@ -1,0 +1,75 @@
+"""What the raw text of a folder mentions: evidence against a failure that a number alone would suggest."""
+
+import re
+from pathlib import Path
+
+from pgolf.records.containers import encoding_of, read_bytes
+from pgolf.records.folder import Record, log_files
+from pgolf.records.printed import MOST_DECIMALS, Printed, agree
+from pgolf.records.readme import find_readme
+from pgolf.records.rows import RecordGroup
+from pgolf.records.submission_json import FILE as CLAIMS
+from pgolf.records.text_files import read_text
+from trainer.dialects.plain import TooLong
+
+NUMBER = re.compile(r"(?<![\d.])\d\.(\d{3,20})(?!\d)")
+# Authors print means with at least so many decimals; fewer would agree with scores of single seeds.
+MEAN_DECIMALS = 4
+# Words between number and name are few: `8x H100`, `8 NVIDIA H100`.
+CONTEST_MACHINE = re.compile(r"\b8\s{0,3}[x\u00d7*]?\s{0,3}(?:nvidia\s)?H100", re.IGNORECASE)
+
+
+def is_claim_printed(group: RecordGroup) -> bool:
+    """Return whether the logs print each claimed score that the reader found among none of their scores.
+
+    Then it is a score in a form that the reader does not know, or another number: no contradiction is certain.
+    """
+    found = next((each for each in group.problems() if each.rule == "claim_not_in_logs"), None)
+    claims = group.record.claims.bpb_by_seed.values()
+    foreign = [each for each in getattr(found, "evidence", ()) if each in claims]
+    return bool(foreign) and all(is_printed(claim, group.record) for claim in foreign)
+
+
+def is_mean_stated(group: RecordGroup) -> bool:
+    """Return whether submission.json or the README states the mean of the logs, under whatever name."""
+    if group.spread is None:
+        return False
+    mean = Printed(group.spread.mean, MOST_DECIMALS, "")
+    return has_number(f"{text_of(group.record.folder / CLAIMS)}\n{readme_of(group.record)}", mean, MEAN_DECIMALS)
+
+
+def is_printed(claim: Printed, record: Record) -> bool:
+    """Return whether a log prints a number that agrees with a claim and has at least its decimals."""
+    for path in log_files(record.folder):
+        try:
+            content = read_bytes(path)
+        except (OSError, TooLong):
+            continue
+        text = content.decode(encoding_of(content), errors="replace")
+        if has_number(text, claim, min(claim.decimals, MOST_DECIMALS)):
+            return True
+    return False
+
+
+def has_number(text: str, number: Printed, decimals: int) -> bool:
+    """Return whether a text has a number of at least so many decimals that agrees with another one."""
+    shown = (Printed(float(found[0]), len(found[1]), "") for found in NUMBER.finditer(text))
+    return any(each.decimals >= decimals and agree(number, each) for each in shown)
+
+
+def is_machine_stated(record: Record) -> bool:
+    """Return whether submission.json or the README says that the contest's machine was used."""
+    return CONTEST_MACHINE.search(f"{record.claims.hardware}\n{readme_of(record)}") is not None
+
+
+def readme_of(record: Record) -> str:
+    readme = find_readme(record.folder)
+    return "" if readme is None else text_of(readme)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a file; empty if it cannot be read."""
+    try:
+        return read_text(path) or ""
+    except (OSError, ValueError):
+        return ""
