@@ -85,9 +85,11 @@ def check_cause(run: RunFacts, share: float, severity: Severity, ruleset: Rulese
 
 def check_bytes_per_token(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare bytes per token with those of known tokenizers, where no log gives the number of scored tokens."""
-    ratios = [*facts.run_values("bytes_per_token"), *filter(None, (facts.claimed_bytes_per_token,))]
+    # A part of the text may have other words than the whole one, and so another ratio.
+    whole = [run.bytes_per_token for run in facts.runs if not is_part_of_text(run, ruleset)]
+    ratios = list(filter(None, [*whole, facts.claimed_bytes_per_token]))
     if not ratios:
-        message = "no log gives tokens, loss and bits per byte together"
+        message = "no log gives tokens, loss and bits per byte of the whole text together"
         yield make_verdict("BPB-IDENTITY", "unknown", message, "numbers")
         return
     known = {name: ruleset.validation_bytes / data.validation_tokens[0] for name, data in ruleset.data.items()}

@@ -153,6 +153,12 @@ def test_a_claimed_evaluation_over_time_fails() -> None:
     assert verdicts(replace(FACTS, claimed_evaluate_seconds=(627.3,)))["EVAL-600"].severity == "fail"
 
 
+def test_a_part_of_the_text_is_not_compared_with_whole_texts() -> None:
+    part = replace(RUN, validation_tokens=3_000_000, val_loss=LOSS * 0.98)
+    found = verdicts(replace(FACTS, runs=(part,)))
+    assert (found["VAL-IS-CANONICAL"].severity, found["BPB-IDENTITY"].severity) == ("fail", "unknown")
+
+
 def test_without_tokens_bytes_per_token_are_compared_with_known_tokenizers() -> None:
     runs = tuple(replace(run, validation_tokens=None) for run in SEEDS)
     assert verdicts(replace(FACTS, runs=runs))["BPB-IDENTITY"].severity == "pass"
