@@ -38,6 +38,8 @@ def check_logs(facts: Facts) -> Iterator[Verdict]:
     contradicted = facts.problems.get(CONTRADICTION)
     is_failed = contradicted is not None and contradicted.severity == "fail" and not facts.is_claim_printed
     message = "; ".join(each.message for each in found)
+    if facts.is_claim_printed:
+        message += "; a log prints that number elsewhere, not as the score that was read"
     yield make_verdict("LOG-COMPLETE", facts.track.severity if is_failed else "warn", message, "files")
 
 

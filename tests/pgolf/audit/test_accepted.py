@@ -257,6 +257,13 @@ def test_a_headline_that_is_no_mean_of_the_author_s_own_scores_fails(tmp_path: P
     assert failures(each.write(tmp_path)) == ["MEAN-NOT-BEST"]
 
 
+def test_a_claim_that_a_log_prints_elsewhere_is_a_warning_that_says_so(tmp_path: Path) -> None:
+    each = sample()
+    score_otherwise(each)
+    (found,) = [v for v in audit_folder(each.write(tmp_path), RULES, is_code_read=False) if v.rule == "LOG-COMPLETE"]
+    assert found.severity == "warn" and "a log prints that number elsewhere" in found.message
+
+
 def test_a_claimed_score_that_no_log_prints_fails(tmp_path: Path) -> None:
     each = sample()
     each.claims["seed_results"]["7"]["val_bpb"] = 1.12140218
