@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgolf.audit.mentions import is_claim_printed, is_machine_stated, is_mean_stated
+from pgolf.audit.mentions import is_claim_printed, is_claimed_size_printed, is_machine_stated, is_mean_stated
 from pgolf.audit.stand_ins import find_script
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.claim_problems import is_settled
@@ -70,6 +70,8 @@ class Facts:
     """Claimed seeds, if submission.json gives the score of each one."""
     is_claim_printed: bool = False
     """Whether a log prints the claimed scores that no score which was read agrees with, in whatever form."""
+    is_claimed_size_printed: bool = False
+    """Whether the logs print the claimed sizes too, where one that was read is over the limit."""
     is_mean_stated: bool = False
     """Whether submission.json or the README states the mean, beside another headline."""
     is_machine_stated: bool = False
@@ -103,7 +105,7 @@ class Facts:
 
 def facts_of_group(group: RecordGroup) -> Facts:
     """Return the facts of a public record, from its logs and claims."""
-    claims = group.record.claims
+    claims, code = group.record.claims, group.record.code
     sizes = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
@@ -113,11 +115,12 @@ def facts_of_group(group: RecordGroup) -> Facts:
         mean=None if group.spread is None else group.spread.mean,
         scored_seeds=scored_seeds(claims),
         is_claim_printed=is_claim_printed(group),
+        is_claimed_size_printed=is_claimed_size_printed(group, code.get(find_script(code) or "", 0)),
         is_mean_stated=is_mean_stated(group),
         is_machine_stated=is_machine_stated(group.record),
         claimed_bytes=tuple(sizes),
         claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),
-        committed=group.record.code,
+        committed=code,
         problems={found.rule: found for found in group.problems()},
     )
 

@@ -1,6 +1,7 @@
 """What the raw text of a folder mentions: evidence against a failure that a number alone would suggest."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from pgolf.records.containers import encoding_of, read_bytes
@@ -12,6 +13,7 @@ from pgolf.records.submission_json import FILE as CLAIMS
 from pgolf.records.text_files import read_text
 from trainer.dialects.plain import TooLong
 
+BYTES = re.compile(r"(?<![\d.,_])\d[\d,_]{5,14}(?![\d.])")
 NUMBER = re.compile(r"(?<![\d.])\d\.(\d{3,20})(?!\d)")
 # Authors print means with at least so many decimals; fewer would agree with scores of single seeds.
 MEAN_DECIMALS = 4
@@ -38,17 +40,34 @@ def is_mean_stated(group: RecordGroup) -> bool:
     return has_number(f"{text_of(group.record.folder / CLAIMS)}\n{readme_of(group.record)}", mean, MEAN_DECIMALS)
 
 
+def is_claimed_size_printed(group: RecordGroup, code_bytes: int) -> bool:
+    """Return whether the logs print each claimed size, or it without the code, where a size that was read is too large.
+
+    Then the size that was read may be that of another stage of packing.
+    """
+    claims = group.record.claims
+    claimed = {int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None}
+    if not claimed or not group.is_over_limit:
+        return False
+    texts = log_texts(group.record)
+    logged = {int(re.sub(r"[,_]", "", found[0])) for text in texts for found in BYTES.finditer(text)}
+    return all(size in logged or size - code_bytes in logged for size in claimed)
+
+
 def is_printed(claim: Printed, record: Record) -> bool:
     """Return whether a log prints a number that agrees with a claim and has at least its decimals."""
+    decimals = min(claim.decimals, MOST_DECIMALS)
+    return any(has_number(text, claim, decimals) for text in log_texts(record))
+
+
+def log_texts(record: Record) -> Iterator[str]:
+    """Yield the text of each log that can be read, whatever it holds."""
     for path in log_files(record.folder):
         try:
             content = read_bytes(path)
         except (OSError, TooLong):
             continue
-        text = content.decode(encoding_of(content), errors="replace")
-        if has_number(text, claim, min(claim.decimals, MOST_DECIMALS)):
-            return True
-    return False
+        yield content.decode(encoding_of(content), errors="replace")
 
 
 def has_number(text: str, number: Printed, decimals: int) -> bool:

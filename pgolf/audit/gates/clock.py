@@ -8,6 +8,9 @@ from pgolf.findings import counted
 from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 
+# No evaluation takes so many seconds; a claim of as many is in milliseconds.
+SURELY_MILLISECONDS = 100_000
+
 
 def clock_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Yield the verdicts on both clocks and on the hardware; they hold on the 10-minute track only."""
@@ -51,7 +54,9 @@ def check_evaluation(facts: Facts, ruleset: Ruleset) -> Verdict:
     limit, timed = ruleset.evaluate_seconds, [run for run in facts.runs if run.evaluate_seconds is not None]
     claimed = max(facts.claimed_evaluate_seconds, default=0.0)
     if is_over_time(claimed, limit):
-        message = f"submission.json claims {claimed:.1f} s of evaluation; the limit is {limit:.0f} s"
+        message = f"submission.json claims {claimed:,.1f} s of evaluation; the limit is {limit:.0f} s"
+        if claimed >= SURELY_MILLISECONDS:
+            return make_verdict("EVAL-600", "warn", f"{message}; it may be milliseconds", "numbers", "submission.json")
         return make_verdict("EVAL-600", facts.track.severity, message, "numbers", "submission.json")
     if not timed:
         return make_verdict("EVAL-600", "unknown", "no log gives the evaluation time", "numbers")
