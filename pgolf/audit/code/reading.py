@@ -10,6 +10,7 @@ from pgolf.audit.code.flow import Flow
 from pgolf.audit.code.program import Program
 from pgolf.audit.code.source import Sources, read_sources
 from pgolf.audit.code.suspicion import Suspicion
+from pgolf.records.readme import find_readme
 from pgolf.scripts.settings import Settings, readme_variables
 
 MAX_README = 1_000_000
@@ -68,11 +69,12 @@ def suspicions(folder: Path, sources: Sources, logged: Mapping[str, str]) -> Ite
 
 
 def readme_of(folder: Path) -> str:
-    """Return the start of the README; empty where there is none."""
-    if not (folder / "README.md").is_file():
+    """Return the start of the README, whatever its case; empty where there is none."""
+    readme = find_readme(folder) if folder.is_dir() else None
+    if readme is None or not readme.is_file():
         return ""
     try:
-        with (folder / "README.md").open(encoding="utf-8", errors="replace") as file:
+        with readme.open(encoding="utf-8", errors="replace") as file:
             return file.read(MAX_README)
     except OSError:
         return ""

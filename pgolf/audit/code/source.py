@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgolf.records.folder import MAIN
+from pgolf.audit.stand_ins import find_script
 from pgolf.scripts.source import MOST_TOTAL_TOKENS, TooLarge, count_tokens, decode_source, parse_source, read_source
 from pgolf.scripts.unwrapping import layers, runs_unknown
 
@@ -92,7 +92,6 @@ def python_files(folder: Path) -> Iterator[Path]:
 
 
 def main_files(folder: Path, paths: list[Path]) -> list[Path]:
-    """Return the program that is run: train_gpt.py, else the first file named like it, else the first file."""
-    main = [path for path in paths if path == folder / MAIN]
-    alike = [path for path in paths if path.name.startswith("train") or "train_gpt" in path.name]
-    return main or alike[:1] or paths[:1]
+    """Return the program that is run: the training script; none if there is no file."""
+    script = find_script(path.relative_to(folder).as_posix() for path in paths)
+    return [] if script is None else [folder / script]

@@ -59,6 +59,12 @@ def test_a_setting_in_the_readmes_command_enables_code(tmp_path: Path) -> None:
     assert "NGRAM-TARGET-KEY" in reached(opened)
 
 
+def test_a_readme_in_lower_case_is_read_too(tmp_path: Path) -> None:
+    (tmp_path / "train_gpt.py").write_text(LOOKALIKES["a table switched off"][1])
+    (tmp_path / "readme.md").write_text("Run: `ADAPT=1 torchrun train_gpt.py`")
+    assert "NGRAM-TARGET-KEY" in reached(read_code(tmp_path, {})["suspicions"])
+
+
 def test_a_setting_in_the_log_disables_code(tmp_path: Path) -> None:
     text = VIOLATIONS["target in a key, switched on"][1]
     assert "NGRAM-TARGET-KEY" not in reached(suspicions(text, tmp_path, logged={"adapt": "False"}))
