@@ -33,7 +33,13 @@ def is_claim_printed(group: RecordGroup) -> bool:
 
 
 def is_mean_stated(group: RecordGroup) -> bool:
-    """Return whether submission.json or the README states the mean of the logs, under whatever name."""
+    """Return whether submission.json or the README states the mean of the logs, or a headline that is not the other's.
+
+    The README's may be the mean of more seeds than there are logs.
+    """
+    claims = group.record.claims
+    if any(not agree(claims.headline, other) for other in claims.headlines.values() if claims.headline):
+        return True
     if group.spread is None:
         return False
     mean = Printed(group.spread.mean, MOST_DECIMALS, "")
