@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pgolf.records.containers import encoding_of, read_bytes
 from pgolf.records.folder import Record, log_files
-from pgolf.records.printed import MOST_DECIMALS, Printed, agree
+from pgolf.records.printed import MOST_DECIMALS, Printed, Problem, agree
 from pgolf.records.readme import find_readme
 from pgolf.records.rows import RecordGroup
 from pgolf.records.submission_json import FILE as CLAIMS
@@ -26,9 +26,9 @@ def is_claim_printed(group: RecordGroup) -> bool:
 
     Then it is a score in a form that the reader does not know, or another number: no contradiction is certain.
     """
-    found = next((each for each in group.problems() if each.rule == "claim_not_in_logs"), None)
+    problems = [each for each in group.problems() if isinstance(each, Problem) and each.rule == "claim_not_in_logs"]
     claims = group.record.claims.bpb_by_seed.values()
-    foreign = [each for each in getattr(found, "evidence", ()) if each in claims]
+    foreign = [number for each in problems for number in each.evidence if number in claims]
     return bool(foreign) and all(is_printed(claim, group.record) for claim in foreign)
 
 
@@ -37,8 +37,8 @@ def is_mean_stated(group: RecordGroup) -> bool:
 
     The README's may be the mean of more seeds than there are logs.
     """
-    claims = group.record.claims
-    if any(not agree(claims.headline, other) for other in claims.headlines.values() if claims.headline):
+    headline, stated = group.record.claims.headline, group.record.claims.headlines.values()
+    if headline is not None and not all(agree(headline, other) for other in stated):
         return True
     if group.spread is None:
         return False
