@@ -17,6 +17,8 @@ TRAINS = re.compile(r"train|main|run", re.IGNORECASE)
 # A JSON file with one of these keys is about a submission and not a configuration or a tokenizer.
 CLAIM_KEY = re.compile(r"val_bpb|bpb|val_loss|author|github_id", re.IGNORECASE)
 
+MAX_DOCUMENTS = 50
+
 
 def find_script(names: Iterable[str]) -> str | None:
     """Return the path that is the training script: train_gpt.py, else the one nearest to the top and to that name."""
@@ -36,7 +38,8 @@ def find_stand_in(required: str, folder: Path) -> str | None:
     if required == MAIN:
         return find_script(names)
     if required == CLAIMS:
-        return next((name for name in names if name.lower().endswith(".json") and has_claims(folder / name)), None)
+        documents = [name for name in names if name.lower().endswith(".json")][:MAX_DOCUMENTS]
+        return next((name for name in documents if has_claims(folder / name)), None)
     found = [name for name in names if README.fullmatch(Path(name).name)]
     return next(iter(found or filter(TEXT.fullmatch, names)), None)
 
