@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pgolf.audit.facts import Facts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import counted
-from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, is_contest_machine, is_over_time
+from pgolf.rulesets.limits import CONTEST_GPUS, CONTEST_KIND, STEP_SECONDS, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 
+CONTEST_MACHINE = f"{CONTEST_GPUS}x{CONTEST_KIND}"
 # No evaluation takes so many seconds; a claim of as many is in milliseconds.
 SURELY_MILLISECONDS = 100_000
 
@@ -22,7 +23,7 @@ def clock_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     message = "the logs do not give the seconds of calibration separately from those of training"
     yield make_verdict("TRAIN-600-INCLUDES-CALIBRATION", "unknown", message, "numbers")
     yield check_evaluation(facts, ruleset)
-    yield check_hardware(facts)
+    yield check_hardware(facts, ruleset)
 
 
 def check_training(facts: Facts, ruleset: Ruleset) -> Verdict:
@@ -70,17 +71,22 @@ def check_evaluation(facts: Facts, ruleset: Ruleset) -> Verdict:
     return make_verdict("EVAL-600", "unknown", message, "numbers", longest.log)
 
 
-def check_hardware(facts: Facts) -> Verdict:
-    """Look in the logs for a machine other than the contest's; which kind of H100 it was they do not show.
+def check_hardware(facts: Facts, ruleset: Ruleset) -> Verdict:
+    """Look in the logs for a machine other than Parameter Golf's; which kind of H100 it was they do not show.
 
     Where the author states the contest's machine, a log of another one is a warning: it may be that of a later test.
+    Logs are not compared with another machine that a ruleset of your own asks for.
     """
+    if not ruleset.hardware.startswith(CONTEST_MACHINE):
+        seen = ", ".join(sorted({gpu for run in facts.runs for gpu in run.gpus})) or "no GPU"
+        message = f"{ruleset.label} asks for {ruleset.hardware}; the logs name {seen}"
+        return make_verdict("HARDWARE", "unknown", message, "numbers")
     for run in facts.runs:
         if is_contest_machine(run.gpus, run.processes) is False:
             machine = ", ".join(run.gpus) or counted(run.processes or 0, "process")
             message, severity = f"ran on {machine}", facts.track.severity
             if facts.is_machine_stated:
-                message, severity = f"{message}; the author states 8xH100", "warn"
+                message, severity = f"{message}; the author states {CONTEST_MACHINE}", "warn"
             return make_verdict("HARDWARE", severity, message, "numbers", run.log)
     if any(CONTEST_KIND in gpu for run in facts.runs for gpu in run.gpus):
         return make_verdict("HARDWARE", "unknown", "the logs name H100 but not its kind", "numbers")

@@ -133,6 +133,13 @@ def test_the_track_decides_about_clocks_and_hardware(track: Track, severity: str
     assert verdicts(over)["SIZE-CAP"].severity == "fail"
 
 
+def test_the_machine_of_another_contest_is_not_judged_by_parameter_golf_s() -> None:
+    rules = RULES.model_copy(update={"name": "own", "hardware": "1xRTX 4090"})
+    facts = replace(with_run(gpus=("RTX 4090",), processes=1), track=Track.OWN)
+    (found,) = [each for each in number_verdicts(facts, rules) if each.rule == "HARDWARE"]
+    assert (found.severity, found.message) == ("unknown", "own-1 asks for 1xRTX 4090; the logs name RTX 4090")
+
+
 def test_fewer_tokens_of_a_larger_vocabulary_are_the_whole_text() -> None:
     tokens = 20_000_000
     whole = with_run(validation_tokens=tokens, val_loss=BPB * log(2) * BYTES / tokens)
