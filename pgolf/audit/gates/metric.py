@@ -93,6 +93,10 @@ def check_bytes_per_token(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
         yield make_verdict("BPB-IDENTITY", "unknown", message, "numbers")
         return
     known = {name: ruleset.validation_bytes / data.validation_tokens[0] for name, data in ruleset.data.items()}
+    if not known:
+        message = f"{ruleset.label} names no tokenizer to compare {ratios[0]:.4f} bytes per token with"
+        yield make_verdict("BPB-IDENTITY", "unknown", message, "numbers")
+        return
     ratio = max(ratios, key=lambda ratio: min(abs(ratio / other - 1) for other in known.values()))
     nearest = min(known, key=lambda name: abs(ratio / known[name] - 1))
     message = f"{ratio:.4f} bytes per token; the nearest known tokenizer, {nearest}, has {known[nearest]:.4f}"

@@ -140,6 +140,13 @@ def test_the_machine_of_another_contest_is_not_judged_by_parameter_golf_s() -> N
     assert (found.severity, found.message) == ("unknown", "own-1 asks for 1xRTX 4090; the logs name RTX 4090")
 
 
+@pytest.mark.parametrize("tokens", [TOKENS, 3_000_000, None])
+def test_a_contest_without_known_tokenizers_is_audited(tokens: int | None) -> None:
+    rules = RULES.model_copy(update={"name": "own", "data": {}, "refused_exports": [], "baselines": {}})
+    found = {each.rule: each.severity for each in number_verdicts(with_run(validation_tokens=tokens), rules)}
+    assert "fail" not in found.values()
+
+
 def test_fewer_tokens_of_a_larger_vocabulary_are_the_whole_text() -> None:
     tokens = 20_000_000
     whole = with_run(validation_tokens=tokens, val_loss=BPB * log(2) * BYTES / tokens)
