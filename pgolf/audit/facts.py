@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgolf.audit.mentions import is_claim_printed, is_claimed_size_printed, is_machine_stated, is_mean_stated
 from pgolf.audit.stand_ins import find_script
 from pgolf.findings import Finding, Severity, counted
-from pgolf.records.claim_problems import is_settled
-from pgolf.records.claims import Claims
+from pgolf.records.claim_problems import is_settled, scored_seeds
+from pgolf.records.mentions import is_machine_stated, is_size_printed
 from pgolf.records.row_problems import late_seconds
 from pgolf.records.rows import RecordGroup, RecordRow
-from pgolf.records.submission_json import FILE as CLAIMS
 from pgolf.records.track import Track
 from pgolf.rulesets.limits import LATE_SECONDS
 
@@ -68,12 +66,8 @@ class Facts:
     """Mean of the seeds, as the report gives it."""
     scored_seeds: tuple[int, ...] = ()
     """Claimed seeds, if submission.json gives the score of each one."""
-    is_claim_printed: bool = False
-    """Whether a log prints the claimed scores that no score which was read agrees with, in whatever form."""
     is_claimed_size_printed: bool = False
     """Whether the logs print the claimed sizes too, where one that was read is over the limit."""
-    is_mean_stated: bool = False
-    """Whether submission.json or the README states the mean, beside another headline."""
     is_machine_stated: bool = False
     """Whether submission.json or the README names the contest's machine."""
     claimed_bytes: tuple[int, ...] = ()
@@ -113,22 +107,14 @@ def facts_of_group(group: RecordGroup) -> Facts:
         headline=None if claims.headline is None else claims.headline.value,
         is_settled=is_settled(group),
         mean=None if group.spread is None else group.spread.mean,
-        scored_seeds=scored_seeds(claims),
-        is_claim_printed=is_claim_printed(group),
-        is_claimed_size_printed=is_claimed_size_printed(group, code.get(find_script(code) or "", 0)),
-        is_mean_stated=is_mean_stated(group),
+        scored_seeds=tuple(sorted(filter(None, scored_seeds(claims)))),
+        is_claimed_size_printed=group.is_over_limit and all(is_size_printed(size, group.record) for size in sizes),
         is_machine_stated=is_machine_stated(group.record),
         claimed_bytes=tuple(sizes),
         claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),
         committed=code,
         problems={found.rule: found for found in group.problems()},
     )
-
-
-def scored_seeds(claims: Claims) -> tuple[int, ...]:
-    """Return the claimed seeds if submission.json gives a score for each; else none, for there may be more seeds."""
-    scored = [seed for seed, claim in claims.bpb_by_seed.items() if claim.file == CLAIMS]
-    return tuple(scored) if set(scored) == set(claims.seeds) else ()
 
 
 def run_facts(row: RecordRow) -> RunFacts:

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 from pgolf.alike import decimals_of
 from pgolf.findings import Severity
+from pgolf.records.claims import Claims
 from pgolf.records.evidence import printed_score, printed_seeds, printed_size
 from pgolf.records.folder import CODE_SUFFIXES, walk_files
+from pgolf.records.mentions import is_mean_stated, is_printed
 from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, computed, mean_of, problem
 from pgolf.records.rows import RecordGroup, RecordRow
+from pgolf.records.submission_json import FILE
 from trainer.dialects.headline import evaluations
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
@@ -99,7 +102,11 @@ def score_claims(group: RecordGroup) -> Iterator[Problem]:
         found = [printed_score(row.run, row.score) for row in group.rows if row.run.seed in dict(foreign)]
         evidence = (*(claim for _, claim in foreign), *found)
         decimals = min(coarser_decimals(claim, score) for _, claim in foreign for score in (found or [claim]))
-        yield problem("fail", "claim_not_in_logs", f"no log has the claimed {stated}", *evidence, decimals=decimals)
+        severity: Severity = "fail" if group.track.has_limits else "warn"
+        message = f"no evaluation in the logs has the claimed {stated}"
+        if all(is_printed(claim, group.record) for _, claim in foreign):
+            message, severity = f"{message}; they print it elsewhere, not as a score that is read", "warn"
+        yield problem(severity, "claim_not_in_logs", message, *evidence, decimals=decimals)
     if claims.headline is not None:
         yield from headline_problems(group, claims.headline, has_foreign=bool(foreign))
 
@@ -143,12 +150,11 @@ def headline_problems(group: RecordGroup, headline: Printed, has_foreign: bool) 
     evidence, decimals = (headline, mean, *scores), coarser_decimals(headline, mean)
     best = min(scores, key=lambda score: score.value)
     if len(scores) > 1 and agree(headline, best):
-        others = [stated for stated in claims.headlines.values() if agree(stated, mean)]
         message = f"the headline {headline.value} is the best seed's score; the mean is {mean.value:.8f}"
-        if others:
-            message += f", as {others[0].place} states"
-        severity: Severity = "warn" if others else "fail"
-        yield problem(severity, "best_seed_headline", message, *evidence, *others, decimals=decimals)
+        severity: Severity = "fail"
+        if is_mean_stated(group.record, mean):
+            message, severity = f"{message}; the author states the mean, or another headline, too", "warn"
+        yield problem(severity, "best_seed_headline", message, *evidence, decimals=decimals)
         return
     claimed = list(claims.bpb_by_seed.values())
     if claimed and agree(headline, mean_of(claimed, "mean of the claimed scores")):
@@ -164,9 +170,15 @@ def headline_problems(group: RecordGroup, headline: Printed, has_foreign: bool) 
         yield problem("warn", "wrong_mean", message, *evidence, decimals=decimals)
         return
     message = f"the headline is {headline.value}; the mean of the logs is {mean.value:.8f}"
-    # Without seeds the author does not say which logs the headline is the mean of.
-    is_known = set(claims.seeds) == {row.run.seed for row in group.rows}
+    # Without a score for each seed, the author does not say which scores the headline is the mean of.
+    is_known = scored_seeds(claims) == {row.run.seed for row in group.rows}
     yield problem("fail" if is_known else "warn", "wrong_mean", message, *evidence, decimals=decimals)
+
+
+def scored_seeds(claims: Claims) -> set[int | None]:
+    """Return the claimed seeds if submission.json gives a score for each; else none, for there may be more seeds."""
+    scored = {seed for seed, claim in claims.bpb_by_seed.items() if claim.file == FILE}
+    return set(scored) if scored == set(claims.seeds) else set()
 
 
 def has_mean(rows: list[RecordRow], headline: Printed) -> bool:

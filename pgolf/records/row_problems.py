@@ -8,7 +8,7 @@ from pgolf.findings import Finding
 from pgolf.records.evidence import printed_score, printed_size
 from pgolf.records.printed import Printed, Problem, fail, problem, warn
 from pgolf.records.track import Track
-from pgolf.rulesets.limits import LATE_SECONDS, bytes_over, is_contest_machine, is_over_time
+from pgolf.rulesets.limits import LATE_SECONDS, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.logged import LoggedRun, NotFinite
 from trainer.dialects.scores import Score
@@ -18,6 +18,8 @@ from trainer.dialects.scores import Score
 MIN_TOKEN_SHARE = 0.9
 # Of 2,641 public logs 2,512 are within this share of the text's bytes; the others are known miscounts.
 BYTES_TOLERANCE = 0.005
+# The ratio of bytes that a loss in bits, printed where nats are expected, seems to imply.
+BITS_FOR_NATS = 1 / log(2)
 # A time printed in tenths of a minute is known to so many seconds.
 MINUTE_DIGIT_SECONDS = 6.0
 
@@ -59,7 +61,10 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) 
     if run.train_seconds is not None and is_over_time(run.train_seconds, ruleset.train_seconds, late_seconds(run)):
         message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {ruleset.train_seconds:.0f} s"
         seconds = Printed(run.train_seconds, decimals_of(run.train_seconds), run.file, None, "train_time")
-        yield problem(track.severity, "over_time", message, seconds)
+        is_late = is_over_time(run.train_seconds, ruleset.train_seconds, STEP_SECONDS)
+        if not is_late:
+            message += f"; up to {STEP_SECONDS:.0f} s more may be the step in which the time ran out"
+        yield problem(track.severity if is_late else "warn", "over_time", message, seconds)
     spent = run.total_eval_seconds or score.seconds
     if spent is not None and is_over_time(spent, ruleset.evaluate_seconds):
         message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {ruleset.evaluate_seconds:.0f} s"
@@ -99,11 +104,28 @@ def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Pr
     is_mix = any(abs(tokens * other / text - 1) <= BYTES_TOLERANCE for other in others)
     message = f"{run.file}: {tokens:,} tokens at {ratio:.3f} bytes per token are {tokens * ratio / 1e6:.2f} MB of text"
     message += f"; the validation text has {text / 1e6:.2f} MB"
+    doubt = doubt_of_miscount(tokens * ratio, tokens, ruleset)
     if is_mix:
-        message += "; other scores of the log imply that text, so this one may mix tokens and bytes"
+        doubt = "other scores of the log imply that text, so this one may mix tokens and bytes"
+    if doubt is not None:
+        message += f"; {doubt}"
     loss = Printed(score.val_loss, decimals_of(score.val_loss), score.file or run.file, score.line, "val_loss")
     evidence = (counted_tokens, loss, printed_score(run, score))
-    yield problem("warn" if is_mix else "fail", "bytes_per_token_implausible", message, *evidence)
+    yield problem("fail" if doubt is None else "warn", "bytes_per_token_implausible", message, *evidence)
+
+
+def doubt_of_miscount(implied_bytes: float, tokens: int, ruleset: Ruleset) -> str | None:
+    """Return what explains a wrong number of bytes without a miscount in the author's favor, else None."""
+    share = implied_bytes / ruleset.validation_bytes
+    if share < 1:
+        return "too few bytes make a score worse"
+    if abs(share / BITS_FOR_NATS - 1) <= BYTES_TOLERANCE:
+        return "val_loss may be in bits"
+    for export in ruleset.refused_exports:
+        text = export.validation_bytes
+        if text is not None and export.has_tokens(tokens) and abs(implied_bytes / text - 1) <= BYTES_TOLERANCE:
+            return f"that is the text of {export.name}"
+    return None
 
 
 def bytes_per_token(score: Score) -> float | None:

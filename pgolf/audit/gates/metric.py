@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from math import log
 
 from pgolf.audit.facts import Facts, RunFacts
 from pgolf.audit.verdicts import Verdict, make_verdict
 from pgolf.findings import Severity
-from pgolf.records.row_problems import BYTES_TOLERANCE, MIN_TOKEN_SHARE
-from pgolf.rulesets.ruleset import RefusedExport, Ruleset
+from pgolf.records.row_problems import BYTES_TOLERANCE, MIN_TOKEN_SHARE, doubt_of_miscount
+from pgolf.rulesets.ruleset import Ruleset
 
 # Counting every leading space twice gives this multiple of the bytes of English web text (#1719, #1734: 1.1746).
 SPACE_TWICE, SPACE_TOLERANCE = 1.1746, 0.006
@@ -16,8 +15,6 @@ SPACE_TWICE, SPACE_TOLERANCE = 1.1746, 0.006
 IMPLAUSIBLE_SHARE = 0.9
 # A tokenizer of web text has fewer bytes per token; with fewer tokens than this gives, a text is not the whole one.
 MOST_BYTES_PER_TOKEN = 6.0
-# The ratio of bytes that a loss in bits, printed where nats are expected, seems to imply.
-BITS_FOR_NATS = 1 / log(2)
 # Whole windows hold at least this share of the validation tokens.
 WHOLE_SHARE = 0.999
 
@@ -47,30 +44,13 @@ def check_bytes(facts: Facts, measured: list[RunFacts], ruleset: Ruleset) -> Ite
         yield make_verdict("BPB-IDENTITY", severity, message, "numbers", worst.log)
         return
     message += f", a ratio of {share:.3f}"
-    if doubt := doubt_of_miscount(share, worst, ruleset):
+    if doubt := doubt_of_miscount(worst.implied_bytes or 0, worst.validation_tokens or 0, ruleset):
         yield make_verdict("BPB-IDENTITY", "warn", f"{message}; {doubt}", "numbers", worst.log)
         return
     problem = facts.problems.get("bytes_per_token_implausible")
     found: Severity = "fail" if problem is None else problem.severity
     yield make_verdict("BPB-IDENTITY", found, message, "numbers", worst.log)
     yield from check_cause(worst, share, found, ruleset)
-
-
-def doubt_of_miscount(share: float, run: RunFacts, ruleset: Ruleset) -> str | None:
-    """Return what explains a wrong number of bytes without a miscount in the author's favor, else None."""
-    if share < 1:
-        return "too few bytes make a score worse"
-    if abs(share / BITS_FOR_NATS - 1) <= BYTES_TOLERANCE:
-        return "val_loss may be in bits"
-    older = next((each for each in ruleset.refused_exports if is_text_of(each, run)), None)
-    return None if older is None else f"that is the text of {older.name}"
-
-
-def is_text_of(export: RefusedExport, run: RunFacts) -> bool:
-    """Return whether a run scored the whole validation text of an export, by its tokens and its bytes."""
-    text, implied = export.validation_bytes, run.implied_bytes
-    has_bytes = text is not None and implied is not None and abs(implied / text - 1) <= BYTES_TOLERANCE
-    return has_bytes and export.has_tokens(run.validation_tokens or 0)
 
 
 def check_cause(run: RunFacts, share: float, severity: Severity, ruleset: Ruleset) -> Iterator[Verdict]:

@@ -36,11 +36,9 @@ def check_logs(facts: Facts) -> Iterator[Verdict]:
     if not found or not facts.track.has_limits:
         return
     contradicted = facts.problems.get(CONTRADICTION)
-    is_failed = contradicted is not None and contradicted.severity == "fail" and not facts.is_claim_printed
-    message = "; ".join(each.message for each in found)
-    if facts.is_claim_printed:
-        message += "; a log prints that number elsewhere, not as the score that was read"
-    yield make_verdict("LOG-COMPLETE", facts.track.severity if is_failed else "warn", message, "files")
+    is_failed = contradicted is not None and contradicted.severity == "fail"
+    severity: Severity = facts.track.severity if is_failed else "warn"
+    yield make_verdict("LOG-COMPLETE", severity, "; ".join(each.message for each in found), "files")
 
 
 def check_seeds(facts: Facts) -> Verdict:
@@ -79,10 +77,9 @@ def check_headline(facts: Facts) -> Verdict:
     A best seed fails unless the author states the mean too; another number fails if it contradicts the scores of the
     seeds in submission.json. Else the reader may not know the scores that were averaged.
     """
-    certain = {"best_seed_headline": not facts.is_mean_stated, "wrong_mean": bool(facts.scored_seeds)}
-    for rule, is_certain in certain.items():
+    for rule in ("best_seed_headline", "wrong_mean"):
         if problem := facts.problems.get(rule):
-            severity = problem.severity if is_certain and facts.track.has_limits else "warn"
+            severity = problem.severity if facts.track.has_limits else "warn"
             return make_verdict("MEAN-NOT-BEST", severity, problem.message, "numbers")
     if facts.headline is None or facts.mean is None:
         message = "there is no headline" if facts.headline is None else "no log gives a score"

@@ -290,7 +290,7 @@ def test_a_claim_that_a_log_prints_elsewhere_is_a_warning_that_says_so(tmp_path:
     each = sample()
     score_otherwise(each)
     (found,) = [v for v in audit_folder(each.write(tmp_path), RULES, is_code_read=False) if v.rule == "LOG-COMPLETE"]
-    assert found.severity == "warn" and "a log prints that number elsewhere" in found.message
+    assert found.severity == "warn" and "they print it elsewhere" in found.message
 
 
 def test_a_claimed_score_that_no_log_prints_fails(tmp_path: Path) -> None:

@@ -52,15 +52,16 @@ def test_an_honest_folder_has_no_failure(case: str) -> None:
 
 
 def test_a_wrong_mean_has_both_numbers_and_the_decimals(tmp_path: Path) -> None:
-    folder = write(tmp_path, {"11": "1.10000000", "22": "1.30000000"}, {"val_bpb": 1.1512, "seeds": [11, 22]})
+    claims = {"val_bpb": 1.1512, "seed_results": {"11": {"val_bpb": 1.1001}, "22": {"val_bpb": 1.3003}}}
+    folder = write(tmp_path, {"11": "1.10010000", "22": "1.30030000"}, claims)
     found = problems_of(folder)["wrong_mean"]
     claimed, mean, *logged = found.evidence
     assert (found.severity, found.decimals) == ("fail", 4)
     assert (claimed.value, claimed.file, claimed.line) == (1.1512, "submission.json", 1)
-    assert mean.value == pytest.approx((1.1 + 1.3) / 2)
+    assert mean.value == pytest.approx((1.1001 + 1.3003) / 2)
     assert [(each.value, each.file, each.line) for each in logged] == [
-        (1.1, "train_seed11.log", 4),
-        (1.3, "train_seed22.log", 4),
+        (1.1001, "train_seed11.log", 4),
+        (1.3003, "train_seed22.log", 4),
     ]
 
 

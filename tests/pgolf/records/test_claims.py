@@ -96,4 +96,6 @@ def test_a_summary_that_the_evaluation_contradicts_supports_no_claim(tmp_path: P
     logs["train_seed33.log"] += "---\nint6_sw_bpb:      1.1254\n"
     found = lead_of(folder_of(tmp_path, logs, val_bpb=1.1185, seed_results={"33": {"val_bpb": 1.1254}}))
     problem = next(each for each in found["problems"] if each["rule"] == "claim_not_in_logs")
-    assert (problem["status"], problem["message"]) == ("fail", "no log has the claimed 1.1254 of seed 33")
+    said = "no evaluation in the logs has the claimed 1.1254 of seed 33; they print it elsewhere"
+    said += ", not as a score that is read"
+    assert (problem["status"], problem["message"]) == ("warn", said)

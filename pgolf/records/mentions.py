@@ -6,9 +6,8 @@ from pathlib import Path
 
 from pgolf.records.containers import encoding_of, read_bytes
 from pgolf.records.folder import Record, log_files
-from pgolf.records.printed import MOST_DECIMALS, Printed, Problem, agree
+from pgolf.records.printed import MOST_DECIMALS, Printed, agree
 from pgolf.records.readme import find_readme
-from pgolf.records.rows import RecordGroup
 from pgolf.records.submission_json import FILE as CLAIMS
 from pgolf.records.text_files import read_text
 from trainer.dialects.plain import TooLong
@@ -21,43 +20,23 @@ MEAN_DECIMALS = 4
 CONTEST_MACHINE = re.compile(r"\b8\s{0,3}[x\u00d7*]?\s{0,3}(?:nvidia\s)?H100", re.IGNORECASE)
 
 
-def is_claim_printed(group: RecordGroup) -> bool:
-    """Return whether the logs print each claimed score that the reader found among none of their scores.
-
-    Then it is a score in a form that the reader does not know, or another number: no contradiction is certain.
-    """
-    problems = [each for each in group.problems() if isinstance(each, Problem) and each.rule == "claim_not_in_logs"]
-    claims = group.record.claims.bpb_by_seed.values()
-    foreign = [number for each in problems for number in each.evidence if number in claims]
-    return bool(foreign) and all(is_printed(claim, group.record) for claim in foreign)
-
-
-def is_mean_stated(group: RecordGroup) -> bool:
-    """Return whether submission.json or the README states the mean of the logs, or a headline that is not the other's.
+def is_mean_stated(record: Record, mean: Printed) -> bool:
+    """Return whether submission.json or the README states a mean, or a headline that is not the other's.
 
     The README's may be the mean of more seeds than there are logs.
     """
-    headline, stated = group.record.claims.headline, group.record.claims.headlines.values()
+    headline, stated = record.claims.headline, record.claims.headlines.values()
     if headline is not None and not all(agree(headline, other) for other in stated):
         return True
-    if group.spread is None:
-        return False
-    mean = Printed(group.spread.mean, MOST_DECIMALS, "")
-    return has_number(f"{text_of(group.record.folder / CLAIMS)}\n{readme_of(group.record)}", mean, MEAN_DECIMALS)
+    return has_number(f"{text_of(record.folder / CLAIMS)}\n{readme_of(record)}", mean, MEAN_DECIMALS)
 
 
-def is_claimed_size_printed(group: RecordGroup, code_bytes: int) -> bool:
-    """Return whether the logs print each claimed size, or it without the code, where a size that was read is too large.
-
-    Then the size that was read may be that of another stage of packing.
-    """
-    claims = group.record.claims
-    claimed = {int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None}
-    if not claimed or not group.is_over_limit:
-        return False
-    texts = log_texts(group.record)
-    logged = {int(re.sub(r"[,_]", "", found[0])) for text in texts for found in BYTES.finditer(text)}
-    return all(size in logged or size - code_bytes in logged for size in claimed)
+def is_size_printed(size: int, record: Record) -> bool:
+    """Return whether a log prints a number of bytes, or it without the code of a committed script."""
+    wanted = {size, *(size - code for code in record.code.values())}
+    return any(
+        int(re.sub(r"[,_]", "", found[0])) in wanted for text in log_texts(record) for found in BYTES.finditer(text)
+    )
 
 
 def is_printed(claim: Printed, record: Record) -> bool:
