@@ -81,9 +81,24 @@ def log_sets(runs: list[LoggedRun], claims: Claims) -> list[tuple[Reading, Suppo
     if not has_repeated_seeds(runs) and (len(runs) == 1 or all(run.seed is not None for run in runs)):
         return [named_reading(runs, claims)]
     found = [named_reading(each, claims) for each in split_log_sets(runs)]
+    named = claimed_runs(runs, claims)
+    if max(each.seeds for _, each in found) < len(named):
+        rest = [run for run in runs if run not in named]
+        found = [named_reading(each, claims) for each in (named, *split_log_sets(rest))]
     whole = named_reading(runs, claims)
     is_named = any(each.seeds or each.is_mean for _, each in found)
     return [whole] if whole[1].is_mean and not is_named else found
+
+
+def claimed_runs(runs: list[LoggedRun], claims: Claims) -> list[LoggedRun]:
+    """Return for each claimed seed the only run that has its claimed score; none if a seed has no such run."""
+    named = []
+    for seed in claims.bpb_by_seed:
+        own = [run for run in runs if run.seed == seed and named_reading([run], claims)[1].seeds]
+        if len(own) != 1:
+            return []
+        named += own
+    return named
 
 
 def sole_value(values: set[object]) -> object | None:

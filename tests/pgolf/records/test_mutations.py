@@ -148,6 +148,12 @@ def renamed(pattern: str) -> Change:
     }
 
 
+def with_invented_names(logs: Texts, random: Random) -> Texts:
+    """Return the logs under names with words of their own, as trackers invent them."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return {f"{''.join(random.choices(letters, k=8))}-{Path(name).name}": text for name, text in logs.items()}
+
+
 def beside(prefix: str) -> Change:
     return lambda logs, random: logs | {f"{prefix}{name}": worse(text, random) for name, text in logs.items()}
 
@@ -189,6 +195,7 @@ CHANGES: dict[str, Change] = {
     "clock before every line": in_each(with_clock),
     "quoted scores": in_each(with_quoted_scores),
     "files in another order": renamed("{number}_{name}"),
+    "invented names": with_invented_names,
     "files in a subfolder": renamed("logs/{name}"),
     "a folder for each file": renamed("logs/{number}/{name}"),
     "baseline beside": beside("baseline_"),
@@ -307,6 +314,17 @@ def test_a_changed_invented_record_says_what_its_logs_print(
     claims = "{}" if claimed_decimals is None else claims_of(logs, claimed_decimals)
     folder = write_record(tmp_path / "record", CHANGES[change](logs, random), claims)
     assert_same(expected_lead(logs), lead_of(folder))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 200))])
+def test_a_record_changed_in_several_ways_says_what_its_logs_print(tmp_path: Path, number: int) -> None:
+    random = Random(number)
+    logs = changed = invented(random)
+    decimals = random.choice([8, 6, 4, None])
+    claims = "{}" if decimals is None else claims_of(logs, decimals)
+    for name in random.sample(sorted(CHANGES), random.choice([2, 3])):
+        changed = CHANGES[name](changed, random)
+    assert_same(expected_lead(logs), lead_of(write_record(tmp_path / "record", changed, claims)))
 
 
 @pytest.mark.parametrize("claimed_decimals", [8, 6])
