@@ -6,6 +6,7 @@ from pathlib import Path
 from pgolf.records.containers import encoding_of, numbered_lines, read_bytes
 from pgolf.records.dumped_source import blank_source
 from pgolf.records.layout import blank_repeats, without_common_prefix
+from pgolf.records.score_tables import spell_tables
 from trainer.dialects.lines import plain_lines
 from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import plain
@@ -56,4 +57,5 @@ def read_log(path: Path) -> tuple[list[str], list[int], bool, int]:
         shown = plain_lines(raw)
         lines += shown
         numbers += [number] * len(shown)
-    return blank_source(blank_repeats(without_common_prefix(lines))), numbers, encoding != "utf-8", len(content)
+    written = blank_source(blank_repeats(without_common_prefix(lines)))
+    return spell_tables(written), numbers, encoding != "utf-8", len(content)
