@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pgolf.records.containers import encoding_of, numbered_lines, read_bytes
 from pgolf.records.dumped_source import blank_source
+from pgolf.records.json_lines import spell_results
 from pgolf.records.layout import blank_repeats, without_common_prefix
 from pgolf.records.score_tables import spell_tables
 from trainer.dialects.lines import plain_lines
@@ -58,4 +59,4 @@ def read_log(path: Path) -> tuple[list[str], list[int], bool, int]:
         lines += shown
         numbers += [number] * len(shown)
     written = blank_source(blank_repeats(without_common_prefix(lines)))
-    return spell_tables(written), numbers, encoding != "utf-8", len(content)
+    return spell_results(spell_tables(written)), numbers, encoding != "utf-8", len(content)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from trainer.dialects.logged import LoggedRun, NotFinite
 from trainer.dialects.plain import TooLong
-from trainer.dialects.scores import NUMBER, SCORE, STEP, in_seconds, integer, score, scores_of
+from trainer.dialects.scores import NUMBER, SCORE, SEED_OF_SCORE, STEP, in_seconds, integer, score, scores_of
 from trainer.dialects.settings import record_setting
 from trainer.dialects.sizes import BYTES, size_of
 
@@ -16,8 +16,6 @@ TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
 STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
 TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
-# A seed beside a score, as in the summary of several runs: `seed 42 val_bpb: 1.08`.
-SEED_OF_SCORE = re.compile(r"\bseed[\s:=_]{0,3}(\d{1,10})\b(?!\.)", re.IGNORECASE)
 MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
 CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
 INFORMATIVE = re.compile(

@@ -51,6 +51,9 @@ PART_OF_MIXTURE = re.compile(
 # Syntax of Python that log lines do not have: lines of dumped source code are ignored.
 CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
 
+# A seed beside a score, as in the summary of several runs: `seed 42 val_bpb: 1.08`.
+SEED_OF_SCORE = re.compile(r"\bseed[\s:=_]{0,3}(\d{1,10})\b(?!\.)", re.IGNORECASE)
+
 BEFORE_PACKING = re.compile(
     r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|swa:post|float|\braw_|best_averaging|^last_step",
     re.IGNORECASE,
@@ -149,7 +152,7 @@ def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: 
     """Return a score from the numbers as printed."""
     time = SECONDS.search(rest)
     return Score(
-        label,
+        " ".join(SEED_OF_SCORE.sub(" ", label).split()),
         None if loss is None else float(loss),
         float(bpb),
         max(0, -int(Decimal(bpb).as_tuple().exponent)),

@@ -1,4 +1,4 @@
-"""Tables of scores in logs, against what a reader sees in them."""
+"""Tables and JSON objects with scores in logs, against what a reader sees in them."""
 
 from pathlib import Path
 
@@ -59,3 +59,29 @@ def test_a_column_of_differences_gives_none(tmp_path: Path) -> None:
 
 def test_a_table_of_settings_gives_none(tmp_path: Path) -> None:
     assert scores_in(tmp_path, "| name | layers |\n|---|---|\n| sliding | 1.0812 |\n") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "label", "val_bpb"),
+    [
+        ('{"val_loss": 1.9, "val_bpb": 1.12530001}', "result", 1.12530001),
+        ('RESULT {"val_bpb": 1.1253e+00, "bytes": 15900000}', "RESULT", 1.1253),
+        ('{"stage": "sliding", "seed": 42, "val_loss": 1.9, "val_bpb": 1.12530001}', "sliding", 1.12530001),
+    ],
+)
+def test_a_json_object_with_a_result(tmp_path: Path, line: str, label: str, val_bpb: float) -> None:
+    assert scores_in(tmp_path, line) == [(label, val_bpb, 2)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 500, "val_loss": 1.9, "val_bpb": 1.1253}',
+        '{"author": "someone", "val_bpb": 1.1253}',
+        '{"seeds": [1, 2], "val_bpb": 1.1253}',
+        '{"label": "baseline", "val_loss": 2.07, "val_bpb": 1.2244}',
+        '{"val_bpb": null}',
+    ],
+)
+def test_a_json_object_of_progress_or_claims_gives_none(tmp_path: Path, line: str) -> None:
+    assert scores_in(tmp_path, line) == []
