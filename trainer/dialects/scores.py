@@ -44,9 +44,10 @@ NO_RESULT = re.compile(
 OF_SEEDS = re.compile(
     r"\b(?:mean|std|stdev|stddev|sem|variance|range|across|seeds)\b|(?<=_)(?:mean|std)\b", re.IGNORECASE
 )
-# One of the models whose mixture is scored on the same line.
+# One of the models whose mixture is scored on the same line, or a score without the method of another on the line.
 PART_OF_MIXTURE = re.compile(
-    r"(?:nn|neural|lm|base|model|ppmd?|cache|expert|\w*gram)\d*(?:_only)?_bpb|(?:\w+_)?only_bpb", re.IGNORECASE
+    r"(?:nn|neural|lm|base|model|ppmd?|cache|expert|\w*gram)\d*(?:_only)?_bpb|(?:\w+_)?only_bpb|(?:no|without|pre|before)[-_]\w*bpb",
+    re.IGNORECASE,
 )
 # Syntax of Python that log lines do not have: lines of dumped source code are ignored.
 CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|torch|os|random)\b[\s.(]|\w\(.*[=,)]""")
@@ -55,9 +56,12 @@ CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|to
 SEED_OF_SCORE = re.compile(r"\bseed[\s:=_]{0,3}(\d{1,10})\b(?!\.)", re.IGNORECASE)
 
 BEFORE_PACKING = re.compile(
-    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|swa:post|float|\braw_|best_averaging|^last_step",
+    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|swa:post|float"
+    r"|unquantized|\bno[-_ ]?quant|\braw_|best_averaging|^last_step",
     re.IGNORECASE,
 )
+# Number formats that mean the model before packing, unless the label also names the packing.
+FLOATING = re.compile(r"\b(?:fp|fp32|fp16|bf16|full.?precision)\b", re.IGNORECASE)
 SETTINGS_OF_SCORE = re.compile(r"\b(stride|window|seq_len|context|ctx)\s*[:=]\s*(\d{1,9})\b")
 ADAPTED = re.compile(r"(?<!no.)(?<!pre.)(?:ttt|lora|adapt)", re.IGNORECASE)
 ROUNDTRIP = re.compile(r"round.?trip", re.IGNORECASE)
@@ -89,6 +93,8 @@ class Score:
     def stage(self) -> Stage:
         """What was scored, judging by the label."""
         if BEFORE_PACKING.search(self.label) and not ROUNDTRIP.search(self.label):
+            return "prequant"
+        if FLOATING.search(self.label) and not PACKED.search(self.label):
             return "prequant"
         return "ttt" if ADAPTED.search(self.label) else "roundtrip"
 
@@ -164,7 +170,10 @@ def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: 
 
 def label_before(line: str, found: re.Match[str]) -> str:
     """Return the words before a number without other numbers and repetitions; its own name if that says which it is."""
-    words = PAIR.sub(" ", line[: found.start(1)]).replace("|", " ").split()
+    before = line[: found.start(1)]
+    if "bpb" in before.lower() and (parts := re.split(r"[|,;]", before))[-1].strip():
+        before = parts[-1]
+    words = PAIR.sub(" ", before).replace("|", " ").split()
     if found[1].lower() not in ("val_bpb", "bpb") or not words:
         words.append(found[1])
     return " ".join(dict.fromkeys(words)).strip(" :,-")

@@ -30,6 +30,8 @@ from trainer.dialects.sizes import size_of
         ("post-TTT bpb: 1.0702 (pre-TTT bpb: 1.0810)", [("post-TTT", 1.0702, 4, None)]),
         ("ngram_bpb:2.5 nn_bpb:1.08 mix_bpb:1.03", [("mix_bpb", 1.03, 2, None)]),
         ("final mix_bpb:1.03 nn_bpb:1.08", [("final mix_bpb", 1.03, 2, None)]),
+        ("ttt_bpb: 1.0812 no_ttt_bpb: 1.0912", [("ttt_bpb", 1.0812, 4, None)]),
+        ("int8 val_bpb: 1.0812 | fp32 val_bpb: 1.07", [("int8", 1.0812, 4, None), ("fp32", 1.07, 2, None)]),
     ],
 )
 def test_scores_of_a_line(line: str, expected: list[tuple[str, float, int, float | None]]) -> None:
@@ -243,3 +245,11 @@ def test_another_seed_or_an_earlier_step_after_a_score_begins_a_run(head: str) -
     assert [[score.val_bpb for score in run.scores] for run in runs] == [[1.1], [1.2]]
     (run,) = split_runs([*lines, "RESULTS seed=42", "seed=42 done", "ttt val_loss:2.0 val_bpb:1.2"], "train.log")
     assert [score.val_bpb for score in run.scores] == [1.1, 1.2]
+
+
+@pytest.mark.parametrize(
+    "line", ["int8 val_bpb: 1.0812 | fp32 val_bpb: 1.0700", "bf16 val_bpb: 1.0700, int8 val_bpb: 1.0812"]
+)
+def test_a_score_of_floating_point_weights_is_before_packing(line: str) -> None:
+    assert headline(line) == ("int8", 1.0812)
+    assert headline("int6_fp16 val_loss:1.9 val_bpb:1.0812") == ("int6_fp16", 1.0812)
