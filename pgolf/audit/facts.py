@@ -101,6 +101,7 @@ def facts_of_group(group: RecordGroup) -> Facts:
     """Return the facts of a public record, from its logs and claims."""
     claims, code = group.record.claims, group.record.code
     sizes = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
+    is_over = bool(sizes) and group.is_over_limit
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
         track=group.track,
@@ -108,7 +109,7 @@ def facts_of_group(group: RecordGroup) -> Facts:
         is_settled=is_settled(group),
         mean=None if group.spread is None else group.spread.mean,
         scored_seeds=tuple(sorted(filter(None, scored_seeds(claims)))),
-        is_claimed_size_printed=group.is_over_limit and all(is_size_printed(size, group.record) for size in sizes),
+        is_claimed_size_printed=is_over and all(is_size_printed(size, group.record) for size in sizes),
         is_machine_stated=is_machine_stated(group.record),
         claimed_bytes=tuple(sizes),
         claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),
@@ -132,7 +133,7 @@ def run_facts(row: RecordRow) -> RunFacts:
         late_seconds=late_seconds(run),
         evaluate_seconds=row.evaluate_seconds,
         is_whole_evaluation=run.total_eval_seconds is not None,
-        total_bytes=row.total_bytes,
+        total_bytes=None if run.size is None else run.size.least,
         model_bytes=row.model_bytes,
         code_bytes=row.code_bytes,
         processes=run.world_size,

@@ -67,7 +67,8 @@ def is_missing(group: RecordGroup, seed: int) -> bool:
     """Return whether no log can be that of a claimed seed."""
     record = group.record
     claimed = record.claims.bpb_by_seed.get(seed)
-    is_found = claimed is not None and any(has_score(run, claimed) for run in record.runs)
+    others = [run for run in record.runs if run.seed not in record.claims.seeds]
+    is_found = claimed is not None and any(has_score(run, claimed) for run in others)
     is_known = any(run.seed is None or seed in (run.seed, run.named_seed) for run in record.runs)
     return not (is_found or is_known or record.unreadable or has_file_named(group, seed))
 

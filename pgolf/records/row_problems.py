@@ -44,13 +44,16 @@ def size_problems(run: LoggedRun, ruleset: Ruleset) -> Iterator[Problem]:
     if size is None:
         return
     printed = printed_size(run, size)
-    if over := bytes_over(size.total, ruleset.artifact_limit_bytes):
-        yield fail("over_cap", f"{size.total:,} bytes, {over:,} over the limit ({run.file}:{size.line})", printed)
+    if over := bytes_over(size.least, ruleset.artifact_limit_bytes):
+        yield fail("over_cap", f"{size.least:,} bytes, {over:,} over the limit ({run.file}:{size.line})", printed)
+    elif bytes_over(size.most, ruleset.artifact_limit_bytes):
+        message = f"{run.file}:{size.line} rounds the size, which has {size.least:,} to {size.most:,} bytes"
+        yield warn("rounded_size", f"{message}; the limit is {ruleset.artifact_limit_bytes:,}", printed)
     if any(each.is_mebi for each in run.sizes):
         message = f"{size.total:,} bytes are printed as MB of 2^20 bytes ({run.file}:{size.line})"
         yield warn("mib_called_mb", message, printed)
     if size.kind == "artifact":
-        message = f"the {size.total:,} bytes of {run.file}:{size.line} do not include code"
+        message = f"{run.file}:{size.line} does not say whether the {size.total:,} bytes include code"
         yield warn("total_without_code", message, printed)
 
 

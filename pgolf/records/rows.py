@@ -80,7 +80,8 @@ class RecordRow:
 
     @property
     def is_over_limit(self) -> bool:
-        return bytes_over(self.total_bytes, self.ruleset.artifact_limit_bytes) > 0
+        """Whether even the fewest bytes that the log can mean are over the limit."""
+        return self.run.size is not None and bytes_over(self.run.size.least, self.ruleset.artifact_limit_bytes) > 0
 
     @property
     def evaluate_seconds(self) -> float | None:

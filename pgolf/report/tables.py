@@ -68,7 +68,8 @@ def verdict_of(group: Group) -> str:
         return "OVER THE LIMIT"
     if any(found.rule in late and found.severity == "fail" for row in group.rows for found in row.problems()):
         return "OVER TIME"
-    if any(row.as_json()["total_bytes"] is None for row in group.rows):
+    is_rounded = any(found.rule == "rounded_size" for row in group.rows for found in row.problems())
+    if is_rounded or any(row.as_json()["total_bytes"] is None for row in group.rows):
         return "SIZE UNKNOWN"
     if all(is_smoke_test(row.as_json()["steps"]) for row in group.rows):
         return ALL_SMOKE_TESTS

@@ -63,6 +63,11 @@ class Size:
         """The fewest bytes that the line can mean."""
         return self.total - self.rounding[0]
 
+    @property
+    def most(self) -> int:
+        """The most bytes that the line can mean."""
+        return self.total + self.rounding[1]
+
 
 def size_of(line: str, number: int) -> Size | None:
     """Return the size in a line."""

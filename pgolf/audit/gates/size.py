@@ -34,6 +34,8 @@ def check_limit(facts: Facts, ruleset: Ruleset) -> Verdict:
     place = next((run.log for run in facts.runs if run.total_bytes == largest), "submission.json")
     message = f"{largest:,} bytes are {'logged' if largest in logged else 'claimed'}; the limit is {limit:,}"
     over = bytes_over(largest, limit)
+    if not over and (rounded := facts.problems.get("rounded_size")):
+        return make_verdict("SIZE-CAP", "unknown", rounded.message, "numbers", place)
     if not over:
         return make_verdict("SIZE-CAP", *facts.pass_if_all("total_bytes", message), "numbers", place)
     if largest in logged and fits_as_shipped(facts, limit):
