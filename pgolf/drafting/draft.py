@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pgolf.drafting.components import CHOICES, RULES, Evidence
 from pgolf.drafting.features import differing_features
+from pgolf.drafting.learned import learned_names
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
+from pgolf.drafting.not_in_recipe import reason_missing
+from pgolf.drafting.values import Hyperparameter
 from pgolf.errors import SpecError
 from pgolf.records.logs import runs_in
 from pgolf.scripts.program import ScriptProgram
@@ -21,23 +25,8 @@ from trainer.recipe.inventory import inventory, parameter_groups
 NOT_PUBLISHED = ("quickstart", "english")
 SAME = 1e-6
 
-
-@dataclass(frozen=True, slots=True)
-class Hyperparameter:
-    """A value that a script uses, and where it comes from."""
-
-    name: str
-    text: str
-    place: str
-
-    @property
-    def value(self) -> float | str:
-        """The text as a number if it is one; True and False are 1 and 0."""
-        words = {"True": "1", "False": "0"}.get(self.text, self.text).strip("'\"").replace("_", "")
-        try:
-            return float(words)
-        except ValueError:
-            return self.text.strip("'\"")
+Overrides = Mapping[str, tuple[Any, Hyperparameter]]
+"""Values by dotted recipe key, each with the hyperparameter that it follows from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +104,54 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
         )
     nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
     draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
-    base = flat_recipe(draft.base)
-    draft.lacking, draft.unnamed = differing_features(program, base)
-    current = dict(base)
+    add_shape(values, draft)
+    add_components(values, learned_names(program), draft)
+    current = flat_recipe(draft.base, draft.overrides)
+    draft.lacking, draft.unnamed = differing_features(program, current)
     mapped = [value for _, value in mapped_values(values)]  # widths and layers first: later conversions depend on them
     for value in [*mapped, *(value for value in values.values() if value not in mapped)]:
-        add_value(value, base, current, draft)
-    count_parameters(draft)
+        if value not in [each for each, _ in draft.unmapped]:
+            add_value(value, values, current, draft)
+    drop_refused(draft)
+    recipe = load_spec(draft.base, [], assignments(draft.overrides)).spec.recipe
+    draft.parameters = sum(parameter_groups(inventory(recipe.model, recipe.vocabulary_size)).values())
     return draft
+
+
+def add_shape(values: Mapping[str, Hyperparameter], draft: Draft) -> None:
+    """Add the values of the model's shape, such as width and layers: the choice of components depends on them."""
+    current = flat_recipe(draft.base)
+    for mapped, value in mapped_values(values):
+        if mapped.key in current and mapped.key.startswith(("recipe.data.", "recipe.model.")):
+            add_value(value, values, current, draft)
+    drop_refused(draft)
+
+
+def add_components(values: Mapping[str, Hyperparameter], learned: Mapping[str, str], draft: Draft) -> None:
+    """Add the components that the script decides on; one that the draft cannot have becomes unmapped."""
+    for rule in RULES:
+        current = flat_recipe(draft.base, draft.overrides)
+        choice = rule(Evidence(values, learned, current))
+        if choice is None:
+            continue
+        changed = {key: (value, choice.source) for key, value in changes(choice.assigned, current).items()}
+        if (refusal := refusal_of(draft.base, assignments(draft.overrides | changed))) is None:
+            draft.overrides |= changed
+        else:
+            draft.unmapped.append((choice.source, str(refusal).splitlines()[0]))
+
+
+def changes(assigned: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the assignments that change a recipe; a component of another kind keeps none of its old values."""
+    absent = object()
+    changed = {
+        key
+        for key, value in assigned.items()
+        if not is_same(current.get(key, absent), value)
+        and not (value is None and not any(each.startswith(f"{key}.") for each in current))
+    }
+    replaced = tuple(key.removesuffix("kind") for key in changed if key.endswith(".kind"))
+    return {key: value for key, value in assigned.items() if key in changed or key.startswith(replaced)}
 
 
 def last_run(log: Path) -> LoggedRun:
@@ -173,9 +202,9 @@ def published() -> list[str]:
     return [name for name in shipped_specs() if name not in NOT_PUBLISHED and not name.endswith("_corrected")]
 
 
-def flat_recipe(name: str) -> dict[str, Any]:
-    """Return a shipped spec's recipe by dotted key."""
-    return flatten({"recipe": recipe_json(load_spec(name).spec.recipe)})
+def flat_recipe(name: str, overrides: Overrides | None = None) -> dict[str, Any]:
+    """Return a shipped spec's recipe with overrides, by dotted key."""
+    return flatten({"recipe": recipe_json(load_spec(name, [], assignments(overrides or {})).spec.recipe)})
 
 
 def compare_with_spec(name: str, values: Mapping[str, Hyperparameter]) -> Similarity:
@@ -210,39 +239,40 @@ def is_same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def add_value(value: Hyperparameter, base: Mapping[str, Any], current: dict[str, Any], draft: Draft) -> None:
-    """Add a value to the draft's overrides if it differs from the base, or to its other lists if it has no key."""
+def add_value(
+    value: Hyperparameter, values: Mapping[str, Hyperparameter], current: dict[str, Any], draft: Draft
+) -> None:
+    """Add a value to the draft's overrides if it changes the draft, or to its other lists if it has no key."""
     mapped = next((each for each in MAPPINGS if value.name in each.names), None)
+    if value.name in CHOICES:
+        return
     if value.name in BY_HAND:
         draft.unmapped.append((value, BY_HAND[value.name]))
     elif value.name in ELSEWHERE:
         draft.elsewhere.append((value, ELSEWHERE[value.name]))
-    elif mapped is None:
-        draft.unmapped.append((value, "no recipe key is known for this variable"))
-    elif mapped.key not in base:
-        draft.unmapped.append((value, f"{draft.base} has no {mapped.key}; it would need another component"))
-    else:
+    elif mapped is not None and mapped.key in current:
         try:
             converted = mapped.convert(value.value, current)
         except (ValueError, ArithmeticError) as error:
             draft.unmapped.append((value, str(error)))
             return
-        current[mapped.key] = converted
-        if not is_same(converted, base[mapped.key]):
+        if not is_same(converted, current[mapped.key]):
+            current[mapped.key] = converted
             draft.overrides[mapped.key] = converted, value
+    elif (reason := reason_missing(value, values)) is not None:
+        draft.unmapped.append((value, reason))
+    elif mapped is not None:
+        draft.unmapped.append((value, f"the draft has no {mapped.key}; it would need another component"))
+    else:
+        draft.unmapped.append((value, "no recipe key is known for this variable"))
 
 
-def count_parameters(draft: Draft) -> None:
-    """Set the draft's parameter count; an override that makes the spec invalid becomes unmapped, with the reason."""
+def drop_refused(draft: Draft) -> None:
+    """Take out the overrides that make the draft invalid; they become unmapped, with the reason."""
     while draft.overrides and (refusal := refusal_of(draft.base, assignments(draft.overrides))) is not None:
         key = culprit(draft, refusal)
         _, value = draft.overrides.pop(key)
         draft.unmapped.append((value, str(refusal).splitlines()[0]))
-    try:
-        recipe = load_spec(draft.base, [], assignments(draft.overrides)).spec.recipe
-        draft.parameters = sum(parameter_groups(inventory(recipe.model, recipe.vocabulary_size)).values())
-    except (SpecError, ValueError):
-        draft.parameters = None
 
 
 def refusal_of(base: str, assigned: list[str]) -> SpecError | None:
@@ -272,13 +302,17 @@ def overlaps(key: str, refused: Sequence[str]) -> bool:
     return any(f"{key}.".startswith(f"{each}.") or f"{each}.".startswith(f"{key}.") for each in refused)
 
 
-def assignments(overrides: Mapping[str, tuple[Any, Hyperparameter]]) -> list[str]:
+def assignments(overrides: Overrides) -> list[str]:
     """Return overrides as `--set` arguments."""
     return [f"{key}={as_yaml(value)}" for key, (value, _) in overrides.items()]
 
 
 def as_yaml(value: Any) -> str:
     """Return a value as one-line YAML."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}": {as_yaml(each)}' for key, each in value.items()) + "}"
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, list):
         return "[" + ", ".join(f'"{each}"' for each in value) + "]"
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# Processes of the contest's machine, which published defaults assume.
+PUBLISHED_PROCESSES = 8
+
 Convert = Callable[[float | str, Mapping[str, Any]], Any]
 """Converts a script's value, given the flat recipe, to the recipe's value; raises ValueError if there is none."""
 
@@ -39,11 +42,42 @@ def last_layers(value: float | str, recipe: Mapping[str, Any]) -> list[str]:
     return ["*"] if count >= layers else [f"flat.{index}" for index in range(layers - count, layers)]
 
 
-def tied(value: float | str, _: Mapping[str, Any]) -> str:
-    """Convert a flag for tied embeddings, the only kind that there is."""
-    if value == 0.0:
-        raise ValueError("no embedding component has a separate output head")
-    return "tied"
+def flag(value: float | str, _: Mapping[str, Any]) -> bool:
+    """Convert 0 and 1."""
+    if value not in (0.0, 1.0):
+        raise ValueError(f"{value} is not 0 or 1")
+    return value == 1.0
+
+
+def floor(value: float | str, _: Mapping[str, Any]) -> float:
+    """Convert the smallest learning-rate multiplier, which scripts clamp and pgolf reaches at the end."""
+    if float(value):
+        raise ValueError(
+            f"not in the recipe: the script clamps the learning-rate multiplier at {value}, and recipe.schedule.floor "
+            "is a multiplier that is reached at the end"
+        )
+    return 0.0
+
+
+def calibration_sequences(value: float | str, recipe: Mapping[str, Any]) -> int:
+    """Convert calibration batches, each a step's share of one of eight processes, to sequences."""
+    tokens = int(recipe["recipe.schedule.batch_tokens"]) // PUBLISHED_PROCESSES
+    return whole(value, recipe) * max(1, tokens // int(recipe["recipe.schedule.sequence_tokens"]))
+
+
+def coefficients(value: float | str, recipe: Mapping[str, Any]) -> str:
+    """Convert the flag for the polynomials of Polar Express."""
+    return "polar_express" if flag(value, recipe) else "quintic"
+
+
+def tail(value: float | str, recipe: Mapping[str, Any]) -> str:
+    """Convert the flag for targets after the last full window."""
+    return "score" if flag(value, recipe) else "drop"
+
+
+def frozen_blocks(value: float | str, recipe: Mapping[str, Any]) -> list[str]:
+    """Convert a number of first blocks that do not train to their names."""
+    return [f"flat.{index}" for index in range(whole(value, recipe))]
 
 
 def codec(value: float | str, _: Mapping[str, Any]) -> str:
@@ -73,17 +107,34 @@ MAPPINGS = (
     Mapped(("QK_GAIN_INIT",), "recipe.model.attention.q_gain"),
     Mapped(("ROPE_BASE",), "recipe.model.attention.rope.base"),
     Mapped(("ROPE_DIMS",), "recipe.model.attention.rope.dims", whole_or_none),
+    Mapped(("ROPE_TRAIN_SEQ_LEN",), "recipe.model.attention.rope.trained_tokens", whole_or_none),
+    Mapped(("VALUE_RESIDUAL", "VALUE_RESIDUAL_ENABLED"), "recipe.model.attention.value_residual", flag),
+    Mapped(("LN_SCALE",), "recipe.model.topology.depth_scale", flag),
+    Mapped(("GATE_WINDOW",), "recipe.model.attention.gate.inputs", whole),
+    Mapped(("SPARSE_ATTN_GATE_SCALE",), "recipe.model.attention.gate.scale"),
+    Mapped(("GATED_ATTN_INIT_STD",), "recipe.model.attention.gate.deviation"),
+    Mapped(("ENABLE_LOOPING_AT",), "recipe.model.topology.recurrence.from_progress"),
+    Mapped(("NUM_CRAWLER_LAYERS",), "recipe.model.topology.looped", whole),
+    Mapped(("CRAWLER_LOOPS",), "recipe.model.topology.loops", whole),
+    Mapped(("CRAWLER_MLP_MULT",), "recipe.model.topology.mlp_ratio"),
+    Mapped(("INST_DIM",), "recipe.model.topology.instructions", whole),
     Mapped(("XSA_LAST_N",), "recipe.model.attention.exclusive", last_layers),
     Mapped(("LOGIT_SOFTCAP",), "recipe.model.softcap"),
-    Mapped(("TIE_EMBEDDINGS",), "recipe.model.embedding.kind", tied),
     Mapped(("TIED_EMBED_INIT_STD",), "recipe.model.embedding.deviation"),
-    Mapped(("BIGRAM_VOCAB_SIZE", "BIGRAM_BUCKETS"), "recipe.model.embedding.bigram.buckets", whole),
-    Mapped(("BIGRAM_DIM",), "recipe.model.embedding.bigram.width", whole),
+    Mapped(
+        ("BIGRAM_VOCAB_SIZE", "BIGRAM_BUCKETS", "BIGRAM_HASH_BUCKETS", "BIGRAM_HASH_SIZE"),
+        "recipe.model.embedding.bigram.buckets",
+        whole,
+    ),
+    Mapped(("BIGRAM_DIM", "BIGRAM_EMBED_DIM"), "recipe.model.embedding.bigram.width", whole),
     Mapped(("VE_DIM",), "recipe.model.embedding.value.width", whole),
     Mapped(("MATRIX_LR",), "recipe.optimizer.matrix_lr"),
     Mapped(("TIED_EMBED_LR",), "recipe.optimizer.embedding_lr"),
     Mapped(("SCALAR_LR",), "recipe.optimizer.scalar_lr"),
     Mapped(("MUON_WD",), "recipe.optimizer.weight_decay"),
+    Mapped(("EMBED_WD",), "recipe.optimizer.embedding_weight_decay"),
+    Mapped(("MUON_ROW_NORMALIZE",), "recipe.optimizer.row_normalized", flag),
+    Mapped(("USE_POLAR_EXPRESS",), "recipe.optimizer.coefficients", coefficients),
     Mapped(("ADAM_WD",), "recipe.optimizer.scalar_weight_decay"),
     Mapped(("MUON_MOMENTUM",), "recipe.optimizer.momentum.end"),
     Mapped(("MUON_MOMENTUM_WARMUP_START",), "recipe.optimizer.momentum.start"),
@@ -95,26 +146,45 @@ MAPPINGS = (
     Mapped(("GRAD_CLIP_NORM",), "recipe.optimizer.clip_norm"),
     Mapped(("TRAIN_BATCH_TOKENS",), "recipe.schedule.batch_tokens", whole),
     Mapped(("TRAIN_SEQ_LEN",), "recipe.schedule.sequence_tokens", whole),
+    Mapped(("WARMDOWN_FRAC",), "recipe.schedule.fraction"),
+    Mapped(("MIN_LR",), "recipe.schedule.floor", floor),
     Mapped(("EMA_DECAY",), "recipe.averaging.decay"),
     Mapped(("SWA_EVERY",), "recipe.averaging.every_steps", whole),
     Mapped(("MATRIX_BITS",), "recipe.quantizer.bits.default", whole),
     Mapped(("EMBED_BITS",), "recipe.quantizer.bits.embedding", whole),
     Mapped(("MATRIX_CLIP_SIGMAS",), "recipe.quantizer.clip.k.default"),
     Mapped(("EMBED_CLIP_SIGMAS",), "recipe.quantizer.clip.k.embedding"),
+    Mapped(("GPTQ_CALIBRATION_BATCHES",), "recipe.quantizer.calibration.sequences", calibration_sequences),
+    Mapped(("GPTQ_BLOCKSIZE", "GPTQ_BLOCK_SIZE"), "recipe.quantizer.block", whole),
+    Mapped(("GPTQ_DAMPENING", "GPTQ_DAMPING"), "recipe.quantizer.damping"),
+    Mapped(("LQER_RANK",), "recipe.quantizer.residual.rank", whole),
+    Mapped(("LQER_TOP_K",), "recipe.quantizer.residual.tensors", whole),
+    Mapped(("LQER_FACTOR_BITS",), "recipe.quantizer.residual.bits", whole),
     Mapped(("COMPRESSOR",), "recipe.codec.kind", codec),
     Mapped(("EVAL_STRIDE",), "recipe.evaluation.stride", whole),
     Mapped(("EVAL_SEQ_LEN",), "recipe.evaluation.window", whole),
+    Mapped(("EVAL_INCLUDE_TAIL",), "recipe.evaluation.tail", tail),
     Mapped(("TTT_CHUNK_TOKENS",), "recipe.evaluation.chunk_tokens", whole),
     Mapped(("TTT_LR",), "recipe.evaluation.optimizer.lr"),
     Mapped(("TTT_MOMENTUM",), "recipe.evaluation.optimizer.momentum"),
     Mapped(("TTT_EPOCHS",), "recipe.evaluation.epochs", whole),
     Mapped(("TTT_BATCH_SEQS",), "recipe.evaluation.batch_sequences", whole),
+    Mapped(("TTT_GRAD_CLIP",), "recipe.evaluation.clip_norm"),
+    Mapped(("TTT_FREEZE_BLOCKS",), "recipe.evaluation.freeze", frozen_blocks),
+    Mapped(("TTT_CHUNK_SIZE",), "recipe.evaluation.chunk_tokens", whole),
+    Mapped(("TTT_LORA_RANK",), "recipe.evaluation.rank", whole),
+    Mapped(("TTT_LORA_ALPHA",), "recipe.evaluation.alpha"),
+    Mapped(("TTT_LORA_LR",), "recipe.evaluation.lr"),
+    Mapped(("TTT_BETA1",), "recipe.evaluation.beta1"),
+    Mapped(("TTT_BETA2",), "recipe.evaluation.beta2"),
+    Mapped(("TTT_WEIGHT_DECAY",), "recipe.evaluation.weight_decay"),
 )
 # Variables that the user has to decide on, with the reason.
 BY_HAND = {
     "ITERATIONS": "recipe.budget is still the base's; a log shows how many steps fit into the time",
     "MAX_WALLCLOCK_SECONDS": "recipe.budget is still the base's; seconds are a different budget on each machine",
     "WARMDOWN_ITERS": "recipe.schedule.fraction is still the base's; it is the share of all steps",
+    "GPTQ_RESERVE_SECONDS": "recipe.budget.reserve_seconds, with budget.clock: seconds",
 }
 # Variables without a recipe key, with what takes their place in pgolf.
 ELSEWHERE = {
@@ -125,7 +195,24 @@ ELSEWHERE = {
     "WARMUP_STEPS": "not needed: these steps only compile and do not train",
     "VAL_LOSS_EVERY": "not needed: validation text is scored once, at the end",
     "TRAIN_LOG_EVERY": "not needed: every step is in metrics.jsonl",
+    "VAL_BATCH_TOKENS": "not needed: it does not change the score",
     "VAL_BATCH_SIZE": "not needed: it does not change the score",
     "HEAD_LR": "not used with a tied embedding",
     "EMBED_LR": "not used with a tied embedding; TIED_EMBED_LR is",
+    "RANK": "set by the launcher",
+    "LOCAL_RANK": "set by the launcher",
+    "WORLD_SIZE": "set by the launcher",
+    "MASTER_ADDR": "set by the launcher",
+    "MASTER_PORT": "set by the launcher",
+    "GRAD_ACCUM_STEPS": "recipe.schedule.micro_batch_tokens",
+    "DATA_DIR": "recipe.data.folder",
+    "DATASETS_DIR": "recipe.data.folder",
+    "MODEL_PATH": "the run directory",
+    "QUANTIZED_MODEL_PATH": "the run directory",
+    "LOGFILE": "the run directory's log",
+    "SKIP_POST_TRAIN_EVAL": "not needed: only the packed model is scored",
+    "FUSED_CE_ENABLED": "not needed: the loss is the same function",
+    "COMPILE_SHAPE_WARMUP": "not needed: these steps only compile and do not train",
+    "COMPILE_SHAPE_WARMUP_ITERS": "not needed: these steps only compile and do not train",
+    "COMPILE_SHAPE_WARMUP_LOOP_MODES": "not needed: these steps only compile and do not train",
 }

@@ -114,9 +114,10 @@ def test_only_the_overrides_that_make_the_draft_invalid_are_unmapped(
     assert draft.parameters is not None
 
 
-def test_an_untied_embedding_is_unmapped() -> None:
+def test_an_untied_embedding_has_a_head() -> None:
     draft = draft_of(script_of(NUM_LAYERS=9, TIE_EMBEDDINGS=0), None, {})
-    assert [value.name for value, _ in draft.unmapped] == ["TIE_EMBEDDINGS"]
+    assert draft.overrides["recipe.model.embedding.kind"][0] == "untied"
+    assert draft.parameters == 9 * BLOCK + 2 * 1024 * 512 + 4 * 512
 
 
 def test_a_script_without_known_variables_is_refused() -> None:
