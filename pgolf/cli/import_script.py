@@ -92,4 +92,9 @@ def draft_json(draft: Draft) -> dict[str, Any]:
         "elsewhere": {value.name: where for value, where in draft.elsewhere},
         "parameters": draft.parameters,
         "logged_parameters": draft.logged_parameters,
+        "script_parameters": draft.script_parameters,
+        "differing_parts": [
+            {"name": part.name, "draft": part.draft, "script": part.script, "place": part.place}
+            for part in draft.differing
+        ],
     }

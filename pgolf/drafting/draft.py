@@ -9,7 +9,9 @@ from pgolf.drafting.components import CHOICES, RULES, Evidence
 from pgolf.drafting.features import differing_features
 from pgolf.drafting.learned import learned_names
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
+from pgolf.drafting.model_code import model_of
 from pgolf.drafting.not_in_recipe import reason_missing
+from pgolf.drafting.parts import PartDifference, differing_parts
 from pgolf.drafting.values import Hyperparameter
 from pgolf.errors import SpecError
 from pgolf.records.logs import runs_in
@@ -19,7 +21,7 @@ from pgolf.specs.flat import flatten
 from pgolf.specs.loading import load_spec
 from pgolf.specs.shipped import shipped_specs
 from trainer.dialects.logged import LoggedRun
-from trainer.recipe.inventory import inventory, parameter_groups
+from trainer.recipe.inventory import inventory
 
 # Specs that do not reproduce a script; a script is drafted from one that does.
 NOT_PUBLISHED = ("quickstart", "english")
@@ -69,24 +71,40 @@ class Draft:
     """Number of parameters of the draft's model."""
     logged_parameters: int | None = None
     """Number of parameters of the script's model, from its log."""
+    script_parameters: int | None = None
+    """Number of parameters of the script's model, counted in its code."""
+    differing: list[PartDifference] = field(default_factory=list)
+    """Parts of the model that have other numbers of parameters in the script's code."""
 
     @property
     def verdict(self) -> str:
         """The result of comparing the parameter counts."""
         if self.parameters is None:
             return "the draft is not a valid spec, so its parameters were not counted"
-        if self.logged_parameters is None:
-            return (
-                f"the draft has {self.parameters:,} parameters; not compared with the script's, which --log FILE of a "
-                "run would give"
-            )
+        own = f"the draft has {self.parameters:,} parameters"
+        if self.logged_parameters is None and self.script_parameters is None:
+            return f"{own}; not compared with the script's, which --log FILE of a run would give"
+        if self.logged_parameters is None and self.script_parameters == self.parameters:
+            return f"{own}, as the script's code; --log FILE of a run would confirm it"
         if self.logged_parameters == self.parameters:
             return f"the draft and the log both have {self.parameters:,} parameters"
-        difference = self.parameters - self.logged_parameters
-        return (
-            f"the draft has {self.parameters:,} parameters, the log {self.logged_parameters:,} ({difference:+,}): "
-            "the models differ, probably because of the values that are not mapped"
-        )
+        place = "log" if self.logged_parameters is not None else "script's code"
+        other = self.logged_parameters if self.logged_parameters is not None else self.script_parameters
+        assert other is not None
+        difference = f"{own}, the {place} {other:,} ({self.parameters - other:+,})"
+        return f"{difference}: {self.explanation(other)}"
+
+    def explanation(self, parameters: int) -> str:
+        """Return which parts of the model differ from a model with this number of parameters."""
+        assert self.parameters is not None
+        if not self.differing:
+            return "the part that differs is not known; compare the model's code with `pgolf spec show`"
+        parts = "; ".join(part.text for part in self.differing)
+        found = sum(part.draft - part.script for part in self.differing if part.script is not None)
+        if any(part.script is None for part in self.differing) or found == self.parameters - parameters:
+            return f"they differ in {parts}"
+        left = self.parameters - parameters - found
+        return f"they differ in {parts}; {left:+,} are not explained by the script's code"
 
 
 def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str]) -> Draft:
@@ -113,9 +131,18 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
         if value not in [each for each, _ in draft.unmapped]:
             add_value(value, values, current, draft)
     drop_refused(draft)
-    recipe = load_spec(draft.base, [], assignments(draft.overrides)).spec.recipe
-    draft.parameters = sum(parameter_groups(inventory(recipe.model, recipe.vocabulary_size)).values())
+    count_parameters(program, values, draft)
     return draft
+
+
+def count_parameters(program: ScriptProgram, values: Mapping[str, Hyperparameter], draft: Draft) -> None:
+    """Count the draft's parameters and those of the script's code, and compare their parts."""
+    recipe = load_spec(draft.base, [], assignments(draft.overrides)).spec.recipe
+    tensors = inventory(recipe.model, recipe.vocabulary_size)
+    draft.parameters = sum(tensor.size for tensor in tensors)
+    if (model := model_of(program, values)) is not None:
+        draft.script_parameters = model.parameters if model.is_certain else None
+        draft.differing = differing_parts(model, tensors)
 
 
 def add_shape(values: Mapping[str, Hyperparameter], draft: Draft) -> None:

@@ -70,6 +70,15 @@ def test_two_learned_lanes_and_one_start_layer_are_told_apart_by_the_model() -> 
     assert drafted(PARALLEL_START_LAYER=8).overrides["recipe.model.topology.parallel"][0] == "sum"
 
 
+def test_a_part_that_no_recipe_has_is_named_with_its_size_and_line() -> None:
+    code = "self.lane_merge = nn.Parameter(torch.tensor(0.5))\nself.route = nn.Linear(h.model_dim, 3, bias=False)"
+    draft = drafted(code=code, PARALLEL_RESIDUAL_START=7)
+    found = {part.name: (part.draft, part.script) for part in draft.differing}
+    assert found["lanes"] == (0, 1)
+    assert found["route.weight"] == (0, 3 * 512)
+    assert "lanes: 0 in the draft, 1 in the script (train_gpt.py:" in draft.explanation(0)
+
+
 def test_every_variable_is_a_value_a_choice_or_named() -> None:
     draft = drafted(ATTN_CLIP_SIGMAS=13.0, NGRAM_BASE_BETA=2.0, NGRAM_TILT_ENABLED=0, LQER_RANK=4, MIN_LR=0.1, ODD=1)
     reasons = {value.name: reason for value, reason in draft.unmapped}

@@ -1,0 +1,124 @@
+"""Evaluates the expressions of a model's constructor that decide on the sizes of its tensors.
+
+Nothing of the script is executed: numbers, lists, ranges and shapes are computed here, and everything else is UNKNOWN.
+"""
+
+import ast
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Final
+
+MOST_ITEMS = 4096
+"""Longest list; a model has fewer layers."""
+MOST_STEPS = 100_000
+"""Most expressions that are evaluated for a script."""
+MOST_SIZE = 10**12
+
+
+class Unknown:
+    """A value that is not computed."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNKNOWN: Final = Unknown()
+
+
+class TooLong(Exception):
+    """The code takes more steps than a model's constructor."""
+
+
+@dataclass(eq=False, slots=True)
+class Shape:
+    """A tensor that is not learned, by its number of values; None is unknown."""
+
+    size: int | None
+
+
+@dataclass(eq=False, slots=True)
+class Learned:
+    """A learned tensor: its number of values, None if unknown, and its place in the script."""
+
+    size: int | None
+    place: str
+
+
+@dataclass(eq=False, slots=True)
+class Module:
+    """An object of one of the script's classes, or of torch.nn, with its attributes."""
+
+    name: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+Scope = dict[str, Any]
+BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+}  # fmt: skip
+COMPARED: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not,
+    ast.In: lambda one, many: one in many, ast.NotIn: lambda one, many: one not in many,
+}  # fmt: skip
+PLAIN: Mapping[str, Callable[..., Any]] = {
+    "int": int, "float": float, "bool": bool, "str": str, "len": len, "min": min, "max": max, "round": round,
+    "abs": abs, "sum": sum, "list": list, "tuple": tuple, "set": set, "sorted": sorted,
+    "enumerate": lambda x: list(enumerate(x)),
+    "zip": lambda *x: list(zip(*x, strict=False)), "reversed": lambda x: list(reversed(x)),
+}  # fmt: skip
+TEXT_METHODS = ("split", "strip", "lower", "upper", "startswith", "endswith")
+FILLED = ("zeros", "ones", "empty", "randn", "rand")
+KEPT = (
+    "clone", "float", "bfloat16", "half", "to", "mul", "mul_", "fill_", "normal_", "uniform_", "zero_", "view",
+    "reshape", "contiguous", "detach", "expand", "unsqueeze", "squeeze", "t", "log", "exp", "full_like", "zeros_like",
+    "ones_like",
+)  # fmt: skip
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is a number, a text, None, or a list of those."""
+    if isinstance(value, list | tuple | set):
+        return len(value) <= MOST_ITEMS and all(map(is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= MOST_SIZE
+
+
+def product_of(dimensions: Sequence[Any]) -> int | None:
+    """Return the number of values of a tensor with these dimensions; None if one is unknown."""
+    if len(dimensions) == 1 and isinstance(dimensions[0], list | tuple):
+        dimensions = dimensions[0]
+    sizes = [each for each in dimensions if isinstance(each, int) and 0 <= each <= MOST_SIZE]
+    return prod(sizes) if len(sizes) == len(dimensions) else None
+
+
+def count_values(value: Any) -> int | None:
+    """Return the number of values of a tensor, of a number, or of a nested list of them."""
+    if isinstance(value, Shape | Learned):
+        return value.size
+    if isinstance(value, list | tuple):
+        sizes = [count_values(each) for each in value]
+        return None if None in sizes else sum(filter(None, sizes))
+    return 1 if isinstance(value, int | float) else None
+
+
+def tensor_of(name: str, arguments: Sequence[Any]) -> Shape | None:
+    """Return what a function of torch with this name makes; None if it is not known to make a tensor."""
+    first: Any = arguments[0] if arguments else UNKNOWN
+    if name in FILLED:
+        return Shape(product_of(arguments))
+    if name == "full":
+        return Shape(product_of([first]))
+    if name in ("tensor", "stack", "cat", "as_tensor", *KEPT):
+        return Shape(count_values(first))
+    if name in ("arange", "linspace"):
+        return Shape(product_of([arguments[-1] if name == "linspace" else first]))
+    if name == "eye":
+        return Shape(product_of([first, *arguments[1:2]] if len(arguments) > 1 else [first, first]))
+    return None
