@@ -27,6 +27,7 @@ from pgolf.scripts.unwrapping import layers
 from pgolf.scripts.variables import file_readers, find_all_helpers, variables_read
 
 UNWRAPPED = " (unwrapped)"
+ADVICE = "give a file that Python 3 can run"
 # Files that are shipped with a script are kept in memory. They count against the limit of the artifact, 16 MB.
 MOST_SHIPPED_BYTES = 64_000_000
 
@@ -37,21 +38,22 @@ class Unreadable(ValueError):
     Attributes:
         name: the file, relative to the script's folder.
         line: the line, where it is known.
+        column: the column, from 1, where it is known.
         problem: what is wrong.
     """
 
-    def __init__(self, name: str, line: int | None, problem: str) -> None:
-        super().__init__(describe_place(name, line, problem))
-        self.name, self.line, self.problem = name, line, problem
+    def __init__(self, name: str, line: int | None, problem: str, column: int | None = None) -> None:
+        super().__init__(describe_place(name, line, column, problem))
+        self.name, self.line, self.column, self.problem = name, line, column, problem
 
     def below(self, folder: Path) -> str:
         """Return the message with the file's path."""
-        return describe_place(str(folder / self.name), self.line, self.problem)
+        return describe_place(str(folder / self.name), self.line, self.column, self.problem)
 
 
-def describe_place(name: str, line: int | None, problem: str) -> str:
-    """Return what is wrong, after file and line."""
-    return f"{name}: {problem}" if line is None else f"{name}:{line}: {problem}"
+def describe_place(name: str, line: int | None, column: int | None, problem: str) -> str:
+    """Return what is wrong, after file, line and column."""
+    return ":".join(str(part) for part in (name, line, column) if part is not None) + f": {problem}"
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def readable(name: str) -> Iterator[None]:
     except TooLarge as error:
         raise Unreadable(name, error.line, error.problem) from None
     except SyntaxError as error:
-        raise Unreadable(name, error.lineno, error.msg) from None
+        raise Unreadable(name, error.lineno, f"{error.msg}; {ADVICE}", error.offset) from None
     except (RecursionError, MemoryError):
         raise Unreadable(name, None, NESTED) from None
     except ValueError as error:

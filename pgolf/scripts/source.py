@@ -85,7 +85,7 @@ def decode_source(content: bytes) -> str:
     """
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     if ENCODINGS.fullmatch(codecs.lookup(encoding).name) is None:
-        raise SyntaxError(f"the encoding {encoding[:40]} is not read; expected utf-8")
+        raise SyntaxError(f"found the encoding {encoding[:40]}, expected utf-8")
     return content.decode(encoding, errors="replace")
 
 

@@ -73,7 +73,7 @@ def number(node: Node) -> ast.expr:
         else:
             value = float(text) if "." in text or "e" in text else int(text, 0)
     except ValueError as error:
-        refuse(node, f"found the number {quoted(node)}: {error}")
+        refuse(node, f"found the number {quoted(node)}, expected one of Python 3 ({error})")
     return ast.Constant(value, **place(node))
 
 
@@ -176,7 +176,7 @@ def comparison(node: Node) -> ast.expr:
     operators = []
     for operator in node.children_by_field_name("operators"):
         if operator.type not in COMPARED:
-            refuse(operator, f"found {quoted(operator)}, an operator of Python 2")
+            refuse(operator, f"found {quoted(operator)}, an operator of Python 2, expected `!=`")
         operators.append(COMPARED[operator.type]())
     return ast.Compare(first, operators, others, **place(node))
 
@@ -266,7 +266,7 @@ def call_arguments(node: Node) -> tuple[list[ast.expr], list[ast.keyword]]:
         elif child.type == "dictionary_splat":
             by_name.append(ast.keyword(None, expression(parts_of(child)[0]), **place(child)))
         elif by_name and child.type != "list_splat":
-            refuse(child, f"found the positional argument {quoted(child)} after one with a name")
+            refuse(child, f"found the positional argument {quoted(child)} after one with a name, expected it before")
         else:
             positional.append(expression(child))
     return positional, by_name
@@ -325,7 +325,9 @@ def add_parameter(node: Node, found: ast.arguments, *, by_name: bool) -> bool:
             if value is not None:
                 found.defaults.append(value)
             elif found.defaults:
-                refuse(node, f"found the parameter {quoted(node)} without a default after one with a default")
+                refuse(
+                    node, f"found the parameter {quoted(node)} without a default after one with a default, expected one"
+                )
         case _:
             refuse(node, f"found {quoted(node)}, expected a parameter")
     return by_name

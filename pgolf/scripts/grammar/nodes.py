@@ -64,7 +64,7 @@ def part(node: Node, field: str) -> Node:
     """
     found = node.child_by_field_name(field)
     if found is None:
-        refuse(node, f"found no {field.replace('_', ' ')} in it")
+        refuse(node, f"found no {field.replace('_', ' ')} in it, expected one")
     return found
 
 
@@ -75,7 +75,7 @@ def refuse(node: Node, problem: str) -> NoReturn:
         SyntaxError: with line and column, both from 1.
     """
     line, column = node.start_point.row + 1, node.start_point.column + 1
-    raise SyntaxError(f"column {column}: {problem}", (None, line, column, None))
+    raise SyntaxError(problem, (None, line, column, None))
 
 
 def quoted(node: Node) -> str:
@@ -98,8 +98,7 @@ def stored(target: ast.expr, context: type[ast.Store | ast.Del]) -> ast.expr:
             case ast.Name() | ast.Attribute() | ast.Subscript() as single:
                 single.ctx = context()
             case other:
-                problem = (
-                    f"column {other.col_offset + 1}: found an assignment to `{ast.unparse(other)[:LONGEST_QUOTE]}`"
-                )
+                found = ast.unparse(other)[:LONGEST_QUOTE]
+                problem = f"found an assignment to `{found}`, expected a name, an attribute or a subscript"
                 raise SyntaxError(problem, (None, other.lineno, other.col_offset + 1, None))
     return target

@@ -37,9 +37,8 @@ def parse_program(text: str) -> ast.Module:
     """
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in lines:
-        raise SyntaxError(
-            "found a null byte, expected text", (None, lines[: lines.index("\0")].count("\n") + 1, 1, None)
-        )
+        before = lines[: lines.index("\0")].split("\n")
+        raise SyntaxError("found a null byte, expected text", (None, len(before), len(before[-1]) + 1, None))
     root = PARSER.parse(lines.encode(errors="surrogatepass")).root_node
     if root.has_error:
         refuse_first_error(root)
@@ -67,5 +66,5 @@ def refuse_first_error(root: Node) -> None:
             refuse(node, f"found no `{node.type}`, expected one")
         inside = [child for child in node.children if child.has_error and child.type != "type_parameter"]
         if node.type == "ERROR" and not inside:
-            refuse(node, f"found {quoted(node)}, which is not Python there")
+            refuse(node, f"found {quoted(node)}, expected Python 3")
         waiting += reversed(inside)

@@ -30,7 +30,12 @@ def statement(node: Node) -> ast.stmt:
     if convert is None:
         kind = node.type.removesuffix("_statement")
         of_python_2 = kind in ("print", "exec")
-        refuse(node, f"found the {kind} statement of Python 2" if of_python_2 else f"found {quoted(node)}")
+        refuse(
+            node,
+            f"found the {kind} statement of Python 2, expected a call"
+            if of_python_2
+            else f"found {quoted(node)}, expected a statement",
+        )
     return closed(convert(node))
 
 
@@ -53,7 +58,7 @@ def block(node: Node) -> list[ast.stmt]:
     """Return the statements of a block, of which there is at least one."""
     found = parts_of(node)
     if not found:
-        refuse(node, "found no statement in a block")
+        refuse(node, "found no statement in a block, expected one such as `pass`")
     return statements(found)
 
 
@@ -88,7 +93,7 @@ def assignment(node: Node) -> ast.stmt:
         targets.append(target(part(right, "left")))
         right = right.child_by_field_name("right")
     if right is None:
-        refuse(node, f"found no value in {quoted(node)}")
+        refuse(node, f"found no value in {quoted(node)}, expected one")
     return ast.Assign(targets, expression(right), **place(node))
 
 
@@ -141,7 +146,7 @@ def raised(node: Node) -> ast.stmt:
     cause = node.child_by_field_name("cause")
     found = [each for each in parts_of(node) if each != cause]
     if found and found[0].type == "expression_list":
-        refuse(node, "found a raise statement of Python 2")
+        refuse(node, "found a raise statement of Python 2, expected `raise ERROR(...)`")
     return ast.Raise(
         expression(found[0]) if found else None, None if cause is None else expression(cause), **place(node)
     )

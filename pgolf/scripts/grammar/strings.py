@@ -24,10 +24,10 @@ def converted_string(node: Node, convert: Convert) -> ast.expr:
     where = place(node)
     if "b" in prefixes[0]:
         if not all("b" in prefix for prefix in prefixes):
-            refuse(node, "found bytes and text after each other")
+            refuse(node, "found bytes and text after each other, expected only one of them")
         return ast.Constant(b"".join(bytes_of(literal) for literal in literals), **where)
     if any("b" in prefix for prefix in prefixes):
-        refuse(node, "found bytes and text after each other")
+        refuse(node, "found bytes and text after each other, expected only one of them")
     values: list[ast.expr] = []
     for literal, prefix in zip(literals, prefixes, strict=True):
         for value in parts_of_text(literal, prefix, convert):
@@ -61,7 +61,7 @@ def bytes_of(literal: Node) -> bytes:
     try:
         return (text if "r" in prefix_of(literal) else unescaped(text, is_bytes=True)).encode("latin-1")
     except UnicodeEncodeError:
-        refuse(literal, "found a character in bytes that is not ASCII")
+        refuse(literal, "found a character in bytes that is not ASCII, expected an escape")
 
 
 def inner_text(literal: Node) -> str:
@@ -119,7 +119,7 @@ def field(node: Node, is_raw: bool, convert: Convert) -> Iterator[ast.expr | str
         else:
             inside.append(child)
     if not inside:
-        refuse(node, f"found no expression in {quoted(node)}")
+        refuse(node, f"found no expression in {quoted(node)}, expected one")
     if has_token(node, "="):
         ends = [child.end_byte for child in node.children if child.type == "="]
         following = next((child for child in node.children if child.start_byte >= ends[0]), node)
@@ -141,7 +141,7 @@ def escaped_text(literal: Node, text: str) -> str:
     try:
         return unescaped(text)
     except (ValueError, KeyError, OverflowError):
-        refuse(literal, "found an escape that names no character")
+        refuse(literal, "found an escape that names no character, expected the name of one")
 
 
 def unescaped(text: str, *, is_bytes: bool = False) -> str:
