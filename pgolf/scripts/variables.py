@@ -76,6 +76,8 @@ class FileReader:
         self.mappings, self.getters = {"os.environ"}, {"os.getenv"}
         self.constants: dict[str, set[str]] = {}
         self.tables: dict[str, list[str]] = {}
+        self.dictionaries: set[str] = set()
+        """Names to which the script assigns a new dictionary."""
         self.default_texts: dict[int, str | None] = {}
         """The texts of defaults, by the ids of their nodes."""
         self.parents = {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
@@ -121,6 +123,8 @@ class FileReader:
             self.getters.add(name)
         elif found := names_in_table(value):
             self.tables[name] = found
+        if is_dictionary(value):
+            self.dictionaries.add(name)
 
     def record_loop(self, node: ast.AST) -> None:
         """Record the constants that a loop assigns to its first variable."""
@@ -156,6 +160,13 @@ class FileReader:
             return True
         return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in self.getters
 
+    def is_of_table(self, function: ast.expr) -> bool:
+        """Return whether a function is a method of a dictionary that the script itself fills."""
+        if not isinstance(function, ast.Attribute):
+            return False
+        name = ast.unparse(function.value)
+        return is_dictionary(function.value) or (name in self.dictionaries and name not in self.mappings)
+
     def find_reads(self, tree: ast.AST, helpers: Mapping[str, Helper]) -> Iterator[tuple[ast.expr, ast.expr | None]]:
         """Yield name and default, as expressions, of each read below a node; a default of None means there is none."""
         for node in ast.walk(tree):
@@ -178,6 +189,8 @@ class FileReader:
                 yield from ((name, NONE_DEFAULT) for name in getattr(names, "elts", [names]))
             case ast.Call() if (helper := helpers.get(function_name(node.func))) is not None:
                 is_common = function_name(node.func) in READERS
+                if is_common and self.is_of_table(node.func):
+                    return
                 found = arguments_of(node, helper)
                 yield from (read for read in found if not is_common or has_usual_name(read[0]))
 
@@ -307,6 +320,16 @@ def find_default_parameter(parameters: list[str], name: str) -> str | None:
 def has_usual_name(name: ast.expr) -> bool:
     """Return whether an expression is a constant in the usual form of variable names."""
     return isinstance(name, ast.Constant) and USUAL_NAME.fullmatch(str(name.value)) is not None
+
+
+def is_dictionary(node: ast.expr) -> bool:
+    """Return whether an expression makes a new dictionary."""
+    match node:
+        case ast.Dict() | ast.DictComp():
+            return True
+        case ast.Call(func=ast.Name(id="dict" | "defaultdict" | "OrderedDict" | "Counter")):
+            return True
+    return False
 
 
 def function_name(function: ast.expr) -> str:
