@@ -15,7 +15,7 @@ name: {name}
 question: Does the recipe reach the score of {script}?
 """
 SCRIPT = """\
-# Runs {script} unchanged: `pgolf preflight {file}` lists its variables, `pgolf seeds {file} --n 3` runs three seeds.
+# Runs {script} unchanged: `pgolf preflight {file}` lists its variables, {command}.
 spec_version: 1
 name: {name}
 program:
@@ -72,8 +72,9 @@ def script_draft(program: ScriptProgram, script: Path, file: Path, name: str) ->
     files = f"  files: [{beside}]  # imported from its folder; counts as code\n" if beside else ""
     has_seed = program.reads.may_read("SEED") or bool(program.reads.escapes)
     seed = "" if has_seed else "  seed_variable: null  # it reads no SEED, so that all its runs are alike\n"
+    command = f"`pgolf seeds {file} --n 3` runs three seeds" if has_seed else f"`pgolf run {file}` runs it"
     path = path_from_spec(script, file)
-    text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files, seed=seed)
+    text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files, seed=seed, command=command)
     shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
     return text + "\n".join(["# Variables for env, with the script's defaults:", *shown, ""])
 
