@@ -4,7 +4,7 @@ A variable decides first. Where a script has none, its code does: a script whose
 without one, whatever the closest shipped spec has. A script without model code decides nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,12 @@ CHOICES = (
     "BIGRAM_ENABLED", "USE_BIGRAM", "USE_BIGRAM_HASH", "VE_ENABLED", "VALUE_EMBED_ENABLED", "VE_LAYERS",
     *SMEARS, "SMEAR_GATE_WINDOW",
     "SPARSE_ATTN_GATE_ENABLED", "GATED_ATTN_ENABLED", "NUM_LOOPS", "LOOP_START", "LOOP_END", "SKIP_GATES_ENABLED",
-    "PARALLEL_START_LAYER", "PARALLEL_RESIDUAL_START", "TIE_EMBEDDINGS", "TIED_EMBEDDINGS", "EMA_ENABLED", "USE_EMA",
+    "PARALLEL_START_LAYER", "PARALLEL_RESIDUAL_START", "TIE_EMBEDDINGS", "TIED_EMBEDDINGS", "EMA_ENABLED",
+    "USE_EMA", "SWA_ENABLED", "USE_SWA",
     "ATTN_CLIP_SIGMAS", "MLP_CLIP_SIGMAS", "GPTQ_ENABLED", "LQER_ENABLED", "TTT_ENABLED", "SLIDING_WINDOW_ENABLED",
     "TTT_EVAL_SEQ_LEN",
 )  # fmt: skip
-USUAL_WIDTH, USUAL_SCALE, USUAL_WINDOW = 128, 0.1, 12
+USUAL_WIDTH, USUAL_SCALE, USUAL_WINDOW, USUAL_DECAY = 128, 0.1, 12, 0.997
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Evidence:
     """Its variables."""
     learned: Mapping[str, str]
     """Names of its model's tensors and of their classes in lower case, with their places; empty without model code."""
+    methods: Set[str]
+    """Methods that its code names."""
     recipe: Recipe
     """The draft so far, by dotted key."""
 
@@ -52,11 +55,17 @@ class Evidence:
         names = (name for word in words for name in self.learned if word in name)
         return next((Hyperparameter(name, "", self.learned[name]) for name in names), None)
 
-    def absent(self, *words: str) -> Hyperparameter | None:
+    def absent(self, part: str, *words: str) -> Hyperparameter | None:
         """Return that the model's code has no tensor with one of these words; None if it has, or there is no code."""
         if not self.learned or self.tensor(*words) is not None:
             return None
-        return Hyperparameter(f"no {words[0]}", "", "in the model's code")
+        return Hyperparameter(f"no {part}", "", "in the model's code")
+
+    def unnamed(self, *methods: str) -> Hyperparameter | None:
+        """Return that the code names none of these methods; None if it does, or there is no model's code."""
+        if not self.learned or self.methods & set(methods):
+            return None
+        return Hyperparameter(f"no {' or '.join(methods)}", "", "in the model's code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ def bigram(script: Evidence) -> Choice | None:
     key = f"{EMBEDDING}.bigram"
     flag, buckets = script.variable("BIGRAM_ENABLED", "USE_BIGRAM", "USE_BIGRAM_HASH"), script.variable(*BUCKETS)
     off = next((each for each in (flag, buckets) if each is not None and each.is_off), None)
-    if off := off or (script.absent("bigram") if buckets is None else None):
+    if off := off or (script.absent("bigram table", "bigram") if buckets is None else None):
         return Choice({key: None}, off)
     if buckets is None or f"{key}.buckets" in script.recipe or not isinstance(buckets.value, float):
         return None
@@ -86,7 +95,8 @@ def value_embedding(script: Evidence) -> Choice | None:
     key = f"{EMBEDDING}.value"
     flag, layers = script.variable("VE_ENABLED", "VALUE_EMBED_ENABLED"), script.variable("VE_LAYERS")
     named = flag or layers or script.variable("VE_DIM")
-    if off := flag if flag is not None and flag.is_off else script.absent("valueembed", "ve_") if not named else None:
+    off = script.absent("value embedding", "valueembed", "ve_") if named is None else None
+    if off := flag if flag is not None and flag.is_off else off:
         return Choice({key: None}, off)
     if named is None:
         return None
@@ -103,7 +113,7 @@ def smear(script: Evidence) -> Choice | None:
         "SMEAR_GATE_ENABLED", "SMEAR_GATE", "SMEAR_ENABLED", "SMEARGATE", "USE_SMEAR", "USE_SMEARGATE"
     )
     found = flag or script.tensor("smear")
-    if off := flag if flag is not None and flag.is_off else None if found else script.absent("smear"):
+    if off := flag if flag is not None and flag.is_off else None if found else script.absent("SmearGate", "smear"):
         return Choice({f"{key}.kind": "none"}, off)
     if flag is not None and flag.name == "SMEAR_GATE_ENABLED":
         inputs = script.number("GATE_WINDOW", "SMEAR_GATE_WINDOW", default=USUAL_WINDOW)
@@ -118,12 +128,12 @@ def attention_gate(script: Evidence) -> Choice | None:
     for flag in flags:
         if not flag.is_off:
             return Choice({key: kinds[flag.name]}, flag)
-    off = next(iter(flags), None) or script.absent("attn_gate")
+    off = next(iter(flags), None) or script.absent("attention gate", "attn_gate")
     return Choice({key: "none"}, off) if off is not None else None
 
 
 def value_residual(script: Evidence) -> Choice | None:
-    off = script.absent("vr_", "value_resid", "v_resid", "v_lamb", "v1_")
+    off = script.absent("value residual", "vr_", "value_resid", "v_resid", "v_lamb", "v1_")
     return Choice({f"{ATTENTION}.value_residual": False}, off) if off is not None else None
 
 
@@ -142,7 +152,7 @@ def recurrence(script: Evidence) -> Choice | None:
 def skips(script: Evidence) -> Choice | None:
     key = f"{TOPOLOGY}.skips"
     flag = script.variable("SKIP_GATES_ENABLED")
-    if off := script.absent("skip_weight"):
+    if off := script.absent("skip weights", "skip_weight"):
         return Choice({key: "none"}, off)
     if flag is not None:
         return Choice({key: "unet" if flag.is_off else "gated_unet"}, flag)
@@ -151,7 +161,7 @@ def skips(script: Evidence) -> Choice | None:
 
 
 def input_mix(script: Evidence) -> Choice | None:
-    found, off = script.tensor("resid_mix"), script.absent("resid_mix", "x0_lambda")
+    found, off = script.tensor("resid_mix"), script.absent("input mix", "resid_mix", "x0_lambda")
     source = found or off
     return Choice({f"{TOPOLOGY}.input_mix": found is not None}, source) if source is not None else None
 
@@ -161,7 +171,7 @@ def parallel(script: Evidence) -> Choice | None:
     key = f"{TOPOLOGY}.parallel"
     start = script.variable("PARALLEL_START_LAYER", "PARALLEL_RESIDUAL_START")
     if start is None or not isinstance(start.value, float):
-        return Choice({key: "none"}, off) if (off := script.absent("parallel", "lane")) is not None else None
+        return Choice({key: "none"}, off) if (off := script.absent("lanes", "parallel", "lane")) is not None else None
     if start.value <= 0 or start.value >= script.number("NUM_LAYERS", default=0):
         return Choice({key: "none"}, start)
     lanes = script.tensor("parallel_post_lambda", "parallel_resid_lambda") is not None
@@ -175,15 +185,38 @@ def head(script: Evidence) -> Choice | None:
     return Choice({f"{EMBEDDING}.kind": "untied" if flag.is_off else "tied"}, flag) if flag is not None else None
 
 
-def averaging(script: Evidence) -> Choice | None:
-    flag, decay = script.variable("EMA_ENABLED", "USE_EMA"), script.variable("EMA_DECAY")
-    if decay is None or decay.is_off or (flag is not None and flag.is_off):
+def exclusive(script: Evidence) -> Choice | None:
+    """Choose no exclusive self-attention; which layers have it, XSA_LAST_N says."""
+    off = script.unnamed("exclusive self-attention") if "XSA_LAST_N" not in script.values else None
+    return Choice({f"{ATTENTION}.exclusive": []}, off) if off is not None else None
+
+
+def activation(script: Evidence) -> Choice | None:
+    kinds = {"swiglu": "swiglu", "leaky relu": "leaky_relu_squared"}
+    named = next((method for method in kinds if method in script.methods), None)
+    off = script.unnamed(*kinds)
+    if not script.learned or (named is None and off is None):
         return None
-    if script.recipe[f"{AVERAGING}.kind"] == "none":
-        return Choice(
-            {f"{AVERAGING}.kind": "ema", f"{AVERAGING}.decay": decay.value, f"{AVERAGING}.from_initial": True}, decay
-        )
-    return None
+    source = off or Hyperparameter(str(named), "", "named in the code")
+    kind = kinds[named] if named is not None else "relu_squared"
+    ratio = script.recipe["recipe.model.mlp.ratio"]
+    return Choice({"recipe.model.mlp.kind": kind, "recipe.model.mlp.ratio": ratio}, source)
+
+
+def averaging(script: Evidence) -> Choice | None:
+    """Choose EMA before SWA where a script has both."""
+    key, kind = f"{AVERAGING}.kind", script.recipe[f"{AVERAGING}.kind"]
+    ema, swa = script.variable("EMA_ENABLED", "USE_EMA"), script.variable("SWA_ENABLED", "USE_SWA")
+    ema = ema or script.variable("EMA_DECAY")
+    if ema is not None and not ema.is_off:
+        decay = script.variable("EMA_DECAY")
+        value = decay.value if decay is not None else USUAL_DECAY
+        chosen = {key: "ema", f"{AVERAGING}.decay": value, f"{AVERAGING}.from_initial": True}
+        return Choice(chosen, ema) if kind not in ("ema", "candidates") else None
+    if swa is not None and not swa.is_off:
+        return Choice({key: "swa"}, swa) if kind != "candidates" else None
+    off = script.unnamed("EMA", "SWA") or (ema if ema is not None and ema.is_off else None)
+    return Choice({key: "none"}, off) if off is not None else None
 
 
 def clip(script: Evidence) -> Choice | None:
@@ -248,7 +281,9 @@ def evaluation(script: Evidence) -> Choice | None:
     return None
 
 
+# Rules that the model's shape must not wait for: the layers of another component may not be there.
+EARLY_RULES: tuple[Rule, ...] = (exclusive,)
 RULES: tuple[Rule, ...] = (
-    bigram, value_embedding, smear, attention_gate, value_residual, recurrence, skips, input_mix, parallel, head,
-    averaging, calibration, clip, residual, evaluation,
+    activation, bigram, value_embedding, smear, attention_gate, value_residual, recurrence, skips, input_mix, parallel,
+    head, averaging, calibration, clip, residual, evaluation,
 )  # fmt: skip

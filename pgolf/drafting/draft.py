@@ -1,12 +1,12 @@
 """Drafts a recipe for a training script: the most similar shipped spec with the values that differ."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pgolf.drafting.components import CHOICES, RULES, Evidence
-from pgolf.drafting.features import differing_features
+from pgolf.drafting.components import CHOICES, EARLY_RULES, RULES, Evidence, Rule
+from pgolf.drafting.features import differing_features, named_features
 from pgolf.drafting.learned import learned_names
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
 from pgolf.drafting.model_code import model_of
@@ -122,8 +122,10 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
         )
     nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
     draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
+    script = Evidence(values, learned_names(program), named_features(program), {})
+    add_components(EARLY_RULES, script, draft)
     add_shape(values, draft)
-    add_components(values, learned_names(program), draft)
+    add_components(RULES, script, draft)
     current = flat_recipe(draft.base, draft.overrides)
     draft.lacking, draft.unnamed = differing_features(program, current)
     mapped = [value for _, value in mapped_values(values)]  # widths and layers first: later conversions depend on them
@@ -154,18 +156,27 @@ def add_shape(values: Mapping[str, Hyperparameter], draft: Draft) -> None:
     drop_refused(draft)
 
 
-def add_components(values: Mapping[str, Hyperparameter], learned: Mapping[str, str], draft: Draft) -> None:
+def add_components(rules: Sequence[Rule], script: Evidence, draft: Draft) -> None:
     """Add the components that the script decides on; one that the draft cannot have becomes unmapped."""
-    for rule in RULES:
+    for rule in rules:
         current = flat_recipe(draft.base, draft.overrides)
-        choice = rule(Evidence(values, learned, current))
+        choice = rule(replace(script, recipe=current))
         if choice is None:
             continue
-        changed = {key: (value, choice.source) for key, value in changes(choice.assigned, current).items()}
-        if (refusal := refusal_of(draft.base, assignments(draft.overrides | changed))) is None:
-            draft.overrides |= changed
+        changed = changes(choice.assigned, current)
+        kept = {key: pair for key, pair in draft.overrides.items() if not is_superseded(key, changed)}
+        sources = {key: draft.overrides.get(key, (value, choice.source))[1] for key, value in changed.items()}
+        overrides = kept | {key: (value, sources[key]) for key, value in changed.items()}
+        if (refusal := refusal_of(draft.base, assignments(overrides))) is None:
+            draft.overrides = overrides
         else:
             draft.unmapped.append((choice.source, str(refusal).splitlines()[0]))
+
+
+def is_superseded(key: str, changed: Mapping[str, Any]) -> bool:
+    """Return whether changes replace the component to which a key belongs, or the key itself."""
+    replaced = [each.removesuffix(".kind") for each in changed if each.endswith(".kind")]
+    return any(key == each or key.startswith(f"{each}.") for each in (*changed, *replaced))
 
 
 def changes(assigned: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,6 +149,7 @@ MAPPINGS = (
     Mapped(("WARMDOWN_FRAC",), "recipe.schedule.fraction"),
     Mapped(("MIN_LR",), "recipe.schedule.floor", floor),
     Mapped(("EMA_DECAY",), "recipe.averaging.decay"),
+    Mapped(("SWA_START_FRAC",), "recipe.averaging.below_lr"),
     Mapped(("SWA_EVERY",), "recipe.averaging.every_steps", whole),
     Mapped(("MATRIX_BITS",), "recipe.quantizer.bits.default", whole),
     Mapped(("EMBED_BITS",), "recipe.quantizer.bits.embedding", whole),

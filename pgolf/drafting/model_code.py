@@ -146,12 +146,12 @@ class ModelReader:
         self.read_settings()
 
     def read_settings(self) -> None:
-        """Read the constants of modules, and the attributes of classes that hold settings."""
+        """Read the constants of modules and of classes, and what classes that read the environment assign."""
         for tree in self.program.trees.values():
             for node in tree.body:
                 self.assign_constant(node, self.globals)
-                if isinstance(node, ast.ClassDef) and not has_tensors(node):
-                    for part in ast.walk(node):
+                if isinstance(node, ast.ClassDef) and node.name not in self.classes:
+                    for part in ast.walk(node) if reads_environment(node) else node.body:
                         self.assign_constant(part, self.settings)
 
     def assign_constant(self, node: ast.AST, scope: Scope) -> None:
@@ -218,11 +218,20 @@ class ModelReader:
                 members, added = self.value(owner, scope), self.value(call.args[0], scope)
                 if isinstance(members, list) and len(members) < MOST_ITEMS:
                     members += [added] if method == "append" else self.items(added)
+            case ast.Attribute(value=ast.Call(func=ast.Name(id="super")), attr="__init__"):
+                self.run_base(scope["self"], call, scope)
             case ast.Attribute(value=ast.Name(id="self"), attr="register_parameter") if len(call.args) > 1:
                 name, value = (self.value(each, scope) for each in call.args[:2])
                 scope["self"].attributes[str(name)] = value
             case ast.Attribute(value=ast.Name(id="self"), attr=method) if isinstance(scope.get("self"), Module):
                 self.run_method(scope["self"], method, call, scope)
+
+    def run_base(self, module: Any, call: ast.Call, scope: Scope) -> None:
+        """Follow the constructor of a base class in the script."""
+        base = base_name(self.classes[scope["class"]][1])
+        constructor = method_of(self.classes[base][1], "__init__") if base in self.classes else None
+        if constructor is not None:
+            self.enter(module, base, constructor, call, scope)
 
     def run_method(self, module: Module, method: str, call: ast.Call, scope: Scope) -> None:
         """Follow a method of a class of the script if it makes tensors."""
@@ -230,7 +239,7 @@ class ModelReader:
             return
         found = method_of(self.classes[module.name][1], method)
         if found is not None and has_tensors(found):
-            self.enter(module, found, call, scope)
+            self.enter(module, module.name, found, call, scope)
 
     def assign(self, target: ast.expr, value: Any, scope: Scope) -> None:
         match target:
@@ -418,10 +427,22 @@ class ModelReader:
         if constructor is None:
             return self.construct(base, call, scope) if base in self.classes and base != name else Module(name)
         module = Module(name)
+        self.set_class_constants(name, module)
         outer, self.file = self.file, file
-        self.enter(module, constructor, call, scope)
+        self.enter(module, name, constructor, call, scope)
         self.file = outer
         return module
+
+    def set_class_constants(self, name: str, module: Module) -> None:
+        """Set the attributes that a class and its first bases give to all objects."""
+        for _ in range(MOST_DEPTH):
+            if name not in self.classes:
+                return
+            node, own = self.classes[name][1], Scope()
+            for part in node.body:
+                self.assign_constant(part, own)
+            module.attributes = own | module.attributes
+            name = base_name(node)
 
     def inherited(self, name: str, base: str, call: ast.Call, scope: Scope) -> Any:
         """Return an object of a class that derives from nn.Linear or nn.Embedding."""
@@ -432,11 +453,11 @@ class ModelReader:
             made.name = name
         return made
 
-    def enter(self, module: Module, function: ast.FunctionDef, call: ast.Call, scope: Scope) -> None:
-        """Follow a method with the arguments of a call."""
+    def enter(self, module: Module, owner: str, function: ast.FunctionDef, call: ast.Call, scope: Scope) -> None:
+        """Follow a method of a class with the arguments of a call."""
         if self.depth > MOST_DEPTH:
             return
-        inside: Scope = {"self": module}
+        inside: Scope = {"self": module, "class": owner}
         names = [each.arg for each in (*function.args.posonlyargs, *function.args.args)][1:]
         defaults = function.args.defaults
         for name, default in zip(names[len(names) - len(defaults) :], defaults, strict=False):
@@ -449,6 +470,12 @@ class ModelReader:
         self.depth += 1
         self.run(function.body, inside)
         self.depth -= 1
+
+
+def reads_environment(node: ast.AST) -> bool:
+    """Return whether code names the environment."""
+    names = (getattr(part, "attr", getattr(part, "id", "")) for part in ast.walk(node))
+    return any(name in ("environ", "getenv") for name in names)
 
 
 def has_tensors(node: ast.AST) -> bool:

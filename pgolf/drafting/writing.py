@@ -1,14 +1,16 @@
 """Writes drafts as YAML files for the user to edit."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from pgolf.drafting.draft import Draft, as_yaml
 from pgolf.scripts.program import ScriptProgram, neighbours
 
+COMMENT_WIDTH = 120
 RECIPE = """\
 # A draft from {script}: `pgolf preflight {file}` checks it, `pgolf spec show {file}` prints every value.
-# {verdict}.
+{verdict}
 spec_version: 1
 extends: {base}
 name: {name}
@@ -27,7 +29,9 @@ program:
 
 def recipe_draft(draft: Draft, script: str, file: str, name: str) -> str:
     """Return a recipe's draft as YAML: values that differ from the base with their sources, the rest as comments."""
-    lines = [RECIPE.format(script=script, file=file, name=name, base=draft.base, verdict=draft.verdict)]
+    lines = [
+        RECIPE.format(script=script, file=file, name=name, base=draft.base, verdict=commented(f"{draft.verdict}."))
+    ]
     lines += tree_lines(tree_of(draft))
     if draft.lacking:
         lines += ["", f"# Named in the script's code but not in {draft.base}: {', '.join(draft.lacking)}."]
@@ -40,6 +44,11 @@ def recipe_draft(draft: Draft, script: str, file: str, name: str) -> str:
         lines += ["", "# Handled elsewhere:"]
         lines += [f"#   {value.name}={value.text}: {where}" for value, where in draft.elsewhere]
     return "\n".join(line.rstrip("\n") for line in lines) + "\n"
+
+
+def commented(text: str) -> str:
+    """Return a text as lines of a comment."""
+    return fill(text, COMMENT_WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
 
 
 def tree_of(draft: Draft) -> dict[str, Any]:

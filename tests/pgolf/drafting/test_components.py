@@ -79,6 +79,25 @@ def test_a_part_that_no_recipe_has_is_named_with_its_size_and_line() -> None:
     assert "lanes: 0 in the draft, 1 in the script (train_gpt.py:" in draft.explanation(0)
 
 
+def test_a_layer_pattern_of_the_base_does_not_keep_its_number_of_layers() -> None:
+    """The closest spec has exclusive self-attention in layers 7 to 10, and the script has ten layers and none."""
+    variables = {"MODEL_DIM": 512, "NUM_LAYERS": 10, "MLP_MULT": 3.0, "BIGRAM_VOCAB_SIZE": 1536, "BIGRAM_DIM": 128,
+                 "EVAL_STRIDE": 64}  # fmt: skip
+    reads = "".join(f"os.environ.get({name!r}, {value!r})\n" for name, value in variables.items())
+    draft = draft_of(ScriptProgram({"train_gpt.py": f"import os\n{reads}{MODEL}".encode()}), None, {})
+    assert draft.base == "pr549_leaky_ttt"
+    assert draft.overrides["recipe.model.topology.layers"][0] == 10
+    assert draft.overrides["recipe.model.attention.exclusive"][0] == []
+
+
+def test_a_component_of_another_kind_keeps_the_values_that_the_script_gives() -> None:
+    draft = drafted(MATRIX_CLIP_SIGMAS=12.85, GPTQ_CALIBRATION_BATCHES=16)
+    given = {key: value for key, (value, _) in draft.overrides.items()}
+    assert (given["recipe.model.mlp.kind"], given["recipe.model.mlp.ratio"]) == ("relu_squared", 4.0)
+    assert (given["recipe.quantizer.clip.kind"], given["recipe.quantizer.clip.k"]) == ("deviations", {"default": 12.85})
+    assert "recipe.quantizer.clip.percentile" not in given
+
+
 def test_every_variable_is_a_value_a_choice_or_named() -> None:
     draft = drafted(ATTN_CLIP_SIGMAS=13.0, NGRAM_BASE_BETA=2.0, NGRAM_TILT_ENABLED=0, LQER_RANK=4, MIN_LR=0.1, ODD=1)
     reasons = {value.name: reason for value, reason in draft.unmapped}
