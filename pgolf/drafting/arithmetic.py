@@ -5,7 +5,7 @@ Nothing of the script is executed: numbers, lists, ranges and shapes are compute
 
 import ast
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Final
@@ -70,6 +70,8 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "enumerate": lambda x: list(enumerate(x)),
     "zip": lambda *x: list(zip(*x, strict=False)), "reversed": lambda x: list(reversed(x)),
 }  # fmt: skip
+# Functions that look at the members of a list, whatever these are, and not into them.
+SHALLOW = ("len", "list", "tuple", "enumerate", "zip", "reversed")
 TEXT_METHODS = ("split", "strip", "lower", "upper", "startswith", "endswith")
 FILLED = ("zeros", "ones", "empty", "randn", "rand")
 KEPT = (
@@ -79,11 +81,27 @@ KEPT = (
 )  # fmt: skip
 
 
+def members_of(value: Any) -> Iterator[Any]:
+    """Yield the members of nested lists, or the value itself.
+
+    Raises:
+        ValueError: there are more than MOST_ITEMS, lists included.
+    """
+    waiting, seen = [value], 0
+    while waiting:
+        seen += 1
+        if seen > MOST_ITEMS:
+            raise ValueError(f"more than {MOST_ITEMS} members")
+        each = waiting.pop()
+        if isinstance(each, list | tuple | set):
+            waiting += each
+        else:
+            yield each
+
+
 def is_plain(value: Any) -> bool:
     """Return whether a value is a number, a text, None, or a list of those."""
-    if isinstance(value, list | tuple | set):
-        return len(value) <= MOST_ITEMS and all(map(is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
+    return all(each is None or isinstance(each, bool | int | float | str) for each in members_of(value))
 
 
 def is_number(value: Any) -> bool:
@@ -99,13 +117,14 @@ def product_of(dimensions: Sequence[Any]) -> int | None:
 
 
 def count_values(value: Any) -> int | None:
-    """Return the number of values of a tensor, of a number, or of a nested list of them."""
-    if isinstance(value, Shape | Learned):
-        return value.size
-    if isinstance(value, list | tuple):
-        sizes = [count_values(each) for each in value]
-        return None if None in sizes else sum(filter(None, sizes))
-    return 1 if isinstance(value, int | float) else None
+    """Return the number of values of a tensor, of a number, or of a nested list of them; None if it is unknown."""
+    count = 0
+    for each in members_of(value):
+        size = each.size if isinstance(each, Shape | Learned) else 1 if isinstance(each, int | float) else None
+        if size is None:
+            return None
+        count += size
+    return count
 
 
 def tensor_of(name: str, arguments: Sequence[Any]) -> Shape | None:

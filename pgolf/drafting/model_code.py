@@ -16,6 +16,7 @@ from pgolf.drafting.arithmetic import (
     MOST_ITEMS,
     MOST_STEPS,
     PLAIN,
+    SHALLOW,
     TEXT_METHODS,
     UNKNOWN,
     Learned,
@@ -114,7 +115,7 @@ def tensors_of(module: Any) -> Iterator[ModelTensor]:
     seen = set[int]()
 
     def visit(value: Any, path: str) -> Iterator[ModelTensor]:
-        if isinstance(value, Module | Learned):
+        if isinstance(value, Module | Learned | list | tuple | dict):
             if id(value) in seen:
                 return
             seen.add(id(value))
@@ -164,8 +165,15 @@ class ModelReader:
             case _:
                 return
         value = self.value(expression, dict(self.settings))
-        if is_plain(value):
+        if self.is_plain(value):
             scope[name] = value
+
+    def is_plain(self, value: Any) -> bool:
+        """Return whether a value is a constant of a usual size."""
+        try:
+            return is_plain(value)
+        except ValueError:
+            return False
 
     def construct_root(self, name: str) -> Any:
         """Construct a class with the arguments of the first call outside classes."""
@@ -175,6 +183,16 @@ class ModelReader:
                     return self.construct(name, node, {})
         return self.construct(name, ast.Call(ast.Name(name), [], []), {})
 
+    def count_step(self) -> None:
+        """Count a statement or an expression.
+
+        Raises:
+            TooLong: there were more than MOST_STEPS.
+        """
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise TooLong
+
     # Statements
 
     def run(self, body: Sequence[ast.stmt], scope: Scope) -> None:
@@ -183,6 +201,7 @@ class ModelReader:
             self.run_one(statement, scope)
 
     def run_one(self, statement: ast.stmt, scope: Scope) -> None:
+        self.count_step()
         match statement:
             case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
                 self.run_assignment(statement, scope)
@@ -268,9 +287,7 @@ class ModelReader:
 
     def value(self, node: ast.expr, scope: Scope) -> Any:
         """Return what an expression gives, or UNKNOWN."""
-        self.steps += 1
-        if self.steps > MOST_STEPS:
-            raise TooLong
+        self.count_step()
         try:
             return self.computed(node, scope)
         except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError):
@@ -319,7 +336,8 @@ class ModelReader:
                 return self.boolean(isinstance(op, ast.And), parts, scope)
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 one, other = self.value(left, scope), self.value(right, scope)
-                return UNKNOWN if UNKNOWN in (one, other) else COMPARED[type(op)](one, other)
+                is_decided = isinstance(op, ast.Is | ast.IsNot) or (is_plain(one) and is_plain(other))
+                return COMPARED[type(op)](one, other) if is_decided and UNKNOWN not in (one, other) else UNKNOWN
             case ast.IfExp(test=test, body=body, orelse=other):
                 decided = self.value(test, scope)
                 if decided is UNKNOWN:
@@ -373,7 +391,7 @@ class ModelReader:
                 return self.default_attribute(call, scope)
             case ast.Name(id=name) if name in PLAIN:
                 arguments = [self.value(each, scope) for each in call.args]
-                return PLAIN[name](*arguments) if is_plain(arguments) or name == "len" else UNKNOWN
+                return PLAIN[name](*arguments) if name in SHALLOW or is_plain(arguments) else UNKNOWN
             case ast.Attribute(value=owner, attr=name):
                 return self.made(name, call, scope, self.value(owner, scope))
             case ast.Name(id=name):

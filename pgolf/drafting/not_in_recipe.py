@@ -84,7 +84,7 @@ def reason_missing(value: Hyperparameter, values: Mapping[str, Hyperparameter]) 
     flags = [
         name for name in values if name.endswith("_ENABLED") and value.name.startswith(name.removesuffix("ENABLED"))
     ]
-    switches = (value.name, *missing.switches, *sorted(flags, key=len)[-1:])
+    switches = (value.name, *missing.switches, *flags)
     off = [name for name in switches if name in values and values[name].is_off]
     state = f" (off: {off[0]}={values[off[0]].text})" if off else ""
     return f"not in the recipe: {missing.does}{state}"

@@ -80,6 +80,9 @@ class GPT(nn.Module):
         if h.ve_on and chosen:
             self.ve_shared = ValueEmbedding(h.vocab_size, 8, h.model_dim // 2)
             self.ve_scales = nn.ParameterList([nn.Parameter(torch.ones(1)) for _ in chosen])
+        for index, block in enumerate(self.blocks):
+            if index > 2 and block.attn is not None:
+                block.late = nn.Parameter(torch.zeros(index))
         self.bank = nn.Parameter(torch.empty(2 * h.num_layers, h.model_dim, h.model_dim))
         self.lm_head = CastedLinear(h.model_dim, h.vocab_size, bias=False)
         if h.tie:
@@ -143,6 +146,11 @@ def test_an_undecided_condition_and_an_unknown_size_are_said() -> None:
     [
         "self.w = [nn.Linear(1, 1) for a in range(10**9)]",
         "x = [0]\n  for a in range(4096):\n   for b in range(4096):\n    for c in range(4096): x = x + x",
+        "for a in range(4096):\n   for b in range(4096):\n    for c in range(4096): pass",
+        "x = [[[0 for c in range(4096)] for b in range(4096)] for a in range(4096)]",
+        "x = [0]\n  for a in range(4096): x = [x, x]\n  self.w = nn.Parameter(torch.tensor(x))",
+        "x = [0]\n  for a in range(60): x = [x, x]\n  self.w = nn.Parameter(torch.tensor(x))\n  y = sum(x)",
+        "x = y = [0]\n  for a in range(60): x, y = [x, x], [y, y]\n  self.x, z = x, x == y or y in x",
         "self.a = A()",
         "x = 2 ** 10 ** 10\n  self.w = nn.Linear(x, 9)",
         "x = 'a' * 10 ** 12\n  self.w = nn.Linear(len(x), 9)",
@@ -151,6 +159,6 @@ def test_an_undecided_condition_and_an_unknown_size_are_said() -> None:
     ],
 )
 def test_hostile_constructors_end(body: str) -> None:
-    program = ScriptProgram({"a.py": f"class A:\n def __init__(self):\n  {body}\n".encode()})
+    program = ScriptProgram({"a.py": f"class A(nn.Module):\n def __init__(self):\n  {body}\n".encode()})
     model = model_of(program, {})
     assert model is None or model.parameters is None or model.parameters < 10**13
