@@ -24,6 +24,7 @@ class Missing:
 
 MISSING = (
     Missing(("ATTN_OUT_GATE*", "ATTN_OUTPUT_GATE*"), "a gate 2 sigmoid(w n) on the output of each head"),
+    Missing(("GATED_ATTENTION*",), "attention gates with a bias, one for each head"),
     Missing(("MLP_GATE*", "MLP_OUT_GATE*"), "a gate on the output of the MLP"),
     Missing(("GATED_ATTN_QUANT_GATE",), "attention gates stored in 8 bits; a recipe stores them as float16"),
     Missing(("SPARSE_ATTN_GATE_INIT_STD",), "random initial sparse gates; a recipe starts them at zero"),

@@ -24,10 +24,8 @@ PARTS = {
     "input mixes": (r"resid_mix|x0_lamb", r"input_mix$"),
     "query gains": (r"q_gain|qk_gain", r"\.q_gain$"),
     "block scales": (r"attn_scale|mlp_scale", r"attention_scale$|mlp_scale$|^execution_scales\.(attention|mlp)$"),
-    "attention matrices": (
-        r"qo_bank|kv_bank|qkv|\.c_[qkv]\b|attn\w*\.(c_)?proj\b|attn\w*\.[qkvo]\w?\b", r"\.attention\."
-    ),
-    "MLP matrices": (r"mlp_\w*bank|mlp\.", r"\.mlp\."),
+    "attention matrices": (r"attn|attention|qo_bank|kv_bank|qkv|\.c_[qkv]\b", r"\.attention\."),
+    "MLP matrices": (r"mlp|ffn|feed_?forward", r"\.mlp\."),
 }  # fmt: skip
 COMPILED = {name: (re.compile(script), re.compile(own)) for name, (script, own) in PARTS.items()}
 

@@ -6,6 +6,7 @@ import pytest
 
 from pgolf.drafting.draft import Draft, draft_of
 from pgolf.drafting.not_in_recipe import reason_missing
+from pgolf.drafting.parts import part_of_script
 from pgolf.drafting.values import Hyperparameter
 from pgolf.scripts.program import ScriptProgram
 
@@ -77,6 +78,22 @@ def test_a_part_that_no_recipe_has_is_named_with_its_size_and_line() -> None:
     assert found["lanes"] == (0, 1)
     assert found["route.weight"] == (0, 3 * 512)
     assert "lanes: 0 in the draft, 1 in the script (train_gpt.py:" in draft.explanation(0)
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("GPT.blocks.0.mlp_up.weight", "MLP matrices"), ("GPT.blocks.0.mlp.fc.weight", "MLP matrices"),
+        ("GPT.blocks.3.attn.c_k.weight", "attention matrices"), ("GPT.qo_bank", "attention matrices"),
+        ("GPT.blocks.3.attn.attn_gate.weight", "attention gates"), ("GPT.blocks.3.mlp_scale", "block scales"),
+        ("GPT.ve_shared.embed.weight", "value embedding"), ("GPT.ve_layer_scales.0", "value embedding"),
+        ("GPT.blocks.1.attn.vr_lambda", "value residuals"), ("GPT.smear.gate", "SmearGate"),
+        ("GPT.bigram.proj.weight", "bigram table"), ("GPT.mtp_heads.0.weight", "multi-token prediction heads"),
+        ("GPT.blocks.2.router.weight", "blocks.router.weight"), ("GPT.lane_merge", "lanes"),
+    ],
+)  # fmt: skip
+def test_tensors_of_published_scripts_are_named_as_parts(path: str, part: str) -> None:
+    assert part_of_script(path) == part
 
 
 def test_a_layer_pattern_of_the_base_does_not_keep_its_number_of_layers() -> None:
