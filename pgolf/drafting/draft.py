@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,12 @@ def published() -> list[str]:
     return [name for name in shipped_specs() if name not in NOT_PUBLISHED and not name.endswith("_corrected")]
 
 
+@cache
+def shipped_recipe(name: str) -> Mapping[str, Any]:
+    """Return a shipped spec's recipe by dotted key."""
+    return flat_recipe(name)
+
+
 def flat_recipe(name: str, overrides: Overrides | None = None) -> dict[str, Any]:
     """Return a shipped spec's recipe with overrides, by dotted key."""
     return flatten({"recipe": recipe_json(load_spec(name, [], assignments(overrides or {})).spec.recipe)})
@@ -247,7 +254,7 @@ def flat_recipe(name: str, overrides: Overrides | None = None) -> dict[str, Any]
 
 def compare_with_spec(name: str, values: Mapping[str, Hyperparameter]) -> Similarity:
     """Compare the script's mapped values with those of a shipped spec."""
-    recipe = flat_recipe(name)
+    recipe = shipped_recipe(name)
     alike, other, absent = list[str](), list[str](), list[str]()
     for mapped, value in mapped_values(values):
         if mapped.key not in recipe:
