@@ -17,9 +17,13 @@ def printed_size(run: LoggedRun, size: Size) -> Printed:
     return Printed(size.total, 0, run.file, size.line, size.label)
 
 
-def logged(run: LoggedRun, value: float | None, key: str, line: int | None = None) -> list[Printed]:
+def logged(run: LoggedRun, field: str, key: str) -> list[Printed]:
     """Return a number of a run's log as evidence; nothing if the log does not print it."""
-    return [] if value is None else [Printed(value, decimals_of(value), run.file, line, key)]
+    value: float | None = getattr(run, field)
+    if value is None:
+        return []
+    decimals = 0 if value == int(value) else decimals_of(value)
+    return [Printed(value, decimals, run.file, run.lines.get(field), key)]
 
 
 def printed_seeds(runs: Iterable[LoggedRun]) -> list[Printed]:

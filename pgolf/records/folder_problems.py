@@ -60,7 +60,7 @@ def file_problems(record: Record) -> Iterator[Problem]:
             )
     in_minutes = [run for run in record.runs if run.has_minutes]
     if in_minutes:
-        times = [each for run in in_minutes for each in logged(run, run.train_seconds, "train_time in seconds")]
+        times = [each for run in in_minutes for each in logged(run, "train_seconds", "train_time in seconds")]
         yield warn("minutes_format", "training times are printed in tenths of a minute", *times)
 
 
@@ -69,11 +69,11 @@ def part_problems(parts: list[list[LoggedRun]]) -> Iterator[Problem]:
     first = [part[0] for part in parts]
     if len({run.parameters for run in first}) > 1:
         sizes = ", ".join(f"{run.parameters or 0:,}" for run in first)
-        counts = [each for run in first for each in logged(run, run.parameters, "parameters")]
+        counts = [each for run in first for each in logged(run, "parameters", "parameters")]
         yield warn("two_models_in_one_folder", f"models of {sizes} parameters are not averaged together", *counts)
     if len({run.wallclock_limit for run in first}) > 1:
         lengths = ", ".join(f"{run.wallclock_limit or 0:,.0f} s" for run in first)
-        limits = [each for run in first for each in logged(run, run.wallclock_limit, "wallclock limit")]
+        limits = [each for run in first for each in logged(run, "wallclock_limit", "wallclock limit")]
         yield warn("two_run_lengths_in_one_folder", f"runs of {lengths} are not averaged together", *limits)
     keys = [(run.parameters, run.wallclock_limit, run.validation_tokens) for run in first]
     if len(set(keys)) < len(keys):

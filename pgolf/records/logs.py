@@ -37,6 +37,7 @@ def renumber(run: LoggedRun, numbers: list[int]) -> None:
     """Replace the places of a run among the lines that were read by the numbers of the file's lines."""
     run.first_line = numbers[run.first_line - 1]
     run.seed_line = numbers[run.seed_line - 1] if run.seed_line else 0
+    run.lines = {field: numbers[line - 1] for field, line in run.lines.items()}
     run.scores = [replace(score, line=numbers[score.line - 1]) for score in run.scores]
     run.sizes = [replace(size, line=numbers[size.line - 1]) for size in run.sizes]
     if run.last_validation is not None:

@@ -75,7 +75,7 @@ def count_problems(group: RecordGroup) -> Iterator[Problem]:
     other = [run for run in runs if is_other_hardware(run)]
     if other:
         machine = ", ".join(sorted(other[0].gpus)) or counted(other[0].world_size or 0, "process")
-        processes = logged(other[0], other[0].world_size, "processes")
+        processes = logged(other[0], "world_size", "processes")
         yield warn("hardware_not_8xH100", f"{other[0].file} ran on {machine}", *processes)
 
 
@@ -119,7 +119,7 @@ def code_problems(group: RecordGroup) -> Iterator[Problem]:
     """Yield differences between the code that the logs count and the committed code."""
     counted = sorted({row.code_bytes for row in group.rows if row.code_bytes is not None})
     limit, committed = group.rows[0].ruleset.artifact_limit_bytes if group.rows else 0, group.record.code.get(MAIN)
-    in_logs = [each for row in group.rows for each in logged(row.run, row.code_bytes, "code", code_line(row))]
+    in_logs = [each for row in group.rows for each in code_evidence(row)]
     if len(counted) > 1:
         message = f"the logs count {', '.join(f'{size:,}' for size in counted)} bytes of code"
         yield warn("code_differs_between_seeds", message, *in_logs)
@@ -134,7 +134,7 @@ def code_problems(group: RecordGroup) -> Iterator[Problem]:
         yield warn("code_counted_differently", message, Printed(committed, 0, MAIN), *in_logs)
     with_main = max((row.total_with_main or 0 for row in group.rows), default=0)
     with_all = max((row.total_with_python or 0 for row in group.rows), default=0)
-    models = [each for row in group.rows for each in logged(row.run, row.model_bytes, "packed model")]
+    models = [each for row in group.rows for each in logged(row.run, "model_bytes", "packed model")]
     files = [Printed(size, 0, name) for name, size in group.record.code.items() if name.endswith(".py")]
     if bytes_over(with_main, limit) and not group.is_over_limit:
         message = f"with {MAIN} as committed the largest artifact has {with_main:,} bytes"
@@ -145,9 +145,12 @@ def code_problems(group: RecordGroup) -> Iterator[Problem]:
         yield warn("code_files_outside_total", message, *files, *models)
 
 
-def code_line(row: RecordRow) -> int | None:
-    """Return the line of a log that counts its code, if it is that of the artifact's size."""
-    return None if row.run.size is None or row.run.size.code is None else row.run.size.line
+def code_evidence(row: RecordRow) -> list[Printed]:
+    """Return the bytes of code that a log counts, from the line of the artifact's size or from one of their own."""
+    size = row.run.size
+    if size is not None and size.code is not None and row.code_bytes is not None:
+        return [Printed(size.code, 0, row.run.file, size.line, "code")]
+    return logged(row.run, "code_bytes", "code")
 
 
 def sameness_problems(group: RecordGroup) -> Iterator[Problem]:

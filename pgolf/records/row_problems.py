@@ -5,7 +5,7 @@ from math import log
 
 from pgolf.alike import decimals_of
 from pgolf.findings import Finding
-from pgolf.records.evidence import printed_score, printed_size
+from pgolf.records.evidence import logged, printed_score, printed_size
 from pgolf.records.printed import Printed, Problem, fail, problem, warn
 from pgolf.records.track import Track
 from pgolf.rulesets.limits import LATE_SECONDS, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
@@ -63,17 +63,18 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) 
         return
     if run.train_seconds is not None and is_over_time(run.train_seconds, ruleset.train_seconds, late_seconds(run)):
         message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {ruleset.train_seconds:.0f} s"
-        seconds = Printed(run.train_seconds, decimals_of(run.train_seconds), run.file, None, "train_time")
         is_late = is_over_time(run.train_seconds, ruleset.train_seconds, STEP_SECONDS)
         if not is_late:
             message += f"; up to {STEP_SECONDS:.0f} s more may be the step in which the time ran out"
-        yield problem(track.severity if is_late else "warn", "over_time", message, seconds)
+        yield problem(
+            track.severity if is_late else "warn", "over_time", message, *logged(run, "train_seconds", "train_time")
+        )
     spent = run.total_eval_seconds or score.seconds
     if spent is not None and is_over_time(spent, ruleset.evaluate_seconds):
         message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {ruleset.evaluate_seconds:.0f} s"
-        line = None if run.total_eval_seconds else score.line
-        seconds = Printed(spent, decimals_of(spent), score.file or run.file, line, "eval_time")
-        yield problem(track.severity, "eval_over_time", message, seconds)
+        own = Printed(spent, decimals_of(spent), score.file or run.file, score.line, "eval_time")
+        timed = logged(run, "total_eval_seconds", "total_eval_time") if run.total_eval_seconds else [own]
+        yield problem(track.severity, "eval_over_time", message, *timed)
 
 
 def late_seconds(run: LoggedRun) -> float:
@@ -97,11 +98,11 @@ def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Pr
     if tokens is None or score.val_loss is None or ratio is None:
         return
     text = ruleset.validation_bytes
-    counted_tokens = Printed(tokens, 0, run.file, None, "validation tokens")
+    counted_tokens = logged(run, "validation_tokens", "validation tokens")
     if abs(tokens * ratio / text - 1) <= BYTES_TOLERANCE:
         return
     if tokens < MIN_TOKEN_SHARE * min(facts.validation_tokens[0] for facts in ruleset.data.values()):
-        yield fail("validation_subset", f"{run.file}: only {tokens:,} validation tokens were scored", counted_tokens)
+        yield fail("validation_subset", f"{run.file}: only {tokens:,} validation tokens were scored", *counted_tokens)
         return
     others = [other for each in run.scores if (other := bytes_per_token(each)) is not None]
     is_mix = any(abs(tokens * other / text - 1) <= BYTES_TOLERANCE for other in others)
@@ -113,7 +114,7 @@ def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Pr
     if doubt is not None:
         message += f"; {doubt}"
     loss = Printed(score.val_loss, decimals_of(score.val_loss), score.file or run.file, score.line, "val_loss")
-    evidence = (counted_tokens, loss, printed_score(run, score))
+    evidence = (*counted_tokens, loss, printed_score(run, score))
     yield problem("fail" if doubt is None else "warn", "bytes_per_token_implausible", message, *evidence)
 
 

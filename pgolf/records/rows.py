@@ -162,13 +162,26 @@ class RecordRow:
         }
 
     def explain(self) -> dict[str, str | None]:
-        """Return the file and line of each number."""
-        size = self.run.size
+        """Return the file and line of each number; None for one that no log gives."""
+        run, size = self.run, self.run.size
+        score = f"{self.score.file or run.file}:{self.score.line}"
+        timed = None if self.evaluate_seconds is None else self.place("total_eval_seconds") or score
         return {
-            "val_bpb": f"{self.score.file or self.run.file}:{self.score.line}",
-            "total_bytes": None if size is None else f"{self.run.file}:{size.line}",
-            "seed": f"{self.run.file}:{self.run.seed_line}" if self.run.seed_line else f"the name {self.run.file}",
+            "val_bpb": score,
+            "val_loss": None if self.val_loss is None else score,
+            "total_bytes": None if size is None else f"{run.file}:{size.line}",
+            "seed": f"{run.file}:{run.seed_line}" if run.seed_line else f"the name {run.file}",
+            "steps": self.place("step"),
+            "train_seconds": self.place("train_seconds"),
+            "evaluate_seconds": timed,
+            "model_bytes": self.place("model_bytes"),
+            "code_bytes": self.place("code_bytes"),
         }
+
+    def place(self, field: str) -> str | None:
+        """Return the file and line that give a field of the run, where the log has a line for it."""
+        line = self.run.lines.get(field)
+        return None if line is None else f"{self.run.file}:{line}"
 
 
 @dataclass(frozen=True)

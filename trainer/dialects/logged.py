@@ -43,6 +43,8 @@ class LoggedRun:
     first_line: int
     seed: int | None = None
     seed_line: int = 0
+    lines: dict[str, int] = field(default_factory=dict)
+    """Number of the line that gives a field, by the field's name."""
     parameters: int | None = None
     world_size: int | None = None
     gpus: set[str] = field(default_factory=set)

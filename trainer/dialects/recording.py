@@ -11,6 +11,7 @@ from trainer.dialects.sizes import BYTES, size_of
 
 MAX_SCORES = 5_000
 NO_LOSS = re.compile(r"\b(?:train_loss|val_loss|loss)\s{0,9}[:= ]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
+STEP_LOSS = re.compile(rf"train_loss\s*[:=]\s*{NUMBER}|\bloss {NUMBER}")
 STEP_TIME = re.compile(rf"train_time\s*:\s*{NUMBER}\s*(ms|m|s)\b")
 TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
@@ -32,13 +33,16 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
     Raises:
         TooLong: the run has more than MAX_SCORES scores.
     """
+    if found := STEP.match(line):
+        record_step(run, int(found[1]), line, number)
+        return
     if (scores := scores_of(line, number)) and is_of_run(run, line, number):
         run.scores += scores
         if len(run.scores) > MAX_SCORES:
             raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
     if size := size_of(line, number):
         run.sizes.append(size)
-    elif scores or record_progress(run, line, number) or record_bytes(run, line):
+    elif scores or record_progress(run, line, number) or record_bytes(run, line, number):
         return
     else:
         record_setting(run, line, number)
@@ -58,18 +62,20 @@ def is_of_run(run: LoggedRun, line: str, number: int) -> bool:
 
 
 def record_progress(run: LoggedRun, line: str, number: int) -> bool:
-    """Record a line about steps or time; return whether the line was one."""
+    """Record a line about the end of training or its time; return whether the line was one."""
     if found := STOP.match(line):
         run.stopped = int(found[1]), int(found[2])
         run.train_seconds, run.step = int(found[1]) / 1000, int(found[2])
+        run.lines |= {"train_seconds": number, "step": number}
     elif found := STOP_SENTENCE.match(line):
         run.step = int(found[1])
+        run.lines["step"] = number
     elif found := TRAINED_SENTENCE.match(line):
         run.train_seconds = float(found[1])
+        run.lines["train_seconds"] = number
     elif found := TOTAL_EVAL.match(line):
         run.total_eval_seconds = float(found[1])
-    elif found := STEP.match(line):
-        record_step(run, int(found[1]), line, number)
+        run.lines["total_eval_seconds"] = number
     else:
         return False
     return True
@@ -81,7 +87,8 @@ def record_step(run: LoggedRun, step: int, line: str, number: int) -> None:
         run.has_minutes |= time[2] == "m"
         if run.stopped is None:
             run.step, run.train_seconds = step, in_seconds(*time.groups())
-    if loss := re.search(rf"train_loss\s*[:=]\s*{NUMBER}|\bloss {NUMBER}", line):
+            run.lines |= {"train_seconds": number, "step": number}
+    if loss := STEP_LOSS.search(line):
         run.curve.append((step, float(loss[1] or loss[2])))
     if found := SCORE.search(line):
         run.validations.append((step, float(found[1]), float(found[2])))
@@ -95,16 +102,18 @@ def record_step(run: LoggedRun, step: int, line: str, number: int) -> None:
         run.not_finite = replace(run.not_finite, is_at_end=False)
 
 
-def record_bytes(run: LoggedRun, line: str) -> bool:
+def record_bytes(run: LoggedRun, line: str, number: int) -> bool:
     """Record a line about a part of the artifact; return whether the line was one."""
     if found := MODEL.match(line):
         if found[1].strip():
             run.model_bytes = integer(found[2])
+            run.lines["model_bytes"] = number
         else:
             run.unpacked_bytes = integer(found[2])
     elif found := CODE.match(line):
         if "uncompressed" not in found[1]:
             run.code_bytes = integer(found[2])
+            run.lines["code_bytes"] = number
             run.is_code_compressed = "compressed" in found[1]
     else:
         return False

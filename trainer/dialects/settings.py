@@ -28,16 +28,16 @@ def record_setting(run: LoggedRun, line: str, number: int) -> None:
     """Record seed, sizes and other settings that the line gives."""
     is_code = bool(CODE_LINE.search(line))
     record_seed(run, line, number)
-    if found := PARAMETERS.search(line):
-        run.parameters = run.parameters or integer(found[1])
+    if (found := PARAMETERS.search(line)) and run.parameters is None:
+        run.parameters, run.lines["parameters"] = integer(found[1]), number
     if found := WORLD.search(line):
-        run.world_size = int(found[1])
+        run.world_size, run.lines["world_size"] = int(found[1]), number
     if found := BATCH_TOKENS.search(line):
         run.batch_tokens = integer(found[1])
     if found := WALL.search(line):
-        run.wallclock_limit = float(found[1])
+        run.wallclock_limit, run.lines["wallclock_limit"] = float(found[1]), number
     if found := TOKENS.search(line):
-        run.validation_tokens = integer(found[1])
+        run.validation_tokens, run.lines["validation_tokens"] = integer(found[1]), number
     run.adapts_in_windows |= bool(ADAPTED_IN_WINDOWS.match(line))
     if found := TRAIN_SHARDS.search(line):
         run.train_shards = int(found[1])

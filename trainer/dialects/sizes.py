@@ -32,6 +32,7 @@ ARTIFACT = re.compile(
     re.IGNORECASE,
 )
 ROUNDED_ARTIFACT = re.compile(rf"^artifact:\s*{NUMBER}\s*(MB|MiB)\b.*\bcode:\s*{WHOLE}\b", re.IGNORECASE)
+TOTAL_WORD = re.compile(r"total", re.IGNORECASE)
 PART_SUFFIX = re.compile(r"[ _](?:bytes|size)$", re.IGNORECASE)
 PART_BYTES = re.compile(r"\((\d[\d,]{0,17})B\)")
 # The end of a line that adds model and code: `= 15,920,123 bytes`.
@@ -106,6 +107,8 @@ def rounded_size(found: re.Match[str], number: int) -> Size:
 
 def own_size(line: str, number: int) -> Size | None:
     """Return the size in a line that lists a model, perhaps code, and their total, in any order."""
+    if TOTAL_WORD.search(line) is None and SUM.search(line) is None:
+        return None
     parts = [(PART_SUFFIX.sub("", name), integer(size)) for name, size in PART.findall(line)]
     totals = [size for name, size in parts if re.match(r"total(?: submission| size|$)", name, re.IGNORECASE)]
     totals += [integer(size) for size in SUM.findall(line)]

@@ -77,7 +77,7 @@ def read_sources(folder: Path) -> Sources:
 def describe_error(error: Exception) -> str:
     """Return an error in one line."""
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
+        return f"line {error.lineno}, column {error.offset}: {error.msg}"
     return f"{type(error).__name__}: {error}"
 
 

@@ -31,8 +31,15 @@ def stands_on(number: Printed, line: str) -> bool:
     """Return whether a line has a number with these digits, whatever its separators and its unit."""
     found = [each.replace(",", "").replace("_", "") for each in re.findall(r"\d[\d,_]*(?:\.\d+)?", line)]
     as_written = f"{number.value:.{number.decimals}f}"
+    times = [f"{number.value * 1000:.0f}", f"{number.value / 60:.1f}"] if "time" in number.key else []
     scaled = [f"{number.value / unit:.{digits}f}" for unit in (1e6, 2**20, 1e3, 2**10) for digits in range(1, 7)]
-    return as_written in found or (number.decimals == 0 and any(each in found for each in scaled))
+    if number.value == int(number.value):
+        found += [each.removesuffix(".0").removesuffix(".000") for each in found]
+    return (
+        as_written in found
+        or any(each in found for each in times)
+        or (number.decimals == 0 and any(each in found for each in scaled))
+    )
 
 
 @pytest.mark.skipif(not FOLDERS, reason="the shared records are not beside the checkout")
