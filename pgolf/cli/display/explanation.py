@@ -18,7 +18,11 @@ def print_explanation(group: Group, console: Console) -> None:
 def number_lines(group: Group) -> Iterator[str]:
     """Yield where each number was read, and how the mean follows from them."""
     for row in group.rows:
-        sources = ", ".join(f"{what} from {where}" for what, where in row.explain().items() if where)
+        by_place: dict[str, list[str]] = {}
+        for number, place in row.explain().items():
+            if place is not None:
+                by_place.setdefault(place, []).append(number)
+        sources = "; ".join(f"{', '.join(numbers)} from {place}" for place, numbers in by_place.items())
         yield f"{group.name} seed {row.seed}: {sources}"
     if group.spread is not None and len(group.rows) > 1:
         scores = ", ".join(f"{row.val_bpb:.8f}" for row in group.rows)

@@ -133,7 +133,7 @@ def test_report_tests_a_record_against_a_baseline_and_explains_it(pgolf: Callabl
     assert ended.code == 0
     assert "first against second: 0.100000 bpb" in ended.out
     assert "strict rule: met" in ended.out
-    assert "val_bpb from train_seed42.log:4" in ended.out
+    assert "val_bpb, val_loss from train_seed42.log:4" in ended.out
     versus = pgolf("report", str(track / "first"), "--baseline", str(track / "second"), "--json").json["groups"][0][
         "versus"
     ]
