@@ -18,6 +18,7 @@ from trainer.dialects.plain import plain
 COLUMNS = ("rank", "record", "mean bpb", "std", "n", "metric", "largest bytes", "claimed bpb", "problems")
 # Logs print at most eight decimals: means that are equal to that many are a tie.
 TIE_DECIMALS = 8
+AMBIGUOUS = "ambiguous"
 NO_SCORE, OVER_LIMIT, BEFORE_PACKING, SAME_LOGS = "no_score", "over_cap", "prequant_only", "same_logs"
 
 
@@ -43,11 +44,11 @@ class Entry:
 
     @property
     def verdict(self) -> str:
-        """The rules that failed, and how many others only warn."""
+        """The rules that failed, whether the record's score is ambiguous, and how many other rules only warn."""
         status = {problem["rule"]: problem["status"] for problem in self.standing.problems}
-        failed = [rule for rule in self.rules if status[rule] == "fail"]
-        warned = len(self.rules) - len(failed)
-        return ", ".join([*failed, *([counted(warned, "warning")] if warned else [])])
+        named = [rule for rule in self.rules if status[rule] == "fail" or rule == AMBIGUOUS]
+        others = len(self.rules) - len(named)
+        return ", ".join([*named, *([counted(others, "warning")] if others else [])])
 
     def as_json(self) -> dict[str, Any]:
         """Return the record's group with its rank."""

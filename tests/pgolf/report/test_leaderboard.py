@@ -61,6 +61,18 @@ def test_a_problem_does_not_change_the_rank(records: Path) -> None:
     assert {"single_seed", "no_size_in_log"} <= set(best.rules)
 
 
+def test_an_ambiguous_score_is_ranked_and_said_to_be_one(records: Path) -> None:
+    """No claim says which of two sets of logs the submission speaks of."""
+    first = records / "track_10min_16mb" / "first"
+    (first / "submission.json").write_text("{}")
+    for log in list(first.glob("*.log")):
+        (first / f"other_{log.name}").write_text(log.read_text().replace("1.10", "1.15"))
+    entry = next(each for each in ranked(records, RULES) if each.name == "first")
+    assert entry.rank is not None
+    assert entry.verdict.startswith("ambiguous")
+    assert sorted(each["value"] for each in entry.as_json()["ambiguous"]) == pytest.approx([1.101, 1.151])
+
+
 def test_a_score_before_packing_is_not_ranked(records: Path) -> None:
     for log in (records / "track_10min_16mb" / "first").glob("*.log"):
         log.write_text(
