@@ -224,6 +224,7 @@ def test_rank_zero_stops_within_a_long_step_and_the_others_with_it(micro_run: Ru
     assert "Traceback" not in run.files.log.read_text() if run.files.log.exists() else True
 
 
+@pytest.mark.slow
 @pytest.mark.real_process
 def test_a_scoring_worker_that_is_stopped_alone_ends_the_run_with_its_reason(
     micro_run: RunDirectory, tmp_path: Path

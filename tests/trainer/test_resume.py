@@ -59,7 +59,7 @@ def kill_when(run: RunDirectory, phase: str) -> None:
     "phases",
     [
         pytest.param(("train",), marks=pytest.mark.real_process),
-        ("train", "evaluate"),
+        pytest.param(("train", "evaluate"), marks=pytest.mark.slow),
         ("prepare", "evaluate"),
     ],
     ids=["train", "train-evaluate", "prepare-evaluate"],

@@ -212,6 +212,7 @@ class SlowRun:
         return err
 
 
+@pytest.mark.slow
 def test_a_command_that_had_attached_continues_the_run_of_one_that_was_killed(slow_run: SlowRun) -> None:
     first = slow_run.start("train")
     second = slow_run.attach()

@@ -204,6 +204,7 @@ def test_a_search_stops_at_the_first_refusal_that_all_points_share(proposer: str
     assert not [event for event in ledger_of(workshop)[len(before) :] if event["what"] == "refused"]
 
 
+@pytest.mark.slow
 def test_a_refusal_by_the_space_itself_names_its_cause(workshop: Workshop) -> None:
     """A misspelled variable, code that is over the limit, a length that is no number: each refuses every value."""
     large = workshop.write_large_code()
