@@ -19,6 +19,8 @@ from trainer.dialects.scores import Score
 
 # Authors round bytes to four or more digits.
 BYTES_TOLERANCE = 1e-4
+# A claim of fewer is in megabytes.
+FEWEST_BYTES = 1_000
 NO_LOG_SUFFIXES = (*CODE_SUFFIXES, ".md", ".json", ".yaml", ".yml", ".png")
 
 
@@ -48,7 +50,8 @@ def seed_claims(group: RecordGroup) -> Iterator[Problem]:
         message = f"there is no log of seed {', '.join(map(str, missing))}"
         # With as many logs as claimed seeds, one of them may show a default seed, and not that of its run.
         has_room = len(runs) >= len(claims.seeds)
-        severity: Severity = "fail" if group.track.severity == "fail" and not has_room else "warn"
+        is_certain = group.track.severity == "fail" and not has_room
+        severity: Severity = "fail" if is_certain and claims.is_in_submission else "warn"
         stated = [claims.bpb_by_seed[seed] for seed in missing if seed in claims.bpb_by_seed]
         yield problem(severity, "missing_seed_log", message, *stated, *printed_seeds(runs))
     elif mislabelled := [run for run in runs if is_run_of_another_seed(group, run)]:
@@ -70,6 +73,8 @@ def is_missing(group: RecordGroup, seed: int) -> bool:
     others = [run for run in record.runs if run.seed not in record.claims.seeds]
     is_found = claimed is not None and any(has_score(run, claimed) for run in others)
     is_known = any(run.seed is None or seed in (run.seed, run.named_seed) for run in record.runs)
+    if not record.claims.is_in_submission and not any(run.seed in record.claims.seeds for run in record.runs):
+        return False  # the README's table may be of other work
     return not (is_found or is_known or record.unreadable or has_file_named(group, seed))
 
 
@@ -87,7 +92,13 @@ def is_run_of_another_seed(group: RecordGroup, run: LoggedRun) -> bool:
     """
     record = group.record
     is_claimed = run.named_seed in record.claims.seeds and run.named_seed not in {each.seed for each in record.runs}
-    if not is_claimed or not run.seed_line or run.is_evaluation or run.seed in record.claims.seeds:
+    if (
+        not is_claimed
+        or not run.is_named_after_seed
+        or not run.seed_line
+        or run.is_evaluation
+        or run.seed in record.claims.seeds
+    ):
         return False
     return sum(each.seed == run.seed for each in record.runs) == 1
 
@@ -152,9 +163,11 @@ def headline_problems(group: RecordGroup, headline: Printed, has_foreign: bool) 
     best = min(scores, key=lambda score: score.value)
     if len(scores) > 1 and agree(headline, best):
         message = f"the headline {headline.value} is the best seed's score; the mean is {mean.value:.8f}"
-        severity: Severity = "fail"
+        severity: Severity = "fail" if group.track.has_limits else "warn"
         if is_mean_stated(group.record, mean):
             message, severity = f"{message}; the author states the mean, or another headline, too", "warn"
+        elif len(claims.seeds) == 1 and len(scores) > 1 and claims.is_in_submission and not claims.stds:
+            message, severity = f"{message}, of seeds that are not claimed", "warn"
         yield problem(severity, "best_seed_headline", message, *evidence, decimals=decimals)
         return
     claimed = list(claims.bpb_by_seed.values())
@@ -239,11 +252,17 @@ def size_claims(group: RecordGroup) -> Iterator[Problem]:
     foreign = []
     for claim in stated:
         nearest = min(logged, key=lambda size: abs(size.value - claim.value))
-        if abs(nearest.value - claim.value) > claim.value * BYTES_TOLERANCE:
+        if claim.value >= FEWEST_BYTES and abs(nearest.value - claim.value) > precision_of(claim):
             foreign += [claim, nearest]
     if foreign:
         listed = ", ".join(f"{claim.value:,}" for claim in foreign[::2])
         yield problem("warn", "claimed_bytes_not_in_logs", f"no log has the claimed {listed} bytes", *foreign)
+
+
+def precision_of(claim: Printed) -> float:
+    """Return by how many bytes a claim may differ from a size: it may be rounded, as its zeros at the end show."""
+    digits = f"{claim.value:.0f}"
+    return max(claim.value * BYTES_TOLERANCE, 0.5 * 10.0 ** (len(digits) - len(digits.rstrip("0"))))
 
 
 def logged_bytes(run: LoggedRun) -> Iterator[Printed]:

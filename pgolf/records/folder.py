@@ -1,6 +1,7 @@
 """A public submission folder: its logs as runs, its claims, and the sizes of its code."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,15 @@ from pgolf.records.claims import Claims
 from pgolf.records.evidence import printed_seeds
 from pgolf.records.logs import runs_in
 from pgolf.records.printed import Printed
+from pgolf.records.submission_json import FILE as SUBMISSION
 from trainer.dialects.logged import LoggedRun, merge
 from trainer.dialects.plain import TooLong, plain
 
 MAIN = "train_gpt.py"
 CODE_SUFFIXES = (".py", ".cpp", ".cu", ".c", ".cc", ".sh")
-LOG_SUFFIXES = (".log", ".txt", ".out", ".jsonl", ".ipynb")
+LOG_SUFFIXES = (".log", ".txt", ".out", ".err", ".jsonl", ".ipynb")
+# A name without one of these endings is that of a log if it says so.
+LOG_NAME = re.compile(r"(?:^|[^a-z])(?:log|train|seed|run|eval|stdout)", re.IGNORECASE)
 NOT_LOGS = {"requirements.txt", "LICENSE.txt"}
 MAX_FILES, MAX_DEPTH = 2_000, 4
 # All logs of any public folder together have fewer bytes.
@@ -41,6 +45,8 @@ class Record:
     utf16_logs: list[str] = field(default_factory=list)
     multi_seed_logs: dict[str, list[Printed]] = field(default_factory=dict)
     """Logs that print runs of several seeds, with these seeds."""
+    default_seeds: list[Printed] = field(default_factory=list)
+    """Seeds that logs print alike although they are named after different ones."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Logs that could not be read, with the reason."""
     log_count: int = 0
@@ -80,7 +86,7 @@ def log_files(folder: Path) -> list[Path]:
 def may_be_log(path: Path) -> bool:
     """Return whether a file may be a log by its name, such as train.log, run.out.gz or train.ipynb."""
     name = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    return name.suffix.lower() in LOG_SUFFIXES
+    return name.suffix.lower() in LOG_SUFFIXES or (not name.suffix and LOG_NAME.search(name.name) is not None)
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
@@ -92,17 +98,38 @@ def walk_files(folder: Path) -> Iterator[Path]:
 
 
 def read_record(folder: Path) -> Record:
-    """Read a submission folder without executing anything in it or opening anything outside it."""
+    """Read a submission folder without executing anything in it or opening anything outside it.
+
+    Where no log has a score, the JSON files beside submission.json are read for results.
+    """
     record = Record(folder, read_claims(folder), code=code_sizes(folder))
+    add_logs(record, log_files(folder))
+    if not record.runs:
+        add_logs(record, result_files(folder))
+    drop_unnamed_copies(record)
+    take_named_seeds(record)
+    merge_evaluations(record)
+    take_claimed_seeds(record)
+    return record
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Return the JSON files of a folder other than submission.json, in which results may be."""
+    paths = [path for path in walk_files(folder) if path.suffix.lower() == ".json" and is_inside(path, folder)]
+    return sorted(path for path in paths if path.name != SUBMISSION)[:MAX_FILES]
+
+
+def add_logs(record: Record, paths: list[Path]) -> None:
+    """Read files for runs, as far as they are within bounds together."""
     known: dict[tuple[object, ...], LoggedRun] = {}
     left = MAX_LOG_BYTES
-    for path in log_files(folder):
-        name = plain(path.relative_to(folder).as_posix())
+    for path in paths:
+        name = plain(path.relative_to(record.folder).as_posix())
         if left <= 0:
             record.unreadable[name] = f"not read, because the logs before it have {MAX_LOG_BYTES:,} bytes"
             continue
         try:
-            runs, is_utf16, size = runs_in(path, folder)
+            runs, is_utf16, size = runs_in(path, record.folder)
             left -= size
         except (OSError, TooLong) as error:
             record.unreadable[name] = str(error)
@@ -111,10 +138,6 @@ def read_record(folder: Path) -> Record:
         add_log(record, known, name, runs)
         if is_utf16:
             record.utf16_logs.append(name)
-    drop_unnamed_copies(record)
-    merge_evaluations(record)
-    take_claimed_seeds(record)
-    return record
 
 
 def drop_unnamed_copies(record: Record) -> None:
@@ -144,6 +167,16 @@ def take_claimed_seeds(record: Record) -> None:
         if len(seeds) == 1:
             run.seed = seeds[0]
             known.add(run.seed)
+
+
+def take_named_seeds(record: Record) -> None:
+    """Give runs that print one seed, and are named after several, the seeds of their names: it may be a default."""
+    for seed in {run.seed for run in record.runs if run.seed_line}:
+        alike = [run for run in record.runs if run.seed == seed and run.is_named_after_seed]
+        if len({run.named_seed for run in alike}) == len(alike) > 1:
+            record.default_seeds += printed_seeds(run for run in alike if run.named_seed != seed)
+            for run in alike:
+                run.seed, run.seed_line = run.named_seed, 0
 
 
 def merge_evaluations(record: Record) -> None:

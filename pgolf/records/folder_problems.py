@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pgolf.findings import Finding
 from pgolf.records.evidence import logged, printed_seeds
-from pgolf.records.folder import Record, log_files
+from pgolf.records.folder import Record, log_files, result_files
 from pgolf.records.printed import Problem, problem, warn
 from trainer.dialects.logged import LoggedRun
 
@@ -23,7 +23,7 @@ def missing_parts(record: Record) -> Iterator[Problem]:
         yield warn("retracted", "the author has retracted the score", *evidence)
     if not record.runs:
         # A log in a form that pgolf does not read is no missing log.
-        has_log = bool(record.log_count or log_files(record.folder))
+        has_log = bool(record.log_count or log_files(record.folder) or result_files(record.folder))
         yield problem("warn" if has_log else "fail", "no_log", "no log prints a final score")
     elif not any(run.sizes for run in record.runs) and claims.bytes_total is None and not claims.bytes_by_seed:
         files = ", ".join(run.file for run in record.runs[:3])
@@ -48,7 +48,7 @@ def file_problems(record: Record) -> Iterator[Problem]:
         )
     for run in record.runs:
         if (
-            run.named_seed is not None
+            run.is_named_after_seed
             and run.seed_line
             and run.named_seed != run.seed
             and run.file not in record.multi_seed_logs
@@ -58,6 +58,10 @@ def file_problems(record: Record) -> Iterator[Problem]:
                 f"{run.file} is a run of seed {run.seed} (line {run.seed_line})",
                 *printed_seeds([run]),
             )
+    if record.default_seeds:
+        files = ", ".join(seed.file for seed in record.default_seeds)
+        message = f"{files} print seed {record.default_seeds[0].value}, which may be a default; their names count"
+        yield warn("seed_in_name_differs_from_log", message, *record.default_seeds)
     in_minutes = [run for run in record.runs if run.has_minutes]
     if in_minutes:
         times = [each for run in in_minutes for each in logged(run, "train_seconds", "train_time in seconds")]
@@ -67,12 +71,12 @@ def file_problems(record: Record) -> Iterator[Problem]:
 def part_problems(parts: list[list[LoggedRun]]) -> Iterator[Problem]:
     """Yield the reasons why not all runs are in one group."""
     first = [part[0] for part in parts]
-    if len({run.parameters for run in first}) > 1:
-        sizes = ", ".join(f"{run.parameters or 0:,}" for run in first)
+    if len({run.parameters for run in first} - {None}) > 1:
+        sizes = ", ".join(f"{run.parameters:,}" for run in first if run.parameters is not None)
         counts = [each for run in first for each in logged(run, "parameters", "parameters")]
         yield warn("two_models_in_one_folder", f"models of {sizes} parameters are not averaged together", *counts)
-    if len({run.wallclock_limit for run in first}) > 1:
-        lengths = ", ".join(f"{run.wallclock_limit or 0:,.0f} s" for run in first)
+    if len({run.wallclock_limit for run in first} - {None}) > 1:
+        lengths = ", ".join(f"{run.wallclock_limit:,.0f} s" for run in first if run.wallclock_limit is not None)
         limits = [each for run in first for each in logged(run, "wallclock_limit", "wallclock limit")]
         yield warn("two_run_lengths_in_one_folder", f"runs of {lengths} are not averaged together", *limits)
     keys = [(run.parameters, run.wallclock_limit, run.validation_tokens) for run in first]

@@ -8,7 +8,7 @@ from pathlib import Path
 from pgolf.records.claims import Claims
 from pgolf.records.folder import read_record
 from pgolf.records.folder_problems import folder_problems
-from pgolf.records.lead import Reading, Support, named_reading
+from pgolf.records.lead import Reading, Support, named_reading, readings
 from pgolf.records.printed import Printed, computed
 from pgolf.records.problems import group_problems
 from pgolf.records.row_problems import row_problems
@@ -18,6 +18,7 @@ from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import plain
 
+OTHER_WORK = re.compile(r"baselines?|ablat\w*|controls?|old|prev\w*|prior|debug|smoke|no|without")
 DISTINGUISHING_FACTS = ("parameters", "wallclock_limit", "validation_tokens")
 """Facts of a log in which runs of one experiment agree."""
 
@@ -37,7 +38,7 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
         is_first, runs = number == 0, reading.runs
         scored = [(runs[place], score) for place, score in reading.scores.items()]
         rows = [
-            RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset, track))
+            RecordRow(run, score, record.code, ruleset, row_problems(run, score, ruleset, track, folder))
             for run, score in scored
         ]
         unscored = [run for place, run in enumerate(runs) if place not in reading.scores]
@@ -50,13 +51,23 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
 
 
 def rivals(parts: list[Reading]) -> tuple[Printed, ...]:
-    """Return the means that may be the headline, if no claim says which of several equally large parts leads."""
+    """Return the means that may be the headline, if no claim says which one leads.
+
+    They are those of several equally large parts, and of scores that the logs print after the one that leads.
+    """
     first = parts[0]
     if first.is_claimed:
         return ()
     equal = [part for part in parts if part.scores and len(part.scores) == len(first.scores)]
+    equal += [other for other in readings(first.runs) if is_after(other, first)]
     means = [computed(part.mean, list(part.printed.values()), part.label or "") for part in equal]
     return tuple(means) if len({mean.value for mean in means}) > 1 else ()
+
+
+def is_after(other: Reading, first: Reading) -> bool:
+    """Return whether every log prints the score of one reading after that of another."""
+    places = first.scores.keys() & other.scores.keys()
+    return bool(places) and all(other.scores[place].line > first.scores[place].line for place in places)
 
 
 def partition(runs: list[LoggedRun], claims: Claims) -> list[Reading]:
@@ -70,7 +81,12 @@ def partition(runs: list[LoggedRun], claims: Claims) -> list[Reading]:
         key = tuple(getattr(run, fact) or known for fact, known in zip(DISTINGUISHING_FACTS, agreed, strict=True))
         alike.setdefault(key, []).append(run)
     found = [each for part in alike.values() for each in log_sets(part, claims)]
-    return [reading for reading, _ in sorted(found, key=lambda each: (each[1], len(each[0].scores)), reverse=True)]
+    return [reading for reading, _ in sorted(found, key=lambda each: rank_of_part(*each), reverse=True)]
+
+
+def rank_of_part(reading: Reading, support: Support) -> tuple[Support, bool, int]:
+    """Return a key that sorts parts: by the claims, then those that are not of other work, then by their runs."""
+    return support, not any(map(is_other_work, reading.runs)), len(reading.scores)
 
 
 def log_sets(runs: list[LoggedRun], claims: Claims) -> list[tuple[Reading, Support]]:
@@ -78,16 +94,45 @@ def log_sets(runs: list[LoggedRun], claims: Claims) -> list[tuple[Reading, Suppo
 
     Several runs of one seed, or runs of unknown seeds, are several sets, unless a claimed headline is the mean of all.
     """
-    if not has_repeated_seeds(runs) and (len(runs) == 1 or all(run.seed is not None for run in runs)):
+    has_all_seeds = all(run.seed is not None for run in runs)
+    if len(runs) == 1 or (has_all_seeds and not has_repeated_seeds(runs) and not has_other_work(runs, claims)):
         return [named_reading(runs, claims)]
-    found = [named_reading(each, claims) for each in split_log_sets(runs)]
-    named = claimed_runs(runs, claims)
-    if max(each.seeds for _, each in found) < len(named):
-        rest = [run for run in runs if run not in named]
-        found = [named_reading(each, claims) for each in (named, *split_log_sets(rest))]
+    candidates = [split_log_sets(runs)]
+    if named := claimed_runs(runs, claims) or runs_of_claimed_seeds(runs, claims):
+        candidates.append([named, *split_log_sets([run for run in runs if run not in named])])
+    splits = [[named_reading(each, claims) for each in sets] for sets in candidates]
+    found = max(splits, key=lambda split: max(support for _, support in split))
     whole = named_reading(runs, claims)
     is_named = any(each.seeds or each.is_mean for _, each in found)
     return [whole] if whole[1].is_mean and not is_named else found
+
+
+def has_other_work(runs: list[LoggedRun], claims: Claims) -> bool:
+    """Return whether some runs, each of its own seed, are of other work: by the claims, else by their names."""
+    headline = claims.headline
+    if headline is not None and named_reading(runs, claims)[1].is_mean:
+        return False
+    for named in (claimed_runs(runs, claims), runs_of_claimed_seeds(runs, claims)):
+        if named and len(named) < len(runs) and named_reading(named, claims)[1].is_mean:
+            return True
+    words = {set_words(run) for run in runs}
+    if len(words) == 1 or set(claims.seeds) == {run.seed for run in runs}:
+        return False
+    if headline is not None:
+        return any(named_reading(each, claims)[1].is_mean for each in split_log_sets(runs))
+    marked = [is_other_work(run) for run in runs]
+    return len(words) == len(runs) or (any(marked) and not all(marked))
+
+
+def is_other_work(run: LoggedRun) -> bool:
+    """Return whether the path of a log says that it is of a baseline, an ablation or an older version."""
+    return any(OTHER_WORK.fullmatch(word) for word in log_set_name(run))
+
+
+def runs_of_claimed_seeds(runs: list[LoggedRun], claims: Claims) -> list[LoggedRun]:
+    """Return the runs of the claimed seeds, if each of several has exactly one."""
+    named = [run for run in runs if run.seed in claims.seeds]
+    return named if len(named) == len(claims.seeds) > 1 else []
 
 
 def claimed_runs(runs: list[LoggedRun], claims: Claims) -> list[LoggedRun]:

@@ -76,6 +76,19 @@ def readings(runs: list[LoggedRun]) -> Iterator[Reading]:
             yield Reading(runs, label, found)
 
 
+def mentioned_readings(runs: list[LoggedRun]) -> Iterator[Reading]:
+    """Yield every number that all runs print on a line of the same words about bits per byte.
+
+    Such a line may be none that is read as a score. It leads only if a claim names its numbers. A number that is the
+    same in all runs is no result of any.
+    """
+    common = set.intersection(*(set(run.mentioned) for run in runs)) if len(runs) > 1 else set()
+    for words in sorted(common):
+        found = {place: run.mentioned[words] for place, run in enumerate(runs)}
+        if len({score.val_bpb for score in found.values()}) > 1:
+            yield Reading(runs, found[0].label, found)
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Support:
     """How well the claims name a reading; the order of the fields is the order of their weight."""
@@ -121,7 +134,7 @@ def named_reading(runs: list[LoggedRun], claims: Claims) -> tuple[Reading, Suppo
     """Return the reading of the runs that the claims name best, the default one if they name none or several."""
     default = default_reading(runs)
     best, found = default, support(default, claims)
-    for each in readings(runs):
+    for each in (*readings(runs), *mentioned_readings(runs)):
         if (other := support(each, claims)) > found:
             best, found = each, other
     return replace(best, is_claimed=bool(found)), found

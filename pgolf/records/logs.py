@@ -40,6 +40,7 @@ def renumber(run: LoggedRun, numbers: list[int]) -> None:
     run.lines = {field: numbers[line - 1] for field, line in run.lines.items()}
     run.scores = [replace(score, line=numbers[score.line - 1]) for score in run.scores]
     run.sizes = [replace(size, line=numbers[size.line - 1]) for size in run.sizes]
+    run.mentioned = {words: replace(each, line=numbers[each.line - 1]) for words, each in run.mentioned.items()}
     if run.last_validation is not None:
         run.last_validation = replace(run.last_validation, line=numbers[run.last_validation.line - 1])
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pgolf.records.containers import encoding_of, read_bytes
-from pgolf.records.folder import Record, log_files
+from pgolf.records.folder import Record, log_files, result_files
 from pgolf.records.printed import MOST_DECIMALS, Printed, agree
 from pgolf.records.readme import find_readme
 from pgolf.records.submission_json import FILE as CLAIMS
@@ -13,6 +13,9 @@ from pgolf.records.text_files import read_text
 from trainer.dialects.plain import TooLong
 
 BYTES = re.compile(r"(?<![\d.,_])\d[\d,_]{5,14}(?![\d.])")
+BYTES_WORD = re.compile(r"bytes|\bB\b|size|prun|artifact|total", re.IGNORECASE)
+# Of the limit: a smaller artifact would not have had to be made smaller.
+FULL_SHARE = 0.9
 NUMBER = re.compile(r"(?<![\d.])\d\.(\d{3,20})(?!\d)")
 # Authors print means with at least so many decimals; fewer would agree with scores of single seeds.
 MEAN_DECIMALS = 4
@@ -39,6 +42,17 @@ def is_size_printed(size: int, record: Record) -> bool:
     )
 
 
+def find_bytes_after(path: Path, line: int, within: tuple[int, int]) -> Printed | None:
+    """Return the last number of bytes within bounds that a log prints after a line; None if there is none."""
+    found = None
+    for number, text in enumerate(text_of_log(path).split("\n"), start=1):
+        for place in BYTES.finditer(text) if number > line and BYTES_WORD.search(text) else ():
+            value = int(re.sub(r"[,_]", "", place[0]))
+            if max(within[0], within[1] * FULL_SHARE) <= value <= within[1]:
+                found = Printed(value, 0, path.name, number, "bytes")
+    return found
+
+
 def is_printed(claim: Printed, record: Record) -> bool:
     """Return whether a log prints a number that agrees with a claim and has at least its decimals."""
     decimals = min(claim.decimals, MOST_DECIMALS)
@@ -47,12 +61,17 @@ def is_printed(claim: Printed, record: Record) -> bool:
 
 def log_texts(record: Record) -> Iterator[str]:
     """Yield the text of each log that can be read, whatever it holds."""
-    for path in log_files(record.folder):
-        try:
-            content = read_bytes(path)
-        except (OSError, TooLong):
-            continue
-        yield content.decode(encoding_of(content), errors="replace")
+    for path in (*log_files(record.folder), *result_files(record.folder)):
+        yield text_of_log(path)
+
+
+def text_of_log(path: Path) -> str:
+    """Return the text of a log; empty if it cannot be read."""
+    try:
+        content = read_bytes(path)
+    except (OSError, TooLong):
+        return ""
+    return content.decode(encoding_of(content), errors="replace")
 
 
 def has_number(text: str, number: Printed, decimals: int) -> bool:

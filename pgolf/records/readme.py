@@ -1,11 +1,10 @@
 """The claims of a README: a headline in its title, its bold line or its final line, and the table of its seeds."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from pgolf.records.claims import Claims
-from pgolf.records.printed import Printed
+from pgolf.records.printed import Printed, agree, mean_of
 from pgolf.records.text_files import read_text
 from trainer.dialects.plain import plain
 
@@ -24,7 +23,16 @@ OTHER_SCORE = re.compile(
 BOLD = re.compile(r"\*\*|__")
 OPENING = re.compile(r"^[\s>*#_`-]*(?:(final)\W*)?(?:mean\W*|\d-seed\W*)*(?:val[_ -]?)?bpb\b", re.IGNORECASE)
 STD_OPENING = re.compile(r"^[\s>*_`-]*(?:val_bpb[ _])?std", re.IGNORECASE)
-OTHER_COLUMN = re.compile(r"pre[- _]?quant|pre[- _]?ttt|baseline|delta|Δ|gain|std", re.IGNORECASE)
+OTHER_COLUMN = re.compile(
+    r"pre[- _]?quant|pre[- _]?ttt|baseline|delta|Δ|gain|std|\bvs\b|sota|improve|\bpr ?#?\d|fp32|unquant|merged|prior"
+    r"|previous",
+    re.IGNORECASE,
+)
+# Of a heading above a table.
+OTHER_WORK = re.compile(r"baseline|previous|prior|earlier|\bold\b|ablation|comparison|reference", re.IGNORECASE)
+SEED_CELL = re.compile(r"\W*(?:seed\s*)?(\d{1,10})\b(?:\s*\([^)]*\))?\W*", re.IGNORECASE)
+# A column called seeds may count them.
+MOST_SEEDS = 11
 MAX_LINE = 4_000
 # A title may name what the work improves on; only words so near before a score are about that score.
 NEAR = 16
@@ -50,7 +58,7 @@ def add_readme(claims: Claims, path: Path) -> None:
     if (std := std_in(lines, headline, path.name)) is not None:
         claims.stds["readme"] = std
     if not claims.seeds:
-        for seed, score in seed_table(lines, path.name):
+        for seed, score in seed_table(lines, path.name, claims.headline):
             claims.seeds.append(seed)
             if score is not None:
                 claims.bpb_by_seed[seed] = score
@@ -99,34 +107,57 @@ def std_in(lines: list[str], headline: Printed | None, file: str) -> Printed | N
     return None
 
 
-def seed_table(lines: list[str], file: str) -> list[tuple[int, Printed | None]]:
-    """Return the seeds of the first table whose first column is called seed, each with its score.
+def seed_table(lines: list[str], file: str, headline: Printed | None) -> list[tuple[int, Printed | None]]:
+    """Return the seeds of the table that the headline is the mean of, each with its score.
 
-    A table that names a seed twice compares experiments; it says nothing of one.
+    If it is the mean of none, the first table counts, and its scores only if it has a single column of them. A table
+    that names a seed twice, or whose heading speaks of other work, says nothing of this one.
     """
+    first: list[tuple[int, Printed | None]] = []
     for start, line in enumerate(lines):
-        is_head = start == 0 or not lines[start - 1].lstrip().startswith("|")
         heads = cells_of(line)
-        if is_head and heads and re.search(r"\bseeds?\b", heads[0], re.IGNORECASE):
-            rows = list(table_rows(lines, start, heads, file))
-            if rows and len({seed for seed, _ in rows}) == len(rows):
+        is_head = start == 0 or not lines[start - 1].lstrip().startswith("|")
+        if not (is_head and heads and re.search(r"\bseeds?\b", heads[0], re.IGNORECASE)):
+            continue
+        if OTHER_WORK.search(heading_before(lines, start)):
+            continue
+        columns = [index for index, head in enumerate(heads) if "bpb" in head.lower() and not OTHER_COLUMN.search(head)]
+        for column in columns:
+            rows = table_rows(lines, start, heads, file, column)
+            scores = [score for _, score in rows if score is not None]
+            if scores and headline is not None and agree(headline, mean_of(scores, "mean")):
                 return rows
-    return []
+        first = first or table_rows(lines, start, heads, file, columns[0] if len(columns) == 1 else None)
+    return first
 
 
-def table_rows(lines: list[str], start: int, heads: list[str], file: str) -> Iterator[tuple[int, Printed | None]]:
-    """Yield the seed of each row, and the score in the last column whose heading contains bpb."""
-    columns = [index for index, head in enumerate(heads) if "bpb" in head.lower() and not OTHER_COLUMN.search(head)]
+def heading_before(lines: list[str], place: int) -> str:
+    """Return the last heading above a line."""
+    return next((line for line in reversed(lines[:place]) if line.startswith("#")), "")
+
+
+def table_rows(
+    lines: list[str], start: int, heads: list[str], file: str, column: int | None
+) -> list[tuple[int, Printed | None]]:
+    """Return the seed of each row, and the score in a column; none if a seed is repeated, or the seeds are counts."""
+    rows: dict[int, Printed | None] = {}
     for number, line in enumerate(lines[start + 1 :], start=start + 2):
         cells = cells_of(line)
         if not cells:
-            return
-        if not re.fullmatch(r"(?:seed\s*)?\d{1,10}", cells[0], re.IGNORECASE):
+            break
+        named = SEED_CELL.fullmatch(cells[0])
+        if named is None:
             continue
-        cell = cells[columns[-1]] if columns and columns[-1] < len(cells) else ""
+        seed = int(named[1])
+        if seed in rows:
+            return []
+        cell = cells[column] if column is not None and column < len(cells) else ""
         score = re.search(r"\b[0-9]\.\d{3,10}\b", cell)
-        found = Printed(float(score[0]), len(score[0]) - 2, file, number, plain(heads[columns[-1]])) if score else None
-        yield int(re.sub(r"\D", "", cells[0])), found
+        rows[seed] = None
+        if score is not None and column is not None:
+            rows[seed] = Printed(float(score[0]), len(score[0]) - 2, file, number, plain(heads[column]))
+    is_count = re.search(r"\bseeds\b", heads[0], re.IGNORECASE) is not None and all(seed < MOST_SEEDS for seed in rows)
+    return [] if is_count else list(rows.items())
 
 
 def cells_of(line: str) -> list[str]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from math import log
+from pathlib import Path
 
 from pgolf.alike import decimals_of
 from pgolf.findings import Finding
 from pgolf.records.evidence import logged, printed_score, printed_size
+from pgolf.records.mentions import find_bytes_after
 from pgolf.records.printed import Printed, Problem, fail, problem, warn
 from pgolf.records.track import Track
 from pgolf.rulesets.limits import LATE_SECONDS, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
@@ -24,10 +26,10 @@ BITS_FOR_NATS = 1 / log(2)
 MINUTE_DIGIT_SECONDS = 6.0
 
 
-def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) -> list[Finding]:
-    """Return the problems of one run."""
+def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track, folder: Path) -> list[Finding]:
+    """Return the problems of one run, whose log is in a folder."""
     found: list[Finding] = [
-        *size_problems(run, ruleset),
+        *size_problems(run, ruleset, folder),
         *time_problems(run, score, ruleset, track),
         *byte_problems(run, score, ruleset),
     ]
@@ -39,13 +41,24 @@ def not_finite_finding(steps: NotFinite) -> Problem:
     return problem("fail" if steps.is_at_end else "warn", "loss_not_finite", steps.describe())
 
 
-def size_problems(run: LoggedRun, ruleset: Ruleset) -> Iterator[Problem]:
+def size_problems(run: LoggedRun, ruleset: Ruleset, folder: Path) -> Iterator[Problem]:
+    """Yield a size over the limit, and what its line leaves open.
+
+    A log may print the size before pruning, and the final one in words that are not read: where a later line has a
+    number of bytes within the limit, the size that was read is a warning.
+    """
     size = run.size
     if size is None:
         return
     printed = printed_size(run, size)
     if over := bytes_over(size.least, ruleset.artifact_limit_bytes):
-        yield fail("over_cap", f"{size.least:,} bytes, {over:,} over the limit ({run.file}:{size.line})", printed)
+        message = f"{size.least:,} bytes, {over:,} over the limit ({run.file}:{size.line})"
+        later = find_bytes_after(folder / run.file, size.line, (run.model_bytes or 0, ruleset.artifact_limit_bytes))
+        if later is None:
+            yield fail("over_cap", message, printed)
+        else:
+            message += f"; {later.value:,.0f} in {run.file}:{later.line} may be the final size"
+            yield warn("over_cap", message, printed, later)
     elif bytes_over(size.most, ruleset.artifact_limit_bytes):
         message = f"{run.file}:{size.line} rounds the size, which has {size.least:,} to {size.most:,} bytes"
         yield warn("rounded_size", f"{message}; the limit is {ruleset.artifact_limit_bytes:,}", printed)

@@ -12,7 +12,6 @@ from pgolf.records.folder import MAIN, Record
 from pgolf.records.lead import seed_means
 from pgolf.records.printed import Printed
 from pgolf.records.track import Track
-from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.statistics import Spread, summarise
 from trainer.dialects.headline import evaluations, protocol_of
@@ -80,8 +79,7 @@ class RecordRow:
 
     @property
     def is_over_limit(self) -> bool:
-        """Whether even the fewest bytes that the log can mean are over the limit."""
-        return self.run.size is not None and bytes_over(self.run.size.least, self.ruleset.artifact_limit_bytes) > 0
+        return any(found.rule == "over_cap" and found.severity == "fail" for found in self.findings)
 
     @property
     def evaluate_seconds(self) -> float | None:

@@ -24,7 +24,12 @@ SEED_SCORES = ("val_bpb_exact", "val_bpb", "final_val_bpb", "bpb", "post_ttt_val
 SEED_SECONDS = ("eval_time_s", "ttt_eval_time_s")
 SEED_NAME = re.compile(r"(?:seed|s)?[_ -]?(\d{1,19})", re.IGNORECASE)
 # A number for each seed is a score unless its key is about something else.
-NOT_SCORES = re.compile(r"loss|byte|size|time|second|step|std|delta|pre_?quant|_ms\b", re.IGNORECASE)
+NOT_SCORES = re.compile(
+    r"loss|byte|size|time|second|step|std|delta|pre_?quant|_ms\b|baseline|prev|prior|control|compar|other|gain|p_?val",
+    re.IGNORECASE,
+)
+# A bare number for each seed is a score only under a key that says so.
+SCORES = re.compile(r"seeds?|(?:seed|s)?[_ -]?\d{1,19}|.*(?:bpb|score|results?|per_?seed).*", re.IGNORECASE)
 HIGHEST_BPB = 10.0
 RETRACTED = re.compile(r"retract|withdrawn", re.IGNORECASE)
 NUMBER_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)')
@@ -79,11 +84,12 @@ def add_submission(claims: Claims, document: dict[str, Any]) -> None:
     claims.retracted = printed(document.get("val_bpb_retracted"), "val_bpb_retracted")
     add_headline(claims, document)
     for key, value in document.items():
-        if "seed" in key.lower() or key in ("val_bpb_seeds", "results"):
+        if ("seed" in key.lower() or key in ("val_bpb_seeds", "results")) and not NOT_SCORES.search(key):
             add_seeds(claims, key, value)
     claims.seeds = list(dict.fromkeys([*claims.seeds, *claims.bpb_by_seed]))
     if not claims.seeds and (seed := whole(document.get("seed"))) is not None:
         claims.seeds = [seed]
+    claims.is_in_submission = bool(claims.seeds)
     claims.bytes_total = first_whole(document, TOTALS)
     claims.bytes_code = first_whole(document, ("bytes_code",))
     claims.loss = printed(document.get("val_loss"), "val_loss")
@@ -99,7 +105,7 @@ def add_headline(claims: Claims, document: dict[str, Any]) -> None:
     for key in (*HEADLINES, *filter(STATED_MEAN.fullmatch, document)):
         value = document.get(key)
         mean = value.get("mean", value.get("value")) if isinstance(value, dict) else value
-        if (number := printed(mean, key)) is not None and not claims.is_retracted:
+        if (number := printed(mean, key)) is not None and number.value > 0 and not claims.is_retracted:
             claims.headlines.setdefault("submission_json", number)
         if isinstance(value, dict) and (spread := printed(value.get("std"), f"{key}.std")) is not None:
             claims.stds.setdefault("submission_json", spread)
@@ -143,12 +149,12 @@ def add_seed(claims: Claims, seed: int, value: Any, key: str) -> None:
         claims.seeds.append(seed)
     if not isinstance(value, dict):
         score = printed(value, key)
-        if score is not None and 0 < score.value < HIGHEST_BPB and not NOT_SCORES.search(key):
+        if score is not None and 0 < score.value < HIGHEST_BPB and SCORES.fullmatch(key.partition(".")[0]):
             claims.bpb_by_seed.setdefault(seed, score)
         return
     scores = (printed(value.get(name), f"{key}.{name}") for name in SEED_SCORES)
     if (score := next(filter(None, scores), None)) is not None:
-        claims.bpb_by_seed[seed] = score
+        claims.bpb_by_seed.setdefault(seed, score)
     if (loss := printed(value.get("val_loss"), f"{key}.val_loss")) is not None:
         claims.loss_by_seed[seed] = loss
     seconds = (printed(value.get(name), f"{key}.{name}") for name in SEED_SECONDS)

@@ -7,6 +7,7 @@ from pgolf.rulesets.limits import LIMIT_RULES, is_smoke_test
 
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
 DAMAGED = "damaged_run"
+UNCLEAR_SIZE = ("rounded_size", "over_cap")
 FITS, SMOKE_TEST, ALL_FIT, ALL_SMOKE_TESTS = "fits", "smoke test", "all fit", "smoke tests"
 
 
@@ -68,8 +69,8 @@ def verdict_of(group: Group) -> str:
         return "OVER THE LIMIT"
     if any(found.rule in late and found.severity == "fail" for row in group.rows for found in row.problems()):
         return "OVER TIME"
-    is_rounded = any(found.rule == "rounded_size" for row in group.rows for found in row.problems())
-    if is_rounded or any(row.as_json()["total_bytes"] is None for row in group.rows):
+    is_unclear = any(found.rule in UNCLEAR_SIZE for row in group.rows for found in row.problems())
+    if is_unclear or any(row.as_json()["total_bytes"] is None for row in group.rows):
         return "SIZE UNKNOWN"
     if all(is_smoke_test(row.as_json()["steps"]) for row in group.rows):
         return ALL_SMOKE_TESTS

@@ -7,11 +7,10 @@ from pathlib import Path
 from trainer.dialects.scores import Score
 from trainer.dialects.sizes import Size
 
-# `s1` is the first stage, or the first shard; `s42` is a seed.
+SEED_WORD = re.compile(r"seed[_-]?(\d{1,10})|(?:^|[_-])(\d{1,10})[_-]seed(?![a-z])", re.IGNORECASE)
+# `s1` is the first stage, or the first shard; `s42` is a seed. A number of eight digits is a date.
 SEED_IN_NAME = re.compile(
-    r"seed[_-]?(\d{1,10})|(?:^|[_-])(\d{1,10})[_-]seed(?![a-z])|(?:^|[_-])s(\d{2,10})(?:[_.-]|$)"
-    r"|^(?:log|run|train|eval|out)[_-](\d{1,10})$",
-    re.IGNORECASE,
+    r"(?:^|[_-])s(\d{2,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-]?(?!20\d{6}$)(\d{1,10})$", re.IGNORECASE
 )
 
 
@@ -70,6 +69,8 @@ class LoggedRun:
     batch_tokens: int | None = None
     """Tokens per step."""
     scores: list[Score] = field(default_factory=list)
+    mentioned: dict[str, Score] = field(default_factory=dict)
+    """Numbers on lines about bits per byte, read as scores or not, by the line's other words; the last of each."""
     sizes: list[Size] = field(default_factory=list)
     model_bytes: int | None = None
     """Size of the last packed model."""
@@ -94,8 +95,14 @@ class LoggedRun:
     @property
     def named_seed(self) -> int | None:
         """Seed in the name of the file, if there is one."""
-        found = SEED_IN_NAME.search(Path(self.file).stem)
+        stem = Path(self.file).stem
+        found = SEED_WORD.search(stem) or SEED_IN_NAME.search(stem)
         return None if found is None else int(next(filter(None, found.groups())))
+
+    @property
+    def is_named_after_seed(self) -> bool:
+        """Whether the name of the file says so in a word; a number alone may be another's."""
+        return SEED_WORD.search(Path(self.file).stem) is not None
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from trainer.dialects.logged import LoggedRun, NotFinite
 from trainer.dialects.plain import TooLong
-from trainer.dialects.scores import NUMBER, SCORE, SEED_OF_SCORE, STEP, in_seconds, integer, score, scores_of
+from trainer.dialects.scores import NUMBER, SCORE, SEED_OF_SCORE, STEP, SUMMARY, in_seconds, integer, score, scores_of
 from trainer.dialects.settings import record_setting
 from trainer.dialects.sizes import BYTES, size_of
 
@@ -17,6 +17,12 @@ TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
 STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
 TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
+BITS = re.compile(r"bpb|bits?[ _/](?:per[ _])?byte", re.IGNORECASE)
+# Numbers that may be scores, and other numbers, which differ between seeds.
+MENTIONED = re.compile(r"(?<![\w.])\d\.\d{3,18}(?![\w.%])")
+DIGITS = re.compile(r"(?<![A-Za-z\d.])\d{2,}(?![\d.])|(?<=_)\d{1,10}(?=_)|\d+\.\d(?=s\b)")
+COMMENT = re.compile(r"\s*(?:#|//|def |import |from |print\(|return )")
+MAX_WORDS, MAX_MENTIONS = 120, 400
 MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
 CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
 INFORMATIVE = re.compile(
@@ -36,16 +42,30 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
     if found := STEP.match(line):
         record_step(run, int(found[1]), line, number)
         return
+    if BITS.search(line):
+        record_mentions(run, line, number)
     if (scores := scores_of(line, number)) and is_of_run(run, line, number):
         run.scores += scores
         if len(run.scores) > MAX_SCORES:
             raise TooLong(f"{run.file} prints more than {MAX_SCORES:,} scores of one run")
     if size := size_of(line, number):
-        run.sizes.append(size)
+        if size.kind != "artifact" or not run.sizes or run.sizes[-1].total != size.total:  # else a summary repeats it
+            run.sizes.append(size)
     elif scores or record_progress(run, line, number) or record_bytes(run, line, number):
         return
     else:
         record_setting(run, line, number)
+
+
+def record_mentions(run: LoggedRun, line: str, number: int) -> None:
+    """Record the numbers of a line about bits per byte: a claim may name one that no dialect reads as a score."""
+    if COMMENT.match(line) or SUMMARY.match(line):
+        return
+    words = MENTIONED.sub("#", DIGITS.sub("0", line)[:MAX_WORDS]).strip()
+    for place, found in enumerate(MENTIONED.finditer(line)):
+        mention = score(words, None, found[0], line, "", number)
+        if mention.stage != "prequant" and len(run.mentioned) < MAX_MENTIONS:
+            run.mentioned[f"{words} {place}"] = mention
 
 
 def is_of_run(run: LoggedRun, line: str, number: int) -> bool:

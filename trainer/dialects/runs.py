@@ -5,7 +5,7 @@ import re
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.plain import TooLong
 from trainer.dialects.recording import INFORMATIVE, record_line
-from trainer.dialects.scores import CODE_LINE, STEP
+from trainer.dialects.scores import CODE_LINE, SEED_OF_SCORE, STEP, scores_of
 from trainer.dialects.settings import BANNER, logged_seed
 
 MAX_RUNS = 500
@@ -52,11 +52,21 @@ def every_run(text: list[str], file: str) -> list[LoggedRun]:
 
 
 def begins_run(run: LoggedRun, line: str) -> bool:
-    """Return whether a line after a score of the packed model begins another run: a header, a seed, an earlier step."""
+    """Return whether a line after a score of the packed model begins another run: a header, a seed, an earlier step.
+
+    In a summary of several runs, that is a score of another seed.
+    """
     if not any(score.stage != "prequant" for score in run.scores):
         return False
     if is_header(line):
         return True
+    if (
+        run.is_evaluation
+        and run.named_seed is None
+        and (named := SEED_OF_SCORE.search(line))
+        and int(named[1]) != run.seed
+    ):
+        return bool(scores_of(line, 0))
     if line.lstrip()[:4].lower() == "seed" and CODE_LINE.search(line) is None:
         return logged_seed(line) not in (None, run.seed)
     step = STEP.match(line) if "train_loss" in line else None

@@ -26,16 +26,17 @@ SPACED_BPB = re.compile(
 SUMMARY = re.compile(r"^\s*[\w-]*bpb\s*:\s{2}", re.IGNORECASE)
 LOSS = re.compile(rf"\bval_loss(?:\s{{0,9}}[:=]\s{{0,9}}|\s{{1,9}}){DECIMAL}")
 EXACT = re.compile(rf"^\s{{1,9}}exact\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}")
-PAIR = re.compile(r"(?:[\w.-]+\s{0,9}[:=]\s{0,9}|\bval_loss\s{1,9})[-+]?\d\S*")
+PAIR = re.compile(r"(?:[\w.-]+\s{0,9}[:=]\s{0,9}|\b(?:val_)?loss\s{1,9})[-+]?\d\S*")
 # Scores before which a line names one of these are quoted: those of other work.
 QUOTED = re.compile(
     r"\b(?:baseline|target|goal|previous|prior|sota|record|leaderboard|reference|published|reported|claimed|expected|paper"
-    r"|to beat|so far)\b",
+    r"|to beat|so far|comparison)\b",
     re.IGNORECASE,
 )
 # A number beside one of these words is compared with, aimed at or under way, not the result of an evaluation.
 NO_RESULT = re.compile(
-    r"baseline|target|goal|delta|improve|gain|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
+    r"baseline|target|goal|delta|improve|gain|benefit|saved|initial|estimat|project|without|zlib|gzip|compressed to"
+    r"|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
     r"|cost|train_?bpb|bpb_?train|train bpb|chunk|epoch|\bstep|\biter|running|\d/\d"
     r"|oracle|unigram_bpb|token_bpb|bound\b|entropy",
     re.IGNORECASE,
@@ -56,7 +57,7 @@ CODE_LINE = re.compile(r"""[#"'`]|\b(?:def|import|return|class|lambda|self|np|to
 SEED_OF_SCORE = re.compile(r"\bseed[\s:=_]{0,3}(\d{1,10})\b(?!\.)", re.IGNORECASE)
 
 BEFORE_PACKING = re.compile(
-    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|swa:post|float"
+    r"diagnostic|pre-?quant|post[-_ ]?(?:ema|swa)\b|swa_eval|\bema\b|swa:post|float(?!\d)"
     r"|unquantized|\bno[-_ ]?quant|\braw_|best_averaging|^last_step",
     re.IGNORECASE,
 )
@@ -64,7 +65,9 @@ BEFORE_PACKING = re.compile(
 FLOATING = re.compile(r"\b(?:fp|fp32|fp16|bf16|full.?precision)\b", re.IGNORECASE)
 SETTINGS_OF_SCORE = re.compile(r"\b(stride|window|seq_len|context|ctx)\s*[:=]\s*(\d{1,9})\b")
 ADAPTED = re.compile(r"(?<!no.)(?<!pre.)(?:ttt|lora|adapt)", re.IGNORECASE)
-ROUNDTRIP = re.compile(r"round.?trip", re.IGNORECASE)
+# Numbers in a label that differ between seeds: times, steps, bytes, ids. Sizes of windows follow a letter or a sign.
+VARYING = re.compile(r"(?<![\w.=:])\d{3,}(?:\.\d+)?(?=\W|s\b|$)|(?<=_)\d{1,10}(?=_)")
+SURELY_PACKED = re.compile(r"round.?trip|gptq.{0,40}int\d|int\d.{0,40}(?:sliding|final)", re.IGNORECASE)
 PACKED = re.compile(
     r"round.?trip|\bint\d|[_\W]int\d|quant|\bq\d|zlib|lzma|zstd|brotli|packed|compress|artifact|submission",
     re.IGNORECASE,
@@ -92,7 +95,7 @@ class Score:
     @property
     def stage(self) -> Stage:
         """What was scored, judging by the label."""
-        if BEFORE_PACKING.search(self.label) and not ROUNDTRIP.search(self.label):
+        if BEFORE_PACKING.search(self.label) and not SURELY_PACKED.search(self.label):
             return "prequant"
         if FLOATING.search(self.label) and not PACKED.search(self.label):
             return "prequant"
@@ -150,15 +153,14 @@ def results_in(line: str) -> list[re.Match[str]]:
     """Return the places of bits per byte in a line, without what is compared with the first one or mixed into it."""
     places = list(BPB.finditer(line)) or list(SPACED_BPB.finditer(line))
     beside = [place for place in places[1:] if line.count("(", 0, place.start()) == line.count(")", 0, place.start())]
-    results = [place for place in places[:1] + beside if not PART_OF_MIXTURE.fullmatch(place[1])]
-    return results if len(places) > 1 and results else places[:1]
+    return [place for place in places[:1] + beside if not PART_OF_MIXTURE.fullmatch(place[1])]
 
 
 def score(label: str, loss: str | None, bpb: str, line: str, rest: str, number: int) -> Score:
     """Return a score from the numbers as printed."""
     time = SECONDS.search(rest)
     return Score(
-        " ".join(SEED_OF_SCORE.sub(" ", label).split()),
+        " ".join(VARYING.sub("#", SEED_OF_SCORE.sub(" ", label)).split()),
         None if loss is None else float(loss),
         float(bpb),
         max(0, -int(Decimal(bpb).as_tuple().exponent)),

@@ -20,7 +20,13 @@ TRAIN_SHARDS = re.compile(r"\btrain_shards\s*[:=]\s*(\d{1,9})\b")
 ADAPTED_IN_WINDOWS = re.compile(r"^ttt_sliding:start\b.*\bstride=\d+")
 BANNER = re.compile(r"^=+ SEED (\d{1,10}) =+$")
 SEED_LINE = re.compile(r"(?:^|[\s,])[Ss]eed\s*[:=]\s*(\d{1,10})(?![\d.])")
-GPU = re.compile(r"\b(H100|H200|A100|L40S|L4|T4|B200|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}|GH200)\b")
+# Of data or of a step of the program; or a line of a diff.
+OTHER_SEED = re.compile(r"\b(?:data|calib\w*|eval\w*|shuffle\w*|split|init\w*|ttt)\b|^[-+]\s", re.IGNORECASE)
+# Layers are called L4, and notes speak of an A100: short and common names count only where a GPU is spoken of.
+GPU = re.compile(
+    r"\b(H100|H200|B200|GH200|L40S|RTX [A-Z]*\s?\d+[A-Za-z ]{0,8}"
+    r"|(?:(?<=NVIDIA )|(?<=Tesla )|(?<=GPU: )|(?<=gpu: )|(?<=device: )|(?<=\dx)|(?<=\dx )|(?<=\d x ))(?:A100|L4|T4))\b"
+)
 SETTING = re.compile(r"^\s{1,8}([a-z][a-z0-9_]{1,40}): (\S.{0,200})$")
 
 
@@ -36,7 +42,7 @@ def record_setting(run: LoggedRun, line: str, number: int) -> None:
         run.batch_tokens = integer(found[1])
     if found := WALL.search(line):
         run.wallclock_limit, run.lines["wallclock_limit"] = float(found[1]), number
-    if found := TOKENS.search(line):
+    if (found := TOKENS.search(line)) and integer(found[1]) > (run.validation_tokens or 0):  # fewer are a proxy's
         run.validation_tokens, run.lines["validation_tokens"] = integer(found[1]), number
     run.adapts_in_windows |= bool(ADAPTED_IN_WINDOWS.match(line))
     if found := TRAIN_SHARDS.search(line):
@@ -66,4 +72,5 @@ def logged_seed(line: str) -> int | None:
     before, after = line[: found.start()], line[found.end() :]
     is_bracketed = before.count("(") > before.count(")") or after.count(")") > after.count("(")
     is_assigned = line[0].isspace() and "=" in found[0]
-    return None if is_bracketed or is_assigned else int(found[1])
+    is_other = OTHER_SEED.search(before) is not None
+    return None if is_bracketed or is_assigned or is_other else int(found[1])

@@ -20,8 +20,10 @@ ROUNDED_TOTAL = re.compile(
 )
 # A size that the line compares with, or one before packing.
 NOT_THE_SIZE = re.compile(
-    r"\b(?:limit|cap|budget|max|maximum|target|baseline|uncompressed|unpacked|raw)\b", re.IGNORECASE
+    r"\b(?:limit|cap|budget|max|maximum|target|baseline|uncompressed|unpacked|raw|before|unpruned)\b", re.IGNORECASE
 )
+# The same, also in brackets.
+OF_ANOTHER = re.compile(r"reference|comparison|compare", re.IGNORECASE)
 SUMMARY_TOTAL = re.compile(
     rf"^\s{{0,8}}(total_bytes|bytes_total|total_size_bytes|submission_bytes)\s*[:=]\s*{WHOLE}\b(?!\.)"
 )
@@ -70,6 +72,16 @@ class Size:
         return self.total + self.rounding[1]
 
 
+# A size in other words: `Total (model+code): 15,939,458 bytes`, `size_check total=15939458 limit=16000000`.
+OTHER_WORDS = re.compile(
+    r"\b(total|artifact|submission)\b(?P<words>[\w .()+/-]{0,40}?)\s*[:=]\s*(\d[\d,_]{5,17})(?![\w.])(?=\s*(?:bytes\b|B\b|[/(,|]|$)|\s\w)"
+    r"|\b(artifact)_bytes\s*[:=]\s*(\d[\d,_]{5,17})(?![\w.])",
+    re.IGNORECASE,
+)
+SIZE_WORD = re.compile(r"bytes|\bB\b|\bsize|limit|\bMB\b", re.IGNORECASE)
+NO_SIZE = re.compile(r"param|token|step|time|batch|flop|memory|alloc|train|val", re.IGNORECASE)
+
+
 def size_of(line: str, number: int) -> Size | None:
     """Return the size in a line."""
     if (found := TOTAL.match(line)) and is_the_size(line[: found.start(2)]):
@@ -86,12 +98,24 @@ def size_of(line: str, number: int) -> Size | None:
         return sum_of_parts(line, found, number)
     if (found := ROUNDED_TOTAL.match(line)) and is_the_size(line[: found.start(2)]):
         return rounded_size(found, number)
-    return own_size(line, number)
+    return own_size(line, number) or size_in_other_words(line, number)
+
+
+def size_in_other_words(line: str, number: int) -> Size | None:
+    """Return a size that a line gives in words of its own."""
+    found = OTHER_WORDS.search(line)
+    if found is None or SIZE_WORD.search(line) is None or NO_SIZE.search(line[: found.end()]):
+        return None
+    if not is_the_size(line[: found.start(3 if found[1] else 5)]):
+        return None
+    word, total = (found[1] or found[4]).lower(), integer(found[3] or found[5])
+    has_code = word == "total" or "code" in (found["words"] or "").lower() or word == "submission"
+    return Size("own" if has_code else "artifact", word, total, None, None, number)
 
 
 def is_the_size(words: str) -> bool:
     """Return whether the words before a number say that it is the size, not what the size is compared with."""
-    return NOT_THE_SIZE.search(re.sub(r"\([^)]*\)", "", words)) is None
+    return NOT_THE_SIZE.search(re.sub(r"\([^)]*\)", "", words)) is None and OF_ANOTHER.search(words) is None
 
 
 def rounded_size(found: re.Match[str], number: int) -> Size:

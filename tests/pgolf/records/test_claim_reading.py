@@ -60,7 +60,7 @@ def test_each_dialect_of_the_headline_and_the_seeds_is_read(
 
 
 def test_a_key_is_shown_without_control_characters(tmp_path: Path) -> None:
-    claims = claims_of(tmp_path, json.dumps({"seed_\x1b[31m": {"5": 1.1}}))
+    claims = claims_of(tmp_path, json.dumps({"seed_results\x1b[31m": {"5": 1.1}}))
     assert "\x1b" not in claims.bpb_by_seed[5].place
 
 

@@ -219,7 +219,7 @@ def test_the_headline_is_an_evaluation_that_all_seeds_have(tmp_path: Path) -> No
         ('{"val_bpb": 1.22, "seeds": [1, 2]}', "seeds_claimed_incomplete"),
         ('{"val_bpb": 1.22, "seed_results": {"1": {"val_bpb": 1.2034}}}', "claim_not_in_logs"),
         ('{"val_bpb": 1.19}', "wrong_mean"),
-        ('{"val_bpb": 1.22, "bytes_total": 15000000}', "claimed_bytes_not_in_logs"),
+        ('{"val_bpb": 1.22, "bytes_total": 15012345}', "claimed_bytes_not_in_logs"),
         ('{"val_bpb": 1.22,', "broken_submission_json"),
         ("[" * 100_000, "broken_submission_json"),
     ],

@@ -177,9 +177,9 @@ def test_private_settings(name: str) -> None:
 
 def test_a_score_beside_a_seed_belongs_to_the_run_of_that_seed() -> None:
     summary = ["seed 42 val_bpb: 1.0702", "seed 7 val_bpb: 1.0711", "mean val_bpb: 1.07065"]
-    for name, seed, bpb in (("train_seed7.log", 7, 1.0711), ("train.log", 42, 1.0702)):
-        (run,) = split_runs(summary, name)
-        assert (run.seed, [score.val_bpb for score in run.scores]) == (seed, [bpb])
+    for name, expected in (("train_seed7.log", [(7, [1.0711])]), ("summary.log", [(42, [1.0702]), (7, [1.0711])])):
+        runs = split_runs(summary, name)
+        assert [(run.seed, [score.val_bpb for score in run.scores]) for run in runs] == expected
 
 
 def headline(*lines: str) -> tuple[str, float] | None:
