@@ -8,7 +8,7 @@ from typing import Any
 from pgolf.audit.stand_ins import find_script
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.claim_problems import is_settled, scored_seeds
-from pgolf.records.mentions import is_machine_stated, is_size_printed
+from pgolf.records.mentions import is_machine_stated
 from pgolf.records.row_problems import late_seconds
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.track import Track
@@ -66,8 +66,6 @@ class Facts:
     """Mean of the seeds, as the report gives it."""
     scored_seeds: tuple[int, ...] = ()
     """Claimed seeds, if submission.json gives the score of each one."""
-    is_claimed_size_printed: bool = False
-    """Whether the logs print the claimed sizes too, where one that was read is over the limit."""
     is_machine_stated: bool = False
     """Whether submission.json or the README names the contest's machine."""
     claimed_bytes: tuple[int, ...] = ()
@@ -101,7 +99,6 @@ def facts_of_group(group: RecordGroup) -> Facts:
     """Return the facts of a public record, from its logs and claims."""
     claims, code = group.record.claims, group.record.code
     sizes = [int(each.value) for each in (*claims.bytes_by_seed.values(), claims.bytes_total) if each is not None]
-    is_over = bool(sizes) and group.is_over_limit
     return Facts(
         runs=tuple(map(run_facts, group.rows)),
         track=group.track,
@@ -109,7 +106,6 @@ def facts_of_group(group: RecordGroup) -> Facts:
         is_settled=is_settled(group),
         mean=None if group.spread is None else group.spread.mean,
         scored_seeds=tuple(sorted(filter(None, scored_seeds(claims)))),
-        is_claimed_size_printed=is_over and all(is_size_printed(size, group.record) for size in sizes),
         is_machine_stated=is_machine_stated(group.record),
         claimed_bytes=tuple(sizes),
         claimed_evaluate_seconds=tuple(each.value for each in claims.evaluate_seconds_by_seed.values()),

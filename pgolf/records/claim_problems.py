@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
-from pgolf.alike import decimals_of
 from pgolf.findings import Severity
 from pgolf.records.claims import Claims
+from pgolf.records.deviation import judge_deviation
 from pgolf.records.evidence import printed_score, printed_seeds, printed_size
 from pgolf.records.folder import CODE_SUFFIXES, walk_files
 from pgolf.records.mentions import is_mean_stated, is_printed
-from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, computed, mean_of, problem
+from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, mean_of, problem
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.submission_json import FILE
 from trainer.dialects.headline import evaluations
@@ -116,11 +115,20 @@ def score_claims(group: RecordGroup) -> Iterator[Problem]:
         decimals = min(coarser_decimals(claim, score) for _, claim in foreign for score in (found or [claim]))
         severity: Severity = "fail" if group.track.has_limits else "warn"
         message = f"no evaluation in the logs has the claimed {stated}"
-        if all(is_printed(claim, group.record) for _, claim in foreign):
+        if all(is_printed(claim, group.record, logs_of_others(group, seed)) for seed, claim in foreign):
             message, severity = f"{message}; they print it elsewhere, not as a score that is read", "warn"
         yield problem(severity, "claim_not_in_logs", message, *evidence, decimals=decimals)
     if claims.headline is not None:
         yield from headline_problems(group, claims.headline, has_foreign=bool(foreign))
+
+
+def logs_of_others(group: RecordGroup, seed: int) -> set[str]:
+    """Return the logs that hold runs of other claimed seeds only: what they print is not of this seed."""
+    seeds: dict[str, set[int | None]] = {}
+    for run in group.record.runs:
+        seeds.setdefault(run.file, set()).add(run.seed)
+    others = {*group.record.claims.seeds} - {seed}
+    return {file for file, found in seeds.items() if found <= others}
 
 
 def is_settled(group: RecordGroup) -> bool:
@@ -208,38 +216,15 @@ def last_score(row: RecordRow, label: str) -> Score:
 
 
 def deviation_claims(group: RecordGroup) -> Iterator[Problem]:
-    """Yield the claimed standard deviations that are not, or not surely, that of the sample."""
-    spread = group.spread
-    if spread is None or spread.std is None or spread.population_std is None or not is_settled(group):
+    """Yield the claimed standard deviation if it is not, or not surely, that of the sample."""
+    if group.spread is None or not is_settled(group):
         return
     scores = [printed_score(row.run, row.score) for row in group.rows]
     claimed = [group.record.claims.bpb_by_seed.get(row.seed) for row in group.rows]
     if any(claim is not None and not agree(claim, score) for claim, score in zip(claimed, scores, strict=True)):
         return  # the claimed deviation is that of other scores
-    sample = computed(spread.std, scores, "sample standard deviation")
-    population = computed(spread.population_std, scores, "population standard deviation")
-    finest = max(group.record.claims.stds.values(), key=lambda std: without_zeros(std).decimals, default=None)
-    if finest is None:
-        return
-    stated = without_zeros(finest)
-    is_sample, is_population = agree(stated, sample), agree(stated, population)
-    if is_sample and not is_population:
-        return
-    if is_sample:
-        rule = "std_ambiguous_at_printed_precision"
-        message = f"{stated.value} rounds both the sample and the population standard deviation"
-    elif is_population:
-        rule = "population_std"
-        message = f"{stated.value} is the population standard deviation; the sample's is {sample.value:.8f}"
-    else:
-        rule = "wrong_std"
-        message = f"{stated.value} is claimed as the standard deviation; the logs give {sample.value:.8f}"
-    yield problem("warn", rule, message, finest, sample, population, decimals=coarser_decimals(stated, sample))
-
-
-def without_zeros(claim: Printed) -> Printed:
-    """Return a deviation with the decimals before its trailing zeros: authors pad rounded deviations with zeros."""
-    return replace(claim, decimals=min(claim.decimals, decimals_of(claim.value)))
+    if (wrong := judge_deviation(list(group.record.claims.stds.values()), scores)) is not None:
+        yield wrong
 
 
 def size_claims(group: RecordGroup) -> Iterator[Problem]:

@@ -185,6 +185,12 @@ def merge_evaluations(record: Record) -> None:
     The log of an evaluation may print its program's default seed; the seed in its name counts if a run trained with it.
     """
     trained = {run.seed: run for run in record.runs if not run.is_evaluation}
+    for run in [run for run in record.runs if run.is_evaluation]:
+        beside = [other for other in record.runs if not other.is_evaluation and is_beside(other, run)]
+        if len(beside) == 1 and (run.seed is None or run.seed == beside[0].seed):
+            merge(beside[0], run)
+            beside[0].copies -= run.copies
+            record.runs.remove(run)
     for run in record.runs:
         if run.is_evaluation and run.named_seed in trained:
             run.seed, run.seed_line = run.named_seed, 0
@@ -192,6 +198,12 @@ def merge_evaluations(record: Record) -> None:
         merge(trained[run.seed], run)
         trained[run.seed].copies -= run.copies
         record.runs.remove(run)
+
+
+def is_beside(one: LoggedRun, other: LoggedRun) -> bool:
+    """Return whether two logs are in one folder below that of the record."""
+    folder = Path(one.file).parent
+    return folder == Path(other.file).parent and folder != Path() and one.file != other.file
 
 
 def add_log(record: Record, known: dict[tuple[object, ...], LoggedRun], name: str, runs: list[LoggedRun]) -> None:

@@ -44,7 +44,7 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
         unscored = [run for place, run in enumerate(runs) if place not in reading.scores]
         title = name if is_first else f"{name} ({describe_difference(runs, parts[0].runs)})"
         ambiguous = rivals(parts) if is_first else ()
-        group = RecordGroup(title, record, rows, [], reading.label, ambiguous, reading.is_claimed, track)
+        group = RecordGroup(title, record, rows, [], reading.label, ambiguous, reading.is_claimed, track, is_first)
         findings = group_problems(group, unscored, is_first=is_first)
         found.append(replace(group, findings=[*of_folder, *findings] if is_first else findings))
     return found

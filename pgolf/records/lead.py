@@ -85,8 +85,15 @@ def mentioned_readings(runs: list[LoggedRun]) -> Iterator[Reading]:
     common = set.intersection(*(set(run.mentioned) for run in runs)) if len(runs) > 1 else set()
     for words in sorted(common):
         found = {place: run.mentioned[words] for place, run in enumerate(runs)}
-        if len({score.val_bpb for score in found.values()}) > 1:
+        is_one_number = len({score.val_bpb for score in found.values()}) == 1
+        if not is_one_number and not any(is_rounded(score, runs[place]) for place, score in found.items()):
             yield Reading(runs, found[0].label, found)
+
+
+def is_rounded(mention: Score, run: LoggedRun) -> bool:
+    """Return whether a number is a score of the run that another line prints with more decimals."""
+    finer = (score for score in run.scores if score.decimals > mention.decimals)
+    return any(agree(printed_score(run, mention), printed_score(run, score)) for score in finer)
 
 
 @dataclass(frozen=True, order=True, slots=True)

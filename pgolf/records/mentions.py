@@ -1,7 +1,7 @@
 """What the raw text of a folder mentions: evidence against a failure that a number alone would suggest."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from pgolf.records.containers import encoding_of, read_bytes
@@ -13,7 +13,7 @@ from pgolf.records.text_files import read_text
 from trainer.dialects.plain import TooLong
 
 BYTES = re.compile(r"(?<![\d.,_])\d[\d,_]{5,14}(?![\d.])")
-BYTES_WORD = re.compile(r"bytes|\bB\b|size|prun|artifact|total", re.IGNORECASE)
+BYTES_WORD = re.compile(r"bytes|\bB\b|size|prun|pack|artifact|total", re.IGNORECASE)
 # Of the limit: a smaller artifact would not have had to be made smaller.
 FULL_SHARE = 0.9
 NUMBER = re.compile(r"(?<![\d.])\d\.(\d{3,20})(?!\d)")
@@ -34,35 +34,28 @@ def is_mean_stated(record: Record, mean: Printed) -> bool:
     return has_number(f"{text_of(record.folder / CLAIMS)}\n{readme_of(record)}", mean, MEAN_DECIMALS)
 
 
-def is_size_printed(size: int, record: Record) -> bool:
-    """Return whether a log prints a number of bytes, or it without the code of a committed script."""
-    wanted = {size, *(size - code for code in record.code.values())}
-    return any(
-        int(re.sub(r"[,_]", "", found[0])) in wanted for text in log_texts(record) for found in BYTES.finditer(text)
-    )
-
-
-def find_bytes_after(path: Path, line: int, within: tuple[int, int]) -> Printed | None:
-    """Return the last number of bytes within bounds that a log prints after a line; None if there is none."""
+def find_bytes_after(path: Path, line: int, limit: int) -> Printed | None:
+    """Return the last number of bytes a little below a limit that a log prints after a line; None if there is none."""
     found = None
     for number, text in enumerate(text_of_log(path).split("\n"), start=1):
         for place in BYTES.finditer(text) if number > line and BYTES_WORD.search(text) else ():
             value = int(re.sub(r"[,_]", "", place[0]))
-            if max(within[0], within[1] * FULL_SHARE) <= value <= within[1]:
+            if limit * FULL_SHARE <= value <= limit:
                 found = Printed(value, 0, path.name, number, "bytes")
     return found
 
 
-def is_printed(claim: Printed, record: Record) -> bool:
-    """Return whether a log prints a number that agrees with a claim and has at least its decimals."""
-    decimals = min(claim.decimals, MOST_DECIMALS)
-    return any(has_number(text, claim, decimals) for text in log_texts(record))
+def is_printed(claim: Printed, record: Record, other_logs: Collection[str]) -> bool:
+    """Return whether a log, or a file of results, prints a number that agrees with a claim and has its decimals.
 
-
-def log_texts(record: Record) -> Iterator[str]:
-    """Yield the text of each log that can be read, whatever it holds."""
-    for path in (*log_files(record.folder), *result_files(record.folder)):
-        yield text_of_log(path)
+    Args:
+        claim: A score that no evaluation which was read has.
+        record: The folder.
+        other_logs: Logs that do not count, because they are of other seeds.
+    """
+    paths = [*log_files(record.folder), *result_files(record.folder)]
+    texts = (text_of_log(path) for path in paths if path.relative_to(record.folder).as_posix() not in other_logs)
+    return any(has_number(text, claim, min(claim.decimals, MOST_DECIMALS)) for text in texts)
 
 
 def text_of_log(path: Path) -> str:

@@ -53,7 +53,7 @@ def size_problems(run: LoggedRun, ruleset: Ruleset, folder: Path) -> Iterator[Pr
     printed = printed_size(run, size)
     if over := bytes_over(size.least, ruleset.artifact_limit_bytes):
         message = f"{size.least:,} bytes, {over:,} over the limit ({run.file}:{size.line})"
-        later = find_bytes_after(folder / run.file, size.line, (run.model_bytes or 0, ruleset.artifact_limit_bytes))
+        later = find_bytes_after(folder / run.file, size.line, ruleset.artifact_limit_bytes)
         if later is None:
             yield fail("over_cap", message, printed)
         else:

@@ -198,6 +198,8 @@ class RecordGroup:
     """Whether the claims name this score; else it is the last one that all runs have."""
     track: Track = Track.UNKNOWN
     """Which rules hold."""
+    is_lead: bool = True
+    """Whether it is what the submission speaks of; other groups lie beside it in the folder."""
 
     @cached_property
     def spread(self) -> Spread | None:
@@ -232,8 +234,8 @@ class RecordGroup:
         """None: a submission does not state a hash of its data."""
 
     def claimed(self) -> list[Printed]:
-        """Return the means that the author states."""
-        return list(self.record.claims.headlines.values())
+        """Return the means that the author states, of the group that leads."""
+        return list(self.record.claims.headlines.values()) if self.is_lead else []
 
     @property
     def dates(self) -> list[date]:

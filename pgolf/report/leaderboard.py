@@ -13,7 +13,6 @@ from pgolf.report.standing import Standing
 from pgolf.report.standings import read_standings
 from pgolf.report.tables import format_number, markdown_lines, markdown_text
 from pgolf.rulesets.ruleset import Ruleset
-from trainer.dialects.plain import plain
 
 COLUMNS = ("rank", "record", "mean bpb", "std", "n", "metric", "largest bytes", "claimed bpb", "problems")
 # Logs print at most eight decimals: means that are equal to that many are a tie.
@@ -94,7 +93,7 @@ def rank(standings: Sequence[Standing]) -> list[Entry]:
     entries: list[Entry] = []
     refused: list[Entry] = []
     for standing in by_mean:
-        name = standing.name if names[standing.name] == 1 else plain(standing.group["folder"])
+        name = standing.name if names[standing.name] == 1 else standing.place
         refusal, reason = refusal_of(standing, first_of_runs[standing.runs_sha256])
         if refusal is not None:
             refused.append(Entry(standing, None, refusal, reason, name))
@@ -121,7 +120,7 @@ def refusal_of(standing: Standing, first: Standing) -> tuple[str | None, str]:
     if group["over_limit"]:
         return OVER_LIMIT, f"{group['max_total_bytes']:,} bytes, and the limit is {group['limit_bytes']:,}"
     if first is not standing and standing.runs_sha256 is not None:
-        return SAME_LOGS, f"the same logs as {first.group['folder']}"
+        return SAME_LOGS, f"the same logs as {first.place}"
     return None, ""
 
 

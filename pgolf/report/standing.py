@@ -10,6 +10,7 @@ from pgolf.records.groups import record_groups
 from pgolf.records.rows import RecordGroup
 from pgolf.report.methods import Mention, mentions_in
 from pgolf.rulesets.ruleset import Ruleset
+from trainer.dialects.plain import plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,13 @@ class Standing:
 
     @property
     def name(self) -> str:
-        return str(self.group["name"])
+        """The folder's name on one line."""
+        return " ".join(plain(self.group["name"]).split())
+
+    @property
+    def place(self) -> str:
+        """The folder's path on one line."""
+        return " ".join(plain(self.group["folder"]).split())
 
     @property
     def mean(self) -> float | None:

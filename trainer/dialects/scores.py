@@ -35,8 +35,8 @@ QUOTED = re.compile(
 )
 # A number beside one of these words is compared with, aimed at or under way, not the result of an evaluation.
 NO_RESULT = re.compile(
-    r"baseline|target|goal|delta|improve|gain|benefit|saved|initial|estimat|project|without|zlib|gzip|compressed to"
-    r"|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
+    r"baseline|target|goal|delta|improve|gain|benefit|saved|initial|estimat|project|without|\b(?:zlib|gzip)[ _]bpb"
+    r"|compressed to|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
     r"|cost|train_?bpb|bpb_?train|train bpb|chunk|epoch|\bstep|\biter|running|\d/\d"
     r"|oracle|unigram_bpb|token_bpb|bound\b|entropy",
     re.IGNORECASE,

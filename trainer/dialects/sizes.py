@@ -74,7 +74,8 @@ class Size:
 
 # A size in other words: `Total (model+code): 15,939,458 bytes`, `size_check total=15939458 limit=16000000`.
 OTHER_WORDS = re.compile(
-    r"\b(total|artifact|submission)\b(?P<words>[\w .()+/-]{0,40}?)\s*[:=]\s*(\d[\d,_]{5,17})(?![\w.])(?=\s*(?:bytes\b|B\b|[/(,|]|$)|\s\w)"
+    r"\b(total|artifact|submission)\b(?P<words>[\w .()+/-]{0,40}?)\s*[:=]\s*(\d[\d,_]{5,17})(?![\w.])"
+    r"(?=\s*(?:bytes\b|B\b|[/(,|]|$)|\s\w)"
     r"|\b(artifact)_bytes\s*[:=]\s*(\d[\d,_]{5,17})(?![\w.])",
     re.IGNORECASE,
 )

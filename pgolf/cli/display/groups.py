@@ -63,4 +63,4 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
         for finding in group.problems():
             style = "yellow" if finding.severity == "warn" else "red"
             prefix = f"{group.name}: " if len(groups) > 1 else ""
-            print_line(console, printable(f"{prefix}{finding.rule}: {finding.message}"), style)
+            print_line(console, printable(f"{prefix}{finding.severity} {finding.rule}: {finding.message}"), style)
