@@ -196,7 +196,7 @@ def test_a_seed_a_gpu_or_tokens_of_something_else_do_not_count(tmp_path: Path, l
 
 
 NAMES = {
-    "without an ending": "train_seed{}", "stderr": "train_seed{}.err", "gzip": "train_seed{}.gz", "upper case": "SEED{}.LOG",
+    "without an ending": "train_seed{}", "stderr": "train_seed{}.err", "gzip": "train_seed{}.gz", "upper": "SEED{}.LOG",
     "stride in the name": "train_s64_seed{}.log", "folders": "seed{}/train.log", "number": "run{}.log",
 }  # fmt: skip
 
