@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from trainer.dialects.logged import LoggedRun, NotFinite
 from trainer.dialects.plain import TooLong
-from trainer.dialects.scores import NUMBER, SCORE, SEED_OF_SCORE, STEP, SUMMARY, in_seconds, integer, score, scores_of
+from trainer.dialects.scores import BITS, NUMBER, SCORE, SEED_OF_SCORE, STEP, SUMMARY, in_seconds, integer, score, scores_of
 from trainer.dialects.settings import record_setting
 from trainer.dialects.sizes import BYTES, size_of
 
@@ -17,7 +17,6 @@ TOTAL_EVAL = re.compile(rf"^total_eval_time\s*:\s*{NUMBER}\s*s")
 STOP = re.compile(r"^stopping_early: wallclock_cap train_time:\s*(\d{1,15})ms step:\s*(\d{1,12})/(\d{1,12})")
 STOP_SENTENCE = re.compile(r"^Stopping early at step (\d{1,12})\b")
 TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
-BITS = re.compile(r"bpb|bits?[ _/](?:per[ _])?byte", re.IGNORECASE)
 # Numbers that may be scores, and other numbers, which differ between seeds.
 MENTIONED = re.compile(r"(?<![\w.])\d\.\d{3,18}(?![\w.%])")
 DIGITS = re.compile(r"(?<![A-Za-z\d.])\d{2,}(?![\d.])|(?<=_)\d{1,10}(?=_)|\d+\.\d(?=s\b)")

@@ -8,6 +8,7 @@ from typing import Literal
 NUMBER = r"(\d{1,12}(?:\.\d{1,18})?)"
 # As scores are printed: 1.0812 or 1.0812e+00. Not a percentage, the first part of 1,0812, or one end of 1.08 -> 1.07.
 DECIMAL = r"(\d{1,12}(?:\.\d{1,18})?(?:[eE][-+]?\d{1,3})?)(?![\w%]|[.,]\d|\s?(?:±|\+/-|->|=>|→))"
+BITS = re.compile(r"bpb|bits?[ _/](?:per[ _])?byte", re.IGNORECASE)
 SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}\s{{1,9}}val_bpb\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}")
 STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
 STEP_ANYWHERE = re.compile(r"\bstep\s*:\s*\d{1,12}/\d{1,12}\b")
@@ -130,7 +131,7 @@ def in_seconds(number: str, unit: str) -> float:
 
 def scores_of(line: str, number: int) -> list[Score]:
     """Return the scores in a line, in order; none if it belongs to a training step."""
-    if STEP.match(line) or STEP_ANYWHERE.search(line):
+    if BITS.search(line) is None or STEP.match(line) or STEP_ANYWHERE.search(line):
         return []
     if found := SCORE.search(line):
         label, rest = line[: found.start()].rstrip(), line[found.end() :]
