@@ -5,7 +5,18 @@ from dataclasses import replace
 
 from trainer.dialects.logged import LoggedRun, NotFinite
 from trainer.dialects.plain import TooLong
-from trainer.dialects.scores import BITS, NUMBER, SCORE, SEED_OF_SCORE, STEP, SUMMARY, in_seconds, integer, score, scores_of
+from trainer.dialects.scores import (
+    BITS,
+    NUMBER,
+    SCORE,
+    SEED_OF_SCORE,
+    STEP,
+    SUMMARY,
+    in_seconds,
+    integer,
+    score,
+    scores_of,
+)
 from trainer.dialects.settings import record_setting
 from trainer.dialects.sizes import BYTES, size_of
 
