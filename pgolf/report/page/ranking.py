@@ -50,8 +50,8 @@ REFUSED_COLUMNS = ("record", "mean bpb", "n", "largest bytes", "date", "not rank
 SEED_COLUMNS = ("seed", "val_bpb", "bpb from", "total bytes", "bytes from", "seed from")
 METHOD_COLUMNS = ("method", "records", "best bpb", "mean bpb")
 CAPTION = (
-    "Lower is better. A point is the mean of a record's seeds, in the colour of the rarest method that it names. Click it "
-    "to open the lines that it was read from; point at a method to see all records that name it."
+    "Lower is better. A point is the mean of a record's seeds, in the colour of the rarest method that it names. "
+    "Click it to open the lines that it was read from; point at a method to see all records that name it."
 )
 # Methods that have a colour of their own.
 COLOURED_METHODS = len(COLOURS) - 1
