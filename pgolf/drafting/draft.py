@@ -232,8 +232,8 @@ def is_value(printed: str | None, default: str | None) -> bool:
     """
     if printed is None:
         return False
-    is_number = default is not None and isinstance(Hyperparameter("", default, "").value, float)
-    return not is_number or isinstance(Hyperparameter("", printed, "").value, float)
+    is_number = default is not None and Hyperparameter("", default, "").number is not None
+    return not is_number or Hyperparameter("", printed, "").number is not None
 
 
 def published() -> list[str]:

@@ -14,14 +14,17 @@ Convert = Callable[[float | str, Mapping[str, Any]], Any]
 """Converts a script's value, given the flat recipe, to the recipe's value; raises ValueError if there is none."""
 
 
-def number(value: float | str, _: Mapping[str, Any]) -> float:
-    return float(value)
+def number(value: float | str, _: Mapping[str, Any] | None = None) -> float:
+    """Convert a finite number."""
+    if isinstance(value, str):
+        raise ValueError(f"{value or 'an empty text'} is not a finite number")
+    return value
 
 
 def whole(value: float | str, _: Mapping[str, Any]) -> int:
-    if float(value) != int(float(value)):
+    if not number(value).is_integer():
         raise ValueError(f"{value} is not a whole number")
-    return int(float(value))
+    return int(number(value))
 
 
 def whole_or_none(value: float | str, recipe: Mapping[str, Any]) -> int | None:
@@ -31,7 +34,7 @@ def whole_or_none(value: float | str, recipe: Mapping[str, Any]) -> int | None:
 
 def ratio_of_hidden(value: float | str, recipe: Mapping[str, Any]) -> float:
     """Convert the MLP's hidden width to a multiple of the model's width."""
-    return float(value) / int(recipe["recipe.model.width"])
+    return number(value) / int(recipe["recipe.model.width"])
 
 
 def last_layers(value: float | str, recipe: Mapping[str, Any]) -> list[str]:
@@ -51,7 +54,7 @@ def flag(value: float | str, _: Mapping[str, Any]) -> bool:
 
 def floor(value: float | str, _: Mapping[str, Any]) -> float:
     """Convert the smallest learning-rate multiplier, which scripts clamp and pgolf reaches at the end."""
-    if float(value):
+    if number(value):
         raise ValueError(
             f"not in the recipe: the script clamps the learning-rate multiplier at {value}, and recipe.schedule.floor "
             "is a multiplier that is reached at the end"

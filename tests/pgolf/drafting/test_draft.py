@@ -172,3 +172,19 @@ def test_a_script_without_a_seed_is_drafted_with_a_null_seed_variable(tmp_path: 
     spec.write_text(script_draft(read_program(script, []), script, spec, "draft"))
     program = load_spec(str(spec)).spec.program
     assert program.seed_variable is None
+
+
+NUMBERS = ("NUM_LAYERS", "BIGRAM_VOCAB_SIZE", "BIGRAM_DIM", "PARALLEL_START_LAYER", "NUM_LOOPS", "LOOP_START",
+           "GRAD_CLIP_NORM", "MODEL_DIM", "VE_DIM", "EVAL_STRIDE")  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["inf", "nan", "-inf", "1e400"])
+def test_a_number_that_is_not_finite_is_not_mapped(text: str) -> None:
+    reads = "".join(f"{name.lower()} = float(os.environ.get({name!r}, {text!r}))\n" for name in NUMBERS)
+    code = (
+        f"import os\nMATRIX_LR = float(os.environ.get('MATRIX_LR', 0.03))\n{reads}LOOP_END = os.environ['LOOP_END']\n"
+    )
+    draft = draft_of(ScriptProgram({"train.py": code.encode()}), None, {})
+    reasons = {value.name: reason for value, reason in draft.unmapped}
+    assert draft.overrides["recipe.optimizer.matrix_lr"][0] == 0.03
+    assert reasons["GRAD_CLIP_NORM"] == f"{text} is not a finite number"
