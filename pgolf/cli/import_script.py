@@ -93,6 +93,7 @@ def draft_json(draft: Draft) -> dict[str, Any]:
         "parameters": draft.parameters,
         "logged_parameters": draft.logged_parameters,
         "script_parameters": draft.script_parameters,
+        "not_counted": draft.doubt,
         "differing_parts": [
             {"name": part.name, "draft": part.draft, "script": part.script, "place": part.place}
             for part in draft.differing

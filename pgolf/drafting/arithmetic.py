@@ -6,58 +6,41 @@ Nothing of the script is executed: numbers, lists, ranges and shapes are compute
 import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import prod
-from typing import Any, Final
+from math import ceil, exp, floor, gcd, log, log2, prod, sqrt
+from typing import Any
+
+from pgolf.drafting.objects import UNKNOWN, Learned, Shape
 
 MOST_ITEMS = 4096
 """Longest list; a model has fewer layers."""
 MOST_STEPS = 100_000
 """Most expressions that are evaluated for a script."""
 MOST_SIZE = 10**12
+MOST_BITS = 40
+"""Largest exponent of a power, and largest shift."""
 
 
-class Unknown:
-    """A value that is not computed."""
+def listed(numbers: range) -> list[int]:
+    """Return the numbers of a range.
 
-    def __bool__(self) -> bool:
-        return False
-
-
-UNKNOWN: Final = Unknown()
-
-
-class TooLong(Exception):
-    """The code takes more steps than a model's constructor."""
+    Raises:
+        ValueError: there are more than MOST_ITEMS.
+    """
+    if len(numbers) > MOST_ITEMS:
+        raise ValueError(f"more than {MOST_ITEMS} numbers")
+    return list(numbers)
 
 
-@dataclass(eq=False, slots=True)
-class Shape:
-    """A tensor that is not learned, by its number of values; None is unknown."""
-
-    size: int | None
+def bounded(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return a power or a shift that is not computed for a large exponent."""
+    return lambda one, other: function(one, other) if abs(other) <= MOST_BITS else UNKNOWN
 
 
-@dataclass(eq=False, slots=True)
-class Learned:
-    """A learned tensor: its number of values, None if unknown, and its place in the script."""
-
-    size: int | None
-    place: str
-
-
-@dataclass(eq=False, slots=True)
-class Module:
-    """An object of one of the script's classes, or of torch.nn, with its attributes."""
-
-    name: str
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-Scope = dict[str, Any]
 BINARY: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
+    ast.Pow: bounded(operator.pow), ast.LShift: bounded(operator.lshift), ast.RShift: bounded(operator.rshift),
+    ast.BitAnd: operator.and_, ast.BitOr: operator.or_, ast.BitXor: operator.xor,
 }  # fmt: skip
 COMPARED: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
@@ -68,16 +51,21 @@ PLAIN: Mapping[str, Callable[..., Any]] = {
     "int": int, "float": float, "bool": bool, "str": str, "len": len, "min": min, "max": max, "round": round,
     "abs": abs, "sum": sum, "list": list, "tuple": tuple, "set": set, "sorted": sorted,
     "enumerate": lambda x: list(enumerate(x)),
+    "range": lambda *x: listed(range(*x)), "any": any, "all": all,
     "zip": lambda *x: list(zip(*x, strict=False)), "reversed": lambda x: list(reversed(x)),
 }  # fmt: skip
 # Functions that look at the members of a list, whatever these are, and not into them.
 SHALLOW = ("len", "list", "tuple", "enumerate", "zip", "reversed")
-TEXT_METHODS = ("split", "strip", "lower", "upper", "startswith", "endswith")
+MATHEMATICS: Mapping[str, Callable[..., Any]] = {
+    "math.ceil": ceil, "math.floor": floor, "math.sqrt": sqrt, "math.log": log, "math.log2": log2, "math.exp": exp,
+    "math.prod": prod, "math.gcd": gcd,
+}  # fmt: skip
+TEXT_METHODS = ("split", "strip", "lower", "upper", "startswith", "endswith", "replace")
 FILLED = ("zeros", "ones", "empty", "randn", "rand")
 KEPT = (
     "clone", "float", "bfloat16", "half", "to", "mul", "mul_", "fill_", "normal_", "uniform_", "zero_", "view",
-    "reshape", "contiguous", "detach", "expand", "unsqueeze", "squeeze", "t", "log", "exp", "full_like", "zeros_like",
-    "ones_like",
+    "reshape", "contiguous", "detach", "unsqueeze", "squeeze", "t", "log", "exp", "full_like", "zeros_like",
+    "ones_like", "cpu", "cuda", "double", "flatten", "transpose", "permute", "neg", "sqrt", "abs", "tanh", "sigmoid",
 )  # fmt: skip
 
 
@@ -131,7 +119,7 @@ def tensor_of(name: str, arguments: Sequence[Any]) -> Shape | None:
     """Return what a function of torch with this name makes; None if it is not known to make a tensor."""
     first: Any = arguments[0] if arguments else UNKNOWN
     if name in FILLED:
-        return Shape(product_of(arguments))
+        return Shape(product_of(arguments) if arguments else None)
     if name == "full":
         return Shape(product_of([first]))
     if name in ("tensor", "stack", "cat", "as_tensor", *KEPT):

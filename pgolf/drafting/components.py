@@ -36,6 +36,8 @@ class Evidence:
     """Its variables."""
     learned: Mapping[str, str]
     """Names of its model's tensors and of their classes in lower case, with their places; empty without model code."""
+    is_complete: bool
+    """Whether all of its model's tensors are known."""
     methods: Set[str]
     """Methods that its code names."""
     recipe: Recipe
@@ -56,8 +58,8 @@ class Evidence:
         return next((Hyperparameter(name, "", self.learned[name]) for name in names), None)
 
     def absent(self, part: str, *words: str) -> Hyperparameter | None:
-        """Return that the model's code has no tensor with one of these words; None if it has, or there is no code."""
-        if not self.learned or self.tensor(*words) is not None:
+        """Return that the model's code has no tensor with these words; None if it has, or if that is not known."""
+        if not self.learned or not self.is_complete or self.tensor(*words) is not None:
             return None
         return Hyperparameter(f"no {part}", "", "in the model's code")
 

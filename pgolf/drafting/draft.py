@@ -10,7 +10,7 @@ from pgolf.drafting.components import CHOICES, EARLY_RULES, RULES, Evidence, Rul
 from pgolf.drafting.features import differing_features, named_features
 from pgolf.drafting.learned import learned_names
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
-from pgolf.drafting.model_code import model_of
+from pgolf.drafting.model_code import ScriptModel, model_of
 from pgolf.drafting.not_in_recipe import reason_missing
 from pgolf.drafting.parts import PartDifference, differing_parts
 from pgolf.drafting.values import Hyperparameter
@@ -74,6 +74,8 @@ class Draft:
     """Number of parameters of the script's model, from its log."""
     script_parameters: int | None = None
     """Number of parameters of the script's model, counted in its code."""
+    doubt: str | None = None
+    """Why the script's parameters were not counted, as in `train.py:90 is not followed`; None if they were."""
     differing: list[PartDifference] = field(default_factory=list)
     """Parts of the model that have other numbers of parameters in the script's code."""
 
@@ -84,7 +86,8 @@ class Draft:
             return "the draft is not a valid spec, so its parameters were not counted"
         own = f"the draft has {self.parameters:,} parameters"
         if self.logged_parameters is None and self.script_parameters is None:
-            return f"{own}; not compared with the script's, which --log FILE of a run would give"
+            why = f" (its code was not counted: {self.doubt})" if self.doubt is not None else ""
+            return f"{own}; not compared with the script's, which --log FILE of a run would give{why}"
         if self.logged_parameters is None and self.script_parameters == self.parameters:
             return f"{own}, as the script's code; --log FILE of a run would confirm it"
         if self.logged_parameters == self.parameters:
@@ -99,7 +102,8 @@ class Draft:
         """Return which parts of the model differ from a model with this number of parameters."""
         assert self.parameters is not None
         if not self.differing:
-            return "the part that differs is not known; compare the model's code with `pgolf spec show`"
+            why = f", since {self.doubt}" if self.doubt is not None else ""
+            return f"the part that differs is not known{why}; compare the model's code with `pgolf spec show`"
         parts = "; ".join(part.text for part in self.differing)
         found = sum(part.draft - part.script for part in self.differing if part.script is not None)
         if any(part.script is None for part in self.differing) or found == self.parameters - parameters:
@@ -123,7 +127,10 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
         )
     nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
     draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
-    script = Evidence(values, learned_names(program), named_features(program), {})
+    model = model_of(program, values)
+    script = Evidence(
+        values, learned_names(program, model), model is None or model.is_certain, named_features(program), {}
+    )
     add_components(EARLY_RULES, script, draft)
     add_shape(values, draft)
     add_components(RULES, script, draft)
@@ -134,18 +141,18 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
         if value not in [each for each, _ in draft.unmapped]:
             add_value(value, values, current, draft)
     drop_refused(draft)
-    count_parameters(program, values, draft)
+    count_parameters(model, draft)
     return draft
 
 
-def count_parameters(program: ScriptProgram, values: Mapping[str, Hyperparameter], draft: Draft) -> None:
+def count_parameters(model: ScriptModel | None, draft: Draft) -> None:
     """Count the draft's parameters and those of the script's code, and compare their parts."""
     recipe = load_spec(draft.base, [], assignments(draft.overrides)).spec.recipe
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     draft.parameters = sum(tensor.size for tensor in tensors)
-    if (model := model_of(program, values)) is not None:
-        draft.script_parameters = model.parameters if model.is_certain else None
-        draft.differing = differing_parts(model, tensors)
+    if model is not None:
+        draft.script_parameters, draft.doubt = model.parameters, model.doubt
+        draft.differing = differing_parts(model, tensors) if model.is_certain else []
 
 
 def add_shape(values: Mapping[str, Hyperparameter], draft: Draft) -> None:

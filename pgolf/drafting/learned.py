@@ -3,31 +3,26 @@
 import ast
 from collections.abc import Iterator
 
-from pgolf.scripts.methods import in_words
+from pgolf.drafting.model_code import ScriptModel, is_other
 from pgolf.scripts.program import ScriptProgram
 
 MAKERS = ("Parameter", "Linear", "Embedding")
-# Classes whose tensors are no part of the stored model.
-OTHER_CLASSES = ("lora", "optimizer", "muon", "ttt", "slot")
 
 
-def learned_names(program: ScriptProgram) -> dict[str, str]:
-    """Return `class.attribute` of each learned tensor, in lower case, with its place.
+def learned_names(program: ScriptProgram, model: ScriptModel | None) -> dict[str, str]:
+    """Return the paths of the model's tensors and `class.attribute` of others, in lower case, with their places.
 
-    A tensor is learned if its value is made by nn.Parameter, or by a class named like nn.Linear or nn.Embedding.
+    Others are those that the model does not have with its values. A tensor is learned if its value is made by
+    nn.Parameter, or by a class named like nn.Linear or nn.Embedding.
     """
-    return {
+    counted = {} if model is None else {tensor.path.lower(): tensor.place for tensor in model.tensors}
+    return counted | {
         f"{node.name}.{name}".lower(): f"{file}:{line}"
         for file, tree in program.trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef) and not is_other(node.name)
         for name, line in learned_attributes(node)
     }
-
-
-def is_other(name: str) -> bool:
-    """Return whether a class is named like an optimizer or an adapter."""
-    return any(word in OTHER_CLASSES for word in in_words(name).split())
 
 
 def learned_attributes(node: ast.ClassDef) -> Iterator[tuple[str, int]]:

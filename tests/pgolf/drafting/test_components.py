@@ -24,6 +24,7 @@ class Block(nn.Module):
 class GPT(nn.Module):
     def __init__(self, h):
         self.tok_emb = nn.Embedding(h.vocab_size, h.model_dim)
+        self.blocks = nn.ModuleList([Block(h.model_dim) for _ in range(h.num_layers)])
         self.skip_weights = nn.Parameter(torch.ones(8, h.model_dim))
         self.skip_gates = nn.Parameter(torch.zeros(8, h.model_dim))
 """

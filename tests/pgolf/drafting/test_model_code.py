@@ -133,7 +133,7 @@ def test_the_tensors_are_those_that_torch_makes(changed: dict[str, object]) -> N
 
 
 def test_an_undecided_condition_and_an_unknown_size_are_said() -> None:
-    start, end = "class A:\n def __init__(self, x):\n  ", "\n  self.v = nn.Linear(4, 5)"
+    start, end = "class A(nn.Module):\n def __init__(self, x):\n  ", "\n  self.v = nn.Linear(4, 5)"
     unsure = counted(f"{start}if x.odd: self.w = nn.Linear(2, 3){end}")
     assert not unsure.is_certain
     unknown = counted(f"{start}self.w = nn.Parameter(make(x)){end}")
