@@ -27,6 +27,7 @@ from pgolf.scripts.unwrapping import layers
 from pgolf.scripts.variables import file_readers, find_all_helpers, variables_read
 
 UNWRAPPED = " (unwrapped)"
+LONGEST_SHOWN = 40
 ADVICE = "give a file that Python 3 can run"
 # Files that are shipped with a script are kept in memory. They count against the limit of the artifact, 16 MB.
 MOST_SHIPPED_BYTES = 64_000_000
@@ -92,7 +93,9 @@ class ScriptProgram:
             if not name.endswith(".py"):
                 continue
             with readable(name):
-                texts = layers(decode_source(content))
+                text = decode_source(content)
+                check_interpreter(text)
+                texts = layers(text)
                 left -= count_tokens(texts[-1])
                 if left < 0:
                     raise TooLarge(f"the program has more than {MOST_TOTAL_TOKENS:,} tokens up to this file")
@@ -156,6 +159,17 @@ class ScriptProgram:
         own = {Path(name).parts[0].removesuffix(".py") for name in self.files}
         found = {root for tree in self.trees.values() for root in required_imports(tree)}
         return tuple(sorted(found - own - sys.stdlib_module_names))
+
+
+def check_interpreter(text: str) -> None:
+    """Raise for a script that another program than Python runs.
+
+    Raises:
+        SyntaxError: its first line names that program.
+    """
+    first = text.partition("\n")[0].rstrip()
+    if first.startswith("#!") and "python" not in first and "uv run" not in first:
+        raise SyntaxError(f"found `{first[:LONGEST_SHOWN]}`, expected a Python script", (None, 1, 1, None))
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from pgolf.scripts.grammar.patterns import pattern
 
 # What a name with attributes, brackets and calls after it begins with a part of.
 BEGIN_WITH_A_NAME = ("type", "attribute", "subscript", "call", "member_type", "generic_type")
+# What binds more closely than a shift, besides arithmetic.
+OPERANDS = ("identifier", "attribute", "call", "subscript", "parenthesized_expression")
 # Fields that newer interpreters add to these nodes.
 DEFINED: dict[str, Any] = {"type_params": []} if "type_params" in ast.FunctionDef._fields else {}
 
@@ -28,14 +30,11 @@ def statement(node: Node) -> ast.stmt:
     """Return a statement."""
     convert = STATEMENTS.get(node.type)
     if convert is None:
-        kind = node.type.removesuffix("_statement")
-        of_python_2 = kind in ("print", "exec")
-        refuse(
-            node,
-            f"found the {kind} statement of Python 2, expected a call"
-            if of_python_2
-            else f"found {quoted(node)}, expected a statement",
+        is_exec = node.type == "exec_statement"
+        found = (
+            "the exec statement of Python 2, expected a call" if is_exec else f"{quoted(node)}, expected a statement"
         )
+        refuse(node, f"found {found}")
     return closed(convert(node))
 
 
@@ -76,6 +75,19 @@ def evaluated(node: Node) -> ast.stmt:
     if found[0].type in STATEMENTS:
         return statement(found[0])
     return ast.Expr(expression(found[0]), **place(node))
+
+
+def shifted_print(node: Node) -> ast.stmt:
+    """Return `print >> FILE, VALUES`, which Python 3 reads as a tuple that begins with a shift."""
+    found = parts_of(node)
+    if not found or found[0].type != "chevron" or parts_of(found[0])[0].type not in OPERANDS:
+        refuse(node, "found the print statement of Python 2, expected a call")
+    name = ast.Name("print", ast.Load(), **place(node.children[0]))
+    operand = expression(parts_of(found[0])[0])
+    shift = ast.BinOp(name, ast.RShift(), operand, **place(node.children[0], found[0]))
+    if len(found) == 1 and not has_token(node, ","):
+        return ast.Expr(shift, **place(node))
+    return ast.Expr(ast.Tuple([shift, *expressions(found[1:])], ast.Load(), **place(node)), **place(node))
 
 
 def assignment(node: Node) -> ast.stmt:
@@ -326,6 +338,7 @@ def class_of(node: Node) -> ast.stmt:
 
 STATEMENTS: dict[str, Callable[[Node], ast.stmt]] = {
     "expression_statement": evaluated,
+    "print_statement": shifted_print,
     "assignment": assignment,
     "augmented_assignment": augmented,
     "type_alias_statement": type_alias,

@@ -52,6 +52,22 @@ def test_a_field_that_older_pythons_cannot_write_is_a_call_of_format() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "print >> f",
+        "print >> f,",
+        "print >> sys.stderr, 'x', *y",
+        "if x:\n  print >>f(1)[2], print  # a\n",
+        "print >> (a | b)",
+    ],
+)
+def test_a_shift_of_print_is_an_expression(text: str) -> None:
+    expected = ast.parse(text)
+    found = parse_program(f"{text}\n")
+    assert ast.dump(found, include_attributes=True) == ast.dump(expected, include_attributes=True)
+
+
+@pytest.mark.parametrize(
     ("text", "line", "column", "problem"),
     [
         ("x = 1\nprint 'a'\n", 2, 1, "found the print statement of Python 2"),
