@@ -72,6 +72,8 @@ class Draft:
     """Number of parameters of the draft's model."""
     logged_parameters: int | None = None
     """Number of parameters of the script's model, from its log."""
+    log_note: str | None = None
+    """What the log leaves open: it prints no number of parameters, or it has several runs; None if nothing."""
     script_parameters: int | None = None
     """Number of parameters of the script's model, counted in its code."""
     doubt: str | None = None
@@ -81,22 +83,34 @@ class Draft:
 
     @property
     def verdict(self) -> str:
+        """The result of comparing the parameter counts, and what the log leaves open."""
+        return self.compared if self.log_note is None else f"{self.compared}; {self.log_note}"
+
+    @property
+    def compared(self) -> str:
         """The result of comparing the parameter counts."""
         if self.parameters is None:
             return "the draft is not a valid spec, so its parameters were not counted"
         own = f"the draft has {self.parameters:,} parameters"
-        if self.logged_parameters is None and self.script_parameters is None:
-            why = f" (its code was not counted: {self.doubt})" if self.doubt is not None else ""
-            return f"{own}; not compared with the script's, which --log FILE of a run would give{why}"
-        if self.logged_parameters is None and self.script_parameters == self.parameters:
-            return f"{own}, as the script's code; --log FILE of a run would confirm it"
         if self.logged_parameters == self.parameters:
             return f"the draft and the log both have {self.parameters:,} parameters"
-        place = "log" if self.logged_parameters is not None else "script's code"
-        other = self.logged_parameters if self.logged_parameters is not None else self.script_parameters
-        assert other is not None
-        difference = f"{own}, the {place} {other:,} ({self.parameters - other:+,})"
-        return f"{difference}: {self.explanation(other)}"
+        if self.logged_parameters is not None:
+            return f"{own}, the log {self.difference(self.logged_parameters)}"
+        if self.script_parameters is None:
+            why = f" (its code was not counted: {self.doubt})" if self.doubt is not None else ""
+            return f"{own}; not compared with the script's{self.advice(', which', 'would give')}{why}"
+        if self.script_parameters == self.parameters:
+            return f"{own}, as the script's code{self.advice(';', 'would confirm it')}"
+        return f"{own}, the script's code {self.difference(self.script_parameters)}"
+
+    def advice(self, before: str, after: str) -> str:
+        """Return what the log of a run would do; nothing if there was one."""
+        return f"{before} --log FILE of a run {after}" if self.log_note is None else ""
+
+    def difference(self, parameters: int) -> str:
+        """Return another number of parameters, its difference from the draft's, and the parts that differ."""
+        assert self.parameters is not None
+        return f"{parameters:,} ({self.parameters - parameters:+,}): {self.explanation(parameters)}"
 
     def explanation(self, parameters: int) -> str:
         """Return which parts of the model differ from a model with this number of parameters."""
@@ -118,7 +132,8 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
     Raises:
         SpecError: the log has no run, or the script no known variables.
     """
-    logged = None if log is None else last_run(log)
+    runs = [] if log is None else logged_runs(log)
+    logged = runs[-1] if runs else None
     values = hyperparameters(program, logged, given)
     if not any(mapped_values(values)):
         raise SpecError(
@@ -127,10 +142,10 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
         )
     nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
     draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
+    draft.log_note = note_of(runs)
     model = model_of(program, values)
-    script = Evidence(
-        values, learned_names(program, model), model is None or model.is_certain, named_features(program), {}
-    )
+    is_complete = model is not None and model.is_certain
+    script = Evidence(values, learned_names(program, model), is_complete, named_features(program), {})
     add_components(EARLY_RULES, script, draft)
     add_shape(values, draft)
     add_components(RULES, script, draft)
@@ -200,8 +215,8 @@ def changes(assigned: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str
     return {key: value for key, value in assigned.items() if key in changed or key.startswith(replaced)}
 
 
-def last_run(log: Path) -> LoggedRun:
-    """Return the last run in a log.
+def logged_runs(log: Path) -> list[LoggedRun]:
+    """Return the runs in a log; the last one counts.
 
     Raises:
         SpecError: there is none.
@@ -212,7 +227,17 @@ def last_run(log: Path) -> LoggedRun:
         raise SpecError(f"--log {log}: {error}") from None
     if not runs:
         raise SpecError(f"--log {log}: found no score; give the log of a finished run")
-    return runs[-1]
+    return runs
+
+
+def note_of(runs: Sequence[LoggedRun]) -> str | None:
+    """Return which of several runs in a log was taken, and whether it prints no number of parameters."""
+    notes = []
+    if len(runs) > 1:
+        notes.append(f"of the log's {len(runs)} runs the last was taken, {runs[-1].file}:{runs[-1].first_line}")
+    if runs and runs[-1].parameters is None:
+        notes.append("the log prints no number of parameters")
+    return "; ".join(notes) or None
 
 
 def hyperparameters(

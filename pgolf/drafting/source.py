@@ -1,5 +1,6 @@
 """The script that a spec is drafted from, and the variables that it is run with."""
 
+import ast
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ def read_script(script: Path) -> ScriptProgram:
 
     Raises:
         UsageError: there is no such file.
-        SpecError: it is not Python.
+        SpecError: it is not Python, or no program.
     """
     try:
         program = read_program(script, [])
@@ -21,7 +22,20 @@ def read_script(script: Path) -> ScriptProgram:
         raise UsageError(f"{script}: {error.strerror}") from None
     except Unreadable as error:
         raise SpecError(error.below(script.parent)) from None
+    if not does_anything(program.trees[next(iter(program.trees))]):
+        raise SpecError(
+            f"{script}: found no statement that does anything, expected a training script; "
+            "`jupyter nbconvert --to script NOTEBOOK` makes one from a notebook"
+        )
     return program
+
+
+def does_anything(tree: ast.Module) -> bool:
+    """Return whether a program has a statement that is more than constants, such as the JSON of a notebook is not."""
+    statements = [each for each in tree.body if not isinstance(each, ast.Pass)]
+    parts = (part for each in statements for part in ast.walk(each))
+    is_constant = all(isinstance(each, ast.Expr) for each in statements)
+    return not is_constant or any(isinstance(part, ast.Call | ast.Await | ast.NamedExpr) for part in parts)
 
 
 def given_variables(words: Sequence[str], program: ScriptProgram) -> dict[str, str]:

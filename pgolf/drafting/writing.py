@@ -16,6 +16,11 @@ extends: {base}
 name: {name}
 question: Does the recipe reach the score of {script}?
 """
+# Lines of the draft that name the variable of the seed; SEED is the default.
+SEEDS = {
+    "SEED": "",
+    None: "  seed_variable: null  # it reads no variable SEED; name the variable of its seed, if it has one\n",
+}
 SCRIPT = """\
 # Runs {script} unchanged: `pgolf preflight {file}` lists its variables, {command}.
 spec_version: 1
@@ -79,13 +84,23 @@ def script_draft(program: ScriptProgram, script: Path, file: Path, name: str) ->
     """Return the YAML of a spec in `file` that runs the script unchanged, with its variables as comments."""
     beside = ", ".join(path_from_spec(path, file) for path in neighbours(script))
     files = f"  files: [{beside}]  # imported from its folder; counts as code\n" if beside else ""
-    has_seed = program.reads.may_read("SEED") or bool(program.reads.escapes)
-    seed = "" if has_seed else "  seed_variable: null  # it reads no SEED, so that all its runs are alike\n"
+    variable = seed_variable(program)
+    has_seed = variable is not None
+    seed = SEEDS.get(variable, f"  seed_variable: {variable}\n")
     command = f"`pgolf seeds {file} --n 3` runs three seeds" if has_seed else f"`pgolf run {file}` runs it"
     path = path_from_spec(script, file)
     text = SCRIPT.format(script=program.name, file=file, name=name, path=path, files=files, seed=seed, command=command)
-    shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in program.reads.unset(("SEED",))]
+    variables = program.reads.unset(() if variable is None else (variable,))
+    shown = [f"#   {each.name}: {each.default}  # {each.place}" for each in variables]
     return text + "\n".join(["# Variables for env, with the script's defaults:", *shown, ""])
+
+
+def seed_variable(program: ScriptProgram) -> str | None:
+    """Return the variable that seeds a script: SEED, or else the only one with that word; None if there is none."""
+    if program.reads.may_read("SEED") or program.reads.escapes:
+        return "SEED"
+    named = [name for name in program.reads.names if "SEED" in name.upper().split("_")]
+    return named[0] if len(named) == 1 else None
 
 
 def path_from_spec(script: Path, file: Path) -> str:

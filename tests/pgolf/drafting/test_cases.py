@@ -2,11 +2,12 @@
 
 import base64
 import lzma
+import re
 from pathlib import Path
 
 import pytest
 
-from pgolf.drafting.draft import draft_of, hyperparameters, last_run
+from pgolf.drafting.draft import draft_of, hyperparameters, logged_runs
 from pgolf.drafting.source import read_script
 from pgolf.drafting.writing import recipe_draft, script_draft
 from pgolf.errors import SpecError
@@ -20,7 +21,8 @@ WITHOUT_SEED = {
     "no seed": "import os\nsteps = int(os.environ.get('ITERATIONS', 100))\n",
     "a constant": "import os\nSEED = 1337\nsteps = int(os.environ.get('ITERATIONS', 100))\n",
     "a mapping": "import os\nstats = {'SEED': 1}\nprint(stats.get('SEED', 0))\n",
-    "a longer name": "import os\nseed = int(os.environ.get('DATA_SEED', 1))\n",
+    "two seeds": "import os\na, b = os.environ.get('DATA_SEED', 1), os.environ.get('INIT_SEED', 1)\n",
+    "a word with seed in it": "import os\nlinseed = os.environ.get('LINSEED', 1)\n",
     "no variable": "print(1)\n",
 }
 WITH_SEED = {
@@ -43,7 +45,50 @@ def test_a_script_without_a_seed_is_run_once(text: str, tmp_path: Path) -> None:
     _, spec = written(tmp_path, text)
     assert load_spec(str(spec)).spec.program.seed_variable is None
     assert f"`pgolf run {spec}` runs it" in spec.read_text()
+    assert "it reads no variable SEED; name the variable of its seed, if it has one" in spec.read_text()
     assert "--n 3" not in spec.read_text()
+
+
+def test_the_only_variable_with_the_word_seed_is_the_seed(tmp_path: Path) -> None:
+    _, spec = written(tmp_path, "import os\nseed = int(os.environ.get('TRAIN_SEED', 1337))\n")
+    assert load_spec(str(spec)).spec.program.seed_variable == "TRAIN_SEED"
+    assert f"`pgolf seeds {spec} --n 3` runs three seeds" in spec.read_text()
+    assert "#   TRAIN_SEED" not in spec.read_text()
+
+
+LOG = "model_params:17\nfinal_int8_zlib_roundtrip_exact val_loss:2.05 val_bpb:1.2140\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "note"),
+    [
+        (LOG, None),
+        (LOG.partition("\n")[2], "the log prints no number of parameters"),
+        (f"seed:1\n{LOG}seed:2\n{LOG}", "of the log's 2 runs the last was taken, a.log:4"),
+    ],
+)
+def test_what_a_log_leaves_open_is_said(log: str, note: str | None, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(log)
+    program = ScriptProgram({"train.py": b"import os\nMATRIX_LR = os.environ.get('MATRIX_LR', 0.1)\n"})
+    draft = draft_of(program, tmp_path / "a.log", {})
+    assert draft.log_note == note
+    assert "--log" not in draft.verdict
+    assert note is None or draft.verdict.endswith(note)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", "found no statement that does anything"),
+        ('{"cells": [], "nbformat": 4, "metadata": {"a": null, "b": [-1.5, true]}}\n', "found no statement that does"),
+        ('"""A title."""\n1 + 2\npass\n', "found no statement that does anything"),
+        ('#!/usr/bin/env bash\nexec torchrun "$@"\n', "1:1: found `#!/usr/bin/env bash`, expected a Python script"),
+    ],
+)
+def test_a_file_that_is_no_program_is_refused(text: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(text)
+    with pytest.raises(SpecError, match=re.escape(found)):
+        read_script(tmp_path / "train.py")
 
 
 @pytest.mark.parametrize("text", WITH_SEED.values(), ids=WITH_SEED.keys())
@@ -105,7 +150,7 @@ def test_a_log_gives_values_only_where_it_prints_them(tmp_path: Path) -> None:
     (tmp_path / "train.log").write_text(DUMPED)
     text = "import os\n" + "".join(f"{name} = float(os.environ.get('{name}', 2))\n" for name in NAMES)
     program = ScriptProgram({"train.py": text.encode()})
-    values = hyperparameters(program, last_run(tmp_path / "train.log"), {})
+    values = hyperparameters(program, logged_runs(tmp_path / "train.log")[-1], {})
     printed = {"NUM_LAYERS": "10", "TTT_LORA_RANK": "80", "LQER_RANK": "4", "TTT_UPDATE_EVERY": "7"}
     assert {name: value.text for name, value in values.items()} == dict.fromkeys(NAMES, "2") | printed
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.drafting.draft import draft_of, hyperparameters, last_run
+from pgolf.drafting.draft import draft_of, hyperparameters, logged_runs
 from pgolf.drafting.features import named_features
 from pgolf.drafting.writing import script_draft
 from pgolf.errors import SpecError
@@ -162,7 +162,7 @@ def test_the_script_itself_can_be_drafted(tmp_path: Path) -> None:
 def test_code_dumped_into_a_log_gives_no_values(tmp_path: Path) -> None:
     """`num_layers: int,` is a line of a signature; a value that the log prints still counts."""
     (tmp_path / "run.log").write_text("    num_layers: int,\n    matrix_lr: float,\n" + LOG.replace("num_layers", "x"))
-    values = hyperparameters(read_program(VARIABLES, []), last_run(tmp_path / "run.log"), {})
+    values = hyperparameters(read_program(VARIABLES, []), logged_runs(tmp_path / "run.log")[-1], {})
     assert values["NUM_LAYERS"].place.startswith(VARIABLES.name)
 
 
