@@ -124,8 +124,10 @@ def tensor_of(name: str, arguments: Sequence[Any]) -> Shape | None:
         return Shape(product_of([first]))
     if name in ("tensor", "stack", "cat", "as_tensor", *KEPT):
         return Shape(count_values(first))
-    if name in ("arange", "linspace"):
-        return Shape(product_of([arguments[-1] if name == "linspace" else first]))
+    if name == "arange":
+        return Shape(len(range(*arguments)) if all(isinstance(each, int) for each in arguments) else None)
+    if name == "linspace":
+        return Shape(product_of(arguments[2:3]) if len(arguments) > 2 else None)
     if name == "eye":
         return Shape(product_of([first, *arguments[1:2]] if len(arguments) > 1 else [first, first]))
     return None

@@ -110,3 +110,23 @@ def attributes_changed(tree: ast.AST) -> Iterator[str]:
                 yield name
             case ast.Call(func=ast.Name(id="setattr"), args=[_, ast.Constant(value=str() as name), *_]):
                 yield name
+
+
+MUTATING = ("append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "reverse", "sort")
+
+
+def names_mutated(tree: ast.AST) -> Iterator[str]:
+    """Yield the names whose lists or dictionaries a program changes in place."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=owner, attr=method)) if method in MUTATING:
+                yield root_name(owner)
+            case ast.Subscript(value=owner, ctx=ast.Store() | ast.Del()):
+                yield root_name(owner)
+
+
+def root_name(node: ast.expr) -> str:
+    """Return the name with which a chain of attributes and members begins: `model` in `model.blocks[0].attn`."""
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""

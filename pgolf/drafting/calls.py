@@ -17,7 +17,7 @@ from pgolf.drafting.arithmetic import (
     is_plain,
     tensor_of,
 )
-from pgolf.drafting.bindings import all_parameters
+from pgolf.drafting.bindings import all_parameters, root_name
 from pgolf.drafting.expressions import ERRORS, ExpressionReader, is_decorated
 from pgolf.drafting.objects import (
     OPAQUE,
@@ -61,6 +61,8 @@ OTHERWISE = frozenset((
 MODULE_METHODS = FLUENT | OTHERWISE | {"add_module", "register_module", "register_parameter", "apply"}
 LIST_METHODS = ("append", "extend", "insert", "pop", "reverse", "index", "count", "clear", "copy")
 DICTIONARY_METHODS = ("items", "keys", "values", "get", "update", "pop", "setdefault", "copy", "clear")
+# Methods that change what a constructor and an assignment do.
+HOOKS = ("__new__", "__setattr__", "__delattr__", "__init_subclass__", "register_parameter", "add_module")
 PLAIN_BASES = ("object", "ABC", "Protocol", "Generic", "NamedTuple", "Enum", "IntEnum", "StrEnum", "Exception")
 
 
@@ -183,6 +185,10 @@ class CallReader(ExpressionReader):
 
     def construct(self, kind: ScriptClass, arguments: list[Any], keywords: dict[str, Any], place: str) -> Any:
         """Return an object of one of the script's classes."""
+        if "__init__" in self.changed or any(
+            name in each.frame.bindings for each in self.own_classes(kind) for name in HOOKS
+        ):
+            return NOT_FOLLOWED
         made = Object(kind.name, kind, self.is_module(kind))
         self.constructed.add(kind.name)
         constructor = self.attribute_of_class(kind, "__init__", made)
@@ -197,6 +203,10 @@ class CallReader(ExpressionReader):
         if isinstance(after, ScriptFunction):
             self.call_function(after, [], {}, place)
         return made
+
+    def own_classes(self, kind: ScriptClass) -> list[ScriptClass]:
+        """Return a class and its bases in the script."""
+        return [each for each in self.linearized(kind) if isinstance(each, ScriptClass)]
 
     def fields_of(self, kind: ScriptClass) -> dict[str, Any]:
         """Return the fields of a dataclass with their defaults, in the order of its constructor."""
@@ -260,7 +270,7 @@ class CallReader(ExpressionReader):
                 return NOT_FOLLOWED if keywords else self.call_collection_method(owner, name, arguments)
             case Object():
                 return NOT_FOLLOWED
-        return NOT_FOLLOWED if owner is OPAQUE else UNKNOWN
+        return NOT_FOLLOWED if owner is OPAQUE or isinstance(owner, External) else UNKNOWN
 
     def call_module_method(self, owner: Any, name: str, arguments: list[Any]) -> Any:
         """Return what a method of nn.Module gives."""
@@ -278,6 +288,8 @@ class CallReader(ExpressionReader):
 
     def call_collection_method(self, owner: list[Any] | dict[Any, Any], name: str, arguments: list[Any]) -> Any:
         """Return what a method of a list or a dictionary gives, and change it as the method does."""
+        if isinstance(owner, Members | Named) and any(isinstance(each, Shape) for each in arguments):
+            return NOT_FOLLOWED  # a list of parameters makes one of it
         if isinstance(owner, list):
             is_known = name in LIST_METHODS and len(owner) < MOST_ITEMS
             is_known = is_known and (name != "extend" or isinstance(arguments[0], list | tuple))
@@ -335,7 +347,7 @@ class CallReader(ExpressionReader):
         if name == "Sequential" and not (len(arguments) == 1 and isinstance(first, dict)):
             return Members(arguments)
         if name in LISTS or name in DICTIONARIES:
-            return contained(name, first)
+            return contained(name, first, place)
         return Object(name) if name in WITHOUT_TENSORS else NOT_FOLLOWED
 
     def call_builtin(self, name: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
@@ -378,13 +390,19 @@ NOT_FOLLOWED = _NotFollowed()
 VIEWS = ("items", "keys", "values")
 
 
-def contained(name: str, members: Any) -> Any:
-    """Return a container of torch.nn with these members."""
+def contained(name: str, members: Any, place: str) -> Any:
+    """Return a container of torch.nn with these members; tensors in a list of parameters become parameters."""
     if members is None:
         members = {} if name in DICTIONARIES else []
     if isinstance(members, dict):
-        return Named(members)
-    return Members(members) if isinstance(members, list | tuple) and name in LISTS else NOT_FOLLOWED
+        return Named({key: learned(each, place) for key, each in members.items()})
+    is_known = isinstance(members, list | tuple) and name in LISTS
+    return Members([learned(each, place) for each in members]) if is_known else NOT_FOLLOWED
+
+
+def learned(value: Any, place: str) -> Any:
+    """Return a tensor as a parameter, and everything else as it is."""
+    return Learned(value.size, place) if isinstance(value, Shape) else value
 
 
 def applied(kind: type, name: str, owner: Any, arguments: list[Any]) -> Any:
@@ -456,13 +474,6 @@ def changing_calls(code: ast.AST, names: Set[str]) -> Iterator[ast.AST]:
                     yield part
             case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[owner, *_]) if root_name(owner) in names:
                 yield part
-
-
-def root_name(node: ast.expr) -> str:
-    """Return the name with which a chain of attributes and members begins: `model` in `model.blocks[0].attn`."""
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 CHANGING = ("setattr", "delattr", "append", "extend", "insert", "update", "pop", "add_module", "register_parameter",

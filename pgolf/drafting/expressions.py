@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pgolf.drafting.arithmetic import BINARY, COMPARED, MOST_ITEMS, MOST_STEPS, is_number, is_plain
-from pgolf.drafting.bindings import bindings_of
+from pgolf.drafting.bindings import bindings_of, names_mutated
 from pgolf.drafting.objects import (
     OPAQUE,
     UNKNOWN,
@@ -44,6 +44,8 @@ class ExpressionReader:
         self.doubt: str | None = None
         self.settings: dict[str, Any] = {}
         self.changed: set[str] = set()
+        """Attributes that code outside the classes of modules assigns."""
+        self.mutated = {name for tree in modules.values() for name in names_mutated(tree)}
 
     def called(self, call: ast.Call, frame: Frame) -> Any:
         """Return what a call gives."""
@@ -83,7 +85,7 @@ class ExpressionReader:
                 return self.named(name, frame)
             case ast.Attribute(value=owner, attr=name):
                 return self.attribute(self.value(owner, frame), name)
-            case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Set(elts=parts):
+            case ast.Tuple(elts=parts) | ast.List(elts=parts):
                 return self.listed(parts, frame)
             case ast.Dict():
                 return self.dictionary(node, frame)
@@ -98,6 +100,9 @@ class ExpressionReader:
     def composed(self, node: ast.expr, frame: Frame) -> Any:
         """Return what a comprehension, a lambda, an f-string or an assignment in an expression gives."""
         match node:
+            case ast.Set(elts=parts):
+                members = self.listed(parts, frame)
+                return set(members) if is_plain(members) else OPAQUE
             case ast.ListComp(elt=element, generators=loops) | ast.GeneratorExp(elt=element, generators=loops):
                 return self.comprehended(element, loops, frame)
             case ast.DictComp(key=key, value=member, generators=loops):
@@ -183,6 +188,8 @@ class ExpressionReader:
         found = values[0]
         if len(values) > 1 and not all(is_same(each, found) for each in values):
             found = OPAQUE if any(map(may_hold, values)) else UNKNOWN
+        if isinstance(found, list | dict) and name in self.mutated:
+            found = OPAQUE
         scope.names[name] = found
         return found
 
@@ -208,13 +215,18 @@ class ExpressionReader:
                 return self.value(expression, scope)
         return UNKNOWN
 
-    def defined_class(self, node: ast.ClassDef, scope: Frame) -> ScriptClass:
+    def defined_class(self, node: ast.ClassDef, scope: Frame) -> Any:
+        """Return a class; OPAQUE if a decorator or a metaclass may make something else of it."""
+        if node.keywords or not all(decorator_name(each) in DECORATORS for each in node.decorator_list):
+            return OPAQUE
         body = Frame(scope.file, scope, bindings=bindings_of(node.body))
         body.owner = ScriptClass(node, body)
         return body.owner
 
-    def defined_function(self, node: ast.FunctionDef, scope: Frame) -> ScriptFunction:
-        """Return a function; the names of a class are not seen in its methods."""
+    def defined_function(self, node: ast.FunctionDef, scope: Frame) -> Any:
+        """Return a function, OPAQUE if it is decorated; the names of a class are not seen in its methods."""
+        if not all(decorator_name(each) in DECORATORS for each in node.decorator_list):
+            return OPAQUE
         is_method = scope.owner is not None and scope.instance is None
         outer = scope.outer if is_method and scope.outer is not None else scope
         return ScriptFunction(node, outer, scope.owner if is_method else None)
@@ -236,6 +248,8 @@ class ExpressionReader:
                 return self.attribute_of_class(owner, name, owner)
             case Super(instance=instance, owner=above):
                 return self.attribute_of_class(instance.kind, name, instance, above)
+            case External(path=path) if path.startswith("torch.nn") and name in self.changed:
+                return OPAQUE
             case External(path=path):
                 return External(f"{path}.{name}")
             case Shape(size=size) | Learned(size=size):
@@ -425,6 +439,9 @@ BUILTINS = frozenset((
     "input", "hash", "property", "staticmethod", "classmethod", "slice", "bytes", "Exception", "ValueError",
     "TypeError", "RuntimeError", "NotImplementedError", "KeyError", "ImportError", "AssertionError",
 ))  # fmt: skip
+# Decorators that leave what a function or a class makes as it is.
+DECORATORS = ("staticmethod", "classmethod", "property", "cached_property", "dataclass", "no_grad", "inference_mode",
+              "compile", "override", "final", "abstractmethod", "wraps", "disable", "script")  # fmt: skip
 MOST_BASES = 12
 
 
@@ -483,6 +500,12 @@ def broadcast(left: Any, right: Any) -> Shape:
     ]
     known = [size for size in sizes if size is not None]
     return Shape(max(known) if len(known) == 2 and 1 in known else None)
+
+
+def decorator_name(node: ast.expr) -> str:
+    """Return the last name of a decorator, called or not."""
+    function = node.func if isinstance(node, ast.Call) else node
+    return getattr(function, "attr", getattr(function, "id", ""))
 
 
 def is_decorated(function: ScriptFunction, *names: str) -> bool:

@@ -56,8 +56,8 @@ class CodeReader(CallReader):
             case ast.With(body=body):
                 frame.names |= {name: UNKNOWN for name, _ in names_bound(statement)}
                 return self.run(body, frame)
-            case ast.Try(body=body, orelse=other, finalbody=final):
-                return self.run([*body, *other, *final], frame)
+            case ast.Try():
+                return self.run_try(statement, frame)
             case ast.Match(subject=subject, cases=cases):
                 return self.run_match(statement, self.value(subject, frame), cases, frame)
             case _:
@@ -82,6 +82,8 @@ class CodeReader(CallReader):
                     self.delete(target, frame)
             case ast.FunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
                 self.define(statement, frame)
+            case ast.Global() | ast.Nonlocal():
+                self.note_unfollowed(statement, frame)
             case ast.Assert() | ast.Pass():
                 pass
             case _:
@@ -139,6 +141,15 @@ class CodeReader(CallReader):
                 case Exit.BREAK:
                     return Exit.NEXT
         return self.run(loop.orelse, frame)
+
+    def run_try(self, statement: ast.Try, frame: Frame) -> Exit:
+        """Follow a `try` as if it raised nothing; what its handlers assign is unknown."""
+        ended = self.run([*statement.body, *statement.orelse, *statement.finalbody], frame)
+        for handler in statement.handlers:
+            raising = all(isinstance(each, ast.Raise) for each in handler.body)
+            if not raising:
+                self.skip(ast.copy_location(ast.If(ast.Constant(True), handler.body, []), handler), frame)
+        return ended
 
     def run_match(self, statement: ast.Match, subject: Any, cases: Sequence[ast.match_case], frame: Frame) -> Exit:
         """Follow the case that matches, among cases of constants."""

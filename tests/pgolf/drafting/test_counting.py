@@ -79,6 +79,9 @@ COUNTED = {
     "initialization": "self.t = Block(dim)\nself.apply(self.init)\nfor m in self.modules():\n"
     "    if isinstance(m, nn.Linear) and getattr(m, 'zero', False): nn.init.zeros_(m.weight)",
     "tied tables": "self.head = nn.Linear(dim, 16, bias=False)\nself.head.weight = self.table.weight",
+    "ranges and sets": "self.a = nn.Parameter(torch.arange(2, dim, 2).float())\n"
+    "self.b = nn.ModuleList([Block(n) for n in sorted({3, 1, 3})])",
+    "a list of tensors": "self.t = nn.ParameterList([torch.ones(dim), torch.ones(2)])",
     "buffers": "self.register_buffer('b', torch.ones(100))\nself.t = torch.ones(100)",
 }
 CLASSES = {
@@ -129,6 +132,28 @@ NOT_COUNTED = {
     "too many steps": ("", "x = 0\nfor i in range(4000):\n    for j in range(4000): x += 1\nself.t = Block(dim)"),
     "a shape that grows": ("", "self.t = nn.Parameter(torch.tensor(1.0).expand(dim).clone())"),
     "a sum of tensors": ("", "self.t = nn.Parameter(torch.ones(dim, 1) + torch.ones(1, dim))"),
+    "a number of a changed name": (
+        "",
+        "n = 0\ndef more():\n    nonlocal n\n    n += 5\nmore()\nself.t = nn.Linear(n, 3)",
+    ),
+    "a handled error": (
+        "",
+        "try:\n    x = [][0]\n    self.t = Block(dim)\nexcept IndexError: self.t = nn.Linear(2, 2)",
+    ),
+    "a changed list": ("SIZES = [2]\nSIZES.append(4)\n", "self.t = nn.ModuleList([Block(n) for n in SIZES])"),
+    "a decorated function": (
+        "def twice(f):\n    return lambda n: nn.Sequential(f(n), f(n))\n@twice\ndef make(n):\n    return Block(n)\n",
+        "self.t = make(dim)",
+    ),
+    "a changed constructor": (
+        "def none(self, dim): nn.Module.__init__(self)\nBlock.__init__ = none\n",
+        "self.t = Block(3)",
+    ),
+    "a changed module of torch": ("nn.Linear = partial(nn.Linear, bias=False)\n", "self.t = nn.Linear(2, 3)"),
+    "a class that decides what it makes": (
+        "class Made(nn.Module):\n    def __new__(cls): return nn.Linear(2, 3)\n",
+        "self.t = Made()",
+    ),
     "an error": ("", "raise ValueError(dim)"),
 }
 CHANGES = {
