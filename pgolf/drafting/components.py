@@ -85,7 +85,9 @@ def bigram(script: Evidence) -> Choice | None:
     key = f"{EMBEDDING}.bigram"
     flag, buckets = script.variable("BIGRAM_ENABLED", "USE_BIGRAM", "USE_BIGRAM_HASH"), script.variable(*BUCKETS)
     off = next((each for each in (flag, buckets) if each is not None and each.is_off), None)
-    if off := off or (script.absent("bigram table", "bigram") if buckets is None else None):
+    if off is None and buckets is None:
+        off = script.absent("bigram table", "bigram")
+    if off is not None:
         return Choice({key: None}, off)
     if buckets is None or f"{key}.buckets" in script.recipe or not isinstance(buckets.value, float):
         return None
@@ -98,7 +100,9 @@ def value_embedding(script: Evidence) -> Choice | None:
     flag, layers = script.variable("VE_ENABLED", "VALUE_EMBED_ENABLED"), script.variable("VE_LAYERS")
     named = flag or layers or script.variable("VE_DIM")
     off = script.absent("value embedding", "valueembed", "ve_") if named is None else None
-    if off := flag if flag is not None and flag.is_off else off:
+    if flag is not None and flag.is_off:
+        off = flag
+    if off is not None:
         return Choice({key: None}, off)
     if named is None:
         return None
@@ -111,11 +115,12 @@ def value_embedding(script: Evidence) -> Choice | None:
 
 def smear(script: Evidence) -> Choice | None:
     key = f"{EMBEDDING}.smear"
-    flag = script.variable(
-        "SMEAR_GATE_ENABLED", "SMEAR_GATE", "SMEAR_ENABLED", "SMEARGATE", "USE_SMEAR", "USE_SMEARGATE"
-    )
+    flag = script.variable(*SMEARS)
     found = flag or script.tensor("smear")
-    if off := flag if flag is not None and flag.is_off else None if found else script.absent("SmearGate", "smear"):
+    off = script.absent("SmearGate", "smear") if found is None else None
+    if flag is not None and flag.is_off:
+        off = flag
+    if off is not None:
         return Choice({f"{key}.kind": "none"}, off)
     if flag is not None and flag.name == "SMEAR_GATE_ENABLED":
         inputs = script.number("GATE_WINDOW", "SMEAR_GATE_WINDOW", default=USUAL_WINDOW)

@@ -72,6 +72,26 @@ def test_two_learned_lanes_and_one_start_layer_are_told_apart_by_the_model() -> 
     assert drafted(PARALLEL_START_LAYER=8).overrides["recipe.model.topology.parallel"][0] == "sum"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "smear_gate = nn.Parameter(torch.zeros(h.model_dim))\nself.register_parameter('smear', smear_gate)",
+        "self.gates = nn.ParameterDict({'smear': nn.Parameter(torch.zeros(h.model_dim))})",
+    ],
+)
+def test_a_tensor_without_an_assignment_to_self_chooses_its_component(code: str) -> None:
+    assert drafted(code=code).parameters == TABLE + 11 * BLOCK + SKIPS + 512
+
+
+def test_an_uncertain_model_switches_no_component_off() -> None:
+    off = {name for name, (_, source) in drafted().overrides.items() if source.place == "in the model's code"}
+    unsure = drafted(code="self.more = nn.LSTM(2, 3)").overrides.values()
+    assert off != set()
+    assert [
+        source.name for _, source in unsure if source.name in ("no lanes", "no value residual", "no SmearGate")
+    ] == []
+
+
 def test_a_part_that_no_recipe_has_is_named_with_its_size_and_line() -> None:
     code = "self.lane_merge = nn.Parameter(torch.tensor(0.5))\nself.route = nn.Linear(h.model_dim, 3, bias=False)"
     draft = drafted(code=code, PARALLEL_RESIDUAL_START=7)
