@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.drafting.components import CHOICES, EARLY_RULES, RULES, Evidence, Rule
+from pgolf.drafting.counting.model_code import ScriptModel, model_of
 from pgolf.drafting.features import differing_features, named_features
 from pgolf.drafting.learned import learned_names
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
-from pgolf.drafting.model_code import ScriptModel, model_of
 from pgolf.drafting.not_in_recipe import reason_missing
 from pgolf.drafting.parts import PartDifference, differing_parts
 from pgolf.drafting.values import Hyperparameter

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from pgolf.drafting.model_code import ScriptModel, is_other
+from pgolf.drafting.counting.model_code import ScriptModel, is_other
 from pgolf.scripts.program import ScriptProgram
 
 MAKERS = ("Parameter", "Linear", "Embedding")

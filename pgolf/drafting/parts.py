@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pgolf.drafting.model_code import ModelTensor, ScriptModel
+from pgolf.drafting.counting.model_code import ModelTensor, ScriptModel
 from trainer.recipe.inventory import Inventory
 
 # Parts of a model, with patterns of their tensors in published scripts and in pgolf's inventory. First match counts.

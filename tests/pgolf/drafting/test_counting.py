@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from pgolf.drafting.counting.model_code import ScriptModel, model_of
 from pgolf.drafting.draft import Draft, draft_of, hyperparameters
-from pgolf.drafting.model_code import ScriptModel, model_of
 from pgolf.scripts.program import ScriptProgram
 
 HEAD = """\

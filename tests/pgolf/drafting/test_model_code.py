@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pgolf.drafting.model_code import ScriptModel, model_of
+from pgolf.drafting.counting.model_code import ScriptModel, model_of
 from pgolf.drafting.values import Hyperparameter
 from pgolf.scripts.program import ScriptProgram
 

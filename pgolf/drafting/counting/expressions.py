@@ -7,9 +7,9 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pgolf.drafting.arithmetic import BINARY, COMPARED, MOST_ITEMS, MOST_STEPS, is_number, is_plain
-from pgolf.drafting.bindings import bindings_of, names_mutated
-from pgolf.drafting.objects import (
+from pgolf.drafting.counting.arithmetic import BINARY, COMPARED, MOST_ITEMS, MOST_STEPS, is_number, is_plain
+from pgolf.drafting.counting.bindings import bindings_of, names_mutated
+from pgolf.drafting.counting.objects import (
     OPAQUE,
     UNKNOWN,
     Binding,

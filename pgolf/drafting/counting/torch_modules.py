@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pgolf.drafting.arithmetic import product_of
-from pgolf.drafting.objects import UNKNOWN, Learned, Unknown
+from pgolf.drafting.counting.arithmetic import product_of
+from pgolf.drafting.counting.objects import UNKNOWN, Learned, Unknown
 
 Arguments = Mapping[str, Any]
 Dimensions = Mapping[str, Sequence[Any] | None]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from pgolf.drafting.arithmetic import (
+from pgolf.drafting.counting.arithmetic import (
     KEPT,
     MATHEMATICS,
     MOST_ITEMS,
@@ -17,9 +17,9 @@ from pgolf.drafting.arithmetic import (
     is_plain,
     tensor_of,
 )
-from pgolf.drafting.bindings import all_parameters, root_name
-from pgolf.drafting.expressions import ERRORS, ExpressionReader, is_decorated
-from pgolf.drafting.objects import (
+from pgolf.drafting.counting.bindings import all_parameters, root_name
+from pgolf.drafting.counting.expressions import ERRORS, ExpressionReader, is_decorated
+from pgolf.drafting.counting.objects import (
     OPAQUE,
     UNKNOWN,
     External,
@@ -37,7 +37,7 @@ from pgolf.drafting.objects import (
     Unknown,
     may_hold,
 )
-from pgolf.drafting.torch_modules import DICTIONARIES, LISTS, TORCH_MODULES, WITHOUT_TENSORS, tensors_of_torch
+from pgolf.drafting.counting.torch_modules import DICTIONARIES, LISTS, TORCH_MODULES, WITHOUT_TENSORS, tensors_of_torch
 from pgolf.drafting.values import Hyperparameter
 
 MOST_DEPTH = 24

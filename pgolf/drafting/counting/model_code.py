@@ -9,11 +9,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pgolf.drafting.bindings import attributes_changed, bindings_of
-from pgolf.drafting.calls import changing_calls, is_plain_base, number_or_text
-from pgolf.drafting.expressions import is_same
-from pgolf.drafting.objects import UNKNOWN, External, Frame, Learned, Object, ScriptClass, TooLong, Unknown, inside
-from pgolf.drafting.statements import CodeReader
+from pgolf.drafting.counting.bindings import attributes_changed, bindings_of
+from pgolf.drafting.counting.calls import changing_calls, is_plain_base, number_or_text
+from pgolf.drafting.counting.expressions import is_same
+from pgolf.drafting.counting.objects import (
+    UNKNOWN,
+    External,
+    Frame,
+    Learned,
+    Object,
+    ScriptClass,
+    TooLong,
+    Unknown,
+    inside,
+)
+from pgolf.drafting.counting.statements import CodeReader
 from pgolf.drafting.values import Hyperparameter
 from pgolf.scripts.methods import in_words
 from pgolf.scripts.program import ScriptProgram

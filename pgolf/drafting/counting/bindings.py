@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator, Sequence
 
-from pgolf.drafting.objects import Binding
+from pgolf.drafting.counting.objects import Binding
 
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 Bindings = dict[str, list[Binding]]

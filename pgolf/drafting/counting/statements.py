@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Any
 
-from pgolf.drafting.bindings import names_bound, names_imported, statements_of
-from pgolf.drafting.calls import CallReader, may_change_modules
-from pgolf.drafting.expressions import UndecidedError, compared, items_of, truth
-from pgolf.drafting.objects import OPAQUE, UNKNOWN, Frame, Object, Unknown
+from pgolf.drafting.counting.bindings import names_bound, names_imported, statements_of
+from pgolf.drafting.counting.calls import CallReader, may_change_modules
+from pgolf.drafting.counting.expressions import UndecidedError, compared, items_of, truth
+from pgolf.drafting.counting.objects import OPAQUE, UNKNOWN, Frame, Object, Unknown
 
 LEAVING = (ast.Return, ast.Break, ast.Continue, ast.AsyncFor, ast.AsyncWith)
 

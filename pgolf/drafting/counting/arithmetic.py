@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil, exp, floor, gcd, log, log2, prod, sqrt
 from typing import Any
 
-from pgolf.drafting.objects import UNKNOWN, Learned, Shape
+from pgolf.drafting.counting.objects import UNKNOWN, Learned, Shape
 
 MOST_ITEMS = 4096
 """Longest list; a model has fewer layers."""
