@@ -8,13 +8,14 @@ from pgolf.records.claims import Claims
 from pgolf.records.deviation import judge_deviation
 from pgolf.records.evidence import printed_score, printed_seeds, printed_size
 from pgolf.records.folder import CODE_SUFFIXES, walk_files
+from pgolf.records.lead import default_reading, readings
+from pgolf.records.log_names import set_words
 from pgolf.records.mentions import is_mean_stated, is_printed
 from pgolf.records.printed import Printed, Problem, agree, coarser_decimals, mean_of, problem
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.submission_json import FILE
 from trainer.dialects.headline import evaluations
 from trainer.dialects.logged import LoggedRun
-from trainer.dialects.scores import Score
 
 # Authors round bytes to four or more digits.
 BYTES_TOLERANCE = 1e-4
@@ -35,10 +36,17 @@ def claim_problems(group: RecordGroup) -> list[Problem]:
 
 
 def lead_problems(group: RecordGroup) -> Iterator[Problem]:
-    """Yield a warning where it is not clear which logs the submission speaks of."""
+    """Yield a warning where it is not clear which logs, or which lines of them, the submission speaks of."""
     if group.ambiguous:
         means = ", ".join(f"{mean.value:.8f} of {mean.file}" for mean in group.ambiguous)
-        yield problem("warn", "ambiguous", f"the claims name none of several sets of logs: {means}", *group.ambiguous)
+        yield problem("warn", "ambiguous", f"the claims name none of several candidates: {means}", *group.ambiguous)
+    if group.is_mention and group.spread is not None:
+        scores = [printed_score(row.run, row.score) for row in group.rows]
+        message = f"the claims name `{group.label}`, mean {group.spread.mean:.8f}, which is no known form"
+        other = default_reading([row.run for row in group.rows])
+        if other.scores:
+            message += f"; the mean of the last evaluation, `{other.label}`, is {other.mean:.8f}"
+        yield problem("warn", "claim_names_another_line", message, *scores, *other.printed.values())
 
 
 def seed_claims(group: RecordGroup) -> Iterator[Problem]:
@@ -58,11 +66,24 @@ def seed_claims(group: RecordGroup) -> Iterator[Problem]:
         seeds = ", ".join(str(run.named_seed) for run in mislabelled)
         message = f"there may be no log of seed {seeds}: {names}"
         yield problem("warn", "missing_seed_log", message, *printed_seeds(mislabelled))
-    more = [row.run for row in group.rows if row.run.seed is not None and row.run.seed not in claims.seeds]
+    more = unclaimed_runs(group)
     if claims.seeds and more and not missing and len(runs) > len(claims.seeds):
         seeds = ", ".join(str(run.seed) for run in more)
         message = f"the logs also have seed {seeds}, which is not claimed"
         yield problem("warn", "seeds_claimed_incomplete", message, *printed_seeds(more))
+
+
+def unclaimed_runs(group: RecordGroup) -> list[LoggedRun]:
+    """Return the runs of seeds that are not claimed, among those that lead and among logs of the same kind beside."""
+    leading = [row.run for row in group.rows]
+    kinds = {(run.parameters, run.wallclock_limit, set_words(run)) for run in leading}
+    return [
+        run
+        for run in group.record.runs
+        if run.seed is not None
+        and run.seed not in group.record.claims.seeds
+        and (run in leading or (run.parameters, run.wallclock_limit, set_words(run)) in kinds)
+    ]
 
 
 def is_missing(group: RecordGroup, seed: int) -> bool:
@@ -143,6 +164,8 @@ def is_settled(group: RecordGroup) -> bool:
 
 def is_logged(group: RecordGroup, seed: int, claim: Printed) -> bool:
     """Return whether a log has a claimed score: its seed's, or one that is no other claimed seed's."""
+    if any(row.run.seed == seed and agree(claim, printed_score(row.run, row.score)) for row in group.rows):
+        return True
     claims, runs = group.record.claims.bpb_by_seed, group.record.runs
     own = [run for run in runs if seed in (run.seed, run.named_seed)]
     taken = [run for run in runs if run.seed in claims and has_score(run, claims[run.seed])]
@@ -205,14 +228,8 @@ def scored_seeds(claims: Claims) -> set[int | None]:
 
 def has_mean(rows: list[RecordRow], headline: Printed) -> bool:
     """Return whether a headline is the mean of another score that all rows have, or of the claimed rows alone."""
-    labels = set.intersection(*({score.label for score in row.run.scores} for row in rows))
-    last = [[printed_score(row.run, last_score(row, label)) for row in rows] for label in labels]
-    return any(agree(headline, mean_of(scores, "mean")) for scores in last)
-
-
-def last_score(row: RecordRow, label: str) -> Score:
-    """Return the last score of a label."""
-    return [score for score in row.run.scores if score.label == label][-1]
+    others = readings([row.run for row in rows])
+    return any(agree(headline, mean_of(list(each.printed.values()), "mean")) for each in others)
 
 
 def deviation_claims(group: RecordGroup) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,9 +157,13 @@ def exact_scores(run: LoggedRun) -> set[float]:
 
 
 def take_claimed_seeds(record: Record) -> None:
-    """Give a run whose seed no log shows the only claimed seed that has one of its exact scores."""
-    known = {run.seed for run in record.runs}
-    for run in [run for run in record.runs if run.seed is None]:
+    """Give a run whose seed no log shows the only claimed seed that has one of its exact scores.
+
+    A seed that several logs print is a default, and shows nothing.
+    """
+    printed = Counter(run.seed for run in record.runs)
+    known = {run.seed for run in record.runs if printed[run.seed] == 1}
+    for run in [run for run in record.runs if run.seed is None or printed[run.seed] > 1]:
         seeds = [
             seed
             for seed, claim in record.claims.bpb_by_seed.items()

@@ -80,7 +80,8 @@ def part_problems(parts: list[list[LoggedRun]]) -> Iterator[Problem]:
         limits = [each for run in first for each in logged(run, "wallclock_limit", "wallclock limit")]
         yield warn("two_run_lengths_in_one_folder", f"runs of {lengths} are not averaged together", *limits)
     keys = [(run.parameters, run.wallclock_limit, run.validation_tokens) for run in first]
-    if len(set(keys)) < len(keys):
+    seeds = [run.seed for part in parts for run in part]
+    if len(set(keys)) < len(keys) and (None in seeds or len(set(seeds)) < len(seeds)):
         yield warn(
             "two_log_sets_same_seeds",
             f"the log sets of {', '.join(run.file for run in first)} are not averaged together",

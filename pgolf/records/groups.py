@@ -9,6 +9,7 @@ from pgolf.records.claims import Claims
 from pgolf.records.folder import read_record
 from pgolf.records.folder_problems import folder_problems
 from pgolf.records.lead import Reading, Support, named_reading, readings
+from pgolf.records.log_names import log_set_name, set_words
 from pgolf.records.printed import Printed, computed
 from pgolf.records.problems import group_problems
 from pgolf.records.row_problems import row_problems
@@ -44,7 +45,18 @@ def record_groups(folder: Path, ruleset: Ruleset) -> list[RecordGroup]:
         unscored = [run for place, run in enumerate(runs) if place not in reading.scores]
         title = name if is_first else f"{name} ({describe_difference(runs, parts[0].runs)})"
         ambiguous = rivals(parts) if is_first else ()
-        group = RecordGroup(title, record, rows, [], reading.label, ambiguous, reading.is_claimed, track, is_first)
+        group = RecordGroup(
+            title,
+            record,
+            rows,
+            [],
+            reading.label,
+            ambiguous=ambiguous,
+            is_claimed=reading.is_claimed,
+            track=track,
+            is_mention=reading.is_mention,
+            is_lead=is_first,
+        )
         findings = group_problems(group, unscored, is_first=is_first)
         found.append(replace(group, findings=[*of_folder, *findings] if is_first else findings))
     return found
@@ -192,19 +204,6 @@ def by_occurrence(parts: list[list[LoggedRun]]) -> list[list[LoggedRun]]:
                 free.append(run)
         found += sets
     return found
-
-
-def log_set_name(run: LoggedRun) -> tuple[str, ...]:
-    """Return what the logs of a set share: the words of their paths without the seed."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", run.file.lower()) if word]
-    return tuple(
-        word for word in words if word not in ("seed", str(run.seed)) and not re.fullmatch(r"(?:seed|s)\d+", word)
-    )
-
-
-def set_words(run: LoggedRun) -> tuple[str, ...]:
-    """Return the words of a log's path that have no digit."""
-    return tuple(word for word in log_set_name(run) if word.isalpha())
 
 
 def describe_difference(runs: list[LoggedRun], main: list[LoggedRun]) -> str:

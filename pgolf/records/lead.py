@@ -31,6 +31,8 @@ class Reading:
     """By position in `runs`; a run that lacks the score is absent."""
     is_claimed: bool = False
     """Whether the claims name this score; else it is the last one that all runs have."""
+    is_mention: bool = False
+    """Whether the lines of the scores are none that are read as an evaluation."""
 
     @property
     def printed(self) -> dict[int, Printed]:
@@ -87,7 +89,7 @@ def mentioned_readings(runs: list[LoggedRun]) -> Iterator[Reading]:
         found = {place: run.mentioned[words] for place, run in enumerate(runs)}
         is_one_number = len({score.val_bpb for score in found.values()}) == 1
         if not is_one_number and not any(is_rounded(score, runs[place]) for place, score in found.items()):
-            yield Reading(runs, found[0].label, found)
+            yield Reading(runs, found[0].label, found, is_mention=True)
 
 
 def is_rounded(mention: Score, run: LoggedRun) -> bool:
@@ -100,10 +102,10 @@ def is_rounded(mention: Score, run: LoggedRun) -> bool:
 class Support:
     """How well the claims name a reading; the order of the fields is the order of their weight."""
 
-    seeds: int = 0
-    """Seeds whose claimed score is the reading's."""
     is_mean: bool = False
     """Whether a claimed headline is its mean."""
+    seeds: int = 0
+    """Seeds whose claimed score is the reading's."""
     is_one: bool = False
     """Whether a claimed headline is the score of one of its seeds."""
     decimals: int = 0
@@ -122,9 +124,10 @@ def support(reading: Reading, claims: Claims) -> Support:
         if claim is None:
             continue
         if not agree(claim, found):
-            return Support()
+            compared.clear()
+            break
         compared.append(coarser_decimals(claim, found))
-    seeds, headlines = len(compared), list(claims.headlines.values())
+    seeds, headlines = len(compared), finest(list(claims.headlines.values()))
     mean = computed(reading.mean, list(reading.printed.values()), "mean") if reading.scores else None
     as_mean = [coarser_decimals(each, mean) for each in headlines if mean is not None and agree(each, mean)]
     as_one = [
@@ -134,7 +137,16 @@ def support(reading: Reading, claims: Claims) -> Support:
         if (shared := coarser_decimals(each, found)) >= FEWEST_DECIMALS and agree(each, found)
     ]
     decimals = max([*compared, *as_mean, *as_one], default=0)
-    return Support(seeds, bool(as_mean), bool(as_one), decimals)
+    return Support(bool(as_mean), seeds, bool(as_one), decimals)
+
+
+def finest(headlines: Sequence[Printed]) -> list[Printed]:
+    """Return headlines without those that are another one rounded."""
+    return [
+        each
+        for each in headlines
+        if not any(other.decimals > each.decimals and agree(other, each) for other in headlines)
+    ]
 
 
 def named_reading(runs: list[LoggedRun], claims: Claims) -> tuple[Reading, Support]:

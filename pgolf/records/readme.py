@@ -25,7 +25,7 @@ OPENING = re.compile(r"^[\s>*#_`-]*(?:(final)\W*)?(?:mean\W*|\d-seed\W*)*(?:val[
 STD_OPENING = re.compile(r"^[\s>*_`-]*(?:val_bpb[ _])?std", re.IGNORECASE)
 OTHER_COLUMN = re.compile(
     r"pre[- _]?quant|pre[- _]?ttt|baseline|delta|Δ|gain|std|\bvs\b|sota|improve|\bpr ?#?\d|fp32|unquant|merged|prior"
-    r"|previous",
+    r"|previous|#\s?\d|\bleader|\btheir",
     re.IGNORECASE,
 )
 # Of a heading above a table.

@@ -198,6 +198,8 @@ class RecordGroup:
     """Whether the claims name this score; else it is the last one that all runs have."""
     track: Track = Track.UNKNOWN
     """Which rules hold."""
+    is_mention: bool = False
+    """Whether the scores stand on lines that are none of an evaluation, and only the claims name them."""
     is_lead: bool = True
     """Whether it is what the submission speaks of; other groups lie beside it in the folder."""
 

@@ -117,10 +117,11 @@ def settings_of(run: LoggedRun, kind: str | None) -> str:
 
 
 def timed(score: Score, run: LoggedRun) -> Score:
-    """Return the score with its seconds, taken from another line of the same evaluation if it has none."""
+    """Return the score with its seconds, the largest that its lines call eval_time, else the first."""
     lines = next((each.scores for each in evaluations(run) if score in each.scores), (score,))
-    seconds = next((line.seconds for line in (score, *lines) if line.seconds is not None), None)
-    return replace(score, seconds=seconds)
+    named = [line.seconds for line in lines if line.seconds is not None and "eval_time" in line.text]
+    first = next((line.seconds for line in (score, *lines) if line.seconds is not None), None)
+    return replace(score, seconds=max(named, default=first))
 
 
 def protocol_of(score: Score, run: LoggedRun) -> str:

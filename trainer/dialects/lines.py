@@ -38,7 +38,7 @@ def text_in_json(line: str) -> str | None:
         record = json.loads(line.strip().lstrip("[,").rstrip(",") if line[0] != "{" else line.rstrip().rstrip(",]"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict):
+    if not isinstance(record, dict) or any("bpb" in key for key in record):  # a result and no line of text
         return None
     texts = [record[key] for key in TEXT_KEYS if isinstance(record.get(key), str)]
     return texts[0].rstrip("\n") if texts else None

@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.dialects.scores import Score
 from trainer.dialects.sizes import Size
 
-SEED_WORD = re.compile(r"seed[_-]?(\d{1,10})|(?:^|[_-])(\d{1,10})[_-]seed(?![a-z])", re.IGNORECASE)
+SEED_WORD = re.compile(r"seed[_=-]?(\d{1,10})|(?:^|[_-])(\d{1,10})[_-]seed(?![a-z]|[_-]?\d)", re.IGNORECASE)
 # `s1` is the first stage, or the first shard; `s42` is a seed. A number of eight digits is a date.
 SEED_IN_NAME = re.compile(
     r"(?:^|[_-])s(\d{2,10})(?:[_.-]|$)|^(?:log|run|train|eval|out)[_-]?(?!20\d{6}$)(\d{1,10})$", re.IGNORECASE
@@ -94,15 +94,16 @@ class LoggedRun:
 
     @property
     def named_seed(self) -> int | None:
-        """Seed in the name of the file, if there is one."""
-        stem = Path(self.file).stem
-        found = SEED_WORD.search(stem) or SEED_IN_NAME.search(stem)
+        """Seed in the name of the file or its folder, if there is one."""
+        path = Path(self.file)
+        found = SEED_WORD.search(path.stem) or SEED_WORD.search(path.parent.name) or SEED_IN_NAME.search(path.stem)
         return None if found is None else int(next(filter(None, found.groups())))
 
     @property
     def is_named_after_seed(self) -> bool:
-        """Whether the name of the file says so in a word; a number alone may be another's."""
-        return SEED_WORD.search(Path(self.file).stem) is not None
+        """Whether the name of the file or its folder says so in a word; a number alone may be another's."""
+        path = Path(self.file)
+        return any(SEED_WORD.search(name) for name in (path.stem, path.parent.name))
 
     @property
     def identity(self) -> tuple[object, ...]:

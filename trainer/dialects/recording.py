@@ -32,6 +32,12 @@ TRAINED_SENTENCE = re.compile(rf"^Training complete in {NUMBER}s")
 MENTIONED = re.compile(r"(?<![\w.])\d\.\d{3,18}(?![\w.%])")
 DIGITS = re.compile(r"(?<![A-Za-z\d.])\d{2,}(?![\d.])|(?<=_)\d{1,10}(?=_)|\d+\.\d(?=s\b)")
 COMMENT = re.compile(r"\s*(?:#|//|def |import |from |print\(|return )")
+# Words that no line with a result has, however it is worded.
+NEVER_RESULT = re.compile(
+    r"oracle|train_?bpb|bpb_?train|train shard|target|project|estimat|\bbound\b|(?:token|unigram)_bpb|not scored"
+    r"|running|\d/\d|warm-?up|best chunk|multi-pass|first \w+ tokens",
+    re.IGNORECASE,
+)
 MAX_WORDS, MAX_MENTIONS = 120, 400
 MODEL = re.compile(rf"^Serialized model\b([^:]*):\s*{BYTES}")
 CODE = re.compile(rf"^Code size\b([^:]*):\s*{BYTES}")
@@ -69,7 +75,7 @@ def record_line(run: LoggedRun, line: str, number: int) -> None:
 
 def record_mentions(run: LoggedRun, line: str, number: int) -> None:
     """Record the numbers of a line about bits per byte: a claim may name one that no dialect reads as a score."""
-    if COMMENT.match(line) or SUMMARY.match(line):
+    if COMMENT.match(line) or SUMMARY.match(line) or NEVER_RESULT.search(line):
         return
     words = MENTIONED.sub("#", DIGITS.sub("0", line)[:MAX_WORDS]).strip()
     for place, found in enumerate(MENTIONED.finditer(line)):

@@ -13,7 +13,7 @@ SCORE = re.compile(rf"\bval_loss\s{{0,9}}[:=]\s{{0,9}}{DECIMAL}\s{{1,9}}val_bpb\
 STEP = re.compile(r"^(?:step\s*:?)?\s*(\d{1,12})/(\d{1,12})\b[:\s|]")
 STEP_ANYWHERE = re.compile(r"\bstep\s*:\s*\d{1,12}/\d{1,12}\b")
 NO_NUMBER = re.compile(r"\bval_(?:loss|bpb)\s{0,9}[:=]\s{0,9}[-+]?(?:nan|inf)", re.IGNORECASE)
-SECONDS = re.compile(rf"\b(?:eval_time|elapsed|time)\s*[:=]\s*{NUMBER}\s*(ms|s)\b")
+SECONDS = re.compile(rf"\b(?:(?:eval_time|elapsed|time)\s*[:=]|took)\s*{NUMBER}\s*(ms|s)\b")
 # Bits per byte without a loss beside: `val_bpb:1.08`, `mix_bpb=0.9`, `Quantized BPB (no XSA): 1.02`.
 BPB = re.compile(
     rf"([\w-]*bpb|bits[ _/](?:per[ _])?byte)\b(?:\s?\([^)]{{0,40}}\))?\s{{0,20}}[:=]\s{{0,20}}{DECIMAL}", re.IGNORECASE
@@ -37,7 +37,8 @@ QUOTED = re.compile(
 # A number beside one of these words is compared with, aimed at or under way, not the result of an evaluation.
 NO_RESULT = re.compile(
     r"baseline|target|goal|delta|improve|gain|benefit|saved|initial|estimat|project|without|\b(?:zlib|gzip)[ _]bpb"
-    r"|compressed to|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
+    r"|compressed to|warm-?up|train shard|first \d+\w? tokens"
+    r"|saved|threshold|limit|previous|sota|record|\bvs\b|gap|diff|degrad|penalty"
     r"|cost|train_?bpb|bpb_?train|train bpb|chunk|epoch|\bstep|\biter|running|\d/\d"
     r"|oracle|unigram_bpb|token_bpb|bound\b|entropy",
     re.IGNORECASE,

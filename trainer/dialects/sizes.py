@@ -136,7 +136,7 @@ def own_size(line: str, number: int) -> Size | None:
         return None
     parts = [(PART_SUFFIX.sub("", name), integer(size)) for name, size in PART.findall(line)]
     totals = [size for name, size in parts if re.match(r"total(?: submission| size|$)", name, re.IGNORECASE)]
-    totals += [integer(size) for size in SUM.findall(line)]
+    totals = totals or [integer(size) for size in SUM.findall(line)]
     codes = [size for name, size in parts if name.lower() == "code"]
     models = [(name, size) for name, size in parts if not re.match(r"total|code", name, re.IGNORECASE)]
     if not totals or not models or not (codes or "bytes" in line):

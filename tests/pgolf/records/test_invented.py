@@ -253,3 +253,63 @@ def test_an_evaluation_belongs_to_the_training_of_its_folder(tmp_path: Path) -> 
     group = lead(tmp_path, files, {"val_bpb": MEAN})
     assert_right(group, tmp_path)
     assert "no_common_metric" not in {found.rule for found in group.problems()}
+
+
+@pytest.mark.parametrize("number", ["oracle_bpb: {better}", "train_bpb: {better}", "[1/1893] running bpb={better}"])
+def test_a_claim_does_not_make_every_number_a_result(tmp_path: Path, number: str) -> None:
+    """A number that no evaluation gives does not lead because the headline is its mean."""
+    files = {
+        f"train_seed{seed}.log": log(seed, bpb) + number.format(better=f"{bpb - 0.02:.6f}") + "\n"
+        for seed, bpb in BPB.items()
+    }
+    claims = {"val_bpb": round(MEAN - 0.02, 6), "seed_results": {str(s): {"val_bpb": b - 0.02} for s, b in BPB.items()}}
+    group = lead(tmp_path, files, claims)
+    assert group.spread is not None
+    assert group.spread.mean == pytest.approx(MEAN, abs=2e-8)
+    assert {"claim_not_in_logs", "wrong_mean"} & {found.rule for found in group.problems()}
+
+
+def test_a_lead_that_only_the_claim_names_says_so(tmp_path: Path) -> None:
+    files = {
+        f"train_seed{seed}.log": log(seed, bpb + 0.01) + f">>> RESULT: {bpb:.8f} bpb\n" for seed, bpb in BPB.items()
+    }
+    group = lead(tmp_path, files, {"val_bpb": MEAN})
+    (found,) = [each for each in group.problems() if each.rule == "claim_names_another_line"]
+    assert found.severity == "warn"
+    assert f"{MEAN:.8f}" in found.message and f"{MEAN + 0.01:.8f}" in found.message
+
+
+def test_scores_before_packing_support_no_headline(tmp_path: Path) -> None:
+    files = {
+        f"train_seed{seed}.log": log(seed, bpb, before=f"DIAGNOSTIC post_ema val_loss:1.9 val_bpb:{bpb - 0.005:.8f}\n")
+        for seed, bpb in BPB.items()
+    }
+    group = lead(tmp_path, files, {"val_bpb": round(MEAN - 0.005, 8), "seeds": [*BPB]})
+    assert "wrong_mean" in {found.rule for found in group.problems()}
+
+
+@pytest.mark.parametrize(
+    "name", ["20260324_seed{}.log", "0324_seed{}.log", "slurm-991337_seed{}.out", "seed-{}/log.txt"]
+)
+@pytest.mark.parametrize("head", ["", "seed:1337", " "], ids=["printed", "default", "none"])
+def test_the_number_after_the_word_is_the_seed(tmp_path: Path, name: str, head: str) -> None:
+    files = {name.format(seed): log(seed, bpb, head=head) for seed, bpb in BPB.items()}
+    assert_right(lead(tmp_path, files, {"val_bpb": MEAN, "seeds": [*BPB]}), tmp_path)
+
+
+def test_a_seed_that_the_claim_leaves_out_is_named(tmp_path: Path) -> None:
+    group = lead(tmp_path, logs() | {"train_seed7.log": log(7, 1.1232)}, {"val_bpb": MEAN, "seed_results": RESULTS})
+    assert_right(group, tmp_path)
+    rules = {found.rule for found in group.problems()}
+    assert "seeds_claimed_incomplete" in rules
+    assert "two_log_sets_same_seeds" not in rules
+
+
+def test_the_headline_outweighs_a_table_of_another_evaluation(tmp_path: Path) -> None:
+    files = {
+        f"train_seed{seed}.log": log(seed, bpb + 0.01) + f"legal_ttt_exact val_loss:1.9 val_bpb:{bpb:.8f}\n"
+        for seed, bpb in BPB.items()
+    }
+    rows = "".join(f"| {seed} | {bpb + 0.01:.4f} |\n" for seed, bpb in BPB.items())
+    readme = f"# Thing: val_bpb {MEAN:.4f}\n\n| Seed | Sliding BPB |\n|---|---|\n{rows}"
+    assert_right(lead(tmp_path, files | {"README.md": readme}, {"val_bpb": MEAN}), tmp_path)
