@@ -110,7 +110,9 @@ def hub_address(folder: Path) -> Iterator[str]:
         yield hub.address
 
 
-@pytest.mark.parametrize("command", CALLS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=pytest.mark.slow if name == "doctor" else ()) for name in CALLS]
+)
 def test_every_answer_is_one_object_with_its_version(command: str, folder: Path, hub_address: str) -> None:
     more = ("--endpoint", hub_address) if command == "data fetch" else ()
     for code, arguments in CALLS[command]:
