@@ -12,7 +12,7 @@ from pgolf.drafting.features import differing_features, named_features
 from pgolf.drafting.learned import learned_names
 from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
 from pgolf.drafting.not_in_recipe import reason_missing
-from pgolf.drafting.parts import PartDifference, differing_parts
+from pgolf.drafting.parts import PartDifference, differing_parts, explaining_parts
 from pgolf.drafting.values import Hyperparameter
 from pgolf.errors import SpecError
 from pgolf.records.logs import runs_in
@@ -143,7 +143,7 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
     nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
     draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
     draft.log_note = note_of(runs)
-    model = model_of(program, values)
+    model = model_of(program, values, None if logged is None else logged.parameters)
     is_complete = model is not None and model.is_certain
     script = Evidence(values, learned_names(program, model), is_complete, named_features(program), {})
     add_components(EARLY_RULES, script, draft)
@@ -167,7 +167,10 @@ def count_parameters(model: ScriptModel | None, draft: Draft) -> None:
     draft.parameters = sum(tensor.size for tensor in tensors)
     if model is not None:
         draft.script_parameters, draft.doubt = model.parameters, model.doubt
-        draft.differing = differing_parts(model, tensors) if model.is_certain else []
+        draft.differing = differing_parts(model, tensors)
+        if not model.is_certain:
+            left = 0 if draft.logged_parameters is None else draft.parameters - draft.logged_parameters
+            draft.differing = explaining_parts(draft.differing, left) if left else []
 
 
 def add_shape(values: Mapping[str, Hyperparameter], draft: Draft) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from pgolf.drafting.counting.model_code import ModelTensor, ScriptModel
 from trainer.recipe.inventory import Inventory
@@ -27,6 +28,8 @@ PARTS = {
     "attention matrices": (r"attn|attention|qo_bank|kv_bank|qkv|\.c_[qkv]\b", r"\.attention\."),
     "MLP matrices": (r"mlp|ffn|feed_?forward", r"\.mlp\."),
 }  # fmt: skip
+# Combinations of more take long.
+MOST_PARTS = 12
 COMPILED = {name: (re.compile(script), re.compile(own)) for name, (script, own) in PARTS.items()}
 
 
@@ -74,6 +77,21 @@ def differing_parts(model: ScriptModel, own: Inventory) -> list[PartDifference]:
         if size != draft.get(name, 0):
             found.append(PartDifference(name, size, draft.get(name, 0), tensors[0].place if tensors else ""))
     return sorted(found, key=lambda part: -abs((part.script or 0) - part.draft))
+
+
+def explaining_parts(parts: list[PartDifference], difference: int) -> list[PartDifference]:
+    """Return the fewest parts whose differences add up to that of the whole models; none if no parts do.
+
+    Args:
+        parts: Parts of a model whose code was not followed throughout: some differ only because code was not followed.
+        difference: Parameters of the draft minus those that a log prints.
+    """
+    known = [part for part in parts if part.script is not None][:MOST_PARTS]
+    for count in range(1, len(known) + 1):
+        for few in combinations(known, count):
+            if sum(part.draft - (part.script or 0) for part in few) == difference:
+                return list(few)
+    return []
 
 
 def total(sizes: Iterable[int | None]) -> int | None:

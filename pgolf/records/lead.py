@@ -116,7 +116,7 @@ class Support:
 
 
 def support(reading: Reading, claims: Claims) -> Support:
-    """Return how well the claims name a reading; a claimed score of a seed that it contradicts outweighs all else."""
+    """Return how well the claims name a reading. If it contradicts one claimed score of a seed, none of them counts."""
     compared: list[int] = []
     for place, found in reading.printed.items():
         seed = reading.runs[place].seed

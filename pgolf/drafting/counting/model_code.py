@@ -89,9 +89,19 @@ class Candidate:
     def size(self) -> int:
         return sum(tensor.size or 0 for tensor in self.model.tensors)
 
+    @property
+    def has_sizes(self) -> bool:
+        """Whether the size of every tensor that was found is known."""
+        return all(tensor.size is not None for tensor in self.model.tensors)
 
-def model_of(program: ScriptProgram, values: Mapping[str, Hyperparameter]) -> ScriptModel | None:
-    """Return the model that a script constructs with these values; None if it has no class of a module."""
+
+def model_of(
+    program: ScriptProgram, values: Mapping[str, Hyperparameter], logged_parameters: int | None
+) -> ScriptModel | None:
+    """Return the model that a script constructs with these values; None if it has no class of a module.
+
+    A model with as many parameters as a log of the script prints is the script's, whatever was not followed.
+    """
     try:
         reader = CodeReader(program.trees, values)
         read_settings(reader, program, values)
@@ -103,6 +113,8 @@ def model_of(program: ScriptProgram, values: Mapping[str, Hyperparameter]) -> Sc
     roots = [each for each in found if each.model.tensors] or found
     if not roots:
         return None
+    if confirmed := next((each for each in roots if each.size == logged_parameters and each.has_sizes), None):
+        return ScriptModel(confirmed.model.tensors)
     largest = max(roots, key=lambda each: each.size)
     others = [each for each in roots if sizes_of(each.model) != sizes_of(largest.model)]
     doubt = next((each.model.doubt for each in roots if each.model.doubt), None)

@@ -7,6 +7,7 @@ import pytest
 
 from pgolf.drafting.counting.model_code import ScriptModel, model_of
 from pgolf.drafting.draft import Draft, draft_of, hyperparameters
+from pgolf.drafting.parts import PartDifference, explaining_parts
 from pgolf.scripts.program import ScriptProgram
 
 HEAD = """\
@@ -172,7 +173,7 @@ def script(body: str, classes: str = "") -> str:
 
 def counted(text: str) -> ScriptModel:
     program = ScriptProgram({"train.py": text.encode()})
-    model = model_of(program, hyperparameters(program, None, {}))
+    model = model_of(program, hyperparameters(program, None, {}), None)
     assert model is not None
     return model
 
@@ -223,3 +224,23 @@ def test_an_uncertain_count_confirms_nothing_and_names_no_part() -> None:
     certain = draft("self.t = Block(dim)")
     assert certain.script_parameters == 16 * 8 + 8 * 16
     assert certain.differing != []
+
+
+def test_a_log_confirms_a_count_of_code_that_was_not_followed() -> None:
+    """The call that is not followed adds nothing, as the log shows."""
+    text = script("self.t = Block(dim)\nself.hook = register(self)", "from hooks import register\n")
+    program, size = ScriptProgram({"train.py": text.encode()}), 16 * 8 + 8 * 16
+    values = hyperparameters(program, None, {})
+    unsure, confirmed, other = (model_of(program, values, logged) for logged in (None, size, size + 1))
+    assert [each and each.parameters for each in (unsure, confirmed, other)] == [None, size, None]
+
+
+def test_the_fewest_parts_that_add_up_to_the_difference_are_named() -> None:
+    parts = [
+        PartDifference("MLP", 100, 900, ""),
+        PartDifference("gates", 36, 0, "a:1"),
+        PartDifference("skips", 8, 18, ""),
+    ]
+    assert [part.name for part in explaining_parts(parts, -36)] == ["gates"]
+    assert [part.name for part in explaining_parts(parts, -26)] == ["gates", "skips"]
+    assert explaining_parts(parts, 5) == []

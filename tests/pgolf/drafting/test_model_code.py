@@ -101,7 +101,7 @@ ATTRIBUTES = {"WIDTH": "model_dim"}
 
 def counted(text: str, **values: object) -> ScriptModel:
     found = {name: Hyperparameter(name, str(value), "given") for name, value in values.items()}
-    model = model_of(ScriptProgram({"train.py": f"import os\n{text}".encode()}), found)
+    model = model_of(ScriptProgram({"train.py": f"import os\n{text}".encode()}), found, None)
     assert model is not None
     return model
 
@@ -160,5 +160,5 @@ def test_an_undecided_condition_and_an_unknown_size_are_said() -> None:
 )
 def test_hostile_constructors_end(body: str) -> None:
     program = ScriptProgram({"a.py": f"class A(nn.Module):\n def __init__(self):\n  {body}\n".encode()})
-    model = model_of(program, {})
+    model = model_of(program, {}, None)
     assert model is None or model.parameters is None or model.parameters < 10**13
