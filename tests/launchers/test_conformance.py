@@ -62,11 +62,7 @@ def script_spec(user: User, data: Path, **variables: object) -> None:
     (user.folder / "own.yaml").write_text(json.dumps(document))
 
 
-@pytest.mark.parametrize(
-    "backend",
-    ["local", "ssh", *(pytest.param(name, marks=pytest.mark.slow) for name in ("modal", "slurm"))],
-    indirect=True,
-)
+@pytest.mark.parametrize("backend", FEW_BACKENDS, indirect=True)
 def test_a_script_runs_as_it_is_and_its_model_comes_home(user: User, micro_data: Path) -> None:
     script_spec(user, micro_data)
     ended = user("run", "own.yaml", "--json", "--yes")
