@@ -159,19 +159,29 @@ def exact_scores(run: LoggedRun) -> set[float]:
 def take_claimed_seeds(record: Record) -> None:
     """Give a run whose seed no log shows the only claimed seed that has one of its exact scores.
 
-    A seed that several logs print is a default, and shows nothing.
+    A seed that logs of several claimed seeds print is a default, and shows nothing.
     """
     printed = Counter(run.seed for run in record.runs)
     known = {run.seed for run in record.runs if printed[run.seed] == 1}
-    for run in [run for run in record.runs if run.seed is None or printed[run.seed] > 1]:
-        seeds = [
-            seed
-            for seed, claim in record.claims.bpb_by_seed.items()
-            if seed not in known and claim.decimals >= EXACT_DECIMALS and claim.value in exact_scores(run)
-        ]
-        if len(seeds) == 1:
-            run.seed = seeds[0]
+    claimed = {run.file: seed for run in record.runs if (seed := claimed_seed(run, record.claims, known)) is not None}
+    alike: dict[int | None, set[int]] = {}
+    for run in record.runs:
+        if run.file in claimed:
+            alike.setdefault(run.seed, set()).add(claimed[run.file])
+    for run in [run for run in record.runs if run.file in claimed]:
+        if claimed[run.file] not in known and (run.seed is None or len(alike[run.seed]) > 1):
+            run.seed = claimed[run.file]
             known.add(run.seed)
+
+
+def claimed_seed(run: LoggedRun, claims: Claims, known: set[int | None]) -> int | None:
+    """Return the only claimed seed, of those that no log shows, that has one of a run's exact scores."""
+    seeds = [
+        seed
+        for seed, claim in claims.bpb_by_seed.items()
+        if seed not in known and claim.decimals >= EXACT_DECIMALS and claim.value in exact_scores(run)
+    ]
+    return seeds[0] if len(seeds) == 1 else None
 
 
 def take_named_seeds(record: Record) -> None:

@@ -313,3 +313,9 @@ def test_the_headline_outweighs_a_table_of_another_evaluation(tmp_path: Path) ->
     rows = "".join(f"| {seed} | {bpb + 0.01:.4f} |\n" for seed, bpb in BPB.items())
     readme = f"# Thing: val_bpb {MEAN:.4f}\n\n| Seed | Sliding BPB |\n|---|---|\n{rows}"
     assert_right(lead(tmp_path, files | {"README.md": readme}, {"val_bpb": MEAN}), tmp_path)
+
+
+@pytest.mark.parametrize("default", [0, 1337])
+def test_exact_claims_tell_logs_apart_that_print_one_default_seed(tmp_path: Path, default: int) -> None:
+    files = {f"s{seed}/train.log": log(seed, bpb, head=f"seed:{default}") for seed, bpb in BPB.items()}
+    assert_right(lead(tmp_path, files, {"val_bpb": MEAN, "seed_results": RESULTS}), tmp_path)
