@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,10 +171,11 @@ def test_at_the_time_limit_a_printed_result_counts(
     [
         ("pass", "stopped on request after its result"),
         ("say('alive')", "stopped on request after its result"),
-        ("say(time.time(), '1/9')", "stopped on request after its result, while it was still at work"),
+        ("say(time.time(), 'alive 1/9')", "stopped on request after its result"),  # the stamp is a logger's
+        ("say('at', time.time(), '1/9')", "stopped on request after its result, while it was still at work"),
         ("sum(range(1000000))", "stopped on request after its result, while it was still at work"),
     ],
-    ids=["silent", "heartbeat", "prints", "computes"],
+    ids=["silent", "heartbeat", "stamped heartbeat", "prints", "computes"],
 )
 @pytest.mark.slow
 def test_on_request_a_result_counts(
@@ -191,9 +193,27 @@ def test_on_request_a_result_counts(
         pytest.param("step:2/3 train_loss:3.8 train_time:20ms", marks=pytest.mark.slow),
     ],
 )
-def test_a_request_during_training_stops_it(line: str, result_of: Callable[..., dict[str, Any]]) -> None:
+def test_a_request_during_training_stops_it(
+    line: str, result_of: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    text = f"model()\nsay(SCORE)\nsay({line!r})\nopen({str(said)!r}, 'w').close()\ntime.sleep(600)\n"
     with pytest.raises(Stopped, match=r"starts .* again in its working folder"):
-        result_of(f"model()\nsay(SCORE)\nsay({line!r})\ntime.sleep(600)\n", stop_soon())
+        result_of(text, stop_after(said))
+
+
+def stop_after(file: Path) -> StopRequest:
+    """Return a request that is made half a second after a file is there: what was said before it has been read."""
+    stop = StopRequest()
+
+    def wait() -> None:
+        while not file.exists():
+            time.sleep(0.02)
+        time.sleep(0.5)
+        stop.requested = True
+
+    threading.Thread(target=wait, daemon=True).start()
+    return stop
 
 
 def stop_soon() -> StopRequest:
