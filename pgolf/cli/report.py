@@ -25,7 +25,7 @@ from pgolf.report.rows import Group
 from pgolf.report.significance import assess_all, describe_significance
 from pgolf.report.standings import read_standings
 from pgolf.report.tables import markdown_table
-from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.rulesets.ruleset import Ruleset, load_ruleset
 
 Versus = list[dict[str, Any] | None]
 """The test of each group against the baseline, or None."""
@@ -82,14 +82,7 @@ def report(
     ruleset = load_ruleset(rules)
     form = Format.JSON if is_json else form
     if leaderboard is not None:
-        if not leaderboard.is_dir():
-            raise UsageError(
-                f"--leaderboard {leaderboard}: no such folder; expected a folder that contains submission folders"
-            )
-        folders = records_below(leaderboard)
-        with counting_folders(len(folders)) as progress:
-            standings = read_standings(folders, ruleset, progress)
-        write(render_leaderboard(rank(standings), form), out)
+        write(render_leaderboard(read_leaderboard(leaderboard, ruleset), form), out)
         return
     if not paths and not runs_dir.exists():
         say(f"there are no runs in {runs_dir}; start one with `pgolf run quickstart`")
@@ -103,6 +96,19 @@ def report(
     else:
         write(render(groups, versus, is_explained, form), out)
     check_named_runs(paths or [], groups)
+
+
+def read_leaderboard(folder: Path, ruleset: Ruleset) -> list[Entry]:
+    """Return the ranking of the submission folders below a folder, with a progress bar while they are read.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--leaderboard {folder}: no such folder; expected a folder that contains submission folders")
+    folders = records_below(folder)
+    with counting_folders(len(folders)) as progress:
+        return rank(read_standings(folders, ruleset, progress))
 
 
 def check_named_runs(paths: Sequence[Path], groups: Sequence[Group]) -> None:

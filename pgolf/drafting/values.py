@@ -31,5 +31,5 @@ class Hyperparameter:
 
     @property
     def is_off(self) -> bool:
-        """Whether the value switches something off: zero, false, none or nothing."""
+        """Return whether the value switches something off: zero, false, none or nothing."""
         return self.text.strip("'\"").lower() in OFF_WORDS

@@ -58,7 +58,7 @@ def seed_claims(group: RecordGroup) -> Iterator[Problem]:
         # With as many logs as claimed seeds, one of them may show a default seed, and not that of its run.
         has_room = len(runs) >= len(claims.seeds)
         is_certain = group.track.severity == "fail" and not has_room
-        severity: Severity = "fail" if is_certain and claims.is_in_submission else "warn"
+        severity: Severity = "fail" if is_certain and claims.has_seeds_in_submission else "warn"
         stated = [claims.bpb_by_seed[seed] for seed in missing if seed in claims.bpb_by_seed]
         yield problem(severity, "missing_seed_log", message, *stated, *printed_seeds(runs))
     elif mislabelled := [run for run in runs if is_run_of_another_seed(group, run)]:
@@ -93,7 +93,7 @@ def is_missing(group: RecordGroup, seed: int) -> bool:
     others = [run for run in record.runs if run.seed not in record.claims.seeds]
     is_found = claimed is not None and any(has_score(run, claimed) for run in others)
     is_known = any(run.seed is None or seed in (run.seed, run.named_seed) for run in record.runs)
-    if not record.claims.is_in_submission and not any(run.seed in record.claims.seeds for run in record.runs):
+    if not record.claims.has_seeds_in_submission and not any(run.seed in record.claims.seeds for run in record.runs):
         return False  # the README's table may be of other work
     return not (is_found or is_known or record.unreadable or has_file_named(group, seed))
 
@@ -197,7 +197,7 @@ def headline_problems(group: RecordGroup, headline: Printed, has_foreign: bool) 
         severity: Severity = "fail" if group.track.has_limits else "warn"
         if is_mean_stated(group.record, mean):
             message, severity = f"{message}; the author states the mean, or another headline, too", "warn"
-        elif len(claims.seeds) == 1 and len(scores) > 1 and claims.is_in_submission and not claims.stds:
+        elif len(claims.seeds) == 1 and len(scores) > 1 and claims.has_seeds_in_submission and not claims.stds:
             message, severity = f"{message}, of seeds that are not claimed", "warn"
         yield problem(severity, "best_seed_headline", message, *evidence, decimals=decimals)
         return

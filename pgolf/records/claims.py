@@ -35,7 +35,7 @@ class Claims:
     is_retracted: bool = False
     retracted: Printed | None = None
     """The score that the author retracted."""
-    is_in_submission: bool = False
+    has_seeds_in_submission: bool = False
     """Whether submission.json names the seeds; else only the README may, which may speak of others."""
     submission_error: str | None = None
     """Why submission.json could not be read."""

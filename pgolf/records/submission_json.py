@@ -89,7 +89,7 @@ def add_submission(claims: Claims, document: dict[str, Any]) -> None:
     claims.seeds = list(dict.fromkeys([*claims.seeds, *claims.bpb_by_seed]))
     if not claims.seeds and (seed := whole(document.get("seed"))) is not None:
         claims.seeds = [seed]
-    claims.is_in_submission = bool(claims.seeds)
+    claims.has_seeds_in_submission = bool(claims.seeds)
     claims.bytes_total = first_whole(document, TOTALS)
     claims.bytes_code = first_whole(document, ("bytes_code",))
     claims.loss = printed(document.get("val_loss"), "val_loss")

@@ -35,7 +35,7 @@ class Track(Enum):
 
     @property
     def has_limits(self) -> bool:
-        """Whether the rules of the 10-minute track hold, or may hold."""
+        """Return whether the rules of the 10-minute track hold, or may hold."""
         return self is not Track.UNLIMITED
 
 

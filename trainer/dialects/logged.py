@@ -101,7 +101,7 @@ class LoggedRun:
 
     @property
     def is_named_after_seed(self) -> bool:
-        """Whether the name of the file or its folder says so in a word; a number alone may be another's."""
+        """Return whether the name of the file or its folder says so in a word; a number alone may be another's."""
         path = Path(self.file)
         return any(SEED_WORD.search(name) for name in (path.stem, path.parent.name))
 

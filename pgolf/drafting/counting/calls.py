@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pgolf.drafting.counting.arithmetic import (
@@ -17,7 +17,8 @@ from pgolf.drafting.counting.arithmetic import (
     is_plain,
     tensor_of,
 )
-from pgolf.drafting.counting.bindings import all_parameters, root_name
+from pgolf.drafting.counting.bindings import all_parameters
+from pgolf.drafting.counting.changes import FUNCTIONAL, changes_modules
 from pgolf.drafting.counting.expressions import ERRORS, ExpressionReader, is_decorated
 from pgolf.drafting.counting.objects import (
     OPAQUE,
@@ -47,7 +48,6 @@ HARMLESS = sys.stdlib_module_names | {"torch", "numpy", "np", "sentencepiece", "
 HARMFUL = ("torch.nn", "builtins.exec", "builtins.eval", "builtins.vars", "builtins.locals", "builtins.globals",
            "builtins.map", "builtins.filter", "builtins.iter", "builtins.next", "copy", "operator", "itertools",
            "functools", "collections", "importlib", "torch.load", "torch.jit")  # fmt: skip
-FUNCTIONAL = ("torch.nn.functional", "torch.nn.init", "torch.nn.attention")
 # Methods of modules that add no tensors; those that return the module itself, and others.
 FLUENT = frozenset((
     "to", "cuda", "cpu", "float", "double", "half", "bfloat16", "type", "train", "eval", "requires_grad_",
@@ -446,55 +446,7 @@ def is_generator(node: ast.FunctionDef) -> bool:
     return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in ast.walk(node))
 
 
-def changes_modules(function: ScriptFunction | External) -> bool:
-    """Return whether a function that is applied to all modules may add or remove tensors."""
-    if isinstance(function, External):
-        return not function.path.startswith(FUNCTIONAL)
-    return may_change_modules(function.node)
-
-
 def number_or_text(value: Hyperparameter) -> Any:
     """Return a value as a whole number, a number or a text."""
     found = value.value
     return int(found) if isinstance(found, float) and found.is_integer() and is_number(found) else found
-
-
-def changing_calls(code: ast.AST, names: Set[str]) -> Iterator[ast.AST]:
-    """Yield where code changes the tensors of the modules with these names."""
-    for part in ast.walk(code):
-        match part:
-            case ast.Assign(targets=[ast.Attribute(attr=attribute) as target], value=value):
-                is_number = isinstance(value, ast.Constant | ast.BinOp | ast.Compare) and ast.unparse(value) != "None"
-                if root_name(target) in names and attribute not in ("data", "grad", "requires_grad") and not is_number:
-                    yield part
-            case ast.Delete(targets=[ast.Attribute() as target]) if root_name(target) in names:
-                yield part
-            case ast.Call(func=ast.Attribute(value=owner, attr=method)) if root_name(owner) in names:
-                if method in CHANGING:
-                    yield part
-            case ast.Call(func=ast.Name(id="setattr" | "delattr"), args=[owner, *_]) if root_name(owner) in names:
-                yield part
-
-
-CHANGING = ("setattr", "delattr", "append", "extend", "insert", "update", "pop", "add_module", "register_parameter",
-            "register_module", "Parameter", "exec", "eval")  # fmt: skip
-CALM = ("isinstance", "hasattr", "getattr", "len", "range", "print", "enumerate", "int", "float", "min", "max", "zip",
-        "abs", "sqrt", "log")  # fmt: skip
-
-
-def may_change_modules(node: ast.AST) -> bool:
-    """Return whether code that is not run may add or remove tensors of modules."""
-    for part in ast.walk(node):
-        match part:
-            case ast.Call(func=ast.Attribute(value=owner, attr=name)):
-                is_nn = ast.unparse(owner) in ("nn", "torch.nn")
-                if name in CHANGING or (is_nn and name not in WITHOUT_TENSORS and name not in ("init", "functional")):
-                    return True
-            case ast.Call(func=ast.Name(id=name)) if name not in CALM:
-                return True
-            case ast.Assign(targets=targets, value=value) if any(isinstance(each, ast.Attribute) for each in targets):
-                if not isinstance(value, ast.Constant | ast.BinOp | ast.Compare | ast.JoinedStr):
-                    return True
-            case ast.Delete():
-                return True
-    return False

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pgolf.drafting.counting.bindings import attributes_changed, bindings_of
-from pgolf.drafting.counting.calls import changing_calls, is_plain_base, number_or_text
-from pgolf.drafting.counting.expressions import is_same
+from pgolf.drafting.counting.calls import is_plain_base, number_or_text
+from pgolf.drafting.counting.certainty import is_same
+from pgolf.drafting.counting.changes import changing_calls
 from pgolf.drafting.counting.objects import (
     UNKNOWN,
     External,
@@ -54,7 +55,7 @@ class ScriptModel:
 
     @property
     def is_certain(self) -> bool:
-        """Whether these are all tensors of the model."""
+        """Return whether these are all tensors of the model."""
         return self.doubt is None
 
     @property
@@ -91,7 +92,7 @@ class Candidate:
 
     @property
     def has_sizes(self) -> bool:
-        """Whether the size of every tensor that was found is known."""
+        """Return whether the size of every tensor that was found is known."""
         return all(tensor.size is not None for tensor in self.model.tensors)
 
 

@@ -6,8 +6,9 @@ from enum import Enum, auto
 from typing import Any
 
 from pgolf.drafting.counting.bindings import names_bound, names_imported, statements_of
-from pgolf.drafting.counting.calls import CallReader, may_change_modules
-from pgolf.drafting.counting.expressions import UndecidedError, compared, items_of, truth
+from pgolf.drafting.counting.calls import CallReader
+from pgolf.drafting.counting.certainty import UndecidedError, compared, items_of, truth
+from pgolf.drafting.counting.changes import may_change_modules
 from pgolf.drafting.counting.objects import OPAQUE, UNKNOWN, Frame, Object, Unknown
 
 LEAVING = (ast.Return, ast.Break, ast.Continue, ast.AsyncFor, ast.AsyncWith)
