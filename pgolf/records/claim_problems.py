@@ -42,7 +42,8 @@ def lead_problems(group: RecordGroup) -> Iterator[Problem]:
         yield problem("warn", "ambiguous", f"the claims name none of several candidates: {means}", *group.ambiguous)
     if group.is_mention and group.spread is not None:
         scores = [printed_score(row.run, row.score) for row in group.rows]
-        message = f"the claims name `{group.label}`, mean {group.spread.mean:.8f}, which is no known form"
+        message = f"only the claims name `{group.label}`, whose mean is {group.spread.mean:.8f}"
+        message += "; it is not read as an evaluation"
         other = default_reading([row.run for row in group.rows])
         if other.scores:
             message += f"; the mean of the last evaluation, `{other.label}`, is {other.mean:.8f}"
