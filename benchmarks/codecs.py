@@ -15,8 +15,11 @@ from benchmarks.measure import Timing, repeat
 from trainer.codec.compressor import Codes, make_matrix_coder
 from trainer.codec.container import decode_model
 from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
+from trainer.recipe.quantizer import DeviationClip, Rtn
 
 SPREAD, CLIP, LEVELS = 0.2, 12.85, 31
+# A quantizer whose codes are int8.
+PLAIN = Rtn(kind="rtn", bits={"default": 8}, clip=DeviationClip(kind="deviations", k={"default": 20.0}))
 CODECS: dict[str, CodecRecipe] = {
     "brotli-11": Brotli(kind="brotli"),
     "zstd-22": Zstd(kind="zstd"),
@@ -64,7 +67,7 @@ def compare(matrices: list[Codes], transposed: bool = True) -> list[Packed]:
 
 def measure(name: str, recipe: CodecRecipe, matrices: list[Codes]) -> Packed:
     """Measure one codec and check its round trip."""
-    coder = make_matrix_coder(recipe)
+    coder = make_matrix_coder(recipe, PLAIN)
     began = time.perf_counter()
     data = coder.encode(matrices)
     encoded = time.perf_counter()
@@ -100,7 +103,7 @@ def measure_codecs(times: int) -> list[Timing]:
     """Time encoding and decoding of a million codes with column_range, and encoding with brotli."""
     matrices = synthetic_codes([(2048, 512)])
     shapes = [(2048, 512)]
-    coder, plain = make_matrix_coder(CODECS["column_range"]), make_matrix_coder(CODECS["brotli-11"])
+    coder, plain = (make_matrix_coder(CODECS[name], PLAIN) for name in ("column_range", "brotli-11"))
     data = coder.encode(matrices)
     weights = matrices[0].size
     name = f"encode column_range ({len(data) / len(plain.encode(matrices)):.4f} of brotli)"

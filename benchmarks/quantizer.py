@@ -12,7 +12,7 @@ from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import compensated_names
 from trainer.quantizer.hessians import collect_hessians
-from trainer.quantizer.quantizer import QuantizedModel, quantize_model
+from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
 from trainer.recipe.codec import CodecRecipe, ColumnRange
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Gptq
@@ -37,7 +37,7 @@ def measure_quantizer(times: int) -> list[Timing]:
         return collect_hessians(model, names, text, lambda: None)
 
     def quantize() -> QuantizedModel:
-        return quantize_model(recipe.quantizer, tensors, weights, hessians)
+        return quantize_model(recipe.quantizer, tensors, weights, Calibration(hessians))
 
     hessians = collect()
     quantized, size = quantize(), sum(tensor.size for tensor in tensors)

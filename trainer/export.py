@@ -1,5 +1,6 @@
 """Export of the trained weights into an artifact: calibrate, quantize, encode."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,8 +14,8 @@ from trainer.data.sampling import random_sequences
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.fitting import fit_to_bytes
-from trainer.quantizer.quantizer import QuantizedModel, quantize_model
-from trainer.quantizer.repacking import MAX_ATTEMPTS, MAX_WIDENING, widen_clips, widening_for
+from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
+from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, ClipSearch, scale_clips, widening_for
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
@@ -49,54 +50,90 @@ class Exporter:
         self.model.eval()
 
     def export(self) -> dict[str, Any]:
-        """Write model.bin, and return its bytes and the limit. If it exceeds the limit, try wider clips."""
+        """Write model.bin, and return its bytes and the limit. Clips are scaled if it must have fewer or more bytes."""
         quantizer = self.recipe.quantizer
-        hessians = self.collect_hessians(quantizer)
-        artifact = self.encode(quantizer, self.quantize(quantizer, hessians))
-        is_over = artifact["total_bytes"] > artifact["limit_bytes"]
-        if isinstance(quantizer, Rtn | Gptq) and isinstance(quantizer.clip, DeviationClip) and is_over:
-            return self.quantize_to_fit(quantizer, hessians, artifact)
+        measured = self.measure(quantizer)
+        artifact = self.encode(quantizer, self.quantize(quantizer, measured))
+        if not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
+            return artifact
+        if quantizer.fill_bytes:
+            return self.quantize_to_fill(quantizer, measured, artifact)
+        if artifact["total_bytes"] > artifact["limit_bytes"]:
+            return self.quantize_to_fit(quantizer, measured, artifact)
         return artifact
 
-    def quantize_to_fit(
-        self, quantizer: Rtn | Gptq, hessians: dict[str, Tensor], artifact: dict[str, Any]
+    def quantize_to_fill(
+        self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]
     ) -> dict[str, Any]:
+        """Quantize again with wider or narrower clips until the artifact has `fill_bytes`, or few less."""
+        artifact, times = self.search_clips(
+            quantizer, measured, artifact, quantizer.fill_bytes, 1 / MAX_SCALING, MAX_SCALING
+        )
+        self.journal.log(
+            f"clips {times:.4f} times as wide give {artifact['total_bytes']:,} of {quantizer.fill_bytes:,} bytes"
+        )
+        return artifact | {"filled": {"bytes": quantizer.fill_bytes, "clip_times": times}}
+
+    def quantize_to_fit(self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]) -> dict[str, Any]:
         """Quantize again with wider clips until the artifact fits.
 
         The artifact over the limit is kept as a reference, whose score shows what the wider clips cost.
         """
-        before, limit, times = artifact["total_bytes"], artifact["limit_bytes"], 1.0
-        weights = sum(tensor.size for tensor in self.tensors if is_quantized(quantizer, tensor))
-        if widening_for(before - limit, max(1, weights)) > MAX_WIDENING:
+        before, limit = artifact["total_bytes"], artifact["limit_bytes"]
+        if widening_for(before - limit, self.quantized_weights) > MAX_WIDENING:
             self.journal.log(f"the artifact is {before - limit:,} bytes over the limit, more than wider clips can save")
             return artifact
         references = self.job.files.references
         references.mkdir(exist_ok=True)
-        self.job.files.model.replace(references / OVER_LIMIT)
-        for _ in range(MAX_ATTEMPTS):
-            times = min(MAX_WIDENING, times * widening_for(artifact["total_bytes"] - limit, weights))
-            wider = widen_clips(quantizer, times)
-            artifact = self.encode(wider, self.quantize(wider, hessians))
-            if artifact["total_bytes"] <= limit:
-                break
+        shutil.copyfile(self.job.files.model, references / OVER_LIMIT)
+        artifact, times = self.search_clips(quantizer, measured, artifact, limit, 1.0, MAX_WIDENING)
         self.journal.log(
             f"{before:,} bytes are over the limit of {limit:,}; clips {times:.4f} times as wide give "
             f"{artifact['total_bytes']:,}"
         )
         return artifact | {"repacked": {"bytes_before": before, "clip_times": times}}
 
-    def collect_hessians(self, recipe: QuantizerRecipe) -> dict[str, Tensor]:
-        """Return what the quantizer needs to know of the inputs of each matrix."""
+    def search_clips(
+        self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any], wanted: int, least: float,
+        most: float,
+    ) -> tuple[dict[str, Any], float]:  # fmt: skip
+        """Write the artifact whose clips, scaled by one factor, give it `wanted` bytes or few less.
+
+        Returns its bytes and the factor, which is between `least` and `most`.
+        """
+        search, times = ClipSearch(wanted, self.quantized_weights, least, most), 1.0
+        search.tried[times] = artifact["total_bytes"]
+        while not search.is_done:
+            times = search.guess()
+            artifact = self.encode_scaled(quantizer, measured, times)
+            search.tried[times] = artifact["total_bytes"]
+        if times != search.best:
+            artifact = self.encode_scaled(quantizer, measured, search.best)
+        return artifact, search.best
+
+    def encode_scaled(self, quantizer: Rtn | Gptq, measured: Calibration, times: float) -> dict[str, Any]:
+        """Write the artifact with clips `times` as wide, and return its bytes."""
+        self.check()
+        scaled = scale_clips(quantizer, times)
+        return self.encode(scaled, self.quantize(scaled, measured))
+
+    @property
+    def quantized_weights(self) -> int:
+        """Number of weights that are quantized, at least 1."""
+        return max(1, sum(tensor.size for tensor in self.tensors if is_quantized(self.recipe.quantizer, tensor)))
+
+    def measure(self, recipe: QuantizerRecipe) -> Calibration:
+        """Return what the quantizer needs to know of each matrix."""
         self.journal.report(phase="calibrate")
         with self.clock.phase("calibrate"):
             return calibrate(recipe, self.tensors, self.model, self.calibration_sequences, self.check)
 
-    def quantize(self, recipe: QuantizerRecipe, hessians: dict[str, Tensor]) -> QuantizedModel:
+    def quantize(self, recipe: QuantizerRecipe, measured: Calibration) -> QuantizedModel:
         """Quantize the model with the results of calibration."""
         self.journal.report(phase="quantize")
         with self.clock.phase("quantize"):
             weights = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-            return quantize_model(recipe, self.tensors, weights, hessians)
+            return quantize_model(recipe, self.tensors, weights, measured)
 
     def calibration_sequences(self, recipe: CalibrationRecipe) -> list[Tensor]:
         """Return the sequences to calibrate on. Shapes: (1, T) each."""
@@ -117,7 +154,7 @@ class Exporter:
         for name, reference in self.recipe.evaluation.references.items():
             self.job.files.references.mkdir(exist_ok=True)
             quantizer = reference.quantizer
-            model = self.quantize(quantizer, self.collect_hessians(quantizer))
+            model = self.quantize(quantizer, self.measure(quantizer))
             path = self.job.files.references / f"{name}.bin"
             encode_artifact(path, make_card(self.recipe, quantizer), model, self.recipe.codec)
 

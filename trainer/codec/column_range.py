@@ -19,6 +19,8 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.codec.compressor import Codes, Shape
+
 Integers = NDArray[np.int64]
 Symbols = NDArray[np.int32]
 Exchange = Callable[[Symbols, "constriction.stream.model.Categorical"], Symbols]
@@ -105,7 +107,7 @@ class Histograms:
 class ColumnRangeCoder:
     """Coder of a sequence of matrices; matrices with the same method and largest code share histograms."""
 
-    def encode(self, matrices: Sequence[NDArray[np.int8]]) -> bytes:
+    def encode(self, matrices: Sequence[Codes]) -> bytes:
         """Encode each matrix with the method that takes the fewest bytes."""
         learned: dict[tuple[int, int], Histograms] = {}
         pieces = []
@@ -114,14 +116,15 @@ class ColumnRangeCoder:
             pieces += [PREFIX.pack(method, largest, len(payload)), payload]
         return b"".join(pieces)
 
-    def decode(self, data: bytes, shapes: Sequence[tuple[int, int]]) -> list[NDArray[np.int8]]:
+    def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
         """Return the matrices.
 
         Raises:
             ValueError: the bytes do not decode to matrices of these shapes.
         """
         learned: dict[tuple[int, int], Histograms] = {}
-        matrices, position = [], 0
+        matrices: list[Codes] = []
+        position = 0
         for shape in shapes:
             if position + PREFIX.size > len(data):
                 raise ValueError("the codes are cut short")
@@ -135,7 +138,7 @@ class ColumnRangeCoder:
 
 
 def encode_matrix(
-    codes_RC: NDArray[np.int8], learned: dict[tuple[int, int], Histograms]
+    codes_RC: Codes, learned: dict[tuple[int, int], Histograms]
 ) -> tuple[int, int, bytes]:  # fmt: skip
     """Return method, largest code and bytes of a matrix, and update the histograms in `learned`."""
     if not codes_RC.size:
@@ -158,7 +161,7 @@ def encode_matrix(
     return method, largest, payload
 
 
-def is_off_centre(codes_RC: NDArray[np.int8]) -> bool:
+def is_off_centre(codes_RC: Codes) -> bool:
     """Return whether the mean code of some column does not round to 0.
 
     This happens in embeddings, where the rows of rare tokens stay alike.
@@ -172,7 +175,7 @@ def histograms_for(learned: dict[tuple[int, int], Histograms], method: int, larg
     return learned.setdefault((method, largest), Histograms(2 * reach + 1))
 
 
-def encode_range(codes_RC: NDArray[np.int8], method: int, largest: int, histograms: Histograms) -> bytes:
+def encode_range(codes_RC: Codes, method: int, largest: int, histograms: Histograms) -> bytes:
     """Return the matrix as bytes of the range coder."""
     encoder = constriction.stream.queue.RangeEncoder()
 
@@ -186,7 +189,7 @@ def encode_range(codes_RC: NDArray[np.int8], method: int, largest: int, histogra
 
 def decode_matrix(
     payload: bytes, method: int, largest: int, shape: tuple[int, int], learned: dict[tuple[int, int], Histograms]
-) -> NDArray[np.int8]:
+) -> Codes:
     """Return a matrix decoded from its bytes.
 
     Raises:

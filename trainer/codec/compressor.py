@@ -1,14 +1,16 @@
 """The codec slot: compression of byte streams, and coding of integer matrices as bytes."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
+from trainer.recipe.quantizer import FisherSteps, QuantizerRecipe
 
-Codes = NDArray[np.int8]
+Codes = NDArray[np.signedinteger[Any]]
+"""int8, or int16 where steps follow sensitivity."""
 Shape = tuple[int, int]
 
 
@@ -59,6 +61,35 @@ class RowMajorCoder:
         return [codes[end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
 
 
+class WideRowMajorCoder:
+    """Matrices of int16 as one stream: the low bytes of all codes, then the high bytes."""
+
+    def __init__(self, compressor: Compressor) -> None:
+        self.planes = RowMajorCoder(compressor)
+
+    def encode(self, matrices: Sequence[Codes]) -> bytes:
+        folded = [fold(codes_RC) for codes_RC in matrices]
+        low, high = ([(each_RC >> shift).astype(np.int8) for each_RC in folded] for shift in (0, 8))
+        return self.planes.encode([*low, *high])
+
+    def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
+        planes = self.planes.decode(data, [*shapes, *shapes])
+        halves = zip(planes[: len(shapes)], planes[len(shapes) :], strict=True)
+        return [unfold(low.astype(np.uint8), high.astype(np.uint8)) for low, high in halves]
+
+
+def fold(codes_RC: Codes) -> NDArray[np.uint16]:
+    """Return 0, 1, 2, 3, 4 ... for 0, -1, 1, -2, 2 ..., so that small codes have high bytes of 0."""
+    wide_RC = codes_RC.astype(np.int32)
+    return (wide_RC << 1 ^ wide_RC >> 31).astype(np.uint16)
+
+
+def unfold(low_RC: NDArray[np.uint8], high_RC: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return the codes whose folded values have these low and high bytes."""
+    folded_RC = low_RC.astype(np.int32) | high_RC.astype(np.int32) << 8
+    return (folded_RC >> 1 ^ -(folded_RC & 1)).astype(np.int16)
+
+
 def make_compressor(recipe: CodecRecipe) -> Compressor:
     """Return the byte codec that a recipe names."""
     match recipe:
@@ -84,11 +115,17 @@ def make_compressor(recipe: CodecRecipe) -> Compressor:
             return LzmaCompressor(recipe.preset)
 
 
-def make_matrix_coder(recipe: CodecRecipe) -> MatrixCoder:
-    """Return the matrix codec that a recipe names."""
+def make_matrix_coder(recipe: CodecRecipe, quantizer: QuantizerRecipe) -> MatrixCoder:
+    """Return the matrix codec that a recipe names, for the codes of a quantizer."""
     match recipe:
         case ColumnRange():
+            if isinstance(quantizer.steps, FisherSteps):
+                from trainer.codec.width_range import WidthRangeCoder
+
+                return WidthRangeCoder()
             from trainer.codec.column_range import ColumnRangeCoder
 
             return ColumnRangeCoder()
+    if isinstance(quantizer.steps, FisherSteps):
+        return WideRowMajorCoder(make_compressor(recipe))
     return RowMajorCoder(make_compressor(recipe))

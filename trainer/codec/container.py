@@ -104,7 +104,7 @@ def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe)
     compressor = make_compressor(codec)
     return {
         "header": compressor.compress(header),
-        "codes": make_matrix_coder(codec).encode(matrices),
+        "codes": make_matrix_coder(codec, card.quantizer).encode(matrices),
         "steps": compressor.compress(b"".join(steps)),
         "floats": compressor.compress(b"".join(floats)),
     }, checksums
@@ -182,7 +182,7 @@ def decode_streams(card: ModelCard, codec: CodecRecipe, streams: dict[str, bytes
         ValueError: a stream is damaged.
     """
     layout, compressor = Layout(card), make_compressor(codec)
-    matrices = make_matrix_coder(codec).decode(streams["codes"], layout.shapes)
+    matrices = make_matrix_coder(codec, card.quantizer).decode(streams["codes"], layout.shapes)
     steps = compressor.decompress(streams["steps"], layout.step_bytes)
     floats = compressor.decompress(streams["floats"], layout.float_bytes)
     return layout.assemble(matrices, steps, floats, checksums)

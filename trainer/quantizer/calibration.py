@@ -2,17 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from trainer.model.gpt import GptModel
 from trainer.quantizer.hessians import collect_hessians
-from trainer.quantizer.quantizer import quantize_model
+from trainer.quantizer.quantizer import Calibration, quantize_model
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
+    FisherSteps,
     GeneratedText,
     Gptq,
     LocalQuantizer,
@@ -27,19 +29,39 @@ Sequences = list[Tensor]
 def calibrate(
     recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, sequences: Callable[[CalibrationRecipe], Sequences],
     check: Callable[[], None],
-) -> dict[str, Tensor]:  # fmt: skip
-    """Return the Hessian of every matrix that the recipe compensates; the model keeps its float weights.
+) -> Calibration:  # fmt: skip
+    """Return the Hessian of every matrix that the recipe compensates, and the sensitivity of all if its steps need it.
 
-    `check` is called between sequences.
+    The model keeps its float weights. `check` is called between sequences.
     """
     match recipe:
         case Rtn() | LocalQuantizer():
-            return {}
+            return measure_sensitivities(recipe, tensors, model, Calibration(), sequences, check)
         case Gptq():
             names = compensated_names(recipe, tensors, model)
             text = sequences(recipe.calibration)
-            hessians = collect_hessians(model, names, text, check)
-            return recollect_in_loops(recipe, tensors, model, hessians, text, check) if recipe.loop_aware else hessians
+            measured = Calibration(collect_hessians(model, names, text, check))
+            measured = measure_sensitivities(recipe, tensors, model, measured, sequences, check)
+            return recollect_in_loops(recipe, tensors, model, measured, text, check) if recipe.loop_aware else measured
+
+
+def measure_sensitivities(
+    recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, measured: Calibration,
+    sequences: Callable[[CalibrationRecipe], Sequences], check: Callable[[], None],
+) -> Calibration:  # fmt: skip
+    """Return the calibration with the sensitivity of every quantized matrix, if the steps of the recipe follow it."""
+    names = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
+    if not isinstance(recipe.steps, FisherSteps) or not names:
+        return measured
+    from trainer.quantizer.sensitivity import measure_rows
+
+    feedbacks: dict[str, Tensor | None] = dict.fromkeys(names)
+    if isinstance(recipe, Gptq):
+        from trainer.quantizer.gptq import error_feedback
+
+        feedbacks |= {name: error_feedback(name, hessian, recipe) for name, hessian in measured.hessians.items()}
+    text = sequences(recipe.steps.calibration)
+    return replace(measured, sensitivities=measure_rows(model, feedbacks, text, check))
 
 
 def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list[str]:
@@ -55,19 +77,20 @@ def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list
 
 @torch.no_grad()
 def recollect_in_loops(
-    recipe: Gptq, tensors: Inventory, model: GptModel, hessians: dict[str, Tensor], text: Sequences,
+    recipe: Gptq, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
     check: Callable[[], None],
-) -> dict[str, Tensor]:  # fmt: skip
-    """Return the Hessians, those of repeated blocks collected again with all other matrices rounded (#1535)."""
+) -> Calibration:  # fmt: skip
+    """Return the calibration, with Hessians of repeated blocks that see all other matrices rounded (#1535)."""
     visits = Counter(execution.block for execution in execution_plan(model.recipe))
     repeated = ("instructions.", *(f"{block}." for block, count in visits.items() if count > 1))
     weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    rounded = quantize_model(recipe, tensors, weights, hessians).dequantize()
+    hessians = measured.hessians
+    rounded = quantize_model(recipe, tensors, weights, measured).dequantize()
     flat = {name: rounded[name] for name in hessians if not name.startswith(repeated)}
     model.load_state_dict(weights | {name: weight.to(weights[name].device) for name, weight in flat.items()})
     again = collect_hessians(model, [name for name in hessians if name.startswith(repeated)], text, check)
     model.load_state_dict(weights)
-    return hessians | again
+    return replace(measured, hessians={**hessians, **again})
 
 
 @torch.no_grad()

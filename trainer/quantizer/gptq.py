@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from trainer.quantizer.grid import RowGrid, checked_row_grid
+from trainer.quantizer.grid import GridOf, RowGrid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Gptq
@@ -28,10 +28,9 @@ STACK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 class GptqQuantizer:
     """Rounds matrices that have a Hessian with GPTQ, and all others to the nearest point of the same grid."""
 
-    def __init__(self, recipe: Gptq, hessians: Mapping[str, Tensor]) -> None:
-        self.recipe = recipe
-        self.hessians = hessians
-        self.nearest = RoundToNearest(recipe)
+    def __init__(self, recipe: Gptq, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None) -> None:
+        self.recipe, self.hessians = recipe, hessians
+        self.nearest = RoundToNearest(recipe, grid_of)
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix:
         """Return codes and steps of a matrix. Raises what `quantize_all` raises."""
@@ -45,10 +44,10 @@ class GptqQuantizer:
         """
         found = {name: self.nearest.quantize(name, w) for name, w in matrices.items() if name not in self.hessians}
         for names in stack_by_shape({name: w for name, w in matrices.items() if name in self.hessians}):
-            grids = [checked_row_grid(self.recipe, name, matrices[name]) for name in names]
+            grids = [self.nearest.grid_of(name, matrices[name]) for name in names]
             w_NRC = torch.stack([matrices[name] for name in names])
             hessian_NCC = torch.stack([self.hessians[name].to(w_NRC.device) for name in names])
-            codes_NRC = compensate_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(torch.int8)
+            codes_NRC = compensate_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(grids[0].code_type)
             for name, codes_RC, grid in zip(names, codes_NRC, grids, strict=True):
                 found[name] = QuantizedMatrix(codes_RC, grid.steps_R)
         return {name: found[name] for name in matrices}
@@ -72,18 +71,35 @@ def compensate_codes(
 
     Works on the transpose, in which a column is contiguous in memory.
     """
-    order_NC = column_order(hessian_NCC.diagonal(dim1=-2, dim2=-1), recipe.order)
-    order_NC1, order_N1C = order_NC[:, :, None], order_NC[:, None]
-    w_NCR = w_NRC.double().mT.take_along_dim(order_NC1, dim=1).contiguous()
-    damped_NCC = damp(hessian_NCC.double(), recipe.damping)
-    damped_NCC = damped_NCC.take_along_dim(order_NC1, dim=1).take_along_dim(order_N1C, dim=2)
-    factor_NCC = inverse_factor(names, damped_NCC, recipe)
+    order_NC, factor_NCC = ordered_factor(names, hessian_NCC, recipe)
+    w_NCR = w_NRC.double().mT.take_along_dim(order_NC[:, :, None], dim=1).contiguous()
     codes_NCR = torch.empty_like(w_NCR)
     for start in range(0, w_NCR.size(1), recipe.block):
         block = slice(start, min(start + recipe.block, w_NCR.size(1)))
         codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], factor_NCC[:, block, block], grids)
         w_NCR[:, block.stop :].baddbmm_(factor_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
     return codes_NCR.take_along_dim(order_NC.argsort()[:, :, None], dim=1).mT
+
+
+def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> tuple[Tensor, Tensor]:
+    """Return the order in which columns are rounded, and the factor of the inverse Hessian in that order.
+
+    Shapes: (N, C, C) -> (N, C), (N, C, C), float64.
+    """
+    order_NC = column_order(hessian_NCC.diagonal(dim1=-2, dim2=-1), recipe.order)
+    damped_NCC = damp(hessian_NCC.double(), recipe.damping)
+    damped_NCC = damped_NCC.take_along_dim(order_NC[:, :, None], dim=1).take_along_dim(order_NC[:, None], dim=2)
+    return order_NC, inverse_factor(names, damped_NCC, recipe)
+
+
+def error_feedback(name: str, hessian_CC: Tensor, recipe: Gptq) -> Tensor:
+    """Return the matrix F for which rounding errors Z leave the weights wrong by -Z F: the feedback of GPTQ.
+
+    Shapes: (C, C) -> (C, C), float64, with a diagonal of 1.
+    """
+    order_NC, factor_NCC = ordered_factor([name], hessian_CC[None], recipe)
+    back_C, factor_CC = order_NC[0].argsort(), factor_NCC[0]
+    return (factor_CC / factor_CC.diagonal()[:, None])[back_C][:, back_C]
 
 
 def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The quantization grid of each row, shared by training, export and loading."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,9 @@ from trainer.quantizer.clip import row_clips
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import Grid
 from trainer.runtime.failure import TrainingFailed
+
+# Largest code of a row whose step follows sensitivity instead of a clip: codes are int16.
+LARGEST_CODE = 32_767
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,11 @@ class RowGrid:
     levels: int
 
     @property
+    def code_type(self) -> torch.dtype:
+        """Integer type that holds all codes."""
+        return torch.int8 if self.levels < 128 else torch.int16
+
+    @property
     def divisors_R1(self) -> Tensor:
         """Steps, with 1 for rows of zeros. Shapes: (R, 1), float32."""
         return torch.where(self.steps_R == 0, 1.0, self.steps_R.float())[:, None]
@@ -27,6 +36,10 @@ class RowGrid:
     def codes(self, w_RC: Tensor) -> Tensor:
         """Return the nearest codes, in the type of the weights. Shapes: (R, C) -> (R, C)."""
         return (w_RC / self.divisors_R1.to(w_RC.dtype)).round().clamp(-self.levels, self.levels)
+
+
+# The grid of a matrix, by its name and weights.
+GridOf = Callable[[str, Tensor], RowGrid]
 
 
 def row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
@@ -46,14 +59,23 @@ def checked_row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
     Raises:
         TrainingFailed: a row is not finite, or its step is too small or too large for float16.
     """
-    if not torch.isfinite(w_RC).all():
-        raise TrainingFailed(f"{name} holds values that are not finite; it cannot be quantized")
+    check_finite(name, w_RC)
     grid = row_grid(recipe, name, w_RC)
     if not torch.isfinite(grid.steps_R).all():
         raise TrainingFailed(f"{name} has a row of {w_RC.size(1)} weights whose step is not a finite float16")
     if (w_RC[grid.steps_R == 0] != 0).any():
         raise TrainingFailed(f"{name} has a row whose step is zero though its weights are not")
     return grid
+
+
+def check_finite(name: str, w_RC: Tensor) -> None:
+    """Check that a matrix can be quantized.
+
+    Raises:
+        TrainingFailed: a weight is not finite.
+    """
+    if not torch.isfinite(w_RC).all():
+        raise TrainingFailed(f"{name} holds values that are not finite; it cannot be quantized")
 
 
 def largest_code(bits: int) -> int:

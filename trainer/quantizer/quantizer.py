@@ -1,18 +1,19 @@
 """The quantizer slot: how float weights become integer codes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from trainer.quantizer.grid import GridOf
 from trainer.quantizer.low_rank import add_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import Inventory
-from trainer.recipe.quantizer import Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
+from trainer.recipe.quantizer import FisherSteps, Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
 
 
 class MatrixQuantizer(Protocol):
@@ -29,6 +30,26 @@ FLOAT_TYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 @dataclass(frozen=True, slots=True)
+class RowSensitivity:
+    """How much rounding errors of the rows of a matrix cost."""
+
+    costs_R: Tensor
+    """Nats a token for a step of 1; float64."""
+    spread: float = 0.0
+    """Variance that error feedback adds to the values that are rounded, in units of that of one rounding error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What calibration measures, matrix by matrix; a quantizer that needs nothing gets nothing."""
+
+    hessians: Mapping[str, Tensor] = field(default_factory=dict)
+    """Sums of x x^T over the inputs x of the matrices that GPTQ compensates."""
+    sensitivities: Mapping[str, RowSensitivity] = field(default_factory=dict)
+    """Of all quantized matrices, for steps that follow sensitivity."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuantizedModel:
     """The weights as an artifact stores them."""
 
@@ -41,13 +62,18 @@ class QuantizedModel:
         return matrices | {name: tensor.float() for name, tensor in self.floats.items()}
 
 
-def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> QuantizeAll:
-    """Return the quantizer that a recipe names. `hessians` come from calibration, for recipes that use them."""
+def make_quantizer(
+    recipe: QuantizerRecipe, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None
+) -> QuantizeAll:
+    """Return the quantizer that a recipe names. `hessians` come from calibration, for recipes that use them.
+
+    `grid_of` gives the grids of a recipe whose steps do not follow from clips alone.
+    """
     match recipe:
         case Rtn():
             from trainer.quantizer.rtn import RoundToNearest
 
-            return partial(one_by_one, RoundToNearest(recipe))
+            return partial(one_by_one, RoundToNearest(recipe, grid_of))
         case LocalQuantizer():
             from trainer.runtime.local_code import make_local
 
@@ -56,7 +82,16 @@ def make_quantizer(recipe: QuantizerRecipe, hessians: Mapping[str, Tensor]) -> Q
         case Gptq():
             from trainer.quantizer.gptq import GptqQuantizer
 
-            return GptqQuantizer(recipe, hessians).quantize_all
+            return GptqQuantizer(recipe, hessians, grid_of).quantize_all
+
+
+def make_grids(recipe: QuantizerRecipe, matrices: Mapping[str, Tensor], measured: Calibration) -> GridOf | None:
+    """Return the grids of a recipe whose steps follow sensitivity; None if they follow from clips alone."""
+    if not isinstance(recipe.steps, FisherSteps) or not matrices:
+        return None
+    from trainer.quantizer.fisher_grid import FisherGrids
+
+    return FisherGrids(recipe, recipe.steps, matrices, measured.sensitivities)
 
 
 def one_by_one(quantizer: MatrixQuantizer, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
@@ -65,12 +100,12 @@ def one_by_one(quantizer: MatrixQuantizer, matrices: Mapping[str, Tensor]) -> di
 
 
 def quantize_model(
-    recipe: QuantizerRecipe, tensors: Inventory, weights: Mapping[str, Tensor], hessians: Mapping[str, Tensor]
+    recipe: QuantizerRecipe, tensors: Inventory, weights: Mapping[str, Tensor], measured: Calibration
 ) -> QuantizedModel:
     """Return the weights, each tensor either quantized or converted to the float type."""
     chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
-    quantize_all = make_quantizer(recipe, hessians)
-    quantized = quantize_all({name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen})
+    pruned = {name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen}
+    quantized = make_quantizer(recipe, measured.hessians, make_grids(recipe, pruned, measured))(pruned)
     matrices = {name: QuantizedMatrix(made.codes_RC.cpu(), made.steps_R.cpu()) for name, made in quantized.items()}
     floats = {
         tensor.name: weights[tensor.name].detach().to(FLOAT_TYPES[recipe.float_type]).cpu()

@@ -1,9 +1,10 @@
 """Rounding to nearest (RTN)."""
 
-import torch
+from functools import partial
+
 from torch import Tensor
 
-from trainer.quantizer.grid import checked_row_grid
+from trainer.quantizer.grid import GridOf, checked_row_grid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.quantizer import Grid
 
@@ -11,8 +12,8 @@ from trainer.recipe.quantizer import Grid
 class RoundToNearest:
     """Rounds each weight to the nearest point of the grid of its row."""
 
-    def __init__(self, recipe: Grid) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Grid, grid_of: GridOf | None = None) -> None:
+        self.grid_of = grid_of or partial(checked_row_grid, recipe)
 
     def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix:
         """Return codes and steps of a matrix.
@@ -20,5 +21,5 @@ class RoundToNearest:
         Raises:
             TrainingFailed: a row has no grid.
         """
-        grid = checked_row_grid(self.recipe, name, w_RC)
-        return QuantizedMatrix(grid.codes(w_RC.float()).to(torch.int8), grid.steps_R)
+        grid = self.grid_of(name, w_RC)
+        return QuantizedMatrix(grid.codes(w_RC.float()).to(grid.code_type), grid.steps_R)

@@ -14,6 +14,7 @@ from trainer.recipe.strict import (
     OpenFraction,
     Option,
     Positive,
+    RecipeConflict,
     Strict,
     Whole,
 )
@@ -137,6 +138,28 @@ CalibrationRecipe = TrainingText | GeneratedText
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FisherSteps:
+    """Divide the bits that the clips give among all rows by what errors of each row cost (Fisher information).
+
+    Clips set how many bits the matrices take together; the bits of each row follow from its sensitivity. Exponents of 1
+    follow it fully, exponents of 0 not at all.
+    """
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["fisher"]
+    tensor: Fraction = 0.8
+    """Exponent of the differences between the mean sensitivities of tensors."""
+    row: Fraction = 0.8
+    """Exponent of the differences between the sensitivities of the rows of a tensor."""
+    deviation: Fraction = 0.0
+    """Share of the differences between the deviations of a tensor's rows that their steps follow, as with clips."""
+    calibration: CalibrationRecipe = field(
+        default=TrainingText(kind="training"),
+        metadata={"discriminator": "kind", "description": "Text on which the sensitivity of rows is measured."},
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LowRankResidual:
     """Store the rounding errors of some matrices as products of two thin matrices (LQER)."""
 
@@ -163,6 +186,10 @@ class Grid:
     clip: ClipRecipe = field(
         metadata={"discriminator": "kind", "description": "Clipping: where the grid of a row ends."}
     )
+    steps: FisherSteps | None = field(
+        default=None,
+        metadata={"description": "How steps differ from those that the clips give; null changes none."},
+    )
     scale_floor: dict[str, NonNegative] = field(
         default_factory=dict,
         metadata={
@@ -185,6 +212,13 @@ class Grid:
         metadata={
             "description": "Byte limit of model.bin: codes of 1 and -1 are set to zero, those with the smallest steps "
             "first, until it fits. 0 sets no limit."
+        },
+    )
+    fill_bytes: Whole = field(
+        default=0,
+        metadata={
+            "description": "Bytes that code and model together are to have: clips are scaled by one factor until there "
+            "are at most 2,000 less. 0 keeps the clips."
         },
     )
     fitted: tuple[str, ...] = field(
@@ -276,6 +310,38 @@ def check_grid(grid: Grid) -> None:
     check_patterns(grid.bits, "bits")
     if grid.scale_floor:
         check_patterns(grid.scale_floor, "scale_floor")
+    if grid.fill_bytes:
+        check_filling(grid)
+    if grid.steps is not None:
+        check_steps(grid)
+
+
+def check_filling(grid: Grid) -> None:
+    """Check that the clips of a grid can be scaled to a number of bytes.
+
+    Raises:
+        RecipeConflict: they cannot.
+    """
+    if isinstance(grid, LocalQuantizer) or not isinstance(grid.clip, DeviationClip):
+        raise RecipeConflict("fill_bytes scales clips; it needs `clip: {kind: deviations, ...}`", "fill_bytes")
+    if grid.fit_bytes:
+        raise RecipeConflict("fit_bytes and fill_bytes both set a size; keep one of them", "fill_bytes")
+
+
+def check_steps(grid: Grid) -> None:
+    """Check that nothing else moves the steps or codes of a grid whose steps follow sensitivity.
+
+    Raises:
+        RecipeConflict: something does.
+    """
+    if any(grid.scale_floor.values()):
+        raise RecipeConflict("scale_floor holds back steps that `steps` makes finer; remove one of them", "scale_floor")
+    if grid.fit_bytes:
+        raise RecipeConflict("fit_bytes zeroes codes whatever they cost; use wider clips with `steps`", "fit_bytes")
+    if isinstance(grid.training, StraightThrough):
+        raise RecipeConflict("training rounds to the steps of the clips, which `steps` changes afterwards", "training")
+    if isinstance(grid, LocalQuantizer):
+        raise RecipeConflict("a quantizer of your own chooses its own steps; remove `steps`", "steps")
 
 
 def is_quantized(recipe: QuantizerRecipe, tensor: TensorSpec) -> bool:

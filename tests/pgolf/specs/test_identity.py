@@ -139,8 +139,9 @@ def test_the_hash_is_that_of_canonical_json_written_out_by_hand(tmp_path: Path) 
         },
         "quantizer": {
             "bits": {"default": 6, "embedding": 8}, "clip": {"k": {"default": 12.85}, "kind": "deviations"},
-            "fit_bytes": 0, "fitted": ["*"], "float_type": "float16", "float_up_to": 65536, "kind": "rtn",
-            "pruned": 0.0, "residual": None, "scale_floor": {}, "training": {"kind": "none"},
+            "fill_bytes": 0, "fit_bytes": 0, "fitted": ["*"], "float_type": "float16", "float_up_to": 65536,
+            "kind": "rtn",
+            "pruned": 0.0, "residual": None, "scale_floor": {}, "steps": None, "training": {"kind": "none"},
         },
         "schedule": {
             "batch_tokens": 512, "clock": "tokens", "floor": 0.0, "fraction": 0.5, "kind": "warmdown",

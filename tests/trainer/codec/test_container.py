@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from pgolf.specs.loading import load_spec
-from tests.trainer.small import awake_model, small_recipe
+from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.codec.compressor import make_compressor
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact, read_card
+from trainer.quantizer.calibration import calibrate
 from trainer.quantizer.quantizer import quantize_model
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import ArtifactRefused
@@ -30,6 +31,9 @@ CODECS = [
     "{kind: zstd, level: 3}",
     "{kind: column_range}",
 ]
+FISHER = {"quantizer__steps": "{kind: fisher}", "quantizer__float_up_to": 0}
+# Codecs with the quantizers whose codes they write in different ways.
+FORMS = [*((codec, {}) for codec in CODECS), (CODECS[0], FISHER), (CODECS[-1], FISHER)]
 
 
 def card_of(recipe: Recipe) -> ModelCard:
@@ -45,16 +49,20 @@ def written(path: Path, **changes: object) -> tuple[ModelCard, dict[str, torch.T
     """Write an artifact; return its card, its dequantized weights and its stream sizes."""
     recipe = small_recipe(**changes)
     card = card_of(recipe)
-    quantized = quantize_model(recipe.quantizer, card.tensors(), dict(awake_model(recipe).named_parameters()), {})
+    model = awake_model(recipe)
+    measured = calibrate(recipe.quantizer, card.tensors(), model, lambda _: [random_tokens(1, 24)], lambda: None)
+    quantized = quantize_model(recipe.quantizer, card.tensors(), dict(model.named_parameters()), measured)
     sizes = encode_artifact(path, card, quantized, recipe.codec)
     return card, quantized.dequantize(), sizes
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize(("codec", "quantizer"), FORMS)
 @pytest.mark.parametrize("float_type", ["float16", "float32"])
-def test_every_tensor_and_the_card_come_back(tmp_path: Path, codec: str, float_type: str) -> None:
+def test_every_tensor_and_the_card_come_back(
+    tmp_path: Path, codec: str, quantizer: dict[str, object], float_type: str
+) -> None:
     path = tmp_path / "model.bin"
-    card, weights, sizes = written(path, codec=codec, quantizer__float_type=float_type)
+    card, weights, sizes = written(path, codec=codec, **quantizer, quantizer__float_type=float_type)
     card_back, weights_back = decode_artifact(path)
     assert card_back == card
     assert weights.keys() == weights_back.keys() == {tensor.name for tensor in card.tensors()}
@@ -123,11 +131,13 @@ def test_a_tensor_that_does_not_match_its_checksum_is_named(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(600, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("codec", CODECS)
-def test_mutations_with_a_matching_hash_are_refused_or_change_nothing(tmp_path: Path, codec: str, count: int) -> None:
+@pytest.mark.parametrize(("codec", "quantizer"), FORMS)
+def test_mutations_with_a_matching_hash_are_refused_or_change_nothing(
+    tmp_path: Path, codec: str, quantizer: dict[str, object], count: int
+) -> None:
     """A hostile file: the hash is right, everything else may be wrong."""
     path = tmp_path / "model.bin"
-    _, weights, _ = written(path, codec=codec)
+    _, weights, _ = written(path, codec=codec, **quantizer)
     body, chooser = path.read_bytes()[40:], random.Random(codec)
     refused = 0
     for _ in range(count):

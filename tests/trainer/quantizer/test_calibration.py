@@ -1,5 +1,6 @@
 """Hessians, calibration text, and the effect of the column order on a trained model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,9 @@ def test_every_matrix_has_a_hessian_and_the_head_only_on_request() -> None:
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     matrices = {tensor.name for tensor in tensors if tensor.group in ("attention", "mlp", "projection")}
     text = [random_tokens(1, 16)]
-    assert set(calibrate(gptq(), tensors, model, lambda _: text, nothing)) == matrices
+    assert set(calibrate(gptq(), tensors, model, lambda _: text, nothing).hessians) == matrices
     with_head = calibrate(gptq(tables="head_inputs"), tensors, model, lambda _: text, nothing)
-    assert set(with_head) == matrices | {"embedding.tokens"}
+    assert set(with_head.hessians) == matrices | {"embedding.tokens"}
 
 
 def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchanged() -> None:
@@ -89,15 +90,15 @@ def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchange
     text = [random_tokens(1, 32)]
     once = calibrate(gptq(), tensors, model, lambda _: text, nothing)
     twice = calibrate(gptq(loop_aware=True), tensors, model, lambda _: text, nothing)
-    for name, hessian in once.items():
-        assert torch.equal(hessian, twice[name]) == name.startswith("flat."), name
+    for name, hessian in once.hessians.items():
+        assert torch.equal(hessian, twice.hessians[name]) == name.startswith("flat."), name
     assert all(torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
     # the second pass, by hand
     rounded = quantize_model(gptq(), tensors, before, once).dequantize()
-    flat = {name: rounded[name] for name in once if name.startswith("flat.")}
+    flat = {name: rounded[name] for name in once.hessians if name.startswith("flat.")}
     model.load_state_dict(before | flat)
     by_hand = collect_hessians(model, ["looped.0.mlp.up"], text, nothing)
-    torch.testing.assert_close(twice["looped.0.mlp.up"], by_hand["looped.0.mlp.up"])
+    torch.testing.assert_close(twice.hessians["looped.0.mlp.up"], by_hand["looped.0.mlp.up"])
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def trained(long_run: RunDirectory) -> tuple[Recipe, GptModel, TokenStream]:
     return job.recipe, model, TokenStream(read_split(data, "train", job.recipe.vocabulary_size).shards)
 
 
-def total_damage(order: str, model: GptModel, hessians: dict[str, Tensor]) -> float:
+def total_damage(order: str, model: GptModel, hessians: Mapping[str, Tensor]) -> float:
     recipe = gptq(order=order)
     named = dict(model.named_parameters())
     return sum(
@@ -127,7 +128,7 @@ def test_descending_order_loses_a_tenth_less_on_a_trained_model(
     recipe, model, stream = trained
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     text = list(random_sequences(stream, 32, 64, 0, CPU))
-    hessians = calibrate(gptq(), tensors, model, lambda _: text, nothing)
+    hessians = calibrate(gptq(), tensors, model, lambda _: text, nothing).hessians
     assert total_damage("descending", model, hessians) < 0.9 * total_damage("natural", model, hessians)
     assert total_damage("natural", model, hessians) < total_damage("ascending", model, hessians)
 

@@ -1,0 +1,241 @@
+"""Range coding of integer matrices whose rows and columns both differ in width.
+
+Steps that follow the sensitivity of each row leave rows whose codes are wide beside rows whose codes are narrow, and
+fine steps make codes of a thousand. So the width of a code is predicted as the width of its row, which is written
+before the row, times a factor of its column, learned from the rows before. Each width has its own histogram, shared by
+all matrices. It starts as a bell of that width, so that little is lost until it is learned. Of wide codes, the
+histogram covers the high bits only: the low ones are uniform and written as they are.
+
+All of it is integer arithmetic, so every machine finds the same histograms; constriction turns them into the intervals
+of a range coder.
+"""
+
+from collections.abc import Sequence
+
+import constriction
+import numpy as np
+
+from trainer.codec.column_range import (
+    COUNT_STEP,
+    MAX_COUNTS,
+    PRIOR_ROWS,
+    WIDTH_UNIT,
+    Exchange,
+    Integers,
+    Symbols,
+    equal_runs,
+    row_blocks,
+)
+from trainer.codec.compressor import Codes, Shape
+
+# Factors of columns are in units of 1/4096.
+FACTOR_BITS = 12
+# A histogram covers 6 widths and 6 codes more on either side; its ends stand for all codes beyond.
+REACH_WIDTHS, REACH_CODES = 6, 6
+# Widths from 16 on are halved, and a low bit split off, until they are below.
+WHOLE_WIDTH = 16
+# The bell is (s^2 + x^2)^-4 with s = 3.1 widths, and weighs as much as 24 codes.
+BELL_POWER, BELL_SCALE, BELL_CODES = 4, 31, 24
+# A code beyond a histogram has at most 15 further bits: codes are int16.
+FURTHER_BITS = 15
+LARGEST_INT16 = 32_767
+# Means of columns are subtracted if their squares sum to 4 times what codes around 0 give by chance.
+CHANCE_MEANS = 4
+
+
+def histogram_widths() -> Integers:
+    """Return the widths that have a histogram, each 1.2 times the one before, from 5/64 up. The first is 0."""
+    limits = [0, 5]
+    while limits[-1] < WIDTH_UNIT * LARGEST_INT16:
+        limits.append(limits[-1] * 6 // 5)
+    return np.array(limits)
+
+
+WIDTHS = histogram_widths()
+
+
+class Histogram:
+    """Counts of the high bits of the codes of one width."""
+
+    def __init__(self, width: int) -> None:
+        self.low_bits = 0
+        while width >> self.low_bits >= WHOLE_WIDTH * WIDTH_UNIT:
+            self.low_bits += 1
+        width = max(1, width >> self.low_bits)
+        self.reach = REACH_WIDTHS * width // WIDTH_UNIT + REACH_CODES
+        self.counts_S = bell_counts(width, self.reach)
+
+    def learn(self, symbols: Symbols) -> None:
+        self.counts_S = self.counts_S + COUNT_STEP * np.bincount(symbols, minlength=len(self.counts_S))
+        if self.counts_S.sum() > MAX_COUNTS:
+            self.counts_S = (self.counts_S + 1) // 2
+
+
+def bell_counts(width: int, reach: int) -> Integers:
+    """Return the counts that a histogram starts with. Shapes: (2 reach + 1,)."""
+    scale = max(1, (BELL_SCALE * width // 10) ** 2)
+    heights = [scale**BELL_POWER * 4096 // (scale + (WIDTH_UNIT * x) ** 2) ** BELL_POWER for x in range(reach + 1)]
+    total = heights[0] + 2 * sum(heights[1:])
+    half_S = [max(1, COUNT_STEP * BELL_CODES * height // total) for height in heights]
+    return np.array(half_S[:0:-1] + half_S)
+
+
+class ColumnFactors:
+    """How much wider each column is than its rows, and its mean, over the rows seen so far."""
+
+    def __init__(self, columns: int) -> None:
+        self.rows = 0
+        self.sizes_C = np.zeros(columns, np.int64)
+        self.sums_C = np.zeros(columns, np.int64)
+
+    def contexts(self, width_R: Integers) -> Integers:
+        """Return the number of the histogram of each code. Shapes: (R,) -> (R, C)."""
+        factor_C = (self.sizes_C + (PRIOR_ROWS << FACTOR_BITS)) // (self.rows + PRIOR_ROWS)
+        found_RC = np.searchsorted(WIDTHS, (width_R[:, None] * factor_C) >> FACTOR_BITS, side="right") - 1
+        return np.maximum(found_RC, 1)
+
+    def centres(self, width_R: Integers) -> Integers:
+        """Return the mean code of each column, for rows of some widths. Shapes: (R,) -> (R, C)."""
+        unit = max(1, self.rows) * WIDTH_UNIT << FACTOR_BITS
+        return (2 * self.sums_C * width_R[:, None] + unit) // (2 * unit)
+
+    def learn(self, codes_RC: Integers, deviations_RC: Integers, width_R: Integers) -> None:
+        is_written_R = width_R > 0
+        unit_R1 = np.maximum(width_R, 1)[:, None]
+        scale = WIDTH_UNIT << FACTOR_BITS
+        self.rows += int(is_written_R.sum())
+        self.sizes_C += (np.abs(deviations_RC) * scale // unit_R1)[is_written_R].sum(0)
+        self.sums_C += (codes_RC * scale // unit_R1)[is_written_R].sum(0)
+
+
+class WidthModel:
+    """The histograms of all widths, and that of the widths of rows."""
+
+    def __init__(self) -> None:
+        self.histograms: dict[int, Histogram] = {}
+        self.widths_S = np.ones(len(WIDTHS), np.int64)
+
+    def histogram(self, context: int) -> Histogram:
+        if context not in self.histograms:
+            self.histograms[context] = Histogram(int(WIDTHS[context]))
+        return self.histograms[context]
+
+
+class WidthRangeCoder:
+    """Coder of a sequence of matrices as one stream."""
+
+    def encode(self, matrices: Sequence[Codes]) -> bytes:
+        encoder = constriction.stream.queue.RangeEncoder()
+
+        def put(symbols: Symbols, model: "constriction.stream.model.Model") -> Symbols:
+            encoder.encode(symbols, model)
+            return symbols
+
+        model = WidthModel()
+        for codes_RC in matrices:
+            code_rows(codes_RC.astype(np.int64), model, put, row_widths(codes_RC))
+        return bytes(encoder.get_compressed().astype("<u4").tobytes())
+
+    def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
+        """Return the matrices.
+
+        Raises:
+            ValueError: the bytes do not decode to matrices of these shapes.
+        """
+        if len(data) % 4:
+            raise ValueError(f"the codes have {len(data):,} bytes, expected a multiple of 4")
+        decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
+
+        def take(symbols: Symbols, model: "constriction.stream.model.Model") -> Symbols:
+            try:
+                found: Symbols = decoder.decode(model, len(symbols))
+            except AssertionError as error:  # raised by constriction for bytes that no encoder writes
+                raise ValueError(str(error)) from error
+            return found
+
+        model, matrices = WidthModel(), list[Codes]()
+        for shape in shapes:
+            codes_RC = np.zeros(shape, np.int64)
+            code_rows(codes_RC, model, take, np.zeros(shape[0], np.int64))
+            if np.abs(codes_RC).max(initial=0) > LARGEST_INT16:
+                raise ValueError(f"a code is beyond {LARGEST_INT16:,}")
+            matrices.append(codes_RC.astype(np.int16))
+        return matrices
+
+
+def row_widths(codes_RC: Codes) -> Integers:
+    """Return the number of the width of each row; 0 for a row of zeros. Shapes: (R, C) -> (R,)."""
+    sums_R = np.abs(codes_RC.astype(np.int64)).sum(1)
+    found_R = np.searchsorted(WIDTHS, WIDTH_UNIT * sums_R // max(1, codes_RC.shape[1]), side="right") - 1
+    return np.where(sums_R == 0, 0, np.maximum(found_R, 1))
+
+
+def code_rows(codes_RC: Integers, model: WidthModel, exchange: Exchange, number_R: Integers) -> None:
+    """Pass all codes through `exchange`, which encodes them, or decodes them into `codes_RC`.
+
+    Encoder and decoder share this loop, so they cannot disagree about widths and histograms.
+    """
+    if not codes_RC.size:
+        return
+    factors = ColumnFactors(codes_RC.shape[1])
+    is_centred = int(exchange(np.array([has_column_means(codes_RC, WIDTHS[number_R])], np.int32), uniform(2))[0])
+    for rows in row_blocks(len(codes_RC)):
+        widths = exchange(number_R[rows].astype(np.int32), categorical(model.widths_S))
+        model.widths_S = model.widths_S + COUNT_STEP * np.bincount(widths, minlength=len(WIDTHS))
+        width_R = WIDTHS[widths]
+        centre_RC = factors.centres(width_R) if is_centred else np.zeros((1, codes_RC.shape[1]), np.int64)
+        context_RC = np.where(width_R[:, None] > 0, factors.contexts(width_R), 0)
+        deviations_RC = np.where(width_R[:, None] > 0, codes_RC[rows] - centre_RC, 0)
+        code_block(deviations_RC, context_RC, model, exchange)
+        codes_RC[rows] = np.where(width_R[:, None] > 0, deviations_RC + centre_RC, 0)
+        factors.learn(codes_RC[rows], deviations_RC, width_R)
+
+
+def code_block(deviations_RC: Integers, context_RC: Integers, model: WidthModel, exchange: Exchange) -> None:
+    """Pass the codes of some rows through `exchange`, width by width; a context of 0 has no codes."""
+    order_N = np.argsort(context_RC, axis=None, kind="stable")
+    sorted_N = deviations_RC.ravel()[order_N]
+    for context, part in equal_runs(context_RC.ravel()[order_N]):
+        if context:
+            sorted_N[part] = code_width(sorted_N[part], model.histogram(context), exchange)
+    deviations_RC.ravel()[order_N] = sorted_N
+
+
+def code_width(deviations_N: Integers, histogram: Histogram, exchange: Exchange) -> Integers:
+    """Pass codes of one width through `exchange` and return them."""
+    reach, bits = histogram.reach, histogram.low_bits
+    high_N = deviations_N >> bits
+    symbols_N = exchange((high_N.clip(-reach, reach) + reach).astype(np.int32), categorical(histogram.counts_S))
+    histogram.learn(symbols_N)
+    found_N = symbols_N.astype(np.int64) - reach
+    is_beyond_N = np.abs(found_N) == reach
+    if is_beyond_N.any():
+        beyond_N = exchange_whole(np.abs(high_N[is_beyond_N]) - reach, exchange)
+        found_N[is_beyond_N] += np.sign(found_N[is_beyond_N]) * beyond_N
+    if bits:
+        low_N = (deviations_N & ((1 << bits) - 1)).astype(np.int32)
+        found_N = (found_N << bits) | exchange(low_N, uniform(1 << bits)).astype(np.int64)
+    return found_N
+
+
+def exchange_whole(values_N: Integers, exchange: Exchange) -> Integers:
+    """Pass whole numbers through `exchange` as the number of their bits and those bits, and return them."""
+    lengths_N = exchange(np.array([int(v).bit_length() for v in values_N], np.int32), uniform(FURTHER_BITS + 2))
+    for position, length in enumerate(lengths_N.tolist()):
+        value = np.array([values_N[position]], np.int32)
+        values_N[position] = int(exchange(value, uniform(1 << length))[0]) if length else 0
+    return values_N
+
+
+def has_column_means(codes_RC: Integers, width_R: Integers) -> bool:
+    """Return whether the columns have means beyond what chance gives, as in embeddings of rare tokens."""
+    scaled_RC = codes_RC / np.maximum(width_R, 1)[:, None]
+    return bool((scaled_RC.sum(0) ** 2).sum() > CHANCE_MEANS * (scaled_RC**2).sum())
+
+
+def categorical(counts_S: Integers) -> "constriction.stream.model.Categorical":
+    return constriction.stream.model.Categorical(counts_S.astype(np.float64), perfect=False)
+
+
+def uniform(size: int) -> "constriction.stream.model.Uniform":
+    return constriction.stream.model.Uniform(size)

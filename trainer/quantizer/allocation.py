@@ -1,0 +1,151 @@
+"""Allocation of bits to rows: the steps with which all rows together lose least at a given rate.
+
+Rounding row r in steps of s costs c_r s^2 nats a token, where c_r is its sensitivity (sensitivity.py). A row of
+deviation d that is rounded in steps of t d takes R(t) bits a weight, and its error has the variance d^2 D(t). All rows
+together cost least at a number of bits if one more bit a weight saves the same, for its number of weights, in every
+row. Steps do not grow without bound where c_r is small, as by the law for fine steps, because D(t) ends at 1.
+
+R and D are those of a Gaussian, exactly. GPTQ rounds wider values than the weights: it adds the errors of the columns
+before, `spread` times the variance of one rounding error.
+Source of the slope condition: reverse water-filling, Cover and Thomas, Elements of Information Theory, section 10.3.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from math import e, log, log2, pi
+
+import torch
+from torch import Tensor
+
+from trainer.recipe.quantizer import FisherSteps
+
+# Steps are tabulated from 0.001 to 8 deviations, 200 to a factor of ten.
+FINEST_STEP, COARSEST_STEP, STEPS_A_DECADE = 0.001, 8.0, 200
+# Below this step the rate is that of the law for fine steps, with its first correction, to 6 digits.
+FINE_STEP = 0.1
+# Steps are powers of 2^(1/8), whose float16 values take half the bytes of arbitrary ones.
+STEPS_AN_OCTAVE = 8
+# Least deviation and cost of a row, so that rows of zeros have logarithms.
+TINY = 1e-12
+BISECTIONS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class RowCosts:
+    """What is known of the rows of a matrix. All tensors are (R,), float64."""
+
+    deviation_R: Tensor
+    """Standard deviation of the weights of each row."""
+    cost_R: Tensor
+    """Nats a token for a step of 1."""
+    clip_steps_R: Tensor
+    """Steps that the clips give, whose rate the allocation keeps."""
+    columns: int
+    spread: float
+    """Variance that error feedback adds to the values that are rounded, in units of that of one rounding error."""
+
+    def steps_in_deviations(self, steps_R: Tensor) -> Tensor:
+        """Return steps in units of the deviation of the values that are rounded. Shapes: (R,) -> (R,)."""
+        return steps_R / (self.deviation_R.clamp_min(TINY) ** 2 + self.spread * steps_R**2 / 12).sqrt()
+
+    def bits(self, steps_R: Tensor) -> Tensor:
+        """Return the bits that a weight of each row takes. Shapes: (R,) -> (R,)."""
+        table = gaussian_table()
+        at_R = torch.searchsorted(table.log_steps_T, self.steps_in_deviations(steps_R).clamp_min(TINY).log())
+        return table.bits_T[at_R.clamp_max(len(table.bits_T) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianTable:
+    """Rounding of a Gaussian of variance 1: at each step its rate and its error. All are (T,), float64."""
+
+    log_steps_T: Tensor
+    bits_T: Tensor
+    errors_T: Tensor
+
+
+@cache
+def gaussian_table() -> GaussianTable:
+    """Return rate and error of rounding a Gaussian to nearest, at all tabulated steps."""
+    count = round(STEPS_A_DECADE * log(COARSEST_STEP / FINEST_STEP, 10)) + 1
+    log_steps_T = torch.linspace(log(FINEST_STEP), log(COARSEST_STEP), count, dtype=torch.float64)
+    steps_T = log_steps_T.exp()
+    bits_T = 0.5 * log2(2 * pi * e) - steps_T.log2() + steps_T**2 / (24 * log(2))
+    errors_T = steps_T**2 / 12
+    is_coarse_T = steps_T >= FINE_STEP
+    bits_T[is_coarse_T], errors_T[is_coarse_T] = round_gaussian(steps_T[is_coarse_T])
+    return GaussianTable(log_steps_T, bits_T, errors_T)
+
+
+def round_gaussian(steps_T: Tensor) -> tuple[Tensor, Tensor]:
+    """Return entropy in bits and mean squared error of a Gaussian of variance 1 rounded to multiples of each step."""
+    codes_K = torch.arange(-round(10 / FINE_STEP), round(10 / FINE_STEP) + 1, dtype=torch.float64)
+    low_TK, high_TK = (codes_K - 0.5) * steps_T[:, None], (codes_K + 0.5) * steps_T[:, None]
+    shares_TK = torch.special.ndtr(high_TK) - torch.special.ndtr(low_TK)
+    means_TK = gaussian_density(low_TK) - gaussian_density(high_TK)  # integral of x over the cell
+    points_TK = codes_K * steps_T[:, None]
+    errors_T = 1 + (points_TK**2 * shares_TK - 2 * points_TK * means_TK).sum(1)
+    return -torch.special.xlogy(shares_TK, shares_TK).sum(1) / log(2), errors_T
+
+
+def gaussian_density(x: Tensor) -> Tensor:
+    """Return the density of a Gaussian of variance 1."""
+    density: Tensor = torch.exp(-(x**2) / 2) / (2 * pi) ** 0.5
+    return density
+
+
+def allocate_steps(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[str, Tensor]:
+    """Return the steps of all rows, (R,), float16, which take as many bits together as the steps of the clips."""
+    costs = weighted_costs(recipe, rows)
+    slopes = {name: SlopeTable(each.spread) for name, each in rows.items()}
+    wanted = sum(each.columns * float(each.bits(each.clip_steps_R).sum()) for each in rows.values())
+    low, high = -120.0, 120.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        steps = {name: slopes[name].steps(each, costs[name], middle) for name, each in rows.items()}
+        taken = sum(each.columns * float(each.bits(steps[name]).sum()) for name, each in rows.items())
+        low, high = (middle, high) if taken > wanted else (low, middle)
+    return {name: on_log_grid(slopes[name].steps(each, costs[name], high)) for name, each in rows.items()}
+
+
+def weighted_costs(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[str, Tensor]:
+    """Return the logarithm of the cost of each row, with differences weighted by the exponents of the recipe."""
+    logs = {name: each.cost_R.clamp_min(TINY).log() for name, each in rows.items()}
+    weights = sum(each.columns * len(each.cost_R) for each in rows.values())
+    mean = sum(each.columns * float(logs[name].sum()) for name, each in rows.items()) / weights
+    weighted = {}
+    for name, each in rows.items():
+        middle, deviation_R = logs[name].mean(), each.deviation_R.clamp_min(TINY).log()
+        of_tensor = mean + recipe.tensor * (middle - mean)
+        of_row_R = recipe.row * (logs[name] - middle) - 2 * recipe.deviation * (deviation_R - deviation_R.mean())
+        weighted[name] = of_tensor + of_row_R
+    return weighted
+
+
+class SlopeTable:
+    """By how much the error falls for one more bit, at each tabulated step, for values with some spread."""
+
+    def __init__(self, spread: float) -> None:
+        table, self.spread = gaussian_table(), spread
+        steps_T = table.log_steps_T.exp()
+        self.widening_T = 1 - spread * steps_T**2 / 12  # variance of the weights as a share of that of the values
+        is_valid_T = self.widening_T > 0.1
+        errors_T = (table.errors_T / self.widening_T)[is_valid_T]
+        slope_T = -errors_T.diff() / table.bits_T[is_valid_T].diff()
+        falls = (slope_T.diff() <= 0).nonzero()
+        stop = int(falls[0]) + 1 if len(falls) else len(slope_T)
+        self.log_slopes_T, self.steps_T = slope_T[:stop].log(), steps_T[:stop]
+
+    def steps(self, rows: RowCosts, log_cost_R: Tensor, log_price: float) -> Tensor:
+        """Return the steps at which one more bit a weight saves as much as it costs. Shapes: (R,) -> (R,)."""
+        deviation_R = rows.deviation_R.clamp_min(TINY)
+        at_R = torch.searchsorted(self.log_slopes_T, log_price + log(rows.columns) - log_cost_R - 2 * deviation_R.log())
+        at_R = at_R.clamp_max(len(self.steps_T) - 1)
+        return self.steps_T[at_R] * deviation_R / self.widening_T[at_R].sqrt()
+
+
+def on_log_grid(steps_R: Tensor) -> Tensor:
+    """Return steps rounded to powers of the eighth root of 2, in float16 at which none is zero."""
+    exponents_R = (steps_R.log2() * STEPS_AN_OCTAVE).round() / STEPS_AN_OCTAVE
+    return exponents_R.exp2().clamp(2.0**-24, 2.0**15).half()
