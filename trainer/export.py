@@ -25,6 +25,7 @@ from trainer.recipe.quantizer import (
     QuantizerRecipe,
     Rtn,
     TrainingText,
+    TrellisGptq,
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
@@ -54,7 +55,7 @@ class Exporter:
         quantizer = self.recipe.quantizer
         measured = self.measure(quantizer)
         artifact = self.encode(quantizer, self.quantize(quantizer, measured))
-        if not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
+        if not isinstance(quantizer, Rtn | Gptq | TrellisGptq) or not isinstance(quantizer.clip, DeviationClip):
             return artifact
         if quantizer.fill_bytes:
             return self.quantize_to_fill(quantizer, measured, artifact)
@@ -63,7 +64,7 @@ class Exporter:
         return artifact
 
     def quantize_to_fill(
-        self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]
+        self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, artifact: dict[str, Any]
     ) -> dict[str, Any]:
         """Quantize again with wider or narrower clips until the artifact has `fill_bytes`, or few less."""
         artifact, times = self.search_clips(
@@ -74,7 +75,9 @@ class Exporter:
         )
         return artifact | {"filled": {"bytes": quantizer.fill_bytes, "clip_times": times}}
 
-    def quantize_to_fit(self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]) -> dict[str, Any]:
+    def quantize_to_fit(
+        self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, artifact: dict[str, Any]
+    ) -> dict[str, Any]:
         """Quantize again with wider clips until the artifact fits.
 
         The artifact over the limit is kept as a reference, whose score shows what the wider clips cost.
@@ -94,8 +97,8 @@ class Exporter:
         return artifact | {"repacked": {"bytes_before": before, "clip_times": times}}
 
     def search_clips(
-        self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any], wanted: int, least: float,
-        most: float,
+        self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, artifact: dict[str, Any], wanted: int,
+        least: float, most: float,
     ) -> tuple[dict[str, Any], float]:  # fmt: skip
         """Write the artifact whose clips, scaled by one factor, give it `wanted` bytes or few less.
 
@@ -111,7 +114,7 @@ class Exporter:
             artifact = self.encode_scaled(quantizer, measured, search.best)
         return artifact, search.best
 
-    def encode_scaled(self, quantizer: Rtn | Gptq, measured: Calibration, times: float) -> dict[str, Any]:
+    def encode_scaled(self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, times: float) -> dict[str, Any]:
         """Write the artifact with clips `times` as wide, and return its bytes."""
         self.check()
         scaled = scale_clips(quantizer, times)

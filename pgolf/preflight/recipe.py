@@ -16,7 +16,7 @@ from pgolf.preflight.correction import correct_estimate
 from pgolf.preflight.duration import DurationEstimate, estimate_duration, planned_tokens
 from pgolf.preflight.memory import disk_bytes, memory_bytes
 from pgolf.preflight.preflight import Preflight
-from pgolf.preflight.size import estimate_model_bytes
+from pgolf.preflight.size import estimate_model_bytes, filled_model_bytes
 from pgolf.preflight.stopping import stop_rule
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
@@ -73,7 +73,9 @@ def examine_recipe(
 def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
     """Add what follows from the recipe alone: parameters, bytes, memory."""
     recipe, ruleset, launch = known.spec.recipe, known.ruleset, known.spec.launch
-    model_bytes = correct_estimate(estimate_model_bytes(recipe), recipe, runs_dir)
+    model_bytes = filled_model_bytes(recipe, known.code_bytes) or correct_estimate(
+        estimate_model_bytes(recipe), recipe, runs_dir
+    )
     memory = (
         rules.memory(recipe, read_memory(), launch.world_size)
         if launch.gpu is None

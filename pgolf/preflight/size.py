@@ -18,11 +18,13 @@ from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import (
     DeviationClip,
+    FisherSteps,
     Gptq,
     Grid,
     PercentileClip,
     QuantizerRecipe,
     SearchedClip,
+    TrellisGptq,
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
@@ -38,6 +40,8 @@ ZLIB_LOSS_BITS = ((4.7, 0.45), (5.0, 0.32), (5.7, 0.14), (6.1, 0.08), (6.9, 0.04
 # The same for LZMA.
 LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
 FLOAT32_BYTES = 3.7
+# Bytes that may stay unused when clips are scaled to fill a number of bytes, and their greatest share of it.
+FILL_SLACK_BYTES, FILL_SLACK_PART = 2_000, 100
 CONTAINER_BYTES = 61
 HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
@@ -65,6 +69,20 @@ def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
     return ByteEstimate(round(total), round(low), round(high), basis)
 
 
+def filled_model_bytes(recipe: Recipe, code_bytes: int) -> ByteEstimate | None:
+    """Return the size of model.bin whose clips are scaled to fill a number of bytes; None if they are not.
+
+    Units: bytes.
+    """
+    wanted = recipe.quantizer.fill_bytes
+    if not wanted:
+        return None
+    slack = min(FILL_SLACK_BYTES, wanted // FILL_SLACK_PART)
+    most = max(0, wanted - code_bytes)
+    basis = f"clips are scaled until code and model together have at most {slack:,} bytes less than {wanted:,}"
+    return ByteEstimate(max(0, most - slack // 2), max(0, most - slack), most, basis)
+
+
 def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     """Return the compressed bytes of one tensor with its row scales and checksum."""
     quantizer = recipe.quantizer
@@ -74,7 +92,7 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     step = step_in_deviations(quantizer, tensor.name, columns)
     if floor := floor_of(quantizer, tensor.name):
         step = max(step, floor / expected_deviation(recipe.optimizer))
-    if isinstance(quantizer, Gptq) and tensor.group != "embedding":
+    if isinstance(quantizer, Gptq | TrellisGptq) and tensor.group != "embedding":
         step = with_gptq_spread(step)
     bits = coded_bits(recipe.codec, step, levels(quantizer, tensor.name))
     return CHECKSUM_BYTES + tensor.size * bits / 8 + FLOAT16_BYTES * rows
@@ -168,6 +186,8 @@ def margins_of_method(recipe: Recipe) -> tuple[Margins, str]:
     """Return the margins that follow from clip and codec, and their reason."""
     if any(recipe.quantizer.scale_floor.values()):
         return FLOORED, "a scale floor makes rows of small weights cheaper, and their size depends on training"
+    if isinstance(recipe.quantizer.steps, FisherSteps):
+        return UNKNOWN, "steps follow the sensitivity of trained rows; fill_bytes would fix the size"
     if not isinstance(recipe.quantizer.clip, DeviationClip):
         return UNKNOWN, "a percentile clip depends on the tails of the trained weights"
     if not isinstance(recipe.codec, Brotli):

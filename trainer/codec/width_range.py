@@ -10,7 +10,7 @@ All of it is integer arithmetic, so every machine finds the same histograms; con
 of a range coder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import constriction
 import numpy as np
@@ -26,7 +26,8 @@ from trainer.codec.column_range import (
     equal_runs,
     row_blocks,
 )
-from trainer.codec.compressor import Codes, Shape
+from trainer.codec.compressor import Codes, RowFlags, Shape
+from trainer.quantizer.trellis import chains_of, next_states
 
 # Factors of columns are in units of 1/4096.
 FACTOR_BITS = 12
@@ -116,15 +117,46 @@ class WidthModel:
         self.widths_S = np.ones(len(WIDTHS), np.int64)
 
     def histogram(self, context: int) -> Histogram:
+        """Return the histogram of a context, which is twice the number of a width, plus the class of a trellis."""
         if context not in self.histograms:
-            self.histograms[context] = Histogram(int(WIDTHS[context]))
+            self.histograms[context] = Histogram(int(WIDTHS[context >> 1]))
         return self.histograms[context]
+
+
+class TrellisClasses:
+    """The class of each code of a matrix whose codes follow a trellis, known once the rows above are."""
+
+    def __init__(self, shape: tuple[int, ...], states: int, is_plain_R: RowFlags) -> None:
+        self.rows, self.chains, self.is_plain_R = shape[0], chains_of(shape[0]), is_plain_R
+        self.table_S2 = next_states(states).numpy()
+        self.state_NC = np.zeros((self.chains, shape[1]), np.int64)
+
+    def row_blocks(self) -> Iterator[slice]:
+        """Yield blocks of one row of each chain."""
+        for start in range(0, self.rows, self.chains):
+            yield slice(start, min(self.rows, start + self.chains))
+
+    def of_rows(self, rows: slice) -> Integers:
+        """Return the classes of the next rows. Shapes: (R, C)."""
+        states_NC = self.state_NC[: rows.stop - rows.start]
+        return np.where(self.is_plain_R[rows, None], 0, states_NC & 1)
+
+    def learn(self, rows: slice, codes_RC: Integers) -> None:
+        states_NC = self.state_NC[: rows.stop - rows.start]
+        states_NC[:] = np.where(self.is_plain_R[rows, None], states_NC, self.table_S2[states_NC, codes_RC & 1])
 
 
 class WidthRangeCoder:
     """Coder of a sequence of matrices as one stream."""
 
-    def encode(self, matrices: Sequence[Codes]) -> bytes:
+    def __init__(self, states: int = 0) -> None:
+        """Codes follow a trellis with some states, or none; then each class has its own histograms."""
+        self.states = states
+
+    def classes(self, shape: tuple[int, ...], is_plain_R: RowFlags) -> TrellisClasses:
+        return TrellisClasses(shape, self.states, is_plain_R)
+
+    def encode(self, matrices: Sequence[Codes], plain_rows: Sequence[RowFlags] = ()) -> bytes:
         encoder = constriction.stream.queue.RangeEncoder()
 
         def put(symbols: Symbols, model: "constriction.stream.model.Model") -> Symbols:
@@ -132,11 +164,12 @@ class WidthRangeCoder:
             return symbols
 
         model = WidthModel()
-        for codes_RC in matrices:
-            code_rows(codes_RC.astype(np.int64), model, put, row_widths(codes_RC))
+        for number, codes_RC in enumerate(matrices):
+            classes = self.classes(codes_RC.shape, plain_rows[number]) if self.states else None
+            code_rows(codes_RC.astype(np.int64), model, put, row_widths(codes_RC), classes)
         return bytes(encoder.get_compressed().astype("<u4").tobytes())
 
-    def decode(self, data: bytes, shapes: Sequence[Shape]) -> list[Codes]:
+    def decode(self, data: bytes, shapes: Sequence[Shape], plain_rows: Sequence[RowFlags] = ()) -> list[Codes]:
         """Return the matrices.
 
         Raises:
@@ -154,9 +187,10 @@ class WidthRangeCoder:
             return found
 
         model, matrices = WidthModel(), list[Codes]()
-        for shape in shapes:
+        for number, shape in enumerate(shapes):
             codes_RC = np.zeros(shape, np.int64)
-            code_rows(codes_RC, model, take, np.zeros(shape[0], np.int64))
+            classes = self.classes(shape, plain_rows[number]) if self.states else None
+            code_rows(codes_RC, model, take, np.zeros(shape[0], np.int64), classes)
             if np.abs(codes_RC).max(initial=0) > LARGEST_INT16:
                 raise ValueError(f"a code is beyond {LARGEST_INT16:,}")
             matrices.append(codes_RC.astype(np.int16))
@@ -170,7 +204,9 @@ def row_widths(codes_RC: Codes) -> Integers:
     return np.where(sums_R == 0, 0, np.maximum(found_R, 1))
 
 
-def code_rows(codes_RC: Integers, model: WidthModel, exchange: Exchange, number_R: Integers) -> None:
+def code_rows(
+    codes_RC: Integers, model: WidthModel, exchange: Exchange, number_R: Integers, classes: TrellisClasses | None
+) -> None:
     """Pass all codes through `exchange`, which encodes them, or decodes them into `codes_RC`.
 
     Encoder and decoder share this loop, so they cannot disagree about widths and histograms.
@@ -179,15 +215,19 @@ def code_rows(codes_RC: Integers, model: WidthModel, exchange: Exchange, number_
         return
     factors = ColumnFactors(codes_RC.shape[1])
     is_centred = int(exchange(np.array([has_column_means(codes_RC, WIDTHS[number_R])], np.int32), uniform(2))[0])
-    for rows in row_blocks(len(codes_RC)):
+    for rows in row_blocks(len(codes_RC)) if classes is None else classes.row_blocks():
         widths = exchange(number_R[rows].astype(np.int32), categorical(model.widths_S))
         model.widths_S = model.widths_S + COUNT_STEP * np.bincount(widths, minlength=len(WIDTHS))
         width_R = WIDTHS[widths]
         centre_RC = factors.centres(width_R) if is_centred else np.zeros((1, codes_RC.shape[1]), np.int64)
-        context_RC = np.where(width_R[:, None] > 0, factors.contexts(width_R), 0)
+        context_RC = np.where(width_R[:, None] > 0, 2 * factors.contexts(width_R), 0)
         deviations_RC = np.where(width_R[:, None] > 0, codes_RC[rows] - centre_RC, 0)
+        if classes is not None:
+            context_RC += np.where(context_RC > 0, classes.of_rows(rows), 0)
         code_block(deviations_RC, context_RC, model, exchange)
         codes_RC[rows] = np.where(width_R[:, None] > 0, deviations_RC + centre_RC, 0)
+        if classes is not None:
+            classes.learn(rows, codes_RC[rows])
         factors.learn(codes_RC[rows], deviations_RC, width_R)
 
 

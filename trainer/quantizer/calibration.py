@@ -14,12 +14,14 @@ from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
+    CompensatedRecipe,
     FisherSteps,
     GeneratedText,
     Gptq,
     LocalQuantizer,
     QuantizerRecipe,
     Rtn,
+    TrellisGptq,
     is_quantized,
 )
 
@@ -37,7 +39,7 @@ def calibrate(
     match recipe:
         case Rtn() | LocalQuantizer():
             return measure_sensitivities(recipe, tensors, model, Calibration(), sequences, check)
-        case Gptq():
+        case Gptq() | TrellisGptq():
             names = compensated_names(recipe, tensors, model)
             text = sequences(recipe.calibration)
             measured = Calibration(collect_hessians(model, names, text, check))
@@ -56,7 +58,7 @@ def measure_sensitivities(
     from trainer.quantizer.sensitivity import measure_rows
 
     feedbacks: dict[str, Tensor | None] = dict.fromkeys(names)
-    if isinstance(recipe, Gptq):
+    if isinstance(recipe, Gptq | TrellisGptq):
         from trainer.quantizer.gptq import error_feedback
 
         feedbacks |= {name: error_feedback(name, hessian, recipe) for name, hessian in measured.hessians.items()}
@@ -64,7 +66,7 @@ def measure_sensitivities(
     return replace(measured, sensitivities=measure_rows(model, feedbacks, text, check))
 
 
-def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list[str]:
+def compensated_names(recipe: CompensatedRecipe, tensors: Inventory, model: GptModel) -> list[str]:
     """Return the names of the matrices that GPTQ compensates; the others are rounded to nearest."""
     head = "embedding.tokens" if model.head is None else "head"
     return [
@@ -77,7 +79,7 @@ def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list
 
 @torch.no_grad()
 def recollect_in_loops(
-    recipe: Gptq, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
+    recipe: CompensatedRecipe, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
     check: Callable[[], None],
 ) -> Calibration:  # fmt: skip
     """Return the calibration, with Hessians of repeated blocks that see all other matrices rounded (#1535)."""

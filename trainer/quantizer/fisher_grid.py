@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainer.quantizer.allocation import RowCosts, allocate_steps
-from trainer.quantizer.grid import LARGEST_CODE, RowGrid, check_finite, checked_row_grid
+from trainer.quantizer.allocation import TINY, RowCosts, allocate_steps
+from trainer.quantizer.grid import LARGEST_CODE, RowGrid, check_finite, checked_row_grid, trellis_rows
 from trainer.quantizer.quantizer import RowSensitivity
 from trainer.recipe.quantizer import FisherSteps, Grid
 
@@ -25,12 +25,16 @@ class FisherGrids:
         """
         self.rows = {name: row_costs(recipe, name, w_RC, sensitivities[name]) for name, w_RC in matrices.items()}
         self.steps = allocate_steps(steps, self.rows)
+        self.recipe = recipe
 
     def __call__(self, name: str, w_RC: Tensor) -> RowGrid:
         """Return the grid of a matrix; a row of zeros has the step 0."""
         check_finite(name, w_RC)
         steps_R = self.steps[name].to(w_RC.device)
-        return RowGrid(torch.where((w_RC == 0).all(dim=1), torch.zeros_like(steps_R), steps_R), LARGEST_CODE)
+        steps_R = torch.where((w_RC == 0).all(dim=1), torch.zeros_like(steps_R), steps_R)
+        weight_R = self.rows[name].cost_R.to(w_RC.device) * steps_R.double() ** 2
+        weight_R = weight_R / weight_R.mean().clamp_min(TINY)
+        return RowGrid(steps_R, LARGEST_CODE, trellis_rows(self.recipe, w_RC, steps_R, weight_R))
 
 
 def row_costs(recipe: Grid, name: str, w_RC: Tensor, sensitivity: RowSensitivity) -> RowCosts:

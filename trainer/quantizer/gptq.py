@@ -10,7 +10,7 @@ too little work.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from trainer.quantizer.grid import GridOf, RowGrid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
-from trainer.recipe.quantizer import Gptq
+from trainer.recipe.quantizer import CompensatedRecipe
 from trainer.runtime.failure import TrainingFailed
 
 # Hessian values that are processed at a time: as many as fit into the caches of a CPU, or keep a GPU busy.
@@ -28,7 +28,9 @@ STACK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 class GptqQuantizer:
     """Rounds matrices that have a Hessian with GPTQ, and all others to the nearest point of the same grid."""
 
-    def __init__(self, recipe: Gptq, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None) -> None:
+    def __init__(
+        self, recipe: CompensatedRecipe, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None
+    ) -> None:
         self.recipe, self.hessians = recipe, hessians
         self.nearest = RoundToNearest(recipe, grid_of)
 
@@ -47,9 +49,9 @@ class GptqQuantizer:
             grids = [self.nearest.grid_of(name, matrices[name]) for name in names]
             w_NRC = torch.stack([matrices[name] for name in names])
             hessian_NCC = torch.stack([self.hessians[name].to(w_NRC.device) for name in names])
-            codes_NRC = compensate_codes(names, w_NRC, hessian_NCC, grids, self.recipe).to(grids[0].code_type)
+            codes_NRC = compensate_codes(names, w_NRC, hessian_NCC, grids, self.recipe)
             for name, codes_RC, grid in zip(names, codes_NRC, grids, strict=True):
-                found[name] = QuantizedMatrix(codes_RC, grid.steps_R)
+                found[name] = grid.quantized(codes_RC)
         return {name: found[name] for name in matrices}
 
 
@@ -65,7 +67,7 @@ def stack_by_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
 
 
 def compensate_codes(
-    names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: Gptq
+    names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: CompensatedRecipe
 ) -> Tensor:
     """Return the codes of some matrices, in float64. Shapes: (N, R, C), (N, C, C) -> (N, R, C).
 
@@ -81,7 +83,7 @@ def compensate_codes(
     return codes_NCR.take_along_dim(order_NC.argsort()[:, :, None], dim=1).mT
 
 
-def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> tuple[Tensor, Tensor]:
+def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: CompensatedRecipe) -> tuple[Tensor, Tensor]:
     """Return the order in which columns are rounded, and the factor of the inverse Hessian in that order.
 
     Shapes: (N, C, C) -> (N, C), (N, C, C), float64.
@@ -92,7 +94,7 @@ def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> t
     return order_NC, inverse_factor(names, damped_NCC, recipe)
 
 
-def error_feedback(name: str, hessian_CC: Tensor, recipe: Gptq) -> Tensor:
+def error_feedback(name: str, hessian_CC: Tensor, recipe: CompensatedRecipe) -> Tensor:
     """Return the matrix F for which rounding errors Z leave the weights wrong by -Z F: the feedback of GPTQ.
 
     Shapes: (C, C) -> (C, C), float64, with a diagonal of 1.
@@ -105,19 +107,44 @@ def error_feedback(name: str, hessian_CC: Tensor, recipe: Gptq) -> Tensor:
 def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
     """Return the codes of some columns and their errors, which the columns after the block must compensate."""
     steps_NR = torch.stack([grid.divisors_R1.double().squeeze(1) for grid in grids])
-    levels_N1 = steps_NR.new_tensor([[grid.levels] for grid in grids])
+    round_column = column_rounding(grids)
     codes_NBR, errors_NBR = torch.empty_like(w_NBR), torch.empty_like(w_NBR)
     for column in range(w_NBR.size(1)):
-        codes_NR = (w_NBR[:, column] / steps_NR).round_().clamp_(-levels_N1, levels_N1)
-        codes_NBR[:, column] = codes_NR
-        error_NR = (w_NBR[:, column] - codes_NR * steps_NR) / factor_NBB[:, column, column, None]
+        codes_NBR[:, column], points_NR = round_column(w_NBR[:, column] / steps_NR)
+        error_NR = (w_NBR[:, column] - points_NR * steps_NR) / factor_NBB[:, column, column, None]
         errors_NBR[:, column] = error_NR
         after_NB1 = factor_NBB[:, column, column + 1 :, None]
         w_NBR[:, column + 1 :].addcmul_(after_NB1, error_NR[:, None], value=-1)
     return codes_NBR, errors_NBR
 
 
-def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
+def column_rounding(grids: Sequence[RowGrid]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Return how a column of some matrices is rounded: values in steps give codes, and points in steps.
+
+    Shapes: (N, R) -> (N, R), (N, R).
+    """
+    rows = [grid.trellis for grid in grids if grid.trellis is not None]
+    if rows:
+        from trainer.quantizer.trellis import trellis_codes
+
+        weight_NR = torch.stack([each.weight_R.double() for each in rows])
+        is_plain_NR = torch.stack([each.is_plain_R for each in rows])
+
+        def on_trellis(x_NR: Tensor) -> tuple[Tensor, Tensor]:
+            codes_NR1, points_NR1 = trellis_codes(x_NR[:, :, None], weight_NR, is_plain_NR, rows[0].states)
+            return codes_NR1[:, :, 0], points_NR1[:, :, 0]
+
+        return on_trellis
+    levels_N1 = torch.tensor([[grid.levels] for grid in grids], device=grids[0].steps_R.device)
+
+    def on_multiples(x_NR: Tensor) -> tuple[Tensor, Tensor]:
+        codes_NR = x_NR.round().clamp(-levels_N1, levels_N1)
+        return codes_NR, codes_NR
+
+    return on_multiples
+
+
+def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: CompensatedRecipe) -> Tensor:
     """Return the upper Cholesky factor U of H^-1 = U^T U.
 
     Row j, divided by its diagonal, is how the error of column j adjusts the columns after it. With the order of columns

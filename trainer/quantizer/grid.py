@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from trainer.quantizer.clip import row_clips
+from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.recipe.patterns import value_for
-from trainer.recipe.quantizer import Grid
+from trainer.recipe.quantizer import Grid, TrellisGptq
 from trainer.runtime.failure import TrainingFailed
 
 # Largest code of a row whose step follows sensitivity instead of a clip: codes are int16.
@@ -16,17 +17,29 @@ LARGEST_CODE = 32_767
 
 
 @dataclass(frozen=True, slots=True)
+class TrellisRows:
+    """What a trellis needs to know of the rows of a matrix. Both are (R,)."""
+
+    states: int
+    weight_R: Tensor
+    """What a squared error of one step costs; float32."""
+    is_plain_R: Tensor
+    """Rows that are rounded to multiples of their step all the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class RowGrid:
-    """A grid for each row: the multiples -levels .. levels of its step."""
+    """A grid for each row: the multiples -levels .. levels of its step, or the points of a trellis."""
 
     steps_R: Tensor
     """float16, as stored, so that codes are computed on the grid that is written. 0 for a row of zeros."""
     levels: int
+    trellis: TrellisRows | None = None
 
     @property
     def code_type(self) -> torch.dtype:
         """Integer type that holds all codes."""
-        return torch.int8 if self.levels < 128 else torch.int16
+        return torch.int8 if self.levels < 128 and self.trellis is None else torch.int16
 
     @property
     def divisors_R1(self) -> Tensor:
@@ -35,7 +48,21 @@ class RowGrid:
 
     def codes(self, w_RC: Tensor) -> Tensor:
         """Return the nearest codes, in the type of the weights. Shapes: (R, C) -> (R, C)."""
-        return (w_RC / self.divisors_R1.to(w_RC.dtype)).round().clamp(-self.levels, self.levels)
+        x_RC = w_RC / self.divisors_R1.to(w_RC.dtype)
+        if self.trellis is None:
+            return x_RC.round().clamp(-self.levels, self.levels)
+        from trainer.quantizer.trellis import trellis_codes
+
+        rows = self.trellis
+        return trellis_codes(x_RC, rows.weight_R.to(w_RC.dtype), rows.is_plain_R, rows.states)[0]
+
+    def quantized(self, codes_RC: Tensor) -> QuantizedMatrix:
+        """Return codes of this grid as they are stored."""
+        codes_RC = codes_RC.to(self.code_type)
+        if self.trellis is None:
+            return QuantizedMatrix(codes_RC, self.steps_R)
+        steps_R = torch.where(self.trellis.is_plain_R, -self.steps_R, self.steps_R)
+        return QuantizedMatrix(codes_RC, steps_R, self.trellis.states)
 
 
 # The grid of a matrix, by its name and weights.
@@ -50,7 +77,25 @@ def row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:
     levels = largest_code(value_for(recipe.bits, name))
     floor = value_for(recipe.scale_floor, name) if recipe.scale_floor else 0.0
     steps_R = (row_clips(recipe.clip, name, w_RC.float(), levels) / levels).clamp_min(floor).half()
-    return RowGrid(steps_R, levels)
+    return RowGrid(steps_R, levels, trellis_rows(recipe, w_RC, steps_R))
+
+
+def trellis_rows(recipe: Grid, w_RC: Tensor, steps_R: Tensor, weight_R: Tensor | None = None) -> TrellisRows | None:
+    """Return what a trellis needs to know of a matrix; None if the recipe has none.
+
+    Unless weights are given, errors of all rows cost the same in the units of the matrix.
+    """
+    if not isinstance(recipe, TrellisGptq):
+        return None
+    from trainer.quantizer.trellis import is_plain_row
+
+    weight_R = steps_R.float() ** 2 if weight_R is None else weight_R.float()
+    return TrellisRows(recipe.states, weight_R, is_plain_row(w_RC, steps_R))
+
+
+def states_of(recipe: Grid) -> int:
+    """Return the states of the trellis that codes follow; 0 for none."""
+    return recipe.states if isinstance(recipe, TrellisGptq) else 0
 
 
 def checked_row_grid(recipe: Grid, name: str, w_RC: Tensor) -> RowGrid:

@@ -10,19 +10,34 @@ class QuantizedMatrix:
     """Integer codes and a step per row; the matrix is their product, plus a residual if there is one."""
 
     codes_RC: Tensor
-    """int8."""
+    """int8, or int16 where steps follow sensitivity or codes a trellis."""
     steps_R: Tensor
-    """float16, as stored."""
+    """float16, as stored: negative in rows that do not follow the trellis of the matrix."""
+    states: int = 0
+    """States of the trellis that the codes follow; 0 for codes that are multiples of the step."""
     residual: "tuple[QuantizedMatrix, QuantizedMatrix] | None" = None
     """Two thin matrices; the first transposed times the second is added."""
 
     def dequantize(self) -> Tensor:
         """Return the matrix in float32. Shapes: (R, C)."""
-        w_RC = self.codes_RC.float() * self.steps_R.float()[:, None]
+        w_RC = self.points() * self.steps_R.float().abs()[:, None]
         if self.residual is None:
             return w_RC
         left_PR, right_PC = self.residual
         return w_RC + left_PR.dequantize().mT @ right_PC.dequantize()
+
+    def points(self) -> Tensor:
+        """Return the matrix in steps. Shapes: (R, C), float32."""
+        if not self.states:
+            return self.codes_RC.float()
+        from trainer.quantizer.trellis import classes_of
+
+        return self.codes_RC.float() + 0.5 * classes_of(self.codes_RC, self.is_plain_R, self.states).float()
+
+    @property
+    def is_plain_R(self) -> Tensor:
+        """Rows that do not follow the trellis, if there is one. Shapes: (R,), bool."""
+        return ~(self.steps_R > 0)
 
     def parts(self) -> "tuple[QuantizedMatrix, ...]":
         """Return the matrices that are stored for it: itself and the factors of its residual."""

@@ -1,7 +1,7 @@
 """The quantizer slot: how float weights become integer codes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from trainer.quantizer.low_rank import add_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import Inventory
-from trainer.recipe.quantizer import FisherSteps, Gptq, LocalQuantizer, QuantizerRecipe, Rtn, is_quantized
+from trainer.recipe.quantizer import FisherSteps, Gptq, LocalQuantizer, QuantizerRecipe, Rtn, TrellisGptq, is_quantized
 
 
 class MatrixQuantizer(Protocol):
@@ -79,7 +79,7 @@ def make_quantizer(
 
             made: MatrixQuantizer = make_local(recipe.file, recipe.class_name, recipe, **recipe.options)
             return partial(one_by_one, made)
-        case Gptq():
+        case Gptq() | TrellisGptq():
             from trainer.quantizer.gptq import GptqQuantizer
 
             return GptqQuantizer(recipe, hessians, grid_of).quantize_all
@@ -106,7 +106,10 @@ def quantize_model(
     chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
     pruned = {name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen}
     quantized = make_quantizer(recipe, measured.hessians, make_grids(recipe, pruned, measured))(pruned)
-    matrices = {name: QuantizedMatrix(made.codes_RC.cpu(), made.steps_R.cpu()) for name, made in quantized.items()}
+    matrices = {
+        name: replace(found, codes_RC=found.codes_RC.cpu(), steps_R=found.steps_R.cpu())
+        for name, found in quantized.items()
+    }
     floats = {
         tensor.name: weights[tensor.name].detach().to(FLOAT_TYPES[recipe.float_type]).cpu()
         for tensor in tensors

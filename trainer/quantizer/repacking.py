@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from math import log2
 
-from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
+from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn, TrellisGptq
 
 # An artifact is close enough from 2,000 bytes, or a hundredth, below the number that is wanted; aims are half as far.
 SLACK_BYTES, SLACK_PART = 2_000, 100
@@ -14,7 +14,7 @@ MAX_WIDENING = 1.5
 MAX_SCALING = 64.0
 
 
-def scale_clips(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
+def scale_clips(recipe: Rtn | Gptq | TrellisGptq, times: float) -> Rtn | Gptq | TrellisGptq:
     """Return a quantizer with clips `times` as wide; its steps widen by the same factor, so its codes shrink."""
     assert isinstance(recipe.clip, DeviationClip)
     return replace(recipe, clip=replace(recipe.clip, k={name: k * times for name, k in recipe.clip.k.items()}))

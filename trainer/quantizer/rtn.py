@@ -22,4 +22,4 @@ class RoundToNearest:
             TrainingFailed: a row has no grid.
         """
         grid = self.grid_of(name, w_RC)
-        return QuantizedMatrix(grid.codes(w_RC.float()).to(grid.code_type), grid.steps_R)
+        return grid.quantized(grid.codes(w_RC.float()))

@@ -21,6 +21,8 @@ from trainer.quantizer.quantizer import RowSensitivity
 
 # Errors that a gradient is multiplied with, whose squares are averaged.
 DRAWS = 4
+# Lookups that are added to those of each row of a table.
+UNSEEN_LOOKUPS = 2.0
 # Of errors and targets.
 DRAW_SEED = 0
 
@@ -41,8 +43,23 @@ def measure_rows(
 
     `feedbacks` names the matrices, and has what GPTQ makes of their errors, or None. Shapes: (C, C); sequences (1, T).
     """
-    costs = collect_row_costs(model, feedbacks, sequences, check)
+    text = list(sequences)
+    costs, tokens = collect_row_costs(model, feedbacks, text, check), sum(each.size(1) for each in text)
+    costs |= {name: with_unseen_rows(cost_R, tokens) for name, cost_R in costs.items() if is_table(name)}
     return {name: RowSensitivity(costs[name], spread_of(feedback)) for name, feedback in feedbacks.items()}
+
+
+def is_table(name: str) -> bool:
+    """Return whether the rows of a matrix are looked up, each by some of the tokens only."""
+    return name.startswith("embedding.") and not name.endswith(".projection")
+
+
+def with_unseen_rows(cost_R: Tensor, tokens: int) -> Tensor:
+    """Return the costs of a table's rows as if each had been looked up some times more.
+
+    A row that the text happens not to use would cost nothing, and would be lost.
+    """
+    return cost_R + UNSEEN_LOOKUPS * cost_R.sum() / max(1, tokens)
 
 
 def spread_of(feedback_CC: Tensor | None) -> float:

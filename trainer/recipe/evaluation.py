@@ -195,18 +195,19 @@ def check_references(references: dict[str, Reference]) -> None:
     """Check that every reference has a name that can be a file name, and is not fitted.
 
     Raises:
-        RecipeConflict: one has an invalid name, or `fit_bytes`.
+        RecipeConflict: one has an invalid name, `fit_bytes` or `fill_bytes`.
     """
     for name, reference in references.items():
         if not name.replace("-", "").replace("_", "").isalnum():
             raise RecipeConflict(
                 f"{name!r} is not a valid name of a reference; use letters, digits, - and _", "references"
             )
-        if reference.quantizer.fit_bytes:
-            raise RecipeConflict(
-                "a reference cannot have fit_bytes: it is scored for comparison and never submitted; remove fit_bytes",
-                *("references", name, "quantizer", "fit_bytes"),
-            )
+        for key in ("fit_bytes", "fill_bytes"):
+            if getattr(reference.quantizer, key):
+                raise RecipeConflict(
+                    f"a reference cannot have {key}: it is scored for comparison and never submitted; remove {key}",
+                    *("references", name, "quantizer", key),
+                )
 
 
 def check_stride(stride: int, window: int) -> None:

@@ -247,13 +247,10 @@ class Rtn(Grid):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gptq(Grid):
-    """Round column by column, and adjust the remaining columns after each (GPTQ, arXiv 2210.17323).
+class Compensated(Grid):
+    """Fields of quantizers that adjust the remaining columns after rounding each."""
 
-    They are adjusted so that the outputs of the layer on calibration text change least.
-    """
-
-    kind: Literal["gptq"]
+    __pydantic_config__: ClassVar = CHECKED
     calibration: CalibrationRecipe = field(metadata={"discriminator": "kind"})
     """Text on which the inputs of matrices are measured."""
     damping: Positive = 0.01
@@ -280,6 +277,29 @@ class Gptq(Grid):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Gptq(Compensated):
+    """Round column by column, and adjust the remaining columns after each (GPTQ, arXiv 2210.17323).
+
+    They are adjusted so that the outputs of the layer on calibration text change least.
+    """
+
+    kind: Literal["gptq"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrellisGptq(Compensated):
+    """GPTQ on grids whose points depend on the codes before (trellis-coded quantization).
+
+    A fifth less squared error than `gptq` at the same bytes, for some more seconds. `bits` and `clip` set the step of a
+    row; its codes are not bounded.
+    """
+
+    kind: Literal["trellis_gptq"]
+    states: Literal[4, 8, 16] = 8
+    """States of the trellis: more states lose a little less and take longer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LocalQuantizer(Grid):
     """A quantizer of your own, constructed as CLASS(recipe, **options); it returns codes and one step per row.
 
@@ -298,7 +318,8 @@ class LocalQuantizer(Grid):
         check_grid(self)
 
 
-QuantizerRecipe = Rtn | Gptq | LocalQuantizer
+QuantizerRecipe = Rtn | Gptq | TrellisGptq | LocalQuantizer
+CompensatedRecipe = Gptq | TrellisGptq
 
 
 def check_grid(grid: Grid) -> None:
@@ -314,6 +335,20 @@ def check_grid(grid: Grid) -> None:
         check_filling(grid)
     if grid.steps is not None:
         check_steps(grid)
+    if isinstance(grid, TrellisGptq):
+        check_trellis(grid)
+
+
+def check_trellis(grid: "TrellisGptq") -> None:
+    """Check that nothing moves codes whose neighbours depend on them.
+
+    Raises:
+        RecipeConflict: something does.
+    """
+    if grid.fit_bytes:
+        raise RecipeConflict("fit_bytes zeroes codes, which changes the ones below them; use fill_bytes", "fit_bytes")
+    if isinstance(grid.training, StraightThrough):
+        raise RecipeConflict("training rounds to the plain grid, not to trellis codes", "training")
 
 
 def check_filling(grid: Grid) -> None:
@@ -342,6 +377,16 @@ def check_steps(grid: Grid) -> None:
         raise RecipeConflict("training rounds to the steps of the clips, which `steps` changes afterwards", "training")
     if isinstance(grid, LocalQuantizer):
         raise RecipeConflict("a quantizer of your own chooses its own steps; remove `steps`", "steps")
+
+
+def has_wide_codes(recipe: QuantizerRecipe) -> bool:
+    """Return whether codes may exceed int8."""
+    return isinstance(recipe, TrellisGptq) or isinstance(recipe.steps, FisherSteps)
+
+
+def trellis_states(recipe: Grid) -> int:
+    """Return the states of the trellis that codes follow; 0 for none."""
+    return recipe.states if isinstance(recipe, TrellisGptq) else 0
 
 
 def is_quantized(recipe: QuantizerRecipe, tensor: TensorSpec) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pgolf.preflight.code_lengths import entropy_bits, huffman_bits, huffman_length
-from pgolf.preflight.size import estimate_model_bytes, expected_percentile
+from pgolf.preflight.size import estimate_model_bytes, expected_percentile, filled_model_bytes
 from pgolf.specs.loading import load_spec
 from trainer.recipe.inventory import inventory, parameter_groups
 from trainer.recipe.recipe import Recipe
@@ -242,6 +242,17 @@ def test_pruning_to_fit_caps_the_estimate() -> None:
     assert plain.estimate > 300_000
     assert (cut.estimate, cut.high) == (300_000, 300_000)
     assert "at most 300,000" in cut.basis
+
+
+def test_filling_fixes_the_size_to_the_slack() -> None:
+    steps = "recipe.quantizer.steps={kind: fisher}"
+    unknown = estimate_model_bytes(recipe_of("quickstart", steps))
+    assert unknown.high - unknown.low > 0.15 * unknown.estimate
+    recipe = recipe_of("quickstart", steps, "recipe.quantizer.fill_bytes=16000000")
+    found = filled_model_bytes(recipe, code_bytes=30_000)
+    assert found is not None
+    assert (found.low, found.estimate, found.high) == (15_968_000, 15_969_000, 15_970_000)
+    assert filled_model_bytes(recipe_of("quickstart"), code_bytes=30_000) is None
 
 
 def test_a_residual_costs_its_low_rank_factors() -> None:

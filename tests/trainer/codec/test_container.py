@@ -31,9 +31,14 @@ CODECS = [
     "{kind: zstd, level: 3}",
     "{kind: column_range}",
 ]
-FISHER = {"quantizer__steps": "{kind: fisher}", "quantizer__float_up_to": 0}
+FISHER: dict[str, object] = {"quantizer__steps": "{kind: fisher}", "quantizer__float_up_to": 0}
+GRID = "bits: {default: 5}, clip: {kind: deviations, k: {default: 12}}, calibration: {kind: training}, float_up_to: 0"
+TRELLIS: dict[str, object] = {"quantizer": f"{{kind: trellis_gptq, {GRID}, steps: {{kind: fisher}}}}"}
 # Codecs with the quantizers whose codes they write in different ways.
-FORMS = [*((codec, {}) for codec in CODECS), (CODECS[0], FISHER), (CODECS[-1], FISHER)]
+FORMS: list[tuple[str, dict[str, object]]] = [
+    *((codec, {}) for codec in CODECS),
+    *((codec, quantizer) for codec in (CODECS[0], CODECS[-1]) for quantizer in (FISHER, TRELLIS)),
+]
 
 
 def card_of(recipe: Recipe) -> ModelCard:

@@ -56,7 +56,10 @@ def test_a_recurrence_after_the_last_step_is_refused() -> None:
         load_spec("quickstart", ["micro"], [late])
 
 
-def test_a_reference_with_fit_bytes_is_refused() -> None:
-    small = "{quantizer: {kind: rtn, bits: {default: 3}, clip: {kind: percentile, percentile: 100}, fit_bytes: 10}}"
-    with pytest.raises(SpecError, match="a reference cannot have fit_bytes"):
+@pytest.mark.parametrize("key", ["fit_bytes", "fill_bytes"])
+def test_a_reference_of_a_given_size_is_refused(key: str) -> None:
+    small = (
+        f"{{quantizer: {{kind: rtn, bits: {{default: 3}}, clip: {{kind: deviations, k: {{default: 9}}}}, {key}: 10}}}}"
+    )
+    with pytest.raises(SpecError, match=f"a reference cannot have {key}"):
         load_spec("quickstart", ["micro"], [f"recipe.evaluation.references={{small: {small}}}"])
