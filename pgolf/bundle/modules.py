@@ -23,6 +23,8 @@ from trainer.recipe.recipe import Recipe
 
 ROOT = "trainer.command"
 QUIRK = "published_"
+# Fields whose code a recipe does not reach where they are 0.
+SIZES = frozenset({"fit_bytes", "fill_bytes"})
 TRAINER = Path(trainer.__file__).parent
 
 
@@ -80,12 +82,17 @@ def components(value: Any) -> Iterator[Any]:
 
 
 def names_in_use(recipe: Recipe) -> set[str]:
-    """Return the names of the recipe's components and published quirks, and its `compute` conditions."""
+    """Return the names of the recipe's components and switches that are on, and its `compute` conditions."""
     used = set()
     for component in components(recipe):
-        used.add(type(component).__name__)
-        used |= {f.name for f in fields(component) if f.name.startswith(QUIRK) and getattr(component, f.name)}
+        used |= {kind.__name__ for kind in type(component).__mro__ if is_dataclass(kind)}
+        used |= {f.name for f in fields(component) if is_switch(f.name) and getattr(component, f.name)}
     return used | {compute_condition(f.name, getattr(recipe.compute, f.name)) for f in fields(recipe.compute)}
+
+
+def is_switch(field: str) -> bool:
+    """Return whether code behind a field of a recipe is not reached where the field is false or 0."""
+    return field.startswith(QUIRK) or field in SIZES
 
 
 def compute_condition(field: str, value: str) -> str:
@@ -151,11 +158,11 @@ def is_excluded(node: ast.AST, used: set[str]) -> bool:
         case ast.match_case(pattern=ast.MatchClass(cls=ast.Name(id=name))):
             return name not in used
         case ast.If(test=test, orelse=[]):
-            quirks = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and n.attr.startswith(QUIRK)}
+            switches = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and is_switch(n.attr)}
             parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
             conditions = {condition for part in parts if (condition := tested_condition(part)) is not None}
             has_false_document_test = any(is_false_document_test(part, used) for part in parts)
-            return (bool(quirks) and not quirks & used) or not conditions <= used or has_false_document_test
+            return (bool(switches) and not switches & used) or not conditions <= used or has_false_document_test
     return False
 
 

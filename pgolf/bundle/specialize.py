@@ -11,14 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pgolf.bundle.modules import QUIRK, is_false_document_test, tested_condition
+from pgolf.bundle.modules import is_false_document_test, is_switch, tested_condition
 from trainer.recipe.recipe import Recipe
 
 # Functions that only a run launched by pgolf needs: its stop rule, comparing the hardware with the requested one,
-# timing steps before the run, speeding up a CPU without changing results, and the CPU limit of a container.
+# timing steps before the run, speeding up a CPU without changing results, the CPU limit of a container, and an
+# artifact over the limit, which is scored as a reference.
 LAUNCHED_ONLY = {
     "make_guard", "describe_hardware", "group_bytes", "keep_freed_memory", "time_steps", "cgroup_cores",
-    "report_overruled_threads",
+    "report_overruled_threads", "keep_over_limit",
 }  # fmt: skip
 
 
@@ -63,6 +64,12 @@ class Specializer(ast.NodeTransformer):
         self.generic_visit(node)
         return node if node.cases else None
 
+    def visit_MatchOr(self, node: ast.MatchOr) -> ast.AST:
+        """Remove the unused kinds of `A() | B()`."""
+        node.patterns = [pattern for pattern in node.patterns if not self.is_unused_pattern(pattern)]
+        self.generic_visit(node)
+        return node.patterns[0] if len(node.patterns) == 1 else node
+
     def is_unused_pattern(self, pattern: ast.pattern) -> bool:
         match pattern:
             case ast.MatchClass(cls=ast.Name(id=name)):
@@ -91,7 +98,7 @@ class Specializer(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         self.generic_visit(node)
-        is_off = node.attr.startswith(QUIRK) and node.attr not in self.used and isinstance(node.ctx, ast.Load)
+        is_off = is_switch(node.attr) and node.attr not in self.used and isinstance(node.ctx, ast.Load)
         return ast.copy_location(ast.Constant(False), node) if is_off else node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
