@@ -1,5 +1,6 @@
 """Quantizing, packing and unpacking of a whole model of a published size."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import compensated_names
 from trainer.quantizer.hessians import collect_hessians
-from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
+from trainer.quantizer.quantizer import NOT_CALIBRATED, QuantizedModel, quantize_model
 from trainer.recipe.codec import CodecRecipe, ColumnRange
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Gptq
@@ -37,7 +38,7 @@ def measure_quantizer(times: int) -> list[Timing]:
         return collect_hessians(model, names, text, lambda: None)
 
     def quantize() -> QuantizedModel:
-        return quantize_model(recipe.quantizer, tensors, weights, Calibration(hessians))
+        return quantize_model(recipe.quantizer, tensors, weights, replace(NOT_CALIBRATED, hessians=hessians))
 
     hessians = collect()
     quantized, size = quantize(), sum(tensor.size for tensor in tensors)

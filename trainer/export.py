@@ -15,7 +15,8 @@ from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
-from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, ClipSearch, scale_clips, widening_for
+from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, scale_clips, search_times, widening_for
+from trainer.recipe.files import RunFiles
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
@@ -25,7 +26,6 @@ from trainer.recipe.quantizer import (
     QuantizerRecipe,
     Rtn,
     TrainingText,
-    TrellisGptq,
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
@@ -55,7 +55,7 @@ class Exporter:
         quantizer = self.recipe.quantizer
         measured = self.measure(quantizer)
         artifact = self.encode(quantizer, self.quantize(quantizer, measured))
-        if not isinstance(quantizer, Rtn | Gptq | TrellisGptq) or not isinstance(quantizer.clip, DeviationClip):
+        if not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
             return artifact
         if quantizer.fill_bytes:
             return self.quantize_to_fill(quantizer, measured, artifact)
@@ -64,7 +64,7 @@ class Exporter:
         return artifact
 
     def quantize_to_fill(
-        self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, artifact: dict[str, Any]
+        self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]
     ) -> dict[str, Any]:
         """Quantize again with wider or narrower clips until the artifact has `fill_bytes`, or few less."""
         artifact, times = self.search_clips(
@@ -75,46 +75,43 @@ class Exporter:
         )
         return artifact | {"filled": {"bytes": quantizer.fill_bytes, "clip_times": times}}
 
-    def quantize_to_fit(
-        self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, artifact: dict[str, Any]
-    ) -> dict[str, Any]:
+    def quantize_to_fit(self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]) -> dict[str, Any]:
         """Quantize again with wider clips until the artifact fits.
 
         The artifact over the limit is kept as a reference, whose score shows what the wider clips cost.
         """
         before, limit = artifact["total_bytes"], artifact["limit_bytes"]
         if widening_for(before - limit, self.quantized_weights) > MAX_WIDENING:
-            self.journal.log(f"the artifact is {before - limit:,} bytes over the limit, more than wider clips can save")
+            self.journal.log(f"{before - limit:,} bytes over the limit are more than wider clips can save")
             return artifact
-        references = self.job.files.references
-        references.mkdir(exist_ok=True)
-        shutil.copyfile(self.job.files.model, references / OVER_LIMIT)
+        keep_over_limit(self.job.files)
         artifact, times = self.search_clips(quantizer, measured, artifact, limit, 1.0, MAX_WIDENING)
         self.journal.log(
-            f"{before:,} bytes are over the limit of {limit:,}; clips {times:.4f} times as wide give "
-            f"{artifact['total_bytes']:,}"
+            f"clips {times:.4f} times as wide give {artifact['total_bytes']:,} bytes in place of {before:,}"
         )
         return artifact | {"repacked": {"bytes_before": before, "clip_times": times}}
 
     def search_clips(
-        self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, artifact: dict[str, Any], wanted: int,
+        self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any], wanted: int,
         least: float, most: float,
     ) -> tuple[dict[str, Any], float]:  # fmt: skip
         """Write the artifact whose clips, scaled by one factor, give it `wanted` bytes or few less.
 
         Returns its bytes and the factor, which is between `least` and `most`.
         """
-        search, times = ClipSearch(wanted, self.quantized_weights, least, most), 1.0
-        search.tried[times] = artifact["total_bytes"]
-        while not search.is_done:
-            times = search.guess()
-            artifact = self.encode_scaled(quantizer, measured, times)
-            search.tried[times] = artifact["total_bytes"]
-        if times != search.best:
-            artifact = self.encode_scaled(quantizer, measured, search.best)
-        return artifact, search.best
+        written = 1.0
 
-    def encode_scaled(self, quantizer: Rtn | Gptq | TrellisGptq, measured: Calibration, times: float) -> dict[str, Any]:
+        def size_at(times: float) -> int:
+            nonlocal artifact, written
+            artifact, written = self.encode_scaled(quantizer, measured, times), times
+            return int(artifact["total_bytes"])
+
+        tried = search_times(size_at, artifact["total_bytes"], wanted, self.quantized_weights, least, most)
+        if (best := list(tried)[-1]) != written:
+            size_at(best)
+        return artifact, best
+
+    def encode_scaled(self, quantizer: Rtn | Gptq, measured: Calibration, times: float) -> dict[str, Any]:
         """Write the artifact with clips `times` as wide, and return its bytes."""
         self.check()
         scaled = scale_clips(quantizer, times)
@@ -168,12 +165,18 @@ class Exporter:
         card = make_card(recipe, quantizer)
         self.job.files.artifact.mkdir(exist_ok=True)
         with self.clock.phase("encode"):
-            if limit := quantizer.fit_bytes:
+            if quantizer.fit_bytes:
                 size_of = partial(encoded_bytes, card, codec=recipe.codec)
                 model, zeroed = fit_to_bytes(model, quantizer, size_of, self.check)
-                self.journal.log(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {limit:,} bytes")
+                self.journal.log(f"fit: {zeroed:,} codes of 1 and -1 set to zero for {quantizer.fit_bytes:,} bytes")
             streams = encode_artifact(self.job.files.model, card, model, recipe.codec)
         return count_bytes(self.job, streams, group_bytes(card, model, streams))
+
+
+def keep_over_limit(files: RunFiles) -> None:
+    """Keep the artifact that is over the limit as a reference."""
+    files.references.mkdir(exist_ok=True)
+    shutil.copyfile(files.model, files.references / OVER_LIMIT)
 
 
 def make_card(recipe: Recipe, quantizer: QuantizerRecipe) -> ModelCard:

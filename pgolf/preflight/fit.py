@@ -15,7 +15,7 @@ from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.correction import find_correction
 from pgolf.preflight.preflight import Preflight
 from pgolf.preflight.size import estimate_model_bytes
-from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn, TrellisGptq
+from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
 from trainer.recipe.recipe import Recipe
 
 # Rule of thumb for the value of a byte: 0.0015 bpb for 280 kB, from public runs (openai/parameter-golf #1914).
@@ -111,7 +111,7 @@ def fit_clips(
         UsageError: the quantizer does not clip by standard deviations, or no clip fits.
     """
     quantizer = recipe.quantizer
-    if not isinstance(quantizer, Rtn | Gptq | TrellisGptq) or not isinstance(quantizer.clip, DeviationClip):
+    if not isinstance(quantizer, Rtn | Gptq) or not isinstance(quantizer.clip, DeviationClip):
         raise UsageError(
             "recipe.quantizer.clip is not a number of standard deviations; only `clip: {kind: deviations, k: {...}}` "
             "can be fitted before training"

@@ -19,7 +19,7 @@ from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.cgroups import Memory
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
-from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, TrellisGptq, is_quantized
+from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, is_quantized
 from trainer.recipe.recipe import Recipe
 
 MANY_EPOCHS = 10.0
@@ -164,7 +164,7 @@ def quantized_share(recipe: Recipe) -> Finding:
 def calibration_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
     """Check that time is reserved for reading training text after the last step."""
     quantizer, averaging, budget = recipe.quantizer, recipe.averaging, recipe.budget
-    texts = [quantizer.calibration] if isinstance(quantizer, Gptq | TrellisGptq) else []
+    texts = [quantizer.calibration] if isinstance(quantizer, Gptq) else []
     texts += [quantizer.steps.calibration] if quantizer.steps is not None else []
     if not any(isinstance(text, TrainingText) for text in texts) and not isinstance(averaging, Candidates):
         return Finding("pass", "calibration_clock", "no training text is read after the last step")

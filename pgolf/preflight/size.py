@@ -24,7 +24,6 @@ from trainer.recipe.quantizer import (
     PercentileClip,
     QuantizerRecipe,
     SearchedClip,
-    TrellisGptq,
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
@@ -92,7 +91,7 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     step = step_in_deviations(quantizer, tensor.name, columns)
     if floor := floor_of(quantizer, tensor.name):
         step = max(step, floor / expected_deviation(recipe.optimizer))
-    if isinstance(quantizer, Gptq | TrellisGptq) and tensor.group != "embedding":
+    if isinstance(quantizer, Gptq) and tensor.group != "embedding":
         step = with_gptq_spread(step)
     bits = coded_bits(recipe.codec, step, levels(quantizer, tensor.name))
     return CHECKSUM_BYTES + tensor.size * bits / 8 + FLOAT16_BYTES * rows

@@ -19,7 +19,7 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.codec.compressor import Codes, RowFlags, Shape
+from trainer.codec.compressor import Codes, Shape, Steps
 
 Integers = NDArray[np.int64]
 Symbols = NDArray[np.int32]
@@ -107,7 +107,7 @@ class Histograms:
 class ColumnRangeCoder:
     """Coder of a sequence of matrices; matrices with the same method and largest code share histograms."""
 
-    def encode(self, matrices: Sequence[Codes], plain_rows: Sequence[RowFlags] = ()) -> bytes:
+    def encode(self, matrices: Sequence[Codes], steps: Sequence[Steps] = ()) -> bytes:
         """Encode each matrix with the method that takes the fewest bytes."""
         learned: dict[tuple[int, int], Histograms] = {}
         pieces = []
@@ -116,7 +116,7 @@ class ColumnRangeCoder:
             pieces += [PREFIX.pack(method, largest, len(payload)), payload]
         return b"".join(pieces)
 
-    def decode(self, data: bytes, shapes: Sequence[Shape], plain_rows: Sequence[RowFlags] = ()) -> list[Codes]:
+    def decode(self, data: bytes, shapes: Sequence[Shape], steps: Sequence[Steps] = ()) -> list[Codes]:
         """Return the matrices.
 
         Raises:

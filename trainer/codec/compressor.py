@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
-from trainer.recipe.quantizer import QuantizerRecipe, has_wide_codes, trellis_states
+from trainer.recipe.quantizer import FisherSteps, QuantizerRecipe, TrellisGptq, trellis_states
 
 Codes = NDArray[np.signedinteger[Any]]
 """int8, or int16 where steps follow sensitivity."""
 Shape = tuple[int, int]
-RowFlags = NDArray[np.bool_]
+Steps = NDArray[np.float16]
 
 
 class Compressor(Protocol):
@@ -32,12 +32,12 @@ class Compressor(Protocol):
 class MatrixCoder(Protocol):
     """A lossless codec of integer matrices.
 
-    A coder may use which rows of each matrix are plain, that is, do not follow the trellis of the quantizer.
+    A coder may use the steps of the rows of each matrix, whose signs say which follow the trellis of the quantizer.
     """
 
-    def encode(self, matrices: Sequence[Codes], plain_rows: Sequence[RowFlags] = ()) -> bytes: ...
+    def encode(self, matrices: Sequence[Codes], steps: Sequence[Steps] = ()) -> bytes: ...
 
-    def decode(self, data: bytes, shapes: Sequence[Shape], plain_rows: Sequence[RowFlags] = ()) -> list[Codes]:
+    def decode(self, data: bytes, shapes: Sequence[Shape], steps: Sequence[Steps] = ()) -> list[Codes]:
         """Return the matrices, which have the given shapes.
 
         Raises:
@@ -52,10 +52,10 @@ class RowMajorCoder:
     def __init__(self, compressor: Compressor) -> None:
         self.compressor = compressor
 
-    def encode(self, matrices: Sequence[Codes], plain_rows: Sequence[RowFlags] = ()) -> bytes:
+    def encode(self, matrices: Sequence[Codes], steps: Sequence[Steps] = ()) -> bytes:
         return self.compressor.compress(b"".join(codes_RC.tobytes() for codes_RC in matrices))
 
-    def decode(self, data: bytes, shapes: Sequence[Shape], plain_rows: Sequence[RowFlags] = ()) -> list[Codes]:
+    def decode(self, data: bytes, shapes: Sequence[Shape], steps: Sequence[Steps] = ()) -> list[Codes]:
         sizes = [rows * columns for rows, columns in shapes]
         stream = self.compressor.decompress(data, sum(sizes))
         if len(stream) != sum(sizes):
@@ -71,12 +71,12 @@ class WideRowMajorCoder:
     def __init__(self, compressor: Compressor) -> None:
         self.planes = RowMajorCoder(compressor)
 
-    def encode(self, matrices: Sequence[Codes], plain_rows: Sequence[RowFlags] = ()) -> bytes:
+    def encode(self, matrices: Sequence[Codes], steps: Sequence[Steps] = ()) -> bytes:
         folded = [fold(codes_RC) for codes_RC in matrices]
         low, high = ([(each_RC >> shift).astype(np.int8) for each_RC in folded] for shift in (0, 8))
         return self.planes.encode([*low, *high])
 
-    def decode(self, data: bytes, shapes: Sequence[Shape], plain_rows: Sequence[RowFlags] = ()) -> list[Codes]:
+    def decode(self, data: bytes, shapes: Sequence[Shape], steps: Sequence[Steps] = ()) -> list[Codes]:
         planes = self.planes.decode(data, [*shapes, *shapes])
         halves = zip(planes[: len(shapes)], planes[len(shapes) :], strict=True)
         return [unfold(low.astype(np.uint8), high.astype(np.uint8)) for low, high in halves]
@@ -121,15 +121,21 @@ def make_compressor(recipe: CodecRecipe) -> Compressor:
 
 def make_matrix_coder(recipe: CodecRecipe, quantizer: QuantizerRecipe) -> MatrixCoder:
     """Return the matrix codec that a recipe names, for the codes of a quantizer."""
+    if isinstance(quantizer, TrellisGptq) or isinstance(quantizer.steps, FisherSteps):
+        return make_wide_coder(recipe, trellis_states(quantizer))
     match recipe:
         case ColumnRange():
-            if has_wide_codes(quantizer):
-                from trainer.codec.width_range import WidthRangeCoder
-
-                return WidthRangeCoder(trellis_states(quantizer))
             from trainer.codec.column_range import ColumnRangeCoder
 
             return ColumnRangeCoder()
-    if has_wide_codes(quantizer):
-        return WideRowMajorCoder(make_compressor(recipe))
     return RowMajorCoder(make_compressor(recipe))
+
+
+def make_wide_coder(recipe: CodecRecipe, states: int) -> MatrixCoder:
+    """Return the matrix codec that a recipe names, for codes of int16 that follow a trellis of some states or none."""
+    match recipe:
+        case ColumnRange():
+            from trainer.codec.width_range import WidthRangeCoder
+
+            return WidthRangeCoder(states)
+    return WideRowMajorCoder(make_compressor(recipe))

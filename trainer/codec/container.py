@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.codec.compressor import Codes, RowFlags, Shape, make_compressor, make_matrix_coder
+from trainer.codec.compressor import Codes, Shape, Steps, make_compressor, make_matrix_coder
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.quantizer import QuantizedModel
 from trainer.recipe.codec import CodecRecipe
@@ -37,7 +37,7 @@ from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.model import Gpt
-from trainer.recipe.quantizer import QuantizerRecipe, is_quantized, trellis_states
+from trainer.recipe.quantizer import QuantizerRecipe, TrellisGptq, is_quantized
 from trainer.recipe.writing import write_whole
 from trainer.runtime.failure import ArtifactRefused
 
@@ -89,15 +89,15 @@ def container_bytes(checksums: list[int]) -> int:
 def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe) -> tuple[dict[str, bytes], list[int]]:
     """Return the compressed streams by name, and the checksum of each tensor."""
     matrices: list[Codes] = []
-    signs: list[RowFlags] = []
-    steps, floats, checksums = [], [], []
+    steps: list[Steps] = []
+    floats, checksums = [], []
     for tensor in card.tensors():
         if is_quantized(card.quantizer, tensor):
             parts = model.matrices[tensor.name].parts()
             matrices += [part.codes_RC.numpy() for part in parts]
-            signs += [part.is_plain_R.numpy() for part in parts]
-            steps.append(b"".join(raw_bytes(part.steps_R) for part in parts))
-            checksums.append(zlib.crc32(b"".join(raw_bytes(part.codes_RC) for part in parts) + steps[-1]))
+            steps += [part.steps_R.numpy() for part in parts]
+            raw = [raw_bytes(values) for values in (*(p.codes_RC for p in parts), *(p.steps_R for p in parts))]
+            checksums.append(zlib.crc32(b"".join(raw)))
         else:
             floats.append(raw_bytes(model.floats[tensor.name]))
             checksums.append(zlib.crc32(floats[-1]))
@@ -106,8 +106,8 @@ def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe)
     compressor = make_compressor(codec)
     return {
         "header": compressor.compress(header),
-        "codes": make_matrix_coder(codec, card.quantizer).encode(matrices, signs),
-        "steps": compressor.compress(b"".join(steps)),
+        "codes": make_matrix_coder(codec, card.quantizer).encode(matrices, steps),
+        "steps": compressor.compress(b"".join(values.tobytes() for values in steps)),
         "floats": compressor.compress(b"".join(floats)),
     }, checksums
 
@@ -185,11 +185,11 @@ def decode_streams(card: ModelCard, codec: CodecRecipe, streams: dict[str, bytes
     """
     layout, compressor = Layout(card), make_compressor(codec)
     steps = compressor.decompress(streams["steps"], layout.step_bytes)
-    matrices = make_matrix_coder(codec, card.quantizer).decode(
-        streams["codes"], layout.shapes, layout.plain_rows(steps)
-    )
     floats = compressor.decompress(streams["floats"], layout.float_bytes)
-    return layout.assemble(matrices, steps, floats, checksums)
+    layout.check_sizes(steps, floats, checksums)
+    of_rows = layout.split_steps(steps)
+    matrices = make_matrix_coder(codec, card.quantizer).decode(streams["codes"], layout.shapes, of_rows)
+    return layout.assemble(matrices, of_rows, floats, checksums)
 
 
 def split_streams(body: bytes) -> tuple[int, dict[str, bytes], bytes]:
@@ -256,16 +256,21 @@ class Layout:
         others = [tensor.size for tensor in self.tensors if not is_quantized(self.quantizer, tensor)]
         self.float_bytes = self.float_kind.itemsize * sum(others)
 
-    def plain_rows(self, steps: bytes) -> list[RowFlags]:
-        """Return which rows of each matrix have steps that are not positive.
+    def split_steps(self, steps: bytes) -> list[Steps]:
+        """Return the steps of each matrix."""
+        cursor = Cursor(steps)
+        return [cursor.take(np.dtype("<f2"), shape[:1]) for shape in self.shapes]
+
+    def check_sizes(self, steps: bytes, floats: bytes, checksums: bytes) -> None:
+        """Check that the streams have the sizes that the card implies.
 
         Raises:
-            ValueError: the stream of steps has the wrong size.
+            ValueError: one has not.
         """
-        if len(steps) != self.step_bytes:
-            raise ValueError(f"{len(steps):,} bytes of steps, expected {self.step_bytes:,}")
-        cursor = Cursor(steps)
-        return [~(cursor.take(np.dtype("<f2"), shape[:1]) > 0) for shape in self.shapes]
+        expected = {"steps": self.step_bytes, "floats": self.float_bytes, "checksums": 4 * len(self.tensors)}
+        for (name, size), found in zip(expected.items(), (steps, floats, checksums), strict=True):
+            if len(found) != size:
+                raise ValueError(f"{len(found):,} bytes of {name}, expected {size:,}")
 
     def shapes_of(self, tensor: TensorSpec) -> list[Shape]:
         """Return the shapes of a tensor's codes and of the factors of its residual; none for a float tensor."""
@@ -277,25 +282,27 @@ class Layout:
         rank = min(self.quantizer.residual.rank, rows, columns)
         return [(rows, columns), (rank, rows), (rank, columns)]
 
-    def assemble(self, matrices: list[Codes], steps: bytes, floats: bytes, checksums: bytes) -> QuantizedModel:
+    def assemble(self, matrices: list[Codes], steps: list[Steps], floats: bytes, checksums: bytes) -> QuantizedModel:
         """Return the model made of the decoded streams.
 
         Raises:
-            ValueError: a stream has the wrong size, or a tensor does not match its checksum.
+            ValueError: a tensor does not match its checksum.
         """
-        expected = {"floats": self.float_bytes, "checksums": 4 * len(self.tensors)}
-        for (name, size), found in zip(expected.items(), (floats, checksums), strict=True):
-            if len(found) != size:
-                raise ValueError(f"{len(found):,} bytes of {name}, expected {size:,}")
-        codes, scales, others = iter(matrices), Cursor(steps), Cursor(floats)
+        codes, scales, others = iter(matrices), iter(steps), Cursor(floats)
         model = QuantizedModel({}, {})
         for tensor, checksum in zip(self.tensors, struct.unpack(f"<{len(self.tensors)}I", checksums), strict=True):
-            parts = [(next(codes), scales.take(np.dtype("<f2"), shape[:1])) for shape in self.shapes_of(tensor)]
+            parts = [(next(codes), next(scales)) for _ in self.shapes_of(tensor)]
             if parts:
                 raw = b"".join(part.tobytes() for column in zip(*parts, strict=True) for part in column)
                 matrix, *factors = (QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts)
                 residual = (factors[0], factors[1]) if factors else None
-                model.matrices[tensor.name] = replace(matrix, states=trellis_states(self.quantizer), residual=residual)
+                matrix = replace(matrix, residual=residual)
+                match self.quantizer:
+                    case TrellisGptq():
+                        from trainer.quantizer.trellis_grid import TrellisMatrix
+
+                        matrix = TrellisMatrix(matrix.codes_RC, matrix.steps_R, residual, self.quantizer.states)
+                model.matrices[tensor.name] = matrix
             else:
                 values = others.take(self.float_kind, tensor.shape)
                 raw = values.tobytes()

@@ -26,7 +26,7 @@ from trainer.codec.column_range import (
     equal_runs,
     row_blocks,
 )
-from trainer.codec.compressor import Codes, RowFlags, Shape
+from trainer.codec.compressor import Codes, Shape, Steps
 from trainer.quantizer.trellis import chains_of, next_states
 
 # Factors of columns are in units of 1/4096.
@@ -126,8 +126,8 @@ class WidthModel:
 class TrellisClasses:
     """The class of each code of a matrix whose codes follow a trellis, known once the rows above are."""
 
-    def __init__(self, shape: tuple[int, ...], states: int, is_plain_R: RowFlags) -> None:
-        self.rows, self.chains, self.is_plain_R = shape[0], chains_of(shape[0]), is_plain_R
+    def __init__(self, shape: tuple[int, ...], states: int, steps_R: Steps) -> None:
+        self.rows, self.chains, self.is_plain_R = shape[0], chains_of(shape[0]), ~(steps_R > 0)
         self.table_S2 = next_states(states).numpy()
         self.state_NC = np.zeros((self.chains, shape[1]), np.int64)
 
@@ -153,10 +153,7 @@ class WidthRangeCoder:
         """Codes follow a trellis with some states, or none; then each class has its own histograms."""
         self.states = states
 
-    def classes(self, shape: tuple[int, ...], is_plain_R: RowFlags) -> TrellisClasses:
-        return TrellisClasses(shape, self.states, is_plain_R)
-
-    def encode(self, matrices: Sequence[Codes], plain_rows: Sequence[RowFlags] = ()) -> bytes:
+    def encode(self, matrices: Sequence[Codes], steps: Sequence[Steps] = ()) -> bytes:
         encoder = constriction.stream.queue.RangeEncoder()
 
         def put(symbols: Symbols, model: "constriction.stream.model.Model") -> Symbols:
@@ -165,11 +162,11 @@ class WidthRangeCoder:
 
         model = WidthModel()
         for number, codes_RC in enumerate(matrices):
-            classes = self.classes(codes_RC.shape, plain_rows[number]) if self.states else None
+            classes = TrellisClasses(codes_RC.shape, self.states, steps[number]) if self.states else None
             code_rows(codes_RC.astype(np.int64), model, put, row_widths(codes_RC), classes)
         return bytes(encoder.get_compressed().astype("<u4").tobytes())
 
-    def decode(self, data: bytes, shapes: Sequence[Shape], plain_rows: Sequence[RowFlags] = ()) -> list[Codes]:
+    def decode(self, data: bytes, shapes: Sequence[Shape], steps: Sequence[Steps] = ()) -> list[Codes]:
         """Return the matrices.
 
         Raises:
@@ -189,7 +186,7 @@ class WidthRangeCoder:
         model, matrices = WidthModel(), list[Codes]()
         for number, shape in enumerate(shapes):
             codes_RC = np.zeros(shape, np.int64)
-            classes = self.classes(shape, plain_rows[number]) if self.states else None
+            classes = TrellisClasses(shape, self.states, steps[number]) if self.states else None
             code_rows(codes_RC, model, take, np.zeros(shape[0], np.int64), classes)
             if np.abs(codes_RC).max(initial=0) > LARGEST_INT16:
                 raise ValueError(f"a code is beyond {LARGEST_INT16:,}")

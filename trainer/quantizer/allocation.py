@@ -97,6 +97,8 @@ def gaussian_density(x: Tensor) -> Tensor:
 
 def allocate_steps(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[str, Tensor]:
     """Return the steps of all rows, (R,), float16, which take as many bits together as the steps of the clips."""
+    if not rows:
+        return {}
     costs = weighted_costs(recipe, rows)
     slopes = {name: SlopeTable(each.spread) for name, each in rows.items()}
     wanted = sum(each.columns * float(each.bits(each.clip_steps_R).sum()) for each in rows.values())

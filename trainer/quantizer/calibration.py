@@ -9,19 +9,15 @@ from torch import Tensor
 
 from trainer.model.gpt import GptModel
 from trainer.quantizer.hessians import collect_hessians
-from trainer.quantizer.quantizer import Calibration, quantize_model
+from trainer.quantizer.quantizer import NOT_CALIBRATED, Calibration, quantize_model
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
-    CompensatedRecipe,
     FisherSteps,
     GeneratedText,
     Gptq,
-    LocalQuantizer,
     QuantizerRecipe,
-    Rtn,
-    TrellisGptq,
     is_quantized,
 )
 
@@ -36,37 +32,39 @@ def calibrate(
 
     The model keeps its float weights. `check` is called between sequences.
     """
+    measured = NOT_CALIBRATED
     match recipe:
-        case Rtn() | LocalQuantizer():
-            return measure_sensitivities(recipe, tensors, model, Calibration(), sequences, check)
-        case Gptq() | TrellisGptq():
+        case Gptq():
             names = compensated_names(recipe, tensors, model)
             text = sequences(recipe.calibration)
-            measured = Calibration(collect_hessians(model, names, text, check))
-            measured = measure_sensitivities(recipe, tensors, model, measured, sequences, check)
-            return recollect_in_loops(recipe, tensors, model, measured, text, check) if recipe.loop_aware else measured
+            measured = replace(measured, hessians=collect_hessians(model, names, text, check))
+    match recipe.steps:
+        case FisherSteps():
+            seen = sequences(recipe.steps.calibration)
+            measured = replace(measured, costs=measure_rows(recipe, tensors, model, measured, seen, check))
+    match recipe:
+        case Gptq():
+            if recipe.loop_aware:
+                return recollect_in_loops(recipe, tensors, model, measured, text, check)
+    return measured
 
 
-def measure_sensitivities(
-    recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, measured: Calibration,
-    sequences: Callable[[CalibrationRecipe], Sequences], check: Callable[[], None],
-) -> Calibration:  # fmt: skip
-    """Return the calibration with the sensitivity of every quantized matrix, if the steps of the recipe follow it."""
-    names = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
-    if not isinstance(recipe.steps, FisherSteps) or not names:
-        return measured
-    from trainer.quantizer.sensitivity import measure_rows
+def measure_rows(
+    recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
+    check: Callable[[], None],
+) -> dict[str, Tensor]:  # fmt: skip
+    """Return what errors of the rows of every quantized matrix cost."""
+    from trainer.quantizer.sensitivity import collect_row_costs
 
-    feedbacks: dict[str, Tensor | None] = dict.fromkeys(names)
-    if isinstance(recipe, Gptq | TrellisGptq):
+    feedbacks: dict[str, Tensor | None] = {tensor.name: None for tensor in tensors if is_quantized(recipe, tensor)}
+    if isinstance(recipe, Gptq):
         from trainer.quantizer.gptq import error_feedback
 
         feedbacks |= {name: error_feedback(name, hessian, recipe) for name, hessian in measured.hessians.items()}
-    text = sequences(recipe.steps.calibration)
-    return replace(measured, sensitivities=measure_rows(model, feedbacks, text, check))
+    return collect_row_costs(model, feedbacks, text, check)
 
 
-def compensated_names(recipe: CompensatedRecipe, tensors: Inventory, model: GptModel) -> list[str]:
+def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list[str]:
     """Return the names of the matrices that GPTQ compensates; the others are rounded to nearest."""
     head = "embedding.tokens" if model.head is None else "head"
     return [
@@ -79,7 +77,7 @@ def compensated_names(recipe: CompensatedRecipe, tensors: Inventory, model: GptM
 
 @torch.no_grad()
 def recollect_in_loops(
-    recipe: CompensatedRecipe, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
+    recipe: Gptq, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
     check: Callable[[], None],
 ) -> Calibration:  # fmt: skip
     """Return the calibration, with Hessians of repeated blocks that see all other matrices rounded (#1535)."""

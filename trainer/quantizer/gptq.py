@@ -10,7 +10,7 @@ too little work.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from trainer.quantizer.grid import GridOf, RowGrid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
-from trainer.recipe.quantizer import CompensatedRecipe
+from trainer.recipe.quantizer import Gptq, TrellisGptq
 from trainer.runtime.failure import TrainingFailed
 
 # Hessian values that are processed at a time: as many as fit into the caches of a CPU, or keep a GPU busy.
@@ -28,9 +28,7 @@ STACK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 26}
 class GptqQuantizer:
     """Rounds matrices that have a Hessian with GPTQ, and all others to the nearest point of the same grid."""
 
-    def __init__(
-        self, recipe: CompensatedRecipe, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None
-    ) -> None:
+    def __init__(self, recipe: Gptq, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None) -> None:
         self.recipe, self.hessians = recipe, hessians
         self.nearest = RoundToNearest(recipe, grid_of)
 
@@ -67,7 +65,7 @@ def stack_by_shape(matrices: Mapping[str, Tensor]) -> Iterator[list[str]]:
 
 
 def compensate_codes(
-    names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: CompensatedRecipe
+    names: Sequence[str], w_NRC: Tensor, hessian_NCC: Tensor, grids: Sequence[RowGrid], recipe: Gptq
 ) -> Tensor:
     """Return the codes of some matrices, in float64. Shapes: (N, R, C), (N, C, C) -> (N, R, C).
 
@@ -78,12 +76,12 @@ def compensate_codes(
     codes_NCR = torch.empty_like(w_NCR)
     for start in range(0, w_NCR.size(1), recipe.block):
         block = slice(start, min(start + recipe.block, w_NCR.size(1)))
-        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], factor_NCC[:, block, block], grids)
+        codes_NCR[:, block], errors_NBR = round_block(w_NCR[:, block], factor_NCC[:, block, block], grids, recipe)
         w_NCR[:, block.stop :].baddbmm_(factor_NCC[:, block, block.stop :].mT, errors_NBR, alpha=-1)
     return codes_NCR.take_along_dim(order_NC.argsort()[:, :, None], dim=1).mT
 
 
-def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: CompensatedRecipe) -> tuple[Tensor, Tensor]:
+def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> tuple[Tensor, Tensor]:
     """Return the order in which columns are rounded, and the factor of the inverse Hessian in that order.
 
     Shapes: (N, C, C) -> (N, C), (N, C, C), float64.
@@ -94,7 +92,7 @@ def ordered_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Compensate
     return order_NC, inverse_factor(names, damped_NCC, recipe)
 
 
-def error_feedback(name: str, hessian_CC: Tensor, recipe: CompensatedRecipe) -> Tensor:
+def error_feedback(name: str, hessian_CC: Tensor, recipe: Gptq) -> Tensor:
     """Return the matrix F for which rounding errors Z leave the weights wrong by -Z F: the feedback of GPTQ.
 
     Shapes: (C, C) -> (C, C), float64, with a diagonal of 1.
@@ -104,13 +102,19 @@ def error_feedback(name: str, hessian_CC: Tensor, recipe: CompensatedRecipe) -> 
     return (factor_CC / factor_CC.diagonal()[:, None])[back_C][:, back_C]
 
 
-def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
+def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid], recipe: Gptq) -> tuple[Tensor, Tensor]:
     """Return the codes of some columns and their errors, which the columns after the block must compensate."""
     steps_NR = torch.stack([grid.divisors_R1.double().squeeze(1) for grid in grids])
-    round_column = column_rounding(grids)
+    levels_N1 = steps_NR.new_tensor([[grid.levels] for grid in grids])
     codes_NBR, errors_NBR = torch.empty_like(w_NBR), torch.empty_like(w_NBR)
     for column in range(w_NBR.size(1)):
-        codes_NBR[:, column], points_NR = round_column(w_NBR[:, column] / steps_NR)
+        codes_NR = points_NR = (w_NBR[:, column] / steps_NR).round().clamp_(-levels_N1, levels_N1)
+        match recipe:
+            case TrellisGptq():
+                from trainer.quantizer.trellis_grid import round_on_trellis
+
+                codes_NR, points_NR = round_on_trellis(w_NBR[:, column] / steps_NR, grids)
+        codes_NBR[:, column] = codes_NR
         error_NR = (w_NBR[:, column] - points_NR * steps_NR) / factor_NBB[:, column, column, None]
         errors_NBR[:, column] = error_NR
         after_NB1 = factor_NBB[:, column, column + 1 :, None]
@@ -118,33 +122,7 @@ def round_block(w_NBR: Tensor, factor_NBB: Tensor, grids: Sequence[RowGrid]) -> 
     return codes_NBR, errors_NBR
 
 
-def column_rounding(grids: Sequence[RowGrid]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Return how a column of some matrices is rounded: values in steps give codes, and points in steps.
-
-    Shapes: (N, R) -> (N, R), (N, R).
-    """
-    rows = [grid.trellis for grid in grids if grid.trellis is not None]
-    if rows:
-        from trainer.quantizer.trellis import trellis_codes
-
-        weight_NR = torch.stack([each.weight_R.double() for each in rows])
-        is_plain_NR = torch.stack([each.is_plain_R for each in rows])
-
-        def on_trellis(x_NR: Tensor) -> tuple[Tensor, Tensor]:
-            codes_NR1, points_NR1 = trellis_codes(x_NR[:, :, None], weight_NR, is_plain_NR, rows[0].states)
-            return codes_NR1[:, :, 0], points_NR1[:, :, 0]
-
-        return on_trellis
-    levels_N1 = torch.tensor([[grid.levels] for grid in grids], device=grids[0].steps_R.device)
-
-    def on_multiples(x_NR: Tensor) -> tuple[Tensor, Tensor]:
-        codes_NR = x_NR.round().clamp(-levels_N1, levels_N1)
-        return codes_NR, codes_NR
-
-    return on_multiples
-
-
-def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: CompensatedRecipe) -> Tensor:
+def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
     """Return the upper Cholesky factor U of H^-1 = U^T U.
 
     Row j, divided by its diagonal, is how the error of column j adjusts the columns after it. With the order of columns

@@ -23,12 +23,16 @@ def add_residuals(
     errors = {name: weights[name].cpu().float() - matrix.dequantize() for name, matrix in matrices.items()}
     worst = sorted(errors, key=lambda name: float(errors[name].norm()), reverse=True)[: recipe.tensors]
     return {
-        name: replace(matrix, residual=low_rank_factors(errors[name], recipe)) if name in worst else matrix
+        name: replace(matrix, residual=low_rank_factors(errors[name], recipe, matrix.codes_RC.dtype))
+        if name in worst
+        else matrix
         for name, matrix in matrices.items()
     }
 
 
-def low_rank_factors(error_RC: Tensor, recipe: LowRankResidual) -> tuple[QuantizedMatrix, QuantizedMatrix]:
+def low_rank_factors(
+    error_RC: Tensor, recipe: LowRankResidual, code_type: torch.dtype = torch.int8
+) -> tuple[QuantizedMatrix, QuantizedMatrix]:
     """Return two thin matrices; the first transposed times the second approximates the error.
 
     Shapes: (R, C) -> (rank, R), (rank, C).
@@ -36,15 +40,14 @@ def low_rank_factors(error_RC: Tensor, recipe: LowRankResidual) -> tuple[Quantiz
     left_RN, values_N, right_NC = torch.linalg.svd(error_RC.double(), full_matrices=False)
     rank = min(recipe.rank, len(values_N))
     roots_P1 = values_N[:rank, None].sqrt()
-    return round_factor(roots_P1 * left_RN.mT[:rank], recipe.bits), round_factor(
-        roots_P1 * right_NC[:rank], recipe.bits
-    )
+    left, right = roots_P1 * left_RN.mT[:rank], roots_P1 * right_NC[:rank]
+    return round_factor(left, recipe.bits, code_type), round_factor(right, recipe.bits, code_type)
 
 
-def round_factor(factor_PN: Tensor, bits: int) -> QuantizedMatrix:
+def round_factor(factor_PN: Tensor, bits: int, code_type: torch.dtype) -> QuantizedMatrix:
     """Return a factor rounded to nearest, on a grid that ends at the largest value of each row."""
     levels = largest_code(bits)
     steps_P = (factor_PN.abs().amax(dim=1) / levels).half()
     divisors_P1 = torch.where(steps_P == 0, 1.0, steps_P.double())[:, None]
-    codes_PN = (factor_PN / divisors_P1).round().clamp(-levels, levels).to(torch.int8)
+    codes_PN = (factor_PN / divisors_P1).round().clamp(-levels, levels).to(code_type)
     return QuantizedMatrix(codes_PN, steps_P)

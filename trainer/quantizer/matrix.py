@@ -13,8 +13,6 @@ class QuantizedMatrix:
     """int8, or int16 where steps follow sensitivity or codes a trellis."""
     steps_R: Tensor
     """float16, as stored: negative in rows that do not follow the trellis of the matrix."""
-    states: int = 0
-    """States of the trellis that the codes follow; 0 for codes that are multiples of the step."""
     residual: "tuple[QuantizedMatrix, QuantizedMatrix] | None" = None
     """Two thin matrices; the first transposed times the second is added."""
 
@@ -28,16 +26,7 @@ class QuantizedMatrix:
 
     def points(self) -> Tensor:
         """Return the matrix in steps. Shapes: (R, C), float32."""
-        if not self.states:
-            return self.codes_RC.float()
-        from trainer.quantizer.trellis import classes_of
-
-        return self.codes_RC.float() + 0.5 * classes_of(self.codes_RC, self.is_plain_R, self.states).float()
-
-    @property
-    def is_plain_R(self) -> Tensor:
-        """Rows that do not follow the trellis, if there is one. Shapes: (R,), bool."""
-        return ~(self.steps_R > 0)
+        return self.codes_RC.float()
 
     def parts(self) -> "tuple[QuantizedMatrix, ...]":
         """Return the matrices that are stored for it: itself and the factors of its residual."""

@@ -1,7 +1,7 @@
 """The quantizer slot: how float weights become integer codes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -13,7 +13,15 @@ from trainer.quantizer.low_rank import add_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import Inventory
-from trainer.recipe.quantizer import FisherSteps, Gptq, LocalQuantizer, QuantizerRecipe, Rtn, TrellisGptq, is_quantized
+from trainer.recipe.quantizer import (
+    FisherSteps,
+    Gptq,
+    LocalQuantizer,
+    LowRankResidual,
+    QuantizerRecipe,
+    Rtn,
+    is_quantized,
+)
 
 
 class MatrixQuantizer(Protocol):
@@ -30,23 +38,16 @@ FLOAT_TYPES = {"float16": torch.float16, "float32": torch.float32}
 
 
 @dataclass(frozen=True, slots=True)
-class RowSensitivity:
-    """How much rounding errors of the rows of a matrix cost."""
-
-    costs_R: Tensor
-    """Nats a token for a step of 1; float64."""
-    spread: float = 0.0
-    """Variance that error feedback adds to the values that are rounded, in units of that of one rounding error."""
-
-
-@dataclass(frozen=True, slots=True)
 class Calibration:
     """What calibration measures, matrix by matrix; a quantizer that needs nothing gets nothing."""
 
-    hessians: Mapping[str, Tensor] = field(default_factory=dict)
+    hessians: Mapping[str, Tensor]
     """Sums of x x^T over the inputs x of the matrices that GPTQ compensates."""
-    sensitivities: Mapping[str, RowSensitivity] = field(default_factory=dict)
-    """Of all quantized matrices, for steps that follow sensitivity."""
+    costs: Mapping[str, Tensor]
+    """Nats a token that rounding each row in steps of 1 costs, (R,), float64, for steps that follow sensitivity."""
+
+
+NOT_CALIBRATED = Calibration({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +80,10 @@ def make_quantizer(
 
             made: MatrixQuantizer = make_local(recipe.file, recipe.class_name, recipe, **recipe.options)
             return partial(one_by_one, made)
-        case Gptq() | TrellisGptq():
+        case Gptq():
             from trainer.quantizer.gptq import GptqQuantizer
 
             return GptqQuantizer(recipe, hessians, grid_of).quantize_all
-
-
-def make_grids(recipe: QuantizerRecipe, matrices: Mapping[str, Tensor], measured: Calibration) -> GridOf | None:
-    """Return the grids of a recipe whose steps follow sensitivity; None if they follow from clips alone."""
-    if not isinstance(recipe.steps, FisherSteps) or not matrices:
-        return None
-    from trainer.quantizer.fisher_grid import FisherGrids
-
-    return FisherGrids(recipe, recipe.steps, matrices, measured.sensitivities)
 
 
 def one_by_one(quantizer: MatrixQuantizer, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
@@ -105,7 +97,13 @@ def quantize_model(
     """Return the weights, each tensor either quantized or converted to the float type."""
     chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
     pruned = {name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen}
-    quantized = make_quantizer(recipe, measured.hessians, make_grids(recipe, pruned, measured))(pruned)
+    grid_of: GridOf | None = None
+    match recipe.steps:
+        case FisherSteps():
+            from trainer.quantizer.fisher_grid import FisherGrids
+
+            grid_of = FisherGrids(recipe, recipe.steps, pruned, measured)
+    quantized = make_quantizer(recipe, measured.hessians, grid_of)(pruned)
     matrices = {
         name: replace(found, codes_RC=found.codes_RC.cpu(), steps_R=found.steps_R.cpu())
         for name, found in quantized.items()
@@ -115,6 +113,6 @@ def quantize_model(
         for tensor in tensors
         if tensor.name not in matrices
     }
-    if recipe.residual is not None:
+    if isinstance(recipe.residual, LowRankResidual):
         matrices = add_residuals(recipe.residual, weights, matrices)
     return QuantizedModel(matrices, floats)

@@ -1,9 +1,10 @@
 """Quantization with wider or narrower clips, for an artifact that must have a number of bytes."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from math import log2
 
-from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn, TrellisGptq
+from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
 
 # An artifact is close enough from 2,000 bytes, or a hundredth, below the number that is wanted; aims are half as far.
 SLACK_BYTES, SLACK_PART = 2_000, 100
@@ -14,7 +15,7 @@ MAX_WIDENING = 1.5
 MAX_SCALING = 64.0
 
 
-def scale_clips(recipe: Rtn | Gptq | TrellisGptq, times: float) -> Rtn | Gptq | TrellisGptq:
+def scale_clips(recipe: Rtn | Gptq, times: float) -> Rtn | Gptq:
     """Return a quantizer with clips `times` as wide; its steps widen by the same factor, so its codes shrink."""
     assert isinstance(recipe.clip, DeviationClip)
     return replace(recipe, clip=replace(recipe.clip, k={name: k * times for name, k in recipe.clip.k.items()}))
@@ -25,48 +26,22 @@ def widening_for(over_bytes: int, weights: int) -> float:
     return float(2.0 ** min(max(8 * over_bytes / weights, -8.0), 8.0))
 
 
-@dataclass(slots=True)
-class ClipSearch:
-    """Search for the factor on clips at which an artifact has at most `wanted` bytes, and few less.
+def search_times(
+    size_at: Callable[[float], int], size: int, wanted: int, weights: int, least: float, most: float
+) -> dict[float, int]:
+    """Return the bytes of an artifact by the factor on its clips: of all factors that were tried, the best one last.
 
-    The first guess takes it that twice the step saves one bit a weight; later ones lie on the line between the closest
-    sizes on both sides.
+    The best factor has the most bytes up to `wanted`, or the fewest if none has so few. `size` is that of the factor 1.
+    The secant method is used, which begins with one bit a weight for twice the step.
     """
-
-    wanted: int
-    weights: int
-    least: float
-    most: float
-    tried: dict[float, int] = field(default_factory=dict)
-    """Bytes by factor."""
-
-    @property
-    def slack(self) -> int:
-        """Bytes that may stay unused."""
-        return min(SLACK_BYTES, self.wanted // SLACK_PART)
-
-    @property
-    def best(self) -> float:
-        """The factor with the most bytes that fit, or with the fewest if none fits."""
-        fitting = [times for times, size in self.tried.items() if size <= self.wanted]
-        return max(fitting, key=self.tried.__getitem__) if fitting else min(self.tried, key=self.tried.__getitem__)
-
-    @property
-    def is_done(self) -> bool:
-        """Return whether the best factor is close enough, or no further one is worth trying."""
-        is_close = self.wanted - self.slack < self.tried[self.best] <= self.wanted
-        return is_close or len(self.tried) >= MAX_ATTEMPTS or self.guess() in self.tried
-
-    def guess(self) -> float:
-        """Return the next factor to try."""
-        aim = self.wanted - self.slack // 2
-        over = [times for times, size in self.tried.items() if size > self.wanted]
-        under = [times for times, size in self.tried.items() if size <= self.wanted]
-        if over and under:
-            low, high = max(over), min(under)
-            share = (self.tried[low] - aim) / max(1, self.tried[low] - self.tried[high])
-            exponent = log2(low) + min(max(share, 0.02), 0.98) * (log2(high) - log2(low))
-            return float(2.0**exponent)
-        nearest = max(over) if over else min(under)
-        guess = nearest * widening_for(self.tried[nearest] - aim, self.weights)
-        return min(self.most, max(self.least, guess))
+    slack, sizes, times, bits = min(SLACK_BYTES, wanted // SLACK_PART), {1.0: size}, 1.0, 1.0
+    while not wanted - slack < sizes[times] <= wanted and len(sizes) < MAX_ATTEMPTS:
+        before = times
+        times *= widening_for(sizes[times] - wanted + slack // 2, weights) ** (1 / bits)
+        times = min(most, max(least, times))
+        if times in sizes:
+            break
+        sizes[times] = size_at(times)
+        bits = min(4.0, max(0.25, 8 * (sizes[before] - sizes[times]) / weights / log2(times / before)))
+    best = min(sizes, key=lambda t: (sizes[t] > wanted, abs(sizes[t] - wanted)))
+    return sizes | {best: sizes.pop(best)}

@@ -5,8 +5,8 @@ is the covariance of the gradient of its loss under targets that the model itsel
 the mean square of the product of that gradient with an error. Two things matter. The gradient is that of the whole
 sequence, in which the effects of a weight on all its tokens, and in all loops that share it, add up before they are
 squared. And the errors are shaped like those of the quantizer: the feedback of GPTQ keeps them away from the directions
-in which inputs are strong. Of 25 matrices of the quickstart, rounded one at a time, the sum over rows is 0.91 to 1.39
-of the measured divergence; with squared gradients of single outputs in place of whole sequences it is 0.31 to 2.25.
+in which inputs are strong. With each of the quickstart's 24 matrices rounded alone, the sum over its rows is 0.91 to
+1.39 of the measured divergence; from squared gradients of single outputs instead of whole sequences it is 0.38 to 2.25.
 Source: Kunstner et al., arXiv 1905.12558 (drawn targets).
 """
 
@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.model.gpt import GptModel
-from trainer.quantizer.quantizer import RowSensitivity
 
 # Errors that a gradient is multiplied with, whose squares are averaged.
 DRAWS = 4
@@ -34,19 +33,6 @@ def draw_errors(shape: tuple[int, int], feedback_CC: Tensor | None, generator: t
     """
     uniform_NRC = torch.rand(DRAWS, *shape, generator=generator) - 0.5
     return uniform_NRC if feedback_CC is None else uniform_NRC @ feedback_CC.float().cpu()
-
-
-def measure_rows(
-    model: GptModel, feedbacks: Mapping[str, Tensor | None], sequences: Iterable[Tensor], check: Callable[[], None]
-) -> dict[str, RowSensitivity]:
-    """Return the sensitivity of the rows of each matrix. `check` is called before each sequence.
-
-    `feedbacks` names the matrices, and has what GPTQ makes of their errors, or None. Shapes: (C, C); sequences (1, T).
-    """
-    text = list(sequences)
-    costs, tokens = collect_row_costs(model, feedbacks, text, check), sum(each.size(1) for each in text)
-    costs |= {name: with_unseen_rows(cost_R, tokens) for name, cost_R in costs.items() if is_table(name)}
-    return {name: RowSensitivity(costs[name], spread_of(feedback)) for name, feedback in feedbacks.items()}
 
 
 def is_table(name: str) -> bool:
@@ -70,7 +56,13 @@ def spread_of(feedback_CC: Tensor | None) -> float:
 def collect_row_costs(
     model: GptModel, feedbacks: Mapping[str, Tensor | None], sequences: Iterable[Tensor], check: Callable[[], None]
 ) -> dict[str, Tensor]:
-    """Return what errors of each row cost, in nats a token for a step of 1. Shapes: (R,), float64."""
+    """Return what errors of each row cost, in nats a token for a step of 1. `check` is called before each sequence.
+
+    `feedbacks` names the matrices, and has what GPTQ makes of their errors, or None. Shapes: (C, C); sequences (1, T);
+    results (R,), float64.
+    """
+    if not feedbacks:
+        return {}
     generator = torch.Generator().manual_seed(DRAW_SEED)
     parameters = {name: parameter for name, parameter in model.named_parameters() if name in feedbacks}
     errors = {
@@ -91,4 +83,5 @@ def collect_row_costs(
                 products_NR = torch.einsum("nrc,rc->nr", errors[name], gradient_RC.float())
                 costs[name] += products_NR.double().square().mean(0).cpu()
         tokens += tokens_1T.size(1)
-    return {name: cost_R / (2 * max(1, tokens)) for name, cost_R in costs.items()}
+    costs = {name: cost_R / (2 * max(1, tokens)) for name, cost_R in costs.items()}
+    return {name: with_unseen_rows(cost_R, tokens) if is_table(name) else cost_R for name, cost_R in costs.items()}

@@ -26,6 +26,8 @@ from torch import Tensor
 POLYNOMIALS = {4: (0o5, 0o2), 8: (0o13, 0o4), 16: (0o23, 0o4)}
 # A chain has about this many rows: the longer it is, the less its fixed start costs.
 CHAIN_ROWS = 64
+# Sequences whose best paths are found at a time, which bounds the memory of large tables.
+MOST_LANES = 1 << 15
 # A row is plain if its step is above this many deviations of its weights.
 MOST_DEVIATIONS = 1.0
 
@@ -80,6 +82,13 @@ def trellis_codes(x_RC: Tensor, weight_R: Tensor, is_plain_R: Tensor, states: in
 
     `x_RC` is in steps. Shapes: (..., R, C), (..., R), (..., R) -> (..., R, C) each, in the type of x.
     """
+    most_columns = max(1, MOST_LANES * x_RC.size(-2) // (chains_of(x_RC.size(-2)) * x_RC[..., 0].numel()))
+    parts = [column_codes(part_RC, weight_R, is_plain_R, states) for part_RC in torch.split(x_RC, most_columns, dim=-1)]
+    return torch.cat([codes for codes, _ in parts], dim=-1), torch.cat([points for _, points in parts], dim=-1)
+
+
+def column_codes(x_RC: Tensor, weight_R: Tensor, is_plain_R: Tensor, states: int) -> tuple[Tensor, Tensor]:
+    """Return what `trellis_codes` returns, for columns that are searched at once."""
     rows, chains = x_RC.size(-2), chains_of(x_RC.size(-2))
     length = -(-rows // chains)
     filling = length * chains - rows

@@ -247,10 +247,13 @@ class Rtn(Grid):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Compensated(Grid):
-    """Fields of quantizers that adjust the remaining columns after rounding each."""
+class Gptq(Grid):
+    """Round column by column, and adjust the remaining columns after each (GPTQ, arXiv 2210.17323).
 
-    __pydantic_config__: ClassVar = CHECKED
+    They are adjusted so that the outputs of the layer on calibration text change least.
+    """
+
+    kind: Literal["gptq"]
     calibration: CalibrationRecipe = field(metadata={"discriminator": "kind"})
     """Text on which the inputs of matrices are measured."""
     damping: Positive = 0.01
@@ -277,24 +280,14 @@ class Compensated(Grid):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gptq(Compensated):
-    """Round column by column, and adjust the remaining columns after each (GPTQ, arXiv 2210.17323).
-
-    They are adjusted so that the outputs of the layer on calibration text change least.
-    """
-
-    kind: Literal["gptq"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrellisGptq(Compensated):
+class TrellisGptq(Gptq):
     """GPTQ on grids whose points depend on the codes before (trellis-coded quantization).
 
     A fifth less squared error than `gptq` at the same bytes, for some more seconds. `bits` and `clip` set the step of a
     row; its codes are not bounded.
     """
 
-    kind: Literal["trellis_gptq"]
+    kind: Literal["trellis_gptq"]  # type: ignore[assignment]
     states: Literal[4, 8, 16] = 8
     """States of the trellis: more states lose a little less and take longer."""
 
@@ -319,7 +312,6 @@ class LocalQuantizer(Grid):
 
 
 QuantizerRecipe = Rtn | Gptq | TrellisGptq | LocalQuantizer
-CompensatedRecipe = Gptq | TrellisGptq
 
 
 def check_grid(grid: Grid) -> None:
@@ -377,11 +369,6 @@ def check_steps(grid: Grid) -> None:
         raise RecipeConflict("training rounds to the steps of the clips, which `steps` changes afterwards", "training")
     if isinstance(grid, LocalQuantizer):
         raise RecipeConflict("a quantizer of your own chooses its own steps; remove `steps`", "steps")
-
-
-def has_wide_codes(recipe: QuantizerRecipe) -> bool:
-    """Return whether codes may exceed int8."""
-    return isinstance(recipe, TrellisGptq) or isinstance(recipe.steps, FisherSteps)
 
 
 def trellis_states(recipe: Grid) -> int:

@@ -34,7 +34,7 @@ from trainer.quantizer.repacking import scale_clips
 from trainer.recipe.codec import ColumnRange
 from trainer.recipe.decode import decode_value
 from trainer.recipe.inventory import inventory
-from trainer.recipe.quantizer import CalibrationRecipe, Gptq, QuantizerRecipe, Rtn, TrellisGptq
+from trainer.recipe.quantizer import CalibrationRecipe, Gptq, QuantizerRecipe, Rtn
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.job import TrainingJob, read_job
 
@@ -149,7 +149,7 @@ def held_out_text(job: TrainingJob, targets: int) -> HeldOutText:
 def measure(subject: Subject, name: str, scales: Iterable[float]) -> Iterator[dict[str, Any]]:
     """Yield the measurement of one quantizer at each rate."""
     quantizer: QuantizerRecipe = decode_value(QuantizerRecipe, VARIANTS[name], name)
-    assert isinstance(quantizer, Rtn | Gptq | TrellisGptq)
+    assert isinstance(quantizer, Rtn | Gptq)
     began = perf_counter()
     measured = subject.calibrate(quantizer)
     calibrated = perf_counter()

@@ -115,7 +115,7 @@ def real_bytes(recipe: Recipe, file: Path, deviation: float) -> int:
     import torch
 
     from trainer.codec.container import ModelCard, encode_artifact
-    from trainer.quantizer.quantizer import Calibration, quantize_model
+    from trainer.quantizer.quantizer import NOT_CALIBRATED, quantize_model
 
     generator = torch.Generator().manual_seed(7)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
@@ -126,7 +126,7 @@ def real_bytes(recipe: Recipe, file: Path, deviation: float) -> int:
         quantizer=recipe.quantizer,
         evaluation=recipe.evaluation,
     )
-    encode_artifact(file, card, quantize_model(recipe.quantizer, tensors, weights, Calibration()), recipe.codec)
+    encode_artifact(file, card, quantize_model(recipe.quantizer, tensors, weights, NOT_CALIBRATED), recipe.codec)
     return file.stat().st_size
 
 

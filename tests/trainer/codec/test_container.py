@@ -38,6 +38,7 @@ TRELLIS: dict[str, object] = {"quantizer": f"{{kind: trellis_gptq, {GRID}, steps
 FORMS: list[tuple[str, dict[str, object]]] = [
     *((codec, {}) for codec in CODECS),
     *((codec, quantizer) for codec in (CODECS[0], CODECS[-1]) for quantizer in (FISHER, TRELLIS)),
+    (CODECS[-1], TRELLIS | {"quantizer__residual": "{tensors: 2, rank: 3}"}),
 ]
 
 
@@ -56,7 +57,8 @@ def written(path: Path, **changes: object) -> tuple[ModelCard, dict[str, torch.T
     card = card_of(recipe)
     model = awake_model(recipe)
     measured = calibrate(recipe.quantizer, card.tensors(), model, lambda _: [random_tokens(1, 24)], lambda: None)
-    quantized = quantize_model(recipe.quantizer, card.tensors(), dict(model.named_parameters()), measured)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    quantized = quantize_model(recipe.quantizer, card.tensors(), weights, measured)
     sizes = encode_artifact(path, card, quantized, recipe.codec)
     return card, quantized.dequantize(), sizes
 
@@ -69,7 +71,7 @@ def test_every_tensor_and_the_card_come_back(
     path = tmp_path / "model.bin"
     card, weights, sizes = written(path, codec=codec, **quantizer, quantizer__float_type=float_type)
     card_back, weights_back = decode_artifact(path)
-    assert card_back == card
+    assert replace(card_back, residuals=()) == card
     assert weights.keys() == weights_back.keys() == {tensor.name for tensor in card.tensors()}
     assert all(torch.equal(weights[name], weights_back[name]) for name in weights)
     assert sum(sizes.values()) == path.stat().st_size

@@ -6,18 +6,18 @@ from math import log2
 import pytest
 
 from tests.trainer.small import small_recipe
-from trainer.quantizer.repacking import MAX_ATTEMPTS, ClipSearch, scale_clips
+from trainer.quantizer.repacking import MAX_ATTEMPTS, scale_clips, search_times
 from trainer.recipe.quantizer import DeviationClip, Rtn
 
 
-def searched(wanted: int, size_at: Callable[[float], int], least: float = 1 / 64, most: float = 64.0) -> ClipSearch:
-    search = ClipSearch(wanted, weights=1_000_000, least=least, most=most)
-    search.tried[1.0] = size_at(1.0)
-    while not search.is_done:
-        times = search.guess()
-        assert least <= times <= most
-        search.tried[times] = size_at(times)
-    return search
+def searched(
+    wanted: int, size_at: Callable[[float], int], least: float = 1 / 64, most: float = 64.0
+) -> tuple[float, dict[float, int]]:
+    """Return the best factor and the bytes of all that were tried."""
+    tried = search_times(size_at, size_at(1.0), wanted, 1_000_000, least, most)
+    assert all(least <= times <= most for times in tried)
+    assert all(size == size_at(times) for times, size in tried.items())
+    return list(tried)[-1], tried
 
 
 def size_of(times: float, bent: float = 0.0, rough: int = 0) -> int:
@@ -29,15 +29,14 @@ def size_of(times: float, bent: float = 0.0, rough: int = 0) -> int:
 @pytest.mark.parametrize("wanted", [150_000, 374_000, 375_000, 376_000, 500_000, 700_000])
 @pytest.mark.parametrize(("bent", "rough"), [(0.0, 0), (0.08, 0), (0.08, 150)])
 def test_the_best_clips_leave_at_most_the_slack_unused(wanted: int, bent: float, rough: int) -> None:
-    search = searched(wanted, lambda times: size_of(times, bent, rough))
-    assert wanted - search.slack < search.tried[search.best] <= wanted
-    assert len(search.tried) <= MAX_ATTEMPTS
-    assert search.slack == min(2000, wanted // 100)
+    best, tried = searched(wanted, lambda times: size_of(times, bent, rough))
+    assert wanted - min(2000, wanted // 100) < tried[best] <= wanted
+    assert len(tried) <= MAX_ATTEMPTS
 
 
 def test_a_size_out_of_reach_ends_at_the_closest() -> None:
-    assert searched(10_000, size_of, most=2.0).best == 2.0
-    assert searched(10_000_000, size_of, least=0.5).best == 0.5
+    assert searched(10_000, size_of, most=2.0)[0] == 2.0
+    assert searched(10_000_000, size_of, least=0.5)[0] == 0.5
 
 
 def test_all_clips_are_scaled_by_one_factor() -> None:

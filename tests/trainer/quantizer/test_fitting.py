@@ -10,7 +10,7 @@ from tests.trainer.small import awake_model, small_recipe
 from trainer.codec.container import ModelCard, encoded_bytes
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.pruning import prune_smallest
-from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
+from trainer.quantizer.quantizer import NOT_CALIBRATED, QuantizedModel, quantize_model
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import Grid
 from trainer.runtime.failure import TrainingFailed
@@ -19,7 +19,7 @@ from trainer.runtime.failure import TrainingFailed
 def quantized() -> tuple[QuantizedModel, int, "ModelSize"]:
     recipe = small_recipe(quantizer__bits="{default: 5}", quantizer__clip__k="{default: 6.0}")
     weights = {name: parameter.detach() for name, parameter in awake_model(recipe).named_parameters()}
-    model = quantize_model(recipe.quantizer, inventory(recipe.model, recipe.vocabulary_size), weights, Calibration())
+    model = quantize_model(recipe.quantizer, inventory(recipe.model, recipe.vocabulary_size), weights, NOT_CALIBRATED)
     card = ModelCard(
         model=recipe.model,
         vocabulary_size=recipe.vocabulary_size,

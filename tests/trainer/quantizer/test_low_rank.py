@@ -8,7 +8,7 @@ import torch
 from tests.trainer.small import awake_model, small_recipe
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.quantizer.low_rank import low_rank_factors
-from trainer.quantizer.quantizer import Calibration, quantize_model
+from trainer.quantizer.quantizer import NOT_CALIBRATED, quantize_model
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import LowRankResidual
 
@@ -32,8 +32,8 @@ def test_the_worst_matrices_lose_less_and_all_come_back_from_disk(tmp_path: Path
     )
     weights = {name: parameter.detach() for name, parameter in awake_model(recipe).named_parameters()}
     tensors = inventory(recipe.model, recipe.vocabulary_size)
-    before = quantize_model(plain.quantizer, tensors, weights, Calibration()).dequantize()
-    model = quantize_model(recipe.quantizer, tensors, weights, Calibration())
+    before = quantize_model(plain.quantizer, tensors, weights, NOT_CALIBRATED).dequantize()
+    model = quantize_model(recipe.quantizer, tensors, weights, NOT_CALIBRATED)
     after = model.dequantize()
     lost = {name: float((weights[name] - before[name]).norm()) for name in model.matrices}
     worst = sorted(lost, key=lambda name: lost[name], reverse=True)[:2]

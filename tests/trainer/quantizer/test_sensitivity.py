@@ -10,8 +10,9 @@ from tests.trainer.quantizer.test_gptq import NAME, correlated_hessian, recipe, 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate
+from trainer.quantizer.fisher_grid import spread_of
 from trainer.quantizer.gptq import GptqQuantizer, error_feedback
-from trainer.quantizer.sensitivity import collect_row_costs, draw_errors, spread_of
+from trainer.quantizer.sensitivity import collect_row_costs, draw_errors
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import FisherSteps
 
@@ -31,7 +32,6 @@ def test_spread_is_the_variance_that_feedback_adds() -> None:
     feedback_CC = error_feedback(NAME, correlated_hessian(24), recipe())
     errors_NRC = draw_errors((4000, 24), feedback_CC, torch.Generator().manual_seed(1))
     assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(spread_of(feedback_CC), rel=0.05)
-    assert spread_of(None) == 0.0
 
 
 @torch.no_grad()
@@ -69,7 +69,6 @@ def test_every_quantized_matrix_has_a_sensitivity_and_those_of_the_tables_count(
     model = awake_model(small_recipe())
     rounding = gptq(steps=FisherSteps(kind="fisher"))
     measured = calibrate(rounding, inventory(model.recipe, 384), model, lambda _: [random_tokens(1, 24)], nothing)
-    assert set(measured.sensitivities) > set(measured.hessians)  # tables have no Hessian, but a sensitivity
-    assert all(
-        float(each.costs_R.min()) >= 0 and float(each.costs_R.sum()) > 0 for each in measured.sensitivities.values()
-    )
+    assert set(measured.costs) > set(measured.hessians)  # tables have no Hessian, but a cost
+    assert all(float(cost_R.min()) >= 0 and float(cost_R.sum()) > 0 for cost_R in measured.costs.values())
+    assert float(measured.costs["embedding.tokens"].min()) > 0  # also of tokens that the text does not have

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
-from trainer.quantizer.quantizer import Calibration, quantize_model
+from trainer.quantizer.quantizer import NOT_CALIBRATED, quantize_model
 from trainer.quantizer.straight_through import RoundedLoss, soft_round
 from trainer.quantizer.training import LossModule
 from trainer.recipe.inventory import inventory
@@ -39,7 +39,7 @@ def test_training_sees_exactly_the_weights_that_are_exported(tables: bool, prune
     found = loss.mean_loss(X_BT, Y_BT, None)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    exported = quantize_model(recipe.quantizer, tensors, weights, Calibration()).dequantize()
+    exported = quantize_model(recipe.quantizer, tensors, weights, NOT_CALIBRATED).dequantize()
     rounded_names = [t.name for t in tensors if t.group in ("attention", "mlp") or (tables and t.group == "embedding")]
     twin = awake_model(recipe)
     twin.load_state_dict(weights | {name: exported[name] for name in rounded_names})

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import trainer.quantizer.trellis
 from tests.trainer.quantizer.test_gptq import NAME, correlated_hessian, damage, weights
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.matrix import QuantizedMatrix
@@ -95,6 +96,14 @@ def test_points_follow_from_codes_alone(rows: int, states: int) -> None:
     assert torch.equal(codes_RC + 0.5 * classes_RC, points_RC)
     assert torch.equal(points_RC[is_plain_R], x_RC[is_plain_R].round())
     assert chains_of(rows) == max(1, rows // CHAIN_ROWS)
+
+
+def test_columns_that_are_searched_in_parts_get_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    x_RC, rows = 2 * gaussian(2, 130, 11), (torch.ones(2, 130), torch.zeros(2, 130, dtype=torch.bool))
+    whole = trellis_codes(x_RC, *rows, 8)
+    monkeypatch.setattr(trainer.quantizer.trellis, "MOST_LANES", 12)
+    parts = trellis_codes(x_RC, *rows, 8)
+    assert all(map(torch.equal, whole, parts))
 
 
 def test_heavy_rows_are_served_first() -> None:

@@ -1,0 +1,60 @@
+"""The grids of a matrix whose codes follow a trellis, and such a matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainer.quantizer.grid import LARGEST_CODE, RowGrid
+from trainer.quantizer.matrix import QuantizedMatrix
+from trainer.quantizer.trellis import classes_of, is_plain_row, trellis_codes
+from trainer.recipe.quantizer import TrellisGptq
+
+
+@dataclass(frozen=True, slots=True)
+class TrellisMatrix(QuantizedMatrix):
+    """A matrix whose codes follow a trellis, but for the rows with negative steps."""
+
+    states: int = 0
+
+    def points(self) -> Tensor:
+        """Return the matrix in steps. Shapes: (R, C), float32."""
+        is_plain_R = ~(self.steps_R > 0)
+        return self.codes_RC.float() + 0.5 * classes_of(self.codes_RC, is_plain_R, self.states).float()
+
+
+@dataclass(frozen=True, slots=True)
+class TrellisGrid(RowGrid):
+    """The points of a trellis, in rows that are not plain."""
+
+    states: int
+    weight_R: Tensor
+    """What a squared error of one step costs in each row; float32."""
+    is_plain_R: Tensor
+
+    def codes(self, w_RC: Tensor) -> Tensor:
+        """Return the codes of the best path down each column, in the type of the weights. Shapes: (R, C) -> (R, C)."""
+        x_RC = w_RC / self.divisors_R1.to(w_RC.dtype)
+        return trellis_codes(x_RC, self.weight_R.to(w_RC.dtype), self.is_plain_R, self.states)[0]
+
+    def quantized(self, codes_RC: Tensor) -> QuantizedMatrix:
+        """Return codes of this grid as they are stored."""
+        steps_R = torch.where(self.is_plain_R, -self.steps_R, self.steps_R)
+        return TrellisMatrix(codes_RC.to(torch.int16), steps_R, states=self.states)
+
+
+def trellis_grid(recipe: TrellisGptq, w_RC: Tensor, steps_R: Tensor, weight_R: Tensor | None = None) -> TrellisGrid:
+    """Return the grid of a matrix. Unless weights are given, errors of all rows cost the same."""
+    weight_R = steps_R.float() ** 2 if weight_R is None else weight_R.float()
+    return TrellisGrid(steps_R, LARGEST_CODE, recipe.states, weight_R, is_plain_row(w_RC, steps_R))
+
+
+def round_on_trellis(x_NR: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
+    """Return the codes of a column of several matrices in steps, and their points. Shapes: (N, R) -> (N, R) each."""
+    trellises = [grid for grid in grids if isinstance(grid, TrellisGrid)]
+    weight_NR = torch.stack([grid.weight_R for grid in trellises])
+    is_plain_NR = torch.stack([grid.is_plain_R for grid in trellises])
+    x_NR1 = x_NR[:, :, None].float()  # paths are compared, so six digits are enough
+    codes_NR1, points_NR1 = trellis_codes(x_NR1, weight_NR, is_plain_NR, trellises[0].states)
+    return codes_NR1[:, :, 0].double(), points_NR1[:, :, 0].double()
