@@ -56,8 +56,8 @@ def find_correction(recipe: Recipe, runs_dir: Path) -> Correction | None:
         if "repacked" not in artifact and trains_same_weights(found, wanted):
             predicted = estimate_model_bytes(of_run).estimate
             ratios.append(artifact["model_bytes"] / predicted)
-            is_same_grid &= found["quantizer"] == wanted["quantizer"]
-            has_same_bits &= found["quantizer"]["bits"] == wanted["quantizer"]["bits"]
+            is_same_grid &= of_run.quantizer == recipe.quantizer
+            has_same_bits &= of_run.quantizer.bits == recipe.quantizer.bits
     if not ratios:
         return None
     mean = fmean(ratios)

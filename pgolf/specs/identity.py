@@ -9,6 +9,22 @@ from pgolf.specs.experiment import recipe_json
 from pgolf.specs.script import Script
 from trainer.recipe.recipe import Recipe
 
+# Keys that later releases added, with the value at which a recipe is that of an earlier release. Such a key is not
+# counted, so that runs and searches of earlier releases keep their hashes.
+LATER_KEYS: dict[str, dict[str, Any]] = {"quantizer": {"steps": None, "fill_bytes": 0}}
+ABSENT = object()
+
+
+def without_later_keys(value: Any) -> Any:
+    """Return a recipe's JSON without keys that earlier releases did not have, where they change nothing."""
+    if not isinstance(value, dict):
+        return value
+    found = {key: without_later_keys(member) for key, member in value.items()}
+    for slot in LATER_KEYS.keys() & found.keys():
+        later = LATER_KEYS[slot]
+        found[slot] = {key: member for key, member in found[slot].items() if later.get(key, ABSENT) != member}
+    return found
+
 
 def with_content_hashes(value: Any) -> Any:
     """Return a recipe's JSON with the paths of the user's own files replaced by hashes of their contents."""
@@ -24,7 +40,8 @@ def spec_sha256(recipe: Recipe, ruleset: str, data_sha256: str) -> str:
     The data slot is represented by its manifest hash, because a folder does not identify data. Name, comments, seeds,
     launch and spend are not included.
     """
-    return sha256_of({"recipe": with_content_hashes(recipe_json(recipe) | {"data": data_sha256}), "ruleset": ruleset})
+    document = without_later_keys(recipe_json(recipe)) | {"data": data_sha256}
+    return sha256_of({"recipe": with_content_hashes(document), "ruleset": ruleset})
 
 
 def script_spec_sha256(

@@ -53,9 +53,9 @@ def feedback_spreads(recipe: Grid, hessians: Mapping[str, Tensor]) -> dict[str, 
         return {}
     from trainer.quantizer.gptq import error_feedback
 
-    return {name: spread_of(error_feedback(name, hessian_CC, recipe)) for name, hessian_CC in hessians.items()}
+    return {name: mean_spread(error_feedback(name, hessian_CC, recipe)) for name, hessian_CC in hessians.items()}
 
 
-def spread_of(feedback_CC: Tensor) -> float:
+def mean_spread(feedback_CC: Tensor) -> float:
     """Return the mean variance that feedback adds to a column, for errors of variance 1."""
     return float(feedback_CC.square().sum()) / len(feedback_CC) - 1.0

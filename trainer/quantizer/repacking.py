@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import log2
 
 from trainer.recipe.quantizer import DeviationClip, Gptq, Rtn
 
@@ -32,16 +31,21 @@ def search_times(
     """Return the bytes of an artifact by the factor on its clips: of all factors that were tried, the best one last.
 
     The best factor has the most bytes up to `wanted`, or the fewest if none has so few. `size` is that of the factor 1.
-    The secant method is used, which begins with one bit a weight for twice the step.
+    The first guesses take it that twice the step saves one bit a weight; later ones lie between the closest sizes on
+    both sides.
     """
-    slack, sizes, times, bits = min(SLACK_BYTES, wanted // SLACK_PART), {1.0: size}, 1.0, 1.0
+    slack, sizes, times = min(SLACK_BYTES, wanted // SLACK_PART), {1.0: size}, 1.0
     while not wanted - slack < sizes[times] <= wanted and len(sizes) < MAX_ATTEMPTS:
-        before = times
-        times *= widening_for(sizes[times] - wanted + slack // 2, weights) ** (1 / bits)
-        times = min(most, max(least, times))
+        aim = wanted - slack // 2
+        over, under = [t for t in sizes if sizes[t] > wanted], [t for t in sizes if sizes[t] <= wanted]
+        if over and under:
+            low, high = max(over), min(under)
+            share = (sizes[low] - aim) / (sizes[low] - sizes[high])
+            times = low * (high / low) ** min(max(share, 0.1), 0.9)
+        else:
+            times = min(most, max(least, times * widening_for(sizes[times] - aim, weights)))
         if times in sizes:
             break
         sizes[times] = size_at(times)
-        bits = min(4.0, max(0.25, 8 * (sizes[before] - sizes[times]) / weights / log2(times / before)))
     best = min(sizes, key=lambda t: (sizes[t] > wanted, abs(sizes[t] - wanted)))
     return sizes | {best: sizes.pop(best)}

@@ -48,11 +48,6 @@ def with_unseen_rows(cost_R: Tensor, tokens: int) -> Tensor:
     return cost_R + UNSEEN_LOOKUPS * cost_R.sum() / max(1, tokens)
 
 
-def spread_of(feedback_CC: Tensor | None) -> float:
-    """Return the mean variance that the errors of other columns add to a column, for errors of variance 1."""
-    return 0.0 if feedback_CC is None else float(feedback_CC.square().sum()) / len(feedback_CC) - 1.0
-
-
 def collect_row_costs(
     model: GptModel, feedbacks: Mapping[str, Tensor | None], sequences: Iterable[Tensor], check: Callable[[], None]
 ) -> dict[str, Tensor]:

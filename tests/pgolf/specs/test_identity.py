@@ -64,6 +64,8 @@ CHANGES = [
     ("kind: rtn", "kind: rtn\n    float_up_to: 0"),
     ("kind: rtn", "kind: rtn\n    float_type: float32"),
     ("kind: rtn", "kind: rtn\n    scale_floor: {default: 0.01}"),
+    ("kind: rtn", "kind: rtn\n    steps: {kind: fisher}"),
+    ("kind: rtn", "kind: rtn\n    fill_bytes: 900000"),
     ("{kind: brotli, quality: 9}", "{kind: zlib}"),
     ("quality: 9", "quality: 10"),
     ("stride: 64", "stride: 32"),
@@ -139,9 +141,9 @@ def test_the_hash_is_that_of_canonical_json_written_out_by_hand(tmp_path: Path) 
         },
         "quantizer": {
             "bits": {"default": 6, "embedding": 8}, "clip": {"k": {"default": 12.85}, "kind": "deviations"},
-            "fill_bytes": 0, "fit_bytes": 0, "fitted": ["*"], "float_type": "float16", "float_up_to": 65536,
+            "fit_bytes": 0, "fitted": ["*"], "float_type": "float16", "float_up_to": 65536,
             "kind": "rtn",
-            "pruned": 0.0, "residual": None, "scale_floor": {}, "steps": None, "training": {"kind": "none"},
+            "pruned": 0.0, "residual": None, "scale_floor": {}, "training": {"kind": "none"},
         },
         "schedule": {
             "batch_tokens": 512, "clock": "tokens", "floor": 0.0, "fraction": 0.5, "kind": "warmdown",

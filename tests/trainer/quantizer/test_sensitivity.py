@@ -10,7 +10,7 @@ from tests.trainer.quantizer.test_gptq import NAME, correlated_hessian, recipe, 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate
-from trainer.quantizer.fisher_grid import spread_of
+from trainer.quantizer.fisher_grid import mean_spread
 from trainer.quantizer.gptq import GptqQuantizer, error_feedback
 from trainer.quantizer.sensitivity import collect_row_costs, draw_errors
 from trainer.recipe.inventory import inventory
@@ -31,7 +31,7 @@ def test_the_errors_of_gptq_are_rounding_errors_times_its_feedback(order: str) -
 def test_spread_is_the_variance_that_feedback_adds() -> None:
     feedback_CC = error_feedback(NAME, correlated_hessian(24), recipe())
     errors_NRC = draw_errors((4000, 24), feedback_CC, torch.Generator().manual_seed(1))
-    assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(spread_of(feedback_CC), rel=0.05)
+    assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(mean_spread(feedback_CC), rel=0.05)
 
 
 @torch.no_grad()
