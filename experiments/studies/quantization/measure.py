@@ -2,16 +2,17 @@
 
     python experiments/studies/quantization/measure.py runs/quickstart-*/seed-* --out quantization.jsonl
 
-For each run, quantizer and rate: the bytes of the artifact, code included; the divergence (KL) of its predictions from
-those of the float weights; and the difference of their losses in each window, from which intervals are computed. The
-text is the run's validation text, in windows of its training length spread over all of it. Everything that a quantizer
-chooses, it chooses on training text. What is in the output file already is not measured again.
+For each run, quantizer and rate: the bytes of model.bin and of the train_gpt.py that this quantizer needs; the
+divergence (KL) of its predictions from those of the float weights; and the difference of their losses in each window,
+from which intervals are computed. The text is the run's validation text, in windows of its training length spread over
+all of it. Everything that a quantizer chooses, it chooses on training text. What is in the output file already is not
+measured again.
 """
 
 import argparse
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pgolf.bundle.build import bundle_of
+from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.specs.loading import load_spec
 from trainer.codec.container import ModelCard, encoded_bytes
 from trainer.data.manifest import read_split
 from trainer.data.sampling import random_sequences
@@ -35,6 +39,7 @@ from trainer.recipe.codec import ColumnRange
 from trainer.recipe.decode import decode_value
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import CalibrationRecipe, Gptq, QuantizerRecipe, Rtn
+from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.job import TrainingJob, read_job
 
@@ -69,6 +74,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 # Factors on all clips.
 RATES = (0.75, 1.0, 1.4, 1.8, 2.4)
 TARGETS = 122_880
+CODEC = ColumnRange(kind="column_range")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +101,10 @@ class Subject:
         self.nats = torch.cat([nats_of(*pair) for pair in zip(self.log_shares, self.target_batches(), strict=True)])
 
     def batches(self) -> Iterator[Tensor]:
-        yield from self.text.inputs_NT.split(8)
+        yield from torch.split(self.text.inputs_NT, 8)
 
     def target_batches(self) -> Iterator[Tensor]:
-        yield from self.text.targets_NT.split(8)
+        yield from torch.split(self.text.targets_NT, 8)
 
     @torch.no_grad()
     def predict(self) -> Iterator[Tensor]:
@@ -119,7 +125,7 @@ class Subject:
         self.model.load_state_dict(weights)
         divergence, differences = 0.0, []
         for log_shares, targets_BT, kept, nats in zip(
-            self.predict(), self.target_batches(), self.log_shares, self.nats.split(8), strict=True
+            self.predict(), self.target_batches(), self.log_shares, torch.split(self.nats, 8), strict=True
         ):
             divergence += float((kept.exp() * (kept - log_shares)).sum())
             differences.append((nats_of(log_shares, targets_BT) - nats).mean(dim=1))
@@ -146,6 +152,12 @@ def held_out_text(job: TrainingJob, targets: int) -> HeldOutText:
     return HeldOutText(windows_NT[:, :-1], windows_NT[:, 1:], size / (count * length))
 
 
+def program_of(recipe: Recipe, quantizer: QuantizerRecipe) -> bytes:
+    """Return the train_gpt.py of a recipe with another quantizer."""
+    spec = load_spec("quickstart", [], []).spec.with_recipe(replace(recipe, quantizer=quantizer, codec=CODEC))
+    return bundle_of(spec, load_ruleset(spec.ruleset)).packed
+
+
 def measure(subject: Subject, name: str, scales: Iterable[float]) -> Iterator[dict[str, Any]]:
     """Yield the measurement of one quantizer at each rate."""
     quantizer: QuantizerRecipe = decode_value(QuantizerRecipe, VARIANTS[name], name)
@@ -153,6 +165,7 @@ def measure(subject: Subject, name: str, scales: Iterable[float]) -> Iterator[di
     began = perf_counter()
     measured = subject.calibrate(quantizer)
     calibrated = perf_counter()
+    code_bytes = len(program_of(subject.recipe, quantizer))
     for scale in scales:
         scaled, start = scale_clips(quantizer, scale), perf_counter()
         model = quantize_model(scaled, subject.tensors, subject.weights, measured)
@@ -161,7 +174,7 @@ def measure(subject: Subject, name: str, scales: Iterable[float]) -> Iterator[di
         card = ModelCard(
             model=recipe.model, vocabulary_size=recipe.vocabulary_size, quantizer=scaled, evaluation=recipe.evaluation
         )
-        size = encoded_bytes(card, model, ColumnRange(kind="column_range")) + subject.job.run["code_bytes"]
+        size = encoded_bytes(card, model, CODEC) + code_bytes
         seconds = {"calibrate": calibrated - began, "quantize": quantized - start, "encode": perf_counter() - quantized}
         yield {
             "run": subject.job.run["name"],
