@@ -15,7 +15,7 @@ from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate, generate_sequences
 from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
-from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, scale_clips, search_times, widening_for
+from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, is_filled, scale_clips, search_times, widening_for
 from trainer.recipe.files import RunFiles
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
@@ -70,9 +70,9 @@ class Exporter:
         artifact, times = self.search_clips(
             quantizer, measured, artifact, quantizer.fill_bytes, 1 / MAX_SCALING, MAX_SCALING
         )
-        self.journal.log(
-            f"clips {times:.4f} times as wide give {artifact['total_bytes']:,} of {quantizer.fill_bytes:,} bytes"
-        )
+        size, wanted = artifact["total_bytes"], quantizer.fill_bytes
+        how = "give" if is_filled(size, wanted) else "do not fill the artifact, no others come closer:"
+        self.journal.log(f"clips {times:.4f} times as wide {how} {size:,} of {wanted:,} bytes")
         return artifact | {"filled": {"bytes": quantizer.fill_bytes, "clip_times": times}}
 
     def quantize_to_fit(self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from trainer.recipe.quantizer import (
     PercentileClip,
     QuantizerRecipe,
     SearchedClip,
+    TrellisGptq,
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
@@ -41,6 +42,8 @@ LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
 FLOAT32_BYTES = 3.7
 # Bytes that may stay unused when clips are scaled to fill a number of bytes, and their greatest share of it.
 FILL_SLACK_BYTES, FILL_SLACK_PART = 2_000, 100
+# Bits of the codes of quantizers whose codes are not bounded by `bits`.
+WIDE_BITS = 16
 CONTAINER_BYTES = 61
 HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
@@ -69,12 +72,18 @@ def estimate_model_bytes(recipe: Recipe) -> ByteEstimate:
 
 
 def filled_model_bytes(recipe: Recipe, code_bytes: int) -> ByteEstimate | None:
-    """Return the size of model.bin whose clips are scaled to fill a number of bytes; None if they are not.
+    """Return the size of model.bin whose clips are scaled to fill a number of bytes.
 
-    Units: bytes.
+    None if they are not, if the code leaves no room for a model, or if codes of the most bits take less. Units: bytes.
     """
-    wanted = recipe.quantizer.fill_bytes
-    if not wanted:
+    quantizer, wanted = recipe.quantizer, recipe.quantizer.fill_bytes
+    is_wide = isinstance(quantizer, TrellisGptq) or isinstance(quantizer.steps, FisherSteps)
+    reach = sum(
+        tensor.size * (WIDE_BITS if is_wide else value_for(quantizer.bits, tensor.name)) / 8
+        for tensor in inventory(recipe.model, recipe.vocabulary_size)
+        if is_quantized(quantizer, tensor)
+    )
+    if not code_bytes < wanted < code_bytes + reach:
         return None
     slack = min(FILL_SLACK_BYTES, wanted // FILL_SLACK_PART)
     most = max(0, wanted - code_bytes)

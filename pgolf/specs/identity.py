@@ -11,19 +11,24 @@ from trainer.recipe.recipe import Recipe
 
 # Keys that later releases added, with the value at which a recipe is that of an earlier release. Such a key is not
 # counted, so that runs and searches of earlier releases keep their hashes.
-LATER_KEYS: dict[str, dict[str, Any]] = {"quantizer": {"steps": None, "fill_bytes": 0}}
+LATER_QUANTIZER_KEYS: dict[str, Any] = {"steps": None, "fill_bytes": 0}
 ABSENT = object()
 
 
-def without_later_keys(value: Any) -> Any:
+def without_later_keys(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe's JSON without keys that earlier releases did not have, where they change nothing."""
-    if not isinstance(value, dict):
-        return value
-    found = {key: without_later_keys(member) for key, member in value.items()}
-    for slot in LATER_KEYS.keys() & found.keys():
-        later = LATER_KEYS[slot]
-        found[slot] = {key: member for key, member in found[slot].items() if later.get(key, ABSENT) != member}
-    return found
+    evaluation = recipe["evaluation"]
+    references = {
+        name: reference | {"quantizer": of_earlier_release(reference["quantizer"])}
+        for name, reference in evaluation["references"].items()
+    }
+    changed = {"evaluation": evaluation | {"references": references}}
+    return recipe | changed | {"quantizer": of_earlier_release(recipe["quantizer"])}
+
+
+def of_earlier_release(quantizer: dict[str, Any]) -> dict[str, Any]:
+    """Return a quantizer's JSON without later keys where they change nothing."""
+    return {key: value for key, value in quantizer.items() if LATER_QUANTIZER_KEYS.get(key, ABSENT) != value}
 
 
 def with_content_hashes(value: Any) -> Any:

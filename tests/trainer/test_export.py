@@ -110,6 +110,7 @@ def test_other_training_text_gives_another_artifact(micro_run: RunDirectory, tmp
         ("kind: rtn, steps: {kind: fisher}, training: {kind: straight_through}", "training rounds to the steps"),
         (f"kind: trellis_gptq, {TEXT}, training: {{kind: straight_through}}", "training rounds to the plain grid"),
         (f"kind: trellis_gptq, {TEXT}, fit_bytes: 1000", "use fill_bytes"),
+        (f"kind: trellis_gptq, {TEXT}, pruned: 0.5", "pruned weights would come back"),
         (f"kind: trellis_gptq, {TEXT}, states: 6", "states"),
         ("kind: rtn, fit_bytes: 1000, fill_bytes: 2000", "fit_bytes and fill_bytes both set a size"),
         ("kind: rtn, clip: {kind: percentile, percentile: 99}, fill_bytes: 2000", "fill_bytes scales clips"),

@@ -29,6 +29,8 @@ STEPS_AN_OCTAVE = 8
 # Least deviation and cost of a row, so that rows of zeros have logarithms.
 TINY = 1e-12
 BISECTIONS = 60
+# Spread above which no feedback is followed further: at almost no damping it grows without bound.
+MOST_SPREAD = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class RowCosts:
     """What is known of the rows of a matrix. All tensors are (R,), float64."""
 
     deviation_R: Tensor
-    """Standard deviation of the weights of each row."""
+    """Root mean square of the weights of each row."""
     cost_R: Tensor
     """Nats a token for a step of 1."""
     clip_steps_R: Tensor
@@ -53,7 +55,8 @@ class RowCosts:
         """Return the bits that a weight of each row takes. Shapes: (R,) -> (R,)."""
         table = gaussian_table()
         at_R = torch.searchsorted(table.log_steps_T, self.steps_in_deviations(steps_R).clamp_min(TINY).log())
-        return table.bits_T[at_R.clamp_max(len(table.bits_T) - 1)]
+        bits_R = table.bits_T[at_R.clamp_max(len(table.bits_T) - 1)]
+        return torch.where(self.deviation_R > 0, bits_R, 0.0)  # a row of zeros takes none
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,22 +117,29 @@ def allocate_steps(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[st
 def weighted_costs(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[str, Tensor]:
     """Return the logarithm of the cost of each row, with differences weighted by the exponents of the recipe."""
     logs = {name: each.cost_R.clamp_min(TINY).log() for name, each in rows.items()}
-    weights = sum(each.columns * len(each.cost_R) for each in rows.values())
-    mean = sum(each.columns * float(logs[name].sum()) for name, each in rows.items()) / weights
+    middles = {name: mean_of(logs[name], each) for name, each in rows.items()}
+    counts = {name: each.columns * int((each.deviation_R > 0).sum()) for name, each in rows.items()}
+    mean = sum(counts[name] * middle for name, middle in middles.items()) / max(1, sum(counts.values()))
     weighted = {}
     for name, each in rows.items():
-        middle, deviation_R = logs[name].mean(), each.deviation_R.clamp_min(TINY).log()
-        of_tensor = mean + recipe.tensor * (middle - mean)
-        of_row_R = recipe.row * (logs[name] - middle) - 2 * recipe.deviation * (deviation_R - deviation_R.mean())
-        weighted[name] = of_tensor + of_row_R
+        deviation_R = each.deviation_R.clamp_min(TINY).log()
+        of_tensor = mean + recipe.tensor * (middles[name] - mean)
+        of_deviation_R = recipe.deviation * (deviation_R - mean_of(deviation_R, each))
+        weighted[name] = of_tensor + recipe.row * (logs[name] - middles[name]) - 2 * of_deviation_R
     return weighted
+
+
+def mean_of(values_R: Tensor, rows: RowCosts) -> float:
+    """Return the mean over the rows that are not all zeros; 0 if there is none."""
+    kept_N = values_R[rows.deviation_R > 0]
+    return float(kept_N.mean()) if len(kept_N) else 0.0
 
 
 class SlopeTable:
     """By how much the error falls for one more bit, at each tabulated step, for values with some spread."""
 
     def __init__(self, spread: float) -> None:
-        table, self.spread = gaussian_table(), spread
+        table, spread = gaussian_table(), min(spread, MOST_SPREAD)
         steps_T = table.log_steps_T.exp()
         self.widening_T = 1 - spread * steps_T**2 / 12  # variance of the weights as a share of that of the values
         is_valid_T = self.widening_T > 0.1

@@ -9,6 +9,7 @@ from trainer.quantizer.allocation import TINY, RowCosts, allocate_steps
 from trainer.quantizer.grid import LARGEST_CODE, RowGrid, checked_row_grid
 from trainer.quantizer.quantizer import Calibration
 from trainer.recipe.quantizer import FisherSteps, Gptq, Grid, TrellisGptq
+from trainer.runtime.failure import TrainingFailed
 
 
 class FisherGrids:
@@ -23,8 +24,8 @@ class FisherGrids:
         spreads = feedback_spreads(recipe, measured.hessians)
         self.rows = {
             name: RowCosts(
-                deviation_R=w_RC.double().std(dim=1).cpu(),
-                cost_R=measured.costs[name],
+                deviation_R=w_RC.double().square().mean(dim=1).sqrt().cpu(),
+                cost_R=finite_costs(name, measured.costs[name]),
                 clip_steps_R=checked_row_grid(recipe, name, w_RC).steps_R.double().cpu(),
                 columns=w_RC.size(1),
                 spread=spreads.get(name, 0.0),
@@ -45,6 +46,17 @@ class FisherGrids:
                 weight_R = self.rows[name].cost_R.to(w_RC.device) * steps_R.double() ** 2
                 return trellis_grid(self.recipe, w_RC, steps_R, weight_R / weight_R.mean().clamp_min(TINY))
         return RowGrid(steps_R, LARGEST_CODE)
+
+
+def finite_costs(name: str, cost_R: Tensor) -> Tensor:
+    """Return the costs of a matrix after checking them.
+
+    Raises:
+        TrainingFailed: one is not finite.
+    """
+    if not torch.isfinite(cost_R).all():
+        raise TrainingFailed(f"the sensitivity of {name} is not finite; some gradient overflows on calibration text")
+    return cost_R
 
 
 def feedback_spreads(recipe: Grid, hessians: Mapping[str, Tensor]) -> dict[str, float]:

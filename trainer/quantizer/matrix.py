@@ -12,21 +12,21 @@ class QuantizedMatrix:
     codes_RC: Tensor
     """int8, or int16 where steps follow sensitivity or codes a trellis."""
     steps_R: Tensor
-    """float16, as stored: negative in rows that do not follow the trellis of the matrix."""
+    """float16, as stored."""
     residual: "tuple[QuantizedMatrix, QuantizedMatrix] | None" = None
     """Two thin matrices; the first transposed times the second is added."""
 
     def dequantize(self) -> Tensor:
         """Return the matrix in float32. Shapes: (R, C)."""
-        w_RC = self.points() * self.steps_R.float().abs()[:, None]
+        w_RC = self.points()
         if self.residual is None:
             return w_RC
         left_PR, right_PC = self.residual
         return w_RC + left_PR.dequantize().mT @ right_PC.dequantize()
 
     def points(self) -> Tensor:
-        """Return the matrix in steps. Shapes: (R, C), float32."""
-        return self.codes_RC.float()
+        """Return the matrix without its residual. Shapes: (R, C), float32."""
+        return self.codes_RC.float() * self.steps_R.float()[:, None]
 
     def parts(self) -> "tuple[QuantizedMatrix, ...]":
         """Return the matrices that are stored for it: itself and the factors of its residual."""

@@ -25,6 +25,16 @@ def widening_for(over_bytes: int, weights: int) -> float:
     return float(2.0 ** min(max(8 * over_bytes / weights, -8.0), 8.0))
 
 
+def slack_of(wanted: int) -> int:
+    """Return how many bytes may stay unused."""
+    return min(SLACK_BYTES, wanted // SLACK_PART)
+
+
+def is_filled(size: int, wanted: int) -> bool:
+    """Return whether an artifact has the bytes that are wanted, or few less."""
+    return wanted - slack_of(wanted) < size <= wanted
+
+
 def search_times(
     size_at: Callable[[float], int], size: int, wanted: int, weights: int, least: float, most: float
 ) -> dict[float, int]:
@@ -34,9 +44,8 @@ def search_times(
     The first guesses take it that twice the step saves one bit a weight; later ones lie between the closest sizes on
     both sides.
     """
-    slack, sizes, times = min(SLACK_BYTES, wanted // SLACK_PART), {1.0: size}, 1.0
-    while not wanted - slack < sizes[times] <= wanted and len(sizes) < MAX_ATTEMPTS:
-        aim = wanted - slack // 2
+    aim, sizes, times = wanted - slack_of(wanted) // 2, {1.0: size}, 1.0
+    while not is_filled(sizes[times], wanted) and len(sizes) < MAX_ATTEMPTS:
         over, under = [t for t in sizes if sizes[t] > wanted], [t for t in sizes if sizes[t] <= wanted]
         if over and under:
             low, high = max(over), min(under)

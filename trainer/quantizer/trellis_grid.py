@@ -10,6 +10,7 @@ from trainer.quantizer.grid import LARGEST_CODE, RowGrid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.trellis import classes_of, is_plain_row, trellis_codes
 from trainer.recipe.quantizer import TrellisGptq
+from trainer.runtime.failure import TrainingFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,9 @@ class TrellisMatrix(QuantizedMatrix):
     states: int = 0
 
     def points(self) -> Tensor:
-        """Return the matrix in steps. Shapes: (R, C), float32."""
-        is_plain_R = ~(self.steps_R > 0)
-        return self.codes_RC.float() + 0.5 * classes_of(self.codes_RC, is_plain_R, self.states).float()
+        """Return the matrix without its residual. Shapes: (R, C), float32."""
+        classes_RC = classes_of(self.codes_RC, ~(self.steps_R > 0), self.states)
+        return (self.codes_RC.float() + 0.5 * classes_RC.float()) * self.steps_R.float().abs()[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,13 @@ class TrellisGrid(RowGrid):
         return trellis_codes(x_RC, self.weight_R.to(w_RC.dtype), self.is_plain_R, self.states)[0]
 
     def quantized(self, codes_RC: Tensor) -> QuantizedMatrix:
-        """Return codes of this grid as they are stored."""
+        """Return codes of this grid as they are stored.
+
+        Raises:
+            TrainingFailed: a code is beyond int16, and no smaller one may take its place.
+        """
+        if (codes_RC.abs() > self.levels).any():
+            raise TrainingFailed(f"a code of a trellis is beyond {self.levels:,}; use wider clips or fewer bits")
         steps_R = torch.where(self.is_plain_R, -self.steps_R, self.steps_R)
         return TrellisMatrix(codes_RC.to(torch.int16), steps_R, states=self.states)
 

@@ -248,11 +248,14 @@ def test_filling_fixes_the_size_to_the_slack() -> None:
     steps = "recipe.quantizer.steps={kind: fisher}"
     unknown = estimate_model_bytes(recipe_of("quickstart", steps))
     assert unknown.high - unknown.low > 0.15 * unknown.estimate
-    recipe = recipe_of("quickstart", steps, "recipe.quantizer.fill_bytes=16000000")
+    recipe = recipe_of("english", steps, "recipe.quantizer.fill_bytes=1000000")
     found = filled_model_bytes(recipe, code_bytes=30_000)
     assert found is not None
-    assert (found.low, found.estimate, found.high) == (15_968_000, 15_969_000, 15_970_000)
+    assert (found.low, found.estimate, found.high) == (968_000, 969_000, 970_000)
     assert filled_model_bytes(recipe_of("quickstart"), code_bytes=30_000) is None
+    for wanted in (20_000, 15_900_000):  # less than the code, more than 788,752 weights can take
+        recipe = recipe_of("quickstart", steps, f"recipe.quantizer.fill_bytes={wanted}")
+        assert filled_model_bytes(recipe, code_bytes=30_000) is None
 
 
 def test_a_residual_costs_its_low_rank_factors() -> None:

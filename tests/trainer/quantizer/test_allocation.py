@@ -104,3 +104,14 @@ def test_rows_of_zeros_and_rows_without_cost_get_a_step() -> None:
     steps = allocate_steps(FisherSteps(kind="fisher"), rows)["a"].double()
     assert torch.isfinite(steps).all()
     assert (steps > 0).all()
+
+
+def test_rows_of_zeros_change_nothing_for_the_others() -> None:
+    whole = random_rows(40, 3)
+    zero = torch.zeros(15, dtype=torch.float64)
+    deviation, cost, clip = (torch.cat([e, zero]) for e in (whole.deviation_R, whole.cost_R, whole.clip_steps_R))
+    padded = rows_of(deviation, cost, clip)
+    for share in (0.0, 0.5):
+        recipe = FisherSteps(kind="fisher", deviation=share)
+        alone, beside = allocate_steps(recipe, {"a": whole})["a"], allocate_steps(recipe, {"a": padded})["a"]
+        assert torch.equal(alone, beside[:40])

@@ -12,6 +12,7 @@ from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.trellis import CHAIN_ROWS, best_path, chains_of, classes_of, next_states, trellis_codes
 from trainer.recipe.quantizer import DeviationClip, Gptq, TrainingText, TrellisGptq
+from trainer.runtime.failure import TrainingFailed
 
 STATES = [4, 8, 16]
 GRID = {
@@ -139,3 +140,14 @@ def test_rows_whose_steps_exceed_their_deviation_are_plain_and_lose_nothing() ->
 def test_codes_without_states_are_multiples_of_the_step() -> None:
     codes_RC = torch.tensor([[1, -2, 3]], dtype=torch.int8)
     assert QuantizedMatrix(codes_RC, torch.tensor([0.5]).half()).dequantize().tolist() == [[0.5, -1.0, 1.5]]
+
+
+def test_a_negative_step_of_a_plain_matrix_keeps_its_sign() -> None:
+    codes_RC = torch.tensor([[4, -3]], dtype=torch.int8)
+    assert QuantizedMatrix(codes_RC, torch.tensor([-0.5]).half()).dequantize().tolist() == [[-2.0, 1.5]]
+
+
+def test_codes_beyond_int16_are_refused() -> None:
+    fine = TrellisGptq(kind="trellis_gptq", **GRID | {"clip": DeviationClip(kind="deviations", k={"default": 1e-5})})  # type: ignore[arg-type]
+    with pytest.raises(TrainingFailed, match="beyond 32,767; use wider clips"):
+        GptqQuantizer(fine, {}).quantize(NAME, weights(128, 4))
