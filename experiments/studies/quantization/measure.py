@@ -60,6 +60,7 @@ def fisher(**exponents: float) -> dict[str, Any]:
 # Quantizers by name. The first is the one that the others are compared with.
 VARIANTS: dict[str, dict[str, Any]] = {
     "gptq": GPTQ,
+    "gptq, finer table": GPTQ | {"clip": {"kind": "deviations", "k": {"default": 12.85, "embedding": 8.0}}},
     "rtn": GRID | {"kind": "rtn"},
     "rtn, fisher": GRID | {"kind": "rtn", "steps": fisher()},
     "gptq, fisher": GPTQ | {"steps": fisher()},
