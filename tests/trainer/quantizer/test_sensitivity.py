@@ -57,8 +57,8 @@ def test_the_cost_of_a_matrix_is_the_measured_divergence(topology: dict[str, str
     ratios = []
     for name in names:
         shape = dict(model.named_parameters())[name].shape
-        drawn = [step * (torch.rand(shape, generator=generator) - 0.5) for _ in range(3)]
-        measured = sum(divergence(model, name, error_RC, text[:16]) for error_RC in drawn) / 3
+        drawn = [step * (torch.rand(shape, generator=generator) - 0.5) for _ in range(2)]
+        measured = sum(divergence(model, name, error_RC, text[:10]) for error_RC in drawn) / 2
         ratios.append(float(costs[name].sum()) * step**2 / measured)
     assert min(ratios) > 0.6
     assert max(ratios) < 1.7
