@@ -2,9 +2,9 @@
 
 Steps that follow the sensitivity of each row leave rows whose codes are wide beside rows whose codes are narrow, and
 fine steps make codes of a thousand. So the width of a code is predicted as the width of its row, which is written
-before the row, times a factor of its column, learned from the rows before. Each width has its own histogram, shared by
-all matrices. It starts as a bell of that width, so that little is lost until it is learned. Of wide codes, the
-histogram covers the high bits only: the low ones are uniform and written as they are.
+before the codes, times a factor of its column, which is learned from the rows above. Each width has its own histogram,
+shared by all matrices. It starts as a bell of that width, so that little is lost until it is learned. Of wide codes,
+the histogram covers the high bits only: the low ones are uniform and written as they are.
 
 All of it is integer arithmetic, so every machine finds the same histograms; constriction turns them into the intervals
 of a range coder.

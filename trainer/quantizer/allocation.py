@@ -2,8 +2,8 @@
 
 Rounding row r in steps of s costs c_r s^2 nats a token, where c_r is its sensitivity (sensitivity.py). A row of
 deviation d that is rounded in steps of t d takes R(t) bits a weight, and its error has the variance d^2 D(t). All rows
-together cost least at a number of bits if one more bit a weight saves the same, for its number of weights, in every
-row. Steps do not grow without bound where c_r is small, as by the law for fine steps, because D(t) ends at 1.
+together cost least, for a given number of bits, where one more bit spent in any row saves the same. The law for fine
+steps, s^2 / 12, would give insensitive rows steps without bound. D(t) never exceeds 1, which keeps them finite.
 
 R and D are those of a Gaussian, exactly. GPTQ rounds wider values than the weights: it adds the errors of the columns
 before, `spread` times the variance of one rounding error.

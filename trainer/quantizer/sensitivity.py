@@ -1,12 +1,14 @@
 """Sensitivity of rows: what rounding errors of each row cost, by the Fisher information.
 
-Weights that differ by E from the trained ones change the predictions of a sequence by about <F E, E> / 2 nats, where F
-is the covariance of the gradient of its loss under targets that the model itself draws. So the cost of a row is half
-the mean square of the product of that gradient with an error. Two things matter. The gradient is that of the whole
-sequence, in which the effects of a weight on all its tokens, and in all loops that share it, add up before they are
-squared. And the errors are shaped like those of the quantizer: the feedback of GPTQ keeps them away from the directions
-in which inputs are strong. With each of the quickstart's 24 matrices rounded alone, the sum over its rows is 0.91 to
-1.39 of the measured divergence; from squared gradients of single outputs instead of whole sequences it is 0.38 to 2.25.
+Let E be the error of the weights of a model. Its predictions of a sequence then diverge by about <F E, E> / 2 nats. F
+is the covariance of the gradient of the sequence's loss, with targets drawn from the model's own predictions. So the
+cost of a row is half the mean square of the product of its gradient and its error.
+
+Two things matter. The gradient is that of the whole sequence: the effects of a weight on all tokens, and in all loops
+that share it, add up before they are squared. And errors are shaped like those of the quantizer: the feedback of GPTQ
+keeps them away from the directions in which inputs are strong. With each of the quickstart's 24 matrices rounded alone,
+the sum over its rows is 0.91 to 1.39 of the measured divergence. From squared gradients of single outputs in place of
+whole sequences it is 0.38 to 2.25.
 Source: Kunstner et al., arXiv 1905.12558 (drawn targets).
 """
 
@@ -18,11 +20,11 @@ from torch import Tensor
 
 from trainer.model.gpt import GptModel
 
-# Errors that a gradient is multiplied with, whose squares are averaged.
+# Number of random errors over which the cost of a row is averaged.
 DRAWS = 4
-# Lookups that are added to those of each row of a table.
+# Each row of a table counts as looked up twice more than in the text.
 UNSEEN_LOOKUPS = 2.0
-# Of errors and targets.
+# Seed of the random errors and of the drawn targets.
 DRAW_SEED = 0
 
 
@@ -43,7 +45,8 @@ def is_table(name: str) -> bool:
 def with_unseen_rows(cost_R: Tensor, tokens: int) -> Tensor:
     """Return the costs of a table's rows as if each had been looked up some times more.
 
-    A row that the text happens not to use would cost nothing, and would be lost.
+    Otherwise a row that the calibration text happens not to use would cost nothing, and all its weights would be
+    rounded to zero.
     """
     return cost_R + UNSEEN_LOOKUPS * cost_R.sum() / max(1, tokens)
 

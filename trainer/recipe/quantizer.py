@@ -218,8 +218,8 @@ class Grid:
     fill_bytes: Whole = field(
         default=0,
         metadata={
-            "description": "Bytes that code and model together are to have: clips are scaled by one factor until there "
-            "are at most 2,000 less. 0 keeps the clips."
+            "description": "Size of code and model together, in bytes. All clips are scaled by one factor until the "
+            "artifact is at most 2,000 bytes smaller. 0 keeps the clips."
         },
     )
     fitted: tuple[str, ...] = field(
