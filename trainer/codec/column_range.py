@@ -23,7 +23,7 @@ from trainer.codec.compressor import Codes, Shape, Steps
 
 Integers = NDArray[np.int64]
 Symbols = NDArray[np.int32]
-Exchange = Callable[[Symbols, "constriction.stream.model.Categorical"], Symbols]
+Exchange = Callable[[Symbols, "constriction.stream.model.Model"], Symbols]
 
 # Before each matrix: its coding method, its largest code, and the number of bytes that follow.
 PREFIX = struct.Struct("<BBI")
@@ -201,18 +201,26 @@ def decode_matrix(
         return decode_brotli(payload, shape, method)
     if method > BROTLI_COLUMNS or not 1 <= largest <= 128 or len(payload) % 4:
         raise ValueError(f"invalid matrix header: method {method}, largest code {largest}, {len(payload)} bytes")
+    codes_RC = np.zeros(shape, np.int64)
+    code_matrix(codes_RC, method, largest, histograms_for(learned, method, largest), decoding(payload))
+    return codes_RC.astype(np.int8)
+
+
+def decoding(payload: bytes) -> Exchange:
+    """Return the exchange that decodes symbols from bytes of the range coder, a multiple of 4.
+
+    It raises ValueError for bytes that no encoder writes.
+    """
     decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
 
-    def take(symbols: Symbols, model: "constriction.stream.model.Categorical") -> Symbols:
+    def take(symbols: Symbols, model: "constriction.stream.model.Model") -> Symbols:
         try:
             found: Symbols = decoder.decode(model, len(symbols))
-        except AssertionError as error:  # raised by constriction for bytes that no encoder writes
+        except AssertionError as error:  # constriction's way to say so
             raise ValueError(str(error)) from error
         return found
 
-    codes_RC = np.zeros(shape, np.int64)
-    code_matrix(codes_RC, method, largest, histograms_for(learned, method, largest), take)
-    return codes_RC.astype(np.int8)
+    return take
 
 
 def decode_brotli(payload: bytes, shape: tuple[int, int], method: int) -> NDArray[np.int8]:

@@ -23,6 +23,7 @@ from trainer.codec.column_range import (
     Exchange,
     Integers,
     Symbols,
+    decoding,
     equal_runs,
     row_blocks,
 )
@@ -174,16 +175,7 @@ class WidthRangeCoder:
         """
         if len(data) % 4:
             raise ValueError(f"the codes have {len(data):,} bytes, expected a multiple of 4")
-        decoder = constriction.stream.queue.RangeDecoder(np.frombuffer(data, "<u4").astype(np.uint32))
-
-        def take(symbols: Symbols, model: "constriction.stream.model.Model") -> Symbols:
-            try:
-                found: Symbols = decoder.decode(model, len(symbols))
-            except AssertionError as error:  # raised by constriction for bytes that no encoder writes
-                raise ValueError(str(error)) from error
-            return found
-
-        model, matrices = WidthModel(), list[Codes]()
+        model, matrices, take = WidthModel(), list[Codes](), decoding(data)
         for number, shape in enumerate(shapes):
             codes_RC = np.zeros(shape, np.int64)
             classes = TrellisClasses(shape, self.states, steps[number]) if self.states else None
