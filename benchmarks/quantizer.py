@@ -12,6 +12,7 @@ from benchmarks.shapes import bench_device, job_of_shape
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import compensated_names
+from trainer.quantizer.feedback import feedbacks_of
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import NOT_CALIBRATED, QuantizedModel, quantize_model
 from trainer.recipe.codec import CodecRecipe, ColumnRange
@@ -38,9 +39,9 @@ def measure_quantizer(times: int) -> list[Timing]:
         return collect_hessians(model, names, text, lambda: None)
 
     def quantize() -> QuantizedModel:
-        return quantize_model(recipe.quantizer, tensors, weights, replace(NOT_CALIBRATED, hessians=hessians))
+        return quantize_model(recipe.quantizer, tensors, weights, replace(NOT_CALIBRATED, feedbacks=feedbacks))
 
-    hessians = collect()
+    feedbacks = feedbacks_of(recipe.quantizer, collect())
     quantized, size = quantize(), sum(tensor.size for tensor in tensors)
     codecs: tuple[CodecRecipe, ...] = (recipe.codec, ColumnRange(kind="column_range"))
     timings = [timing for codec in codecs for timing in pack_and_unpack(recipe, quantized, codec, size)]

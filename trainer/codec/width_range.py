@@ -28,7 +28,7 @@ from trainer.codec.column_range import (
     row_blocks,
 )
 from trainer.codec.compressor import Codes, Shape, Steps
-from trainer.quantizer.trellis import chains_of, next_states
+from trainer.quantizer.trellis import chains_of, next_states, state_classes
 
 # Factors of columns are in units of 1/4096.
 FACTOR_BITS = 12
@@ -129,7 +129,7 @@ class TrellisClasses:
 
     def __init__(self, shape: tuple[int, ...], states: int, steps_R: Steps) -> None:
         self.rows, self.chains, self.is_plain_R = shape[0], chains_of(shape[0]), ~(steps_R > 0)
-        self.table_S2 = next_states(states).numpy()
+        self.table_S2, self.classes_S = next_states(states).numpy(), state_classes(states).numpy()
         self.state_NC = np.zeros((self.chains, shape[1]), np.int64)
 
     def row_blocks(self) -> Iterator[slice]:
@@ -140,7 +140,7 @@ class TrellisClasses:
     def of_rows(self, rows: slice) -> Integers:
         """Return the classes of the next rows. Shapes: (R, C)."""
         states_NC = self.state_NC[: rows.stop - rows.start]
-        return np.where(self.is_plain_R[rows, None], 0, states_NC & 1)
+        return np.where(self.is_plain_R[rows, None], 0, self.classes_S[states_NC])
 
     def learn(self, rows: slice, codes_RC: Integers) -> None:
         states_NC = self.state_NC[: rows.stop - rows.start]

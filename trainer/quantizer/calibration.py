@@ -28,7 +28,7 @@ def calibrate(
     recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, sequences: Callable[[CalibrationRecipe], Sequences],
     check: Callable[[], None],
 ) -> Calibration:  # fmt: skip
-    """Return the Hessian of every matrix that the recipe compensates, and the sensitivity of all if its steps need it.
+    """Return the feedback of every matrix that the recipe compensates, and the sensitivity of all if its steps need it.
 
     The model keeps its float weights. `check` is called between sequences.
     """
@@ -37,7 +37,10 @@ def calibrate(
         case Gptq():
             names = compensated_names(recipe, tensors, model)
             text = sequences(recipe.calibration)
-            measured = replace(measured, hessians=collect_hessians(model, names, text, check))
+            from trainer.quantizer.feedback import feedbacks_of
+
+            hessians = collect_hessians(model, names, text, check)
+            measured = replace(measured, feedbacks=feedbacks_of(recipe, hessians))
     match recipe.steps:
         case FisherSteps():
             seen = sequences(recipe.steps.calibration)
@@ -57,10 +60,7 @@ def measure_rows(
     from trainer.quantizer.sensitivity import collect_row_costs
 
     feedbacks: dict[str, Tensor | None] = {tensor.name: None for tensor in tensors if is_quantized(recipe, tensor)}
-    if isinstance(recipe, Gptq):
-        from trainer.quantizer.gptq import error_feedback
-
-        feedbacks |= {name: error_feedback(name, hessian, recipe) for name, hessian in measured.hessians.items()}
+    feedbacks |= {name: feedback.in_place() for name, feedback in measured.feedbacks.items()}
     return collect_row_costs(model, feedbacks, text, check)
 
 
@@ -80,17 +80,18 @@ def recollect_in_loops(
     recipe: Gptq, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
     check: Callable[[], None],
 ) -> Calibration:  # fmt: skip
-    """Return the calibration, with Hessians of repeated blocks that see all other matrices rounded (#1535)."""
+    """Return the calibration, with repeated blocks measured again while all other matrices are rounded (#1535)."""
+    from trainer.quantizer.feedback import feedbacks_of
+
     visits = Counter(execution.block for execution in execution_plan(model.recipe))
     repeated = ("instructions.", *(f"{block}." for block, count in visits.items() if count > 1))
     weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    hessians = measured.hessians
     rounded = quantize_model(recipe, tensors, weights, measured).dequantize()
-    flat = {name: rounded[name] for name in hessians if not name.startswith(repeated)}
+    flat = {name: rounded[name] for name in measured.feedbacks if not name.startswith(repeated)}
     model.load_state_dict(weights | {name: weight.to(weights[name].device) for name, weight in flat.items()})
-    again = collect_hessians(model, [name for name in hessians if name.startswith(repeated)], text, check)
+    again = collect_hessians(model, [name for name in measured.feedbacks if name.startswith(repeated)], text, check)
     model.load_state_dict(weights)
-    return replace(measured, hessians={**hessians, **again})
+    return replace(measured, feedbacks={**measured.feedbacks, **feedbacks_of(recipe, again)})
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import Tensor
 from trainer.quantizer.allocation import TINY, RowCosts, allocate_steps
 from trainer.quantizer.grid import LARGEST_CODE, RowGrid, checked_row_grid
 from trainer.quantizer.quantizer import Calibration
-from trainer.recipe.quantizer import FisherSteps, Gptq, Grid, TrellisGptq
+from trainer.recipe.quantizer import FisherSteps, Grid, TrellisGptq
 from trainer.runtime.failure import TrainingFailed
 
 
@@ -21,7 +21,7 @@ class FisherGrids:
         Raises:
             TrainingFailed: a matrix is not finite, or its clips give no grid.
         """
-        spreads = feedback_spreads(recipe, measured.hessians)
+        spreads = {name: feedback.spread for name, feedback in measured.feedbacks.items()}
         self.rows = {
             name: RowCosts(
                 deviation_R=w_RC.double().square().mean(dim=1).sqrt().cpu(),
@@ -57,17 +57,3 @@ def finite_costs(name: str, cost_R: Tensor) -> Tensor:
     if not torch.isfinite(cost_R).all():
         raise TrainingFailed(f"the sensitivity of {name} is not finite; some gradient overflows on calibration text")
     return cost_R
-
-
-def feedback_spreads(recipe: Grid, hessians: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the mean variance that the errors of other columns add to a column, for errors of variance 1."""
-    if not isinstance(recipe, Gptq):
-        return {}
-    from trainer.quantizer.gptq import error_feedback
-
-    return {name: mean_spread(error_feedback(name, hessian_CC, recipe)) for name, hessian_CC in hessians.items()}
-
-
-def mean_spread(feedback_CC: Tensor) -> float:
-    """Return the mean variance that feedback adds to a column, for errors of variance 1."""
-    return float(feedback_CC.square().sum()) / len(feedback_CC) - 1.0

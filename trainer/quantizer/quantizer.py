@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from trainer.quantizer.feedback import Feedback
 from trainer.quantizer.grid import GridOf
 from trainer.quantizer.low_rank import add_residuals
 from trainer.quantizer.matrix import QuantizedMatrix
@@ -41,8 +42,8 @@ FLOAT_TYPES = {"float16": torch.float16, "float32": torch.float32}
 class Calibration:
     """What calibration measures, matrix by matrix; a quantizer that needs nothing gets nothing."""
 
-    hessians: Mapping[str, Tensor]
-    """Sums of x x^T over the inputs x of the matrices that GPTQ compensates."""
+    feedbacks: Mapping[str, Feedback]
+    """How the errors of the matrices that GPTQ rounds are compensated, from the second moments of their inputs."""
     costs: Mapping[str, Tensor]
     """Nats a token that rounding each row in steps of 1 costs, (R,), float64, for steps that follow sensitivity."""
 
@@ -63,10 +64,8 @@ class QuantizedModel:
         return matrices | {name: tensor.float() for name, tensor in self.floats.items()}
 
 
-def make_quantizer(
-    recipe: QuantizerRecipe, hessians: Mapping[str, Tensor], grid_of: GridOf | None = None
-) -> QuantizeAll:
-    """Return the quantizer that a recipe names. `hessians` come from calibration, for recipes that use them.
+def make_quantizer(recipe: QuantizerRecipe, measured: Calibration, grid_of: GridOf | None = None) -> QuantizeAll:
+    """Return the quantizer that a recipe names.
 
     `grid_of` gives the grids of a recipe whose steps do not follow from clips alone.
     """
@@ -83,7 +82,7 @@ def make_quantizer(
         case Gptq():
             from trainer.quantizer.gptq import GptqQuantizer
 
-            return GptqQuantizer(recipe, hessians, grid_of).quantize_all
+            return GptqQuantizer(recipe, measured.feedbacks, grid_of).quantize_all
 
 
 def one_by_one(quantizer: MatrixQuantizer, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
@@ -103,7 +102,7 @@ def quantize_model(
             from trainer.quantizer.fisher_grid import FisherGrids
 
             grid_of = FisherGrids(recipe, recipe.steps, pruned, measured)
-    quantized = make_quantizer(recipe, measured.hessians, grid_of)(pruned)
+    quantized = make_quantizer(recipe, measured, grid_of)(pruned)
     matrices = {
         name: replace(found, codes_RC=found.codes_RC.cpu(), steps_R=found.steps_R.cpu())
         for name, found in quantized.items()

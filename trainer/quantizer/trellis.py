@@ -22,12 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Parity-check polynomials by number of states: how class (h0) and parity (h1) enter the next state.
-POLYNOMIALS = {4: (0o5, 0o2), 8: (0o13, 0o4), 16: (0o23, 0o4)}
+# A state is the last few bits of a path, the newest one highest. By number of states: which of them make the class of a
+# code, and which of them and the next bit its parity. These are Ungerboeck's polynomials h1 and h0.
+CLASS_TAPS = {4: 0b10, 8: 0b010, 16: 0b0100}
+PARITY_TAPS = {4: 0b01, 8: 0b101, 16: 0b1001}
 # A chain has about this many rows: the longer it is, the less its fixed start costs.
 CHAIN_ROWS = 64
 # Sequences whose best paths are found at a time, which bounds the memory of large tables.
-MOST_LANES = 1 << 15
+MOST_LANES = 1 << 13
 # A row is plain if its step is above this many deviations of its weights.
 MOST_DEVIATIONS = 1.0
 
@@ -42,99 +44,141 @@ def is_plain_row(w_RC: Tensor, steps_R: Tensor) -> Tensor:
     return (steps_R.float() > MOST_DEVIATIONS * w_RC.float().std(dim=1)) | (steps_R == 0)
 
 
+def is_odd(number: int) -> int:
+    """Return whether an odd number of bits are set, as 0 or 1."""
+    return number.bit_count() & 1
+
+
+@cache
+def state_classes(states: int) -> Tensor:
+    """Return the class of codes in each state, 0 or 1. Shapes: (S,), int64."""
+    return torch.tensor([is_odd(state & CLASS_TAPS[states]) for state in range(states)])
+
+
 @cache
 def next_states(states: int) -> Tensor:
     """Return the state after each state and parity. Shapes: (S, 2), int64."""
-    class_polynomial, parity_polynomial = POLYNOMIALS[states]
-    state_S = torch.arange(states)
-    after_even_S = (state_S >> 1) ^ ((state_S & 1) * (class_polynomial >> 1))
-    return torch.stack([after_even_S, after_even_S ^ (parity_polynomial >> 1)], dim=1)
+    newest_S = torch.tensor([is_odd(state & PARITY_TAPS[states]) for state in range(states)])
+    shifted_S = torch.arange(states) >> 1
+    return torch.stack([shifted_S + states // 2 * newest_S, shifted_S + states // 2 * (1 - newest_S)], dim=1)
 
 
 @cache
-def branches_into(states: int) -> tuple[Tensor, Tensor]:
-    """Return the two states before each state, and the branch (2 class + parity) from them. Shapes: (S, 2), int64."""
-    before, branch = torch.empty(2, states, 2, dtype=torch.int64)
-    filled = [0] * states
-    for state, following in enumerate(next_states(states).tolist()):
-        for parity, after in enumerate(following):
-            before[after, filled[after]], branch[after, filled[after]] = state, 2 * (state & 1) + parity
-            filled[after] += 1
-    return before, branch
+def branches(states: int) -> Tensor:
+    """Return the branch (class + 2 parity) that the next bit, 0 or 1, takes from each state. Shapes: (2, S), int64."""
+    parities = [[bit ^ is_odd(state & PARITY_TAPS[states]) for state in range(states)] for bit in (0, 1)]
+    return state_classes(states) + 2 * torch.tensor(parities)
 
 
 def classes_of(codes_RC: Tensor, is_plain_R: Tensor, states: int) -> Tensor:
     """Return the class of each code, 0 or 1, which follows from the codes above it. Shapes: (R, C) -> (R, C), int8."""
-    chains, table_M = chains_of(len(codes_RC)), next_states(states).flatten()
+    chains, table_M, classes_S = chains_of(len(codes_RC)), next_states(states).flatten(), state_classes(states)
     classes_RC = torch.empty(codes_RC.shape, dtype=torch.int8)
     state_NC = torch.zeros(chains, codes_RC.size(1), dtype=torch.int64)
     for start in range(0, len(codes_RC), chains):
         parity_NC = codes_RC[start : start + chains].long() & 1
         is_plain_N1 = is_plain_R[start : start + chains, None]
         state_NC = state_NC[: len(parity_NC)]
-        classes_RC[start : start + chains] = torch.where(is_plain_N1, 0, state_NC & 1).to(torch.int8)
+        classes_RC[start : start + chains] = torch.where(is_plain_N1, 0, classes_S[state_NC]).to(torch.int8)
         state_NC = torch.where(is_plain_N1, state_NC, table_M[2 * state_NC + parity_NC])
     return classes_RC
 
 
 def trellis_codes(x_RC: Tensor, weight_R: Tensor, is_plain_R: Tensor, states: int) -> tuple[Tensor, Tensor]:
-    """Return the codes and points of the path with the least weighted squared error down each column.
+    """Return the codes and points of the path with the least weighted squared error down each column of a matrix.
 
-    `x_RC` is in steps. Shapes: (..., R, C), (..., R), (..., R) -> (..., R, C) each, in the type of x.
+    `x_RC` is in steps. Shapes: (R, C), (R,), (R,) -> (R, C) each.
     """
-    most_columns = max(1, MOST_LANES * x_RC.size(-2) // (chains_of(x_RC.size(-2)) * x_RC[..., 0].numel()))
-    parts = [column_codes(part_RC, weight_R, is_plain_R, states) for part_RC in torch.split(x_RC, most_columns, dim=-1)]
-    return torch.cat([codes for codes, _ in parts], dim=-1), torch.cat([points for _, points in parts], dim=-1)
+    most_columns = max(1, MOST_LANES // chains_of(len(x_RC)))
+    parts = [
+        PathSearch(weight_R.to(x_RC.dtype), is_plain_R, part_RC.size(1), states).codes(part_RC)
+        for part_RC in torch.split(x_RC, most_columns, dim=1)
+    ]
+    return torch.cat([codes for codes, _ in parts], dim=1), torch.cat([points for _, points in parts], dim=1)
 
 
-def column_codes(x_RC: Tensor, weight_R: Tensor, is_plain_R: Tensor, states: int) -> tuple[Tensor, Tensor]:
-    """Return what `trellis_codes` returns, for columns that are searched at once."""
-    rows, chains = x_RC.size(-2), chains_of(x_RC.size(-2))
-    length = -(-rows // chains)
-    filling = length * chains - rows
-    padded = F.pad(x_RC, (0, 0, 0, filling)), F.pad(weight_R, (0, filling))
-    x_TL = padded[0].reshape(*x_RC.shape[:-2], length, chains, x_RC.size(-1)).movedim(-3, 0)
-    weight_TL = padded[1].reshape(*weight_R.shape[:-1], length, chains).movedim(-2, 0)[..., None].expand(x_TL.shape)
-    plain = F.pad(is_plain_R, (0, filling)).reshape(*is_plain_R.shape[:-1], length, chains)
-    is_plain_TL = plain.movedim(-2, 0)[..., None].expand(x_TL.shape)
-    found = best_path(x_TL.flatten(1), weight_TL.flatten(1), is_plain_TL.flatten(1), states)
-    codes_RC, points_RC = (each.view(x_TL.shape).movedim(0, -3).flatten(-3, -2)[..., :rows, :] for each in found)
-    return codes_RC, points_RC
+class PathSearch:
+    """Finds the best paths down some columns at a time, in memory that is used again for the next ones.
 
+    A state and the bit after it, without the oldest bit, are the next state. So the two ways into a state come from
+    neighbours, and a step takes two operations on all states.
+    """
 
-def best_path(x_TL: Tensor, weight_TL: Tensor, is_plain_TL: Tensor, states: int) -> tuple[Tensor, Tensor]:
-    """Return the codes and points of the best path of each of many sequences. Shapes: (T, L) -> (T, L) each."""
-    before_S2, branch_S2 = (each.to(x_TL.device) for each in branches_into(states))
-    length, lanes = x_TL.shape
-    # The nearest code of each branch: class 0 or 1, then even or odd.
-    shift_B1 = torch.tensor([0.0, 0.0, 0.5, 0.5], dtype=x_TL.dtype, device=x_TL.device)[:, None]
-    parity_B1 = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=x_TL.dtype, device=x_TL.device)[:, None]
-    codes_TBL = 2 * ((x_TL[:, None] - shift_B1 - parity_B1) / 2).round() + parity_B1
-    points_TBL = codes_TBL + shift_B1
-    errors_TBL = (x_TL[:, None] - points_TBL).square() * weight_TL[:, None]
-    first_S, second_S = branch_S2.unbind(1)
-    errors_T2SL = torch.stack([errors_TBL[:, first_S], errors_TBL[:, second_S]], dim=1)
-    cost_SL = torch.full((states, lanes), float("inf"), dtype=x_TL.dtype, device=x_TL.device)
-    cost_SL[0] = 0.0
-    took_second_TSL = torch.empty(length, states, lanes, dtype=torch.bool, device=x_TL.device)
-    both_2SL = torch.empty(2, states, lanes, dtype=x_TL.dtype, device=x_TL.device)
-    before_N = before_S2.T.flatten()
-    step_is_plain, step_has_plain = is_plain_TL.unbind(0), is_plain_TL.any(dim=1).tolist()
-    for step in range(length):
-        torch.index_select(cost_SL, 0, before_N, out=both_2SL.view(2 * states, lanes))
-        both_2SL.add_(errors_T2SL[step])
-        torch.lt(both_2SL[1], both_2SL[0], out=took_second_TSL[step])
-        best_SL = torch.minimum(both_2SL[0], both_2SL[1])
-        cost_SL = torch.where(step_is_plain[step], cost_SL, best_SL) if step_has_plain[step] else best_SL
-    state_L = cost_SL.argmin(dim=0)
-    branch_TL = torch.empty(length, lanes, dtype=torch.int64, device=x_TL.device)
-    before_M, branch_M = before_S2.flatten(), branch_S2.flatten()
-    for step in range(length - 1, -1, -1):
-        way_L = 2 * state_L + took_second_TSL[step].gather(0, state_L[None])[0]
-        branch_TL[step] = branch_M[way_L]
-        entered_L = before_M[way_L]
-        state_L = torch.where(step_is_plain[step], state_L, entered_L) if step_has_plain[step] else entered_L
-    chosen_T1L = branch_TL[:, None]
-    codes_TL, points_TL = (each.gather(1, chosen_T1L)[:, 0] for each in (codes_TBL, points_TBL))
-    whole_TL = x_TL.round()
-    return torch.where(is_plain_TL, whole_TL, codes_TL), torch.where(is_plain_TL, whole_TL, points_TL)
+    def __init__(self, weight_R: Tensor, is_plain_R: Tensor, columns: int, states: int) -> None:
+        """Take what a squared error of one step costs in each row, and which rows are plain. Shapes: (..., R) each."""
+        device, half = weight_R.device, states // 2
+        self.states, self.chains, self.is_plain_R1 = states, chains_of(weight_R.size(-1)), is_plain_R[..., None]
+        self.branch_N = branches(states).flatten().to(device)
+        self.weight_T1L = self.by_step(weight_R[..., None].expand(*weight_R.shape, columns))[:, None]
+        self.is_plain_TL = self.by_step(self.is_plain_R1.expand(*is_plain_R.shape, columns))
+        length, lanes = self.is_plain_TL.shape
+        self.has_plain_T = self.is_plain_TL.any(dim=1).tolist()
+        self.lane_L = torch.arange(lanes, device=device)
+        state_S1 = torch.arange(states, device=device)[:, None]
+        self.own_place_SL = state_S1 * lanes + self.lane_L
+        self.shifted_place_SL = 2 * (state_S1 % half) * lanes + self.lane_L
+        # By next bit, state without its oldest bit, and oldest bit.
+        self.cost_TNL = torch.empty(length, 2 * states, lanes, dtype=weight_R.dtype, device=device)
+        self.cost_T2H2L = self.cost_TNL.view(length, 2, half, 2, lanes)
+        first_T2HL, second_T2HL = self.cost_T2H2L.unbind(3)
+        self.ways = list(zip(self.cost_T2H2L.unbind(0), first_T2HL.unbind(0), second_T2HL.unbind(0), strict=True))
+        # Two arrays take turns as the least cost of each state: whole, by oldest bit, and by newest bit.
+        best = torch.empty(2, states, lanes, dtype=weight_R.dtype, device=device)
+        self.best = tuple(
+            best.view(2, *shape).unbind(0) for shape in ((states, lanes), (half, 2, lanes), (2, half, lanes))
+        )
+        self.place_TL = torch.empty(length + 1, lanes, dtype=torch.int64, device=device)
+        self.places = self.place_TL.unbind(0)
+
+    def by_step(self, x_RC: Tensor) -> Tensor:
+        """Return the rows of all chains and columns at each step of their paths. Shapes: (..., R, C) -> (T, L)."""
+        length = -(-x_RC.size(-2) // self.chains)
+        padded_RC = F.pad(x_RC, (0, 0, 0, length * self.chains - x_RC.size(-2)))
+        return padded_RC.reshape(*x_RC.shape[:-2], length, self.chains, -1).movedim(-3, 0).flatten(1)
+
+    def by_row(self, x_TL: Tensor, shape: torch.Size) -> Tensor:
+        """Return what `by_step` has rearranged."""
+        x_TNMC = x_TL.view(len(x_TL), *shape[:-2], self.chains, shape[-1])
+        return x_TNMC.movedim(0, -3).flatten(-3, -2)[..., : shape[-2], :]
+
+    def codes(self, x_RC: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the codes and points of the path with the least weighted squared error down each column.
+
+        `x_RC` is in steps. Shapes: (..., R, C) -> (..., R, C) each.
+        """
+        half_TL = 2 * self.by_step(x_RC)
+        # The nearest point of each branch, in half steps: 0 .. 3 more than a multiple of 4.
+        residue_B1 = torch.arange(4, dtype=x_RC.dtype, device=x_RC.device)[:, None]
+        point_TBL = ((half_TL[:, None] - residue_B1) / 4).round_().mul_(4).add_(residue_B1)
+        branch_TL = self.best_branches((half_TL[:, None] - point_TBL).square_().mul_(self.weight_T1L))
+        point_TL = point_TBL.gather(1, branch_TL[:, None])[:, 0] / 2
+        code_TL, whole_RC = point_TL - (branch_TL & 1).to(point_TL.dtype) / 2, x_RC.round()
+        codes_RC, points_RC = (self.by_row(each, x_RC.shape) for each in (code_TL, point_TL))
+        return torch.where(self.is_plain_R1, whole_RC, codes_RC), torch.where(self.is_plain_R1, whole_RC, points_RC)
+
+    def best_branches(self, error_TBL: Tensor) -> Tensor:
+        """Return the branches of the paths that cost least. Shapes: (T, 4, L) -> (T, L), int64."""
+        torch.index_select(error_TBL, 1, self.branch_N, out=self.cost_TNL)
+        flat, by_oldest, by_newest = self.best
+        flat[0].fill_(float("inf"))[0] = 0.0
+        now = 0
+        for step, (both, first, second) in enumerate(self.ways):
+            both += by_oldest[now]
+            torch.minimum(first, second, out=by_newest[1 - now])
+            if self.has_plain_T[step]:
+                torch.where(self.is_plain_TL[step], flat[now], flat[1 - now], out=flat[1 - now])
+            now = 1 - now
+        states_TL = self.follow_back(flat[now].argmin(dim=0))
+        newest_TL = states_TL[1:] // (self.states // 2)
+        return self.branch_N[self.states * newest_TL + states_TL[:-1]]
+
+    def follow_back(self, state_L: Tensor) -> Tensor:
+        """Return the states of the paths that end in some states. Shapes: (L,) -> (T + 1, L), int64."""
+        lanes = len(self.lane_L)
+        is_second_TSL = (self.cost_T2H2L[:, :, :, 1] < self.cost_T2H2L[:, :, :, 0]).flatten(1, 2)
+        before_TSL = self.shifted_place_SL + lanes * is_second_TSL
+        before_TSL = torch.where(self.is_plain_TL[:, None], self.own_place_SL, before_TSL)
+        self.places[-1].copy_(state_L * lanes + self.lane_L)
+        for step, before_N in reversed(list(enumerate(before_TSL.flatten(1).unbind(0)))):
+            torch.index_select(before_N, 0, self.places[step + 1], out=self.places[step])
+        return self.place_TL // lanes

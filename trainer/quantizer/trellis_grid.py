@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainer.quantizer.gptq import Rounder
 from trainer.quantizer.grid import LARGEST_CODE, RowGrid
 from trainer.quantizer.matrix import QuantizedMatrix
-from trainer.quantizer.trellis import classes_of, is_plain_row, trellis_codes
+from trainer.quantizer.trellis import PathSearch, classes_of, is_plain_row, trellis_codes
 from trainer.recipe.quantizer import TrellisGptq
 from trainer.runtime.failure import TrainingFailed
 
@@ -37,7 +38,7 @@ class TrellisGrid(RowGrid):
     def codes(self, w_RC: Tensor) -> Tensor:
         """Return the codes of the best path down each column, in the type of the weights. Shapes: (R, C) -> (R, C)."""
         x_RC = w_RC / self.divisors_R1.to(w_RC.dtype)
-        return trellis_codes(x_RC, self.weight_R.to(w_RC.dtype), self.is_plain_R, self.states)[0]
+        return trellis_codes(x_RC, self.weight_R, self.is_plain_R, self.states)[0]
 
     def quantized(self, codes_RC: Tensor) -> QuantizedMatrix:
         """Return codes of this grid as they are stored.
@@ -57,11 +58,18 @@ def trellis_grid(recipe: TrellisGptq, w_RC: Tensor, steps_R: Tensor, weight_R: T
     return TrellisGrid(steps_R, LARGEST_CODE, recipe.states, weight_R, is_plain_row(w_RC, steps_R))
 
 
-def round_on_trellis(x_NR: Tensor, grids: Sequence[RowGrid]) -> tuple[Tensor, Tensor]:
-    """Return the codes of a column of several matrices in steps, and their points. Shapes: (N, R) -> (N, R) each."""
+def trellis_rounder(grids: Sequence[RowGrid]) -> Rounder:
+    """Return how columns of some matrices of one shape are rounded."""
     trellises = [grid for grid in grids if isinstance(grid, TrellisGrid)]
-    weight_NR = torch.stack([grid.weight_R for grid in trellises])
-    is_plain_NR = torch.stack([grid.is_plain_R for grid in trellises])
-    x_NR1 = x_NR[:, :, None].float()  # paths are compared, so six digits are enough
-    codes_NR1, points_NR1 = trellis_codes(x_NR1, weight_NR, is_plain_NR, trellises[0].states)
-    return codes_NR1[:, :, 0].double(), points_NR1[:, :, 0].double()
+    search = PathSearch(
+        torch.stack([grid.weight_R for grid in trellises]),
+        torch.stack([grid.is_plain_R for grid in trellises]),
+        columns=1,
+        states=trellises[0].states,
+    )
+
+    def best_path(x_NR: Tensor) -> tuple[Tensor, Tensor]:
+        codes_NR1, points_NR1 = search.codes(x_NR[..., None])
+        return codes_NR1[..., 0], points_NR1[..., 0]
+
+    return best_path

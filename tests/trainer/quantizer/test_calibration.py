@@ -18,7 +18,8 @@ from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.model.norm import rms_norm
-from trainer.quantizer.calibration import calibrate, generate_sequences
+from trainer.quantizer.calibration import calibrate, compensated_names, generate_sequences
+from trainer.quantizer.feedback import feedbacks_of
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
@@ -71,15 +72,15 @@ def test_second_moments_keep_their_precision_where_products_are_in_bfloat16(monk
     assert torch.linalg.eigvalsh(found.double()).min() > -1e-3 * found.diagonal().mean()
 
 
-def test_every_matrix_has_a_hessian_and_the_head_only_on_request() -> None:
+def test_every_matrix_has_a_feedback_and_the_head_only_on_request() -> None:
     recipe = small_recipe(model__embedding="{bigram: {buckets: 64, width: 8}, value: {width: 8, last_executions: 1}}")
     model = awake_model(recipe)
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     matrices = {tensor.name for tensor in tensors if tensor.group in ("attention", "mlp", "projection")}
     text = [random_tokens(1, 16)]
-    assert set(calibrate(gptq(), tensors, model, lambda _: text, nothing).hessians) == matrices
+    assert set(calibrate(gptq(), tensors, model, lambda _: text, nothing).feedbacks) == matrices
     with_head = calibrate(gptq(tables="head_inputs"), tensors, model, lambda _: text, nothing)
-    assert set(with_head.hessians) == matrices | {"embedding.tokens"}
+    assert set(with_head.feedbacks) == matrices | {"embedding.tokens"}
 
 
 def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchanged() -> None:
@@ -90,15 +91,16 @@ def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchange
     text = [random_tokens(1, 32)]
     once = calibrate(gptq(), tensors, model, lambda _: text, nothing)
     twice = calibrate(gptq(loop_aware=True), tensors, model, lambda _: text, nothing)
-    for name, hessian in once.hessians.items():
-        assert torch.equal(hessian, twice.hessians[name]) == name.startswith("flat."), name
+    for name, feedback in once.feedbacks.items():
+        is_equal = torch.equal(feedback.matrix_CC, twice.feedbacks[name].matrix_CC)
+        assert is_equal == name.startswith("flat."), name
     assert all(torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
     # the second pass, by hand
     rounded = quantize_model(gptq(), tensors, before, once).dequantize()
-    flat = {name: rounded[name] for name in once.hessians if name.startswith("flat.")}
+    flat = {name: rounded[name] for name in once.feedbacks if name.startswith("flat.")}
     model.load_state_dict(before | flat)
-    by_hand = collect_hessians(model, ["looped.0.mlp.up"], text, nothing)
-    torch.testing.assert_close(twice.hessians["looped.0.mlp.up"], by_hand["looped.0.mlp.up"])
+    by_hand = feedbacks_of(gptq(), collect_hessians(model, ["looped.0.mlp.up"], text, nothing))
+    torch.testing.assert_close(twice.feedbacks["looped.0.mlp.up"].matrix_CC, by_hand["looped.0.mlp.up"].matrix_CC)
 
 
 @pytest.fixture
@@ -113,13 +115,9 @@ def trained(long_run: RunDirectory) -> tuple[Recipe, GptModel, TokenStream]:
 
 def total_damage(order: str, model: GptModel, hessians: Mapping[str, Tensor]) -> float:
     recipe = gptq(order=order)
-    named = dict(model.named_parameters())
-    return sum(
-        damage(
-            named[name].detach(), GptqQuantizer(recipe, hessians).quantize(name, named[name].detach()), hessian.double()
-        )
-        for name, hessian in hessians.items()
-    )
+    named = {name: parameter.detach() for name, parameter in model.named_parameters() if name in hessians}
+    found = GptqQuantizer(recipe, feedbacks_of(recipe, hessians)).quantize_all(named)
+    return sum(damage(named[name], found[name], hessian.double()) for name, hessian in hessians.items())
 
 
 def test_descending_order_loses_a_tenth_less_on_a_trained_model(
@@ -128,7 +126,7 @@ def test_descending_order_loses_a_tenth_less_on_a_trained_model(
     recipe, model, stream = trained
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     text = list(random_sequences(stream, 32, 64, 0, CPU))
-    hessians = calibrate(gptq(), tensors, model, lambda _: text, nothing).hessians
+    hessians = collect_hessians(model, compensated_names(gptq(), tensors, model), text, nothing)
     assert total_damage("descending", model, hessians) < 0.9 * total_damage("natural", model, hessians)
     assert total_damage("natural", model, hessians) < total_damage("ascending", model, hessians)
 

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 import trainer.quantizer.gptq
-from trainer.quantizer.gptq import GptqQuantizer, column_order, damp
+from trainer.quantizer.feedback import column_order, damp, feedbacks_of
+from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Bits, DeviationClip, Gptq, TrainingText
@@ -22,6 +23,10 @@ def recipe(**changes: object) -> Gptq:
         "calibration": TrainingText(kind="training", sequences=1),
     }
     return Gptq(**values | changes)  # type: ignore[arg-type]
+
+
+def compensating(gptq: Gptq, hessians: dict[str, Tensor]) -> GptqQuantizer:
+    return GptqQuantizer(gptq, feedbacks_of(gptq, hessians))
 
 
 def weights(rows: int, columns: int, seed: int = 0) -> Tensor:
@@ -67,7 +72,7 @@ def by_explicit_inverses(w_RC: Tensor, hessian_CC: Tensor, quantized: QuantizedM
 @pytest.mark.parametrize("block", [1, 5, 128])
 def test_codes_equal_elimination_by_explicit_inverses(order: str, block: int) -> None:
     w_RC, hessian_CC, gptq = weights(7, 24), correlated_hessian(24), recipe(order=order, block=block)
-    found = GptqQuantizer(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
+    found = compensating(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
     expected_RC = by_explicit_inverses(w_RC, hessian_CC, found, gptq)
     torch.testing.assert_close(found.dequantize().double(), expected_RC, atol=1e-5, rtol=0)
 
@@ -75,7 +80,7 @@ def test_codes_equal_elimination_by_explicit_inverses(order: str, block: int) ->
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
 def test_the_output_error_is_below_rounding_to_nearest_for_all_bits(bits: Bits) -> None:
     w_RC, hessian_CC, gptq = weights(32, 96), correlated_hessian(96), recipe(bits={"default": bits})
-    compensated = GptqQuantizer(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
+    compensated = compensating(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
     nearest = RoundToNearest(gptq).quantize(NAME, w_RC)
     assert torch.equal(compensated.steps_R, nearest.steps_R)
     assert damage(w_RC, compensated, hessian_CC) < 0.8 * damage(w_RC, nearest, hessian_CC)
@@ -83,13 +88,13 @@ def test_the_output_error_is_below_rounding_to_nearest_for_all_bits(bits: Bits) 
 
 def test_uncorrelated_inputs_give_rounding_to_nearest() -> None:
     w_RC, hessian_CC = weights(8, 40), torch.diag(torch.rand(40, generator=torch.Generator().manual_seed(2)))
-    found = GptqQuantizer(recipe(), {NAME: hessian_CC}).quantize(NAME, w_RC)
+    found = compensating(recipe(), {NAME: hessian_CC}).quantize(NAME, w_RC)
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
 def test_inputs_without_energy_do_no_harm() -> None:
     w_RC = weights(8, 12)
-    found = GptqQuantizer(recipe(), {NAME: torch.zeros(12, 12)}).quantize(NAME, w_RC)
+    found = compensating(recipe(), {NAME: torch.zeros(12, 12)}).quantize(NAME, w_RC)
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
@@ -103,7 +108,7 @@ def test_a_hessian_that_is_not_positive_definite_is_named() -> None:
     hessians = {f"flat.{n}.mlp.up": correlated_hessian(12, seed=n) - 300 * (n == 2) * torch.eye(12) for n in range(4)}
     matrices = {name: weights(4, 12) for name in hessians}
     with pytest.raises(TrainingFailed, match=r"flat\.2\.mlp\.up are not positive definite; raise"):
-        GptqQuantizer(recipe(), hessians).quantize_all(matrices)
+        compensating(recipe(), hessians).quantize_all(matrices)
 
 
 @pytest.mark.parametrize("order", ["descending", "natural"])
@@ -111,14 +116,14 @@ def test_a_hessian_that_is_not_positive_definite_is_named() -> None:
 def test_matrices_quantized_together_equal_each_quantized_alone(
     order: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(trainer.quantizer.gptq.STACK_VALUES, "cpu", most * 24**2)
+    monkeypatch.setitem(trainer.quantizer.gptq.STACK_WEIGHTS, "cpu", most * 7 * 24)
     bits = {"default": 4, "flat.1.mlp.up": 6, "flat.3.*": 2}
     matrices = {f"flat.{n}.mlp.up": (1 + n) * weights(7, 24, seed=n) for n in range(5)} | {"wide": weights(5, 40)}
     matrices |= {"flat.5.mlp.up": torch.zeros(7, 24), "flat.6.mlp.up": weights(7, 24, seed=6), "nearest": weights(3, 9)}
     hessians = {name: correlated_hessian(w.size(1), seed=len(name) + n) for n, (name, w) in enumerate(matrices.items())}
     hessians["flat.6.mlp.up"] = torch.zeros(24, 24)  # never seen
     del hessians["nearest"]
-    quantizer = GptqQuantizer(recipe(order=order, block=5, bits=bits), hessians)
+    quantizer = compensating(recipe(order=order, block=5, bits=bits), hessians)
     together = quantizer.quantize_all(matrices)
     assert list(together) == list(matrices)
     for name, w_RC in matrices.items():
@@ -131,9 +136,7 @@ def test_matrices_quantized_together_equal_each_quantized_alone(
 def test_the_published_inverse_loses_more_than_its_cholesky_factor() -> None:
     w_RC, hessian_CC = weights(32, 96), correlated_hessian(96)
     right, published = (
-        damage(
-            w_RC, GptqQuantizer(recipe(published_inverse=quirk), {NAME: hessian_CC}).quantize(NAME, w_RC), hessian_CC
-        )
+        damage(w_RC, compensating(recipe(published_inverse=quirk), {NAME: hessian_CC}).quantize(NAME, w_RC), hessian_CC)
         for quirk in (False, True)
     )
     assert right < published

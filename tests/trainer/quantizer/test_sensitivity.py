@@ -10,8 +10,8 @@ from tests.trainer.quantizer.test_gptq import NAME, correlated_hessian, recipe, 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate
-from trainer.quantizer.fisher_grid import mean_spread
-from trainer.quantizer.gptq import GptqQuantizer, error_feedback
+from trainer.quantizer.feedback import feedbacks_of
+from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.sensitivity import collect_row_costs, draw_errors
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import FisherSteps
@@ -20,18 +20,19 @@ from trainer.recipe.quantizer import FisherSteps
 @pytest.mark.parametrize("order", ["descending", "natural"])
 def test_the_errors_of_gptq_are_rounding_errors_times_its_feedback(order: str) -> None:
     w_RC, hessian_CC, rounding = weights(16, 24), correlated_hessian(24), recipe(order=order, bits={"default": 8})
-    found = GptqQuantizer(rounding, {NAME: hessian_CC}).quantize(NAME, w_RC)
+    feedbacks = feedbacks_of(rounding, {NAME: hessian_CC})
+    found = GptqQuantizer(rounding, feedbacks).quantize(NAME, w_RC)
     error_RC = found.dequantize().double() - w_RC.double()
-    rounding_RC = torch.linalg.solve(error_feedback(NAME, hessian_CC, rounding).T, -error_RC.T).T
+    rounding_RC = torch.linalg.solve(feedbacks[NAME].in_place().double().T, -error_RC.T).T
     shares_RC = rounding_RC / found.steps_R.double()[:, None]
     assert shares_RC.abs().max() < 0.5 + 1e-3
     assert shares_RC.std() == pytest.approx(12**-0.5, rel=0.1)  # uniform
 
 
 def test_spread_is_the_variance_that_feedback_adds() -> None:
-    feedback_CC = error_feedback(NAME, correlated_hessian(24), recipe())
-    errors_NRC = draw_errors((4000, 24), feedback_CC, torch.Generator().manual_seed(1))
-    assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(mean_spread(feedback_CC), rel=0.05)
+    feedback = feedbacks_of(recipe(), {NAME: correlated_hessian(24)})[NAME]
+    errors_NRC = draw_errors((4000, 24), feedback.in_place(), torch.Generator().manual_seed(1))
+    assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(feedback.spread, rel=0.05)
 
 
 @torch.no_grad()
@@ -69,6 +70,6 @@ def test_every_quantized_matrix_has_a_sensitivity_and_those_of_the_tables_count(
     model = awake_model(small_recipe())
     rounding = gptq(steps=FisherSteps(kind="fisher"))
     measured = calibrate(rounding, inventory(model.recipe, 384), model, lambda _: [random_tokens(1, 24)], nothing)
-    assert set(measured.costs) > set(measured.hessians)  # tables have no Hessian, but a cost
+    assert set(measured.costs) > set(measured.feedbacks)  # tables have no feedback, but a cost
     assert all(float(cost_R.min()) >= 0 and float(cost_R.sum()) > 0 for cost_R in measured.costs.values())
     assert float(measured.costs["embedding.tokens"].min()) > 0  # also of tokens that the text does not have

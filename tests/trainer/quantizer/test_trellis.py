@@ -8,9 +8,10 @@ from torch import Tensor
 
 import trainer.quantizer.trellis
 from tests.trainer.quantizer.test_gptq import NAME, correlated_hessian, damage, weights
+from trainer.quantizer.feedback import feedbacks_of
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.matrix import QuantizedMatrix
-from trainer.quantizer.trellis import CHAIN_ROWS, best_path, chains_of, classes_of, next_states, trellis_codes
+from trainer.quantizer.trellis import CHAIN_ROWS, chains_of, classes_of, next_states, state_classes, trellis_codes
 from trainer.recipe.quantizer import DeviationClip, Gptq, TrainingText, TrellisGptq
 from trainer.runtime.failure import TrainingFailed
 
@@ -34,20 +35,20 @@ def squared_error(x_RC: Tensor, points_RC: Tensor, weight_R: Tensor | None = Non
 @pytest.mark.parametrize("states", STATES)
 def test_the_best_path_is_that_of_a_search_of_all_paths(states: int) -> None:
     """Every sequence of parities is followed by brute force; given it, each code is the nearest of its class."""
-    length, table = 7, next_states(states).tolist()
+    length, table, classes = 7, next_states(states).tolist(), state_classes(states).tolist()
     x_T, weight_T = 3 * gaussian(length), torch.rand(length, dtype=torch.float64, generator=torch.Generator()) + 0.1
     least, best = float("inf"), []
     for parities in product((0, 1), repeat=length):
         state, cost, codes = 0, 0.0, []
         for x, weight, parity in zip(x_T.tolist(), weight_T.tolist(), parities, strict=True):
-            shift = (state & 1) / 2
+            shift = classes[state] / 2
             code = min((abs(x - k - shift), k) for k in range(-30 + parity, 31, 2))[1]
             cost += weight * (x - code - shift) ** 2
             codes.append(code)
             state = table[state][parity]
         if cost < least:
             least, best = cost, codes
-    codes_T1, points_T1 = best_path(x_T[:, None], weight_T[:, None], torch.zeros(length, 1, dtype=torch.bool), states)
+    codes_T1, points_T1 = trellis_codes(x_T[:, None], weight_T, torch.zeros(length, dtype=torch.bool), states)
     assert codes_T1[:, 0].tolist() == best
     assert float((weight_T * (x_T - points_T1[:, 0]) ** 2).sum()) == pytest.approx(least)
 
@@ -55,7 +56,7 @@ def test_the_best_path_is_that_of_a_search_of_all_paths(states: int) -> None:
 @pytest.mark.parametrize(("states", "distance"), [(4, 9.0), (8, 10.0), (16, 11.0)])
 def test_paths_that_part_and_meet_are_as_far_apart_as_published(states: int, distance: float) -> None:
     """The free squared distance in units of the spacing of all points, Ungerboeck 1982, table 1 (4 AM)."""
-    table = next_states(states)
+    table, classes = next_states(states), state_classes(states).tolist()
     gap = {(0, 0): 0.0, (0, 1): 4.0, (1, 0): 1.0, (1, 1): 1.0}  # of class and parity from class 0, parity 0
     cost = torch.full((states,), float("inf"))
     cost[table[0, 1]] = gap[0, 1]
@@ -65,7 +66,7 @@ def test_paths_that_part_and_meet_are_as_far_apart_as_published(states: int, dis
         for state in range(1, states):
             for parity in (0, 1):
                 following = int(table[state, parity])
-                after[following] = min(after[following], cost[state] + gap[state & 1, parity])
+                after[following] = min(after[following], cost[state] + gap[classes[state], parity])
         least, cost = min(least, float(after[0])), after
         cost[0] = float("inf")
     assert least == distance
@@ -100,7 +101,7 @@ def test_points_follow_from_codes_alone(rows: int, states: int) -> None:
 
 
 def test_columns_that_are_searched_in_parts_get_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    x_RC, rows = 2 * gaussian(2, 130, 11), (torch.ones(2, 130), torch.zeros(2, 130, dtype=torch.bool))
+    x_RC, rows = 2 * gaussian(130, 11), (torch.ones(130), torch.zeros(130, dtype=torch.bool))
     whole = trellis_codes(x_RC, *rows, 8)
     monkeypatch.setattr(trainer.quantizer.trellis, "MOST_LANES", 12)
     parts = trellis_codes(x_RC, *rows, 8)
@@ -121,9 +122,11 @@ def test_heavy_rows_are_served_first() -> None:
 
 def test_gptq_on_a_trellis_loses_less_than_on_the_plain_grid_of_the_same_steps() -> None:
     w_RC, hessian_CC = weights(192, 48), correlated_hessian(48)
-    plain = GptqQuantizer(Gptq(kind="gptq", **GRID), {NAME: hessian_CC}).quantize(NAME, w_RC)  # type: ignore[arg-type]
+    nearest = Gptq(kind="gptq", **GRID)  # type: ignore[arg-type]
+    feedbacks = feedbacks_of(nearest, {NAME: hessian_CC})
+    plain = GptqQuantizer(nearest, feedbacks).quantize(NAME, w_RC)
     trellis = TrellisGptq(kind="trellis_gptq", states=8, **GRID)  # type: ignore[arg-type]
-    coded = GptqQuantizer(trellis, {NAME: hessian_CC}).quantize(NAME, w_RC)
+    coded = GptqQuantizer(trellis, feedbacks).quantize(NAME, w_RC)
     assert torch.equal(coded.steps_R, plain.steps_R)
     assert damage(w_RC, coded, hessian_CC) < 0.85 * damage(w_RC, plain, hessian_CC)
 
