@@ -11,8 +11,7 @@ from benchmarks.measure import Timing, repeat, seconds_of
 from benchmarks.shapes import bench_device, job_of_shape
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.model.gpt import GptModel
-from trainer.quantizer.calibration import compensated_names
-from trainer.quantizer.feedback import feedbacks_of
+from trainer.quantizer.feedback import compensated_names, feedbacks_of
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import NOT_CALIBRATED, QuantizedModel, quantize_model
 from trainer.recipe.codec import CodecRecipe, ColumnRange
@@ -30,7 +29,7 @@ def measure_quantizer(times: int) -> list[Timing]:
         recipe = job.recipe
     assert isinstance(recipe.quantizer, Gptq)
     model, tensors = random_model(recipe), inventory(recipe.model, recipe.vocabulary_size)
-    weights, names = dict(model.named_parameters()), compensated_names(recipe.quantizer, tensors, model)
+    weights, names = dict(model.named_parameters()), compensated_names(recipe.quantizer, tensors)
     length = recipe.quantizer.calibration.tokens or recipe.schedule.sequence_tokens
     sequences = recipe.quantizer.calibration.sequences if bench_device().type == "cuda" else CPU_CALIBRATION_SEQUENCES
     text = list(torch.randint(recipe.vocabulary_size, (sequences, 1, length), device=bench_device()))

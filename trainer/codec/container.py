@@ -5,7 +5,8 @@
     1   codec: 0 zlib, 1 brotli, 2 lzma, 3 zstd, 4 column_range
     16  compressed lengths of four streams, uint32 little-endian
         header   JSON: the model card, from which the inventory of tensors is computed
-        codes    int8, matrices in inventory order, each followed by the two factors of its residual: row by row
+        codes    int8, matrices in inventory order, each after the exponents of its column steps and followed by
+                 the two factors of its residual, if it has them: row by row
                  through the codec, or for column_range as docs/artifact.md describes
         steps    float16, one per row, in the same order
         floats   float16 or float32, the other tensors, in inventory order
@@ -37,7 +38,7 @@ from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.model import Gpt
-from trainer.recipe.quantizer import QuantizerRecipe, TrellisGptq, is_quantized
+from trainer.recipe.quantizer import FisherSteps, QuantizerRecipe, TrellisGptq, is_quantized
 from trainer.recipe.writing import write_whole
 from trainer.runtime.failure import ArtifactRefused
 
@@ -251,6 +252,11 @@ class Layout:
         self.quantizer, self.residuals = card.quantizer, card.residuals
         self.tensors = card.tensors()
         self.float_kind = np.dtype("<f2" if self.quantizer.float_type == "float16" else "<f4")
+        match self.quantizer.steps:
+            case FisherSteps():
+                from trainer.quantizer.column_steps import names_with_columns
+
+                self.with_columns = names_with_columns(self.quantizer, self.tensors)
         self.shapes = [shape for tensor in self.tensors for shape in self.shapes_of(tensor)]
         self.step_bytes = 2 * sum(rows for rows, _ in self.shapes)
         others = [tensor.size for tensor in self.tensors if not is_quantized(self.quantizer, tensor)]
@@ -273,14 +279,18 @@ class Layout:
                 raise ValueError(f"{len(found):,} bytes of {name}, expected {size:,}")
 
     def shapes_of(self, tensor: TensorSpec) -> list[Shape]:
-        """Return the shapes of a tensor's codes and of the factors of its residual; none for a float tensor."""
+        """Return the shapes of the matrices that are stored for a tensor; none for a float tensor."""
         if not is_quantized(self.quantizer, tensor):
             return []
         rows, columns = tensor.shape
+        shapes = [(rows, columns)]
+        match self.quantizer.steps:
+            case FisherSteps():
+                shapes = [(1, columns), *shapes] if tensor.name in self.with_columns else shapes
         if self.quantizer.residual is None or tensor.name not in self.residuals:
-            return [(rows, columns)]
+            return shapes
         rank = min(self.quantizer.residual.rank, rows, columns)
-        return [(rows, columns), (rank, rows), (rank, columns)]
+        return [*shapes, (rank, rows), (rank, columns)]
 
     def assemble(self, matrices: list[Codes], steps: list[Steps], floats: bytes, checksums: bytes) -> QuantizedModel:
         """Return the model made of the decoded streams.
@@ -294,7 +304,12 @@ class Layout:
             parts = [(next(codes), next(scales)) for _ in self.shapes_of(tensor)]
             if parts:
                 raw = b"".join(part.tobytes() for column in zip(*parts, strict=True) for part in column)
-                matrix, *factors = (QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts)
+                stored = [QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts]
+                exponents: QuantizedMatrix | None = None
+                match self.quantizer.steps:
+                    case FisherSteps():
+                        exponents = stored.pop(0) if tensor.name in self.with_columns else None
+                matrix, *factors = stored
                 residual = (factors[0], factors[1]) if factors else None
                 matrix = replace(matrix, residual=residual)
                 match self.quantizer:
@@ -302,6 +317,11 @@ class Layout:
                         from trainer.quantizer.trellis_grid import TrellisMatrix
 
                         matrix = TrellisMatrix(matrix.codes_RC, matrix.steps_R, residual, self.quantizer.states)
+                match self.quantizer.steps:
+                    case FisherSteps():
+                        from trainer.quantizer.column_steps import with_exponents
+
+                        matrix = with_exponents(matrix, exponents)
                 model.matrices[tensor.name] = matrix
             else:
                 values = others.take(self.float_kind, tensor.shape)

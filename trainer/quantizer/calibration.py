@@ -10,7 +10,7 @@ from torch import Tensor
 from trainer.model.gpt import GptModel
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import NOT_CALIBRATED, Calibration, quantize_model
-from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
+from trainer.recipe.inventory import Inventory
 from trainer.recipe.plan import execution_plan
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
@@ -35,15 +35,16 @@ def calibrate(
     measured = NOT_CALIBRATED
     match recipe:
         case Gptq():
-            names = compensated_names(recipe, tensors, model)
-            text = sequences(recipe.calibration)
-            from trainer.quantizer.feedback import feedbacks_of
+            from trainer.quantizer.feedback import compensated_names, feedbacks_of
 
+            names, text = compensated_names(recipe, tensors), sequences(recipe.calibration)
             hessians = collect_hessians(model, names, text, check)
             measured = replace(measured, feedbacks=feedbacks_of(recipe, hessians))
     match recipe.steps:
         case FisherSteps():
-            seen = sequences(recipe.steps.calibration)
+            from trainer.quantizer.column_steps import measured_columns
+
+            measured, seen = measured_columns(measured, recipe.steps.column), sequences(recipe.steps.calibration)
             measured = replace(measured, costs=measure_rows(recipe, tensors, model, measured, seen, check))
     match recipe:
         case Gptq():
@@ -57,22 +58,13 @@ def measure_rows(
     check: Callable[[], None],
 ) -> dict[str, Tensor]:  # fmt: skip
     """Return what errors of the rows of every quantized matrix cost."""
+    from trainer.quantizer.column_steps import in_natural_order
     from trainer.quantizer.sensitivity import collect_row_costs
 
     feedbacks: dict[str, Tensor | None] = {tensor.name: None for tensor in tensors if is_quantized(recipe, tensor)}
-    feedbacks |= {name: feedback.in_place() for name, feedback in measured.feedbacks.items()}
+    for name, feedback in measured.feedbacks.items():
+        feedbacks[name] = in_natural_order(feedback, measured.columns.get(name))
     return collect_row_costs(model, feedbacks, text, check)
-
-
-def compensated_names(recipe: Gptq, tensors: Inventory, model: GptModel) -> list[str]:
-    """Return the names of the matrices that GPTQ compensates; the others are rounded to nearest."""
-    head = "embedding.tokens" if model.head is None else "head"
-    return [
-        tensor.name
-        for tensor in tensors
-        if is_quantized(recipe, tensor)
-        and (tensor.group in MATRIX_GROUPS or (recipe.tables == "head_inputs" and tensor.name == head))
-    ]
 
 
 @torch.no_grad()
@@ -91,7 +83,13 @@ def recollect_in_loops(
     model.load_state_dict(weights | {name: weight.to(weights[name].device) for name, weight in flat.items()})
     again = collect_hessians(model, [name for name in measured.feedbacks if name.startswith(repeated)], text, check)
     model.load_state_dict(weights)
-    return replace(measured, feedbacks={**measured.feedbacks, **feedbacks_of(recipe, again)})
+    feedbacks = feedbacks_of(recipe, again)
+    match recipe.steps:
+        case FisherSteps():
+            from trainer.quantizer.column_steps import in_column_steps
+
+            feedbacks = in_column_steps(feedbacks, measured.columns)
+    return replace(measured, feedbacks={**measured.feedbacks, **feedbacks})
 
 
 @torch.no_grad()

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainer.recipe.quantizer import Gptq
+from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
+from trainer.recipe.quantizer import Gptq, is_quantized
 from trainer.runtime.failure import TrainingFailed
 
-# Hessian values that are inverted at a time, which bounds the memory.
-STACK_VALUES = {"cpu": 1 << 23, "cuda": 1 << 26}
+# Values that are processed at a time: many, because a column is little work, yet few enough for the memory.
+STACK_VALUES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,16 @@ class Feedback:
 
     order_C: Tensor
     """The columns in the order in which they are rounded."""
-    matrix_CC: Tensor
-    """Row j: what an error of 1 in the j-th of these columns takes from those after it. Its diagonal is 1; float32."""
+    factor_CC: Tensor
+    """Upper Cholesky factor U of the inverse Hessian U^T U of these columns; float32.
 
-    def in_place(self) -> Tensor:
-        """Return the matrix F for which rounding errors Z leave the weights wrong by -Z F. Shapes: (C, C)."""
-        back_C = self.order_C.argsort()
-        return self.matrix_CC[back_C][:, back_C]
+    The square of 1 / U_jj is what is left of the squared input of the j-th once the inputs of those after it are known.
+    """
 
     @property
-    def spread(self) -> float:
-        """Mean variance that the errors of other columns add to a column, for errors of variance 1."""
-        return float(self.matrix_CC.double().square().sum()) / len(self.order_C) - 1.0
+    def unit_CC(self) -> Tensor:
+        """Row j: what an error of 1 in the j-th column takes from those after it. Its diagonal is 1."""
+        return self.factor_CC / self.factor_CC.diagonal()[:, None]
 
 
 def feedbacks_of(recipe: Gptq, hessians: Mapping[str, Tensor]) -> dict[str, Feedback]:
@@ -48,29 +47,43 @@ def feedbacks_of(recipe: Gptq, hessians: Mapping[str, Tensor]) -> dict[str, Feed
         TrainingFailed: a Hessian is not finite, or not positive definite.
     """
     found: dict[str, Feedback] = {}
-    for names in stacks_by_size(hessians):
+    for names in stacks_by_shape(hessians):
         hessian_NCC = torch.stack([hessians[name] for name in names]).double()
         order_NC = column_order(hessian_NCC.diagonal(dim1=-2, dim2=-1), recipe.order)
         damped_NCC = damp(hessian_NCC, recipe.damping)
         ordered_NCC = damped_NCC.take_along_dim(order_NC[:, :, None], dim=1).take_along_dim(order_NC[:, None], dim=2)
-        factor_NCC = inverse_factor(names, ordered_NCC, recipe)
-        unit_NCC = (factor_NCC / factor_NCC.diagonal(dim1=-2, dim2=-1)[..., None]).float()
-        found |= {name: Feedback(*pair) for name, *pair in zip(names, order_NC, unit_NCC, strict=True)}
+        factor_NCC = inverse_factor(names, ordered_NCC)
+        if recipe.published_inverse:
+            from trainer.quantizer.published_inverse import published_inverse
+
+            factor_NCC = published_inverse(factor_NCC)
+        found |= {name: Feedback(*pair) for name, *pair in zip(names, order_NC, factor_NCC.float(), strict=True)}
     return {name: found[name] for name in hessians}
 
 
-def stacks_by_size(hessians: Mapping[str, Tensor]) -> Iterator[list[str]]:
-    """Yield names of Hessians of equal size, in stacks that suit the device."""
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for name, hessian_CC in hessians.items():
-        by_size[len(hessian_CC)].append(name)
-    for size, names in by_size.items():
-        most = max(1, STACK_VALUES[hessians[names[0]].device.type] // size**2)
+def compensated_names(recipe: Gptq, tensors: Inventory) -> list[str]:
+    """Return the names of the matrices that GPTQ compensates; the others are rounded to nearest."""
+    head = "head" if any(tensor.name == "head" for tensor in tensors) else "embedding.tokens"
+    return [
+        tensor.name
+        for tensor in tensors
+        if is_quantized(recipe, tensor)
+        and (tensor.group in MATRIX_GROUPS or (recipe.tables == "head_inputs" and tensor.name == head))
+    ]
+
+
+def stacks_by_shape(tensors: Mapping[str, Tensor]) -> Iterator[list[str]]:
+    """Yield names of tensors of equal shape, which are processed together."""
+    by_shape: dict[torch.Size, list[str]] = defaultdict(list)
+    for name, tensor in tensors.items():
+        by_shape[tensor.shape].append(name)
+    for shape, names in by_shape.items():
+        most = max(1, STACK_VALUES // shape.numel())
         for start in range(0, len(names), most):
             yield names[start : start + most]
 
 
-def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> Tensor:
+def inverse_factor(names: Sequence[str], hessian_NCC: Tensor) -> Tensor:
     """Return the upper Cholesky factor U of H^-1 = U^T U.
 
     Row j, divided by its diagonal, is how the error of column j adjusts the columns after it. With the order of columns
@@ -87,10 +100,6 @@ def inverse_factor(names: Sequence[str], hessian_NCC: Tensor, recipe: Gptq) -> T
         raise TrainingFailed(f"the second moments of the inputs of {names[number]} are not {how}")
     identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)
     factor_NCC: Tensor = torch.linalg.solve_triangular(root_NCC.flip(-2, -1), identity_CC, upper=True)
-    if recipe.published_inverse:
-        from trainer.quantizer.published_inverse import published_inverse
-
-        return published_inverse(factor_NCC)
     return factor_NCC
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from trainer.quantizer.allocation import TINY, RowCosts, allocate_steps
+from trainer.quantizer.feedback import Feedback
 from trainer.quantizer.grid import LARGEST_CODE, RowGrid, checked_row_grid
 from trainer.quantizer.quantizer import Calibration
 from trainer.recipe.quantizer import FisherSteps, Grid, TrellisGptq
@@ -21,7 +22,7 @@ class FisherGrids:
         Raises:
             TrainingFailed: a matrix is not finite, or its clips give no grid.
         """
-        spreads = {name: feedback.spread for name, feedback in measured.feedbacks.items()}
+        spreads = {name: spread_of(feedback) for name, feedback in measured.feedbacks.items()}
         self.rows = {
             name: RowCosts(
                 deviation_R=w_RC.double().square().mean(dim=1).sqrt().cpu(),
@@ -46,6 +47,11 @@ class FisherGrids:
                 weight_R = self.rows[name].cost_R.to(w_RC.device) * steps_R.double() ** 2
                 return trellis_grid(self.recipe, w_RC, steps_R, weight_R / weight_R.mean().clamp_min(TINY))
         return RowGrid(steps_R, LARGEST_CODE)
+
+
+def spread_of(feedback: Feedback) -> float:
+    """Return the mean variance that the errors of other columns add to a column, for errors of variance 1."""
+    return float(feedback.unit_CC.double().square().sum()) / len(feedback.order_C) - 1.0
 
 
 def finite_costs(name: str, cost_R: Tensor) -> Tensor:

@@ -46,9 +46,11 @@ class Calibration:
     """How the errors of the matrices that GPTQ rounds are compensated, from the second moments of their inputs."""
     costs: Mapping[str, Tensor]
     """Nats a token that rounding each row in steps of 1 costs, (R,), float64, for steps that follow sensitivity."""
+    columns: Mapping[str, Tensor]
+    """Exponents of column steps, (C,). Feedbacks and costs count the columns in these steps."""
 
 
-NOT_CALIBRATED = Calibration({}, {})
+NOT_CALIBRATED = Calibration({}, {}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,10 @@ def quantize_model(
     grid_of: GridOf | None = None
     match recipe.steps:
         case FisherSteps():
+            from trainer.quantizer.column_steps import divided_by_columns
             from trainer.quantizer.fisher_grid import FisherGrids
 
+            pruned = divided_by_columns(pruned, measured.columns)
             grid_of = FisherGrids(recipe, recipe.steps, pruned, measured)
     quantized = make_quantizer(recipe, measured, grid_of)(pruned)
     matrices = {
@@ -113,5 +117,10 @@ def quantize_model(
         if tensor.name not in matrices
     }
     if isinstance(recipe.residual, LowRankResidual):
-        matrices = add_residuals(recipe.residual, weights, matrices)
+        matrices = add_residuals(recipe.residual, pruned, matrices)
+    match recipe.steps:
+        case FisherSteps():
+            from trainer.quantizer.column_steps import with_columns
+
+            matrices = with_columns(matrices, measured.columns)
     return QuantizedModel(matrices, floats)

@@ -141,8 +141,9 @@ CalibrationRecipe = TrainingText | GeneratedText
 class FisherSteps:
     """Divide the bits that the clips give among all rows by what errors of each row cost (Fisher information).
 
-    Clips set how many bits the matrices take together; the bits of each row follow from its sensitivity. Exponents of 1
-    follow it fully, exponents of 0 not at all. Trained rows are not quite Gaussian, so the artifact may be some percent
+    Clips set how many bits the matrices take together; the bits of each row follow from its sensitivity. The columns of
+    matrices that GPTQ rounds get steps too, by what their inputs carry. Exponents of 1 follow the measurements fully,
+    exponents of 0 not at all. Trained rows are not quite Gaussian, so the artifact may be some percent
     larger or smaller than with the clips alone; `fill_bytes` fixes its size.
     """
 
@@ -152,6 +153,8 @@ class FisherSteps:
     """Exponent of the differences between the mean sensitivities of tensors."""
     row: Fraction = 0.8
     """Exponent of the differences between the sensitivities of the rows of a tensor."""
+    column: Fraction = 0.8
+    """Exponent of the differences between the columns of a matrix that GPTQ rounds; 0 stores no steps of columns."""
     deviation: Fraction = 0.0
     """Share of the differences between the deviations of a tensor's rows that their steps follow, as with clips."""
     calibration: CalibrationRecipe = field(

@@ -18,8 +18,8 @@ from trainer.data.sampling import random_sequences
 from trainer.data.shards import TokenStream
 from trainer.model.gpt import GptModel
 from trainer.model.norm import rms_norm
-from trainer.quantizer.calibration import calibrate, compensated_names, generate_sequences
-from trainer.quantizer.feedback import feedbacks_of
+from trainer.quantizer.calibration import calibrate, generate_sequences
+from trainer.quantizer.feedback import compensated_names, feedbacks_of
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.hessians import collect_hessians
 from trainer.quantizer.quantizer import quantize_model
@@ -92,7 +92,7 @@ def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchange
     once = calibrate(gptq(), tensors, model, lambda _: text, nothing)
     twice = calibrate(gptq(loop_aware=True), tensors, model, lambda _: text, nothing)
     for name, feedback in once.feedbacks.items():
-        is_equal = torch.equal(feedback.matrix_CC, twice.feedbacks[name].matrix_CC)
+        is_equal = torch.equal(feedback.factor_CC, twice.feedbacks[name].factor_CC)
         assert is_equal == name.startswith("flat."), name
     assert all(torch.equal(before[name], parameter) for name, parameter in model.named_parameters())
     # the second pass, by hand
@@ -100,7 +100,7 @@ def test_loops_are_calibrated_with_rounded_flat_blocks_and_the_model_is_unchange
     flat = {name: rounded[name] for name in once.feedbacks if name.startswith("flat.")}
     model.load_state_dict(before | flat)
     by_hand = feedbacks_of(gptq(), collect_hessians(model, ["looped.0.mlp.up"], text, nothing))
-    torch.testing.assert_close(twice.feedbacks["looped.0.mlp.up"].matrix_CC, by_hand["looped.0.mlp.up"].matrix_CC)
+    torch.testing.assert_close(twice.feedbacks["looped.0.mlp.up"].factor_CC, by_hand["looped.0.mlp.up"].factor_CC)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_descending_order_loses_a_tenth_less_on_a_trained_model(
     recipe, model, stream = trained
     tensors = inventory(recipe.model, recipe.vocabulary_size)
     text = list(random_sequences(stream, 32, 64, 0, CPU))
-    hessians = collect_hessians(model, compensated_names(gptq(), tensors, model), text, nothing)
+    hessians = collect_hessians(model, compensated_names(gptq(), tensors), text, nothing)
     assert total_damage("descending", model, hessians) < 0.9 * total_damage("natural", model, hessians)
     assert total_damage("natural", model, hessians) < total_damage("ascending", model, hessians)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import trainer.quantizer.gptq
+import trainer.quantizer.feedback
 from trainer.quantizer.feedback import column_order, damp, feedbacks_of
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.matrix import QuantizedMatrix
@@ -116,7 +116,7 @@ def test_a_hessian_that_is_not_positive_definite_is_named() -> None:
 def test_matrices_quantized_together_equal_each_quantized_alone(
     order: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(trainer.quantizer.gptq.STACK_WEIGHTS, "cpu", most * 7 * 24)
+    monkeypatch.setattr(trainer.quantizer.feedback, "STACK_VALUES", most * 7 * 24)
     bits = {"default": 4, "flat.1.mlp.up": 6, "flat.3.*": 2}
     matrices = {f"flat.{n}.mlp.up": (1 + n) * weights(7, 24, seed=n) for n in range(5)} | {"wide": weights(5, 40)}
     matrices |= {"flat.5.mlp.up": torch.zeros(7, 24), "flat.6.mlp.up": weights(7, 24, seed=6), "nearest": weights(3, 9)}

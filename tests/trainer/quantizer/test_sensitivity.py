@@ -10,7 +10,9 @@ from tests.trainer.quantizer.test_gptq import NAME, correlated_hessian, recipe, 
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate
+from trainer.quantizer.column_steps import in_natural_order
 from trainer.quantizer.feedback import feedbacks_of
+from trainer.quantizer.fisher_grid import spread_of
 from trainer.quantizer.gptq import GptqQuantizer
 from trainer.quantizer.sensitivity import collect_row_costs, draw_errors
 from trainer.recipe.inventory import inventory
@@ -23,7 +25,7 @@ def test_the_errors_of_gptq_are_rounding_errors_times_its_feedback(order: str) -
     feedbacks = feedbacks_of(rounding, {NAME: hessian_CC})
     found = GptqQuantizer(rounding, feedbacks).quantize(NAME, w_RC)
     error_RC = found.dequantize().double() - w_RC.double()
-    rounding_RC = torch.linalg.solve(feedbacks[NAME].in_place().double().T, -error_RC.T).T
+    rounding_RC = torch.linalg.solve(in_natural_order(feedbacks[NAME], None).double().T, -error_RC.T).T
     shares_RC = rounding_RC / found.steps_R.double()[:, None]
     assert shares_RC.abs().max() < 0.5 + 1e-3
     assert shares_RC.std() == pytest.approx(12**-0.5, rel=0.1)  # uniform
@@ -31,8 +33,8 @@ def test_the_errors_of_gptq_are_rounding_errors_times_its_feedback(order: str) -
 
 def test_spread_is_the_variance_that_feedback_adds() -> None:
     feedback = feedbacks_of(recipe(), {NAME: correlated_hessian(24)})[NAME]
-    errors_NRC = draw_errors((4000, 24), feedback.in_place(), torch.Generator().manual_seed(1))
-    assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(feedback.spread, rel=0.05)
+    errors_NRC = draw_errors((4000, 24), in_natural_order(feedback, None), torch.Generator().manual_seed(1))
+    assert float(errors_NRC.var()) * 12 - 1 == pytest.approx(spread_of(feedback), rel=0.05)
 
 
 @torch.no_grad()
