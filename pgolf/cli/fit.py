@@ -1,23 +1,52 @@
-"""`pgolf fit`: choose quantizer clips so that the artifact fits the limit."""
+"""`pgolf fit`: choose the quantizer's clips, or its steps, for a number of bytes."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from pgolf.campaign.from_checkpoint import load_child
+from pgolf.campaign.step_search import FoundSteps, search_steps
 from pgolf.cli import options
 from pgolf.cli.answer_files import write_answer
 from pgolf.cli.display.console import answer_console, print_json
 from pgolf.cli.display.table import Column, FittedTable
+from pgolf.errors import UsageError
 from pgolf.preflight.examine import examine
 from pgolf.preflight.fit import LEAST_CLIP, FittedArtifact, fit_artifact
+from pgolf.rundir import find_run
+
+
+class FitBy(StrEnum):
+    """What `pgolf fit` goes by."""
+
+    CLIPS = "clips"
+    SENSITIVITY = "sensitivity"
 
 
 def fit(
     spec: options.SpecArgument = None,
     total_bytes: Annotated[
         int | None,
-        typer.Option("--bytes", min=1, help="Limit for code and model together. Default: the limit of the rules."),
+        typer.Option(
+            "--bytes",
+            min=1,
+            help="Bytes of code and model together. Default: the limit of the rules; with --by sensitivity, those of "
+            "the run.",
+        ),
+    ] = None,
+    by: Annotated[
+        FitBy,
+        typer.Option(
+            "--by",
+            help="Scale the clips by one factor, before training (clips); or give each row and column the step that "
+            "its sensitivity calls for, after training (sensitivity).",
+        ),
+    ] = FitBy.CLIPS,
+    parent: Annotated[
+        str | None,
+        typer.Option("--from-checkpoint", metavar="RUN", help="Finished run whose weights --by sensitivity measures."),
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
@@ -25,7 +54,12 @@ def fit(
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
-    """Choose quantizer clips with which the artifact fits a number of bytes, and write them as an overlay."""
+    """Choose quantizer clips or steps with which the artifact has a number of bytes, and write them as an overlay."""
+    if by is FitBy.SENSITIVITY:
+        fit_by_sensitivity(spec, parent, total_bytes, assignments or [], overlays or [], out, runs_dir, is_json)
+        return
+    if parent is not None:
+        raise UsageError("--from-checkpoint needs --by sensitivity: clips are fitted before training")
     loaded = options.select_spec(spec, runs_dir, overlays, assignments).require_recipe()
     found = fit_artifact(examine(loaded.spec, runs_dir=runs_dir), total_bytes, runs_dir)
     path = out or Path(f"{loaded.spec.name}.fit.yaml")
@@ -37,6 +71,54 @@ def fit(
     options_again = [*(f"--with {name}" for name in overlays or []), *(f"--set '{each}'" for each in assignments or [])]
     command = " ".join(["pgolf run", spec or loaded.spec.name, *options_again, f"--with {path}"])
     answer_console().print(command, style="dim", highlight=False, markup=False)
+
+
+def fit_by_sensitivity(
+    spec: str | None, parent: str | None, total_bytes: int | None, assignments: list[str], overlays: list[str],
+    out: Path | None, runs_dir: Path, is_json: bool,
+) -> None:  # fmt: skip
+    """Search the exponents of steps for the weights of a run, and write them as an overlay.
+
+    Raises:
+        UsageError: no run is named, or a spec is.
+    """
+    if parent is None or spec is not None:
+        raise UsageError("--by sensitivity measures trained weights: name a run with --from-checkpoint, and no spec")
+    run = find_run(parent, runs_dir)
+    console = answer_console()
+
+    def show(tried: dict[str, Any]) -> None:
+        if not is_json:
+            words = " ".join(f"{name} {tried[name]:g}" for name in ("tensor", "row", "column"))
+            console.print(f"{words:<32} {tried['divergence']:.6f} nats a token", style="dim", highlight=False)
+
+    found = search_steps(run, load_child(run, overlays, assignments).spec, total_bytes, show)
+    path = out or Path(f"{run.root.parent.name}.steps.yaml")
+    write_answer(path, f"# pgolf fit --by sensitivity --from-checkpoint {run.run_id}\n{found.overlay()}")
+    if is_json:
+        print_json(found.as_json() | {"overlay": str(path)})
+        return
+    print_steps(found)
+    changes = [*(f"--with {name}" for name in overlays), *(f"--set '{each}'" for each in assignments)]
+    command = " ".join(["pgolf run --from-checkpoint", parent, *changes, f"--with {path}"])
+    console.print(command, style="dim", highlight=False, markup=False)
+
+
+def print_steps(found: FoundSteps) -> None:
+    """Print what each tensor gets."""
+    console, total = answer_console(), sum(tensor["nats"] for tensor in found.tensors)
+    table = FittedTable(
+        Column("tensor", "name"), Column("step", "number"), Column("bits", "number"), Column("of the loss", "number")
+    )
+    for tensor in found.tensors:
+        share = tensor["nats"] / total if total else 0.0
+        table.add_row(tensor["name"], f"{tensor['step']:.4g}", f"{tensor['bits']:.2f}", f"{share:.1%}")
+    console.print(table)
+    weights = sum(tensor["weights"] for tensor in found.tensors)
+    bits = sum(tensor["weights"] * tensor["bits"] for tensor in found.tensors) / weights
+    words = " ".join(f"{name} {exponent:g}" for name, exponent in found.exponents.items())
+    console.print(f"exponents  {words}: the least divergence on training text", highlight=False)
+    console.print(f"bytes      {found.total_bytes:,} of code and model, {bits:.2f} bits a weight", highlight=False)
 
 
 def print_fit(found: FittedArtifact) -> None:

@@ -222,7 +222,7 @@ def code_rows(
 
 def code_block(deviations_RC: Integers, context_RC: Integers, model: WidthModel, exchange: Exchange) -> None:
     """Pass the codes of some rows through `exchange`, width by width; a context of 0 has no codes."""
-    order_N = np.argsort(context_RC, axis=None, kind="stable")
+    order_N = np.argsort(context_RC.astype(np.uint8), axis=None, kind="stable")  # a radix sort
     sorted_N = deviations_RC.ravel()[order_N]
     for context, part in equal_runs(context_RC.ravel()[order_N]):
         if context:

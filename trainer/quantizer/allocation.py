@@ -53,10 +53,19 @@ class RowCosts:
 
     def bits(self, steps_R: Tensor) -> Tensor:
         """Return the bits that a weight of each row takes. Shapes: (R,) -> (R,)."""
+        bits_R = gaussian_table().bits_T[self.table_places(steps_R)]
+        return torch.where(self.deviation_R > 0, bits_R, 0.0)  # a row of zeros takes none
+
+    def nats(self, steps_R: Tensor) -> Tensor:
+        """Return the nats a token that rounding each row costs. Shapes: (R,) -> (R,)."""
+        variance_R = self.deviation_R**2 + self.spread * steps_R**2 / 12
+        return 12 * self.cost_R * variance_R * gaussian_table().errors_T[self.table_places(steps_R)]
+
+    def table_places(self, steps_R: Tensor) -> Tensor:
+        """Return the entry of the table for the step of each row. Shapes: (R,) -> (R,), int64."""
         table = gaussian_table()
         at_R = torch.searchsorted(table.log_steps_T, self.steps_in_deviations(steps_R).clamp_min(TINY).log())
-        bits_R = table.bits_T[at_R.clamp_max(len(table.bits_T) - 1)]
-        return torch.where(self.deviation_R > 0, bits_R, 0.0)  # a row of zeros takes none
+        return at_R.clamp_max(len(table.bits_T) - 1)
 
 
 @dataclass(frozen=True, slots=True)

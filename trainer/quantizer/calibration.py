@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -32,39 +33,49 @@ def calibrate(
 
     The model keeps its float weights. `check` is called between sequences.
     """
-    measured = NOT_CALIBRATED
+    sequences = cache(sequences)  # several measurements on one text draw it once
+    measured = calibrate_inputs(recipe, tensors, model, sequences, check)
+    match recipe.steps:
+        case FisherSteps():
+            measured = calibrate_steps(recipe, tensors, model, measured, sequences, check)
+    match recipe:
+        case Gptq():
+            if recipe.loop_aware:
+                text = sequences(recipe.calibration)
+                return recollect_in_loops(recipe, tensors, model, measured, text, check)
+    return measured
+
+
+def calibrate_inputs(
+    recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, sequences: Callable[[CalibrationRecipe], Sequences],
+    check: Callable[[], None],
+) -> Calibration:  # fmt: skip
+    """Return the feedback of every matrix that the recipe compensates."""
     match recipe:
         case Gptq():
             from trainer.quantizer.feedback import compensated_names, feedbacks_of
 
             names, text = compensated_names(recipe, tensors), sequences(recipe.calibration)
             hessians = collect_hessians(model, names, text, check)
-            measured = replace(measured, feedbacks=feedbacks_of(recipe, hessians))
-    match recipe.steps:
-        case FisherSteps():
-            from trainer.quantizer.column_steps import measured_columns
-
-            measured, seen = measured_columns(measured, recipe.steps.column), sequences(recipe.steps.calibration)
-            measured = replace(measured, costs=measure_rows(recipe, tensors, model, measured, seen, check))
-    match recipe:
-        case Gptq():
-            if recipe.loop_aware:
-                return recollect_in_loops(recipe, tensors, model, measured, text, check)
-    return measured
+            return replace(NOT_CALIBRATED, feedbacks=feedbacks_of(recipe, hessians))
+    return NOT_CALIBRATED
 
 
-def measure_rows(
-    recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, measured: Calibration, text: Sequences,
-    check: Callable[[], None],
-) -> dict[str, Tensor]:  # fmt: skip
-    """Return what errors of the rows of every quantized matrix cost."""
-    from trainer.quantizer.column_steps import in_natural_order
+def calibrate_steps(
+    recipe: QuantizerRecipe, tensors: Inventory, model: GptModel, measured: Calibration,
+    sequences: Callable[[CalibrationRecipe], Sequences], check: Callable[[], None],
+) -> Calibration:  # fmt: skip
+    """Return a calibration with column steps, and with what errors of the rows of every quantized matrix cost."""
+    assert recipe.steps is not None
+    from trainer.quantizer.column_steps import in_natural_order, measured_columns
     from trainer.quantizer.sensitivity import collect_row_costs
 
+    measured = measured_columns(measured, recipe.steps.column)
     feedbacks: dict[str, Tensor | None] = {tensor.name: None for tensor in tensors if is_quantized(recipe, tensor)}
     for name, feedback in measured.feedbacks.items():
         feedbacks[name] = in_natural_order(feedback, measured.columns.get(name))
-    return collect_row_costs(model, feedbacks, text, check)
+    text = sequences(recipe.steps.calibration)
+    return replace(measured, costs=collect_row_costs(model, feedbacks, text, check))
 
 
 @torch.no_grad()

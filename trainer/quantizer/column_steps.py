@@ -19,7 +19,7 @@ from trainer.quantizer.quantizer import Calibration
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import FisherSteps, Gptq, Grid
 
-STEPS_AN_OCTAVE = 4
+COLUMNS_AN_OCTAVE = 4
 # No column has a step more than 16 octaves from the mean of its matrix.
 MOST_OCTAVES = 16
 
@@ -28,12 +28,12 @@ def column_exponents(feedback: Feedback, strength: float) -> Tensor:
     """Return the exponents of the column steps of a matrix; a strength of 0 gives none. Shapes: (C,), int16."""
     octaves_C = strength * feedback.factor_CC.diagonal().log2()
     octaves_C = (octaves_C - octaves_C.mean()).clamp(-MOST_OCTAVES, MOST_OCTAVES)
-    return (octaves_C * STEPS_AN_OCTAVE).round().to(torch.int16)[feedback.order_C.argsort()]
+    return (octaves_C * COLUMNS_AN_OCTAVE).round().to(torch.int16)[feedback.order_C.argsort()]
 
 
 def column_steps(exponents_C: Tensor) -> Tensor:
     """Return column steps from their exponents, the same on every machine. Shapes: (C,) -> (C,), float32."""
-    steps = [2.0 ** (exponent / STEPS_AN_OCTAVE) for exponent in exponents_C.tolist()]
+    steps = [2.0 ** (exponent / COLUMNS_AN_OCTAVE) for exponent in exponents_C.tolist()]
     return torch.tensor(steps, dtype=torch.float32, device=exponents_C.device)
 
 

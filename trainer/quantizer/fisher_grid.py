@@ -1,6 +1,7 @@
 """The grids of all rows when their steps follow sensitivity."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,6 +48,16 @@ class FisherGrids:
                 weight_R = self.rows[name].cost_R.to(w_RC.device) * steps_R.double() ** 2
                 return trellis_grid(self.recipe, w_RC, steps_R, weight_R / weight_R.mean().clamp_min(TINY))
         return RowGrid(steps_R, LARGEST_CODE)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """Return the geometric mean of each tensor's steps, its bits a weight, and its loss in nats a token."""
+        found = []
+        for name, rows in self.rows.items():
+            steps_R = self.steps[name].double()
+            facts = {"step": float(steps_R.log().mean().exp()), "bits": float(rows.bits(steps_R).mean())}
+            weights = rows.columns * len(steps_R)
+            found.append({"name": name, "weights": weights, **facts, "nats": float(rows.nats(steps_R).sum())})
+        return found
 
 
 def spread_of(feedback: Feedback) -> float:

@@ -149,9 +149,9 @@ class FisherSteps:
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["fisher"]
-    tensor: Fraction = 0.8
+    tensor: Fraction = 1.0
     """Exponent of the differences between the mean sensitivities of tensors."""
-    row: Fraction = 0.8
+    row: Fraction = 1.0
     """Exponent of the differences between the sensitivities of the rows of a tensor."""
     column: Fraction = 0.8
     """Exponent of the differences between the columns of a matrix that GPTQ rounds; 0 stores no steps of columns."""

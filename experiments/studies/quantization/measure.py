@@ -64,13 +64,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "rtn": GRID | {"kind": "rtn"},
     "rtn, fisher": GRID | {"kind": "rtn", "steps": fisher()},
     "gptq, fisher": GPTQ | {"steps": fisher()},
-    "gptq, fisher 1": GPTQ | {"steps": fisher(tensor=1.0, row=1.0)},
+    "gptq, fisher rows": GPTQ | {"steps": fisher(column=0.0)},
+    "gptq, fisher 0.8": GPTQ | {"steps": fisher(tensor=0.8, row=0.8)},
     "gptq, fisher 0.6": GPTQ | {"steps": fisher(tensor=0.6, row=0.6)},
     "trellis 8": GPTQ | {"kind": "trellis_gptq", "states": 8},
     "trellis 8, fisher": GPTQ | {"kind": "trellis_gptq", "states": 8, "steps": fisher()},
     "trellis 4, fisher": GPTQ | {"kind": "trellis_gptq", "states": 4, "steps": fisher()},
-    "gptq, fisher tensor": GPTQ | {"steps": fisher(tensor=0.8, row=0.0, deviation=1.0)},
-    "gptq, fisher row": GPTQ | {"steps": fisher(tensor=0.0, row=0.8)},
+    "gptq, fisher tensor": GPTQ | {"steps": fisher(row=0.0, deviation=1.0, column=0.0)},
+    "gptq, fisher row": GPTQ | {"steps": fisher(tensor=0.0, column=0.0)},
 }
 # Factors on all clips.
 RATES = (0.75, 1.0, 1.4, 1.8, 2.4)

@@ -1,0 +1,82 @@
+"""`pgolf fit --by sensitivity`: exponents of steps for the weights of a run, searched on training text."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pgolf.campaign.step_search import ask, search_steps
+from pgolf.errors import RunFailed, UsageError
+from pgolf.rundir import RunDirectory
+from pgolf.specs.loading import load_spec
+from tests.conftest import Pgolf
+
+QUANTIZER: dict[str, Any] = {
+    "kind": "gptq",
+    "bits": {"default": 5},
+    "clip": {"kind": "deviations", "k": {"default": 10.0}},
+    "calibration": {"kind": "training", "sequences": 8},
+    "steps": {"kind": "fisher", "calibration": {"kind": "training", "sequences": 8}},
+    "float_up_to": 0,
+}
+OVERLAY = {"recipe": {"quantizer": QUANTIZER, "codec": {"kind": "column_range"}}}
+EXPONENTS = ("tensor", "row", "column")
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> str:
+    path = tmp_path / "steps.yaml"
+    path.write_text(yaml.safe_dump(OVERLAY))
+    return str(path)
+
+
+def test_the_answer_is_the_attempt_that_diverges_least(
+    pgolf: Pgolf, long_run: RunDirectory, overlay: str, tmp_path: Path
+) -> None:
+    runs_dir = str(long_run.root.parent.parent)
+    command = ["fit", "--by", "sensitivity", "--from-checkpoint", long_run.run_id, "--runs-dir", runs_dir]
+    ended = pgolf(*command, "--with", overlay, "--out", "found.yaml", "--json")
+    assert ended.code == 0, ended.err
+    best = {name: ended.json["best"][name] for name in EXPONENTS}
+    written = yaml.safe_load((tmp_path / "found.yaml").read_text())["recipe"]["quantizer"]
+    assert written == {"steps": {"kind": "fisher"} | best, "fill_bytes": ended.json["bytes"]}
+    assert ended.json["bytes"] == long_run.read_result()["artifact"]["total_bytes"]
+    shown = pgolf(*command, "--with", overlay, "--out", "again.yaml").out
+    tried = [line.split() for line in shown.splitlines() if line.endswith("nats a token")]
+    least = min(tried, key=lambda words: float(words[6]))
+    assert {name: float(least[2 * n + 1]) for n, name in enumerate(EXPONENTS)} == best
+    assert len(tried) == 6  # four exponents of columns, two more of rows
+    names = {tensor["name"] for tensor in ended.json["tensors"]}
+    assert {"embedding.tokens", "flat.0.mlp.up"} < names
+    assert all(name in shown for name in names)
+    assert (tmp_path / "again.yaml").read_text() == (tmp_path / "found.yaml").read_text()
+
+
+def test_what_cannot_be_searched_is_refused(pgolf: Pgolf, long_run: RunDirectory, overlay: str) -> None:
+    runs_dir = str(long_run.root.parent.parent)
+    alone = pgolf("fit", "--by", "sensitivity", "--runs-dir", runs_dir)
+    assert (alone.code, "name a run with --from-checkpoint" in alone.err) == (2, True)
+    parent = pgolf("fit", "--from-checkpoint", long_run.run_id, "--runs-dir", runs_dir)
+    assert (parent.code, "needs --by sensitivity" in parent.err) == (2, True)
+    small = pgolf(
+        "fit", "--by", "sensitivity", "--from-checkpoint", long_run.run_id, "--runs-dir", runs_dir, "--bytes", "9"
+    )
+    assert (small.code, "train_gpt.py alone takes" in small.err) == (2, True)
+
+
+def test_a_run_without_float_weights_is_refused(long_run: RunDirectory, tmp_path: Path) -> None:
+    spec = load_spec(long_run.files.spec, [], []).spec
+    with pytest.raises(UsageError, match="no weights from before quantization"):
+        search_steps(RunDirectory(tmp_path / "run" / "seed-1"), spec, None, lambda _: None)
+
+
+def test_a_search_that_fails_is_one_line() -> None:
+    failing = [
+        sys.executable,
+        "-c",
+        "import sys; print('some lines', 'out of memory', sep='\\n', file=sys.stderr); sys.exit(1)",
+    ]
+    with pytest.raises(RunFailed, match=r"^--by sensitivity: out of memory$"):
+        ask(failing, lambda _: None)
