@@ -17,6 +17,7 @@ from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
 from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, is_filled, scale_clips, search_times, widening_for
 from trainer.recipe.files import RunFiles
+from trainer.recipe.filling import most_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
@@ -67,13 +68,15 @@ class Exporter:
         self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]
     ) -> dict[str, Any]:
         """Quantize again with wider or narrower clips until the artifact has `fill_bytes`, or few less."""
-        artifact, times = self.search_clips(
-            quantizer, measured, artifact, quantizer.fill_bytes, 1 / MAX_SCALING, MAX_SCALING
-        )
-        size, wanted = artifact["total_bytes"], quantizer.fill_bytes
+        wanted, most = quantizer.fill_bytes, artifact["code_bytes"] + most_bytes(quantizer, self.tensors)
+        if not artifact["code_bytes"] < wanted < most:
+            self.journal.log(f"no clips fill {wanted:,} bytes with so few weights; they are kept")
+            return artifact
+        artifact, times = self.search_clips(quantizer, measured, artifact, wanted, 1 / MAX_SCALING, MAX_SCALING)
+        size = artifact["total_bytes"]
         how = "give" if is_filled(size, wanted) else "do not fill the artifact, no others come closer:"
         self.journal.log(f"clips {times:.4f} times as wide {how} {size:,} of {wanted:,} bytes")
-        return artifact | {"filled": {"bytes": quantizer.fill_bytes, "clip_times": times}}
+        return artifact | {"filled": {"bytes": wanted, "clip_times": times}}
 
     def quantize_to_fit(self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]) -> dict[str, Any]:
         """Quantize again with wider clips until the artifact fits.

@@ -91,6 +91,7 @@ def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
         rules.training_clock(recipe, ruleset),
         rules.calibration_clock(recipe, ruleset),
         rules.quantized_share(recipe),
+        *([rules.filled_bytes(recipe, known.code_bytes)] if recipe.quantizer.fill_bytes else []),
         memory,
     )
 

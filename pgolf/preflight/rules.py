@@ -17,6 +17,7 @@ from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.cgroups import Memory
+from trainer.recipe.filling import most_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, is_quantized
@@ -159,6 +160,16 @@ def quantized_share(recipe: Recipe) -> Finding:
         message += f"; tensors of up to {largest:,} weights stay in floating point"
         return Finding("warn", "quantized_share", message, "--set recipe.quantizer.float_up_to=0")
     return Finding("pass", "quantized_share", message)
+
+
+def filled_bytes(recipe: Recipe, code_bytes: int) -> Finding:
+    """Check that the weights can have as many bytes as `fill_bytes` asks for."""
+    wanted = recipe.quantizer.fill_bytes
+    most = most_bytes(recipe.quantizer, inventory(recipe.model, recipe.vocabulary_size))
+    if code_bytes < wanted < code_bytes + most:
+        return Finding("pass", "filled_bytes", f"clips are scaled until the artifact fills {wanted:,} bytes")
+    message = f"fill_bytes is {wanted:,}, but code and model have {code_bytes:,} to {code_bytes + most:,.0f} bytes"
+    return Finding("warn", "filled_bytes", f"{message}; clips are kept", "--set recipe.quantizer.fill_bytes=0")
 
 
 def calibration_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:

@@ -13,6 +13,7 @@ from pgolf.preflight.code_lengths import (
     with_gptq_spread,
 )
 from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
+from trainer.recipe.filling import most_bytes
 from trainer.recipe.inventory import Inventory, TensorSpec, inventory
 from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
 from trainer.recipe.patterns import value_for
@@ -24,7 +25,6 @@ from trainer.recipe.quantizer import (
     PercentileClip,
     QuantizerRecipe,
     SearchedClip,
-    TrellisGptq,
     is_quantized,
 )
 from trainer.recipe.recipe import Recipe
@@ -42,8 +42,6 @@ LZMA_LOSS_BITS = ((2.4, 0.23), (3.4, 0.15), (4.4, 0.11), (5.4, 0.10))
 FLOAT32_BYTES = 3.7
 # Bytes that may stay unused when clips are scaled to fill a number of bytes, and their greatest share of it.
 FILL_SLACK_BYTES, FILL_SLACK_PART = 2_000, 100
-# Bits of the codes of quantizers whose codes are not bounded by `bits`.
-WIDE_BITS = 16
 CONTAINER_BYTES = 61
 HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
@@ -77,12 +75,7 @@ def filled_model_bytes(recipe: Recipe, code_bytes: int) -> ByteEstimate | None:
     None if they are not, if the code leaves no room for a model, or if codes of the most bits take less. Units: bytes.
     """
     quantizer, wanted = recipe.quantizer, recipe.quantizer.fill_bytes
-    is_wide = isinstance(quantizer, TrellisGptq) or isinstance(quantizer.steps, FisherSteps)
-    reach = sum(
-        tensor.size * (WIDE_BITS if is_wide else value_for(quantizer.bits, tensor.name)) / 8
-        for tensor in inventory(recipe.model, recipe.vocabulary_size)
-        if is_quantized(quantizer, tensor)
-    )
+    reach = most_bytes(quantizer, inventory(recipe.model, recipe.vocabulary_size))
     if not code_bytes < wanted < code_bytes + reach:
         return None
     slack = min(FILL_SLACK_BYTES, wanted // FILL_SLACK_PART)

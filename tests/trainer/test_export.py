@@ -71,6 +71,14 @@ def test_an_artifact_fills_the_bytes_that_are_given(micro_run: RunDirectory, tmp
     assert all(torch.isfinite(tensor).all() for tensor in weights.values())
 
 
+def test_clips_are_kept_where_none_fill_the_bytes(micro_run: RunDirectory, tmp_path: Path) -> None:
+    before = export(micro_run, tmp_path / "before", quantizer_of("rtn"))
+    for wanted in (before["code_bytes"], 16_000_000):
+        found = export(micro_run, tmp_path / str(wanted), quantizer_of("rtn", wanted))
+        assert found["model_bytes"] == pytest.approx(before["model_bytes"], abs=10)  # the header names the bytes
+        assert "filled" not in found
+
+
 @pytest.mark.parametrize("name", ["rtn", "gptq", pytest.param("trellis", marks=pytest.mark.slow)])
 def test_other_validation_text_gives_the_same_artifact(micro_run: RunDirectory, tmp_path: Path, name: str) -> None:
     data = tmp_path / "data"

@@ -1,30 +1,37 @@
 """Compare quantizers at equal bytes, from the measurements of measure.py.
 
-    python experiments/studies/quantization/compare.py quantization.jsonl
+    python experiments/studies/quantization/compare.py experiments/studies/quantization/measured.jsonl
 
-Prints a Markdown table. The divergence of `gptq` at the bytes of another quantizer lies on the line between its own
+Prints Markdown tables. The divergence of `gptq` at the bytes of another quantizer lies on the line between its own
 measurements, in the logarithm; so do its losses, window by window. The loss saved has a 95 % interval over windows,
-which are paired.
+which are paired. `--curves FOLDER` draws divergence against bits, one SVG for each experiment.
 """
 
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import pairwise
-from math import exp, log
+from math import exp, log, log10
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ttest_1samp
 
 from pgolf.statistics import student_quantile
 
-REFERENCE = "gptq"
+REFERENCE, BOUND = "gptq", "bound"
 Line = dict[str, Any]
+Losses = NDArray[np.float64]
+HEAD = "| experiment | seed | quantizer | bytes | bits a weight | divergence | of gptq's at these bytes | loss saved |"
+POOLED_HEAD = "| experiment | quantizer | seeds | of gptq's divergence | p of a loss saved, the largest of all rates |"
+WIDTH, HEIGHT, LEFT, BOTTOM = 640, 400, 60, 40
+COLORS = ("#1b6ca8", "#d1495b", "#3b8f5a", "#8a5fbf", "#c77f1a", "#555555")
 
 
-def between(reference: list[Line], size: int) -> tuple[float, NDArray[np.float64]] | None:
+def between(reference: list[Line], size: int) -> tuple[float, Losses] | None:
     """Return divergence and losses of the reference at a size; None outside of its sizes."""
     for low, high in pairwise(sorted(reference, key=lambda line: int(line["bytes"]))):
         if low["bytes"] <= size <= high["bytes"]:
@@ -34,37 +41,100 @@ def between(reference: list[Line], size: int) -> tuple[float, NDArray[np.float64
     return None
 
 
-def rows(lines: list[Line]) -> list[str]:
-    """Return the rows of the table."""
-    runs: dict[tuple[str, int, int], list[Line]] = defaultdict(list)
+def compared(lines: list[Line]) -> Iterator[tuple[Line, float, Losses]]:
+    """Yield each measurement within the reference's sizes, its share of divergence, and the loss saved in windows."""
+    runs: dict[tuple[str, int], list[Line]] = defaultdict(list)
     for line in lines:
-        runs[line["run"], line["width"], line["seed"]].append(line)
-    found = []
-    for (run, width, seed), members in sorted(runs.items()):
+        runs[line["experiment"], line["seed"]].append(line)
+    for _, members in sorted(runs.items()):
         reference = [line for line in members if line["variant"] == REFERENCE]
         for line in sorted(members, key=lambda line: (line["variant"], line["bytes"])):
             at_size = between(reference, line["bytes"])
-            if line["variant"] == REFERENCE or at_size is None:
-                continue
-            divergence, losses = at_size
-            saved = losses - np.array(line["windows"])
-            half = float(student_quantile(0.975, len(saved) - 1) * saved.std(ddof=1) / len(saved) ** 0.5)
-            found.append(
-                f"| {run}, width {width} | {seed} | {line['variant']} | {line['bytes']:,} | "
-                f"{8 * line['bytes'] / line['weights']:.2f} | {line['divergence']:.3f} | "
-                f"{line['divergence'] / divergence:.3f} | {saved.mean():.2f} +- {half:.2f} |"
-            )
-    return found
+            if line["variant"] not in (REFERENCE, BOUND) and at_size is not None:
+                yield line, line["divergence"] / at_size[0], at_size[1] - np.array(line["windows"])
+
+
+def label(line: Line) -> str:
+    """Return what tells an experiment from others."""
+    return f"{line['run']}, width {line['width']}, {line['tokens'] / 1e6:.1f} M tokens"
+
+
+def rows(lines: list[Line]) -> Iterator[str]:
+    """Yield the rows of the table."""
+    for line, share, saved in compared(lines):
+        half = student_quantile(0.975, len(saved) - 1) * saved.std(ddof=1) / len(saved) ** 0.5
+        yield (
+            f"| {label(line)} | {line['seed']} | {line['variant']} | {line['bytes']:,} | "
+            f"{8 * line['bytes'] / line['weights']:.2f} | {line['divergence']:.3f} | {share:.3f} | "
+            f"{saved.mean():.2f} +- {half:.2f} |"
+        )
+
+
+def pooled_rows(lines: list[Line]) -> Iterator[str]:
+    """Yield one row for each experiment and quantizer; p is one-sided, over the windows of all seeds."""
+    shares: dict[tuple[str, str], list[float]] = defaultdict(list)
+    saved_at: dict[tuple[str, str], dict[float, list[Losses]]] = defaultdict(lambda: defaultdict(list))
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for line, share, saved in compared(lines):
+        key = label(line), line["variant"]
+        shares[key].append(share)
+        saved_at[key][line["scale"]].append(saved)
+        seeds[key].add(line["seed"])
+    for key, found in shares.items():
+        pooled = [np.concatenate(each) for each in saved_at[key].values()]
+        p = max(float(ttest_1samp(each, 0.0, alternative="greater").pvalue) for each in pooled)
+        yield f"| {key[0]} | {key[1]} | {len(seeds[key])} | {min(found):.3f} to {max(found):.3f} | {p:.1g} |"
+
+
+def draw_curves(lines: list[Line]) -> str:
+    """Return an SVG of divergence against bits a weight, one curve for each quantizer."""
+    curves: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for line in sorted(lines, key=lambda line: int(line["bytes"])):
+        curves[line["variant"]].append((8 * line["bytes"] / line["weights"], log10(line["divergence"])))
+    measured = [point for name, curve in curves.items() if name != BOUND for point in curve]
+    lowest, highest = min(y for _, y in measured) - 0.3, max(y for _, y in measured) + 0.1
+    first, last = min(x for x, _ in measured), max(x for x, _ in measured)
+
+    def place(x: float, y: float) -> str:
+        across, up = (x - first) / (last - first), (y - lowest) / (highest - lowest)
+        return f"{LEFT + across * (WIDTH - LEFT - 10):.1f},{(HEIGHT - BOTTOM) * (1 - up) + 5:.1f}"
+
+    form = f'viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"'
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {form}>']
+    parts.append(f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>')
+    for power in np.arange(np.ceil(lowest * 2) / 2, highest, 0.5):
+        x, y = place(first, float(power)).split(",")
+        parts.append(f'<path d="M{x},{y} H{WIDTH - 10}" stroke="#ddd"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end">{10.0**power:.2g}</text>')
+    for bits in np.arange(np.ceil(first * 2) / 2, last, 0.5):
+        x = place(float(bits), lowest).split(",")[0]
+        parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{bits:g}</text>')
+    parts.append(f'<text x="{WIDTH // 2}" y="{HEIGHT - 3}" text-anchor="middle">bits a weight, code included</text>')
+    for number, (name, curve) in enumerate(sorted(curves.items())):
+        color, dash = COLORS[number % len(COLORS)], ' stroke-dasharray="4 4"' if name == BOUND else ""
+        inside = [point for point in curve if first <= point[0] <= last and lowest <= point[1] <= highest]
+        path = " L".join(place(*point) for point in inside)
+        parts.append(f'<path d="M{path}" fill="none" stroke="{color}" stroke-width="2"{dash}/>')
+        parts.append(f'<text x="{WIDTH - 14}" y="{20 + 16 * number}" text-anchor="end" fill="{color}">{name}</text>')
+    return "\n".join([*parts, "</svg>\n"])
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", type=Path, help="file that measure.py has written")
-    lines = [json.loads(line) for line in parser.parse_args().measurements.read_text().splitlines()]
-    print("| run | seed | quantizer | bytes | bits a weight | divergence | of gptq's at these bytes | loss saved |")
-    print("|---|---|---|---|---|---|---|---|")
-    print("\n".join(rows(lines)))
+    parser.add_argument("--curves", type=Path, help="folder for the SVG of each experiment's first seed")
+    arguments = parser.parse_args()
+    lines = [json.loads(line) for line in arguments.measurements.read_text().splitlines()]
+    print("\n".join([HEAD, "|---|---|---|---|---|---|---|---|", *rows(lines), ""]))
+    print("\n".join([POOLED_HEAD, "|---|---|---|---|---|", *pooled_rows(lines)]))
+    if arguments.curves is not None:
+        arguments.curves.mkdir(exist_ok=True)
+        for experiment in sorted({line["experiment"] for line in lines}):
+            members = [line for line in lines if line["experiment"] == experiment]
+            seed = members[0]["seed"]
+            drawn = draw_curves([line for line in members if line["seed"] == seed])
+            (arguments.curves / f"{experiment}.svg").write_text(drawn)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ For each run, quantizer and rate: the bytes of model.bin and of the train_gpt.py
 divergence (KL) of its predictions from those of the float weights; and the difference of their losses in each window,
 from which intervals are computed. The text is the run's validation text, in windows of its training length spread over
 all of it. Everything that a quantizer chooses, it chooses on training text. What is in the output file already is not
-measured again.
+measured again. `--variants bound` computes what no quantizer of Gaussian weights can go below.
 """
 
 import argparse
@@ -33,12 +33,14 @@ from trainer.data.shards import TokenStream
 from trainer.evaluation.validation import read_validation
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate
+from trainer.quantizer.column_steps import divided_by_columns
+from trainer.quantizer.fisher_grid import FisherGrids
 from trainer.quantizer.quantizer import Calibration, quantize_model
 from trainer.quantizer.repacking import scale_clips
 from trainer.recipe.codec import ColumnRange
 from trainer.recipe.decode import decode_value
 from trainer.recipe.inventory import inventory
-from trainer.recipe.quantizer import CalibrationRecipe, Gptq, QuantizerRecipe, Rtn
+from trainer.recipe.quantizer import CalibrationRecipe, FisherSteps, Gptq, QuantizerRecipe, Rtn
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.job import TrainingJob, read_job
@@ -122,6 +124,18 @@ class Subject:
     def calibrate(self, quantizer: QuantizerRecipe) -> Calibration:
         return calibrate(quantizer, self.tensors, self.model, self.sequences, lambda: None)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what all measurements of the run share."""
+        return {
+            "run": self.job.run["name"],
+            "experiment": experiment_of(self.job),
+            "tokens": tokens_of(self.job),
+            "seed": self.job.seed,
+            "width": self.recipe.model.width,
+            "weights": sum(tensor.size for tensor in self.tensors),
+            "targets": self.text.targets_NT.numel(),
+        }
+
     def damage(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Return divergence and loss of other weights, in millibits a byte, against the float weights."""
         self.model.load_state_dict(weights)
@@ -137,6 +151,16 @@ class Subject:
             "divergence": unit * divergence / self.text.targets_NT.numel(),
             "windows": [round(unit * float(value), 4) for value in torch.cat(differences)],
         }
+
+
+def experiment_of(job: TrainingJob) -> str:
+    """Return the name and the hash of what was trained."""
+    return job.files.root.parent.name
+
+
+def tokens_of(job: TrainingJob) -> int:
+    """Return the tokens that a run has trained on."""
+    return int(json.loads(job.files.metrics.read_text().splitlines()[-1])["tokens"])
 
 
 def nats_of(log_shares_BTV: Tensor, targets_BT: Tensor) -> Tensor:
@@ -178,17 +202,46 @@ def measure(subject: Subject, name: str, scales: Iterable[float]) -> Iterator[di
         )
         size = encoded_bytes(card, model, CODEC) + code_bytes
         seconds = {"calibrate": calibrated - began, "quantize": quantized - start, "encode": perf_counter() - quantized}
-        yield {
-            "run": subject.job.run["name"],
-            "seed": subject.job.seed,
-            "width": recipe.model.width,
+        yield subject.facts() | {
             "variant": name,
             "scale": scale,
             "bytes": size,
-            "weights": sum(tensor.size for tensor in subject.tensors),
-            "targets": subject.text.targets_NT.numel(),
             "seconds": {phase: round(value, 2) for phase, value in seconds.items()},
             **subject.damage(model.dequantize()),
+        }
+
+
+def bound(subject: Subject) -> Iterator[dict[str, Any]]:
+    """Yield the divergence that no quantizer of Gaussian weights can go below, at some bytes (reverse water-filling).
+
+    Costs are those that `steps: fisher` measures, so the bound is as good as these predict the divergence. The bytes
+    are those of an ideal code, and of all else that an artifact with trellis codes has.
+    """
+    steps = FisherSteps(kind="fisher", column=1.0)
+    quantizer: QuantizerRecipe = decode_value(QuantizerRecipe, GPTQ, "gptq")
+    quantizer = replace(quantizer, steps=steps)
+    measured = subject.calibrate(quantizer)
+    chosen = {name: subject.weights[name] for name in measured.costs}
+    in_columns = divided_by_columns(chosen, measured.columns)
+    worths = []
+    for name, rows in FisherGrids(quantizer, steps, in_columns, measured).rows.items():
+        square_C = in_columns[name].double().square().mean(dim=0)
+        variance_RC = rows.deviation_R[:, None] ** 2 * square_C / square_C.mean().clamp_min(1e-30)
+        worths.append((12 * rows.cost_R[:, None] * variance_RC).flatten())
+    worth_N = torch.cat(worths).clamp_min(1e-30)
+    floats = sum(tensor.size for tensor in subject.tensors if tensor.name not in chosen)
+    rest = 2 * floats + len(
+        program_of(subject.recipe, decode_value(QuantizerRecipe, VARIANTS["trellis 8, fisher"], ""))
+    )
+    unit = 1000 / log(2) / subject.text.bytes_per_target
+    for level in torch.logspace(-6, 0, 25, dtype=torch.float64) * worth_N.mean():
+        size = rest + float((worth_N / level).clamp_min(1).log2().sum()) / 2 / 8
+        yield subject.facts() | {
+            "variant": "bound",
+            "scale": float(level),
+            "bytes": round(size),
+            "divergence": unit * float(worth_N.minimum(level).sum()),
+            "windows": [],
         }
 
 
@@ -202,24 +255,24 @@ def main() -> None:
     parser.add_argument("--targets", type=int, default=TARGETS, help="validation tokens to predict")
     arguments = parser.parse_args()
     lines = arguments.out.read_text().splitlines() if arguments.out.exists() else []
-    known = {(line["run"], line["seed"], line["variant"], line["scale"]) for line in map(json.loads, lines)}
+    known = {(line["experiment"], line["seed"], line["variant"], line["scale"]) for line in map(json.loads, lines)}
     scales = [float(rate) for rate in arguments.rates.split(",")]
     for root in arguments.runs:
         job = read_job(root)
         wanted = {
             name: missing
             for name in arguments.variants.split(";")
-            if (missing := [s for s in scales if (job.run["name"], job.seed, name, s) not in known])
+            if (missing := [s for s in scales if (experiment_of(job), job.seed, name, s) not in known])
         }
         subject = Subject(job, arguments.targets) if wanted else None
         for name, missing in wanted.items():
             assert subject is not None
-            for line in measure(subject, name, missing):
+            for line in bound(subject) if name == "bound" else measure(subject, name, missing):
                 with arguments.out.open("a") as out:
                     out.write(json.dumps(line) + "\n")
                 print(
                     f"{line['run']} {line['seed']} {name} x{line['scale']:g}: {line['bytes']:,} bytes, divergence "
-                    f"{line['divergence']:.3f}, loss {np.mean(line['windows']):+.3f} millibits a byte",
+                    f"{line['divergence']:.3f}, loss {np.mean(line['windows'] or [0]):+.3f} millibits a byte",
                     flush=True,
                 )
 

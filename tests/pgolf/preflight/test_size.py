@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from pgolf.preflight import rules
 from pgolf.preflight.code_lengths import entropy_bits, huffman_bits, huffman_length
 from pgolf.preflight.size import estimate_model_bytes, expected_percentile, filled_model_bytes
 from pgolf.specs.loading import load_spec
@@ -256,6 +257,8 @@ def test_filling_fixes_the_size_to_the_slack() -> None:
     for wanted in (20_000, 15_900_000):  # less than the code, more than 788,752 weights can take
         recipe = recipe_of("quickstart", steps, f"recipe.quantizer.fill_bytes={wanted}")
         assert filled_model_bytes(recipe, code_bytes=30_000) is None
+        assert rules.filled_bytes(recipe, 30_000).severity == "warn"
+    assert rules.filled_bytes(recipe_of("quickstart", "recipe.quantizer.fill_bytes=400000"), 30_000).severity == "pass"
 
 
 def test_a_residual_costs_its_low_rank_factors() -> None:
