@@ -24,13 +24,14 @@ QUANTIZER: dict[str, Any] = {
     "steps": {"kind": "fisher", "calibration": {"kind": "training", "sequences": 8}},
     "float_up_to": 0,
 }
+WANTED = 12_000
 
 
 @pytest.fixture
 def search(long_run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> StepSearch:
-    monkeypatch.setattr("trainer.step_search.COMPARED_SEQUENCES", 4)
+    monkeypatch.setattr("trainer.step_search.COMPARED_SEQUENCES", 16)
     quantizer: QuantizerRecipe = decode_value(QuantizerRecipe, QUANTIZER, "quantizer")
-    return StepSearch(read_job(long_run.root), Request(quantizer, ColumnRange(kind="column_range"), 20_000))
+    return StepSearch(read_job(long_run.root), Request(quantizer, ColumnRange(kind="column_range"), WANTED))
 
 
 def test_candidates_are_compared_on_training_text_that_calibration_does_not_use(search: StepSearch) -> None:
@@ -42,7 +43,7 @@ def test_candidates_are_compared_on_training_text_that_calibration_does_not_use(
     calibration = search.exporter.calibration_sequences(search.quantizer.calibration)
     assert not any(torch.equal(one, other) for one in search.compared for other in calibration)
     model = GptModel(job.recipe.model, job.recipe.vocabulary_size).eval()
-    text = list(random_sequences(search.exporter.data.stream, 4, 64, job.seed + 1, torch.device("cpu")))
+    text = list(random_sequences(search.exporter.data.stream, 16, 64, job.seed + 1, torch.device("cpu")))
     assert all(map(torch.equal, text, search.compared))
     model.load_state_dict(read_checkpoint(job.files.prequant))
     with torch.no_grad():
@@ -52,7 +53,7 @@ def test_candidates_are_compared_on_training_text_that_calibration_does_not_use(
         after = [F.log_softmax(model(tokens)[0], -1).double() for tokens in text]
     total = sum(float((old.exp() * (old - new)).sum()) for old, new in zip(before, after, strict=True))
     weights = sum(tensor.size for tensor in search.chosen)
-    at_bytes = 4 ** (8 * (attempt.bytes - 20_000) / weights)
+    at_bytes = 4 ** (8 * (attempt.bytes - WANTED) / weights)
     assert attempt.divergence == pytest.approx(at_bytes * total / sum(tokens.numel() for tokens in text), rel=1e-3)
 
 
