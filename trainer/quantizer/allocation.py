@@ -11,7 +11,7 @@ Source of the slope condition: reverse water-filling, Cover and Thomas, Elements
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from math import e, log, log2, pi
 
@@ -29,43 +29,12 @@ STEPS_AN_OCTAVE = 8
 # Least deviation and cost of a row, so that rows of zeros have logarithms.
 TINY = 1e-12
 BISECTIONS = 60
+# Groups of columns, by width, whose rates are averaged.
+PROFILE_GROUPS = 16
+# The profile of a matrix whose columns are all alike.
+EVEN = torch.ones(1, dtype=torch.float64)
 # Spread above which no feedback is followed further: at almost no damping it grows without bound.
 MOST_SPREAD = 1e4
-
-
-@dataclass(frozen=True, slots=True)
-class RowCosts:
-    """What is known of the rows of a matrix. All tensors are (R,), float64."""
-
-    deviation_R: Tensor
-    """Root mean square of the weights of each row."""
-    cost_R: Tensor
-    """Nats a token for a step of 1."""
-    clip_steps_R: Tensor
-    """Steps that the clips give, whose rate the allocation keeps."""
-    columns: int
-    spread: float
-    """Variance that error feedback adds to the values that are rounded, in units of that of one rounding error."""
-
-    def steps_in_deviations(self, steps_R: Tensor) -> Tensor:
-        """Return steps in units of the deviation of the values that are rounded. Shapes: (R,) -> (R,)."""
-        return steps_R / (self.deviation_R.clamp_min(TINY) ** 2 + self.spread * steps_R**2 / 12).sqrt()
-
-    def bits(self, steps_R: Tensor) -> Tensor:
-        """Return the bits that a weight of each row takes. Shapes: (R,) -> (R,)."""
-        bits_R = gaussian_table().bits_T[self.table_places(steps_R)]
-        return torch.where(self.deviation_R > 0, bits_R, 0.0)  # a row of zeros takes none
-
-    def nats(self, steps_R: Tensor) -> Tensor:
-        """Return the nats a token that rounding each row costs. Shapes: (R,) -> (R,)."""
-        variance_R = self.deviation_R**2 + self.spread * steps_R**2 / 12
-        return 12 * self.cost_R * variance_R * gaussian_table().errors_T[self.table_places(steps_R)]
-
-    def table_places(self, steps_R: Tensor) -> Tensor:
-        """Return the entry of the table for the step of each row. Shapes: (R,) -> (R,), int64."""
-        table = gaussian_table()
-        at_R = torch.searchsorted(table.log_steps_T, self.steps_in_deviations(steps_R).clamp_min(TINY).log())
-        return at_R.clamp_max(len(table.bits_T) - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +76,96 @@ def gaussian_density(x: Tensor) -> Tensor:
     return density
 
 
+class RateTable:
+    """Bits a weight and squared error of the rows of a matrix, by step; all in units of the deviation of a row.
+
+    The columns of a row differ in width. Each of some groups of them, with `profile_Q` times the mean square of the
+    row, is a Gaussian of its own.
+    """
+
+    def __init__(self, spread: float = 0.0, profile_Q: Tensor = EVEN) -> None:
+        """Take the variance that feedback adds to the values that are rounded, in that of one rounding error."""
+        table = gaussian_table()
+        self.log_steps_T = table.log_steps_T
+        squared_T1 = self.log_steps_T.exp()[:, None] ** 2
+        variance_TQ = profile_Q + min(spread, MOST_SPREAD) * squared_T1 / 12
+        log_TQ = (squared_T1 / variance_TQ.clamp_min(TINY)).log() / 2
+        self.bits_T = interpolated(table.bits_T, log_TQ).mean(dim=1)
+        self.errors_T = (variance_TQ * interpolated(table.errors_T, log_TQ)).mean(dim=1)
+        slope_T = -self.errors_T.diff() / self.bits_T.diff()
+        falls = ((slope_T.diff() <= 0) | (slope_T[1:] <= 0)).nonzero()
+        stop = int(falls[0]) + 1 if len(falls) else len(slope_T)
+        # How much of the error one more bit takes away; beyond the last entry, steps are so coarse that it takes less.
+        self.log_slopes_T = slope_T[:stop].log()
+
+    def steps(self, log_slopes_R: Tensor) -> Tensor:
+        """Return the steps at which one more bit takes away some error. Shapes: (R,) -> (R,)."""
+        at_R = torch.searchsorted(self.log_slopes_T, log_slopes_R).clamp_max(len(self.log_slopes_T) - 1)
+        return self.log_steps_T[at_R].exp()
+
+
+@dataclass(frozen=True, slots=True)
+class RowCosts:
+    """What is known of the rows of a matrix. All tensors are (R,), float64."""
+
+    deviation_R: Tensor
+    """Root mean square of the weights of each row, in steps of their columns."""
+    cost_R: Tensor
+    """Nats a token for a step of 1."""
+    clip_bits_R: Tensor
+    """Bits a weight that the clips give, which all rows keep together."""
+    columns: int
+    table: RateTable = field(default_factory=RateTable)
+
+    def bits(self, steps_R: Tensor) -> Tensor:
+        """Return the bits that a weight of each row takes. Shapes: (R,) -> (R,)."""
+        bits_R = interpolated(self.table.bits_T, self.log_steps(steps_R))
+        return torch.where(self.deviation_R > 0, bits_R, 0.0)  # a row of zeros takes none
+
+    def nats(self, steps_R: Tensor) -> Tensor:
+        """Return the nats a token that rounding each row costs. Shapes: (R,) -> (R,)."""
+        errors_R = interpolated(self.table.errors_T, self.log_steps(steps_R))
+        return 12 * self.cost_R * self.deviation_R**2 * errors_R
+
+    def log_steps(self, steps_R: Tensor) -> Tensor:
+        """Return the logarithm of steps in deviations of their rows. Shapes: (R,) -> (R,)."""
+        return (steps_R / self.deviation_R.clamp_min(TINY)).clamp_min(TINY).log()
+
+    def steps(self, log_cost_R: Tensor, log_price: float) -> Tensor:
+        """Return the steps at which one more bit a weight saves as much as it costs. Shapes: (R,) -> (R,)."""
+        deviation_R = self.deviation_R.clamp_min(TINY)
+        return self.table.steps(log_price + log(self.columns) - log_cost_R - 2 * deviation_R.log()) * deviation_R
+
+
+def interpolated(values_T: Tensor, log_steps: Tensor) -> Tensor:
+    """Return the values of a table at some steps, in any shape; those of its ends for steps beyond."""
+    table = gaussian_table().log_steps_T
+    place = ((log_steps - table[0]) / (table[1] - table[0])).clamp(0, len(table) - 1)
+    low = place.long().clamp_max(len(table) - 2)
+    return values_T[low] + (place - low) * (values_T[low + 1] - values_T[low])
+
+
+def column_profile(w_RC: Tensor) -> Tensor:
+    """Return the mean squares of groups of columns of similar width, whose mean is 1. Shapes: (R, C) -> (Q,)."""
+    scaled_RC = w_RC.double().cpu() / w_RC.double().cpu().square().mean(dim=1, keepdim=True).sqrt().clamp_min(TINY)
+    sorted_C = scaled_RC.square().mean(dim=0).sort().values
+    profile_Q = torch.stack([part.mean() for part in sorted_C.tensor_split(min(PROFILE_GROUPS, len(sorted_C)))])
+    return profile_Q / profile_Q.mean().clamp_min(TINY)
+
+
 def allocate_steps(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[str, Tensor]:
-    """Return the steps of all rows, (R,), float16, which take as many bits together as the steps of the clips."""
+    """Return the steps of all rows, (R,), float16, which take as many bits together as the clips give."""
     if not rows:
         return {}
     costs = weighted_costs(recipe, rows)
-    slopes = {name: SlopeTable(each.spread) for name, each in rows.items()}
-    wanted = sum(each.columns * float(each.bits(each.clip_steps_R).sum()) for each in rows.values())
+    wanted = sum(each.columns * float(each.clip_bits_R.sum()) for each in rows.values())
     low, high = -120.0, 120.0
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        steps = {name: slopes[name].steps(each, costs[name], middle) for name, each in rows.items()}
+        steps = {name: each.steps(costs[name], middle) for name, each in rows.items()}
         taken = sum(each.columns * float(each.bits(steps[name]).sum()) for name, each in rows.items())
         low, high = (middle, high) if taken > wanted else (low, middle)
-    return {name: on_log_grid(slopes[name].steps(each, costs[name], high)) for name, each in rows.items()}
+    return {name: on_log_grid(each.steps(costs[name], high)) for name, each in rows.items()}
 
 
 def weighted_costs(recipe: FisherSteps, rows: Mapping[str, RowCosts]) -> dict[str, Tensor]:
@@ -142,28 +187,6 @@ def mean_of(values_R: Tensor, rows: RowCosts) -> float:
     """Return the mean over the rows that are not all zeros; 0 if there is none."""
     kept_N = values_R[rows.deviation_R > 0]
     return float(kept_N.mean()) if len(kept_N) else 0.0
-
-
-class SlopeTable:
-    """By how much the error falls for one more bit, at each tabulated step, for values with some spread."""
-
-    def __init__(self, spread: float) -> None:
-        table, spread = gaussian_table(), min(spread, MOST_SPREAD)
-        steps_T = table.log_steps_T.exp()
-        self.widening_T = 1 - spread * steps_T**2 / 12  # variance of the weights as a share of that of the values
-        is_valid_T = self.widening_T > 0.1
-        errors_T = (table.errors_T / self.widening_T)[is_valid_T]
-        slope_T = -errors_T.diff() / table.bits_T[is_valid_T].diff()
-        falls = (slope_T.diff() <= 0).nonzero()
-        stop = int(falls[0]) + 1 if len(falls) else len(slope_T)
-        self.log_slopes_T, self.steps_T = slope_T[:stop].log(), steps_T[:stop]
-
-    def steps(self, rows: RowCosts, log_cost_R: Tensor, log_price: float) -> Tensor:
-        """Return the steps at which one more bit a weight saves as much as it costs. Shapes: (R,) -> (R,)."""
-        deviation_R = rows.deviation_R.clamp_min(TINY)
-        at_R = torch.searchsorted(self.log_slopes_T, log_price + log(rows.columns) - log_cost_R - 2 * deviation_R.log())
-        at_R = at_R.clamp_max(len(self.steps_T) - 1)
-        return self.steps_T[at_R] * deviation_R / self.widening_T[at_R].sqrt()
 
 
 def on_log_grid(steps_R: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.quantizer.allocation import TINY, RowCosts, allocate_steps
+from trainer.quantizer.allocation import TINY, RateTable, RowCosts, allocate_steps, column_profile
+from trainer.quantizer.column_steps import divided_by_columns
 from trainer.quantizer.feedback import Feedback
 from trainer.quantizer.grid import LARGEST_CODE, RowGrid, checked_row_grid
 from trainer.quantizer.quantizer import Calibration
@@ -18,19 +19,19 @@ class FisherGrids:
     """Grids by matrix, called as `checked_row_grid` is."""
 
     def __init__(self, recipe: Grid, steps: FisherSteps, matrices: Mapping[str, Tensor], measured: Calibration) -> None:
-        """Allocate the steps of all matrices together.
+        """Allocate the steps of all matrices together. `matrices` are not yet divided by the steps of their columns.
 
         Raises:
             TrainingFailed: a matrix is not finite, or its clips give no grid.
         """
-        spreads = {name: spread_of(feedback) for name, feedback in measured.feedbacks.items()}
+        in_columns = divided_by_columns(matrices, measured.columns)
         self.rows = {
             name: RowCosts(
-                deviation_R=w_RC.double().square().mean(dim=1).sqrt().cpu(),
+                deviation_R=deviations(in_columns[name]),
                 cost_R=finite_costs(name, measured.costs[name]),
-                clip_steps_R=checked_row_grid(recipe, name, w_RC).steps_R.double().cpu(),
+                clip_bits_R=clip_bits(recipe, name, w_RC),
                 columns=w_RC.size(1),
-                spread=spreads.get(name, 0.0),
+                table=RateTable(spread_of(measured.feedbacks.get(name)), column_profile(in_columns[name])),
             )
             for name, w_RC in matrices.items()
         }
@@ -60,8 +61,23 @@ class FisherGrids:
         return found
 
 
-def spread_of(feedback: Feedback) -> float:
+def deviations(w_RC: Tensor) -> Tensor:
+    """Return the root mean square of each row. Shapes: (R, C) -> (R,), float64."""
+    return w_RC.double().square().mean(dim=1).sqrt().cpu()
+
+
+def clip_bits(recipe: Grid, name: str, w_RC: Tensor) -> Tensor:
+    """Return the bits a weight that the clip of each row gives. Shapes: (R, C) -> (R,), float64."""
+    deviation_R, steps_R = deviations(w_RC), checked_row_grid(recipe, name, w_RC).steps_R.double().cpu()
+    nothing_R = torch.zeros_like(deviation_R)
+    rows = RowCosts(deviation_R, nothing_R, nothing_R, w_RC.size(1), RateTable(0.0, column_profile(w_RC)))
+    return rows.bits(steps_R)
+
+
+def spread_of(feedback: Feedback | None) -> float:
     """Return the mean variance that the errors of other columns add to a column, for errors of variance 1."""
+    if feedback is None:
+        return 0.0
     return float(feedback.unit_CC.double().square().sum()) / len(feedback.order_C) - 1.0
 
 

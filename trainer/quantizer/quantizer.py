@@ -104,8 +104,8 @@ def quantize_model(
             from trainer.quantizer.column_steps import divided_by_columns
             from trainer.quantizer.fisher_grid import FisherGrids
 
-            pruned = divided_by_columns(pruned, measured.columns)
             grid_of = FisherGrids(recipe, recipe.steps, pruned, measured)
+            pruned = divided_by_columns(pruned, measured.columns)
     quantized = make_quantizer(recipe, measured, grid_of)(pruned)
     matrices = {
         name: replace(found, codes_RC=found.codes_RC.cpu(), steps_R=found.steps_R.cpu())

@@ -1,5 +1,6 @@
 """Allocation of bits to rows, against numerical integration, a search without slopes, and its own promises."""
 
+from dataclasses import replace
 from math import log
 from typing import Any
 
@@ -12,7 +13,14 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 from torch import Tensor
 
-from trainer.quantizer.allocation import RowCosts, allocate_steps, gaussian_table, round_gaussian
+from trainer.quantizer.allocation import (
+    RateTable,
+    RowCosts,
+    allocate_steps,
+    column_profile,
+    gaussian_table,
+    round_gaussian,
+)
 from trainer.recipe.quantizer import FisherSteps
 
 
@@ -21,7 +29,8 @@ def tensor_of(*values: float) -> Tensor:
 
 
 def rows_of(deviation: Tensor, cost: Tensor, clip: Tensor, columns: int = 64, spread: float = 0.0) -> RowCosts:
-    return RowCosts(deviation, cost, clip, columns, spread)
+    rows = RowCosts(deviation, cost, torch.zeros_like(cost), columns, RateTable(spread))
+    return replace(rows, clip_bits_R=rows.bits(clip))
 
 
 @pytest.mark.parametrize("step", [0.15, 0.5, 1.3, 3.0])
@@ -69,6 +78,22 @@ def test_no_other_steps_cost_less_at_the_same_rate() -> None:
     assert loss(steps) < 0.5 * loss(np.log(clips))
 
 
+def test_columns_of_unequal_width_are_gaussians_of_their_own() -> None:
+    """Bits and error of a row are the means over its columns, each by itself."""
+    width_C = torch.logspace(-2, 1, 256, dtype=torch.float64)
+    w_RC = width_C * torch.randn(64, 256, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    deviation = w_RC.square().mean(dim=1).sqrt()
+    rows = RowCosts(deviation, torch.ones(64), torch.zeros(64), 256, RateTable(0.0, column_profile(w_RC)))
+    for step in (1.2, 3.0):
+        bits_C, errors_C = round_gaussian(step / width_C)
+        steps = torch.full((64,), step, dtype=torch.float64)
+        assert float(rows.bits(steps).mean()) == pytest.approx(float(bits_C.mean()), rel=0.03)
+        error = float((rows.nats(steps) / 12).mean())
+        assert error == pytest.approx(float((errors_C * width_C**2).mean()), rel=0.05)
+    even = RowCosts(deviation, torch.ones(64), torch.zeros(64), 256)
+    assert float(even.bits(steps).mean()) > 2 * float(rows.bits(steps).mean())  # what one Gaussian would take
+
+
 def random_rows(count: int, seed: int, spread: float = 0.0, clip: float = 0.4) -> RowCosts:
     generator = torch.Generator().manual_seed(seed)
     deviation, cost = torch.exp(torch.randn(2, count, generator=generator, dtype=torch.float64))
@@ -79,7 +104,7 @@ def random_rows(count: int, seed: int, spread: float = 0.0, clip: float = 0.4) -
 def test_the_rate_of_the_clips_is_kept(spread: float) -> None:
     rows = {name: random_rows(200, seed, spread) for seed, name in enumerate("ab")}
     steps = allocate_steps(FisherSteps(kind="fisher"), rows)
-    before = sum(float(each.bits(each.clip_steps_R).sum()) for each in rows.values())
+    before = sum(float(each.clip_bits_R.sum()) for each in rows.values())
     after = sum(float(each.bits(steps[name].double()).sum()) for name, each in rows.items())
     assert after == pytest.approx(before, rel=0.004)
 
@@ -89,7 +114,7 @@ def test_exponents_of_zero_ignore_sensitivity_and_a_deviation_of_one_follows_the
     even = allocate_steps(FisherSteps(kind="fisher", tensor=0.0, row=0.0), rows)["a"]
     assert even.double().log2().std() < 0.07  # one step for all, up to the grid
     clips = allocate_steps(FisherSteps(kind="fisher", tensor=0.0, row=0.0, deviation=1.0), rows)["a"]
-    ratio = clips.double() / rows["a"].clip_steps_R
+    ratio = clips.double() / (0.02 * rows["a"].deviation_R)
     assert ratio.log2().abs().max() < 1 / 16 + 0.02
 
 
@@ -109,7 +134,7 @@ def test_rows_of_zeros_and_rows_without_cost_get_a_step() -> None:
 def test_rows_of_zeros_change_nothing_for_the_others() -> None:
     whole = random_rows(40, 3)
     zero = torch.zeros(15, dtype=torch.float64)
-    deviation, cost, clip = (torch.cat([e, zero]) for e in (whole.deviation_R, whole.cost_R, whole.clip_steps_R))
+    deviation, cost, clip = (torch.cat([e, zero]) for e in (whole.deviation_R, whole.cost_R, 0.4 * whole.deviation_R))
     padded = rows_of(deviation, cost, clip)
     for share in (0.0, 0.5):
         recipe = FisherSteps(kind="fisher", deviation=share)
