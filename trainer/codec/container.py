@@ -5,8 +5,8 @@
     1   codec: 0 zlib, 1 brotli, 2 lzma, 3 zstd, 4 column_range
     16  compressed lengths of four streams, uint32 little-endian
         header   JSON: the model card, from which the inventory of tensors is computed
-        codes    int8, matrices in inventory order, each after the exponents of its column steps and followed by
-                 the two factors of its residual, if it has them: row by row
+        codes    int8, matrices in inventory order, each followed by the two factors of its residual and by the
+                 exponents of its column steps, if it has them: row by row
                  through the codec, or for column_range as docs/artifact.md describes
         steps    float16, one per row, in the same order
         floats   float16 or float32, the other tensors, in inventory order
@@ -38,7 +38,7 @@ from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.model import Gpt
-from trainer.recipe.quantizer import FisherSteps, QuantizerRecipe, TrellisGptq, is_quantized
+from trainer.recipe.quantizer import FisherSteps, LowRankResidual, QuantizerRecipe, TrellisGptq, is_quantized
 from trainer.recipe.writing import write_whole
 from trainer.runtime.failure import ArtifactRefused
 
@@ -284,13 +284,13 @@ class Layout:
             return []
         rows, columns = tensor.shape
         shapes = [(rows, columns)]
+        if isinstance(self.quantizer.residual, LowRankResidual) and tensor.name in self.residuals:
+            rank = min(self.quantizer.residual.rank, rows, columns)
+            shapes += [(rank, rows), (rank, columns)]
         match self.quantizer.steps:
             case FisherSteps():
-                shapes = [(1, columns), *shapes] if tensor.name in self.with_columns else shapes
-        if self.quantizer.residual is None or tensor.name not in self.residuals:
-            return shapes
-        rank = min(self.quantizer.residual.rank, rows, columns)
-        return [*shapes, (rank, rows), (rank, columns)]
+                shapes += [(1, columns)] if tensor.name in self.with_columns else []
+        return shapes
 
     def assemble(self, matrices: list[Codes], steps: list[Steps], floats: bytes, checksums: bytes) -> QuantizedModel:
         """Return the model made of the decoded streams.
@@ -304,24 +304,19 @@ class Layout:
             parts = [(next(codes), next(scales)) for _ in self.shapes_of(tensor)]
             if parts:
                 raw = b"".join(part.tobytes() for column in zip(*parts, strict=True) for part in column)
-                stored = [QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts]
-                exponents: QuantizedMatrix | None = None
-                match self.quantizer.steps:
-                    case FisherSteps():
-                        exponents = stored.pop(0) if tensor.name in self.with_columns else None
-                matrix, *factors = stored
-                residual = (factors[0], factors[1]) if factors else None
-                matrix = replace(matrix, residual=residual)
+                matrix, *factors = (QuantizedMatrix(copy_tensor(c), copy_tensor(s)) for c, s in parts)
+                if isinstance(self.quantizer.residual, LowRankResidual) and tensor.name in self.residuals:
+                    matrix = replace(matrix, residual=(factors[0], factors[1]))
                 match self.quantizer:
                     case TrellisGptq():
                         from trainer.quantizer.trellis_grid import TrellisMatrix
 
-                        matrix = TrellisMatrix(matrix.codes_RC, matrix.steps_R, residual, self.quantizer.states)
+                        matrix = TrellisMatrix(matrix.codes_RC, matrix.steps_R, matrix.residual, self.quantizer.states)
                 match self.quantizer.steps:
                     case FisherSteps():
                         from trainer.quantizer.column_steps import with_exponents
 
-                        matrix = with_exponents(matrix, exponents)
+                        matrix = with_exponents(matrix, factors[-1] if tensor.name in self.with_columns else None)
                 model.matrices[tensor.name] = matrix
             else:
                 values = others.take(self.float_kind, tensor.shape)

@@ -1,8 +1,8 @@
-"""Steps of columns: finer ones for inputs that the other inputs do not tell.
+"""Steps of columns: finer ones for inputs that the other inputs do not predict.
 
-With the feedback of GPTQ, an error in a column costs as much as the second moment of its input, once the inputs of the
-columns that are rounded later have told of it what they can. So all columns together lose least, at a given rate, if
-each has a step inverse to the root of that moment. A matrix is divided by these column steps before it is rounded, and
+With the feedback of GPTQ, a rounding error in a column costs as much as the variance of its input that remains given
+the inputs of the columns that are rounded later. So all columns together lose least, at a given rate, if each has a
+step inverse to the root of that variance. A matrix is divided by these column steps before it is rounded, and
 multiplied by them when it is read. They are powers of 2^(1/4), of which an artifact stores the exponents.
 Source of the condition: reverse water-filling, Cover and Thomas, Elements of Information Theory, section 10.3.
 """
@@ -22,6 +22,8 @@ from trainer.recipe.quantizer import FisherSteps, Gptq, Grid
 COLUMNS_AN_OCTAVE = 4
 # No column has a step more than 16 octaves from the mean of its matrix.
 MOST_OCTAVES = 16
+# The step of a row of exponents: negative, which tells coders of trellises that its codes follow none.
+NO_CLASSES = -1.0
 
 
 def column_exponents(feedback: Feedback, strength: float) -> Tensor:
@@ -42,8 +44,7 @@ def in_column_steps(feedbacks: Mapping[str, Feedback], columns: Mapping[str, Ten
     found = dict(feedbacks)
     for name in feedbacks.keys() & columns.keys():
         step_C = column_steps(columns[name])[feedbacks[name].order_C]
-        scaled_CC = feedbacks[name].factor_CC * step_C[:, None] / step_C
-        found[name] = replace(feedbacks[name], factor_CC=scaled_CC)
+        found[name] = replace(feedbacks[name], factor_CC=feedbacks[name].factor_CC / step_C)
     return found
 
 
@@ -84,20 +85,26 @@ class ColumnMatrix(QuantizedMatrix):
 
     def parts(self) -> tuple[QuantizedMatrix, ...]:
         """Return the matrices that are stored for it."""
-        return (self.exponents, *self.inside.parts())
+        return (*self.inside.parts(), self.exponents)
 
 
 def with_exponents(inside: QuantizedMatrix, exponents: QuantizedMatrix | None) -> QuantizedMatrix:
-    """Return a matrix in column steps; itself if it has none."""
+    """Return a matrix in column steps; itself if it has none.
+
+    Raises:
+        ValueError: the exponents are none that `with_columns` writes.
+    """
     if exponents is None:
         return inside
+    if exponents.codes_RC.abs().max() > COLUMNS_AN_OCTAVE * MOST_OCTAVES or exponents.steps_R.tolist() != [NO_CLASSES]:
+        raise ValueError(f"column steps are not within {MOST_OCTAVES} octaves of each other's mean")
     return ColumnMatrix(inside.codes_RC, inside.steps_R, inside.residual, inside=inside, exponents=exponents)
 
 
 def with_columns(matrices: Mapping[str, QuantizedMatrix], columns: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
     """Return the matrices of a model, those with exponents in column steps."""
-    # A negative step tells coders of trellises that the codes of a row follow none.
-    rows = {name: QuantizedMatrix(each[None].cpu(), torch.tensor([-1.0]).half()) for name, each in columns.items()}
+    row_step = torch.tensor([NO_CLASSES]).half()
+    rows = {name: QuantizedMatrix(each[None].cpu(), row_step) for name, each in columns.items()}
     return {name: with_exponents(each, rows.get(name)) for name, each in matrices.items()}
 
 

@@ -373,6 +373,8 @@ def check_steps(grid: Grid) -> None:
         raise RecipeConflict("fit_bytes zeroes codes whatever they cost; use wider clips with `steps`", "fit_bytes")
     if isinstance(grid.training, StraightThrough):
         raise RecipeConflict("training rounds to the steps of the clips, which `steps` changes afterwards", "training")
+    if isinstance(grid, Gptq) and grid.published_inverse:
+        raise RecipeConflict("published_inverse loses what steps by sensitivity would save", "published_inverse")
     if isinstance(grid, LocalQuantizer):
         raise RecipeConflict("a quantizer of your own chooses its own steps; remove `steps`", "steps")
 

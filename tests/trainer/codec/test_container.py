@@ -20,6 +20,8 @@ from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.codec.compressor import make_compressor
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact, read_card
 from trainer.quantizer.calibration import calibrate
+from trainer.quantizer.column_steps import ColumnMatrix
+from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.quantizer import quantize_model
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.failure import ArtifactRefused
@@ -209,3 +211,21 @@ def test_a_model_without_quantized_tensors_survives_a_round_trip(tmp_path: Path,
     _, weights, _ = written(path, codec=codec, quantizer__float_up_to=10_000_000)
     _, weights_back = decode_artifact(path)
     assert all(torch.equal(weights[name], weights_back[name]) for name in weights)
+
+
+@pytest.mark.parametrize(("exponent", "step"), [(65, -1.0), (5000, -1.0), (-20_000, -1.0), (0, 1.0), (0, float("nan"))])
+def test_column_steps_that_nobody_writes_are_refused(tmp_path: Path, exponent: int, step: float) -> None:
+    """With checksums and hash of their own: only their values are wrong."""
+    recipe = small_recipe(codec=CODECS[-1], **TRELLIS)
+    card, model = card_of(recipe), awake_model(recipe)
+    measured = calibrate(recipe.quantizer, card.tensors(), model, lambda _: [random_tokens(1, 24)], lambda: None)
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    quantized = quantize_model(recipe.quantizer, card.tensors(), weights, measured)
+    name, found = next((name, m) for name, m in quantized.matrices.items() if isinstance(m, ColumnMatrix))
+    codes_1C = found.exponents.codes_RC.clone()
+    codes_1C[0, 3] = exponent
+    row = QuantizedMatrix(codes_1C, torch.tensor([step]).half())
+    quantized.matrices[name] = replace(found, exponents=row)
+    encode_artifact(tmp_path / "model.bin", card, quantized, recipe.codec)
+    with pytest.raises(ArtifactRefused, match="column steps are not within 16 octaves"):
+        decode_artifact(tmp_path / "model.bin")
