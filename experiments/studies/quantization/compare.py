@@ -28,7 +28,7 @@ Losses = NDArray[np.float64]
 HEAD = "| experiment | seed | quantizer | bytes | bits a weight | divergence | of gptq's at these bytes | loss saved |"
 POOLED_HEAD = "| experiment | quantizer | seeds | of gptq's divergence | p of a loss saved, the largest of all rates |"
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 400, 60, 40
-COLORS = ("#1b6ca8", "#d1495b", "#3b8f5a", "#8a5fbf", "#c77f1a", "#555555")
+COLORS = ("#1b6ca8", "#d1495b", "#3b8f5a", "#8a5fbf", "#c77f1a", "#555555", "#00a0a0", "#a06000", "#d070b0", "#7f7f00")
 
 
 def between(reference: list[Line], size: int) -> tuple[float, Losses] | None:
@@ -71,7 +71,7 @@ def rows(lines: list[Line]) -> Iterator[str]:
 
 
 def pooled_rows(lines: list[Line]) -> Iterator[str]:
-    """Yield one row for each experiment and quantizer; p is one-sided, over the windows of all seeds."""
+    """Yield one row for each experiment and quantizer; p is one-sided, over windows, each the mean of its seeds."""
     shares: dict[tuple[str, str], list[float]] = defaultdict(list)
     saved_at: dict[tuple[str, str], dict[float, list[Losses]]] = defaultdict(lambda: defaultdict(list))
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
@@ -81,7 +81,7 @@ def pooled_rows(lines: list[Line]) -> Iterator[str]:
         saved_at[key][line["scale"]].append(saved)
         seeds[key].add(line["seed"])
     for key, found in shares.items():
-        pooled = [np.concatenate(each) for each in saved_at[key].values()]
+        pooled = [np.mean(each, axis=0) for each in saved_at[key].values()]
         p = max(float(ttest_1samp(each, 0.0, alternative="greater").pvalue) for each in pooled)
         yield f"| {key[0]} | {key[1]} | {len(seeds[key])} | {min(found):.3f} to {max(found):.3f} | {p:.1g} |"
 

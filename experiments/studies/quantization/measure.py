@@ -224,7 +224,7 @@ def bound(subject: Subject) -> Iterator[dict[str, Any]]:
     chosen = {name: subject.weights[name] for name in measured.costs}
     in_columns = divided_by_columns(chosen, measured.columns)
     worths = []
-    for name, rows in FisherGrids(quantizer, steps, in_columns, measured).rows.items():
+    for name, rows in FisherGrids(quantizer, steps, chosen, measured).rows.items():
         square_C = in_columns[name].double().square().mean(dim=0)
         variance_RC = rows.deviation_R[:, None] ** 2 * square_C / square_C.mean().clamp_min(1e-30)
         worths.append((12 * rows.cost_R[:, None] * variance_RC).flatten())
@@ -256,6 +256,9 @@ def main() -> None:
     arguments = parser.parse_args()
     lines = arguments.out.read_text().splitlines() if arguments.out.exists() else []
     known = {(line["experiment"], line["seed"], line["variant"], line["scale"]) for line in map(json.loads, lines)}
+    bounded = {(experiment, seed) for experiment, seed, variant, _ in known if variant == "bound"}
+    if unknown := set(arguments.variants.split(";")) - {*VARIANTS, "bound"}:
+        parser.error(f"unknown variants {sorted(unknown)}; known are {', '.join([*VARIANTS, 'bound'])}")
     scales = [float(rate) for rate in arguments.rates.split(",")]
     for root in arguments.runs:
         job = read_job(root)
@@ -263,6 +266,7 @@ def main() -> None:
             name: missing
             for name in arguments.variants.split(";")
             if (missing := [s for s in scales if (experiment_of(job), job.seed, name, s) not in known])
+            and (name != "bound" or (experiment_of(job), job.seed) not in bounded)
         }
         subject = Subject(job, arguments.targets) if wanted else None
         for name, missing in wanted.items():
