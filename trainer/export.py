@@ -17,7 +17,6 @@ from trainer.quantizer.fitting import fit_to_bytes
 from trainer.quantizer.quantizer import Calibration, QuantizedModel, quantize_model
 from trainer.quantizer.repacking import MAX_SCALING, MAX_WIDENING, is_filled, scale_clips, search_times, widening_for
 from trainer.recipe.files import RunFiles
-from trainer.recipe.filling import most_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import (
     CalibrationRecipe,
@@ -68,9 +67,12 @@ class Exporter:
         self, quantizer: Rtn | Gptq, measured: Calibration, artifact: dict[str, Any]
     ) -> dict[str, Any]:
         """Quantize again with wider or narrower clips until the artifact has `fill_bytes`, or few less."""
-        wanted, most = quantizer.fill_bytes, artifact["code_bytes"] + most_bytes(quantizer, self.tensors)
+        from trainer.recipe.filling import largest_code_bytes
+
+        wanted, most = quantizer.fill_bytes, artifact["code_bytes"] + largest_code_bytes(quantizer, self.tensors)
         if not artifact["code_bytes"] < wanted < most:
-            self.journal.log(f"no clips fill {wanted:,} bytes with so few weights; they are kept")
+            room = f"code and model have {artifact['code_bytes']:,} to {most:,.0f} bytes, whatever the clips"
+            self.journal.log(f"fill_bytes is {wanted:,}, but {room}; they are kept")
             return artifact
         artifact, times = self.search_clips(quantizer, measured, artifact, wanted, 1 / MAX_SCALING, MAX_SCALING)
         size = artifact["total_bytes"]

@@ -1,15 +1,16 @@
 """`python -P -m trainer.step_search RUN_DIR REQUEST`: choose the exponents of steps by sensitivity, on training text.
 
 REQUEST is a JSON file with a quantizer, a codec and the bytes of model.bin. The float weights of the run are quantized
-with some exponents after another, at these bytes, and the predictions are compared with those of the float weights on
-training text that calibration does not use. Each attempt is printed as a line of JSON; the last line has the exponents
-that diverge least, and what their steps mean for each tensor.
+with one set of exponents after another, and the predictions are compared with those of the float weights on training
+text that calibration does not read. Clips are scaled to the bytes once, with the first exponents; what others lose at
+these bytes follows from what they lose at nearly as many. Each attempt is printed as a line of JSON; the last line has
+the exponents that diverge least, and what their steps mean for each tensor.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.codec.container import encoded_bytes
-from trainer.data.sampling import random_sequences
+from trainer.data.sampling import random_starts
 from trainer.export import Exporter, make_card
 from trainer.model.gpt import GptModel
 from trainer.quantizer.calibration import calibrate_inputs, calibrate_steps
-from trainer.quantizer.column_steps import divided_by_columns
 from trainer.quantizer.fisher_grid import FisherGrids
 from trainer.quantizer.quantizer import Calibration, QuantizedModel
 from trainer.quantizer.repacking import MAX_SCALING, scale_clips, search_times
 from trainer.recipe.codec import CodecRecipe
 from trainer.recipe.decode import decode_value
-from trainer.recipe.quantizer import FisherSteps, Gptq, QuantizerRecipe, Rtn, is_quantized
+from trainer.recipe.quantizer import FisherSteps, Gptq, QuantizerRecipe, Rtn, TrainingText, is_quantized
 from trainer.recipe.reading import read_json
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.clock import PhaseClock
@@ -43,8 +43,10 @@ from trainer.training_data import TrainingData
 # Exponents that are tried: of columns first, then of tensors and rows together.
 COLUMN_EXPONENTS = (0.4, 0.6, 0.8, 1.0)
 ROW_EXPONENTS = (0.6, 0.8, 1.0)
-# Sequences of training text on which candidates are compared.
-COMPARED_SEQUENCES = 64
+# Sequences of training text on which candidates are compared, and places that are looked at to find them.
+COMPARED_SEQUENCES, CANDIDATE_STARTS = 64, 2048
+# What lines of the answer begin with.
+ANSWER = "answer: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +71,38 @@ class StepSearch:
         self.model.load_state_dict(self.weights)
         self.exporter = Exporter(job, self.model, data, PhaseClock(), SilentJournal(), lambda: None)
         self.chosen = [tensor for tensor in self.exporter.tensors if is_quantized(self.quantizer, tensor)]
-        tokens, seed = job.recipe.schedule.sequence_tokens, job.seed + 1
-        self.compared = list(random_sequences(data.stream, COMPARED_SEQUENCES, tokens, seed, world.device))
-        self.of_float = [log_shares_TV.cpu() for log_shares_TV in self.predictions()]
+        tokens = job.recipe.schedule.sequence_tokens
+        starts = free_starts(len(data.stream), tokens, job.seed, self.calibrated(len(data.stream)))
+        self.compared = [torch.from_numpy(data.stream.read(at, tokens)).to(world.device)[None] for at in starts]
+        self.rounded = GptModel(job.recipe.model, job.recipe.vocabulary_size, job.recipe.compute).to(world.device)
         self.times = 1.0
         sequences, check = self.exporter.calibration_sequences, self.exporter.check
         self.inputs = calibrate_inputs(self.quantizer, self.exporter.tensors, self.model, sequences, check)
 
     @torch.no_grad()
-    def predictions(self) -> Iterator[Tensor]:
-        """Yield the log probabilities at all positions of each compared sequence. Shapes: (T, V) each."""
-        for tokens_1T in self.compared:
-            yield F.log_softmax(self.model(tokens_1T)[0].float(), dim=-1)
-
     def divergence(self, weights: Mapping[str, Tensor]) -> float:
-        """Return the divergence of the predictions of other weights, in nats a token."""
-        self.model.load_state_dict(weights)
-        pairs = zip(self.of_float, self.predictions(), strict=True)
-        total = sum(float((old_TV.exp() * (old_TV - new_TV.cpu())).sum()) for old_TV, new_TV in pairs)
-        self.model.load_state_dict(self.weights)
+        """Return the divergence (KL) of the predictions of other weights, in nats a token."""
+        self.rounded.load_state_dict(weights)
+        total = 0.0
+        for tokens_1T in self.compared:
+            before_TV, after_TV = (F.log_softmax(each(tokens_1T)[0].float(), -1) for each in (self.model, self.rounded))
+            total += float((before_TV.exp() * (before_TV - after_TV)).sum())
         return total / sum(tokens_1T.numel() for tokens_1T in self.compared)
 
+    def calibrated(self, size: int) -> list[range]:
+        """Return the parts of the training text that calibration reads. `size` is that of all of it, in tokens."""
+        quantizer, found = self.quantizer, list[range]()
+        texts = [quantizer.calibration] if isinstance(quantizer, Gptq) else []
+        for text in [*texts, (quantizer.steps or FisherSteps(kind="fisher")).calibration]:
+            if isinstance(text, TrainingText):
+                tokens = text.tokens or self.job.recipe.schedule.sequence_tokens
+                first = [range(text.sequences * tokens)] if text.published_first else []
+                starts = [] if first else random_starts(size, text.sequences, tokens, self.job.seed)
+                found += first + [range(at, at + tokens) for at in starts]
+        return found
+
     def search(self) -> Iterator["Attempt"]:
-        """Yield attempts; what is tried depends on which one of those before was best."""
+        """Yield attempts: exponents of columns first, then those of tensors and rows with the best of these."""
         first = self.quantizer.steps or FisherSteps(kind="fisher")
         measured = self.measure(first)
         self.find_scale(first, measured)
@@ -150,8 +161,17 @@ class StepSearch:
         """Return the steps of each tensor, and its shares of bits and of the predicted loss."""
         recipe = self.scaled(attempt.steps)
         weights = {tensor.name: self.weights[tensor.name] for tensor in self.chosen}
-        in_columns = divided_by_columns(weights, attempt.measured.columns)
-        return FisherGrids(recipe, attempt.steps, in_columns, attempt.measured).summary()
+        return FisherGrids(recipe, attempt.steps, weights, attempt.measured).summary()
+
+
+def free_starts(size: int, tokens: int, seed: int, taken: Sequence[range]) -> list[int]:
+    """Return where sequences begin that share no token with parts that are taken: at random, and fewer if few are free.
+
+    `size` is that of the text. At least one is returned, even if nothing is free.
+    """
+    starts = random_starts(size, CANDIDATE_STARTS, tokens, seed + 1)
+    free = [at for at in starts if all(at + tokens <= part.start or part.stop <= at for part in taken)]
+    return (free or starts)[:COMPARED_SEQUENCES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +185,11 @@ class Attempt:
     measured: Calibration
 
     def as_json(self) -> dict[str, Any]:
-        exponents = {name: getattr(self.steps, name) for name in ("tensor", "row", "column")}
-        return exponents | {"bytes": self.bytes, "divergence": self.divergence}
+        names = ("tensor", "row", "column") if self.measured.columns or not self.steps.column else ("tensor", "row")
+        return {name: getattr(self.steps, name) for name in names} | {
+            "bytes": self.bytes,
+            "divergence": self.divergence,
+        }
 
 
 def step_search_main() -> int:
@@ -180,9 +203,10 @@ def step_search_main() -> int:
         search, attempts = StepSearch(read_job(arguments.run), request), list[Attempt]()
         for attempt in search.search():
             attempts.append(attempt)
-            print(json.dumps({"tried": attempt.as_json()}), flush=True)
+            print(ANSWER + json.dumps({"tried": attempt.as_json()}), flush=True)
         best = min(attempts, key=lambda attempt: attempt.divergence)
-        print(json.dumps({"best": best.as_json(), "clip_times": search.times, "tensors": search.table(best)}))
+        answer = {"best": best.as_json(), "clip_times": search.times, "tensors": search.table(best)}
+        print(ANSWER + json.dumps(answer), flush=True)
     except RunFailure as failure:
         print(failure, file=sys.stderr)
         return failure.exit_code

@@ -14,9 +14,14 @@ from pgolf.errors import RunFailed, UsageError
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment, recipe_json
+from trainer.recipe.filling import largest_code_bytes
+from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import DeviationClip, FisherSteps, Gptq, Rtn
+from trainer.recipe.recipe import Recipe
 from trainer.recipe.strict import RecipeConflict
 
+# What lines of the trainer's answer begin with.
+ANSWER = "answer: "
 Tried = Callable[[dict[str, Any]], None]
 
 
@@ -33,11 +38,13 @@ class FoundSteps:
 
     @property
     def exponents(self) -> dict[str, float]:
-        return {name: self.best[name] for name in ("tensor", "row", "column")}
+        """Exponents by name; that of columns only where they have steps."""
+        return {name: self.best[name] for name in ("tensor", "row", "column") if name in self.best}
 
     def overlay(self) -> str:
         """Return the steps as an overlay. A JSON mapping is also YAML."""
-        quantizer = {"steps": {"kind": "fisher"} | self.exponents, "fill_bytes": self.total_bytes}
+        steps = {"kind": "fisher"} | self.exponents
+        quantizer = {"steps": steps, "fit_bytes": 0, "fill_bytes": self.total_bytes}
         return f"recipe: {{quantizer: {json.dumps(quantizer)}}}\n"
 
     def as_json(self) -> dict[str, Any]:
@@ -59,8 +66,7 @@ def search_steps(run: RunDirectory, spec: Experiment, total_bytes: int | None, t
     wanted = int(run.read_result()["artifact"]["total_bytes"]) if total_bytes is None else total_bytes
     spec = spec.with_recipe(replace(spec.recipe, quantizer=with_steps(spec, wanted)))
     code = len(bundle_of(spec, load_ruleset(spec.ruleset)).packed)
-    if code >= wanted:
-        raise UsageError(f"train_gpt.py alone takes {code:,} of {wanted:,} bytes, which leaves no room for a model")
+    check_bytes(spec.recipe, code, wanted)
     recipe = recipe_json(spec.recipe)
     request = {"quantizer": recipe["quantizer"], "codec": recipe["codec"], "model_bytes": wanted - code}
     with tempfile.TemporaryDirectory(prefix="pgolf-fit-") as folder:
@@ -68,6 +74,22 @@ def search_steps(run: RunDirectory, spec: Experiment, total_bytes: int | None, t
         path.write_text(json.dumps(request), encoding="utf-8")
         answer = ask([sys.executable, "-P", "-m", "trainer.step_search", str(run.root), str(path)], tried)
     return FoundSteps(run.run_id, wanted, answer["best"], answer["tensors"])
+
+
+def check_bytes(recipe: Recipe, code: int, wanted: int) -> None:
+    """Check that some clips give code and model the bytes that are wanted.
+
+    Raises:
+        UsageError: none do.
+    """
+    most = largest_code_bytes(recipe.quantizer, inventory(recipe.model, recipe.vocabulary_size))
+    if not most:
+        largest = recipe.quantizer.float_up_to
+        raise UsageError(f"no matrix has more than {largest:,} weights; set recipe.quantizer.float_up_to to 0")
+    if code >= wanted:
+        raise UsageError(f"train_gpt.py alone takes {code:,} of {wanted:,} bytes, which leaves no room for a model")
+    if wanted >= code + most:
+        raise UsageError(f"--bytes {wanted:,}: code and model have at most {code + most:,.0f} bytes; give fewer")
 
 
 def with_steps(spec: Experiment, total_bytes: int) -> Rtn | Gptq:
@@ -90,20 +112,29 @@ def with_steps(spec: Experiment, total_bytes: int) -> Rtn | Gptq:
 
 
 def ask(command: list[str], tried: Tried) -> dict[str, Any]:
-    """Return the answer of the trainer's search.
+    """Return the answer of the trainer's search; other lines that it prints, as a class of your own may, are ignored.
 
     Raises:
         RunFailed: it failed.
     """
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stderr is not None
-        answer: dict[str, Any] = {}
-        for line in process.stdout:
-            answer = json.loads(line)
-            if "tried" in answer:
-                tried(answer["tried"])
-        errors = process.stderr.read().strip().splitlines()
-    if process.returncode or "best" not in answer:
-        last = errors[-1] if errors else f"the trainer ended with code {process.returncode}"
-        raise RunFailed(f"--by sensitivity: {last}")
+    answer: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if line.startswith(ANSWER):
+                    answer = json.loads(line.removeprefix(ANSWER))
+                    if "tried" in answer:
+                        tried(answer["tried"])
+        finally:
+            if process.poll() is None and "best" not in answer:
+                process.terminate()
+        code = process.wait()
+        errors.seek(0)
+        said = errors.read().strip().splitlines()
+    if code or "best" not in answer:
+        raise RunFailed(f"--by sensitivity: {said[-1] if said else f'the trainer ended with code {code}'}")
     return answer

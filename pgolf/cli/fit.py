@@ -1,5 +1,6 @@
 """`pgolf fit`: choose the quantizer's clips, or its steps, for a number of bytes."""
 
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,10 @@ def fit(
     ] = None,
     assignments: options.Assignments = None,
     overlays: options.Overlays = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Overlay file to write. Default: NAME.fit.yaml.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Overlay file to write. Default: NAME.fit.yaml, or NAME.steps.yaml by sensitivity."),
+    ] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
@@ -89,18 +93,21 @@ def fit_by_sensitivity(
 
     def show(tried: dict[str, Any]) -> None:
         if not is_json:
-            words = " ".join(f"{name} {tried[name]:g}" for name in ("tensor", "row", "column"))
+            words = " ".join(f"{name} {tried[name]:g}" for name in ("tensor", "row", "column") if name in tried)
             console.print(f"{words:<32} {tried['divergence']:.6f} nats a token", style="dim", highlight=False)
 
     found = search_steps(run, load_child(run, overlays, assignments).spec, total_bytes, show)
     path = out or Path(f"{run.root.parent.name}.steps.yaml")
-    write_answer(path, f"# pgolf fit --by sensitivity --from-checkpoint {run.run_id}\n{found.overlay()}")
+    changes = [*(f"--with {shlex.quote(name)}" for name in overlays), *(f"--set {shlex.quote(s)}" for s in assignments)]
+    again = " ".join(["--by sensitivity --from-checkpoint", run.run_id, *changes, f"--bytes {found.total_bytes}"])
+    write_answer(path, f"# pgolf fit {again}\n{found.overlay()}")
     if is_json:
         print_json(found.as_json() | {"overlay": str(path)})
         return
     print_steps(found)
-    changes = [*(f"--with {name}" for name in overlays), *(f"--set '{each}'" for each in assignments)]
-    command = " ".join(["pgolf run --from-checkpoint", parent, *changes, f"--with {path}"])
+    place = [] if runs_dir == options.DEFAULT_RUNS_DIR else [f"--runs-dir {shlex.quote(str(runs_dir))}"]
+    changes += [f"--with {shlex.quote(str(path))}", *place]
+    command = " ".join(["pgolf run --from-checkpoint", shlex.quote(parent), *changes])
     console.print(command, style="dim", highlight=False, markup=False)
 
 

@@ -17,7 +17,7 @@ from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.cgroups import Memory
-from trainer.recipe.filling import most_bytes
+from trainer.recipe.filling import largest_code_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.quantizer import Gptq, StraightThrough, TrainingText, is_quantized
@@ -165,11 +165,12 @@ def quantized_share(recipe: Recipe) -> Finding:
 def filled_bytes(recipe: Recipe, code_bytes: int) -> Finding:
     """Check that the weights can have as many bytes as `fill_bytes` asks for."""
     wanted = recipe.quantizer.fill_bytes
-    most = most_bytes(recipe.quantizer, inventory(recipe.model, recipe.vocabulary_size))
+    most = largest_code_bytes(recipe.quantizer, inventory(recipe.model, recipe.vocabulary_size))
     if code_bytes < wanted < code_bytes + most:
         return Finding("pass", "filled_bytes", f"clips are scaled until the artifact fills {wanted:,} bytes")
-    message = f"fill_bytes is {wanted:,}, but code and model have {code_bytes:,} to {code_bytes + most:,.0f} bytes"
-    return Finding("warn", "filled_bytes", f"{message}; clips are kept", "--set recipe.quantizer.fill_bytes=0")
+    room = f"code and model have {code_bytes:,} to {code_bytes + most:,.0f} bytes, whatever the clips"
+    fix = f"--set recipe.quantizer.fill_bytes=N with N between {code_bytes:,} and {code_bytes + most:,.0f}, or 0"
+    return Finding("warn", "filled_bytes", f"fill_bytes is {wanted:,}, but {room}; they are kept", fix)
 
 
 def calibration_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:

@@ -13,7 +13,7 @@ from pgolf.preflight.code_lengths import (
     with_gptq_spread,
 )
 from trainer.recipe.codec import Brotli, CodecRecipe, ColumnRange, Lzma, Zlib, Zstd
-from trainer.recipe.filling import most_bytes
+from trainer.recipe.filling import largest_code_bytes
 from trainer.recipe.inventory import Inventory, TensorSpec, inventory
 from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
 from trainer.recipe.patterns import value_for
@@ -75,7 +75,7 @@ def filled_model_bytes(recipe: Recipe, code_bytes: int) -> ByteEstimate | None:
     None if they are not, if the code leaves no room for a model, or if codes of the most bits take less. Units: bytes.
     """
     quantizer, wanted = recipe.quantizer, recipe.quantizer.fill_bytes
-    reach = most_bytes(quantizer, inventory(recipe.model, recipe.vocabulary_size))
+    reach = largest_code_bytes(quantizer, inventory(recipe.model, recipe.vocabulary_size))
     if not code_bytes < wanted < code_bytes + reach:
         return None
     slack = min(FILL_SLACK_BYTES, wanted // FILL_SLACK_PART)

@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from pgolf.rundir import RunDirectory
-from trainer.data.sampling import random_sequences
 from trainer.model.gpt import GptModel
 from trainer.recipe.codec import ColumnRange
 from trainer.recipe.decode import decode_value
 from trainer.recipe.quantizer import FisherSteps, Gptq, QuantizerRecipe
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.job import read_job
-from trainer.step_search import Request, StepSearch
+from trainer.step_search import Request, StepSearch, free_starts
 
 QUANTIZER: dict[str, Any] = {
     "kind": "gptq",
@@ -41,9 +40,15 @@ def test_candidates_are_compared_on_training_text_that_calibration_does_not_use(
     steps = FisherSteps(kind="fisher")
     attempt = search.attempt(steps, search.measure(steps))
     calibration = search.exporter.calibration_sequences(search.quantizer.calibration)
-    assert not any(torch.equal(one, other) for one in search.compared for other in calibration)
+    stream = search.exporter.data.stream
+    taken = search.calibrated(len(stream))
+    assert [stream.read(part.start, len(part)).tolist() for part in taken[:8]] == [c[0].tolist() for c in calibration]
+    starts = free_starts(len(stream), 64, job.seed, taken)
+    used = {position for part in taken for position in part}
+    assert len(starts) == 16
+    assert not any(position in used for at in starts for position in range(at, at + 64))
     model = GptModel(job.recipe.model, job.recipe.vocabulary_size).eval()
-    text = list(random_sequences(search.exporter.data.stream, 16, 64, job.seed + 1, torch.device("cpu")))
+    text = [torch.from_numpy(stream.read(at, 64))[None] for at in starts]
     assert all(map(torch.equal, text, search.compared))
     model.load_state_dict(read_checkpoint(job.files.prequant))
     with torch.no_grad():

@@ -11,6 +11,10 @@ from trainer.data.shards import TokenStream
 
 def random_sequences(stream: TokenStream, count: int, tokens: int, seed: int, device: torch.device) -> Iterator[Tensor]:
     """Yield sequences from random positions, determined by the seed. Shapes: (1, T) each, int64."""
-    generator = np.random.default_rng(seed)
-    for start in generator.integers(max(1, len(stream) - tokens + 1), size=count):
-        yield torch.from_numpy(stream.read(int(start), tokens)).to(device)[None]
+    for start in random_starts(len(stream), count, tokens, seed):
+        yield torch.from_numpy(stream.read(start, tokens)).to(device)[None]
+
+
+def random_starts(size: int, count: int, tokens: int, seed: int) -> list[int]:
+    """Return where these sequences begin, in a text of `size` tokens."""
+    return [int(start) for start in np.random.default_rng(seed).integers(max(1, size - tokens + 1), size=count)]

@@ -31,7 +31,7 @@ class Feedback:
     factor_CC: Tensor
     """Upper Cholesky factor U of the inverse Hessian U^T U of these columns; float32.
 
-    The square of 1 / U_jj is what is left of the squared input of the j-th once the inputs of those after it are known.
+    The square of 1 / U_jj is the variance of the j-th input that remains given the inputs of those after it.
     """
 
     @property

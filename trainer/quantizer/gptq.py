@@ -8,7 +8,7 @@ matrix are adjusted once for all of its columns, and within the part likewise, p
 all arithmetic is in products of matrices.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.rtn import RoundToNearest
 from trainer.recipe.quantizer import Gptq, TrellisGptq
 
+# How columns of some matrices are rounded: from values in steps to codes and points. Shapes: (N, R) each.
+ColumnRounder = Callable[[Tensor], tuple[Tensor, Tensor]]
+
 
 class GptqQuantizer:
     """Rounds matrices that have a feedback with GPTQ, and all others to the nearest point of the same grid."""
@@ -26,10 +29,6 @@ class GptqQuantizer:
     def __init__(self, recipe: Gptq, feedbacks: Mapping[str, Feedback], grid_of: GridOf | None = None) -> None:
         self.recipe, self.feedbacks = recipe, feedbacks
         self.nearest = RoundToNearest(recipe, grid_of)
-
-    def quantize(self, name: str, w_RC: Tensor) -> QuantizedMatrix:
-        """Return codes and steps of a matrix. Raises what `quantize_all` raises."""
-        return self.quantize_all({name: w_RC})[name]
 
     def quantize_all(self, matrices: Mapping[str, Tensor]) -> dict[str, QuantizedMatrix]:
         """Return codes and steps of each matrix.
@@ -53,50 +52,42 @@ def compensate_codes(w_NRC: Tensor, feedbacks: Sequence[Feedback], grids: Sequen
     Works on the transpose, in which a column is contiguous in memory.
     """
     order_NC1 = torch.stack([feedback.order_C for feedback in feedbacks])[:, :, None]
+    feedback_NCC = torch.stack([feedback.unit_CC for feedback in feedbacks])
     x_NRC = w_NRC.float() / torch.stack([grid.divisors_R1 for grid in grids])
-    columns = Columns(
-        x_NRC.mT.take_along_dim(order_NC1, dim=1).contiguous(),
-        torch.stack([feedback.unit_CC for feedback in feedbacks]),
-        grids,
-        recipe,
-    )
-    count = order_NC1.size(1)
+    # Columns in the order of rounding, in steps; once rounded, they hold their errors.
+    x_NCR = x_NRC.mT.take_along_dim(order_NC1, dim=1).contiguous()
+    codes_NCR, round_column = torch.empty_like(x_NCR), column_rounder(grids, recipe)
+
+    def adjust(start: int, middle: int, stop: int) -> None:
+        """Compensate the errors of the columns from `start` on in those from `middle` on."""
+        onto_NKC = feedback_NCC.mT[:, middle:stop, start:middle]
+        x_NCR[:, middle:stop].baddbmm_(onto_NKC, x_NCR[:, start:middle], alpha=-1)
+
+    def round_columns(start: int, stop: int) -> None:
+        """Round some columns, half after half."""
+        middle = (start + stop) // 2
+        if middle > start:
+            round_columns(start, middle)
+            adjust(start, middle, stop)
+            round_columns(middle, stop)
+        else:
+            codes_NCR[:, start], points_NR = round_column(x_NCR[:, start])
+            x_NCR[:, start] -= points_NR
+
+    count = x_NCR.size(1)
     for start in range(0, count, recipe.block):
         stop = min(start + recipe.block, count)
-        columns.round(start, stop)
-        columns.adjust(start, stop, count)
-    return columns.codes_NCR.take_along_dim(order_NC1.argsort(dim=1), dim=1).mT
+        round_columns(start, stop)
+        adjust(start, stop, count)
+    return codes_NCR.take_along_dim(order_NC1.argsort(dim=1), dim=1).mT
 
 
-class Columns:
-    """Columns of some matrices in the order of rounding, in steps. Those that are rounded hold their errors."""
+def column_rounder(grids: Sequence[RowGrid], recipe: Gptq) -> ColumnRounder:
+    """Return how columns of matrices with some grids are rounded."""
+    match recipe:
+        case TrellisGptq():
+            from trainer.quantizer.trellis_grid import trellis_rounder
 
-    def __init__(self, x_NCR: Tensor, feedback_NCC: Tensor, grids: Sequence[RowGrid], recipe: Gptq) -> None:
-        self.x_NCR, self.feedback_NCC, self.recipe = x_NCR, feedback_NCC, recipe
-        self.codes_NCR, self.levels_N1 = torch.empty_like(x_NCR), x_NCR.new_tensor([[grid.levels] for grid in grids])
-        match recipe:
-            case TrellisGptq():
-                from trainer.quantizer.trellis_grid import trellis_search
-
-                self.search = trellis_search(grids)
-
-    def round(self, start: int, stop: int) -> None:
-        """Round some columns, half after half."""
-        if stop - start == 1:
-            x_NR = self.x_NCR[:, start]
-            codes_NR = points_NR = x_NR.round().clamp_(-self.levels_N1, self.levels_N1)
-            match self.recipe:
-                case TrellisGptq():
-                    codes_NR, points_NR = (each[..., 0] for each in self.search.codes(x_NR[..., None]))
-            self.codes_NCR[:, start] = codes_NR
-            x_NR -= points_NR
-            return
-        middle = (start + stop) // 2
-        self.round(start, middle)
-        self.adjust(start, middle, stop)
-        self.round(middle, stop)
-
-    def adjust(self, start: int, middle: int, stop: int) -> None:
-        """Compensate the errors of the columns from `start` on in those from `middle` on."""
-        after_NKC = self.feedback_NCC[:, start:middle, middle:stop]
-        self.x_NCR[:, middle:stop].baddbmm_(after_NKC.mT, self.x_NCR[:, start:middle], alpha=-1)
+            return trellis_rounder(grids)
+    levels_N1 = torch.tensor([[grid.levels] for grid in grids], device=grids[0].steps_R.device)
+    return lambda x_NR: (x_NR.round().clamp_(-levels_N1, levels_N1),) * 2

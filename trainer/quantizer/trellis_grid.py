@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from trainer.quantizer.gptq import ColumnRounder
 from trainer.quantizer.grid import LARGEST_CODE, RowGrid
 from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.trellis import PathSearch, classes_of, is_plain_row, trellis_codes
@@ -57,8 +58,14 @@ def trellis_grid(recipe: TrellisGptq, w_RC: Tensor, steps_R: Tensor, weight_R: T
     return TrellisGrid(steps_R, LARGEST_CODE, recipe.states, weight_R, is_plain_row(w_RC, steps_R))
 
 
-def trellis_search(grids: Sequence[RowGrid]) -> PathSearch:
-    """Return the search down single columns of some matrices of one shape."""
+def trellis_rounder(grids: Sequence[RowGrid]) -> ColumnRounder:
+    """Return how columns of some matrices of one shape are rounded: on the best paths."""
     trellises = [grid for grid in grids if isinstance(grid, TrellisGrid)]
     weight_NR = torch.stack([grid.weight_R for grid in trellises])
-    return PathSearch(weight_NR, torch.stack([grid.is_plain_R for grid in trellises]), 1, trellises[0].states)
+    search = PathSearch(weight_NR, torch.stack([grid.is_plain_R for grid in trellises]), 1, trellises[0].states)
+
+    def best_path(x_NR: Tensor) -> tuple[Tensor, Tensor]:
+        codes_NR1, points_NR1 = search.codes(x_NR[..., None])
+        return codes_NR1[..., 0], points_NR1[..., 0]
+
+    return best_path

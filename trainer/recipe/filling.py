@@ -8,7 +8,7 @@ from trainer.recipe.quantizer import FisherSteps, QuantizerRecipe, TrellisGptq, 
 WIDE_BITS = 16
 
 
-def most_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
+def largest_code_bytes(quantizer: QuantizerRecipe, tensors: Inventory) -> float:
     """Return the bytes of all codes if each took as many bits as it can."""
     is_wide = isinstance(quantizer, TrellisGptq) or isinstance(quantizer.steps, FisherSteps)
     return sum(

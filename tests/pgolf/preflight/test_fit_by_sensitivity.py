@@ -41,7 +41,7 @@ def test_the_answer_is_the_attempt_that_diverges_least(
     assert ended.code == 0, ended.err
     best = {name: ended.json["best"][name] for name in EXPONENTS}
     written = yaml.safe_load((tmp_path / "found.yaml").read_text())["recipe"]["quantizer"]
-    assert written == {"steps": {"kind": "fisher"} | best, "fill_bytes": ended.json["bytes"]}
+    assert written == {"steps": {"kind": "fisher"} | best, "fit_bytes": 0, "fill_bytes": ended.json["bytes"]}
     assert ended.json["bytes"] == long_run.read_result()["artifact"]["total_bytes"]
     shown = pgolf(*command, "--with", overlay, "--out", "again.yaml").out
     tried = [line.split() for line in shown.splitlines() if line.endswith("nats a token")]
@@ -60,10 +60,15 @@ def test_what_cannot_be_searched_is_refused(pgolf: Pgolf, long_run: RunDirectory
     assert (alone.code, "name a run with --from-checkpoint" in alone.err) == (2, True)
     parent = pgolf("fit", "--from-checkpoint", long_run.run_id, "--runs-dir", runs_dir)
     assert (parent.code, "needs --by sensitivity" in parent.err) == (2, True)
-    small = pgolf(
-        "fit", "--by", "sensitivity", "--from-checkpoint", long_run.run_id, "--runs-dir", runs_dir, "--bytes", "9"
-    )
-    assert (small.code, "train_gpt.py alone takes" in small.err) == (2, True)
+    command = ["fit", "--by", "sensitivity", "--from-checkpoint", long_run.run_id, "--runs-dir", runs_dir]
+    for assignments, why in (
+        (["--bytes", "9"], "train_gpt.py alone takes"),
+        (["--bytes", "16000000", "--with", overlay], "code and model have at most"),
+        (["--with", overlay, "--set", "recipe.quantizer.float_up_to=9000000"], "no matrix has more than 9,000,000"),
+        (["--with", overlay, "--set", "recipe.quantizer.published_inverse=true"], "published_inverse"),
+    ):
+        ended = pgolf(*command, *assignments)
+        assert (ended.code, why in " ".join(ended.err.split())) == (2, True), ended.err
 
 
 def test_a_run_without_float_weights_is_refused(long_run: RunDirectory, tmp_path: Path) -> None:
@@ -80,3 +85,10 @@ def test_a_search_that_fails_is_one_line() -> None:
     ]
     with pytest.raises(RunFailed, match=r"^--by sensitivity: out of memory$"):
         ask(failing, lambda _: None)
+
+
+def test_what_else_the_trainer_prints_does_not_matter() -> None:
+    """Lines of a user's own class on stdout, and more on stderr than a pipe holds."""
+    program = "import sys; print('a class of mine'); print('x' * 300_000, file=sys.stderr); "
+    program += """print('answer: {"best": {}, "tensors": []}')"""
+    assert ask([sys.executable, "-c", program], lambda _: None) == {"best": {}, "tensors": []}

@@ -72,7 +72,7 @@ def by_explicit_inverses(w_RC: Tensor, hessian_CC: Tensor, quantized: QuantizedM
 @pytest.mark.parametrize("block", [1, 5, 128])
 def test_codes_equal_elimination_by_explicit_inverses(order: str, block: int) -> None:
     w_RC, hessian_CC, gptq = weights(7, 24), correlated_hessian(24), recipe(order=order, block=block)
-    found = compensating(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
+    found = compensating(gptq, {NAME: hessian_CC}).quantize_all({NAME: w_RC})[NAME]
     expected_RC = by_explicit_inverses(w_RC, hessian_CC, found, gptq)
     torch.testing.assert_close(found.dequantize().double(), expected_RC, atol=1e-5, rtol=0)
 
@@ -80,7 +80,7 @@ def test_codes_equal_elimination_by_explicit_inverses(order: str, block: int) ->
 @pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
 def test_the_output_error_is_below_rounding_to_nearest_for_all_bits(bits: Bits) -> None:
     w_RC, hessian_CC, gptq = weights(32, 96), correlated_hessian(96), recipe(bits={"default": bits})
-    compensated = compensating(gptq, {NAME: hessian_CC}).quantize(NAME, w_RC)
+    compensated = compensating(gptq, {NAME: hessian_CC}).quantize_all({NAME: w_RC})[NAME]
     nearest = RoundToNearest(gptq).quantize(NAME, w_RC)
     assert torch.equal(compensated.steps_R, nearest.steps_R)
     assert damage(w_RC, compensated, hessian_CC) < 0.8 * damage(w_RC, nearest, hessian_CC)
@@ -88,19 +88,19 @@ def test_the_output_error_is_below_rounding_to_nearest_for_all_bits(bits: Bits) 
 
 def test_uncorrelated_inputs_give_rounding_to_nearest() -> None:
     w_RC, hessian_CC = weights(8, 40), torch.diag(torch.rand(40, generator=torch.Generator().manual_seed(2)))
-    found = compensating(recipe(), {NAME: hessian_CC}).quantize(NAME, w_RC)
+    found = compensating(recipe(), {NAME: hessian_CC}).quantize_all({NAME: w_RC})[NAME]
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
 def test_inputs_without_energy_do_no_harm() -> None:
     w_RC = weights(8, 12)
-    found = compensating(recipe(), {NAME: torch.zeros(12, 12)}).quantize(NAME, w_RC)
+    found = compensating(recipe(), {NAME: torch.zeros(12, 12)}).quantize_all({NAME: w_RC})[NAME]
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
 def test_a_matrix_without_a_hessian_is_rounded_to_nearest() -> None:
     w_RC = weights(8, 12)
-    found = GptqQuantizer(recipe(), {}).quantize(NAME, w_RC)
+    found = GptqQuantizer(recipe(), {}).quantize_all({NAME: w_RC})[NAME]
     assert torch.equal(found.codes_RC, RoundToNearest(recipe()).quantize(NAME, w_RC).codes_RC)
 
 
@@ -127,7 +127,7 @@ def test_matrices_quantized_together_equal_each_quantized_alone(
     together = quantizer.quantize_all(matrices)
     assert list(together) == list(matrices)
     for name, w_RC in matrices.items():
-        alone = quantizer.quantize(name, w_RC)
+        alone = quantizer.quantize_all({name: w_RC})[name]
         assert torch.equal(together[name].codes_RC, alone.codes_RC), name
         assert torch.equal(together[name].steps_R, alone.steps_R), name
     assert together["flat.3.mlp.up"].codes_RC.abs().max() == 1
@@ -136,7 +136,7 @@ def test_matrices_quantized_together_equal_each_quantized_alone(
 def test_the_published_inverse_loses_more_than_its_cholesky_factor() -> None:
     w_RC, hessian_CC = weights(32, 96), correlated_hessian(96)
     right, published = (
-        damage(w_RC, compensating(recipe(published_inverse=quirk), {NAME: hessian_CC}).quantize(NAME, w_RC), hessian_CC)
-        for quirk in (False, True)
+        damage(w_RC, compensating(rounding, {NAME: hessian_CC}).quantize_all({NAME: w_RC})[NAME], hessian_CC)
+        for rounding in (recipe(), recipe(published_inverse=True))
     )
     assert right < published

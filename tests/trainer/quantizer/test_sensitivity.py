@@ -23,7 +23,7 @@ from trainer.recipe.quantizer import FisherSteps
 def test_the_errors_of_gptq_are_rounding_errors_times_its_feedback(order: str) -> None:
     w_RC, hessian_CC, rounding = weights(16, 24), correlated_hessian(24), recipe(order=order, bits={"default": 8})
     feedbacks = feedbacks_of(rounding, {NAME: hessian_CC})
-    found = GptqQuantizer(rounding, feedbacks).quantize(NAME, w_RC)
+    found = GptqQuantizer(rounding, feedbacks).quantize_all({NAME: w_RC})[NAME]
     error_RC = found.dequantize().double() - w_RC.double()
     rounding_RC = torch.linalg.solve(in_natural_order(feedbacks[NAME], None).double().T, -error_RC.T).T
     shares_RC = rounding_RC / found.steps_R.double()[:, None]

@@ -124,9 +124,9 @@ def test_gptq_on_a_trellis_loses_less_than_on_the_plain_grid_of_the_same_steps()
     w_RC, hessian_CC = weights(192, 48), correlated_hessian(48)
     nearest = Gptq(kind="gptq", **GRID)  # type: ignore[arg-type]
     feedbacks = feedbacks_of(nearest, {NAME: hessian_CC})
-    plain = GptqQuantizer(nearest, feedbacks).quantize(NAME, w_RC)
+    plain = GptqQuantizer(nearest, feedbacks).quantize_all({NAME: w_RC})[NAME]
     trellis = TrellisGptq(kind="trellis_gptq", states=8, **GRID)  # type: ignore[arg-type]
-    coded = GptqQuantizer(trellis, feedbacks).quantize(NAME, w_RC)
+    coded = GptqQuantizer(trellis, feedbacks).quantize_all({NAME: w_RC})[NAME]
     assert torch.equal(coded.steps_R, plain.steps_R)
     assert damage(w_RC, coded, hessian_CC) < 0.85 * damage(w_RC, plain, hessian_CC)
 
@@ -134,7 +134,7 @@ def test_gptq_on_a_trellis_loses_less_than_on_the_plain_grid_of_the_same_steps()
 def test_rows_whose_steps_exceed_their_deviation_are_plain_and_lose_nothing() -> None:
     w_RC = weights(128, 32)
     wide = TrellisGptq(kind="trellis_gptq", **GRID | {"clip": DeviationClip(kind="deviations", k={"default": 14.0})})  # type: ignore[arg-type]
-    coded = GptqQuantizer(wide, {}).quantize(NAME, w_RC)
+    coded = GptqQuantizer(wide, {}).quantize_all({NAME: w_RC})[NAME]
     assert (coded.steps_R < 0).all()
     steps_R1 = coded.steps_R.float().abs()[:, None]
     assert torch.equal(coded.dequantize(), (w_RC / steps_R1).round() * steps_R1)
@@ -153,4 +153,4 @@ def test_a_negative_step_of_a_plain_matrix_keeps_its_sign() -> None:
 def test_codes_beyond_int16_are_refused() -> None:
     fine = TrellisGptq(kind="trellis_gptq", **GRID | {"clip": DeviationClip(kind="deviations", k={"default": 1e-5})})  # type: ignore[arg-type]
     with pytest.raises(TrainingFailed, match="beyond 32,767; use wider clips"):
-        GptqQuantizer(fine, {}).quantize(NAME, weights(128, 4))
+        GptqQuantizer(fine, {}).quantize_all({NAME: weights(128, 4)})[NAME]
