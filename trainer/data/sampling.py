@@ -17,4 +17,5 @@ def random_sequences(stream: TokenStream, count: int, tokens: int, seed: int, de
 
 def random_starts(size: int, count: int, tokens: int, seed: int) -> list[int]:
     """Return where these sequences begin, in a text of `size` tokens."""
-    return [int(start) for start in np.random.default_rng(seed).integers(max(1, size - tokens + 1), size=count)]
+    starts: list[int] = np.random.default_rng(seed).integers(max(1, size - tokens + 1), size=count).tolist()
+    return starts

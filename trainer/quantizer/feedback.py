@@ -58,7 +58,7 @@ def feedbacks_of(recipe: Gptq, hessians: Mapping[str, Tensor]) -> dict[str, Feed
 
             factor_NCC = published_inverse(factor_NCC)
         found |= {name: Feedback(*pair) for name, *pair in zip(names, order_NC, factor_NCC.float(), strict=True)}
-    return {name: found[name] for name in hessians}
+    return found
 
 
 def compensated_names(recipe: Gptq, tensors: Inventory) -> list[str]:
@@ -105,9 +105,9 @@ def inverse_factor(names: Sequence[str], hessian_NCC: Tensor) -> Tensor:
 
 def damp(hessian_NCC: Tensor, damping: float) -> Tensor:
     """Return each Hessian with a share of its mean diagonal added, so that it is invertible; if zero, the identity."""
-    mean_N11 = hessian_NCC.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None, None]
-    identity_CC = torch.eye(hessian_NCC.size(-1), dtype=hessian_NCC.dtype, device=hessian_NCC.device)
-    return hessian_NCC + torch.where(mean_N11 == 0, 1.0, damping * mean_N11) * identity_CC
+    mean_N1 = hessian_NCC.diagonal(dim1=-2, dim2=-1).mean(dim=-1)[..., None]
+    added_N1 = torch.where(mean_N1 == 0, 1.0, damping * mean_N1)
+    return hessian_NCC + torch.diag_embed(added_N1.expand(hessian_NCC.shape[:-1]))
 
 
 def column_order(energy_NC: Tensor, order: str) -> Tensor:

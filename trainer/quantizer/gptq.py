@@ -89,5 +89,5 @@ def column_rounder(grids: Sequence[RowGrid], recipe: Gptq) -> ColumnRounder:
             from trainer.quantizer.trellis_grid import trellis_rounder
 
             return trellis_rounder(grids)
-    levels_N1 = torch.tensor([[grid.levels] for grid in grids], device=grids[0].steps_R.device)
+    levels_N1 = grids[0].steps_R.new_tensor([[grid.levels] for grid in grids], dtype=torch.float32)
     return lambda x_NR: (x_NR.round().clamp_(-levels_N1, levels_N1),) * 2
