@@ -105,7 +105,7 @@ def draw_curves(lines: list[Line]) -> str:
     for power in np.arange(np.ceil(lowest * 2) / 2, highest, 0.5):
         x, y = place(first, float(power)).split(",")
         parts.append(f'<path d="M{x},{y} H{WIDTH - 10}" stroke="#ddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end">{10.0**power:.2g}</text>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y}" dy="4" text-anchor="end">{10.0**power:.3g}</text>')
     for bits in np.arange(np.ceil(first * 2) / 2, last, 0.5):
         x = place(float(bits), lowest).split(",")[0]
         parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{bits:g}</text>')
