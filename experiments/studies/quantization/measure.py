@@ -227,7 +227,7 @@ def bound(subject: Subject) -> Iterator[dict[str, Any]]:
     for name, rows in FisherGrids(quantizer, steps, chosen, measured).rows.items():
         square_C = in_columns[name].double().square().mean(dim=0)
         variance_RC = rows.deviation_R[:, None] ** 2 * square_C / square_C.mean().clamp_min(1e-30)
-        worths.append((12 * rows.cost_R[:, None] * variance_RC).flatten())
+        worths.append((12 * rows.cost_R[:, None] / rows.columns * variance_RC).flatten())
     worth_N = torch.cat(worths).clamp_min(1e-30)
     floats = sum(tensor.size for tensor in subject.tensors if tensor.name not in chosen)
     rest = 2 * floats + len(
