@@ -29,12 +29,13 @@ from trainer.quantizer.quantizer import Calibration, QuantizedModel
 from trainer.quantizer.repacking import MAX_SCALING, scale_clips, search_times
 from trainer.recipe.codec import CodecRecipe
 from trainer.recipe.decode import decode_value
+from trainer.recipe.files import ANSWER
 from trainer.recipe.quantizer import FisherSteps, Gptq, QuantizerRecipe, Rtn, TrainingText, is_quantized
 from trainer.recipe.reading import read_json
 from trainer.runtime.checkpoint import read_checkpoint
 from trainer.runtime.clock import PhaseClock
 from trainer.runtime.device import choose_device
-from trainer.runtime.failure import RunFailure
+from trainer.runtime.failure import RunFailure, TrainingFailed
 from trainer.runtime.job import TrainingJob, read_job
 from trainer.runtime.journal import SilentJournal
 from trainer.runtime.world import World
@@ -45,8 +46,6 @@ COLUMN_EXPONENTS = (0.4, 0.6, 0.8, 1.0)
 ROW_EXPONENTS = (0.6, 0.8, 1.0)
 # Sequences of training text on which candidates are compared, and places that are looked at to find them.
 COMPARED_SEQUENCES, CANDIDATE_STARTS = 64, 2048
-# What lines of the answer begin with.
-ANSWER = "answer: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +164,16 @@ class StepSearch:
 
 
 def free_starts(size: int, tokens: int, seed: int, taken: Sequence[range]) -> list[int]:
-    """Return where sequences begin that share no token with parts that are taken: at random, and fewer if few are free.
+    """Return random starts of sequences that share no token with the parts that are taken. `size` is that of the text.
 
-    `size` is that of the text. At least one is returned, even if nothing is free.
+    Raises:
+        TrainingFailed: no such sequence was found.
     """
     starts = random_starts(size, CANDIDATE_STARTS, tokens, seed + 1)
     free = [at for at in starts if all(at + tokens <= part.start or part.stop <= at for part in taken)]
-    return (free or starts)[:COMPARED_SEQUENCES]
+    if not free:
+        raise TrainingFailed("calibration reads nearly all of the training text; use fewer calibration.sequences")
+    return free[:COMPARED_SEQUENCES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,8 @@ class Attempt:
 
     def as_json(self) -> dict[str, Any]:
         names = ("tensor", "row", "column") if self.measured.columns or not self.steps.column else ("tensor", "row")
-        return {name: getattr(self.steps, name) for name in names} | {
-            "bytes": self.bytes,
-            "divergence": self.divergence,
-        }
+        exponents = {name: getattr(self.steps, name) for name in names}
+        return exponents | {"bytes": self.bytes, "divergence": self.divergence}
 
 
 def step_search_main() -> int:

@@ -14,14 +14,13 @@ from pgolf.errors import RunFailed, UsageError
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
 from pgolf.specs.experiment import Experiment, recipe_json
+from trainer.recipe.files import ANSWER
 from trainer.recipe.filling import largest_code_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import DeviationClip, FisherSteps, Gptq, Rtn
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.strict import RecipeConflict
 
-# What lines of the trainer's answer begin with.
-ANSWER = "answer: "
 Tried = Callable[[dict[str, Any]], None]
 
 

@@ -96,6 +96,8 @@ def fit_by_sensitivity(
             words = " ".join(f"{name} {tried[name]:g}" for name in ("tensor", "row", "column") if name in tried)
             console.print(f"{words:<32} {tried['divergence']:.6f} nats a token", style="dim", highlight=False)
 
+    if not is_json:
+        console.print(f"quantizing {run.run_id} with one set of exponents after another", style="dim", highlight=False)
     found = search_steps(run, load_child(run, overlays, assignments).spec, total_bytes, show)
     path = out or Path(f"{run.root.parent.name}.steps.yaml")
     changes = [*(f"--with {shlex.quote(name)}" for name in overlays), *(f"--set {shlex.quote(s)}" for s in assignments)]

@@ -1,28 +1,20 @@
 """The search for exponents of steps: what candidates are compared on, and what the table predicts."""
 
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
 
 from pgolf.rundir import RunDirectory
+from tests.pgolf.preflight.test_fit_by_sensitivity import QUANTIZER
 from trainer.model.gpt import GptModel
 from trainer.recipe.codec import ColumnRange
 from trainer.recipe.decode import decode_value
 from trainer.recipe.quantizer import FisherSteps, Gptq, QuantizerRecipe
 from trainer.runtime.checkpoint import read_checkpoint
+from trainer.runtime.failure import TrainingFailed
 from trainer.runtime.job import read_job
 from trainer.step_search import Request, StepSearch, free_starts
 
-QUANTIZER: dict[str, Any] = {
-    "kind": "gptq",
-    "bits": {"default": 5},
-    "clip": {"kind": "deviations", "k": {"default": 10.0}},
-    "calibration": {"kind": "training", "sequences": 8},
-    "steps": {"kind": "fisher", "calibration": {"kind": "training", "sequences": 8}},
-    "float_up_to": 0,
-}
 WANTED = 12_000
 
 
@@ -68,3 +60,8 @@ def test_predicted_losses_are_near_the_measured_divergence(search: StepSearch) -
     attempt = search.attempt(steps, search.measure(steps))
     predicted = sum(tensor["nats"] for tensor in search.table(attempt))
     assert 0.4 < predicted / attempt.divergence < 2.5
+
+
+def test_no_text_that_calibration_reads_is_compared() -> None:
+    with pytest.raises(TrainingFailed, match=r"fewer calibration\.sequences"):
+        free_starts(1000, 64, 0, [range(1000)])

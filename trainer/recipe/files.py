@@ -9,6 +9,8 @@ LOCAL_FOLDER = "local"
 DATA_PLACEHOLDER = "{data}"
 # Input and output of a probe.
 QUESTIONS, ANSWERS = "questions.npz", "answers.npz"
+# Prefix of the lines in which the search for steps answers. Classes of the user's own may print other lines.
+ANSWER = "answer: "
 
 
 @dataclass(frozen=True, slots=True)
