@@ -24,7 +24,6 @@ from trainer.codec.column_range import (
     Integers,
     Symbols,
     decoding,
-    equal_runs,
     row_blocks,
 )
 from trainer.codec.compressor import Codes, Shape, Steps
@@ -54,23 +53,23 @@ def histogram_widths() -> Integers:
 
 
 WIDTHS = histogram_widths()
+# The number of the histogram of each width: faster than a search in WIDTHS for each code.
+NUMBERS = np.repeat(np.arange(len(WIDTHS) - 1, dtype=np.uint8), np.diff(WIDTHS))
 
 
-class Histogram:
-    """Counts of the high bits of the codes of one width."""
+def low_bits_of(width: int) -> int:
+    """Return how many low bits of the codes of a width no histogram covers."""
+    return max(0, (width // (WHOLE_WIDTH * WIDTH_UNIT)).bit_length())
 
-    def __init__(self, width: int) -> None:
-        self.low_bits = 0
-        while width >> self.low_bits >= WHOLE_WIDTH * WIDTH_UNIT:
-            self.low_bits += 1
-        width = max(1, width >> self.low_bits)
-        self.reach = REACH_WIDTHS * width // WIDTH_UNIT + REACH_CODES
-        self.counts_S = bell_counts(width, self.reach)
 
-    def learn(self, symbols: Symbols) -> None:
-        self.counts_S = self.counts_S + COUNT_STEP * np.bincount(symbols, minlength=len(self.counts_S))
-        if self.counts_S.sum() > MAX_COUNTS:
-            self.counts_S = (self.counts_S + 1) // 2
+def reach_of(width: int) -> int:
+    """Return the largest number that a histogram of the high bits of codes of a width covers."""
+    return REACH_WIDTHS * high_width(width) // WIDTH_UNIT + REACH_CODES
+
+
+def high_width(width: int) -> int:
+    """Return the width of the high bits of codes of a width."""
+    return max(1, width >> low_bits_of(width))
 
 
 def bell_counts(width: int, reach: int) -> Integers:
@@ -91,37 +90,50 @@ class ColumnFactors:
         self.sums_C = np.zeros(columns, np.int64)
 
     def contexts(self, width_R: Integers) -> Integers:
-        """Return the number of the histogram of each code. Shapes: (R,) -> (R, C)."""
+        """Return the number of the width of each code. Shapes: (R,) -> (R, C)."""
         factor_C = (self.sizes_C + (PRIOR_ROWS << FACTOR_BITS)) // (self.rows + PRIOR_ROWS)
-        found_RC = np.searchsorted(WIDTHS, (width_R[:, None] * factor_C) >> FACTOR_BITS, side="right") - 1
-        return np.maximum(found_RC, 1)
+        found_RC = NUMBERS.take((width_R[:, None] * factor_C) >> FACTOR_BITS, mode="clip")
+        return np.maximum(found_RC, 1).astype(np.int64)
 
     def centres(self, width_R: Integers) -> Integers:
         """Return the mean code of each column, for rows of some widths. Shapes: (R,) -> (R, C)."""
         unit = max(1, self.rows) * WIDTH_UNIT << FACTOR_BITS
         return (2 * self.sums_C * width_R[:, None] + unit) // (2 * unit)
 
-    def learn(self, codes_RC: Integers, deviations_RC: Integers, width_R: Integers) -> None:
+    def learn(self, codes_RC: Integers, deviations_RC: Integers, width_R: Integers, is_centred: bool) -> None:
         is_written_R = width_R > 0
-        unit_R1 = np.maximum(width_R, 1)[:, None]
-        scale = WIDTH_UNIT << FACTOR_BITS
+        worth_R = np.where(is_written_R, (WIDTH_UNIT << 2 * FACTOR_BITS) // np.maximum(width_R, 1), 0)
         self.rows += int(is_written_R.sum())
-        self.sizes_C += (np.abs(deviations_RC) * scale // unit_R1)[is_written_R].sum(0)
-        self.sums_C += (codes_RC * scale // unit_R1)[is_written_R].sum(0)
+        self.sizes_C += (worth_R @ np.abs(deviations_RC)) >> FACTOR_BITS
+        if is_centred:
+            self.sums_C += (worth_R @ codes_RC) >> FACTOR_BITS
 
 
 class WidthModel:
-    """The histograms of all widths, and that of the widths of rows."""
+    """Histograms of the widths of rows, and of the high bits of codes in each context.
+
+    A context is twice the number of a width, plus the class of a trellis. Histograms lie one after the other in one
+    array, so that all codes of a block are counted in one pass.
+    """
 
     def __init__(self) -> None:
-        self.histograms: dict[int, Histogram] = {}
+        widths = np.repeat(WIDTHS, 2).tolist()
+        self.low_bits_K = np.array([low_bits_of(width) for width in widths])
+        self.reach_K = np.array([reach_of(width) for width in widths])
+        self.start_K = np.concatenate([[0], np.cumsum(2 * self.reach_K + 1)])
+        self.counts_S = np.concatenate([bell_counts(high_width(width), reach_of(width)) for width in widths])
         self.widths_S = np.ones(len(WIDTHS), np.int64)
 
-    def histogram(self, context: int) -> Histogram:
-        """Return the histogram of a context, which is twice the number of a width, plus the class of a trellis."""
-        if context not in self.histograms:
-            self.histograms[context] = Histogram(int(WIDTHS[context >> 1]))
-        return self.histograms[context]
+    def counts(self, context: int) -> Integers:
+        """Return the histogram of a context."""
+        return self.counts_S[self.start_K[context] : self.start_K[context + 1]]
+
+    def learn(self, places_N: Integers) -> None:
+        """Count symbols, given as places in the array of all histograms."""
+        self.counts_S += COUNT_STEP * np.bincount(places_N, minlength=len(self.counts_S))
+        for context in np.flatnonzero(np.add.reduceat(self.counts_S, self.start_K[:-1]) > MAX_COUNTS).tolist():
+            counts_S = self.counts(context)
+            counts_S[:] = (counts_S + 1) // 2
 
 
 class TrellisClasses:
@@ -203,48 +215,48 @@ def code_rows(
     if not codes_RC.size:
         return
     factors = ColumnFactors(codes_RC.shape[1])
-    is_centred = int(exchange(np.array([has_column_means(codes_RC, WIDTHS[number_R])], np.int32), uniform(2))[0])
+    has_means = bool(number_R.any()) and has_column_means(codes_RC, WIDTHS[number_R])
+    is_centred = bool(exchange(np.array([has_means], np.int32), uniform(2))[0])
     for rows in row_blocks(len(codes_RC)) if classes is None else classes.row_blocks():
         widths = exchange(number_R[rows].astype(np.int32), categorical(model.widths_S))
         model.widths_S = model.widths_S + COUNT_STEP * np.bincount(widths, minlength=len(WIDTHS))
-        width_R = WIDTHS[widths]
-        centre_RC = factors.centres(width_R) if is_centred else np.zeros((1, codes_RC.shape[1]), np.int64)
-        context_RC = np.where(width_R[:, None] > 0, 2 * factors.contexts(width_R), 0)
-        deviations_RC = np.where(width_R[:, None] > 0, codes_RC[rows] - centre_RC, 0)
+        width_R, is_written_R1 = WIDTHS[widths], (widths > 0)[:, None]
+        context_RC = 2 * factors.contexts(width_R)
         if classes is not None:
-            context_RC += np.where(context_RC > 0, classes.of_rows(rows), 0)
-        code_block(deviations_RC, context_RC, model, exchange)
-        codes_RC[rows] = np.where(width_R[:, None] > 0, deviations_RC + centre_RC, 0)
+            context_RC += classes.of_rows(rows)
+        centre_RC = factors.centres(width_R) if is_centred else np.zeros((1, 1), np.int64)
+        deviations_RC = (codes_RC[rows] - centre_RC) * is_written_R1
+        code_block(deviations_RC, context_RC * is_written_R1, model, exchange)
+        codes_RC[rows] = (deviations_RC + centre_RC) * is_written_R1
         if classes is not None:
             classes.learn(rows, codes_RC[rows])
-        factors.learn(codes_RC[rows], deviations_RC, width_R)
+        factors.learn(codes_RC[rows], deviations_RC, width_R, is_centred)
 
 
 def code_block(deviations_RC: Integers, context_RC: Integers, model: WidthModel, exchange: Exchange) -> None:
-    """Pass the codes of some rows through `exchange`, width by width; a context of 0 has no codes."""
+    """Pass the codes of some rows through `exchange`, context by context; a context of 0 has no codes."""
     order_N = np.argsort(context_RC.astype(np.uint8), axis=None, kind="stable")  # a radix sort
+    sizes_K = np.bincount(context_RC.ravel(), minlength=len(model.reach_K))
+    ends_K = np.cumsum(sizes_K)
+    parts = {k: slice(int(ends_K[k] - sizes_K[k]), int(ends_K[k])) for k in np.flatnonzero(sizes_K).tolist() if k}
+    reach_N, bits_N = np.repeat(model.reach_K, sizes_K), np.repeat(model.low_bits_K, sizes_K)
     sorted_N = deviations_RC.ravel()[order_N]
-    for context, part in equal_runs(context_RC.ravel()[order_N]):
-        if context:
-            sorted_N[part] = code_width(sorted_N[part], model.histogram(context), exchange)
-    deviations_RC.ravel()[order_N] = sorted_N
-
-
-def code_width(deviations_N: Integers, histogram: Histogram, exchange: Exchange) -> Integers:
-    """Pass codes of one width through `exchange` and return them."""
-    reach, bits = histogram.reach, histogram.low_bits
-    high_N = deviations_N >> bits
-    symbols_N = exchange((high_N.clip(-reach, reach) + reach).astype(np.int32), categorical(histogram.counts_S))
-    histogram.learn(symbols_N)
-    found_N = symbols_N.astype(np.int64) - reach
-    is_beyond_N = np.abs(found_N) == reach
+    high_N = sorted_N >> bits_N
+    symbols_N = (np.minimum(np.maximum(high_N, -reach_N), reach_N) + reach_N).astype(np.int32)
+    for context, part in parts.items():
+        symbols_N[part] = exchange(symbols_N[part], categorical(model.counts(context)))
+    model.learn(symbols_N + np.repeat(model.start_K[:-1], sizes_K))
+    found_N = symbols_N - reach_N
+    is_beyond_N = np.abs(found_N) == reach_N
     if is_beyond_N.any():
-        beyond_N = exchange_whole(np.abs(high_N[is_beyond_N]) - reach, exchange)
+        beyond_N = exchange_whole(np.abs(high_N[is_beyond_N]) - reach_N[is_beyond_N], exchange)
         found_N[is_beyond_N] += np.sign(found_N[is_beyond_N]) * beyond_N
-    if bits:
-        low_N = (deviations_N & ((1 << bits) - 1)).astype(np.int32)
-        found_N = (found_N << bits) | exchange(low_N, uniform(1 << bits)).astype(np.int64)
-    return found_N
+    found_N <<= bits_N
+    for context, part in parts.items():
+        if bits := int(model.low_bits_K[context]):
+            low_N = (sorted_N[part] & ((1 << bits) - 1)).astype(np.int32)
+            found_N[part] |= exchange(low_N, uniform(1 << bits))
+    deviations_RC.ravel()[order_N] = found_N
 
 
 def exchange_whole(values_N: Integers, exchange: Exchange) -> Integers:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from trainer.codec.column_range import ColumnRangeCoder
-from trainer.codec.width_range import WIDTHS, Histogram, WidthRangeCoder
+from trainer.codec.width_range import WIDTHS, WidthModel, WidthRangeCoder
 
 CODER = WidthRangeCoder()
 Matrix = NDArray[np.int16]
@@ -81,11 +81,12 @@ def test_a_row_of_zeros_costs_less_than_a_byte() -> None:
 
 def test_every_width_up_to_the_largest_code_has_a_histogram_that_reaches_it() -> None:
     assert WIDTHS[-1] >= 64 * 32_767
-    for width in WIDTHS[1:]:
-        histogram = Histogram(int(width))
-        assert histogram.counts_S.min() >= 1
-        assert len(histogram.counts_S) == 2 * histogram.reach + 1 <= 210
-        assert histogram.reach << histogram.low_bits >= 5 * width // 64
+    model = WidthModel()
+    for context, width in enumerate(WIDTHS.repeat(2)):
+        counts_S, reach = model.counts(context), int(model.reach_K[context])
+        assert counts_S.min() >= 1
+        assert len(counts_S) == 2 * reach + 1 <= 210
+        assert reach << model.low_bits_K[context] >= 5 * width // 64
 
 
 def test_damaged_codes_are_refused_or_differ() -> None:
