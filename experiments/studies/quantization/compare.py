@@ -2,9 +2,9 @@
 
     python experiments/studies/quantization/compare.py experiments/studies/quantization/measured.jsonl
 
-Prints Markdown tables. The divergence of `gptq` at the bytes of another quantizer lies on the line between its own
-measurements, in the logarithm; so do its losses, window by window. The loss saved has a 95 % interval over windows,
-which are paired. `--curves FOLDER` draws divergence against bits, one SVG for each experiment.
+Prints Markdown tables. The divergence of `gptq`, or of another `--reference`, at the bytes of another quantizer lies on
+the line between its own measurements, in the logarithm; so do its losses, window by window. The loss saved has a 95 %
+interval over windows, which are paired. `--curves FOLDER` draws divergence against bits, one SVG for each experiment.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from scipy.stats import ttest_1samp
 
 from pgolf.statistics import student_quantile
 
-REFERENCE, BOUND = "gptq", "bound"
+BOUND = "bound"
 Line = dict[str, Any]
 Losses = NDArray[np.float64]
-HEAD = "| experiment | seed | quantizer | bytes | bits a weight | divergence | of gptq's at these bytes | loss saved |"
-POOLED_HEAD = "| experiment | quantizer | seeds | of gptq's divergence | p of a loss saved, the largest of all rates |"
+HEAD = "| experiment | seed | quantizer | bytes | bits a weight | divergence | of {}'s at these bytes | loss saved |"
+POOLED_HEAD = "| experiment | quantizer | seeds | of {}'s divergence | p of a loss saved, the largest of all rates |"
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 400, 60, 40
 COLORS = ("#1b6ca8", "#d1495b", "#3b8f5a", "#8a5fbf", "#c77f1a", "#555555", "#00a0a0", "#a06000", "#d070b0", "#7f7f00")
 
@@ -41,16 +41,16 @@ def between(reference: list[Line], size: int) -> tuple[float, Losses] | None:
     return None
 
 
-def compared(lines: list[Line]) -> Iterator[tuple[Line, float, Losses]]:
+def compared(lines: list[Line], reference: str) -> Iterator[tuple[Line, float, Losses]]:
     """Yield each measurement within the reference's sizes, its share of divergence, and the loss saved in windows."""
     runs: dict[tuple[str, int], list[Line]] = defaultdict(list)
     for line in lines:
         runs[line["experiment"], line["seed"]].append(line)
     for _, members in sorted(runs.items()):
-        reference = [line for line in members if line["variant"] == REFERENCE]
+        references = [line for line in members if line["variant"] == reference]
         for line in sorted(members, key=lambda line: (line["variant"], line["bytes"])):
-            at_size = between(reference, line["bytes"])
-            if line["variant"] not in (REFERENCE, BOUND) and at_size is not None:
+            at_size = between(references, line["bytes"])
+            if line["variant"] not in (reference, BOUND) and at_size is not None:
                 yield line, line["divergence"] / at_size[0], at_size[1] - np.array(line["windows"])
 
 
@@ -59,9 +59,9 @@ def label(line: Line) -> str:
     return f"{line['run']}, width {line['width']}, {line['tokens'] / 1e6:.1f} M tokens"
 
 
-def rows(lines: list[Line]) -> Iterator[str]:
+def rows(lines: list[Line], reference: str) -> Iterator[str]:
     """Yield the rows of the table."""
-    for line, share, saved in compared(lines):
+    for line, share, saved in compared(lines, reference):
         half = student_quantile(0.975, len(saved) - 1) * saved.std(ddof=1) / len(saved) ** 0.5
         yield (
             f"| {label(line)} | {line['seed']} | {line['variant']} | {line['bytes']:,} | "
@@ -70,12 +70,12 @@ def rows(lines: list[Line]) -> Iterator[str]:
         )
 
 
-def pooled_rows(lines: list[Line]) -> Iterator[str]:
+def pooled_rows(lines: list[Line], reference: str) -> Iterator[str]:
     """Yield one row for each experiment and quantizer; p is one-sided, over windows, each the mean of its seeds."""
     shares: dict[tuple[str, str], list[float]] = defaultdict(list)
     saved_at: dict[tuple[str, str], dict[float, list[Losses]]] = defaultdict(lambda: defaultdict(list))
     seeds: dict[tuple[str, str], set[int]] = defaultdict(set)
-    for line, share, saved in compared(lines):
+    for line, share, saved in compared(lines, reference):
         key = label(line), line["variant"]
         shares[key].append(share)
         saved_at[key][line["scale"]].append(saved)
@@ -124,10 +124,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("measurements", type=Path, help="file that measure.py has written")
     parser.add_argument("--curves", type=Path, help="folder for the SVG of each experiment's first seed")
+    parser.add_argument("--reference", default="gptq", help="variant that the others are compared with")
     arguments = parser.parse_args()
     lines = [json.loads(line) for line in arguments.measurements.read_text().splitlines()]
-    print("\n".join([HEAD, "|---|---|---|---|---|---|---|---|", *rows(lines), ""]))
-    print("\n".join([POOLED_HEAD, "|---|---|---|---|---|", *pooled_rows(lines)]))
+    print(
+        "\n".join(
+            [
+                HEAD.format(arguments.reference),
+                "|---|---|---|---|---|---|---|---|",
+                *rows(lines, arguments.reference),
+                "",
+            ]
+        )
+    )
+    print(
+        "\n".join(
+            [POOLED_HEAD.format(arguments.reference), "|---|---|---|---|---|", *pooled_rows(lines, arguments.reference)]
+        )
+    )
     if arguments.curves is not None:
         arguments.curves.mkdir(exist_ok=True)
         for experiment in sorted({line["experiment"] for line in lines}):
