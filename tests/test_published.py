@@ -10,7 +10,6 @@ import pytest
 from pgolf.campaign.run_documents import run_documents
 from pgolf.preflight import rules
 from pgolf.preflight.examine import examine
-from pgolf.preflight.size import estimate_model_bytes
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from pgolf.specs.shipped import shipped_specs
@@ -18,7 +17,7 @@ from tests.conftest import Pgolf
 from trainer.recipe.inventory import inventory
 from trainer.recipe.patterns import pattern_matches
 from trainer.recipe.plan import execution_plan
-from trainer.recipe.quantizer import StraightThrough
+from trainer.recipe.quantizer import FisherSteps, StraightThrough, TrellisGptq
 from trainer.recipe.recipe import Recipe
 
 PUBLISHED = sorted(name for name, file in shipped_specs().items() if file.parent.name == "published")
@@ -226,20 +225,13 @@ def test_published_scripts_cut_validation_to_full_windows_and_corrected_specs_sc
         assert tail == expected, name
 
 
-# Model bytes of the longest published run of each; the estimates for corrected specs must not be larger.
-LARGEST_LOGGED = {
-    "pr1579_crawler_d736": 14_984_356,
-    "pr1817_crawler_d832": 15_867_420,
-    "pr927_recursive": 15_778_257,
-    "pr1535_crawler_loop_aware": 15_835_609,
-    "pr576_int5_gptq": 15_809_725,
-    "pr861_int5_qat_unet": 16_265_723,
-}
-
-
-@pytest.mark.parametrize("name", LARGEST_LOGGED)
-def test_corrected_specs_take_no_more_bytes_than_the_published_runs(name: str) -> None:
-    assert estimate_model_bytes(recipe_of(f"{name}_corrected")).estimate <= LARGEST_LOGGED[name]
+@pytest.mark.parametrize("name", [name for name in PUBLISHED if name.endswith("_corrected")])
+def test_corrected_specs_fill_the_limit_with_the_quantizer_that_loses_least(name: str) -> None:
+    recipe = recipe_of(name)
+    assert isinstance(recipe.quantizer, TrellisGptq)
+    assert recipe.quantizer.steps == FisherSteps(kind="fisher")
+    assert recipe.quantizer.fill_bytes == 16_000_000
+    assert rules.filled_bytes(recipe, code_bytes=37_000).severity == "pass"
 
 
 OVERLAYS = [

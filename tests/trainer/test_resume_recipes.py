@@ -19,11 +19,20 @@ from trainer.runtime.world import SINGLE_PROCESS
 RECURRENT = "recipe.model.topology.recurrence={first: 1, last: 2, loops: 2, from_progress: 0.5}"
 RECIPES = {
     "looped, SWA, rounded from the start, stale gradients": ("pr1579_crawler_d736", ()),
-    "looped, candidates, rounded late": ("pr1579_crawler_d736_corrected", ()),
+    "looped, candidates, rounded late": (
+        "pr1579_crawler_d736",
+        (
+            "recipe.averaging={kind: candidates, ema_decay: 0.9, swa_every_steps: 2, swa_below_lr: 0.5, sequences: 4}",
+            "recipe.quantizer.training={kind: straight_through, below_lr: 0.5}",
+        ),
+    ),
     "recursive, SWA": ("pr927_recursive", ()),
     "instructions, frozen tensors": ("pr1535_crawler_loop_aware", ()),
     "EMA from the initial weights": ("pr576_int5_gptq", ()),
-    "several rates, softly rounded": ("pr861_int5_qat_unet_corrected", ("recipe.quantizer.training.softness=1.0",)),
+    "several rates, softly rounded": (
+        "pr861_int5_qat_unet",
+        ("recipe.quantizer.training={kind: straight_through, below_lr: 0.5, softness: 1.0}",),
+    ),
     "recurrent from the middle on": ("pr549_leaky_ttt", (RECURRENT,)),
     "value residual": ("pr569_value_residual", ()),
     "row-normalized, Polar Express": (

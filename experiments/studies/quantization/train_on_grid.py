@@ -122,7 +122,7 @@ class GridLoss:
             squared_RC = (w_RC / self.columns[name] / self.rows[name].divisors_R1).square()
             variance_R1 = squared_RC.mean(dim=1, keepdim=True)
             variance_RC = variance_R1 * (squared_RC / variance_R1.clamp_min(1e-12)).mean(dim=0)
-            total = total + 0.5 * (1 + 2 * pi * e / 12 * variance_RC).log2().sum()
+            total = total + 0.5 * (1 + 2 * pi * e * variance_RC).log2().sum()
         return total
 
     def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:

@@ -363,7 +363,7 @@ def test_the_file_of_every_shipped_spec_does_not_import_the_trainer(name: str) -
     compile(source, "bundle", "exec")
     assert "import trainer" not in source
     assert "from trainer" not in source
-    assert len(bundle.packed) < 30_000
+    assert len(bundle.packed) < (37_000 if name.endswith("_corrected") else 30_000), "steps and a trellis take 6 kB"
 
 
 def test_the_crawlers_file_is_small() -> None:

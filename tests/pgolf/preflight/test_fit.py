@@ -20,7 +20,7 @@ from trainer.recipe.quantizer import DeviationClip
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.writing import write_json
 
-CRAWLER = "pr1579_crawler_d736_corrected"
+CRAWLER = "pr1579_crawler_d736"
 
 
 def with_clips(recipe: Recipe, clips: dict[str, float]) -> Recipe:
