@@ -43,6 +43,7 @@ from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import CalibrationRecipe, FisherSteps, Gptq, QuantizerRecipe, Rtn
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.checkpoint import read_checkpoint
+from trainer.runtime.device import choose_device
 from trainer.runtime.job import TrainingJob, read_job
 
 CALIBRATION = {"kind": "training", "sequences": 64}
@@ -95,12 +96,13 @@ class Subject:
 
     def __init__(self, job: TrainingJob, targets: int) -> None:
         self.job, self.recipe = job, job.recipe
-        self.weights = read_checkpoint(job.files.prequant)
+        self.device = choose_device("cuda" if torch.cuda.is_available() else "cpu")
+        self.weights = {name: w.to(self.device) for name, w in read_checkpoint(job.files.prequant).items()}
         self.tensors = inventory(job.recipe.model, job.recipe.vocabulary_size)
-        self.model = GptModel(job.recipe.model, job.recipe.vocabulary_size, job.recipe.compute).eval()
+        self.model = GptModel(job.recipe.model, job.recipe.vocabulary_size, job.recipe.compute).eval().to(self.device)
         self.model.load_state_dict(self.weights)
         self.stream = TokenStream(read_split(job.data, "train", job.recipe.vocabulary_size).shards)
-        self.text = held_out_text(job, targets)
+        self.text = held_out_text(job, targets, self.device)
         self.log_shares = list(self.predict())
         self.nats = torch.cat([nats_of(*pair) for pair in zip(self.log_shares, self.target_batches(), strict=True)])
 
@@ -119,7 +121,7 @@ class Subject:
     def sequences(self, recipe: CalibrationRecipe) -> list[Tensor]:
         """Return training sequences, as an export draws them."""
         tokens = recipe.tokens or self.recipe.schedule.sequence_tokens
-        return list(random_sequences(self.stream, recipe.sequences, tokens, self.job.seed, torch.device("cpu")))
+        return list(random_sequences(self.stream, recipe.sequences, tokens, self.job.seed, self.device))
 
     def calibrate(self, quantizer: QuantizerRecipe) -> Calibration:
         return calibrate(quantizer, self.tensors, self.model, self.sequences, lambda: None)
@@ -168,12 +170,13 @@ def nats_of(log_shares_BTV: Tensor, targets_BT: Tensor) -> Tensor:
     return -log_shares_BTV.gather(-1, targets_BT[:, :, None])[:, :, 0]
 
 
-def held_out_text(job: TrainingJob, targets: int) -> HeldOutText:
+def held_out_text(job: TrainingJob, targets: int, device: torch.device) -> HeldOutText:
     """Return windows of the training length, spread evenly over the validation text."""
     text, length = read_validation(job.data, job.recipe.vocabulary_size), job.recipe.schedule.sequence_tokens
     count = min(targets, len(text.tokens) - 1) // length
     starts = np.linspace(0, len(text.tokens) - 1 - length, count).astype(int)
-    windows_NT = torch.from_numpy(np.stack([text.tokens[at : at + length + 1].astype(np.int64) for at in starts]))
+    windows = np.stack([text.tokens[at : at + length + 1].astype(np.int64) for at in starts])
+    windows_NT = torch.from_numpy(windows).to(device)
     size = sum(int(text.byte_counts[at : at + length].sum()) for at in starts)
     return HeldOutText(windows_NT[:, :-1], windows_NT[:, 1:], size / (count * length))
 
@@ -222,7 +225,7 @@ def bound(subject: Subject) -> Iterator[dict[str, Any]]:
     quantizer = replace(quantizer, steps=steps)
     measured = subject.calibrate(quantizer)
     chosen = {name: subject.weights[name] for name in measured.costs}
-    in_columns = divided_by_columns(chosen, measured.columns)
+    in_columns = {name: w_RC.cpu() for name, w_RC in divided_by_columns(chosen, measured.columns).items()}
     worths = []
     for name, rows in FisherGrids(quantizer, steps, chosen, measured).rows.items():
         square_C = in_columns[name].double().square().mean(dim=0)
