@@ -23,6 +23,8 @@ from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 
 # Keys that spec.json in a run directory has beside the spec itself.
 KEYS_OF_RUN = ("seed", "sources")
+# Specs below one, each extended by the one above it.
+MAX_BASES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,23 @@ def read_spec(file: Path) -> Node:
     """Read a spec file, on top of the one that it extends; or spec.json of a run, without what it keeps about the run.
 
     Raises:
-        SpecError: the base itself extends another spec.
+        SpecError: a file is wrong, or too many specs extend one another, or do so in a circle.
     """
     document = read_yaml(file)  # JSON is YAML, so the values of spec.json have line numbers as well
     if all(key in document.value for key in KEYS_OF_RUN):
         for key in KEYS_OF_RUN:
             del document.value[key]
         return own_code_paths(document, file.parent)
+    return on_its_bases(document, [file])
+
+
+def on_its_bases(document: Node, chain: list[Path]) -> Node:
+    """Return a document merged on top of the spec that it extends. `chain` ends with its own file.
+
+    Raises:
+        SpecError: the base cannot be read, or the chain is too long or a circle.
+    """
+    file = chain[-1]
     document = absolute_paths(document, file.parent)
     base = document.value.pop("extends", None)
     if base is None:
@@ -185,12 +197,12 @@ def read_spec(file: Path) -> Node:
         raise SpecError(f"{base.place}: extends: found {describe_value(base.value)}, expected the name of one spec")
     is_file = "/" in base.value or base.value.endswith((".yaml", ".yml"))
     base_file = file.parent / base.value if is_file else find_spec(base.value)
-    below = absolute_paths(read_yaml(base_file), base_file.parent)
-    if "extends" in below.value:
-        raise SpecError(
-            f"{base.place}: {base.value} itself extends another spec; only one level of `extends` is allowed"
-        )
-    return merge(below, document)
+    named = " extends ".join(each.name for each in [*chain, base_file])
+    if base_file.resolve() in [each.resolve() for each in chain]:
+        raise SpecError(f"{base.place}: {named}: that is a circle; remove one `extends`")
+    if len(chain) > MAX_BASES:
+        raise SpecError(f"{base.place}: {named}: found {len(chain)} bases, expected at most {MAX_BASES}; merge some")
+    return merge(on_its_bases(read_yaml(base_file), [*chain, base_file]), document)
 
 
 def find_overlay(name: str, own: Node | None, file: Path) -> Node:

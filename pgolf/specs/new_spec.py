@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pgolf.errors import MachineError, UsageError
 from pgolf.specs.experiment import Experiment, name_from
-from pgolf.specs.loading import find_spec, load_spec
+from pgolf.specs.loading import find_spec, load_spec, on_its_bases
 from pgolf.specs.schema import schema_text
 from pgolf.specs.yaml_documents import read_yaml
 from trainer.recipe.writing import create_whole, write_whole
@@ -36,7 +36,8 @@ def write_new_spec(path: Path, base: str) -> tuple[Path, Path]:
         base: the name of a shipped spec, or a file.
 
     Raises:
-        UsageError: the file is already there, the path is a folder, or nothing can build on the base.
+        UsageError: the file is already there, the path is a folder, or there is no such base.
+        SpecError: nothing can build on the base, because too many specs extend one another already.
     """
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the file a name, as in {path / 'my-run'}")
@@ -68,11 +69,10 @@ def base_beside(file: Path, base: str) -> str:
     """Return what a spec in a file writes under `extends:` to build on a base.
 
     Raises:
-        UsageError: the base itself extends another spec.
+        SpecError: nothing can build on the base, because too many specs extend one another already.
     """
     found = find_spec(base)
-    if "extends" in read_yaml(found).value:
-        raise UsageError(f"{base} itself extends another spec, and only one level is allowed; copy {found} instead")
+    on_its_bases(read_yaml(found), [file, found])
     is_file = "/" in base or base.endswith(SUFFIXES)
     return Path(os.path.relpath(found, file.parent)).as_posix() if is_file else base
 

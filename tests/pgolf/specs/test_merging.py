@@ -130,15 +130,35 @@ def test_sources_name_the_file_and_line_of_the_layer_that_won(tmp_path: Path) ->
     assert "recipe.optimizer.beta1" not in sources
 
 
-def test_a_spec_may_not_extend_one_that_extends_another(tmp_path: Path) -> None:
-    write(tmp_path / "a.yaml")
-    write(tmp_path / "b.yaml", "extends: ./a.yaml\nname: b\n")
-    write(tmp_path / "c.yaml", "name: c\nextends: ./b.yaml\n")
-    assert load_spec(str(tmp_path / "b.yaml")).spec.name == "b"
+def test_specs_extend_one_another_up_to_four_times(tmp_path: Path) -> None:
+    write(tmp_path / "s0.yaml")
+    for number in range(1, 6):
+        changes = f"name: s{number}\nextends: ./s{number - 1}.yaml\nrecipe: {{optimizer: {{matrix_lr: 0.{number}}}}}\n"
+        write(tmp_path / f"s{number}.yaml", changes)
+    loaded = load_spec(str(tmp_path / "s4.yaml"))
+    assert isinstance(loaded.spec.recipe.optimizer, MuonAdamW)
+    assert (loaded.spec.name, loaded.spec.recipe.optimizer.matrix_lr) == ("s4", 0.4)
+    assert loaded.sources["recipe.model.attention.heads"].startswith(f"{tmp_path}/s0.yaml:")
     with pytest.raises(SpecError) as caught:
-        load_spec(str(tmp_path / "c.yaml"))
-    assert str(caught.value).startswith(f"{tmp_path}/c.yaml:2: ")
-    assert "only one level" in str(caught.value)
+        load_spec(str(tmp_path / "s5.yaml"))
+    chain = " extends ".join(f"s{number}.yaml" for number in range(5, -1, -1))
+    assert str(caught.value) == f"{tmp_path}/s1.yaml:2: {chain}: found 5 bases, expected at most 4; merge some"
+
+
+@pytest.mark.parametrize(
+    ("top", "chain"), [("a", "a.yaml extends b.yaml extends a.yaml"), ("b", "b.yaml extends a.yaml")]
+)
+def test_a_circle_of_specs_is_named(tmp_path: Path, top: str, chain: str) -> None:
+    write(tmp_path / "a.yaml", "name: a\nextends: ./b.yaml\n")
+    write(tmp_path / "b.yaml", "name: b\nextends: ./a.yaml\n")
+    with pytest.raises(SpecError, match=f"{chain}.*: that is a circle"):
+        load_spec(str(tmp_path / f"{top}.yaml"))
+
+
+def test_a_spec_that_extends_itself_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", "name: a\nextends: ./a.yaml\n")
+    with pytest.raises(SpecError, match=r"a.yaml:2: a.yaml extends a.yaml: that is a circle"):
+        load_spec(str(tmp_path / "a.yaml"))
 
 
 @pytest.mark.parametrize("value", ["3", "[a, b]", "{a: b}", "null", "true"])

@@ -79,7 +79,7 @@ def test_a_new_spec_builds_on_a_file_or_a_script(pgolf: Pgolf, tmp_path: Path) -
         (("mine",), "mine.yaml is already there"),
         (("mine.yaml",), "mine.yaml is already there"),
         (("folder",), "folder is a folder; give the file a name, as in folder/my-run"),
-        (("other", "--extends", "mine.yaml"), "mine.yaml itself extends another spec"),
+        (("other", "--extends", "own4.yaml"), "found 5 bases, expected at most 4"),
         (("other", "--extends", "quickstrat"), "did you mean `quickstart`"),
         (("other", "--extends", "nothing.yaml"), "nothing.yaml: no such file"),
     ],
@@ -88,6 +88,9 @@ def test_a_refusal_leaves_everything_as_it_was(
     pgolf: Pgolf, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     (tmp_path / "mine.yaml").write_text("extends: quickstart\nname: mine\n")
+    for number in range(1, 5):
+        base = f"own{number - 1}.yaml" if number > 1 else "quickstart"
+        (tmp_path / f"own{number}.yaml").write_text(f"extends: {base}\nname: own{number}\n")
     (tmp_path / "folder").mkdir()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     ended = pgolf("spec", "new", *arguments)
