@@ -70,6 +70,7 @@ TOTALS = {
     "pr861_int5_qat_unet": 30_208_603,
     "pr569_value_residual": 26_993_766,
     "pr549_leaky_ttt": 26_928_220,
+    "pr1493": 35_944_536,
 }
 # What the logs call flat_params and crawler_params.
 FAMILIES = {"pr1579_crawler_d736": (17_876_016, 11_917_344), "pr1817_crawler_d832": (22_843_440, 15_228_960)}
@@ -77,6 +78,7 @@ GROUPS = {
     "pr927_recursive": {"attention": 10_485_760, "mlp": 16_777_216, "control": 32_898},
     "pr576_int5_gptq": {"attention": 11_534_336, "mlp": 20_185_088, "control": 25_692},
     "pr861_int5_qat_unet": {"attention": 11_534_336, "mlp": 17_301_504, "control": 62_043},
+    "pr1493": {"embedding": 4_194_304, "attention": 8_650_752, "mlp": 23_068_672, "control": 30_808},
 }
 
 
@@ -97,7 +99,7 @@ def test_all_published_systems_are_shipped_and_the_first_six_also_corrected() ->
     as_published = [name for name in PUBLISHED if not name.endswith("_corrected")]
     assert set(as_published) == set(TOTALS)
     corrected = {name.removesuffix("_corrected") for name in PUBLISHED if name.endswith("_corrected")}
-    assert corrected == set(TOTALS) - {"pr569_value_residual", "pr549_leaky_ttt"}
+    assert corrected == set(TOTALS) - {"pr569_value_residual", "pr549_leaky_ttt", "pr1493"}
 
 
 @pytest.mark.parametrize("name", TOTALS)
@@ -148,6 +150,16 @@ def test_the_crawler_runs_as_its_code_did() -> None:
     assert {e.blend for e in plan if e.blend is not None} == {1}  # row 0 is unused
     wide = execution_plan(recipe_of("pr1817_crawler_d832").model)
     assert {(e.rope.dims, e.rope.period_dims) for e in wide} == {(26, 52)}
+
+
+def test_1493_runs_the_layers_that_its_code_lists_before_and_after_the_middle() -> None:
+    plan = execution_plan(recipe_of("pr1493").model)
+    layers = [int(execution.block.removeprefix("flat.")) for execution in plan]
+    assert (layers[:8], layers[8:]) == ([0, 1, 2, 3, 4, 5, 3, 4], [5, 3, 4, 5, 6, 7, 8, 9, 10])
+    assert marked("pr1493", "pushes_skip") == list(range(8))
+    assert marked("pr1493", "pops_skip") == list(range(8, 16))
+    assert marked("pr1493", "exclusive") == list(range(17))
+    assert {e.rope.dims for e in plan} == {16}
 
 
 def test_the_corrected_crawler_excludes_everywhere_and_rotates_whole_heads() -> None:
