@@ -49,13 +49,17 @@ class AnnotationRemover(ast.NodeTransformer):
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         self.generic_visit(node)
+        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "field":
+            node.value = plain_default(node.value)
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        if isinstance(node.func, ast.Name) and node.func.id == "field":
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "metadata"]
-        self.generic_visit(node)
-        return node
+
+def plain_default(call: ast.Call) -> ast.expr | None:
+    """Return what a call of `field` without metadata says: nothing, its default, or the call if there is more to it."""
+    call.keywords = [keyword for keyword in call.keywords if keyword.arg != "metadata"]
+    if not call.keywords:
+        return None
+    return call.keywords[0].value if [keyword.arg for keyword in call.keywords] == ["default"] else call
 
 
 def is_bare_annotation(statement: ast.stmt) -> bool:
