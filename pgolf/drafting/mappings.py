@@ -57,7 +57,7 @@ def floor(value: float | str, _: Mapping[str, Any]) -> float:
     if number(value):
         raise ValueError(
             f"not in the recipe: the script clamps the learning-rate multiplier at {value}, and recipe.schedule.floor "
-            "is a multiplier that is reached at the end"
+            "is a multiplier that is reached at the end; use `schedule: {kind: clamped_warmdown, clamp: ...}`"
         )
     return 0.0
 

@@ -33,7 +33,7 @@ class Recipe:
     """The architecture."""
     optimizer: OptimizerRecipe = field(metadata={"discriminator": "kind"})
     """How gradients become updates."""
-    schedule: ScheduleRecipe
+    schedule: ScheduleRecipe = field(metadata={"discriminator": "kind"})
     """Batch size, sequence length and learning rate over the run."""
     averaging: AveragingRecipe = field(metadata={"discriminator": "kind"})
     """Which weights are exported: the last ones, or an average."""

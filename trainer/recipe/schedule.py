@@ -62,4 +62,17 @@ class Warmdown:
             )
 
 
-ScheduleRecipe = Warmdown
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClampedWarmdown(Warmdown):
+    """A warmdown towards `floor` that is held at `clamp` once it is there, as in the records from #1787 on."""
+
+    kind: Literal["clamped_warmdown"]  # type: ignore[assignment]
+    clamp: Fraction
+    """Smallest learning-rate multiplier."""
+
+    def multiplier(self, progress: float) -> float:
+        """Return the learning-rate multiplier at `progress` (0 at the start of the budget, 1 at its end)."""
+        return max(self.clamp, Warmdown.multiplier(self, progress))  # slots leave no `super()`
+
+
+ScheduleRecipe = Warmdown | ClampedWarmdown
