@@ -9,26 +9,33 @@ from pgolf.specs.experiment import recipe_json
 from pgolf.specs.script import Script
 from trainer.recipe.recipe import Recipe
 
-# Keys that later releases added, with the value at which a recipe is that of an earlier release. Such a key is not
-# counted, so that runs and searches of earlier releases keep their hashes.
-LATER_QUANTIZER_KEYS: dict[str, Any] = {"steps": None, "fill_bytes": 0}
+# Keys that later releases added, by the component that has them, with the value at which a recipe is that of an earlier
+# release. Such a key is not counted, so that runs and searches of earlier releases keep their hashes.
+LATER_KEYS: dict[tuple[str, ...], dict[str, Any]] = {
+    ("quantizer",): {"steps": None, "fill_bytes": 0},
+    ("evaluation", "references", "*", "quantizer"): {"steps": None, "fill_bytes": 0},
+    ("model", "attention", "gate"): {"gain": 1.0},
+}
 ABSENT = object()
 
 
 def without_later_keys(recipe: dict[str, Any]) -> dict[str, Any]:
     """Return a recipe's JSON without keys that earlier releases did not have, where they change nothing."""
-    evaluation = recipe["evaluation"]
-    references = {
-        name: reference | {"quantizer": of_earlier_release(reference["quantizer"])}
-        for name, reference in evaluation["references"].items()
+    for path, later in LATER_KEYS.items():
+        recipe = without(later, recipe, path)
+    return recipe
+
+
+def without(later: dict[str, Any], document: Any, path: tuple[str, ...]) -> Any:
+    """Return a document without some keys of the component at a path, where they have these values; `*` is any key."""
+    if not isinstance(document, dict):
+        return document
+    if not path:
+        return {key: value for key, value in document.items() if later.get(key, ABSENT) != value}
+    first, *rest = path
+    return {
+        key: without(later, value, tuple(rest)) if first in (key, "*") else value for key, value in document.items()
     }
-    changed = {"evaluation": evaluation | {"references": references}}
-    return recipe | changed | {"quantizer": of_earlier_release(recipe["quantizer"])}
-
-
-def of_earlier_release(quantizer: dict[str, Any]) -> dict[str, Any]:
-    """Return a quantizer's JSON without later keys where they change nothing."""
-    return {key: value for key, value in quantizer.items() if LATER_QUANTIZER_KEYS.get(key, ABSENT) != value}
 
 
 def with_content_hashes(value: Any) -> Any:

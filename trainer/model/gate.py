@@ -17,11 +17,16 @@ def make_gate(recipe: GroupedQuery, width: int) -> tuple[nn.Parameter | None, Ga
     gate, heads = recipe.gate, recipe.heads
     match gate:
         case SparseGate():
-            return nn.Parameter(torch.zeros(heads, gate.inputs)), partial(head_factors, scale=gate.scale)
+            return nn.Parameter(torch.zeros(heads, gate.inputs)), partial(scaled_factors, gate)
         case DenseGate():
             return nn.Parameter(torch.randn(heads, width) * gate.deviation), head_factors
         case NoGate():
             return None, head_factors
+
+
+def scaled_factors(gate: SparseGate, x_BTD: Tensor, w_HC: Tensor) -> Tensor:
+    """Return gain * sigmoid(scale * w x[:C]) of each head and token. Shapes: (B, T, D), (H, C) -> (B, H, T, 1)."""
+    return gate.gain * head_factors(x_BTD, w_HC, gate.scale)
 
 
 def head_factors(x_BTD: Tensor, w_HC: Tensor, scale: float = 1.0) -> Tensor:

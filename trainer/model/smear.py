@@ -40,9 +40,9 @@ class ChannelGate(nn.Module):
 
 
 class DocumentGate(nn.Module):
-    """norm(e_t + s sigmoid(w e_t[:inputs]) e_(t-1)), except for the first token of a document.
+    """norm(e_t + s sigmoid(w e_t[:inputs]) e_(t-1)), except for the first token of a document if this is known.
 
-    Source: SmearGate with a document mask of openai/parameter-golf #1855.
+    Source: SmearGate of openai/parameter-golf #1667, and with a document mask of #1855.
     """
 
     def __init__(self, recipe: GatedSmear) -> None:
@@ -53,8 +53,9 @@ class DocumentGate(nn.Module):
 
     def forward(self, x_BTD: Tensor, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
         share_BT1 = self.scale * torch.sigmoid(x_BTD[..., : len(self.gate)] @ self.gate)[..., None]
-        continues_BT1 = (tokens_BT != self.document_token)[..., None]
-        return rms_norm(x_BTD + share_BT1 * continues_BT1 * shifted(x_BTD))
+        if self.document_token is not None:
+            share_BT1 = share_BT1 * (tokens_BT != self.document_token)[..., None]
+        return rms_norm(x_BTD + share_BT1 * shifted(x_BTD))
 
 
 def shifted(x_BTD: Tensor) -> Tensor:

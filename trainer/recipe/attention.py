@@ -38,9 +38,9 @@ class Rope:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparseGate:
-    """Multiply the output of each head by sigmoid(scale * w n) (#1787).
+    """Multiply the output of each head by gain * sigmoid(scale * w n) (#1667, #1787).
 
-    n is the first `inputs` channels of the normalized input of the block.
+    n is the first `inputs` channels of the normalized input of the block; w starts at 0.
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -49,6 +49,8 @@ class SparseGate:
     """Channels of the normalized input that the gate reads."""
     scale: Positive = 0.5
     """Factor of w n inside the sigmoid."""
+    gain: Positive = 1.0
+    """Factor of the sigmoid; with 2, heads begin as without a gate (#1667)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,15 +83,17 @@ class ChannelSmear:
 class GatedSmear:
     """Add the previous token before the norm: e_t = e_t + s sigmoid(w e_t[:inputs]) e_(t-1) (#1855).
 
-    Nothing is added where a document begins.
+    Nothing is added where a document begins, unless `document_token` is null.
     """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["gated"]
     inputs: Count = 12
     """Channels of the embedding that the gate reads."""
-    document_token: Whole = 1
-    """Id of the token that begins a document; nothing is added to it."""
+    document_token: Whole | None = 1
+    """Id of the token that begins a document, to which nothing is added; null adds the last token of the document
+    before, as #1667 and #2135 do.
+    """
 
 
 SmearRecipe = NoSmear | ChannelSmear | GatedSmear

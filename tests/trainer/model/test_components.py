@@ -95,9 +95,14 @@ def test_the_published_recurrence_splits_its_executions_into_halves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "scale", "channels"), [("{kind: sparse, inputs: 6}", 0.5, 6), ("{kind: dense}", 1.0, 32)]
+    ("gate", "scale", "gain", "channels"),
+    [
+        ("{kind: sparse, inputs: 6}", 0.5, 1.0, 6),
+        ("{kind: sparse, scale: 1.0, gain: 2.0}", 1.0, 2.0, 12),
+        ("{kind: dense}", 1.0, 1.0, 32),
+    ],
 )
-def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, channels: int) -> None:
+def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, gain: float, channels: int) -> None:
     attention = "{kind: grouped_query, heads: 4, kv_heads: 2, rope: {dims: 8}, gate: %s}"
     gated = awake_model(small_recipe(model__attention=attention % gate))
     block, inputs, x_BTD = block_and_inputs(gated, 0)
@@ -106,7 +111,7 @@ def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, 
     assert module.gate is not None
     heads_BTHE = torch.randn(2, 12, 4, 8)
     x = rms_norm(x_BTD)
-    factors = torch.sigmoid(scale * torch.einsum("btc,hc->bth", x[..., :channels], module.gate))
+    factors = gain * torch.sigmoid(scale * torch.einsum("btc,hc->bth", x[..., :channels], module.gate))
     torch.testing.assert_close(
         heads_BTHE.transpose(1, 2) * module.gate_heads(x, module.gate),
         (heads_BTHE * factors[..., None]).transpose(1, 2),
@@ -116,7 +121,7 @@ def test_gates_scale_the_heads_by_what_the_block_reads(gate: str, scale: float, 
         module.gate.fill_(0.0)
         half_BTD = module(x, torch.ones(32), inputs)[0]
         module.gate = None
-        torch.testing.assert_close(half_BTD, 0.5 * module(x, torch.ones(32), inputs)[0])
+        torch.testing.assert_close(half_BTD, 0.5 * gain * module(x, torch.ones(32), inputs)[0])
     assert not torch.allclose(open_BTD, half_BTD)
 
 
@@ -153,8 +158,9 @@ def test_each_sign_has_a_softcap_of_its_own() -> None:
         torch.testing.assert_close(model.mean_loss(TOKENS_BT, targets), by_hand, atol=1e-5, rtol=1e-4)
 
 
-def test_a_gated_smear_stops_where_a_document_begins() -> None:
-    smear = DocumentGate(GatedSmear(kind="gated", inputs=4, document_token=1))
+@pytest.mark.parametrize("document_token", [1, None])
+def test_a_gated_smear_stops_where_a_document_begins_if_this_is_known(document_token: int | None) -> None:
+    smear = DocumentGate(GatedSmear(kind="gated", inputs=4, document_token=document_token))
     with torch.no_grad():
         smear.gate.normal_()
         smear.scale.fill_(0.7)
@@ -162,7 +168,7 @@ def test_a_gated_smear_stops_where_a_document_begins() -> None:
     rows = []
     for t in range(4):
         row = x[0, t].clone()
-        if t > 0 and tokens[0, t] != 1:
+        if t > 0 and tokens[0, t] != document_token:
             row = row + 0.7 * torch.sigmoid(smear.gate @ x[0, t, :4]) * x[0, t - 1]
         rows.append(rms_norm(row))
     torch.testing.assert_close(smear(x, tokens, None)[0], torch.stack(rows))
