@@ -98,7 +98,8 @@ class ColumnFactors:
     def centres(self, width_R: Integers) -> Integers:
         """Return the mean code of each column, for rows of some widths. Shapes: (R,) -> (R, C)."""
         unit = max(1, self.rows) * WIDTH_UNIT << FACTOR_BITS
-        return (2 * self.sums_C * width_R[:, None] + unit) // (2 * unit)
+        means_RC = (2 * self.sums_C * width_R[:, None] + unit) // (2 * unit)
+        return means_RC.clip(-LARGEST_INT16, LARGEST_INT16)
 
     def learn(self, codes_RC: Integers, deviations_RC: Integers, width_R: Integers, is_centred: bool) -> None:
         is_written_R = width_R > 0
@@ -192,8 +193,6 @@ class WidthRangeCoder:
             codes_RC = np.zeros(shape, np.int64)
             classes = TrellisClasses(shape, self.states, steps[number]) if self.states else None
             code_rows(codes_RC, model, take, np.zeros(shape[0], np.int64), classes)
-            if np.abs(codes_RC).max(initial=0) > LARGEST_INT16:
-                raise ValueError(f"a code is beyond {LARGEST_INT16:,}")
             matrices.append(codes_RC.astype(np.int16))
         return matrices
 
@@ -211,6 +210,9 @@ def code_rows(
     """Pass all codes through `exchange`, which encodes them, or decodes them into `codes_RC`.
 
     Encoder and decoder share this loop, so they cannot disagree about widths and histograms.
+
+    Raises:
+        ValueError: a decoded code is beyond int16.
     """
     if not codes_RC.size:
         return
@@ -228,6 +230,8 @@ def code_rows(
         deviations_RC = (codes_RC[rows] - centre_RC) * is_written_R1
         code_block(deviations_RC, context_RC * is_written_R1, model, exchange)
         codes_RC[rows] = (deviations_RC + centre_RC) * is_written_R1
+        if np.abs(codes_RC[rows]).max() > LARGEST_INT16:
+            raise ValueError(f"a code is beyond {LARGEST_INT16:,}")
         if classes is not None:
             classes.learn(rows, codes_RC[rows])
         factors.learn(codes_RC[rows], deviations_RC, width_R, is_centred)
@@ -263,7 +267,7 @@ def exchange_whole(values_N: Integers, exchange: Exchange) -> Integers:
     """Pass whole numbers through `exchange` as the number of their bits and those bits, and return them."""
     lengths_N = exchange(np.array([int(v).bit_length() for v in values_N], np.int32), uniform(FURTHER_BITS + 2))
     for position, length in enumerate(lengths_N.tolist()):
-        value = np.array([values_N[position]], np.int32)
+        value = values_N[position : position + 1].astype(np.int32)
         values_N[position] = int(exchange(value, uniform(1 << length))[0]) if length else 0
     return values_N
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from trainer.codec.column_range import ColumnRangeCoder
-from trainer.codec.width_range import WIDTHS, WidthModel, WidthRangeCoder
+from trainer.codec.width_range import LARGEST_INT16, WIDTHS, WidthModel, WidthRangeCoder
 
 CODER = WidthRangeCoder()
 Matrix = NDArray[np.int16]
@@ -87,6 +87,22 @@ def test_every_width_up_to_the_largest_code_has_a_histogram_that_reaches_it() ->
         assert counts_S.min() >= 1
         assert len(counts_S) == 2 * reach + 1 <= 210
         assert reach << model.low_bits_K[context] >= 5 * width // 64
+
+
+def test_a_column_and_a_row_of_the_largest_codes_survive_a_round_trip() -> None:
+    """The mean of such a column, in widths of such a row, is far beyond int16."""
+    codes = np.zeros((300, 40_000), np.int16)
+    codes[:, 0] = codes[-1] = LARGEST_INT16
+    assert np.array_equal(round_trip([codes])[0], codes)
+
+
+def test_codes_that_no_encoder_writes_are_refused() -> None:
+    crafted = (
+        "7f505e8351c1dcf76c069e941cec5a32dc0dce701565f0836e6b3cb9172c9bb20142157d709b415b458a87c0f7d00613197f53ca82ce8711"
+        "00000000"
+    )
+    with pytest.raises(ValueError, match="a code is beyond 32,767"):
+        CODER.decode(bytes.fromhex(crafted), [(18, 1)])
 
 
 def test_damaged_codes_are_refused_or_differ() -> None:
