@@ -1,5 +1,6 @@
 """From a name or a file to a validated experiment."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -23,7 +24,7 @@ from pgolf.specs.yaml_documents import Node, describe_value, read_yaml
 
 # Keys that spec.json in a run directory has beside the spec itself.
 KEYS_OF_RUN = ("seed", "sources")
-# Specs below one, each extended by the one above it.
+# Most specs that a spec builds on, one on top of the other.
 MAX_BASES = 4
 
 
@@ -198,10 +199,13 @@ def on_its_bases(document: Node, chain: list[Path]) -> Node:
     is_file = "/" in base.value or base.value.endswith((".yaml", ".yml"))
     base_file = file.parent / base.value if is_file else find_spec(base.value)
     named = " extends ".join(each.name for each in [*chain, base_file])
-    if base_file.resolve() in [each.resolve() for each in chain]:
+    if os.path.realpath(base_file) in [os.path.realpath(each) for each in chain]:
         raise SpecError(f"{base.place}: {named}: that is a circle; remove one `extends`")
     if len(chain) > MAX_BASES:
-        raise SpecError(f"{base.place}: {named}: found {len(chain)} bases, expected at most {MAX_BASES}; merge some")
+        raise SpecError(
+            f"{base.place}: {named}: found more than {MAX_BASES} specs below {chain[0].name}; "
+            f"write what it needs of them into {chain[0].name} itself"
+        )
     return merge(on_its_bases(read_yaml(base_file), [*chain, base_file]), document)
 
 

@@ -31,7 +31,10 @@ def file_schema() -> Schema:
             describe_fields(definition, classes[name])
     describe_fields(document, Experiment)
     document["properties"] |= {
-        "extends": {"type": "string", "description": "A shipped experiment or a file to build on."},
+        "extends": {
+            "type": "string",
+            "description": "A shipped experiment or a file to build on; up to four may build on one another.",
+        },
         "overlays": {"type": "object", "description": "Named changes, applied by --with NAME."},
         "search": {"$ref": "#/$defs/Search"},
         "sweep": swept | {"description": "Values that vary: one spec then stands for several."},

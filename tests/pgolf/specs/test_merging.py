@@ -142,7 +142,8 @@ def test_specs_extend_one_another_up_to_four_times(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load_spec(str(tmp_path / "s5.yaml"))
     chain = " extends ".join(f"s{number}.yaml" for number in range(5, -1, -1))
-    assert str(caught.value) == f"{tmp_path}/s1.yaml:2: {chain}: found 5 bases, expected at most 4; merge some"
+    said = "found more than 4 specs below s5.yaml; write what it needs of them into s5.yaml itself"
+    assert str(caught.value) == f"{tmp_path}/s1.yaml:2: {chain}: {said}"
 
 
 @pytest.mark.parametrize(
@@ -153,6 +154,24 @@ def test_a_circle_of_specs_is_named(tmp_path: Path, top: str, chain: str) -> Non
     write(tmp_path / "b.yaml", "name: b\nextends: ./a.yaml\n")
     with pytest.raises(SpecError, match=f"{chain}.*: that is a circle"):
         load_spec(str(tmp_path / f"{top}.yaml"))
+
+
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").symlink_to("b.yaml")
+    write(tmp_path / "a.yaml", "name: a\nextends: ./b.yaml\n")
+    with pytest.raises(SpecError, match=r"b.yaml: Too many levels of symbolic links"):
+        load_spec(str(tmp_path / "a.yaml"))
+
+
+def test_overlays_of_all_bases_apply(tmp_path: Path) -> None:
+    base = (
+        changed(("width: 64", "width: 32")) + "overlays: {small: {recipe: {model: {width: 16}, budget: {train: 5}}}}\n"
+    )
+    write(tmp_path / "a.yaml", base)
+    write(tmp_path / "b.yaml", "name: b\nextends: ./a.yaml\noverlays: {small: {recipe: {budget: {train: 6}}}}\n")
+    write(tmp_path / "c.yaml", "name: c\nextends: ./b.yaml\nrecipe: {model: {width: 48}}\n")
+    recipe = load_spec(str(tmp_path / "c.yaml"), ["small"]).spec.recipe
+    assert (recipe.model.width, recipe.budget.train) == (16, 6)
 
 
 def test_a_spec_that_extends_itself_is_named(tmp_path: Path) -> None:

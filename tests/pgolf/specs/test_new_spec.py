@@ -79,7 +79,7 @@ def test_a_new_spec_builds_on_a_file_or_a_script(pgolf: Pgolf, tmp_path: Path) -
         (("mine",), "mine.yaml is already there"),
         (("mine.yaml",), "mine.yaml is already there"),
         (("folder",), "folder is a folder; give the file a name, as in folder/my-run"),
-        (("other", "--extends", "own4.yaml"), "found 5 bases, expected at most 4"),
+        (("other", "--extends", "own4.yaml"), "found more than 4 specs below other.yaml"),
         (("other", "--extends", "quickstrat"), "did you mean `quickstart`"),
         (("other", "--extends", "nothing.yaml"), "nothing.yaml: no such file"),
     ],
