@@ -4,8 +4,8 @@
 
 Prints Markdown tables. The divergence of `gptq`, or of another `--reference`, at the bytes of another quantizer lies on
 the line between its own measurements, in the logarithm; so do its losses, window by window. The loss saved has a 95 %
-interval over windows, which are paired. The last table continues the share of divergence to longer training, as a power
-of the tokens that a weight is trained on. `--curves FOLDER` draws divergence against bits, one SVG for each experiment.
+interval over windows, which are paired. The last table continues the share of divergence to longer training. `--curves
+FOLDER` draws divergence against bits, one SVG for each experiment.
 """
 
 import argparse
@@ -26,11 +26,15 @@ from pgolf.statistics import student_quantile
 BOUND = "bound"
 # Tokens a weight is trained on to which the trend is continued; public runs of 36 M weights see 80 and more.
 EXPOSURES = (1, 5, 20, 80)
+# Lengths of training that a trend needs, as the ratio of the longest to the shortest.
+LEAST_SPAN = 4
 Line = dict[str, Any]
 Losses = NDArray[np.float64]
 HEAD = "| experiment | seed | quantizer | bytes | bits a weight | divergence | of {}'s at these bytes | loss saved |"
 POOLED_HEAD = "| experiment | quantizer | seeds | of {}'s divergence | p of a loss saved, the largest of all rates |"
-TREND_HEAD = f"| quantizer | models | {' | '.join(f'at {exposure} tokens a weight' for exposure in EXPOSURES)} |"
+TREND_HEAD = (
+    f"| shape | quantizer | models | {' | '.join(f'at {exposure} tokens a weight' for exposure in EXPOSURES)} |"
+)
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 400, 60, 40
 COLORS = ("#1b6ca8", "#d1495b", "#3b8f5a", "#8a5fbf", "#c77f1a", "#555555", "#00a0a0", "#a06000", "#d070b0", "#7f7f00")
 
@@ -91,28 +95,32 @@ def pooled_rows(lines: list[Line], reference: str) -> Iterator[str]:
 
 
 def trend_rows(lines: list[Line], reference: str) -> Iterator[str]:
-    """Yield the share of divergence of each quantizer after longer training, with the 95 % interval of one more model.
+    """Yield for models of one shape the share of divergence after other lengths of training, with 95 % intervals.
 
-    The logarithm of the share, its mean over rates, lies on a line over that of the tokens a weight is trained on.
+    The logarithm of the share, its mean over rates, lies on a line over that of the tokens a weight is trained on. The
+    intervals are those of one more model. Nothing is said of shapes whose lengths are within a factor of 4.
     """
-    points: dict[str, dict[tuple[str, int], list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    points: dict[tuple[str, str], dict[tuple[str, int], list[tuple[float, float]]]]
+    points = defaultdict(lambda: defaultdict(list))
     for line, share, _ in compared(lines, reference):
+        shape = f"{line['run']}, width {line['width']}"
         exposure = log(line["tokens"] / line["weights"])
-        points[line["variant"]][line["experiment"], line["seed"]].append((exposure, log(share)))
-    for variant, models in points.items():
+        points[shape, line["variant"]][line["experiment"], line["seed"]].append((exposure, log(share)))
+    for (shape, variant), models in points.items():
         x_N, y_N = np.array([np.mean(model, axis=0) for model in models.values()]).T
-        if len(np.unique(x_N)) < 3:
-            continue
-        slope, level = np.polyfit(x_N, y_N, 1)
-        freedom, spread = len(x_N) - 2, ((x_N - x_N.mean()) ** 2).sum()
-        noise = (((y_N - level - slope * x_N) ** 2).sum() / freedom) ** 0.5
-        cells = []
-        for exposure in EXPOSURES:
-            distance = log(exposure) - x_N.mean()
-            half = student_quantile(0.975, freedom) * noise * (1 + 1 / len(x_N) + distance**2 / spread) ** 0.5
-            middle = level + slope * log(exposure)
-            cells.append(f"{exp(middle):.2f} ({exp(middle - half):.2f} to {exp(middle + half):.2f})")
-        yield f"| {variant} | {len(x_N)} | {' | '.join(cells)} |"
+        if len(x_N) > 2 and np.ptp(x_N) > log(LEAST_SPAN):
+            cells = [continued(x_N, y_N, log(exposure)) for exposure in EXPOSURES]
+            yield f"| {shape} | {variant} | {len(x_N)} | {' | '.join(cells)} |"
+
+
+def continued(x_N: Losses, y_N: Losses, x: float) -> str:
+    """Return exp(y) where a line through points has x, with the 95 % interval of one more point."""
+    slope, level = np.polyfit(x_N, y_N, 1)
+    freedom, spread = len(x_N) - 2, ((x_N - x_N.mean()) ** 2).sum()
+    noise = (((y_N - level - slope * x_N) ** 2).sum() / freedom) ** 0.5
+    half = student_quantile(0.975, freedom) * noise * (1 + 1 / len(x_N) + (x - x_N.mean()) ** 2 / spread) ** 0.5
+    middle = level + slope * x
+    return f"{exp(middle):.2f} ({exp(middle - half):.2f} to {exp(middle + half):.2f})" if half < 3 else "unknown"
 
 
 def draw_curves(lines: list[Line]) -> str:
@@ -155,7 +163,9 @@ def main() -> None:
     parser.add_argument("--curves", type=Path, help="folder for the SVG of each experiment's first seed")
     parser.add_argument("--reference", default="gptq", help="variant that the others are compared with")
     arguments = parser.parse_args()
-    lines = [json.loads(line) for line in arguments.measurements.read_text().splitlines()]
+    lines = [json.loads(line) for line in arguments.measurements.read_text().splitlines() if line.strip()]
+    if arguments.reference not in (variants := {line["variant"] for line in lines}):
+        parser.error(f"{arguments.measurements} has no {arguments.reference!r}; it has {sorted(variants) or 'nothing'}")
     for head, body in (
         (HEAD.format(arguments.reference), rows(lines, arguments.reference)),
         (POOLED_HEAD.format(arguments.reference), pooled_rows(lines, arguments.reference)),
@@ -163,7 +173,7 @@ def main() -> None:
     ):
         print("\n".join([head, "|---" * (head.count("|") - 1) + "|", *body, ""]))
     if arguments.curves is not None:
-        arguments.curves.mkdir(exist_ok=True)
+        arguments.curves.mkdir(parents=True, exist_ok=True)
         for experiment in sorted({line["experiment"] for line in lines}):
             members = [line for line in lines if line["experiment"] == experiment]
             seed = members[0]["seed"]

@@ -3,8 +3,8 @@
 #
 #     sh experiments/studies/quantization/on_gpu.sh OUT [options of pgolf run]
 #
-# OUT gets the run, measured.jsonl and table.md. A quarter of an hour on an H200 is meant to suffice; `--with micro` tries
-# it on a CPU. Runs that are finished, and what is measured, are not done again.
+# OUT gets the run, measured.jsonl, curves and table.md. It has not run on a GPU yet; `--with micro`, into an OUT of its own,
+# tries it on a CPU. Runs that are finished, and what is measured, are not done again.
 set -eu
 out=${1:?usage: on_gpu.sh OUT [options of pgolf run]}
 shift
@@ -12,4 +12,5 @@ study=$(dirname "$0")
 pgolf run pr549_leaky_ttt --with "$study/../../overlays/study_gpu.yaml" "$@" --runs-dir "$out/runs"
 python "$study/measure.py" "$out"/runs/*/seed-* --out "$out/measured.jsonl" --rates 0.75,1,1.4,1.8,2.4 \
     --variants "gptq;gptq, finer table;gptq, fisher rows;gptq, fisher;trellis 8;trellis 8, fisher;bound"
-python "$study/compare.py" "$out/measured.jsonl" --curves "$out" | tee "$out/table.md"
+python "$study/compare.py" "$out/measured.jsonl" --curves "$out" > "$out/table.md"
+cat "$out/table.md"

@@ -7,6 +7,8 @@ Each run is trained again from its first step, and its last tenth several times:
 rounded to the steps that their export would have then, which are measured again a few times; and the same with the
 bits that the codes take added to the loss. Every ending is then exported and measured as measure.py does, always
 against the float weights of the run. Training on the grid depends on the rate, so each rate has an ending of its own.
+Only the loss saved tells endings apart, and only over seeds: each is another run, and its divergence is from weights
+that it was not trained to keep.
 """
 
 import argparse
@@ -25,10 +27,12 @@ from torch import Tensor
 from torch.func import functional_call
 
 from trainer.averaging.choice import choose_candidate
+from trainer.data.sampling import random_sequences
 from trainer.quantizer.column_steps import column_steps, divided_by_columns
 from trainer.quantizer.fisher_grid import FisherGrids
 from trainer.quantizer.quantizer import Calibration
 from trainer.quantizer.repacking import scale_clips
+from trainer.recipe.averaging import Candidates
 from trainer.recipe.decode import decode_value
 from trainer.recipe.quantizer import FisherSteps, Gptq, QuantizerRecipe, is_quantized
 from trainer.runtime.clock import PhaseClock
@@ -38,7 +42,7 @@ from trainer.runtime.world import World
 from trainer.training import Training
 
 SHARE, REFRESHES = 0.1, 4
-# The grid of training is the plain one, whose errors are those of the trellis in shape and a fifth larger.
+# Training rounds to nearest on the steps of `gptq`: GPTQ's feedback and the trellis would take seconds in every step.
 GRID, EXPORT = "gptq, fisher", "trellis 8, fisher"
 RATES = (1.0, 1.8)
 # An ending is exported at its own rate; the float one at more, so that its losses are known at the bytes of others.
@@ -97,7 +101,7 @@ class GridLoss:
         in_columns = divided_by_columns(chosen, measured.columns)
         self.rows = {name: self.grids(name, w_RC) for name, w_RC in in_columns.items()}
         self.columns = {
-            name: column_steps(measured.columns[name]) if name in measured.columns else torch.ones(w_RC.size(1))
+            name: column_steps(measured.columns[name]) if name in measured.columns else torch.ones_like(w_RC[0])
             for name, w_RC in chosen.items()
         }
         summary = self.grids.summary()
@@ -117,7 +121,7 @@ class GridLoss:
 
     def bits(self) -> Tensor:
         """Return about how many bits the codes take: those of Gaussians as wide as rows times columns."""
-        total = torch.zeros(())
+        total = torch.zeros((), device=self.model.device)
         for name, w_RC in self.chosen.items():
             squared_RC = (w_RC / self.columns[name] / self.rows[name].divisors_R1).square()
             variance_R1 = squared_RC.mean(dim=1, keepdim=True)
@@ -148,13 +152,20 @@ def trained(subject: measure.Subject) -> Iterator[tuple[Ending, dict[str, Tensor
         if ending.rate:
             training.loss = GridLoss(training, subject, ending, steps)
         train_until(training, 1.0)
-        choose_candidate(training.model, training.average.candidates(), [])
+        choose_candidate(training.model, training.average.candidates(), candidates_text(subject))
         yield ending, {name: w.detach().clone() for name, w in training.parameters.items()}
 
 
 def new_training(subject: measure.Subject) -> Training:
     """Return the training of the run before its first step."""
-    return Training(subject.job, World(torch.device("cpu")), SilentJournal(), PhaseClock())
+    return Training(subject.job, World(subject.device), SilentJournal(), PhaseClock())
+
+
+def candidates_text(subject: measure.Subject) -> list[Tensor]:
+    """Return the training text on which averages are compared, if the run has several."""
+    averaging, tokens = subject.recipe.averaging, subject.recipe.schedule.sequence_tokens + 1
+    count = averaging.sequences if isinstance(averaging, Candidates) else 0
+    return list(random_sequences(subject.stream, count, tokens, subject.job.seed, subject.device))
 
 
 def train_until(training: Training, progress: float) -> None:
