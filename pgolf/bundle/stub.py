@@ -18,7 +18,7 @@ s=z.decompress('''{payload}'''.encode('l1'){options}).decode();n='{name}'
 l.cache[n]=len(s),None,s.splitlines(1),n
 exec(compile(s,n,'exec'))
 """
-# On four programs the mode for fonts takes 78 bytes less to 23 more than the generic one. A window holds a whole program.
+# On four programs the mode for fonts takes 78 bytes less to 23 more than the generic one. A window holds a program.
 BROTLI_MODE, BROTLI_WINDOW = brotli.MODE_FONT, 18
 LZMA_FILTERS = "[{'id':33,'preset':2147483657,'lc':3,'pb':0}]"
 
