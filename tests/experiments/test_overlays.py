@@ -35,14 +35,9 @@ def warned_rules(name: str, overlays: list[str], runs_dir: Path) -> set[str]:
     return {finding.rule for finding in known.findings if finding.severity != "pass"}
 
 
-# A spec whose data have to be fetched: those of the quickstart take ten seconds to make.
-FEW = ("baseline",)
-
-
-@pytest.mark.parametrize("overlay", [pytest.param("tiny", marks=pytest.mark.slow), "micro"])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in sorted(shipped_specs())]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("overlay", ["tiny", "micro"])
+@pytest.mark.parametrize("name", sorted(shipped_specs()))
 def test_an_overlay_adds_no_warning(name: str, overlay: str, tmp_path: Path) -> None:
     assert warned_rules(name, [overlay], tmp_path) <= warned_rules(name, [], tmp_path)
 

@@ -351,7 +351,7 @@ def test_reference_quantizers_are_not_in_the_file() -> None:
     assert bundle_of(spec, RULES).packed == built("quickstart", "micro").packed
 
 
-FEW = ("baseline", "pr861_int5_qat_unet")
+FEW = ("pr861_int5_qat_unet",)
 
 
 @pytest.mark.parametrize(

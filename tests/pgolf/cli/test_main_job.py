@@ -88,7 +88,7 @@ def test_seeds_runs_only_missing_seeds_and_report_has_their_statistics(pgolf: Pg
     assert (tmp_path / "runs").is_dir()
 
 
-def test_preflight_prints_json_and_exits_with_3_on_failure(pgolf: Pgolf) -> None:
+def test_preflight_prints_json_and_exits_with_3_on_failure(micro_run: RunDirectory, pgolf: Pgolf) -> None:
     good = pgolf("preflight", "quickstart", "--with", "micro", "--json")
     assert good.code == 0, good.err
     document = good.json
@@ -96,12 +96,12 @@ def test_preflight_prints_json_and_exits_with_3_on_failure(pgolf: Pgolf) -> None
     total = document["artifact"]["total_bytes"]
     assert total["low"] <= total["estimate"] <= total["high"]
     assert {check["status"] for check in document["checks"]} <= {"pass", "warn"}
-    bad = pgolf("preflight", "baseline", "quickstart", "--json")
+    bad = pgolf("preflight", "baseline", micro_run.files.spec, "--json")
     assert bad.code == 3
-    baseline, quickstart = bad.json["specs"]
+    baseline, micro = bad.json["specs"]
     assert baseline["parameters"]["total"] == 17_059_912
     assert baseline["spec_sha256"] is None
-    assert quickstart["spec_sha256"] is not None
+    assert micro["spec_sha256"] == micro_run.read_run()["spec_sha256"]
     failed = {check["rule"] for check in baseline["checks"] if check["status"] == "fail"}
     assert "data" in failed
 

@@ -120,6 +120,7 @@ def test_a_budget_that_suffices_for_no_run_is_refused(pgolf: Pgolf, tmp_path: Pa
     assert "the search of long ended without a run: the rest of the budget suffices for no run" in said
 
 
+@pytest.mark.slow
 def test_a_small_space_is_tried_completely_and_ends_the_search(workshop: Workshop) -> None:
     rates = [0.1, 0.2, 0.3, 0.4]
     workshop.document["search"] |= {"values": {"program.env.MATRIX_LR": rates}, "rungs": [{"share": 1.0}]}
@@ -185,7 +186,7 @@ def test_a_spec_without_a_search_space_is_refused(workshop: Workshop) -> None:
     assert "no `search:`" in ended.err
 
 
-@pytest.mark.parametrize("proposer", ["optimizer", "command"])
+@pytest.mark.parametrize("proposer", [pytest.param("optimizer", marks=pytest.mark.slow), "command"])
 def test_a_search_stops_at_the_first_refusal_that_all_points_share(proposer: str, workshop: Workshop) -> None:
     (workshop.folder / "propose.py").write_text(
         "import json, sys\nprint('program.env.MATRIX_LR:', 0.1 + len(json.load(sys.stdin)['ledger']) / 100)"

@@ -70,6 +70,7 @@ def test_invalid_and_duplicate_points_are_left_out_and_a_typo_is_an_error(worksh
     assert (ended.code, "did you mean `MATRIX_LR`" in ended.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_refused_point_is_in_the_plan(workshop: Workshop) -> None:
     large = workshop.write_large_code()
     workshop.document["sweep"] = {
