@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES), help="model shapes")
     parser.add_argument("--what", nargs="+", choices=WHAT, default=list(WHAT), help="measurements, all by default")
     arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)  # before minutes are spent on what could not be written
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     timings, ratios = measure_all(arguments.what, arguments.shapes, arguments.rounds)
     machine = describe_machine()
