@@ -114,7 +114,8 @@ def test_run_without_data_is_a_data_error_and_writes_nothing(pgolf: Pgolf, tmp_p
 
 
 def test_a_predicted_size_over_the_limit_stops_the_run(pgolf: Pgolf, tmp_path: Path) -> None:
-    ended = pgolf("run", "quickstart", "--set", "recipe.model.width=2048", "--set", "recipe.model.attention.heads=16")
+    wide = "recipe.model={width: 2048, topology: {layers: 4}, attention: {heads: 16, kv_heads: 16}}"
+    ended = pgolf("run", "quickstart", "--with", "micro", "--set", wide)
     assert ended.code == 3
     assert "artifact_size" in ended.err
     assert not (tmp_path / "runs").exists()
