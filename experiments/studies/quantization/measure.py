@@ -248,6 +248,17 @@ def bound(subject: Subject) -> Iterator[dict[str, Any]]:
         }
 
 
+def keep(line: dict[str, Any], file: Path) -> None:
+    """Append a measurement to a file as one line of JSON, and print it."""
+    with file.open("a") as out:
+        out.write(json.dumps(line) + "\n")
+    print(
+        f"{line['run']} {line['seed']} {line['variant']} x{line['scale']:g}: {line['bytes']:,} bytes, divergence "
+        f"{line['divergence']:.3f}, loss {np.mean(line['windows'] or [0]):+.3f} millibits a byte",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Measure all runs, and append each measurement to the output file as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -275,13 +286,7 @@ def main() -> None:
         for name, missing in wanted.items():
             assert subject is not None
             for line in bound(subject) if name == "bound" else measure(subject, name, missing):
-                with arguments.out.open("a") as out:
-                    out.write(json.dumps(line) + "\n")
-                print(
-                    f"{line['run']} {line['seed']} {name} x{line['scale']:g}: {line['bytes']:,} bytes, divergence "
-                    f"{line['divergence']:.3f}, loss {np.mean(line['windows'] or [0]):+.3f} millibits a byte",
-                    flush=True,
-                )
+                keep(line, arguments.out)
 
 
 if __name__ == "__main__":

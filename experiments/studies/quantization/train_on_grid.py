@@ -13,7 +13,6 @@ that it was not trained to keep.
 
 import argparse
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import e, log, pi
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import measure
-import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
@@ -97,16 +95,16 @@ class GridLoss:
         measured = calibrate_weights(self.subject, weights, self.recipe)
         chosen = {name: weights[name] for name in self.chosen}
         assert isinstance(self.recipe.steps, FisherSteps)
-        self.grids = FisherGrids(self.recipe, self.recipe.steps, chosen, measured)
+        grids = FisherGrids(self.recipe, self.recipe.steps, chosen, measured)
         in_columns = divided_by_columns(chosen, measured.columns)
-        self.rows = {name: self.grids(name, w_RC) for name, w_RC in in_columns.items()}
+        self.rows = {name: grids(name, w_RC) for name, w_RC in in_columns.items()}
         self.columns = {
             name: column_steps(measured.columns[name]) if name in measured.columns else torch.ones_like(w_RC[0])
             for name, w_RC in chosen.items()
         }
-        summary = self.grids.summary()
-        nats, weights_N = sum(each["nats"] for each in summary), sum(each["weights"] for each in summary)
-        self.nats_a_bit = 2 * log(2) * nats / weights_N
+        summary = grids.summary()
+        nats, count = sum(each["nats"] for each in summary), sum(each["weights"] for each in summary)
+        self.nats_a_bit = 2 * log(2) * nats / count
 
     def rounded(self, name: str, w_RC: Tensor) -> Tensor:
         """Return a matrix rounded to nearest on its grid."""
@@ -196,13 +194,7 @@ def main() -> None:
             subject.weights = weights
             subject.model.load_state_dict(weights)
             for line in measured(subject, ending):
-                with arguments.out.open("a") as out:
-                    out.write(json.dumps(line) + "\n")
-                print(
-                    f"{line['run']} {line['seed']} {line['variant']} x{line['scale']:g}: {line['bytes']:,} bytes, "
-                    f"loss {np.mean(line['windows']):+.3f} millibits a byte",
-                    flush=True,
-                )
+                measure.keep(line, arguments.out)
             subject.weights = kept
             subject.model.load_state_dict(kept)
 
