@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pgolf.specs.identity import spec_sha256
+from pgolf.specs.experiment import recipe_json
+from pgolf.specs.identity import spec_sha256, without_later_keys
+from pgolf.specs.loading import load_spec
 from tests.pgolf.specs.builders import WHOLE, changed, load_text
 
 RULES, DATA = "parameter_golf-1", "d" * 64
@@ -152,3 +154,17 @@ def test_the_hash_is_that_of_canonical_json_written_out_by_hand(tmp_path: Path) 
     }  # fmt: skip
     canonical = json.dumps({"recipe": recipe, "ruleset": RULES}, separators=(",", ":"))
     assert identity(tmp_path, WHOLE) == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(("gain", "counted"), [("1.0", False), ("2.0", True)])
+def test_a_key_of_a_later_release_counts_only_where_it_changes_something(gain: str, counted: bool) -> None:
+    gate = f"recipe.model.attention.gate={{kind: sparse, gain: {gain}}}"
+    plain_rtn = "{kind: rtn, bits: {default: 6}, clip: {kind: percentile, percentile: 99.9}}"
+    reference = f"recipe.evaluation.references={{plain: {{quantizer: {plain_rtn}}}}}"
+    document = without_later_keys(recipe_json(load_spec("quickstart", (), (gate, reference)).spec.recipe))
+    assert ("gain" in document["model"]["attention"]["gate"]) == counted
+    assert document["model"]["attention"]["gate"]["scale"] == 0.5
+    assert not {"steps", "fill_bytes"} & document["quantizer"].keys()
+    (plain,) = document["evaluation"]["references"].values()
+    assert not {"steps", "fill_bytes"} & plain["quantizer"].keys()
+    assert plain["quantizer"]["pruned"] == 0.0
