@@ -5,10 +5,11 @@ contains a placeholder that names every class of the recipe, and the minifier re
 """
 
 import re
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pgolf.bundle.modules import components
+from trainer.recipe.encode import is_default
 from trainer.recipe.program import Program
 from trainer.recipe.recipe import Recipe
 
@@ -44,9 +45,3 @@ def expression(value: Any, names: dict[str, str]) -> str:
     if isinstance(value, tuple):
         return "(" + "".join(f"{expression(member, names)}," for member in value) + ")"
     return repr(value)
-
-
-def is_default(field: Field[Any], value: Any) -> bool:
-    """Return whether a field has this value, of this type, if it is not given."""
-    default = field.default if field.default_factory is MISSING else field.default_factory()
-    return type(value) is type(default) and bool(value == default)

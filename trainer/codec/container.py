@@ -21,7 +21,7 @@ import hashlib
 import json
 import struct
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,6 +35,7 @@ from trainer.quantizer.quantizer import QuantizedModel
 from trainer.recipe.codec import CodecRecipe
 from trainer.recipe.compute import Compute
 from trainer.recipe.decode import RecipeRefused, decode_value, kind_of
+from trainer.recipe.encode import encode_given
 from trainer.recipe.evaluation import EvaluationRecipe
 from trainer.recipe.inventory import TensorSpec, inventory
 from trainer.recipe.model import Gpt
@@ -114,8 +115,8 @@ def compress_streams(card: ModelCard, model: QuantizedModel, codec: CodecRecipe)
 
 
 def card_json(card: ModelCard) -> bytes:
-    """Return a card as compact JSON."""
-    return json.dumps(asdict(card), separators=(",", ":")).encode()
+    """Return a card as compact JSON, without values that equal their defaults."""
+    return json.dumps(encode_given(card), separators=(",", ":")).encode()
 
 
 def decode_artifact(path: Path) -> tuple[ModelCard, dict[str, Tensor]]:
@@ -155,7 +156,7 @@ def decode_known_artifact(path: Path, expected: ModelCard, codec: CodecRecipe) -
     try:
         number, streams, rest = split_streams(unseal(path))
         header = json.loads(decompress_header(streams, codec)) if number == codec.number else {}
-        attention = header.get("compute", {}).get("attention", expected.compute.attention)
+        attention = header.get("compute", {}).get("attention", Compute().attention)
         card = replace(
             expected,
             residuals=tuple(header.get("residuals", ())),

@@ -1,0 +1,24 @@
+"""Encoding of recipes as JSON without what goes without saying: values that equal their defaults.
+
+Artifacts store a model so. A key that a later release adds therefore changes no artifact, and a default must never
+change: it is part of the format.
+"""
+
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any
+
+
+def encode_given(value: Any) -> Any:
+    """Return the JSON of a recipe or of a part of it, from which `decode_value` makes the same again."""
+    if is_dataclass(value):
+        members = {field: getattr(value, field.name) for field in fields(value)}
+        return {field.name: encode_given(m) for field, m in members.items() if not is_default(field, m)}
+    if isinstance(value, dict):
+        return {key: encode_given(member) for key, member in value.items()}
+    return [encode_given(member) for member in value] if isinstance(value, tuple) else value
+
+
+def is_default(field: Field[Any], value: Any) -> bool:
+    """Return whether a field has this value, of this type, if it is not given."""
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return type(value) is type(default) and bool(value == default)
