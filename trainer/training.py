@@ -10,10 +10,10 @@ from trainer.data.batches import MicroBatch
 from trainer.graphs import compile_loss, is_compiled
 from trainer.model.gpt import GptModel
 from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
-from trainer.optimizer.optimizer import make_optimizer
+from trainer.optimizer.optimizer import make_optimizer, taper_weight_decay
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
-from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.optimizer import MuonAdamW, Taper
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.clock import PhaseClock, RankZeroClock
 from trainer.runtime.failure import LaunchRefused
@@ -93,6 +93,9 @@ class Training:
         """Take one step, and return its mean loss over all ranks in nats per token."""
         total = torch.zeros((), device=self.world.device)
         self.model.follow_progress(self.progress)
+        optimizer = self.recipe.optimizer
+        if isinstance(optimizer, MuonAdamW) and isinstance(optimizer.weight_decay_taper, Taper):
+            taper_weight_decay(self.optimizer, optimizer.weight_decay_taper.factor(self.progress))
         begins_rounding = self.loss.begin_step(multiplier)
         for micro in self.data.batches.next_step():
             if begins_rounding:
@@ -100,7 +103,13 @@ class Training:
                 begins_rounding = False
             self.before_pass()
             loss = self.mean_loss(micro) / self.recipe.schedule.micro_steps
-            loss.backward()  # type: ignore[no-untyped-call]
+            if isinstance(optimizer, MuonAdamW) and optimizer.clip_each_pass:
+                from trainer.optimizer.pass_clipping import backpropagate_clipped
+
+                norm = optimizer.clip_norm / self.recipe.schedule.micro_steps  # of the share of one pass in the mean
+                backpropagate_clipped(loss, self.optimizer.moving().values(), norm)
+            else:
+                loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         total = self.sum_over_ranks(total)
         self.update(multiplier)

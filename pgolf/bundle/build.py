@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pgolf.bundle.cache import read_cached
+from pgolf.bundle.fields import drop_fields, given_fields
 from pgolf.bundle.flatten import flatten
 from pgolf.bundle.modules import TrainerCode, names_in_use, reachable_modules, trainer_code, trainer_sources
 from pgolf.bundle.own_code import local_files, with_own_copies
@@ -70,7 +71,8 @@ class Bundle:
         """Cache key of the minified program: everything that determines it."""
         bundler = [file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]
         tools = (sys.version, version("python_minifier"), version("brotli"))
-        return json.dumps((*tools, bundler, trainer_sources(), sorted(names_in_use(self.submitted))))
+        names = sorted(names_in_use(self.submitted)), sorted(given_fields(self.submitted))
+        return json.dumps((*tools, bundler, trainer_sources(), *names))
 
     def with_values(self, program: str) -> str:
         """Return a program with its placeholder replaced by the values of this bundle."""
@@ -152,6 +154,7 @@ def program_tree(recipe: Recipe, is_annotated: bool = True) -> ast.Module:
     body = without_annotations(body) if is_annotated else without_field_types(without_annotations(body))
     start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}({placeholder(recipe)}))").body
     body = reachable_statements([*body, *start], {MAIN})
+    drop_fields(body, names, given_fields(recipe))
     return ast.fix_missing_locations(ast.Module([*used_imports(imports, body), *body], []))
 
 

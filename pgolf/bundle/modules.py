@@ -23,8 +23,12 @@ from trainer.recipe.recipe import Recipe
 
 ROOT = "trainer.command"
 QUIRK = "published_"
-# Fields whose code a recipe does not reach where they are 0.
-SIZES = frozenset({"fit_bytes", "fill_bytes"})
+# Fields whose code a recipe does not reach where they are false or 0, besides published quirks.
+# Nothing else in the trainer has an attribute of such a name, except for what a recipe's field is copied to.
+SWITCHES = frozenset({
+    "affine", "asymmetric_softcap", "clip_each_pass", "decay_after_update", "depth_scale", "fill_bytes", "fit_bytes",
+    "from_initial", "loop_aware", "row_normalized", "skips_into_first_lane", "value_residual",
+})  # fmt: skip
 TRAINER = Path(trainer.__file__).parent
 
 
@@ -92,7 +96,7 @@ def names_in_use(recipe: Recipe) -> set[str]:
 
 def is_switch(field: str) -> bool:
     """Return whether code behind a field of a recipe is not reached where the field is false or 0."""
-    return field.startswith(QUIRK) or field in SIZES
+    return field.startswith(QUIRK) or field in SWITCHES
 
 
 def compute_condition(field: str, value: str) -> str:
@@ -146,10 +150,12 @@ def imported_modules(node: ast.AST, used: set[str]) -> Iterator[str]:
         yield str(node.module)
     elif isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    if not is_excluded(node, used):
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.stmt | ast.match_case | ast.excepthandler):  # expressions import nothing
-                yield from imported_modules(child, used)
+    children = ast.iter_child_nodes(node)
+    if is_excluded(node, used):
+        children = iter(node.orelse if isinstance(node, ast.If) else ())
+    for child in children:
+        if isinstance(child, ast.stmt | ast.match_case | ast.excepthandler):  # expressions import nothing
+            yield from imported_modules(child, used)
 
 
 def is_excluded(node: ast.AST, used: set[str]) -> bool:
@@ -157,7 +163,7 @@ def is_excluded(node: ast.AST, used: set[str]) -> bool:
     match node:
         case ast.match_case(pattern=ast.MatchClass(cls=ast.Name(id=name))):
             return name not in used
-        case ast.If(test=test, orelse=[]):
+        case ast.If(test=test):
             switches = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and is_switch(n.attr)}
             parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
             conditions = {condition for part in parts if (condition := tested_condition(part)) is not None}

@@ -165,6 +165,19 @@ class Specializer(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self.visit_block(node)
+
+    def visit_match_case(self, node: ast.match_case) -> ast.AST:
+        return self.visit_block(node)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        return self.visit_block(node)
+
+    def visit_With(self, node: ast.With) -> ast.AST:
+        return self.visit_block(node)
+
+    def visit_block(self, node: ast.FunctionDef | ast.match_case | ast.For | ast.With) -> ast.AST:
+        """Keep a block from becoming empty."""
         self.generic_visit(node)
         node.body = node.body or [ast.Pass()]
         return node

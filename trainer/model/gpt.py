@@ -22,7 +22,7 @@ from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softca
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
 from trainer.recipe.compute import Compute
-from trainer.recipe.inventory import inventory
+from trainer.recipe.inventory import blocks_with_lanes, inventory
 from trainer.recipe.local import LocalMlp
 from trainer.recipe.model import Gpt
 from trainer.recipe.plan import Execution, Plan, execution_plan, plan_change_progress
@@ -149,6 +149,8 @@ class GptModel(nn.Module):
         second_BTD: Tensor | None = None
         skips: list[Tensor] = []
         for number, execution in enumerate(self.plan):
+            if execution.skips_into_first_lane:
+                second_BTD = x_BTD
             if execution.pops_skip is not None:
                 x_BTD = context.cast(self.add_skip(x_BTD, skips.pop(), execution.pops_skip))
             if execution.instruction is not None and self.instructions is not None:
@@ -232,7 +234,7 @@ class GptModel(nn.Module):
 
 def build_blocks(model: Gpt, plan: Plan) -> dict[str, nn.ModuleList]:
     """Return the blocks of a plan by family: `flat.0` is the first of the family `flat`."""
-    lanes = {execution.block for execution in plan if execution.parallel == "lanes"}
+    lanes = blocks_with_lanes(model, plan)
     families: dict[str, nn.ModuleList] = {}
     # Not a set: the order in which blocks draw their initial weights must not depend on hashes.
     for name in sorted(dict.fromkeys(execution.block for execution in plan), key=block_number):

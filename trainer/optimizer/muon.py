@@ -103,6 +103,7 @@ class Muon:
         dtype: torch.dtype | None = None,
     ) -> None:
         self.named, self.rates, self.recipe, self.world, self.dtype = named, rates, recipe, world, dtype
+        self.weight_decay = recipe.weight_decay
         self.iterations = polynomials(recipe)
         self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
         self.stacks = stack_matrices(named, rates, world.size)
@@ -149,11 +150,11 @@ class Muon:
 
     def apply(self, parameters: list[Tensor], direction_NRC: Tensor, lr: float, times: float) -> None:
         """Decay the parameters and move them by `times` times the learning rate."""
-        kept = 1 - lr * self.recipe.weight_decay
-        if self.recipe.weight_decay and not self.recipe.decay_after_update:
+        kept = 1 - lr * self.weight_decay
+        if self.weight_decay and not self.recipe.decay_after_update:
             torch._foreach_mul_(parameters, kept)
         torch._foreach_add_(parameters, list(direction_NRC.unbind()), alpha=-lr * times)
-        if self.recipe.weight_decay and self.recipe.decay_after_update:
+        if self.weight_decay and self.recipe.decay_after_update:
             torch._foreach_mul_(parameters, kept)
 
     def state(self) -> dict[str, Any]:

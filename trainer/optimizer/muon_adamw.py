@@ -68,7 +68,7 @@ class MuonAdamWOptimizer:
 
     def step(self, step: int, multiplier: float) -> None:
         """Update all parameters. Gradients are overwritten; `multiplier` scales every learning rate."""
-        if self.recipe.clip_norm:
+        if self.recipe.clip_norm and not self.recipe.clip_each_pass:
             torch.nn.utils.clip_grad_norm_(self.clipped().values(), self.recipe.clip_norm)
         updates = self.muon.begin(step)
         for group, (lr, _) in zip(self.adamw.param_groups, self.adamw_groups, strict=True):

@@ -23,6 +23,14 @@ class Optimizer(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
+def taper_weight_decay(optimizer: Optimizer, factor: float) -> None:
+    """Let Muon decay its matrices by a share of the recipe's weight decay, from the next step on."""
+    from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
+
+    assert isinstance(optimizer, MuonAdamWOptimizer), "only Muon has a taper"
+    optimizer.muon.weight_decay = factor * optimizer.recipe.weight_decay
+
+
 def make_optimizer(recipe: Recipe, tensors: Inventory, parameters: Mapping[str, Tensor], world: World) -> Optimizer:
     """Return the optimizer that a recipe names, for one rank of a world."""
     dtype = product_dtype(recipe.compute.precision, world.device)

@@ -46,7 +46,7 @@ def inventory(model: Gpt, vocabulary_size: int) -> Inventory:
     plan = execution_plan(model)
     tensors = [*embedding_tensors(model, vocabulary_size)]
     for block in dict.fromkeys(execution.block for execution in plan):
-        tensors += block_tensors(model, block, any(e.parallel == "lanes" for e in plan if e.block == block))
+        tensors += block_tensors(model, block, block in blocks_with_lanes(model, plan))
     tensors += execution_tensors(model, plan)
     if isinstance(model.embedding, UntiedEmbedding):
         tensors.append(TensorSpec("head", (vocabulary_size, model.width), "embedding"))
@@ -92,6 +92,13 @@ def block_tensors(model: Gpt, block: str, has_lanes: bool) -> Iterator[TensorSpe
     if has_lanes:
         yield TensorSpec(f"{block}.lanes.kept", (2,), "control")
         yield TensorSpec(f"{block}.lanes.shares", (2, 2), "control")
+
+
+def blocks_with_lanes(model: Gpt, plan: Plan) -> set[str]:
+    """Return the blocks that have factors of lanes: those whose executions use them, or all for a published quirk."""
+    topology = model.topology
+    has_unused = isinstance(topology, FlatTopology) and topology.published_unused_lanes
+    return {execution.block for execution in plan if has_unused or execution.parallel == "lanes"}
 
 
 def attention_tensors(model: Gpt, block: str) -> Iterator[TensorSpec]:

@@ -30,7 +30,9 @@ class Gpt:
     softcap: NonNegative = 30.0
     """Logits become softcap * tanh(logits / softcap); 0 leaves them unchanged."""
     asymmetric_softcap: Flag = False
-    """Whether positive and negative logits each have a learned softcap, initially `softcap` (#1923)."""
+    """Whether positive and negative logits each have a softcap that is trained, initially `softcap`. No public record
+    does so: the two caps of #1923, which #1945 to #2140 took over, get no gradient and stay where they began.
+    """
     initial_matrices: Literal["uniform", "orthogonal"] = "uniform"
     """Initialization of the matrices that read the residual stream: `uniform` between -1 / sqrt(columns) and
     1 / sqrt(columns), or `orthogonal`. Projections back into the stream start at zero.

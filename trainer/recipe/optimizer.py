@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from trainer.recipe.local import LocalOptimizer
 from trainer.recipe.patterns import check_pattern_names
-from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, OpenFraction, Positive, Whole
+from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, OpenFraction, Positive, RecipeConflict, Whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +19,21 @@ class Momentum:
     """Momentum after the warm-up."""
     warmup_steps: Whole = 500
     """Steps of the warm-up; 0 uses `end` from the first step on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taper:
+    """A factor that stays 1 until `start`, and then goes linearly to `end` at the end of the budget."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    start: OpenFraction
+    """Share of the budget at which the factor begins to change."""
+    end: NonNegative
+    """The factor at the end of the budget."""
+
+    def factor(self, progress: float) -> float:
+        """Return the factor at `progress` (0 at the start of the budget, 1 at its end)."""
+        return 1.0 + (self.end - 1.0) * min(1.0, max(0.0, progress - self.start) / (1.0 - self.start))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +52,8 @@ class MuonAdamW:
     """Learning rates by tensor name pattern; they override those of the groups."""
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay of matrices and embeddings: each step multiplies weights by 1 - lr * weight_decay."""
+    weight_decay_taper: Taper | None = None
+    """How the weight decay of the matrices that Muon updates changes towards the end (#1729); null keeps it."""
     embedding_weight_decay: NonNegative | None = None
     """Weight decay of embeddings; null uses `weight_decay`."""
     scalar_weight_decay: NonNegative = 0.0
@@ -71,8 +88,19 @@ class MuonAdamW:
     """AdamW: added to the denominator."""
     clip_norm: NonNegative = 0.0
     """Maximum gradient norm over all optimized tensors; 0 does not clip."""
+    clip_each_pass: Flag = False
+    """Whether gradients are clipped after each forward pass of `schedule.micro_batch_tokens`, before they are averaged.
+    Public scripts do so on eight GPUs, whose processes clip what each of them has computed.
+    """
 
     def __post_init__(self) -> None:
+        if self.clip_each_pass and not self.clip_norm:
+            raise RecipeConflict("clip_each_pass needs clip_norm above 0", "clip_norm")
+        if self.clip_each_pass and self.published_stale_gradients:
+            raise RecipeConflict(
+                "clip_each_pass cannot be combined with published_stale_gradients, whose gradients outlive a step",
+                "clip_each_pass",
+            )
         check_pattern_names(self.lr, "lr")
         check_pattern_names(self.adamw, "adamw")
         check_pattern_names(self.frozen, "frozen")

@@ -36,6 +36,8 @@ class Execution:
     """Factor of the normalized inputs."""
     parallel: Literal["none", "sum", "lanes"] = "none"
     """What attention and MLP read; see FlatTopology.parallel."""
+    skips_into_first_lane: bool = False
+    """Whether the lanes part before this execution's skip is added, and not after it."""
     instruction: int | None = None
     """Index of the loop instruction that is added before the block; None adds none."""
     blend: int | None = None
@@ -81,6 +83,9 @@ def flat_executions(model: Gpt, topology: FlatTopology, progress: float) -> list
         execution = Execution(block=f"flat.{layer}", loop=order[:position].count(layer), rope=execution_rope(model))
         is_parallel = layer >= topology.parallel_from
         executions.append(replace(execution, parallel=topology.parallel if is_parallel else "none"))
+    if topology.skips_into_first_lane:
+        first = next(n for n, execution in enumerate(executions) if execution.parallel == "lanes")
+        executions[first] = replace(executions[first], skips_into_first_lane=True)
     return executions
 
 

@@ -75,6 +75,14 @@ class FlatTopology(Wiring):
     """
     parallel_from: Whole = 0
     """First layer, from 0, to which `parallel` applies."""
+    skips_into_first_lane: Flag = False
+    """Whether the streams of `lanes` part before the skip of their first layer is added, which only the stream of
+    attention then gets (#1530 and later). Without it both get it (#1529).
+    """
+    published_unused_lanes: Flag = False
+    """Published quirk (#1529 and later): layers without lanes have the six factors of lanes too, and never use them.
+    They take bytes of the artifact.
+    """
     recurrence: Recurrence | None = None
     """A range of layers that runs several times; null has none."""
 
@@ -99,6 +107,10 @@ class FlatTopology(Wiring):
                 f"{self.recurrence.last}; move it to the first layer of the range or behind it",
                 "parallel_from",
             )
+        if self.parallel != "lanes":
+            for key in ("skips_into_first_lane", "published_unused_lanes"):
+                if getattr(self, key):
+                    raise RecipeConflict(f"{key} needs parallel: lanes, found {self.parallel}", key)
         if self.parallel == "lanes" and self.scales == "execution":
             raise RecipeConflict(
                 "scales: execution cannot be combined with parallel: lanes; use scales: block", "scales"

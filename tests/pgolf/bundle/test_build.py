@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgolf.bundle.build import Bundle, bundle_of
+from pgolf.bundle.fields import drop_fields
 from pgolf.bundle.stub import escape, self_extracting
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import RunDirectory
@@ -468,3 +469,11 @@ def test_a_part_of_two_run_ids_is_refused_and_a_shipped_name_is_the_spec(pgolf: 
     ended = pgolf("bundle", "quickstart-1")
     assert (ended.code, "more than one run matches" in ended.err) == (2, True), ended.err
     assert pgolf("bundle", "quickstart", "--json").json["spec"] == "quickstart"
+
+
+def test_fields_that_a_program_neither_sets_nor_reads_are_dropped_and_no_others() -> None:
+    classes = "class A:\n  kind: str\n  read: int = 1\n  given: int = 2\n  keyword: int = 3\n  left: int = 4\n"
+    body = ast.parse(f"{classes}class B:\n  left: int = 5\ndef f(a): return replace(a.read, keyword=1)\n").body
+    drop_fields(body, frozenset({"A"}), {"given"})
+    names = [[part.target.id for part in each.body] for each in body if isinstance(each, ast.ClassDef)]  # type: ignore[attr-defined]
+    assert names == [["kind", "read", "given", "keyword"], ["left"]]

@@ -7,13 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from pgolf.bundle import modules
-from pgolf.bundle.modules import TRAINER, components, module_file, trainer_code
+from pgolf.bundle.modules import SWITCHES, TRAINER, components, is_switch, module_file, trainer_code
+from pgolf.bundle.specialize import dataclasses_of
 from pgolf.rundir import RunDirectory
 from pgolf.specs.loading import load_spec
 from pgolf.specs.shipped import shipped_specs
@@ -152,3 +153,10 @@ def test_a_published_quirk_is_only_in_the_code_of_recipes_that_name_it(name: str
     assert {m for m in trainer_code(recipe).modules if m.rpartition(".")[2].startswith("published_")} == named
     if name.startswith("pr1579_crawler_d736"):
         assert bool(named) == (name == "pr1579_crawler_d736"), "the corrected one has no quirk"
+
+
+def test_every_switch_is_off_by_default_in_the_component_that_has_it() -> None:
+    """Code behind a switch is dropped where it is off, so nothing may have such a name and another meaning."""
+    named = [(f.name, f.default) for kind in dataclasses_of(Recipe, set()) for f in fields(kind) if is_switch(f.name)]
+    assert {name for name, _ in named} >= SWITCHES
+    assert [name for name, default in named if default] == []

@@ -66,6 +66,50 @@ def test_two_lanes_are_kept_and_shared_as_learned_and_their_mean_leaves() -> Non
     assert lanes.shares.tolist() == [[1.0, 1.0], [1.0, 1.0]]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("into_first", [False, True])
+def test_the_skip_of_the_first_layer_of_lanes_enters_both_or_only_that_of_attention(into_first: bool) -> None:
+    """Three layers of flat_unet: layer 0 feeds layer 2, whose lanes part after or before it is added."""
+    recipe = small_recipe(
+        model__topology__parallel="lanes",
+        model__topology__parallel_from=3,
+        model__topology__skips="unet",
+        model__topology__skips_into_first_lane=into_first,
+    )
+    model = awake_model(recipe)
+    calls: list[tuple[Tensor, Tensor]] = []
+    block = model.get_submodule("flat.3")
+    assert isinstance(block, Block)
+    forward = block.forward_lanes
+
+    def note(a_BTD: Tensor, b_BTD: Tensor, inputs: BlockInputs) -> tuple[Tensor, Tensor, Tensor]:
+        calls.append((a_BTD, b_BTD))
+        return forward(a_BTD, b_BTD, inputs)
+
+    block.forward_lanes = note  # type: ignore[method-assign]
+    outputs: dict[str, Tensor] = {}
+    for name in ("flat.0", "flat.2"):
+        model.get_submodule(name).register_forward_hook(lambda _, __, out, name=name: outputs.update({name: out[0]}))
+    model(TOKENS_BT)
+    assert model.skip_weights is not None
+    skip_BTD = model.skip_weights[1] * outputs["flat.0"]
+    (a_BTD, b_BTD), before_BTD = calls[0], outputs["flat.2"]
+    torch.testing.assert_close(a_BTD, before_BTD + skip_BTD)
+    torch.testing.assert_close(b_BTD, before_BTD if into_first else before_BTD + skip_BTD)
+
+
+def test_unused_lanes_are_stored_and_change_no_output() -> None:
+    lanes = {"model__topology__parallel": "lanes", "model__topology__parallel_from": 3}
+    plain = awake_model(small_recipe(**lanes))
+    quirk = awake_model(small_recipe(**lanes, model__topology__published_unused_lanes=True))
+    quirk.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.equal(plain(TOKENS_BT), quirk(TOKENS_BT))
+    unused = {n: p.shape for n, p in quirk.named_parameters()}.items() - {
+        n: p.shape for n, p in plain.named_parameters()
+    }.items()
+    assert {name for name, _ in unused} == {f"flat.{n}.lanes.{kind}" for n in range(3) for kind in ("kept", "shares")}
+    assert sum(shape.numel() for _, shape in unused) == 3 * 6
+
+
 def test_layers_recur_once_a_share_of_the_budget_is_spent() -> None:
     recurrence = "{first: 1, last: 2, loops: 3, from_progress: 0.35}"
     recipe = small_recipe(model__topology__recurrence=recurrence)

@@ -6,8 +6,9 @@ import torch
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.model.gpt import GptModel
 from trainer.optimizer.muon_adamw import MuonAdamWOptimizer
+from trainer.optimizer.pass_clipping import backpropagate_clipped
 from trainer.recipe.inventory import inventory
-from trainer.recipe.optimizer import MuonAdamW
+from trainer.recipe.optimizer import MuonAdamW, Taper
 from trainer.recipe.recipe import Recipe
 
 
@@ -83,3 +84,17 @@ def test_the_gradient_norm_is_clipped_over_all_parameters() -> None:
     optimizer.step(0, 0.0)
     squares = [parameter.grad.square().sum() for parameter in model.parameters() if parameter.grad is not None]
     assert abs(torch.stack(squares).sum().sqrt().item() - 0.01) < 1e-4
+
+
+def test_each_pass_is_clipped_before_the_gradients_are_added() -> None:
+    """Gradients 3 and -4 with norms clipped to 0.5 add up to 0; their sum, clipped, would be -0.5."""
+    weight = torch.zeros(2, requires_grad=True)
+    for slope in (3.0, -4.0, 0.25):
+        backpropagate_clipped(slope * weight[0], [weight], 0.5)
+    assert weight.grad is not None
+    assert weight.grad.tolist() == pytest.approx([0.25, 0.0], abs=1e-5)
+
+
+def test_weight_decay_tapers_linearly_from_its_start() -> None:
+    taper = Taper(start=0.7, end=0.5)  # of #1729: x (1 - 0.5 (f - 0.7) / 0.3)
+    assert [taper.factor(f) for f in (0.0, 0.7, 0.85, 1.0)] == pytest.approx([1.0, 1.0, 0.75, 0.5])
