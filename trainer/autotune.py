@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from trainer.data.order import number_documents_for
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.attention_kernels import make_attention_function
+from trainer.model.segments import Segments
 from trainer.recipe.compute import AttentionKernel
+from trainer.recipe.loader import DocumentPacking, DocumentRows
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.device import product_dtype
 from trainer.runtime.job import TrainingJob
@@ -21,8 +22,6 @@ CANDIDATES: dict[str, tuple[AttentionKernel, ...]] = {
     "cpu": ("library", "padded", "blocked"),
     "cuda": ("library", "flash", "cudnn", "padded"),
 }
-# These do not support masks, so they fall back to torch's choice if documents are kept apart.
-WITHOUT_DOCUMENTS: tuple[AttentionKernel, ...] = ("flash", "cudnn")
 TRIALS = 5
 
 
@@ -54,19 +53,20 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
         recipe.schedule,
         product_dtype(recipe.compute.precision, device),
     )
-    batch, length = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens
-    tokens_BT = torch.zeros(batch, length, dtype=torch.int64, device=device)
-    documents_BT = number_documents_for(schedule.loader, tokens_BT, bos=1)
+    batch, length = schedule.micro_tokens // schedule.window_tokens, schedule.window_tokens
+    segments: Segments | None = None
+    if isinstance(schedule.loader, DocumentPacking | DocumentRows):
+        from trainer.data.documents import segments_of
+
+        segments = segments_of(schedule.loader, torch.zeros(batch, length, dtype=torch.int64), 1, device)
     inputs = [
         torch.randn(batch, heads, length, recipe.model.head_width, device=device, dtype=dtype, requires_grad=True)
         for heads in (attention.heads, attention.kv_heads, attention.kv_heads)
     ]
     seconds: dict[AttentionKernel, float] = {}
     for kernel in CANDIDATES[device.type]:
-        if documents_BT is not None and kernel in WITHOUT_DOCUMENTS:
-            continue
         try:
-            attend = make_attention_function(kernel, device.type, recipe.model.head_width, documents_BT)
+            attend = make_attention_function(kernel, device.type, recipe.model.head_width, segments)
             seconds[kernel] = min(time_passes(attend, inputs)[1:])
         except RuntimeError:
             if kernel == "library":  # it supports all shapes; for the others this error means that they do not

@@ -6,7 +6,7 @@ on dummy tokens, so that no step waits for the compiler. Scoring compiles graphs
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from trainer.evaluation.window_scorer import PASS_TOKENS, backpropagate
 from trainer.model.gpt import GptModel
 from trainer.quantizer.training import TrainingLoss
 from trainer.recipe.compute import Compute
+from trainer.recipe.loader import DocumentPacking, DocumentRows
 from trainer.recipe.schedule import Warmdown
 from trainer.runtime.failure import RunFailure
 
@@ -39,23 +40,34 @@ def compile_loss(
     Raises:
         RunFailure: torch.compile fails; names the key that turns it off.
     """
-    model.precompute(schedule.sequence_tokens)
+    model.precompute(schedule.window_tokens)
     loss.module.compile(fullgraph=True, dynamic=False, backend=BACKEND)
-    shape = schedule.micro_tokens // schedule.sequence_tokens, schedule.sequence_tokens + 1
-    tokens_BT = torch.zeros(shape, dtype=torch.int64, device=model.device)
-    micro = MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
     try:
-        for progress in (0.0, 1.0):
-            model.follow_progress(progress)
-            for multiplier in (1.0, 0.0):
-                loss.begin_step(multiplier)
-                mean_loss(micro).backward()  # type: ignore[no-untyped-call]
+        for micro in dummy_batches(schedule, model.device):
+            for progress in (0.0, 1.0):
+                model.follow_progress(progress)
+                for multiplier in (1.0, 0.0):
+                    loss.begin_step(multiplier)
+                    mean_loss(micro).backward()  # type: ignore[no-untyped-call]
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
         raise compile_failure(error) from error
     for parameter in model.parameters():
         parameter.grad = None
+
+
+def dummy_batches(schedule: Warmdown, device: torch.device) -> Iterator[MicroBatch]:
+    """Yield a batch of each shape that a training step has: one, or one for each padded number of segments."""
+    shape = schedule.micro_tokens // schedule.window_tokens, schedule.window_tokens + 1
+    tokens_BT = torch.zeros(shape, dtype=torch.int64, device=device)
+    batch = MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
+    if isinstance(schedule.loader, DocumentPacking | DocumentRows):
+        from trainer.data.segment_shapes import batches_of_segments
+
+        yield from batches_of_segments(batch, schedule.loader)
+    else:
+        yield batch
 
 
 class FrequentShapes:

@@ -99,7 +99,7 @@ class Training:
         begins_rounding = self.loss.begin_step(multiplier)
         for micro in self.data.batches.next_step():
             if begins_rounding:
-                self.journal.log(self.loss.probe(micro.x_BT, micro.y_BT, self.data.documents(micro)))
+                self.journal.log(self.loss.probe(micro.x_BT, micro.y_BT, micro.segments))
                 begins_rounding = False
             self.before_pass()
             loss = self.mean_loss(micro) / self.recipe.schedule.micro_steps
@@ -119,7 +119,7 @@ class Training:
 
     def mean_loss(self, micro: MicroBatch) -> Tensor:
         """Return the mean nats per token of one forward pass."""
-        return self.loss.mean_loss(micro.x_BT, micro.y_BT, self.data.documents(micro))
+        return self.loss.mean_loss(micro.x_BT, micro.y_BT, micro.segments)
 
     def sum_over_ranks(self, loss: Tensor) -> Tensor:
         """Sum gradients over all ranks, share rank 0's clock, and return the loss over all ranks."""

@@ -3,7 +3,7 @@
 Every slot resolves its kind in one `match`, whose cases import what they return. Branches that the recipe cannot enter
 are not followed, so brotli's module is not part of a recipe that packs with zlib. These are: a case for a component
 that the recipe does not name, and the body of an `if` that tests for a published quirk or a value of `compute` that
-the recipe does not have, or for document numbers when its loader gives none.
+the recipe does not have, or for segments when its loader makes none.
 """
 
 import ast
@@ -17,7 +17,7 @@ from typing import Any
 
 import trainer
 from pgolf.bundle.cache import read_cached
-from trainer.recipe.loader import DocumentPacking
+from trainer.recipe.loader import DocumentPacking, DocumentRows
 from trainer.recipe.local import local_codes
 from trainer.recipe.recipe import Recipe
 
@@ -116,11 +116,11 @@ def tested_condition(node: ast.AST) -> str | None:
     return None
 
 
-def is_false_document_test(node: ast.AST, used: set[str]) -> bool:
-    """Return whether a node is a test for document numbers that fails because the recipe's loader gives none."""
+def is_false_segment_test(node: ast.AST, used: set[str]) -> bool:
+    """Return whether a node is a test for segments that fails because the recipe's loader makes none."""
     match node:
-        case ast.Compare(left=ast.Name(id="documents_BT"), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
-            return DocumentPacking.__name__ not in used
+        case ast.Compare(left=ast.Name(id="segments"), ops=[ast.IsNot()], comparators=[ast.Constant(value=None)]):
+            return not used & {DocumentPacking.__name__, DocumentRows.__name__}
     return False
 
 
@@ -167,8 +167,8 @@ def is_excluded(node: ast.AST, used: set[str]) -> bool:
             switches = {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute) and is_switch(n.attr)}
             parts = test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
             conditions = {condition for part in parts if (condition := tested_condition(part)) is not None}
-            has_false_document_test = any(is_false_document_test(part, used) for part in parts)
-            return (bool(switches) and not switches & used) or not conditions <= used or has_false_document_test
+            has_false_segment_test = any(is_false_segment_test(part, used) for part in parts)
+            return (bool(switches) and not switches & used) or not conditions <= used or has_false_segment_test
     return False
 
 

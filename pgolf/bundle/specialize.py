@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pgolf.bundle.modules import is_false_document_test, is_switch, tested_condition
+from pgolf.bundle.modules import is_false_segment_test, is_switch, tested_condition
 from trainer.recipe.recipe import Recipe
 
 # Functions that only a run launched by pgolf needs: its stop rule, comparing the hardware with the requested one,
@@ -92,7 +92,7 @@ class Specializer(ast.NodeTransformer):
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         condition = tested_condition(node)
-        if is_false_document_test(node, self.used):
+        if is_false_segment_test(node, self.used):
             return ast.copy_location(ast.Constant(False), node)
         return node if condition is None else ast.copy_location(ast.Constant(condition in self.used), node)
 

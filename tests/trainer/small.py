@@ -6,6 +6,7 @@ import torch
 
 from pgolf.specs.loading import load_spec
 from trainer.model.gpt import GptModel
+from trainer.model.segments import Segments
 from trainer.recipe.optimizer import MuonAdamW
 from trainer.recipe.recipe import Recipe
 
@@ -39,3 +40,11 @@ def awake_model(recipe: Recipe, seed: int = 0) -> GptModel:
 def random_tokens(*shape: int, seed: int = 0) -> torch.Tensor:
     """Return random tokens of the small vocabulary."""
     return torch.randint(0, VOCABULARY, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def segments_of(documents_BT: torch.Tensor) -> Segments:
+    """Return the segments of tokens whose documents are numbered."""
+    starts_BT = torch.ones_like(documents_BT, dtype=torch.bool)
+    starts_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    bounds = [*starts_BT.flatten().nonzero().flatten().tolist(), starts_BT.numel()]
+    return Segments(torch.tensor(bounds, dtype=torch.int32, device=documents_BT.device), documents_BT.size(-1))

@@ -13,6 +13,7 @@ from tests.trainer.small import CPU, small_recipe
 from trainer.autotune import CANDIDATES, time_kernels, with_fastest_attention
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.attention_kernels import make_attention_function
+from trainer.model.segments import Segments
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.files import DataFiles, RunFiles
 from trainer.runtime.job import TrainingJob
@@ -44,22 +45,20 @@ def test_a_trial_ranks_all_that_can_do_it_by_their_seconds() -> None:
     assert 0 < next(iter(seconds.values())) == min(seconds.values())
 
 
-def test_what_gives_way_to_another_where_there_is_a_mask_is_not_tried_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_are_tried_with_the_segments_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CANDIDATES, "cpu", ("library", "flash", "padded"))
     assert set(time_kernels(small_recipe(), CPU)) == {"library", "flash", "padded"}
     asked: list[object] = []
 
-    def make(
-        word: AttentionKernel, device_type: str, head_width: int, documents: torch.Tensor | None
-    ) -> AttentionFunction:
-        asked.append(documents)
-        return make_attention_function(word, device_type, head_width, documents)
+    def make(word: AttentionKernel, device_type: str, head_width: int, segments: Segments | None) -> AttentionFunction:
+        asked.append(segments)
+        return make_attention_function(word, device_type, head_width, segments)
 
     monkeypatch.setattr(trainer.autotune, "make_attention_function", make)
     packed = time_kernels(small_recipe(schedule__loader="{kind: document_packing}"), CPU)
-    assert set(packed) == {"library", "padded"}
+    assert set(packed) == {"library", "flash", "padded"}
     assert asked
-    assert all(isinstance(documents, torch.Tensor) for documents in asked)
+    assert all(isinstance(segments, Segments) for segments in asked)
 
 
 def test_a_kernel_that_cannot_do_it_is_left_out_and_torchs_choice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

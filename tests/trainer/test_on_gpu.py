@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.trainer.model.test_attention_kernels import by_formula
-from tests.trainer.small import awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
 from tests.trainer.test_kept_curve import KEPT, PLAIN, curve
 from trainer.model.attention_kernels import make_attention_function
 from trainer.model.loss import mean_cross_entropy
@@ -42,7 +42,7 @@ def test_kernels_are_the_formula(
     inputs = [x.clone().requires_grad_() for x in (q, k, v)]
     if kernel == "cudnn" and width % 8 and not has_documents and asked == 300:
         pytest.skip(f"cuDNN takes no heads of {width}")
-    attend = make_attention_function(kernel, "cuda", width, documents_BT if has_documents else None)
+    attend = make_attention_function(kernel, "cuda", width, segments_of(documents_BT) if has_documents else None)
     y_BHTE = attend(*inputs)
     found = [y_BHTE, *torch.autograd.grad(y_BHTE, inputs, grad)]
     assert max(relative_error(one, other) for one, other in zip(found, expected, strict=True)) < 1e-2
@@ -74,7 +74,7 @@ def test_documents_are_kept_apart_in_one_graph() -> None:
     for attention, is_compiled in trials:
         model = awake_model(replace(recipe, compute=replace(recipe.compute, attention=attention))).to(GPU)
         mean_loss = torch.compile(model.mean_loss, fullgraph=True, dynamic=False) if is_compiled else model.mean_loss
-        loss = mean_loss(tokens_BT[:, :-1], tokens_BT[:, 1:], documents_BT)
+        loss = mean_loss(tokens_BT[:, :-1], tokens_BT[:, 1:], segments_of(documents_BT))
         found.append([loss.detach(), *torch.autograd.grad(loss, list(model.parameters()))])
     for one in found[1:]:
         errors = [relative_error(tensor, other.double()) for tensor, other in zip(one, found[0], strict=True)]

@@ -13,8 +13,10 @@ import torch
 import trainer.runtime.clock
 from pgolf.campaign.status import remaining_seconds
 from pgolf.rundir import RunDirectory
-from tests.trainer.small import awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
 from trainer.data.batches import MicroBatch
+from trainer.data.documents import segments_of as segments_in
+from trainer.recipe.loader import DocumentPacking
 from trainer.recipe.writing import write_json
 from trainer.resumable import ResumableTraining
 from trainer.resume import resume_training
@@ -146,7 +148,10 @@ def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path:
     )
 
 
-LOADERS = ["{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}"]
+LOADERS = [
+    "{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}",
+    "{kind: document_rows, row_tokens: 128, longest: 40}",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -181,6 +186,8 @@ def test_packed_documents_are_kept_apart_in_training(job: TrainingJob) -> None:
     for loader in ("{kind: document_packing}", "{kind: sequential}"):
         made = training(job, schedule__loader=loader)
         made.model.load_state_dict(awake_model(made.recipe).state_dict())
-        losses.append(made.mean_loss(MicroBatch(x_BT, y_BT)).item())
-    assert losses[0] == pytest.approx(made.model.mean_loss(x_BT, y_BT, documents_BT).item(), abs=1e-6)
+        packing = made.recipe.schedule.loader
+        segments = segments_in(packing, x_BT, 1, x_BT.device) if isinstance(packing, DocumentPacking) else None
+        losses.append(made.mean_loss(MicroBatch(x_BT, y_BT, segments)).item())
+    assert losses[0] == pytest.approx(made.model.mean_loss(x_BT, y_BT, segments_of(documents_BT)).item(), abs=1e-6)
     assert abs(losses[0] - losses[1]) > 1e-3

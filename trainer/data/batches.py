@@ -1,7 +1,7 @@
 """Batches of training tokens, read ahead of the steps that use them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor
 from trainer.data.order import WindowOrder
 from trainer.data.prefetch import Prefetcher
 from trainer.data.shards import TokenStream
+from trainer.model.segments import Segments
+from trainer.recipe.loader import DocumentPacking, DocumentRows
 from trainer.recipe.schedule import Warmdown
 from trainer.runtime.world import World
 
@@ -22,6 +24,8 @@ class MicroBatch:
 
     x_BT: Tensor
     y_BT: Tensor
+    segments: Segments | None = None
+    """What the tokens see of each other; None: each sees the whole row up to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,11 @@ class BatchReader:
     contiguous part of the micro-batches of a step.
     """
 
-    def __init__(self, stream: TokenStream, order: WindowOrder, schedule: Warmdown, world: World) -> None:
-        self.stream, self.order, self.world = stream, order, world
-        self.window_tokens = schedule.sequence_tokens
-        self.step_windows = schedule.batch_tokens // schedule.sequence_tokens
-        self.micro_windows = schedule.micro_tokens // schedule.sequence_tokens
+    def __init__(self, stream: TokenStream, order: WindowOrder, schedule: Warmdown, world: World, bos: int) -> None:
+        self.stream, self.order, self.world, self.bos = stream, order, world, bos
+        self.loader, self.window_tokens = schedule.loader, schedule.window_tokens
+        self.step_windows = schedule.batch_tokens // schedule.window_tokens
+        self.micro_windows = schedule.micro_tokens // schedule.window_tokens
         self.state = order.state()
         self.prefetcher: Prefetcher[StepTokens] | None = None
 
@@ -55,7 +59,12 @@ class BatchReader:
         step = self.prefetcher.next()
         for micro in step.micro_batches:
             tokens_BT = micro.to(self.world.device, non_blocking=True)
-            yield MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
+            batch = MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:])
+            if isinstance(self.loader, DocumentPacking | DocumentRows):
+                from trainer.data.documents import segments_of
+
+                batch = replace(batch, segments=segments_of(self.loader, micro[:, :-1], self.bos, self.world.device))
+            yield batch
         self.state = step.state
 
     def read_step(self) -> StepTokens:

@@ -9,10 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainer.data.shards import TokenStream
-from trainer.recipe.loader import CoprimeStride, DocumentPacking, LoaderRecipe, Sequential, ShuffledWindows
+from trainer.recipe.loader import (
+    CoprimeStride,
+    DocumentPacking,
+    DocumentRows,
+    Sequential,
+    ShuffledWindows,
+)
+from trainer.recipe.schedule import Warmdown
 
 
 class WindowOrder(Protocol):
@@ -29,13 +35,14 @@ class WindowOrder(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, seed: int, bos: int) -> WindowOrder:
+def make_order(schedule: Warmdown, stream: TokenStream, seed: int, bos: int) -> WindowOrder:
     """Return the order that a recipe names. `bos` is the token that begins a document.
 
     Raises:
         DataRefused: the shards hold no full window, or no document.
     """
-    match recipe:
+    window_tokens = schedule.window_tokens
+    match schedule.loader:
         case Sequential():
             from trainer.data.sequential import SequentialOrder
 
@@ -47,19 +54,13 @@ def make_order(recipe: LoaderRecipe, stream: TokenStream, window_tokens: int, se
         case CoprimeStride():
             from trainer.data.coprime_stride import CoprimeStrideOrder
 
-            return CoprimeStrideOrder(recipe, stream, window_tokens, seed)
+            return CoprimeStrideOrder(schedule.loader, stream, window_tokens, seed)
         case DocumentPacking():
-            from trainer.data.document_packing import first_document_start
+            from trainer.data.documents import first_document_start
             from trainer.data.sequential import SequentialOrder
 
             return SequentialOrder(window_tokens, first_document_start(stream, bos))
+        case DocumentRows():
+            from trainer.data.document_rows import DocumentRowsOrder
 
-
-def number_documents_for(recipe: LoaderRecipe, x_BT: Tensor, bos: int) -> Tensor | None:
-    """Return the document of each token, or None where attention may cross from one document to the next."""
-    match recipe:
-        case DocumentPacking():
-            from trainer.data.document_packing import number_documents
-
-            return number_documents(x_BT, bos)
-    return None
+            return DocumentRowsOrder(schedule.loader, stream, schedule.batch_tokens // window_tokens, bos)

@@ -43,6 +43,7 @@ class TokenStream:
 
     def __init__(self, shards: Sequence[ShardFile]) -> None:
         self.parts = [map_shard(shard) for shard in shards]
+        self.names = [shard.path.name for shard in shards]
         self.starts = np.cumsum([0, *(len(part) for part in self.parts)])
         self.lengths = [len(part) for part in self.parts]
         if not len(self):

@@ -2,13 +2,12 @@
 
 from functools import partial
 
-import torch
-from torch import Tensor
 from torch.nn.attention import SDPBackend
 
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.blocked_attention import blocked_attention
 from trainer.model.library_attention import HEAD_MULTIPLE, library_attention, padded_attention, pinned_attention
+from trainer.model.segments import Segments
 from trainer.recipe.compute import AttentionKernel
 
 PINNED = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
@@ -24,22 +23,26 @@ def resolve_kernel(word: AttentionKernel, device_type: str, head_width: int) -> 
 
 
 def make_attention_function(
-    word: AttentionKernel, device_type: str, head_width: int, documents_BT: Tensor | None = None
+    word: AttentionKernel, device_type: str, head_width: int, segments: Segments | None = None
 ) -> AttentionFunction:
-    """Return the attention that a recipe's word stands for, within documents if `documents_BT` numbers them."""
-    kernel, mask_B1TT = resolve_kernel(word, device_type, head_width), None
-    if documents_BT is not None:
-        from trainer.model.document_attention import document_mask, make_flex_attention
+    """Return the attention that a recipe's word stands for, within segments if there are any."""
+    kernel = resolve_kernel(word, device_type, head_width)
+    attend = attention_of_rows(kernel)
+    if segments is not None:
+        from trainer.model.segment_attention import make_segment_attention
 
-        if kernel == "flex" and torch.compiler.is_compiling():
-            return make_flex_attention(documents_BT)
-        mask_B1TT = document_mask(documents_BT)
+        return make_segment_attention(kernel, attend, segments)
+    return attend
+
+
+def attention_of_rows(kernel: AttentionKernel) -> AttentionFunction:
+    """Return causal attention over whole rows, by a kernel."""
     match kernel:
         case "flash" | "cudnn":
-            return partial(pinned_attention, PINNED[kernel], mask_B1TT=mask_B1TT)
+            return partial(pinned_attention, PINNED[kernel])
         case "padded":
-            return partial(padded_attention, mask_B1TT=mask_B1TT)
+            return padded_attention
         case "blocked":
-            return partial(blocked_attention, mask_B1TT=mask_B1TT)
+            return blocked_attention
         case _:
-            return partial(library_attention, mask_B1TT=mask_B1TT)
+            return library_attention

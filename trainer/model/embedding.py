@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from trainer.model.linear import linear
 from trainer.model.norm import rms_norm
+from trainer.model.segments import Segments, number_segments
 from trainer.model.smear import make_smear
 from trainer.recipe.embedding import Bigram, ValueEmbedding
 from trainer.recipe.model import Gpt
@@ -22,14 +23,14 @@ class TokenEmbedding(nn.Module):
         self.value = None if recipe.value is None else ValueTable(recipe.value, vocabulary_size, model.kv_width)
         self.smear = make_smear(recipe.smear, model.width)
 
-    def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, segments: Segments | None) -> Tensor:
         """Return the residual stream before the first block. Shapes: (B, T) -> (B, T, D)."""
         x_BTD = F.embedding(tokens_BT, self.tokens)
         if self.bigram is not None:
-            x_BTD = x_BTD + self.bigram(tokens_BT, documents_BT)
+            x_BTD = x_BTD + self.bigram(tokens_BT, segments)
         if self.smear is None:
             return rms_norm(x_BTD)
-        smeared_BTD: Tensor = self.smear(x_BTD, tokens_BT, documents_BT)
+        smeared_BTD: Tensor = self.smear(x_BTD, tokens_BT, segments)
         return smeared_BTD
 
 
@@ -47,20 +48,20 @@ class BigramTable(nn.Module):
         nn.init.normal_(self.table, std=self.recipe.deviation)
         initialise_projection(self.projection, self.recipe.orthogonal_projection)
 
-    def forward(self, tokens_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, segments: Segments | None = None) -> Tensor:
         """Return the vector of each token with the one before it.
 
         Shapes: (B, T) -> (B, T, D).
         """
-        buckets_BT = bigram_buckets(tokens_BT, self.recipe, documents_BT)
+        buckets_BT = bigram_buckets(tokens_BT, self.recipe, segments)
         pairs_BTD = linear(F.embedding(buckets_BT, self.table), self.projection)
         return pairs_BTD if self.scale is None else self.scale * pairs_BTD
 
 
-def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, documents_BT: Tensor | None = None) -> Tensor:
+def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, segments: Segments | None = None) -> Tensor:
     """Return the bucket of each token with the one before it.
 
-    Token 0 stands before the first token of a sequence, and of each document if documents are numbered.
+    Token 0 stands before the first token of a sequence, and of each segment if there are any.
 
     Shapes: (B, T) -> (B, T), int64.
 
@@ -68,8 +69,8 @@ def bigram_buckets(tokens_BT: Tensor, recipe: Bigram, documents_BT: Tensor | Non
     """
     is_first_BT = torch.zeros_like(tokens_BT, dtype=torch.bool)
     is_first_BT[:, 0] = True
-    if documents_BT is not None:
-        is_first_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
+    if segments is not None:
+        is_first_BT[:, 1:] = number_segments(segments, tokens_BT).diff() != 0
     before_BT = F.pad(tokens_BT, (1, 0))[:, :-1].masked_fill(is_first_BT, 0)
     match recipe.hash:
         case "multiply":

@@ -21,6 +21,7 @@ from trainer.model.loops import LoopInstructions
 from trainer.model.loss import asymmetric_softcapped, mean_cross_entropy, softcapped
 from trainer.model.norm import rms_norm
 from trainer.model.rope import Rotary
+from trainer.model.segments import Segments
 from trainer.recipe.compute import Compute
 from trainer.recipe.inventory import blocks_with_lanes, inventory
 from trainer.recipe.local import LocalMlp
@@ -89,27 +90,27 @@ class GptModel(nn.Module):
         for rotary in self.rotaries.values():
             rotary.table(length, self.device)
 
-    def forward(self, tokens_BT: Tensor, last: int | None = None, documents_BT: Tensor | None = None) -> Tensor:
+    def forward(self, tokens_BT: Tensor, last: int | None = None, segments: Segments | None = None) -> Tensor:
         """Return the logits of the next token at every position, or only at the `last` ones.
 
-        If documents are numbered, each token sees its own document only.
+        Each token sees its own segment only, if there are segments.
 
         Shapes: (B, T) -> (B, T or last, V), float32.
         """
         with self.autocast():
-            x_BTD = self.features(tokens_BT, documents_BT, last)
+            x_BTD = self.features(tokens_BT, segments, last)
             z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
         if self.softcaps is not None:
             return asymmetric_softcapped(z_BTV, self.softcaps)
         return softcapped(z_BTV, self.recipe.softcap)
 
-    def mean_loss(self, tokens_BT: Tensor, targets_BT: Tensor, documents_BT: Tensor | None = None) -> Tensor:
+    def mean_loss(self, tokens_BT: Tensor, targets_BT: Tensor, segments: Segments | None = None) -> Tensor:
         """Return the mean nats of all targets: the cross entropy of `forward`, at less cost."""
         if self.softcaps is not None:
-            logits_BTV = self.forward(tokens_BT, documents_BT=documents_BT)
+            logits_BTV = self.forward(tokens_BT, segments=segments)
             return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
         with self.autocast():
-            x_ND = rms_norm(self.features(tokens_BT, documents_BT)).flatten(0, 1)
+            x_ND = rms_norm(self.features(tokens_BT, segments)).flatten(0, 1)
             is_chunked = self.compute.loss == "chunked"
             return mean_cross_entropy(x_ND, self.head_weight, targets_BT.flatten(), self.recipe.softcap, is_chunked)
 
@@ -134,7 +135,7 @@ class GptModel(nn.Module):
         """The matrix that makes logits: the token embedding itself if it is tied."""
         return self.head if self.head is not None else self.embedding.tokens
 
-    def features(self, tokens_BT: Tensor, documents_BT: Tensor | None, last: int | None = None) -> Tensor:
+    def features(self, tokens_BT: Tensor, segments: Segments | None, last: int | None = None) -> Tensor:
         """Return the residual stream of the `last` tokens after the last execution.
 
         Of the other tokens, that execution computes keys and values only, unless `compute.scoring` is `one_by_one`.
@@ -143,7 +144,7 @@ class GptModel(nn.Module):
         """
         # A local MLP may look at neighbouring tokens, so it gets all of them.
         is_narrowed = self.compute.scoring == "together" and not isinstance(self.recipe.mlp, LocalMlp)
-        context = self.forward_context(tokens_BT, documents_BT)
+        context = self.forward_context(tokens_BT, segments)
         x_BTD = context.embedded_BTD
         first_value_BTF: Tensor | None = None
         second_BTD: Tensor | None = None
@@ -171,15 +172,15 @@ class GptModel(nn.Module):
         x_BTD = x_BTD if second_BTD is None else (x_BTD + second_BTD) / 2
         return x_BTD if last is None else x_BTD[:, -last:]
 
-    def forward_context(self, tokens_BT: Tensor, documents_BT: Tensor | None) -> ForwardContext:
+    def forward_context(self, tokens_BT: Tensor, segments: Segments | None) -> ForwardContext:
         """Return what all executions of a forward pass share."""
-        x_BTD: Tensor = self.embedding(tokens_BT, documents_BT)
+        x_BTD: Tensor = self.embedding(tokens_BT, segments)
         dtype, value = self.choose_dtypes()[1], self.embedding.value
         is_added = any(execution.adds_value is not None for execution in self.plan)
         return ForwardContext(
             embedded_BTD=x_BTD if dtype is None else x_BTD.to(dtype),
             attend=make_attention_function(
-                self.compute.attention, tokens_BT.device.type, self.recipe.head_width, documents_BT
+                self.compute.attention, tokens_BT.device.type, self.recipe.head_width, segments
             ),
             value_embedding_BTF=value(tokens_BT) if value is not None and is_added else None,
             stream_dtype=dtype,

@@ -33,23 +33,21 @@ def library_attention(
     )
 
 
-def pinned_attention(
-    kernel: SDPBackend, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None
-) -> Tensor:
-    """Compute attention by the given kernel of torch, or by torch's choice if there is a mask or S < T.
+def pinned_attention(kernel: SDPBackend, q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
+    """Compute attention by the given kernel of torch, or by torch's choice if S < T.
 
     Raises:
         RuntimeError: the kernel does not support the inputs.
     """
-    if mask_B1TT is not None or q_BHSE.size(-2) != k_BKTE.size(-2):
-        return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT)
+    if q_BHSE.size(-2) != k_BKTE.size(-2):
+        return library_attention(q_BHSE, k_BKTE, v_BKTE)
     with sdpa_kernel(kernel):
         return library_attention(q_BHSE, k_BKTE, v_BKTE)
 
 
-def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor, mask_B1TT: Tensor | None = None) -> Tensor:
+def padded_attention(q_BHSE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
     """Compute attention with zeros appended to each head, which change no product."""
     width = q_BHSE.size(-1)
     zeros = -width % HEAD_MULTIPLE
     q_BHSE, k_BKTE, v_BKTE = (F.pad(x, (0, zeros)) for x in (q_BHSE, k_BKTE, v_BKTE))
-    return library_attention(q_BHSE, k_BKTE, v_BKTE, mask_B1TT, scale=width**-0.5)[..., :width]
+    return library_attention(q_BHSE, k_BKTE, v_BKTE, scale=width**-0.5)[..., :width]

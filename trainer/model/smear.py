@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.model.norm import rms_norm
+from trainer.model.segments import Segments, number_segments
 from trainer.recipe.embedding import ChannelSmear, GatedSmear, NoSmear, SmearRecipe
 
 
@@ -22,7 +23,7 @@ def make_smear(recipe: SmearRecipe, width: int) -> nn.Module | None:
 class ChannelGate(nn.Module):
     """(1 - g) x_t + g x_(t-1) of the normed embedding, g = sigmoid of a learned vector.
 
-    If documents are numbered, their first tokens mix in nothing.
+    The first tokens of segments mix in nothing.
 
     Source: SmearGate of openai/parameter-golf #549.
     """
@@ -31,11 +32,12 @@ class ChannelGate(nn.Module):
         super().__init__()
         self.gate = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x_BTD: Tensor, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, tokens_BT: Tensor, segments: Segments | None) -> Tensor:
         x_BTD = rms_norm(x_BTD)
         before_BTD = shifted(x_BTD)
-        if documents_BT is not None:
-            before_BTD = before_BTD * (documents_BT == F.pad(documents_BT, (1, 0))[:, :-1])[..., None]
+        if segments is not None:
+            numbers_BT = number_segments(segments, tokens_BT)
+            before_BTD = before_BTD * (numbers_BT == F.pad(numbers_BT, (1, 0))[:, :-1])[..., None]
         return torch.lerp(x_BTD, before_BTD, torch.sigmoid(self.gate).to(x_BTD.dtype))
 
 
@@ -51,7 +53,7 @@ class DocumentGate(nn.Module):
         self.gate = nn.Parameter(torch.zeros(recipe.inputs))
         self.scale = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x_BTD: Tensor, tokens_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, tokens_BT: Tensor, segments: Segments | None) -> Tensor:
         share_BT1 = self.scale * torch.sigmoid(x_BTD[..., : len(self.gate)] @ self.gate)[..., None]
         if self.document_token is not None:
             share_BT1 = share_BT1 * (tokens_BT != self.document_token)[..., None]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from trainer.model.gpt import GptModel
+from trainer.model.segments import Segments
 from trainer.quantizer.grid import RowGrid, checked_row_grid, row_grid
 from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import MATRIX_GROUPS, Inventory
@@ -68,13 +69,13 @@ class RoundedLoss:
         pruned_RC = prune_smallest(w_RC, self.recipe.pruned)
         return round_to_grid(pruned_RC, row_grid(self.recipe, name, pruned_RC), softness)
 
-    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> Tensor:
         """Return the mean nats of all targets."""
         weights = {f"model.{name}": self.parameters[name] + offset for name, offset in self.offsets.items()}
-        loss: Tensor = functional_call(self.module, weights, (x_BT, y_BT, documents_BT))
+        loss: Tensor = functional_call(self.module, weights, (x_BT, y_BT, segments))
         return loss
 
-    def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:
+    def probe(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> str:
         """Check the effect of rounding on a batch and return a message for the log. Changes no gradients or weights.
 
         Raises:
@@ -83,8 +84,8 @@ class RoundedLoss:
         for name, parameter in self.parameters.items():
             checked_row_grid(self.recipe, name, parameter.detach())
         with torch.no_grad():
-            plain = self.model.mean_loss(x_BT, y_BT, documents_BT).item()
-        loss = self.mean_loss(x_BT, y_BT, documents_BT)
+            plain = self.model.mean_loss(x_BT, y_BT, segments).item()
+        loss = self.mean_loss(x_BT, y_BT, segments)
         gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         for name, gradient in zip(self.parameters, gradients, strict=True):
             if gradient is None:

@@ -5,6 +5,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from trainer.model.gpt import GptModel
+from trainer.model.segments import Segments
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import FloatTraining, QuantizerRecipe, StraightThrough
 
@@ -18,8 +19,8 @@ class TrainingLoss(Protocol):
         ...
 
     def begin_step(self, multiplier: float) -> bool: ...
-    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor: ...
-    def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str: ...
+    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> Tensor: ...
+    def probe(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> str: ...
 
 
 class LossModule(nn.Module):
@@ -29,8 +30,8 @@ class LossModule(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
-        return self.model.mean_loss(x_BT, y_BT, documents_BT)
+    def forward(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> Tensor:
+        return self.model.mean_loss(x_BT, y_BT, segments)
 
 
 class FloatLoss:
@@ -43,12 +44,12 @@ class FloatLoss:
         """Return False: there is nothing to probe."""
         return False
 
-    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> Tensor:
+    def mean_loss(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> Tensor:
         """Return the mean nats of all targets."""
-        loss: Tensor = self.module(x_BT, y_BT, documents_BT)
+        loss: Tensor = self.module(x_BT, y_BT, segments)
         return loss
 
-    def probe(self, x_BT: Tensor, y_BT: Tensor, documents_BT: Tensor | None) -> str:
+    def probe(self, x_BT: Tensor, y_BT: Tensor, segments: Segments | None) -> str:
         return "weights are not rounded"
 
 

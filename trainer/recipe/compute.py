@@ -28,9 +28,11 @@ class Compute:
     attention: AttentionKernel = "automatic"
     """Attention kernel. `library`: the one that torch chooses. `flash`, `cudnn`: torch's FlashAttention or cuDNN, where
     no mask is needed. `padded`: `library` with head widths padded to a multiple of 8. `flex`: FlexAttention, for
-    `document_packing` in compiled steps on GPUs. `blocked`: blocks of queries, for CPUs. `automatic`: `blocked` on a
-    CPU; on a GPU the kernel that was fastest for such heads in docs/log/2026-11-26.md. `measured`: the fastest in a
-    trial before training, printed and kept in run.json; two trials may choose differently.
+    documents that are kept apart in compiled steps on GPUs. `blocked`: blocks of queries, for CPUs. `automatic`:
+    `blocked` on a CPU; on a GPU the kernel that was fastest for such heads in docs/log/2026-11-26.md. `measured`: the
+    fastest in a trial before training, printed and kept in run.json; two trials may choose differently. Documents that
+    are kept apart are attended to one by one on a CPU and where products are float32, and otherwise all at once by
+    torch's kernel for sequences of unequal lengths, but for `flex`.
     """
     loss: Literal["chunked", "plain"] = "chunked"
     """`chunked` computes the logits of a training step chunk by chunk; `plain` computes all of them at once, in

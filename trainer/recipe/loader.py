@@ -44,12 +44,32 @@ class CoprimeStride:
 class DocumentPacking:
     """Sequential from the first document on; tokens attend only within their own document.
 
-    The attention mask is dense: sequence_tokens^2 entries per sequence. Scoring has no such mask; only the
-    `document` and `document_lora` evaluations keep documents apart.
+    Scoring does not keep documents apart, but for the `document` and `document_lora` evaluations.
     """
 
     __pydantic_config__: ClassVar = CHECKED
     kind: Literal["document_packing"]
 
 
-LoaderRecipe = Sequential | ShuffledWindows | CoprimeStride | DocumentPacking
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DocumentRows:
+    """Long rows of consecutive text; tokens attend only within their own document, and within a part of a long one.
+
+    Each shard is read from its first document on, as in the records from #1530 on; the seed has no influence.
+    """
+
+    __pydantic_config__: ClassVar = CHECKED
+    kind: Literal["document_rows"]
+    row_tokens: Count
+    """Tokens of a row; divides the tokens of a forward pass."""
+    longest: Count | None = None
+    """A document is cut after every so many of its tokens in a row; null cuts none, and refuses documents that do not
+    fit in a row.
+    """
+
+    def __post_init__(self) -> None:
+        if self.longest is not None and self.longest > self.row_tokens:
+            raise RecipeConflict(f"longest {self.longest} is more than row_tokens {self.row_tokens}", "longest")
+
+
+LoaderRecipe = Sequential | ShuffledWindows | CoprimeStride | DocumentPacking | DocumentRows

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from trainer.recipe.loader import LoaderRecipe, Sequential
+from trainer.recipe.loader import DocumentRows, LoaderRecipe, Sequential
 from trainer.recipe.strict import CHECKED, Count, Fraction, RecipeConflict
 
 Clock = Literal["steps", "tokens", "seconds"]
@@ -24,7 +24,9 @@ class Warmdown:
     batch_tokens: Count
     """Tokens per optimizer step, over all processes."""
     sequence_tokens: Count
-    """Tokens per training sequence; divides the tokens of a forward pass."""
+    """Tokens per training sequence; divides the tokens of a forward pass. With `document_rows`, whose rows replace
+    sequences in training, only those of calibration and of comparing averages.
+    """
     micro_batch_tokens: Count | None = None
     """Tokens per forward pass, for a batch that does not fit in memory or that several processes share; divides
     `batch_tokens`. null uses `batch_tokens`.
@@ -38,6 +40,11 @@ class Warmdown:
             return 1.0
         remaining = min(1.0, max(0.0, 1.0 - progress) / self.fraction)
         return self.floor + (1.0 - self.floor) * remaining
+
+    @property
+    def window_tokens(self) -> int:
+        """Tokens of a row of a forward pass."""
+        return self.loader.row_tokens if isinstance(self.loader, DocumentRows) else self.sequence_tokens
 
     @property
     def micro_tokens(self) -> int:
@@ -55,10 +62,10 @@ class Warmdown:
             raise RecipeConflict(
                 f"micro_batch_tokens {micro} does not divide batch_tokens {self.batch_tokens}", "micro_batch_tokens"
             )
-        if micro % self.sequence_tokens:
+        if micro % self.window_tokens:
+            path = ("loader", "row_tokens") if isinstance(self.loader, DocumentRows) else ("sequence_tokens",)
             raise RecipeConflict(
-                f"sequence_tokens {self.sequence_tokens} does not divide the {micro} tokens of a forward pass",
-                "sequence_tokens",
+                f"{path[-1]} {self.window_tokens} does not divide the {micro} tokens of a forward pass", *path
             )
 
 

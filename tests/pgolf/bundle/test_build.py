@@ -437,16 +437,16 @@ def test_components_that_a_recipe_does_not_name_are_not_in_its_file() -> None:
         "import_module",
         "make_local",
         "CoprimeStride",
-        "document_mask",
+        "segment_mask",
     ):
         assert name not in quickstart + crawler
 
 
-def test_a_file_that_keeps_documents_apart_tests_for_document_numbers() -> None:
+def test_a_file_that_keeps_documents_apart_tests_for_segments() -> None:
     packing = load_spec("quickstart", [], ["recipe.schedule.loader={kind: document_packing}"]).spec
     readable = bundle_of(packing, RULES).readable
-    assert "if documents_BT is not None:" in readable  # scoring has no document numbers
-    assert "def document_mask" in readable
+    assert "if segments is not None:" in readable  # scoring has no segments
+    assert "def segment_mask" in readable
     assert "flex_attention" in readable
 
 

@@ -47,8 +47,8 @@ def test_each_average_reaches_its_own_module_only() -> None:
 def test_document_attention_is_reached_only_if_documents_are_kept_apart() -> None:
     packing = load_spec("quickstart", ["micro"], ["recipe.schedule.loader={kind: document_packing}"]).spec.recipe
     apart, across = set(trainer_code(packing).modules), set(trainer_code(MICRO).modules)
-    assert "trainer.model.document_attention" in apart
-    assert "trainer.model.document_attention" not in across
+    assert "trainer.model.segment_attention" in apart
+    assert "trainer.model.segment_attention" not in across
 
 
 @pytest.mark.parametrize("name", sorted(shipped_specs()))

@@ -27,8 +27,8 @@ def stream(tmp_path: Path) -> TokenStream:
 
 
 def reader(stream: TokenStream, rank: int = 0, size: int = 1, schedule: Any = SCHEDULE) -> BatchReader:
-    order = make_order(schedule.loader, stream, schedule.sequence_tokens, 7, 1)
-    return BatchReader(stream, order, schedule, World(CPU, rank, size))
+    order = make_order(schedule, stream, 7, 1)
+    return BatchReader(stream, order, schedule, World(CPU, rank, size), 1)
 
 
 def steps(batches: BatchReader, number: int) -> list[list[int]]:

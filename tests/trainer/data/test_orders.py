@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,18 @@ import pytest
 import torch
 
 from tests.trainer.data.builders import counting_stream, write_shard
-from trainer.data.document_packing import number_documents
+from tests.trainer.small import small_recipe
+from trainer.data.documents import segment_bounds
 from trainer.data.order import WindowOrder, make_order
 from trainer.data.shards import TokenStream
-from trainer.recipe.loader import CoprimeStride, DocumentPacking, LoaderRecipe, Sequential, ShuffledWindows
+from trainer.recipe.loader import (
+    CoprimeStride,
+    DocumentPacking,
+    DocumentRows,
+    LoaderRecipe,
+    Sequential,
+    ShuffledWindows,
+)
 from trainer.runtime.failure import DataRefused
 
 WINDOW = 8
@@ -26,8 +35,11 @@ SIZES = (100, 9, 8, 333, 57)
 WINDOWS = [(size - 1) // WINDOW for size in SIZES]
 
 
-def order(recipe: LoaderRecipe, stream: TokenStream, seed: int = 1) -> WindowOrder:
-    return make_order(recipe, stream, WINDOW, seed, BEGIN)
+def order(recipe: LoaderRecipe, stream: TokenStream, seed: int = 1, batch_tokens: int = 3 * WINDOW) -> WindowOrder:
+    schedule = small_recipe(schedule__micro_batch_tokens="null", schedule__sequence_tokens=4).schedule
+    schedule = replace(schedule, batch_tokens=batch_tokens)
+    schedule = replace(schedule, loader=recipe, sequence_tokens=4 if isinstance(recipe, DocumentRows) else WINDOW)
+    return make_order(schedule, stream, seed, BEGIN)
 
 
 def kind(recipe: LoaderRecipe) -> str:
@@ -119,6 +131,39 @@ def test_packing_begins_at_the_first_document(tmp_path: Path) -> None:
         order(PACKING, TokenStream(shards[:1]))
 
 
-def test_documents_are_numbered_from_the_start_of_each_window() -> None:
+def test_segments_begin_with_rows_and_documents_and_within_long_ones() -> None:
     x_BT = torch.tensor([[5, 1, 6, 7, 1, 1, 8], [1, 2, 3, 4, 5, 6, 7]])
-    assert number_documents(x_BT, BEGIN).tolist() == [[0, 1, 1, 1, 2, 3, 3], [1] * 7]
+    whole = [0, 1, 4, 5, 7, 14]
+    assert segment_bounds(x_BT, BEGIN, None).tolist() == whole[:-1] + [14] * 60
+    assert segment_bounds(x_BT, BEGIN, 3).tolist() == [0, 1, 4, 5, 7, 10, 13] + [14] * 58
+    assert len(segment_bounds(torch.full((1, 64), BEGIN), BEGIN, 3)) == 65
+    assert len(segment_bounds(torch.full((1, 65), BEGIN), BEGIN, 3)) == 129
+
+
+ROWS = DocumentRows(kind="document_rows", row_tokens=4, longest=4)
+
+
+def test_rows_follow_the_published_cursor(tmp_path: Path) -> None:
+    """Steps of three rows of 4 + 1 tokens: each shard from its first document on, without a rest that is too short."""
+    shards = [[7, BEGIN, *range(20, 54)], [9, 9], [5, 6, BEGIN, *range(60, 76)]]
+    stream = TokenStream([write_shard(tmp_path / f"{n}.bin", tokens) for n, tokens in enumerate(shards)])
+    drawn = order(ROWS, stream, batch_tokens=12)
+    expected = [[1, 6, 11], [16, 21, 26], [40, 45, 50], [1, 6, 11]]  # 36 + 2 tokens stand before the third shard
+    assert [drawn.draw(3).tolist() for _ in expected] == expected
+
+
+def test_rows_are_refused_where_no_shard_holds_a_step(tmp_path: Path) -> None:
+    stream = TokenStream([write_shard(tmp_path / "a.bin", [7, BEGIN, *range(20, 33)])])
+    with pytest.raises(DataRefused, match=r"15 tokens from its first document \(token 1\) on"):
+        order(ROWS, stream, batch_tokens=12)
+    assert order(ROWS, stream, batch_tokens=8).draw(2).tolist() == [1, 6]
+    with pytest.raises(DataRefused, match="first document"):
+        order(ROWS, TokenStream([write_shard(tmp_path / "b.bin", [5] * 90)]), batch_tokens=8)
+
+
+def test_whole_documents_longer_than_a_row_are_refused_before_training(tmp_path: Path) -> None:
+    stream = TokenStream([write_shard(tmp_path / "a.bin", [7, BEGIN, *range(20, 22), BEGIN, *range(20, 33)])])
+    whole = DocumentRows(kind="document_rows", row_tokens=8)
+    with pytest.raises(DataRefused, match=r"a.bin: the document at token 4 has 14 tokens, more than the 8 of a row"):
+        order(whole, stream, batch_tokens=8)
+    assert order(replace(whole, longest=8), stream, batch_tokens=8).draw(1).tolist() == [1]

@@ -1,7 +1,6 @@
 """Every kernel against softmax(q k^T / sqrt(E)) v in float64, gradients included."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend
 from torch.profiler import ProfilerActivity, profile
 
+from tests.trainer.small import segments_of
 from trainer.model.attention_kernels import make_attention_function, resolve_kernel
 from trainer.model.blocked_attention import blocked_attention
 from trainer.model.library_attention import library_attention, padded_attention, pinned_attention
@@ -49,7 +49,8 @@ def test_kernels_are_the_formula(
     may_see_BTT = (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()
     expected = by_formula(q, k, v, may_see_BTT[:, -asked:], grad)
     q, k, v = (x.clone().requires_grad_() for x in (q, k, v))
-    y_BHTE = make_attention_function(kernel, "cpu", width, documents_BT if has_documents else None)(q, k, v)
+    segments = segments_of(documents_BT) if has_documents else None
+    y_BHTE = make_attention_function(kernel, "cpu", width, segments)(q, k, v)
     y_BHTE.backward(grad)  # type: ignore[no-untyped-call]
     found = [y_BHTE.detach(), q.grad, k.grad, v.grad]
     for one, other in zip(found, expected, strict=True):
@@ -68,9 +69,7 @@ def test_where_no_kernel_was_tried_blocks_are_the_rule_on_a_cpu_and_what_won_bef
     for device_type, width, attention in (
         ("cpu", 64, blocked_attention), ("cuda", 64, library_attention), ("cuda", 46, padded_attention),
     ):  # fmt: skip
-        attend = make_attention_function(word, device_type, width)
-        assert isinstance(attend, partial)
-        assert attend.func is attention
+        assert make_attention_function(word, device_type, width) is attention
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's compiler, of its own accord
@@ -80,9 +79,10 @@ def test_flex_keeps_documents_apart_in_a_graph_and_gives_way_without_one(asked: 
     k, v = (torch.randn(2, 2, 300, 16) for _ in range(2))
     q, grad = (torch.randn(2, 6, asked, 16) for _ in range(2))
     documents_BT = torch.arange(300).expand(2, 300) // 70
+    segments = segments_of(documents_BT)
 
     def attend() -> Tensor:
-        return make_attention_function("flex", "cpu", 16, documents_BT)(q, k, v)
+        return make_attention_function("flex", "cpu", 16, segments)(q, k, v)
 
     expected = by_formula(q, k, v, (documents_BT[:, :, None] == documents_BT[:, None, :]).tril()[:, -asked:], grad)[0]
     kernels: list[str] = []

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tests.trainer.small import awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
 from trainer.model.block import Block
 from trainer.model.block_inputs import BlockInputs, ForwardContext
 from trainer.model.gpt import GptModel
@@ -223,7 +223,7 @@ def test_a_channel_smear_does_not_cross_numbered_documents() -> None:
     parts = torch.split(TOKENS_BT[:1], [5, 7], dim=1)
     documents = torch.tensor([[1] * 5 + [2] * 7])
     with torch.no_grad():
-        packed = model(TOKENS_BT[:1], documents_BT=documents)
+        packed = model(TOKENS_BT[:1], segments=segments_of(documents))
         alone = torch.cat([model(part) for part in parts], dim=1)
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=0)
 
@@ -234,7 +234,7 @@ def test_hashed_pairs_do_not_cross_numbered_documents(hash_form: str) -> None:
     model = awake_model(small_recipe(model__embedding=f"{{kind: tied, bigram: {bigram}}}"))
     parts = torch.split(TOKENS_BT[:1], [5, 7], dim=1)
     with torch.no_grad():
-        packed = model(TOKENS_BT[:1], documents_BT=torch.tensor([[1] * 5 + [2] * 7]))
+        packed = model(TOKENS_BT[:1], segments=segments_of(torch.tensor([[1] * 5 + [2] * 7])))
         alone = torch.cat([model(part) for part in parts], dim=1)
         together = model(TOKENS_BT[:1])
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=0)

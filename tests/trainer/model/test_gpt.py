@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from tests.trainer.model.reference import baseline_logits
-from tests.trainer.small import awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
+from trainer.data.documents import segment_bounds
 from trainer.model.gpt import GptModel
+from trainer.model.segments import Segments
 from trainer.quantizer.hessians import InputListener
 from trainer.recipe.plan import Execution, execution_plan
 
@@ -79,9 +81,9 @@ LATE: dict[str, dict[str, object]] = {
 def test_the_last_logits_alone_are_the_last_of_all(name: str, has_documents: bool) -> None:
     model = awake_model(small_recipe(**LATE[name]))
     tokens_BT = random_tokens(2, 16)
-    documents_BT = (torch.arange(16) // 6).expand(2, 16) if has_documents else None
+    segments = segments_of((torch.arange(16) // 6).expand(2, 16)) if has_documents else None
     with torch.no_grad():
-        late, whole = (model(tokens_BT, last, documents_BT) for last in (5, None))
+        late, whole = (model(tokens_BT, last, segments) for last in (5, None))
     torch.testing.assert_close(late, whole[:, -5:], rtol=1e-4, atol=1e-4)
 
 
@@ -157,8 +159,43 @@ def test_a_packed_document_is_read_as_if_it_stood_alone() -> None:
     lengths = [7, 1, 20, 12]
     documents_BT = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))[None]
     with torch.no_grad():
-        packed = model(tokens_BT, documents_BT=documents_BT)
+        packed = model(tokens_BT, segments=segments_of(documents_BT))
         alone = torch.cat([model(part) for part in torch.split(tokens_BT, lengths, dim=1)], dim=1)
         one_stream = model(tokens_BT)
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=0)
     assert (packed - one_stream)[:, 8:].abs().max() > 1e-2
+
+
+def test_a_row_of_segments_is_each_segment_in_a_pass_of_its_own() -> None:
+    """Loss and gradients of a row, and of the same documents in passes of their own, cut after 9 tokens."""
+    recipe = small_recipe(compute__precision="float32")
+    model = awake_model(recipe).double()
+    tokens_BT, targets_BT = random_tokens(2, 40), random_tokens(2, 40, seed=1)
+    tokens_BT[tokens_BT == 1] = 2
+    tokens_BT[0, [0, 7, 8]] = tokens_BT[1, [3, 30]] = 1
+    bounds_N = segment_bounds(tokens_BT, bos=1, longest=9)
+    loss = model.mean_loss(tokens_BT, targets_BT, Segments(bounds_N, 9))
+    found = torch.autograd.grad(loss, list(model.parameters()))
+    total = torch.zeros(())
+    starts = [0, 7, 8, 17, 26, 35, 40, 43, 52, 61, 70, 79]
+    for start, end in zip(starts, [*starts[1:], 80], strict=True):
+        part = slice(start, end)
+        total = total + (end - start) / 80 * model.mean_loss(
+            tokens_BT.flatten()[None, part], targets_BT.flatten()[None, part]
+        )
+    expected = torch.autograd.grad(total, list(model.parameters()))
+    torch.testing.assert_close(loss, total, rtol=1e-6, atol=0)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_moving_a_bound_changes_only_the_segments_beside_it() -> None:
+    model = awake_model(small_recipe())
+    tokens_BT = random_tokens(1, 40)
+    with torch.no_grad():
+        before, after = (
+            model(tokens_BT, segments=Segments(torch.tensor([0, 10, bound, 30, 40, 40], dtype=torch.int32), 40))[0]
+            for bound in (20, 23)
+        )
+    changed = (before - after).abs().amax(-1) > 1e-4
+    assert changed.nonzero().flatten().tolist() == list(range(20, 30))

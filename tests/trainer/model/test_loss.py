@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.trainer.small import awake_model, random_tokens, small_recipe
+from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
 from trainer.model.loss import CHUNK_VALUES, LARGEST_FUSED_SOFTCAP, mean_cross_entropy
 
 ROWS, WIDTH, VOCABULARY = 37, 24, 50
@@ -49,10 +49,10 @@ def test_the_training_loss_is_the_cross_entropy_of_the_logits() -> None:
     model = awake_model(small_recipe())
     tokens_BT, targets_BT = random_tokens(3, 20), random_tokens(3, 20, seed=1)
     documents_BT = torch.arange(20).div(6, rounding_mode="floor").expand(3, 20)
-    for documents in (None, documents_BT):
-        logits_BTV = model(tokens_BT, documents_BT=documents)
+    for segments in (None, segments_of(documents_BT)):
+        logits_BTV = model(tokens_BT, segments=segments)
         expected = torch.nn.functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
-        torch.testing.assert_close(model.mean_loss(tokens_BT, targets_BT, documents), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(model.mean_loss(tokens_BT, targets_BT, segments), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_products_give_nearly_the_formula() -> None:

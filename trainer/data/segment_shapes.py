@@ -1,0 +1,25 @@
+"""Batches of each shape that segments give to a training step, for the compiler."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from trainer.data.batches import MicroBatch
+from trainer.data.documents import segments_of
+from trainer.recipe.loader import DocumentPacking, DocumentRows
+
+# So many padded numbers of segments have their graphs compiled before training (#1855); torch keeps as many.
+SEGMENT_SHAPES = 4
+GRAPHS_OF_A_SHAPE = 8
+
+
+def batches_of_segments(batch: MicroBatch, loader: DocumentPacking | DocumentRows) -> Iterator[MicroBatch]:
+    """Yield a batch with the fewest segments that it can have, padded to each number that is compiled."""
+    torch._dynamo.config.recompile_limit = SEGMENT_SHAPES * GRAPHS_OF_A_SHAPE
+    tokens_BT = torch.zeros(batch.x_BT.shape, dtype=torch.int64)
+    segments = segments_of(loader, tokens_BT, 1, batch.x_BT.device)
+    bounds_N, fewest = segments.bounds_N, len(segments.bounds_N) - 1
+    for times in range(SEGMENT_SHAPES):
+        padding_N = bounds_N[-1:].expand(times * fewest)
+        yield replace(batch, segments=segments._replace(bounds_N=torch.cat((bounds_N, padding_N))))
