@@ -172,7 +172,8 @@ def run_program(program: Program, arguments: argparse.Namespace, world: World) -
         RunFailure: it failed; gives the reason.
         OSError: a file cannot be read or written.
     """
-    data = DataFiles(arguments.data.absolute(), arguments.tokenizer.absolute(), needs_manifest=False)
+    folder, tokenizer = arguments.data.absolute(), arguments.tokenizer.absolute()
+    data = DataFiles(folder, tokenizer, needs_manifest=False, transform=program.recipe.data.transform or None)
     out = arguments.out or Path("logs", f"{world.broadcast_number(secrets.randbits(60)):015x}")
     files = RunFiles(out.absolute())
     code_bytes = Path(__file__).stat().st_size

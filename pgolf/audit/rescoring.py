@@ -100,7 +100,7 @@ def check_scores(
     findings, confinement = [], None
     with temporary_folder("pgolf-verify-") as work:
         (work / PROGRAM).write_bytes(program)
-        copy_validation(data, [shard.file for shard in manifest.validation.shards], work / "data")
+        copy_validation(data, [entry.file for entry in manifest.validation.files], work / "data")
         for seed, artifact in own.seed_results.items():
             model = folder / f"model_seed{seed}.bin"
             finding, used = rescore(model, int(seed), artifact, claims, facts, work, levels)
@@ -179,7 +179,7 @@ def check_validation(data: Path, manifest: Manifest) -> None:
     """
     files = DataFiles(data)
     expected = {files.tokenizer: manifest.tokenizer.sha256}
-    expected |= {files.shard(shard.file): shard.sha256 for shard in manifest.validation.shards}
+    expected |= {files.shard(entry.file): entry.sha256 for entry in manifest.validation.files}
     for path, sha256 in expected.items():
         if not path.is_file() or sha256_of(path) != sha256:
             raise DataError(f"{path} is missing or does not have the hash in the manifest")

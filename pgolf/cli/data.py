@@ -25,6 +25,7 @@ from pgolf.data.verify import verify_contents
 from pgolf.errors import CheckFailed, Interrupted, UsageError
 from pgolf.findings import failures
 from pgolf.rulesets.ruleset import load_ruleset
+from trainer.recipe.data import Transform
 
 CORPUS_HELP = "A .jsonl or .jsonl.gz file with a `text` in each line, a text file, or a folder of such files."
 data_app = typer.Typer(no_args_is_help=True, help="Prepare, fetch and verify token shards.")
@@ -53,6 +54,14 @@ def prepare(
             "them. The validation text is the same with and without this option (docs/data.md).",
         ),
     ] = False,
+    transform: Annotated[
+        Transform | None,
+        typer.Option(
+            "--transform",
+            help="Rewrite the text before it is tokenized. caseops: operators and small letters in place of capitals; "
+            "scores count the bytes of the original text.",
+        ),
+    ] = None,
     is_json: Json = False,
 ) -> None:
     """Split text by document, tokenize it and write shards with a manifest. A complete folder is left as it is."""
@@ -65,6 +74,7 @@ def prepare(
         tokenizer=tokenizer,
         vocabulary_size=vocabulary_size or 1024,
         is_overlap_dropped=is_overlap_dropped,
+        transform=transform,
     )
     try:
         prepared = prepare_shards(read_documents(path), preparation, say)
@@ -74,7 +84,7 @@ def prepare(
     if is_json:
         dropped = [asdict(document) for document in prepared.dropped]
         answer = {"sha256": manifest.sha256, "overlap": prepared.overlap.model_dump(), "dropped": dropped}
-        print_json(manifest.model_dump() | answer)
+        print_json(manifest.document() | answer)
         return
     print_splits(manifest)
     if is_overlap_dropped:
@@ -83,7 +93,8 @@ def prepare(
     references = read_references(out)
     if references is not None:
         typer.echo(f"validation text: {describe_references(references)}")
-    typer.echo(f"use it with recipe.data: {{kind: shards, folder: {out}}}")
+    key = "" if transform is None else f", transform: {transform}"
+    typer.echo(f"use it with recipe.data: {{kind: shards, folder: {out}{key}}}")
 
 
 def print_splits(manifest: Manifest) -> None:
@@ -155,7 +166,7 @@ def fetch_export(
     manifest = fetched.manifest
     if is_json:
         answer = {"sha256": manifest.sha256, "folder": str(folder), "source": fetched.source, "notes": fetched.notes}
-        print_json(manifest.model_dump() | answer)
+        print_json(manifest.document() | answer)
         return
     print_splits(manifest)
     typer.echo(f"{fetched.source['repository']} at {fetched.source['revision']}, manifest {manifest.sha256[:12]}")

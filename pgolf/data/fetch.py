@@ -13,21 +13,17 @@ from pgolf.data.hub import HubFile, HubRepository
 from pgolf.data.manifests import Manifest, ShardEntry, Split, TokenizerEntry
 from pgolf.data.scratch import scratch_folder
 from pgolf.data.sources import SOURCE_FILE, Source, check_endpoint, find_source
-from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
+from pgolf.data.token_bytes import StreamCounter, check_sidecars
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.data.verify import check_files
 from pgolf.errors import DataError, UsageError
 from pgolf.rulesets.ruleset import Ruleset
+from trainer.recipe.data import Transform
 from trainer.recipe.files import DataFiles
 from trainer.recipe.reading import read_json
 from trainer.recipe.writing import write_json
 
 DEFAULT_TRAIN_SHARDS = 80
-SIDECAR_NOTE = (
-    "this version cannot score this variant: the bytes of its validation text are in fineweb_val_bytes_* files and "
-    "cannot be computed from its tokens. The trainer will refuse to score, and `pgolf data verify` will fail "
-    "validation_bytes"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +107,12 @@ class Fetch:
         manifest.write(self.scratch)
         DataFiles(self.scratch).manifest.replace(DataFiles(self.out).manifest)
         self.write_source(source)  # last, because it makes the fetch a complete one
-        return Fetched(manifest, source, [*([note] if note else []), *([SIDECAR_NOTE] if self.export.sidecars else [])])
+        return Fetched(manifest, source, [note] if note else [])
+
+    @property
+    def transform(self) -> Transform | None:
+        """How the text of the export was rewritten: of those that publish sidecars, all by CaseOps."""
+        return "caseops" if self.export.sidecars else None
 
     @property
     def scored(self) -> list[HubFile]:
@@ -122,9 +123,11 @@ class Fetch:
         """Return the manifest of an earlier fetch if it fetched the same files and they are unchanged."""
         try:
             held = read_json(self.out / SOURCE_FILE)
-            if self.export.sidecars or held.get("files") != source["files"]:
-                return None  # no manifest has the checksums of sidecars
+            if held.get("files") != source["files"]:
+                return None
             manifest = check_files(self.out)
+            if bool(self.export.sidecars) != bool(manifest.validation.sidecars):
+                return None  # fetched by a release whose manifests had no sidecars
         except (OSError, ValueError, DataError):
             return None
         self.display.say(f"{self.out} is complete: {len(source['files'])} files have the hub's checksums")
@@ -140,7 +143,9 @@ class Fetch:
         self.check_text(validation)  # before the training shards, which are most of the bytes
         self.download(missing, self.train)
         return Manifest(
+            format="pgolf-shards-1" if self.transform is None else "pgolf-shards-2",
             name=self.source.name,
+            transform=self.transform,
             tokenizer=TokenizerEntry(
                 vocabulary_size=tokenizer.get_piece_size(),
                 sha256=sha256_of(self.export.tokenizer, DataFiles(self.out).tokenizer),
@@ -213,33 +218,41 @@ class Fetch:
 
     def count(self, files: list[HubFile], tokenizer: Any, sidecars: list[HubFile]) -> Split:
         """Count the shards of a split and return its manifest entry."""
-        counts = StreamCounter(tokenizer)
+        counts = StreamCounter(tokenizer, self.transform)
         paths = [self.destination(file) for file in files]
         tokens = [self.count_shard(counts, path) for path in paths]
-        entries = [
-            ShardEntry(file=path.name, tokens=count, sha256=sha256_of(file, path))
-            for file, path, count in zip(files, paths, tokens, strict=True)
+        size = self.sidecar_total(sidecars, paths, tokenizer) if sidecars else counts.bytes
+        return Split(
+            documents=counts.documents,
+            tokens=counts.tokens,
+            bytes=size,
+            shards=self.entries(files, tokens),
+            sidecars=self.entries(sidecars, tokens[: len(sidecars)]),
+        )
+
+    def entries(self, files: list[HubFile], tokens: list[int]) -> list[ShardEntry]:
+        """Return the manifest entries of shards or of their sidecars."""
+        return [
+            ShardEntry(file=(path := self.destination(file)).name, tokens=count, sha256=sha256_of(file, path))
+            for file, count in zip(files, tokens, strict=True)
         ]
-        size = self.sidecar_total(sidecars, tokens) if sidecars else counts.bytes
-        return Split(documents=counts.documents, tokens=counts.tokens, bytes=size, shards=entries)
 
     def count_shard(self, counts: StreamCounter, path: Path) -> int:
         self.display.say(f"counting {path.name}")
         return counts.add_shard(path)
 
-    def sidecar_total(self, sidecars: list[HubFile], tokens: list[int]) -> int:
+    def sidecar_total(self, sidecars: list[HubFile], shards: list[Path], tokenizer: Any) -> int:
         """Return the bytes of text by the sidecars.
 
         Raises:
-            DataError: there is not one for each shard.
+            DataError: there is not one for each shard, or one lies.
         """
-        if len(sidecars) != len(tokens):
+        if len(sidecars) != len(shards):
             raise DataError(
-                f"{self.out}: found {len(sidecars)} byte sidecars for {len(tokens)} validation shards, expected one "
+                f"{self.out}: found {len(sidecars)} byte sidecars for {len(shards)} validation shards, expected one "
                 "for each"
             )
-        pairs = zip(sidecars, tokens, strict=True)
-        return sum(sidecar_bytes(self.destination(file), count) for file, count in pairs)
+        return check_sidecars([self.destination(file) for file in sidecars], shards, tokenizer)
 
     def describe_source(self, files: list[HubFile]) -> dict[str, Any]:
         """Return the content of source.json; it has no files as long as the fetch is not complete."""

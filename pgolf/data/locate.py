@@ -53,6 +53,11 @@ def locate_data(data: DataRecipe, on_progress: Callable[[str], None]) -> Located
             f"{folder}: found a tokenizer of {size:,} pieces, expected {data.vocabulary_size:,} "
             "(recipe.data.vocabulary_size)"
         )
+    if data.transform != manifest.transform:
+        raise DataError(
+            f"{folder}: found text transformed by {manifest.transform or 'nothing'}, expected "
+            f"{data.transform or 'nothing'} (recipe.data.transform)"
+        )
     return LocatedData(folder, manifest)
 
 
@@ -87,6 +92,7 @@ def embedded_folder(data: Embedded, on_progress: Callable[[str], None]) -> Path:
     cache = user_cache_path("pgolf")
     name = f"embedded-{EMBEDDED_VERSION}-python{platform.python_version()}-{data.vocabulary_size}"
     name += "" if data.documents is None else f"-{data.documents}"
+    name += "" if data.transform is None else f"-{data.transform}"
     folder = cache / name
     if (folder / "manifest.json").exists():
         return folder
@@ -122,6 +128,7 @@ def build_embedded(folder: Path, data: Embedded, on_progress: Callable[[str], No
         validation_fraction=EMBEDDED_VALIDATION_FRACTION,
         vocabulary_size=data.vocabulary_size,
         is_overlap_dropped=True,
+        transform=data.transform,
     )
     prepare(islice(embedded_documents(), data.documents), preparation, on_progress)
     shutil.rmtree(folder, ignore_errors=True)

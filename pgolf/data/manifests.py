@@ -3,12 +3,13 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from pgolf.documents import Text, read_model
 from pgolf.errors import DataError
+from trainer.recipe.data import Transform
 from trainer.recipe.files import DataFiles
 from trainer.recipe.strict import Amount, Count
 from trainer.recipe.writing import write_json
@@ -38,6 +39,15 @@ class Split(ManifestPart):
     bytes: Amount
     """UTF-8 bytes of the text."""
     shards: list[ShardEntry]
+    sidecars: list[ShardEntry] = []
+    """Files in the format of shards with the bytes of the original text that each token stands for: one for each
+    validation shard of transformed text.
+    """
+
+    @property
+    def files(self) -> list[ShardEntry]:
+        """Shards and sidecars."""
+        return [*self.shards, *self.sidecars]
 
 
 class TokenizerEntry(ManifestPart):
@@ -50,10 +60,15 @@ class TokenizerEntry(ManifestPart):
 
 
 class Manifest(ManifestPart):
-    """The identity of a data set: its hash enters every spec_sha256 that trains on it."""
+    """The identity of a data set: its hash enters every spec_sha256 that trains on it.
 
-    format: Literal["pgolf-shards-1"] = "pgolf-shards-1"
+    Transformed text has format 2; text as it is has format 1, which knows neither `transform` nor `sidecars`.
+    """
+
+    format: Literal["pgolf-shards-1", "pgolf-shards-2"] = "pgolf-shards-1"
     name: str
+    transform: Transform | None = None
+    """How the text was rewritten before it was tokenized."""
     tokenizer: TokenizerEntry
     train: Split
     validation: Split
@@ -61,11 +76,24 @@ class Manifest(ManifestPart):
     @property
     def sha256(self) -> str:
         """SHA-256 of the canonical JSON, which contains no path and no date."""
-        canonical = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        canonical = json.dumps(self.document(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def document(self) -> dict[str, Any]:
+        """Return the JSON of the manifest, with the keys that its format has."""
+        later: Any = {"transform": True, "train": {"sidecars"}, "validation": {"sidecars"}}
+        return self.model_dump(exclude=later if self.transform is None else None)
+
+    @model_validator(mode="after")
+    def check_format(self) -> Self:
+        """Check that format and contents agree."""
+        has_sidecars = bool(self.train.sidecars or self.validation.sidecars)
+        if (self.format == "pgolf-shards-2") != (self.transform is not None) or (has_sidecars and not self.transform):
+            raise ValueError(f"format {self.format} with transform {self.transform} and sidecars: {has_sidecars}")
+        return self
+
     def write(self, folder: Path) -> None:
-        write_json(DataFiles(folder).manifest, self.model_dump())
+        write_json(DataFiles(folder).manifest, self.document())
 
 
 def read_manifest(folder: Path) -> Manifest:

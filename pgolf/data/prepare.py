@@ -5,21 +5,21 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pgolf.data.corpora import Document
-from pgolf.data.manifests import Manifest, Split, TokenizerEntry
+from pgolf.data.encoding import DocumentEncoder, symbols_of, written_text
+from pgolf.data.manifests import Manifest, TokenizerEntry
 from pgolf.data.near_duplicates import near_duplicates
 from pgolf.data.overlap import Overlap, OverlapSearch, keep_overlap, measure_overlap, read_overlap
 from pgolf.data.prepared_folder import Dropped, DropReason, Origin, check_free, publish, read_complete
 from pgolf.data.references import keep_references, measure_references, read_references, write_references
 from pgolf.data.scratch import scratch_folder
-from pgolf.data.shards import ShardWriter
-from pgolf.data.tokenizers import ScoredByteCounter, load_tokenizer, read_tokenizer_file, train_tokenizer
+from pgolf.data.tokenizers import load_tokenizer, read_tokenizer_file, train_tokenizer
 from pgolf.data.verify import check_files
 from pgolf.errors import DataError
 from pgolf.findings import counted
-from trainer.recipe.data import SPACE_MARK
+from trainer.recipe.data import SPACE_MARK, Transform
 from trainer.recipe.files import DataFiles
 from trainer.recipe.writing import write_whole
 
@@ -44,6 +44,8 @@ class Preparation:
     """Pieces of the trained tokenizer."""
     is_overlap_dropped: bool = False
     """Leave out training documents that have text in common with validation documents."""
+    transform: Transform | None = None
+    """How to rewrite the text before it is tokenized."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def origin_of(corpus: "Corpus", preparation: Preparation, model: bytes | None) -
         tokenizer_sha256=None if model is None else hashlib.sha256(model).hexdigest(),
         vocabulary_size=preparation.vocabulary_size if model is None else None,
         is_overlap_dropped=preparation.is_overlap_dropped,
+        transform=preparation.transform,
     )
 
 
@@ -206,18 +209,21 @@ def write_shards(
     """Write tokenizer and shards, and return their manifest. Without a given model, train one on the training split."""
     if model is None:
         on_progress(f"training a tokenizer of {preparation.vocabulary_size:,} pieces")
-        model = train_tokenizer(texts(corpus.train), preparation.vocabulary_size)
+        written = (written_text(text, preparation.transform) for text in texts(corpus.train))
+        model = train_tokenizer(written, preparation.vocabulary_size, symbols_of(preparation.transform))
     folder = DataFiles(preparation.out)
     write_whole(folder.tokenizer, model)
     tokenizer = load_tokenizer(model, folder.tokenizer)
     on_progress(f"tokenizing {counted(len(corpus.train) + len(corpus.validation), 'document')}")
-    encoder = DocumentEncoder(tokenizer)
+    encoder = DocumentEncoder(tokenizer, preparation.transform)
     splits = {
-        prefix: encoder.write(documents, ShardWriter(preparation.out, f"fineweb_{prefix}"))
+        prefix: encoder.write(documents, preparation.out, prefix)
         for prefix, documents in (("train", corpus.train), ("val", corpus.validation))
     }
     return Manifest(
+        format="pgolf-shards-1" if preparation.transform is None else "pgolf-shards-2",
         name=preparation.name,
+        transform=preparation.transform,
         tokenizer=TokenizerEntry(
             vocabulary_size=tokenizer.get_piece_size(),
             sha256=hashlib.sha256(model).hexdigest(),
@@ -230,7 +236,7 @@ def write_shards(
 
 def remove_shards(folder: Path, manifest: Manifest) -> None:
     """Delete the shards of a manifest: new ones may be fewer."""
-    for entry in (*manifest.train.shards, *manifest.validation.shards):
+    for entry in (*manifest.train.files, *manifest.validation.files):
         DataFiles(folder).shard(entry.file).unlink()
 
 
@@ -260,26 +266,3 @@ def is_validation(text: str, fraction: float) -> bool:
 
 def texts(documents: Iterable[Document]) -> Iterator[str]:
     return (document.text for document in documents)
-
-
-class DocumentEncoder:
-    """Encodes documents and checks whether decoding gives their text back."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.scored_bytes = ScoredByteCounter(tokenizer)
-        self.is_lossless = True
-
-    def write(self, documents: list[Document], writer: ShardWriter) -> Split:
-        """Write the documents' shards and return the split's manifest entry."""
-        begin = self.tokenizer.bos_id()
-        tokens_total = bytes_total = 0
-        for document in documents:
-            tokens = [begin, *self.tokenizer.encode(document.text)]
-            self.is_lossless &= self.tokenizer.decode(tokens[1:]) == document.text
-            writer.add(tokens)
-            tokens_total += len(tokens)
-            # Scores count the bytes of the decoded tokens. With a lossy tokenizer those are not the document's, and
-            # the manifest says so.
-            bytes_total += self.scored_bytes.count(tokens[1:])
-        return Split(documents=len(documents), tokens=tokens_total, bytes=bytes_total, shards=writer.close())

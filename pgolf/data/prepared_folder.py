@@ -16,17 +16,19 @@ from pgolf.data.manifests import read_manifest
 from pgolf.data.sources import SOURCE_FILE
 from pgolf.documents import read_model
 from pgolf.errors import DataError, UsageError
+from trainer.recipe.data import Transform
 from trainer.recipe.files import DataFiles
 from trainer.recipe.writing import write_json
 
 ORIGIN_FILE = "prepared.json"
-SHARD = re.compile(r"fineweb_(train|val)_\d{6}\.bin")
+SHARD = re.compile(r"fineweb_(train|val|val_bytes)_\d{6}\.bin")
 OPTIONS = {
     "text_sha256": "SHA-256 of the text",
     "validation_fraction": "--val-fraction",
     "tokenizer_sha256": "--tokenizer",
     "vocabulary_size": "--vocab",
     "is_overlap_dropped": "--drop-overlap",
+    "transform": "--transform",
 }
 DropReason = Literal["near_duplicate", "shared_text"]
 
@@ -52,6 +54,7 @@ class Origin(BaseModel):
     vocabulary_size: int | None
     """Pieces of a trained tokenizer."""
     is_overlap_dropped: bool
+    transform: Transform | None = None
     dropped: list[Dropped] = []
     manifest_sha256: str | None = None
     """Hash of the manifest that belongs to it; None as long as nothing is prepared."""

@@ -36,7 +36,7 @@ SOURCES = {
             "fineweb10B_sp8192_lossless_caps_caseops_v1_reserved",
             CASEOPS,
             "official",
-            "CaseOps, with byte sidecars; this version cannot score it",
+            "CaseOps, with byte sidecars; use it with transform: caseops",
         ),
         Source("fineweb_sp4096", LIGHTSPEEDUP, "folder", "81 training shards, about 10.9 GB"),
         Source("fineweb_sp8192", LIGHTSPEEDUP, "folder", "about 8.5 GB"),

@@ -4,12 +4,14 @@ The rule is that of ScoredByteCounter, which decodes document by document: a tok
 one if the piece begins with the space mark and the token before it is not a boundary (control, unknown or unused).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgolf.data.encoding import caseops_bytes
 from pgolf.data.shards import read_shard
 from pgolf.errors import DataError
-from trainer.recipe.data import piece_bytes
+from trainer.recipe.data import Transform, piece_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,10 +22,17 @@ CHUNK_TOKENS = 1 << 22
 
 
 class StreamCounter:
-    """Running counts of documents, tokens and bytes of a token stream that arrives in parts."""
+    """Running counts of documents, tokens and bytes of a token stream that arrives in parts.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Raises:
+        DataError: the tokenizer lacks the pieces that the transform of the text needs.
+    """
+
+    def __init__(self, tokenizer: Any, transform: Transform | None = None) -> None:
         import numpy as np
+
+        self.original_bytes = None if transform is None else caseops_bytes(tokenizer)
+        self.unfinished = np.empty(0, dtype=np.uint16)
 
         pieces = [piece_bytes(tokenizer, token) for token in range(tokenizer.get_piece_size())]
         self.begin = tokenizer.bos_id()
@@ -47,13 +56,27 @@ class StreamCounter:
             raise DataError(f"token {tokens.max()} is not one of the tokenizer's {len(self.own):,} pieces")
         if not self.tokens and tokens[0] != self.begin:
             raise DataError(f"found token {tokens[0]} first, expected the begin-of-document token ({self.begin})")
+        self.bytes += self.bytes_of(tokens)
+        self.documents += int(np.count_nonzero(tokens == self.begin))
+        self.tokens += len(tokens)
+
+    def bytes_of(self, tokens: "NDArray[np.uint16]") -> int:
+        """Return what the next tokens of the stream add to its bytes."""
+        import numpy as np
+
+        if self.original_bytes is not None:
+            # What a token of a document stands for depends on the tokens before it, so all of a document is counted
+            # anew with each part of it.
+            before = int(self.original_bytes.of(self.unfinished).sum(dtype=np.int64))
+            tokens = np.concatenate((self.unfinished, tokens))
+            starts = np.flatnonzero(tokens == self.begin)
+            self.unfinished = tokens[starts[-1] :]
+            return int(self.original_bytes.of(tokens).sum(dtype=np.int64)) - before
         boundary = self.is_boundary[tokens]
         after_boundary = np.concatenate(([self.was_boundary], boundary[:-1]))
         spaces = int(np.count_nonzero(self.has_space[tokens] & ~after_boundary))
-        self.bytes += int(self.own[tokens].sum(dtype=np.int64)) + spaces
-        self.documents += int(np.count_nonzero(tokens == self.begin))
-        self.tokens += len(tokens)
         self.was_boundary = bool(boundary[-1])
+        return int(self.own[tokens].sum(dtype=np.int64)) + spaces
 
     def add_shard(self, path: Path) -> int:
         """Count the next shard and return its number of tokens.
@@ -72,15 +95,21 @@ class StreamCounter:
         return len(shard)
 
 
-def sidecar_bytes(path: Path, expected_tokens: int) -> int:
-    """Return the UTF-8 bytes of one shard's tokens, by its sidecar.
+def check_sidecars(sidecars: Sequence[Path], shards: Sequence[Path], tokenizer: Any) -> int:
+    """Return the bytes of a text by its sidecars, one for each shard.
 
     Raises:
-        DataError: the file is no sidecar or its length is not the shard's.
+        DataError: a file is no sidecar, one has another length than its shard, or they lie about a document.
     """
     import numpy as np
 
-    numbers = read_shard(path)
-    if len(numbers) != expected_tokens:
-        raise DataError(f"{path}: found bytes of {len(numbers):,} tokens, expected {expected_tokens:,} as in its shard")
+    counts, tokens = ([read_shard(path) for path in paths] for paths in (sidecars, shards))
+    for path, shard, found, expected in zip(sidecars, shards, counts, tokens, strict=True):
+        if len(found) != len(expected):
+            raise DataError(
+                f"{path}: found bytes of {len(found):,} tokens, expected {len(expected):,} as in {shard.name}"
+            )
+    numbers = np.concatenate(counts)
+    if (lie := caseops_bytes(tokenizer).lie(np.concatenate(tokens), numbers, tokenizer.bos_id())) is not None:
+        raise DataError(f"{sidecars[0].parent}: {lie}")
     return int(numbers.sum(dtype=np.int64))

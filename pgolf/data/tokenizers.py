@@ -1,7 +1,7 @@
 """Trains and loads SentencePiece tokenizers."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ SMALLEST_VOCABULARY = 272
 LARGEST_VOCABULARY = 65_536
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> bytes:
-    """Train a lossless byte-fallback BPE model and return its serialized form.
+def train_tokenizer(texts: Iterable[str], vocabulary_size: int, symbols: Sequence[str] = ()) -> bytes:
+    """Train a lossless byte-fallback BPE model and return its serialized form. Each symbol is a piece of its own.
 
     Raises:
         DataError: the size is out of range or the text is too small for it.
@@ -37,7 +37,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> bytes:
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
             allow_whitespace_only_pieces=True,
-            user_defined_symbols=["\n"],
+            user_defined_symbols=["\n", *symbols],
             max_sentence_length=1 << 20,
             num_threads=1,
             minloglevel=2,

@@ -10,7 +10,7 @@ from platformdirs import user_cache_path
 
 from pgolf.data.manifests import Manifest, ShardEntry, read_manifest
 from pgolf.data.overlap import Overlap, keep_overlap, measure_overlap
-from pgolf.data.token_bytes import StreamCounter
+from pgolf.data.token_bytes import StreamCounter, check_sidecars
 from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Finding
@@ -58,8 +58,8 @@ def check_files(folder: Path, cache: Path | None = None) -> Manifest:
 
 def shard_entries(manifest: Manifest) -> Iterator[ShardEntry]:
     """Yield the entries of both splits."""
-    yield from manifest.train.shards
-    yield from manifest.validation.shards
+    yield from manifest.train.files
+    yield from manifest.validation.files
 
 
 class HashCache:
@@ -113,9 +113,12 @@ def verify_contents(folder: Path) -> Verification:
     findings = [Finding("pass", "sha256", f"{files} files match the manifest")]
     tokenizer = load_tokenizer_file(DataFiles(folder).tokenizer)
     for name, split in (("train", manifest.train), ("validation", manifest.validation)):
-        counter = StreamCounter(tokenizer)
+        counter = StreamCounter(tokenizer, manifest.transform)
         for entry in split.shards:
             counter.add_shard(folder / entry.file)
+        if split.sidecars:
+            sidecars, shards = ([folder / entry.file for entry in each] for each in (split.sidecars, split.shards))
+            check_sidecars(sidecars, shards, tokenizer)
         findings += [
             compare_count(f"{name}_{unit}", getattr(counter, unit), getattr(split, unit))
             for unit in ("documents", "tokens", "bytes")

@@ -74,7 +74,8 @@ def shard_hashes(folder: Path) -> dict[str, str]:
     manifest = read_json(files.manifest)
     hashes = {files.tokenizer.name: manifest["tokenizer"]["sha256"]}
     for split in ("train", "validation"):
-        hashes |= {shard["file"]: shard["sha256"] for shard in manifest[split]["shards"]}
+        entries = [*manifest[split]["shards"], *manifest[split].get("sidecars", ())]
+        hashes |= {entry["file"]: entry["sha256"] for entry in entries}
     return hashes | {files.manifest.name: hashlib.sha256(files.manifest.read_bytes()).hexdigest()}
 
 

@@ -1,7 +1,7 @@
 """The manifest of a folder of shards, as far as a run needs it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer.recipe.files import DataFiles
@@ -26,6 +26,8 @@ class DataSplit:
     shards: list[ShardFile]
     bytes: int
     """UTF-8 bytes of its text; UNKNOWN_BYTES where no manifest gives them."""
+    sidecars: list[ShardFile] = field(default_factory=list)
+    """Files in the format of shards with the bytes of each token, if the text was transformed."""
 
 
 def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
@@ -38,14 +40,19 @@ def read_split(data: DataFiles, name: str, vocabulary_size: int) -> DataSplit:
         return unlisted_split(data, name)
     try:
         manifest = json.loads(read_bytes(data.manifest))
-        found, split = manifest["tokenizer"]["vocabulary_size"], manifest[name]
-        shards = [ShardFile(data.shard(entry["file"]), int(entry["tokens"])) for entry in split["shards"]]
-        byte_count = int(split["bytes"])
+        found, entries = manifest["tokenizer"]["vocabulary_size"], manifest[name]
+        shards = [ShardFile(data.shard(entry["file"]), int(entry["tokens"])) for entry in entries["shards"]]
+        byte_count = int(entries["bytes"])
     except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         raise DataRefused(f"{data.manifest}: {type(error).__name__}: {error}; run `pgolf data verify`") from error
     if found != vocabulary_size:
         raise DataRefused(f"{data.root} has a tokenizer of {found} pieces, the recipe expects {vocabulary_size}")
-    return DataSplit(shards, byte_count)
+    split = DataSplit(shards, byte_count)
+    if data.transform:
+        from trainer.data.sidecars import with_listed_sidecars
+
+        split = with_listed_sidecars(split, data, manifest, name)
+    return split
 
 
 def unlisted_split(data: DataFiles, name: str) -> DataSplit:
@@ -58,7 +65,12 @@ def unlisted_split(data: DataFiles, name: str) -> DataSplit:
     shards = [ShardFile(path, promised_tokens(path)) for path in sorted(data.root.glob(pattern))]
     if not shards:
         raise DataRefused(f"there is no {data.root / pattern}; give the folder of the shards with --data or DATA_PATH")
-    return DataSplit(shards, UNKNOWN_BYTES)
+    split = DataSplit(shards, UNKNOWN_BYTES)
+    if data.transform:
+        from trainer.data.sidecars import with_found_sidecars
+
+        split = with_found_sidecars(split, data, pattern)
+    return split
 
 
 def promised_tokens(path: Path) -> int:

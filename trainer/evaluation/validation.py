@@ -59,6 +59,10 @@ def read_validation(data: DataFiles, vocabulary_size: int) -> ValidationText:
     except UnicodeDecodeError as error:
         raise DataRefused(f"{data.tokenizer}: a piece is not UTF-8: {error}") from error
     text = ValidationText(tokens, counts.of_targets(tokens), tokenizer.bos_id())
+    if data.transform:
+        from trainer.evaluation.sidecars import count_original_bytes
+
+        text = count_original_bytes(text, split, data, vocabulary_size)
     if split.bytes not in (text.bytes, UNKNOWN_BYTES):
         raise DataRefused(
             f"{data.root}: the validation tokens stand for {text.bytes:,} bytes, the manifest says {split.bytes:,}; "

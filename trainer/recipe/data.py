@@ -14,6 +14,8 @@ SHARD_HEADER_BYTES, TOKEN_BYTES = 4 * SHARD_HEADER_INTS, 2
 # The character that SentencePiece uses for a space.
 SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"
 
+Transform = Literal["caseops"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shards:
@@ -25,6 +27,10 @@ class Shards:
     """Path of the folder, relative to the file that names it."""
     vocabulary_size: Count | None = None
     """Number of pieces in the tokenizer; null reads it from the manifest, if the data is on this machine."""
+    transform: Transform | None = None
+    """How the text was rewritten before it was tokenized, as its manifest says; null: not at all. `caseops`: capitals
+    became operators and small letters (#1729); scores count the bytes of the original text.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +43,8 @@ class Embedded:
     """Number of pieces in the tokenizer, which is trained on the training split."""
     documents: Count | None = None
     """Number of documents to use, for tests of a few seconds; null uses all."""
+    transform: Transform | None = None
+    """How the text is rewritten before it is tokenized; null: not at all."""
 
 
 DataRecipe = Shards | Embedded

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.recipe.data import Transform
+
 # Folder of a run with copies of the user's code, so that the run can be moved.
 LOCAL_FOLDER = "local"
 # Placeholder for the data folder in the variables of a script.
@@ -122,6 +124,8 @@ class DataFiles:
     """The tokenizer, if it is not in the folder."""
     needs_manifest: bool = True
     """Whether a folder without a manifest is refused, or all of its shards are read in the order of their names."""
+    transform: Transform | None = None
+    """How the recipe says that the text was rewritten before it was tokenized."""
 
     @property
     def manifest(self) -> Path:

@@ -50,7 +50,8 @@ def read_job(root: Path) -> TrainingJob:
     try:
         spec, run = read_json(files.spec), read_run(files)
         recipe = decode_recipe(require(spec, "recipe", dict, files.spec))
-        data = DataFiles(Path(require(run, "data_folder", str, files.run)))
+        folder = Path(require(run, "data_folder", str, files.run))
+        data = DataFiles(folder, transform=recipe.data.transform)
         seed = require(spec, "seed", int, files.spec)
         if parent := run.get("parent"):
             for key, kind in (("steps", int), ("train_seconds", (int, float)), ("prequant_sha256", str)):

@@ -10,6 +10,7 @@ from typing import Any
 from pgolf.data.corpora import Document
 from pgolf.data.manifests import Manifest
 from pgolf.data.prepare import Preparation, prepare
+from trainer.recipe.data import Transform
 
 WORDS = [
     "the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while", "many", "other", "animals", "sleep",
@@ -44,12 +45,14 @@ def documents(texts: list[str]) -> list[Document]:
 
 
 def prepared(
-    folder: Path, texts: list[str], fraction: float = 0.3, tokenizer: Path | None = None, pieces: int = 300
-) -> Manifest:
+    folder: Path, texts: list[str], fraction: float = 0.3, tokenizer: Path | None = None, pieces: int = 300,
+    transform: Transform | None = None,
+) -> Manifest:  # fmt: skip
     """Prepare texts into a folder and return the manifest."""
     preparation = Preparation(
-        name="test", out=folder, validation_fraction=fraction, vocabulary_size=pieces, tokenizer=tokenizer
-    )
+        name="test", out=folder, validation_fraction=fraction, vocabulary_size=pieces, tokenizer=tokenizer,
+        transform=transform,
+    )  # fmt: skip
     return prepare(documents(texts), preparation).manifest
 
 

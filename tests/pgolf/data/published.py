@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pgolf.rulesets.ruleset import DataFacts, Ruleset, load_ruleset
 from tests.pgolf.data.builders import HEADER, prepared, raw_documents, sentences
+from trainer.recipe.data import Transform
 
 OFFICIAL = "willdepueoai/parameter-golf"
 KNOWN = "fineweb10B_sp1024"
@@ -26,8 +27,8 @@ def cut(tokens: list[int], pieces: int) -> list[list[int]]:
 class Published:
     """The contents of an export and its repository layouts."""
 
-    def __init__(self, folder: Path) -> None:
-        self.manifest = prepared(folder, sentences(150))
+    def __init__(self, folder: Path, texts: list[str] | None = None, transform: Transform | None = None) -> None:
+        self.manifest = prepared(folder, texts or sentences(150), transform=transform)
         self.model = (folder / "tokenizer.model").read_bytes()
         streams = {
             split: [token for document in raw_documents(folder, split) for token in (1, *document)]

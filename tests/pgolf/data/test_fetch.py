@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import sentencepiece
 from huggingface_hub import constants
 
 from pgolf.data import downloads, hub_client
@@ -24,10 +25,13 @@ from pgolf.data.verify import check_files, verify_contents
 from pgolf.errors import DataError, MachineError, UsageError
 from pgolf.findings import failures
 from pgolf.rulesets.ruleset import Ruleset
-from tests.pgolf.data.builders import raw_documents, raw_manifest
+from tests.pgolf.data.builders import raw_documents, raw_manifest, raw_shard, sentences
+from tests.pgolf.data.caseops import bytes_one_by_one, capitalised
 from tests.pgolf.data.hub_server import Asked, Fault, LocalHub, serving
 from tests.pgolf.data.kills import killed_at
 from tests.pgolf.data.published import KNOWN, OFFICIAL, TOKENIZER, Published, shard
+from trainer.evaluation.validation import read_validation
+from trainer.recipe.files import DataFiles
 
 TRAIN = "fineweb_train_000000.bin"
 AT = f"datasets/datasets/{KNOWN}/"
@@ -669,30 +673,56 @@ def test_a_tokenizer_of_another_size_is_refused_for_a_known_name(fetching: Fetch
     assert not fetching.sent(TRAIN)
 
 
-def with_sidecars(fetching: Fetching, *sizes: int) -> None:
-    for number, size in enumerate(sizes):
-        tokens = (len(fetching.published.files[f"fineweb_val_{number:06d}.bin"]) - 1024) // 2
-        fetching.add(f"fineweb_val_bytes_{number:06d}.bin", shard([size] + [0] * (tokens - 1)))
+@pytest.fixture(scope="module")
+def published_caseops(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return Published(tmp_path_factory.mktemp("caseops"), capitalised(sentences(150)), "caseops")
 
 
-def test_sidecars_give_the_bytes_and_are_not_listed_as_shards(fetching: Fetching) -> None:
-    with_sidecars(fetching, 3000, 4000)
-    rules = fetching.published.rules.model_copy(update={"validation_bytes": 7000})
-    fetched = fetching(rules=rules)
-    assert fetched.manifest.validation.bytes == 7000
-    assert [entry.file for entry in fetched.manifest.validation.shards] == [
-        "fineweb_val_000000.bin", "fineweb_val_000001.bin"
+def with_sidecars(fetching: Fetching, caseops: Published, pieces: int = 2) -> list[int]:
+    """Replace the hub's export by one of CaseOps text, and return the bytes that its tokens stand for."""
+    caseops_files = caseops.official(KNOWN)
+    fetching.hub.repositories[OFFICIAL].clear()
+    fetching.hub.repositories[OFFICIAL].update(caseops_files)
+    model = sentencepiece.SentencePieceProcessor(model_proto=caseops.model)
+    shards = [raw_shard(caseops.files[f"fineweb_val_{number:06d}.bin"]) for number in range(2)]
+    counts = bytes_one_by_one(model, [token for tokens in shards for token in tokens])
+    for number, part in enumerate([counts[: len(shards[0])], counts[len(shards[0]) :]][:pieces]):
+        fetching.add(f"fineweb_val_bytes_{number:06d}.bin", shard(part))
+    return counts
+
+
+def test_sidecars_give_the_bytes_of_the_original_text(fetching: Fetching, published_caseops: Published) -> None:
+    counts = with_sidecars(fetching, published_caseops)
+    fetched = fetching(rules=published_caseops.rules)
+    validation = fetched.manifest.validation
+    assert validation.bytes == sum(counts) == published_caseops.manifest.validation.bytes
+    assert fetched.manifest.train.bytes < published_caseops.manifest.train.bytes  # two of four shards
+    assert fetched.manifest.transform == "caseops"
+    assert [entry.file for entry in validation.shards] == ["fineweb_val_000000.bin", "fineweb_val_000001.bin"]
+    assert [entry.file for entry in validation.sidecars] == [
+        "fineweb_val_bytes_000000.bin", "fineweb_val_bytes_000001.bin"
     ]  # fmt: skip
     assert "fineweb_val_bytes_000001.bin" in fetched.source["files"]
-    assert "cannot score" in fetched.notes[0]
-    assert {finding.rule for finding in failures(verify_contents(fetching.out).findings)} == {"validation_bytes"}
+    assert failures(verify_contents(fetching.out).findings) == []
+    read_validation(DataFiles(fetching.out, transform="caseops"), 300)
+    again = fetching(rules=published_caseops.rules)
+    assert again.manifest == fetched.manifest
+    assert any("is complete" in line for line in fetching.display.lines)
 
 
-def test_sidecars_of_other_shards_are_refused(fetching: Fetching) -> None:
-    with_sidecars(fetching, 3000)
-    assert "1 byte sidecars for 2 validation shards" in fetching.refused()
+def test_sidecars_of_other_shards_are_refused(fetching: Fetching, published_caseops: Published) -> None:
+    counts = with_sidecars(fetching, published_caseops, pieces=1)
+    rules = published_caseops.rules
+    assert "1 byte sidecars for 2 validation shards" in fetching.refused(rules=rules)
     fetching.add("fineweb_val_bytes_000001.bin", shard([5, 5]))
-    assert "fineweb_val_bytes_000001.bin: found bytes of 2 tokens" in fetching.refused()
+    assert "fineweb_val_bytes_000001.bin: found bytes of 2 tokens" in fetching.refused(rules=rules)
+    with_sidecars(fetching, published_caseops)
+    size = (len(published_caseops.files["fineweb_val_000000.bin"]) - 1024) // 2
+    first = counts[:size]
+    first[5] += 1  # as many bytes more in one document as less in another
+    first[-30] -= 1
+    fetching.add("fineweb_val_bytes_000000.bin", shard(first))
+    assert "by its sidecar" in fetching.refused(rules=rules)
 
 
 def test_two_fetches_into_one_folder_do_not_mix(fetching: Fetching) -> None:

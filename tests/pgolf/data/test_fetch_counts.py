@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgolf.data import token_bytes
-from pgolf.data.token_bytes import StreamCounter, sidecar_bytes
+from pgolf.data.token_bytes import StreamCounter
 from pgolf.data.tokenizers import ScoredByteCounter, train_tokenizer
 from pgolf.errors import DataError
 from tests.pgolf.data.builders import LOSSLESS_NASTY, MARKED, sentences
@@ -97,10 +97,3 @@ def test_an_invalid_shard_is_named(tmp_path: Path, content: bytes, words: str) -
         StreamCounter(TOKENIZER).add_shard(tmp_path / "x.bin")
     assert str(caught.value).startswith(str(tmp_path / "x.bin"))
     assert words in str(caught.value)
-
-
-def test_a_sidecar_is_summed_and_must_be_as_long_as_its_shard(tmp_path: Path) -> None:
-    (tmp_path / "x.bin").write_bytes(shard([0, 65_535, 65_535, 7]))
-    assert sidecar_bytes(tmp_path / "x.bin", 4) == 2 * 65_535 + 7
-    with pytest.raises(DataError, match="bytes of 4 tokens, expected 5"):
-        sidecar_bytes(tmp_path / "x.bin", 5)

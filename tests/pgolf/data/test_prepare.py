@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sentencepiece
 
-from pgolf.data import prepare as prepare_module
+from pgolf.data import encoding
 from pgolf.data.corpora import Document, read_documents
 from pgolf.data.locate import embedded_folder
 from pgolf.data.near_duplicates import THRESHOLD
@@ -119,7 +119,7 @@ def test_every_form_of_a_corpus_gives_the_same_manifest(folder: Path, tmp_path: 
             (source / "a.jsonl").write_text(text[:middle])
             (source / "b.jsonl.gz").write_bytes(gzip.compress(text[middle:].encode()))
     preparation = Preparation(name="test", out=tmp_path / "out", validation_fraction=0.3, vocabulary_size=300)
-    assert prepare(read_documents(source), preparation).manifest.model_dump() == raw_manifest(folder)
+    assert prepare(read_documents(source), preparation).manifest.document() == raw_manifest(folder)
 
 
 def test_the_tokenizer_is_trained_on_the_training_split_alone(folder: Path, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_the_tokenizer_is_trained_without_what_was_dropped(tmp_path: Path) -> No
 
 
 def test_shards_of_the_first_try_do_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "ShardWriter", lambda folder, name: ShardWriter(folder, name, shard_tokens=500))
+    monkeypatch.setattr(encoding, "ShardWriter", lambda folder, name: ShardWriter(folder, name, shard_tokens=500))
     manifest = prepared_with_twins(tmp_path, is_overlap_dropped=True).manifest
     listed = {entry.file for split in (manifest.train, manifest.validation) for entry in split.shards}
     assert {file.name for file in tmp_path.glob("*.bin")} == listed

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pgolf.data import encoding
 from pgolf.data import prepare as prepare_module
 from pgolf.data.shards import ShardWriter
 from pgolf.data.verify import HashCache, check_files, verify_contents
@@ -53,7 +54,7 @@ def stream(documents: list[list[int]]) -> list[int]:
 
 
 def test_untouched_data_passes(folder: Path) -> None:
-    assert check_files(folder).model_dump() == raw_manifest(folder)
+    assert check_files(folder).document() == raw_manifest(folder)
     findings = verify_contents(folder).findings
     assert failed(folder) == set()
     assert {finding.rule for finding in findings} == {
@@ -186,9 +187,7 @@ def test_a_document_in_both_splits_is_found_although_all_counts_match(folder: Pa
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write shards of 50 tokens, so that most documents cross a border."""
-    monkeypatch.setattr(
-        prepare_module, "ShardWriter", lambda folder, prefix: ShardWriter(folder, prefix, shard_tokens=50)
-    )
+    monkeypatch.setattr(encoding, "ShardWriter", lambda folder, prefix: ShardWriter(folder, prefix, shard_tokens=50))
 
 
 @pytest.mark.usefixtures("small_shards")
