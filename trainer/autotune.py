@@ -58,7 +58,8 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     if isinstance(schedule.loader, DocumentPacking | DocumentRows):
         from trainer.data.documents import segments_of
 
-        segments = segments_of(schedule.loader, torch.zeros(batch, length, dtype=torch.int64), 1, device)
+        longest = schedule.loader.longest_at(1.0) if isinstance(schedule.loader, DocumentRows) else None
+        segments = segments_of(torch.zeros(batch, length, dtype=torch.int64), 1, longest, device)
     inputs = [
         torch.randn(batch, heads, length, recipe.model.head_width, device=device, dtype=dtype, requires_grad=True)
         for heads in (attention.heads, attention.kv_heads, attention.kv_heads)

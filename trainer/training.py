@@ -13,6 +13,7 @@ from trainer.optimizer.coverage import STEPS_TO_MOVE, MovementCheck
 from trainer.optimizer.optimizer import make_optimizer, taper_weight_decay
 from trainer.quantizer.training import make_training_loss
 from trainer.recipe.inventory import inventory
+from trainer.recipe.loader import DocumentRows
 from trainer.recipe.optimizer import MuonAdamW, Taper
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.clock import PhaseClock, RankZeroClock
@@ -96,6 +97,9 @@ class Training:
         optimizer = self.recipe.optimizer
         if isinstance(optimizer, MuonAdamW) and isinstance(optimizer.weight_decay_taper, Taper):
             taper_weight_decay(self.optimizer, optimizer.weight_decay_taper.factor(self.progress))
+        if isinstance(self.recipe.schedule.loader, DocumentRows):
+            self.data.length.follow_progress(self.progress, self.step)
+            self.data.batches.longest = self.data.length.longest
         begins_rounding = self.loss.begin_step(multiplier)
         for micro in self.data.batches.next_step():
             if begins_rounding:
@@ -137,6 +141,8 @@ class Training:
         """Let the optimizer move the parameters, and check over the first steps that it moves each of them."""
         if self.movement is not None:
             self.movement.before_update()
+        if isinstance(self.recipe.schedule.loader, DocumentRows):
+            multiplier *= self.data.length.lr_share(self.step)
         self.optimizer.step(self.step, multiplier)
         if self.movement is not None and self.step + 1 == STEPS_TO_MOVE:
             self.movement.check()
@@ -145,7 +151,7 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on."""
-        return {
+        state = {
             "step": self.step,
             "weights": {name: parameter.detach() for name, parameter in self.parameters.items()},
             "average": self.average.state(),
@@ -153,6 +159,9 @@ class Training:
             "batches": self.data.batches.state,
             "seconds": self.clock.state(),
         }
+        if isinstance(self.recipe.schedule.loader, DocumentRows):
+            state["length"] = self.data.length.state()
+        return state
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any]) -> None:
@@ -162,6 +171,8 @@ class Training:
         self.average.restore(state["average"])
         self.optimizer.restore(state["optimizer"])
         self.data.batches.restore(state["batches"])
+        if isinstance(self.recipe.schedule.loader, DocumentRows):
+            self.data.length.restore(state["length"])
         self.clock.restore(state["seconds"])
         self.spent_seconds = self.clock.seconds("train")
         self.step = self.resumed_from_step = state["step"]

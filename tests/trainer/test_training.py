@@ -148,9 +148,11 @@ def test_run_json_is_all_that_says_where_the_data_is(job: TrainingJob, tmp_path:
     )
 
 
+ROWS = "kind: document_rows, row_tokens: 128"
 LOADERS = [
     "{kind: sequential}", "{kind: shuffled_windows}", "{kind: coprime_stride}", "{kind: document_packing}",
     "{kind: document_rows, row_tokens: 128, longest: 40}",
+    "{kind: document_rows, row_tokens: 128, longest: [{until: 0.3, tokens: 16}, {until: 1, tokens: 64}]}",
 ]  # fmt: skip
 
 
@@ -187,7 +189,43 @@ def test_packed_documents_are_kept_apart_in_training(job: TrainingJob) -> None:
         made = training(job, schedule__loader=loader)
         made.model.load_state_dict(awake_model(made.recipe).state_dict())
         packing = made.recipe.schedule.loader
-        segments = segments_in(packing, x_BT, 1, x_BT.device) if isinstance(packing, DocumentPacking) else None
+        segments = segments_in(x_BT, 1, None, x_BT.device) if isinstance(packing, DocumentPacking) else None
         losses.append(made.mean_loss(MicroBatch(x_BT, y_BT, segments)).item())
     assert losses[0] == pytest.approx(made.model.mean_loss(x_BT, y_BT, segments_of(documents_BT)).item(), abs=1e-6)
     assert abs(losses[0] - losses[1]) > 1e-3
+
+
+def test_documents_are_cut_later_as_training_goes_on_and_the_learning_rate_climbs_again(job: TrainingJob) -> None:
+    """12 steps: 16 tokens until 0.3, then 64, with a third, two thirds and all of the rate after the change."""
+    stages = "[{until: 0.3, tokens: 16}, {until: 1, tokens: 64}]"
+    made = training(
+        job, schedule__loader=f"{{kind: document_rows, row_tokens: 128, rewarm_steps: 3, longest: {stages}}}"
+    )
+    seen: list[tuple[int, int, float]] = []
+    for step in range(8):
+        made.train_step(1.0)
+        length = made.data.length
+        segments = next(iter(made.data.batches.next_step())).segments
+        assert segments is not None
+        seen.append((segments.longest, int(segments.bounds_N.diff().max()), length.lr_share(step)))
+    assert seen == [(16, 16, 1.0)] * 4 + [(64, 64, pytest.approx(share)) for share in (1 / 3, 2 / 3, 1.0, 1.0)]
+    assert length.changed_at == 4
+
+
+def test_the_climb_scales_the_optimizer_and_nothing_else(job: TrainingJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = "[{until: 0.1, tokens: 16}, {until: 1, tokens: 64}]"
+    made = training(
+        job, schedule__loader=f"{{kind: document_rows, row_tokens: 128, rewarm_steps: 4, longest: {stages}}}"
+    )
+    given: dict[str, list[float]] = {"optimizer": [], "average": []}
+    for name, place in ((("optimizer"), "step"), ("average", "update")):
+        whole = getattr(getattr(made, name), place)
+
+        def note(step: int, multiplier: float, name: str = name, whole: Any = whole) -> None:
+            given[name].append(multiplier)
+            whole(step, multiplier)
+
+        monkeypatch.setattr(getattr(made, name), place, note)
+    for _ in range(4):
+        made.train_step(0.8)
+    assert given == {"optimizer": pytest.approx([0.8, 0.8, 0.2, 0.4]), "average": [0.8] * 4}

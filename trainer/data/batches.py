@@ -49,6 +49,7 @@ class BatchReader:
         self.loader, self.window_tokens = schedule.loader, schedule.window_tokens
         self.step_windows = schedule.batch_tokens // schedule.window_tokens
         self.micro_windows = schedule.micro_tokens // schedule.window_tokens
+        self.longest: int | None = None  # documents are cut after so many tokens
         self.state = order.state()
         self.prefetcher: Prefetcher[StepTokens] | None = None
 
@@ -63,7 +64,8 @@ class BatchReader:
             if isinstance(self.loader, DocumentPacking | DocumentRows):
                 from trainer.data.documents import segments_of
 
-                batch = replace(batch, segments=segments_of(self.loader, micro[:, :-1], self.bos, self.world.device))
+                segments = segments_of(micro[:, :-1], self.bos, self.longest, self.world.device)
+                batch = replace(batch, segments=segments)
             yield batch
         self.state = step.state
 

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from trainer.data.shards import TokenStream
 from trainer.model.segments import Segments
-from trainer.recipe.loader import DocumentPacking, DocumentRows
 from trainer.runtime.failure import DataRefused
 
 # Bounds are padded to a multiple of so many segments, so that a compiler sees few shapes (#1855).
@@ -58,8 +57,7 @@ def segment_bounds(tokens_BT: Tensor, bos: int, longest: int | None) -> Tensor:
     return bounds_N
 
 
-def segments_of(loader: DocumentPacking | DocumentRows, tokens_BT: Tensor, bos: int, device: torch.device) -> Segments:
+def segments_of(tokens_BT: Tensor, bos: int, longest: int | None, device: torch.device) -> Segments:
     """Return the segments of a batch in the memory of the host, on a device."""
-    longest = loader.longest if isinstance(loader, DocumentRows) else None
     bounds_N = segment_bounds(tokens_BT, bos, longest)
     return Segments(bounds_N.to(device, non_blocking=True), longest or tokens_BT.size(-1))

@@ -15,11 +15,17 @@ GRAPHS_OF_A_SHAPE = 8
 
 
 def batches_of_segments(batch: MicroBatch, loader: DocumentPacking | DocumentRows) -> Iterator[MicroBatch]:
-    """Yield a batch with the fewest segments that it can have, padded to each number that is compiled."""
-    torch._dynamo.config.recompile_limit = SEGMENT_SHAPES * GRAPHS_OF_A_SHAPE
+    """Yield a batch with the fewest segments that it can have, padded to each number that is compiled.
+
+    Each length of documents has shapes of its own.
+    """
+    stages = loader.stages if isinstance(loader, DocumentRows) else ()
+    lengths: list[int | None] = [stage.tokens for stage in stages]
+    torch._dynamo.config.recompile_limit = max(1, len(lengths)) * SEGMENT_SHAPES * GRAPHS_OF_A_SHAPE
     tokens_BT = torch.zeros(batch.x_BT.shape, dtype=torch.int64)
-    segments = segments_of(loader, tokens_BT, 1, batch.x_BT.device)
-    bounds_N, fewest = segments.bounds_N, len(segments.bounds_N) - 1
-    for times in range(SEGMENT_SHAPES):
-        padding_N = bounds_N[-1:].expand(times * fewest)
-        yield replace(batch, segments=segments._replace(bounds_N=torch.cat((bounds_N, padding_N))))
+    for longest in lengths or [None]:
+        segments = segments_of(tokens_BT, 1, longest, batch.x_BT.device)
+        bounds_N, fewest = segments.bounds_N, len(segments.bounds_N) - 1
+        for times in range(SEGMENT_SHAPES):
+            padding_N = bounds_N[-1:].expand(times * fewest)
+            yield replace(batch, segments=segments._replace(bounds_N=torch.cat((bounds_N, padding_N))))

@@ -88,7 +88,8 @@ def decode_union(members: tuple[Any, ...], value: object, path: str) -> Any:
 def decode_scalar(candidates: list[Any], value: object, path: str) -> Any:
     """Return `value`, whose type must be exactly one of several."""
     for candidate in candidates:
-        if get_origin(candidate) is Literal or type(value) is (get_args(candidate) or (candidate,))[0]:
+        is_list = get_origin(candidate) is tuple and type(value) is list
+        if is_list or get_origin(candidate) is Literal or type(value) is (get_args(candidate) or (candidate,))[0]:
             with suppress(RecipeRefused):
                 return decode_value(candidate, value, path)
     raise RecipeRefused(f"{path}: found {value!r}, expected {' or '.join(map(str, candidates))}")

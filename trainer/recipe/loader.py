@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from trainer.recipe.strict import CHECKED, Count, RecipeConflict
+from trainer.recipe.strict import CHECKED, Count, Fraction, RecipeConflict, Whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +52,17 @@ class DocumentPacking:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LengthUntil:
+    """A length that holds until a share of the budget is spent."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    until: Fraction
+    """Share of the budget at which it ends; 1 for the last length."""
+    tokens: Count
+    """Documents are cut after every so many of their tokens in a row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentRows:
     """Long rows of consecutive text; tokens attend only within their own document, and within a part of a long one.
 
@@ -62,14 +73,32 @@ class DocumentRows:
     kind: Literal["document_rows"]
     row_tokens: Count
     """Tokens of a row; divides the tokens of a forward pass."""
-    longest: Count | None = None
-    """A document is cut after every so many of its tokens in a row; null cuts none, and refuses documents that do not
-    fit in a row.
+    longest: Count | tuple[LengthUntil, ...] | None = None
+    """A document is cut after every so many of its tokens in a row: always the same number, or a list of `{until,
+    tokens}` that follows the spent share of the budget (#2014). null cuts none, and refuses documents that do not fit
+    in a row.
     """
+    rewarm_steps: Whole = 32
+    """Steps over which the learning rate climbs back to its schedule, from one part of it, after `longest` changes."""
 
     def __post_init__(self) -> None:
-        if self.longest is not None and self.longest > self.row_tokens:
-            raise RecipeConflict(f"longest {self.longest} is more than row_tokens {self.row_tokens}", "longest")
+        stages = self.stages
+        if most := [stage.tokens for stage in stages if stage.tokens > self.row_tokens]:
+            raise RecipeConflict(f"longest {most[0]} is more than row_tokens {self.row_tokens}", "longest")
+        ends = [stage.until for stage in stages]
+        if self.longest is not None and (ends != sorted({*ends}) or not ends or ends[-1] != 1.0):
+            raise RecipeConflict(f"until {ends} does not rise to 1", "longest")
+
+    @property
+    def stages(self) -> tuple[LengthUntil, ...]:
+        """The lengths in turn; none if documents are not cut."""
+        if self.longest is None or isinstance(self.longest, tuple):
+            return self.longest or ()
+        return (LengthUntil(until=1.0, tokens=self.longest),)
+
+    def longest_at(self, progress: float) -> int | None:
+        """Return the length at `progress` (0 at the start of the budget, 1 at its end)."""
+        return next((stage.tokens for stage in self.stages if progress < stage.until or stage.until == 1.0), None)
 
 
 LoaderRecipe = Sequential | ShuffledWindows | CoprimeStride | DocumentPacking | DocumentRows

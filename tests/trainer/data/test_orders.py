@@ -19,10 +19,12 @@ from trainer.recipe.loader import (
     CoprimeStride,
     DocumentPacking,
     DocumentRows,
+    LengthUntil,
     LoaderRecipe,
     Sequential,
     ShuffledWindows,
 )
+from trainer.recipe.strict import RecipeConflict
 from trainer.runtime.failure import DataRefused
 
 WINDOW = 8
@@ -140,6 +142,7 @@ def test_segments_begin_with_rows_and_documents_and_within_long_ones() -> None:
     assert len(segment_bounds(torch.full((1, 65), BEGIN), BEGIN, 3)) == 129
 
 
+HALF = LengthUntil(until=0.5, tokens=4)
 ROWS = DocumentRows(kind="document_rows", row_tokens=4, longest=4)
 
 
@@ -159,6 +162,24 @@ def test_rows_are_refused_where_no_shard_holds_a_step(tmp_path: Path) -> None:
     assert order(ROWS, stream, batch_tokens=8).draw(2).tolist() == [1, 6]
     with pytest.raises(DataRefused, match="first document"):
         order(ROWS, TokenStream([write_shard(tmp_path / "b.bin", [5] * 90)]), batch_tokens=8)
+
+
+@pytest.mark.parametrize(
+    ("longest", "message"),
+    [
+        (9, "longest 9 is more than row_tokens 8"),
+        ((LengthUntil(until=0.5, tokens=4), LengthUntil(until=1.0, tokens=9)), "longest 9 is more than row_tokens 8"),
+        (
+            (LengthUntil(until=0.5, tokens=4), LengthUntil(until=0.5, tokens=8)),
+            r"until \[0.5, 0.5\] does not rise to 1",
+        ),
+        ((LengthUntil(until=0.5, tokens=4),), r"until \[0.5\] does not rise to 1"),
+        ((), r"until \[\] does not rise to 1"),
+    ],
+)
+def test_lengths_beyond_the_row_or_in_no_order_are_refused(longest: Any, message: str) -> None:
+    with pytest.raises(RecipeConflict, match=message):
+        DocumentRows(kind="document_rows", row_tokens=8, longest=longest)
 
 
 def test_whole_documents_longer_than_a_row_are_refused_before_training(tmp_path: Path) -> None:
