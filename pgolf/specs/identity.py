@@ -15,6 +15,7 @@ LATER_KEYS: dict[tuple[str, ...], dict[str, Any]] = {
     ("quantizer",): {"steps": None, "fill_bytes": 0},
     ("evaluation", "references", "*", "quantizer"): {"steps": None, "fill_bytes": 0},
     ("model", "attention", "gate"): {"gain": 1.0},
+    ("model",): {"published_unused_softcaps": False},
     ("model", "topology"): {"skips_into_first_lane": False, "published_unused_lanes": False},
     ("optimizer",): {"weight_decay_taper": None, "clip_each_pass": False},
 }

@@ -100,13 +100,14 @@ class GptModel(nn.Module):
         with self.autocast():
             x_BTD = self.features(tokens_BT, segments, last)
             z_BTV = linear(rms_norm(x_BTD), self.head_weight).float()
-        if self.softcaps is not None:
+        if self.recipe.asymmetric_softcap:
+            assert self.softcaps is not None
             return asymmetric_softcapped(z_BTV, self.softcaps)
         return softcapped(z_BTV, self.recipe.softcap)
 
     def mean_loss(self, tokens_BT: Tensor, targets_BT: Tensor, segments: Segments | None = None) -> Tensor:
         """Return the mean nats of all targets: the cross entropy of `forward`, at less cost."""
-        if self.softcaps is not None:
+        if self.recipe.asymmetric_softcap:
             logits_BTV = self.forward(tokens_BT, segments=segments)
             return F.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten())
         with self.autocast():

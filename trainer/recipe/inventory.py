@@ -50,7 +50,7 @@ def inventory(model: Gpt, vocabulary_size: int) -> Inventory:
     tensors += execution_tensors(model, plan)
     if isinstance(model.embedding, UntiedEmbedding):
         tensors.append(TensorSpec("head", (vocabulary_size, model.width), "embedding"))
-    if model.asymmetric_softcap:
+    if model.asymmetric_softcap or model.published_unused_softcaps:
         tensors.append(TensorSpec("softcaps", (2,), "control"))
     return tuple(tensors)
 

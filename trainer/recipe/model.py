@@ -33,6 +33,8 @@ class Gpt:
     """Whether positive and negative logits each have a softcap that is trained, initially `softcap`. No public record
     does so: the two caps of #1923, which #1945 to #2140 took over, get no gradient and stay where they began.
     """
+    published_unused_softcaps: Flag = False
+    """Published quirk (#1945 to #2140): two more softcaps are stored, and neither trained nor used."""
     initial_matrices: Literal["uniform", "orthogonal"] = "uniform"
     """Initialization of the matrices that read the residual stream: `uniform` between -1 / sqrt(columns) and
     1 / sqrt(columns), or `orthogonal`. Projections back into the stream start at zero.
@@ -56,6 +58,11 @@ class Gpt:
             )
         if self.asymmetric_softcap and not self.softcap:
             raise RecipeConflict("asymmetric_softcap needs softcap above 0 as initial value", "softcap")
+        if self.asymmetric_softcap and self.published_unused_softcaps:
+            raise RecipeConflict(
+                "published_unused_softcaps cannot be combined with asymmetric_softcap, which uses them",
+                "published_unused_softcaps",
+            )
         self.check_loops()
 
     def check_loops(self) -> None:

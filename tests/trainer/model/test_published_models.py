@@ -19,6 +19,7 @@ from tests.trainer.model.published_reference import (
     instructed_loops_logits,
     value_residual_logits,
 )
+from tests.trainer.model.records_reference import added_logits, laned_logits
 from tests.trainer.model.reference import Array
 from tests.trainer.small import awake_model, random_tokens
 
@@ -34,6 +35,9 @@ MODELS: dict[str, Logits] = {
     "pr1535_crawler_loop_aware": lambda w, tokens: instructed_loops_logits(
         w, tokens, heads=2, kv_heads=1, dims=8, trained=32
     ),
+    "pr1493": lambda w, tokens: added_logits(w, tokens, trained=64),
+    "pr1855": laned_logits,
+    "frontier": laned_logits,
 }
 
 
@@ -42,7 +46,8 @@ def test_the_model_is_the_published_one_written_a_second_time(name: str) -> None
     recipe = load_spec(name, ["micro"]).spec.recipe
     model = awake_model(recipe).double()
     weights = {key: parameter.detach().numpy() for key, parameter in model.named_parameters()}
-    tokens = random_tokens(LENGTH, seed=2)
+    tokens = random_tokens(80 if name == "pr1493" else LENGTH, seed=2)
+    tokens[5] = 1  # a document begins
     with torch.no_grad():
         found = model(tokens[None])[0].numpy()
     expected = MODELS[name](weights, tokens.tolist())
