@@ -51,7 +51,7 @@ def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
         SpecError, match="quickstrat: no such file and no shipped experiment of this name; did you mean `quickstart"
     ):
         find_spec("quickstrat")
-    with pytest.raises(SpecError, match="shipped experiments: baseline, english, pr1493, pr1535_crawler_loop_aware, "):
+    with pytest.raises(SpecError, match="shipped experiments: baseline, english, frontier, pr1493, pr1529, "):
         find_spec("0000")
 
 
