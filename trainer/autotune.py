@@ -8,11 +8,13 @@ from torch import Tensor
 
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.attention_kernels import make_attention_function
+from trainer.model.flash_attention import make_flash_attention
 from trainer.model.segments import Segments
 from trainer.recipe.compute import AttentionKernel
 from trainer.recipe.loader import DocumentPacking, DocumentRows
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.device import product_dtype
+from trainer.runtime.failure import LaunchRefused
 from trainer.runtime.job import TrainingJob
 from trainer.runtime.journal import Journal
 from trainer.runtime.world import World
@@ -20,7 +22,7 @@ from trainer.runtime.world import World
 # On a CPU, "library" is torch's FlashAttention. On a GPU, "blocked" would be too many small products.
 CANDIDATES: dict[str, tuple[AttentionKernel, ...]] = {
     "cpu": ("library", "padded", "blocked"),
-    "cuda": ("library", "flash", "cudnn", "padded"),
+    "cuda": ("library", "flash", "cudnn", "padded", "flash_attn"),
 }
 TRIALS = 5
 
@@ -67,9 +69,12 @@ def time_kernels(recipe: Recipe, device: torch.device) -> dict[AttentionKernel, 
     seconds: dict[AttentionKernel, float] = {}
     for kernel in CANDIDATES[device.type]:
         try:
-            attend = make_attention_function(kernel, device.type, recipe.model.head_width, segments)
+            if kernel == "flash_attn":
+                attend = make_flash_attention(segments)
+            else:
+                attend = make_attention_function(kernel, device.type, recipe.model.head_width, segments)
             seconds[kernel] = min(time_passes(attend, inputs)[1:])
-        except RuntimeError:
+        except (RuntimeError, LaunchRefused):
             if kernel == "library":  # it supports all shapes; for the others this error means that they do not
                 raise
     return dict(sorted(seconds.items(), key=lambda item: item[1]))

@@ -167,8 +167,8 @@ def check_flash_attention() -> DoctorFinding:
                 f"{name} cannot be imported: {error}",
                 "install a wheel for this torch, or uninstall it",
             )
-        return doctor_finding("pass", "flash_attn", f"{name} can be imported")
-    return doctor_finding("pass", "flash_attn", "not installed; torch's own kernels are used")
+        return doctor_finding("pass", "flash_attn", f"{name} can be imported: compute.attention: flash_attn uses it")
+    return doctor_finding("pass", "flash_attn", "not installed; torch's own kernels are used, and are fast")
 
 
 def check_compiler(device: str) -> DoctorFinding:

@@ -91,6 +91,8 @@ def names_in_use(recipe: Recipe) -> set[str]:
     for component in components(recipe):
         used |= {kind.__name__ for kind in type(component).__mro__ if is_dataclass(kind)}
         used |= {f.name for f in fields(component) if is_switch(f.name) and getattr(component, f.name)}
+    if recipe.compute.attention == "measured":  # which may find that this one is the fastest
+        used.add(compute_condition("attention", "flash_attn"))
     return used | {compute_condition(f.name, getattr(recipe.compute, f.name)) for f in fields(recipe.compute)}
 
 

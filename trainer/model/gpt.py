@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainer.model.attention_function import AttentionFunction
 from trainer.model.attention_kernels import make_attention_function
 from trainer.model.block import Block
 from trainer.model.block_inputs import BlockInputs, ForwardContext
@@ -180,12 +181,18 @@ class GptModel(nn.Module):
         is_added = any(execution.adds_value is not None for execution in self.plan)
         return ForwardContext(
             embedded_BTD=x_BTD if dtype is None else x_BTD.to(dtype),
-            attend=make_attention_function(
-                self.compute.attention, tokens_BT.device.type, self.recipe.head_width, segments
-            ),
+            attend=self.attention_function(segments),
             value_embedding_BTF=value(tokens_BT) if value is not None and is_added else None,
             stream_dtype=dtype,
         )
+
+    def attention_function(self, segments: Segments | None) -> AttentionFunction:
+        """Return the attention that the recipe asks for, within segments if there are any."""
+        if self.compute.attention == "flash_attn":
+            from trainer.model.flash_attention import make_flash_attention
+
+            return make_flash_attention(segments)
+        return make_attention_function(self.compute.attention, self.device.type, self.recipe.head_width, segments)
 
     def block_inputs(
         self, context: ForwardContext, execution: Execution, first_value_BTF: Tensor | None, last: int | None

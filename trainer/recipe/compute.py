@@ -6,7 +6,9 @@ from typing import ClassVar, Literal
 from trainer.recipe.strict import CHECKED, RecipeConflict
 
 Precision = Literal["float32", "bfloat16_on_gpu", "bfloat16"]
-AttentionKernel = Literal["automatic", "measured", "library", "flash", "cudnn", "padded", "flex", "blocked"]
+AttentionKernel = Literal[
+    "automatic", "measured", "library", "flash", "cudnn", "padded", "flex", "flash_attn", "blocked"
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +30,8 @@ class Compute:
     attention: AttentionKernel = "automatic"
     """Attention kernel. `library`: the one that torch chooses. `flash`, `cudnn`: torch's FlashAttention or cuDNN, where
     no mask is needed. `padded`: `library` with head widths padded to a multiple of 8. `flex`: FlexAttention, for
-    documents that are kept apart in compiled steps on GPUs. `blocked`: blocks of queries, for CPUs. `automatic`:
+    documents that are kept apart in compiled steps on GPUs. `flash_attn`: the package of this name, version 3 if it is
+    installed, else 2. `blocked`: blocks of queries, for CPUs. `automatic`:
     `blocked` on a CPU; on a GPU the kernel that was fastest for such heads in docs/log/2026-11-26.md. `measured`: the
     fastest in a trial before training, printed and kept in run.json; two trials may choose differently. Documents that
     are kept apart are attended to one by one on a CPU and where products are float32, and otherwise all at once by
