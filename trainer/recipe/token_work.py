@@ -29,7 +29,7 @@ class TokenWork:
         return self.matmul_flops + self.attention_flops
 
 
-def token_work(model: Gpt, vocabulary_size: int, sequence_tokens: int, progress: float = 1.0) -> TokenWork:
+def token_work(model: Gpt, vocabulary_size: int, sequence_tokens: float, progress: float = 1.0) -> TokenWork:
     """Return the work of a token in a sequence at `progress`, the spent share of the budget."""
     plan = execution_plan(model, progress)
     visits = Counter(execution.block for execution in plan)

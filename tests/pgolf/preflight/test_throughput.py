@@ -108,3 +108,27 @@ def test_growth_is_in_the_answer_on_request(pgolf: Pgolf) -> None:
     unknown = pgolf("preflight", "english", "--growth", "--set", "recipe.data.vocabulary_size=null")
     assert unknown.code == 2
     assert "recipe.data.vocabulary_size" in unknown.err
+
+
+@pytest.mark.parametrize("longest", [64, 2048, None])
+def test_tokens_of_documents_see_as_many_others_as_in_a_simulation(longest: int | None) -> None:
+    loader = f"{{kind: document_rows, row_tokens: 98304, longest: {'null' if longest is None else longest}}}"
+    overrides = [f"recipe.schedule.loader={loader}"]
+    schedule = load_spec("pr1855", (), overrides).spec.recipe.schedule
+    chance, row = np.random.default_rng(1), 98_304
+    seen: list[np.ndarray] = []
+    for _ in range(40):
+        ends = np.cumsum(1 + chance.exponential(throughput.WEB_DOCUMENT_TOKENS, 400).astype(int))
+        starts = np.append(0, ends[ends < row])
+        for start, end in zip(starts, np.append(starts[1:], row), strict=True):
+            seen.append(np.arange(end - start) % (longest or row) + 1)
+    expected = 2 * np.concatenate(seen).mean()
+    assert throughput.sequence_tokens(schedule, 1.0) == pytest.approx(expected, rel=0.05)
+
+
+def test_seconds_of_the_records_are_within_ten_percent_of_their_logs() -> None:
+    """Seconds of training that the logs of #1529, #1729 and #2014 give, at the steps that they give."""
+    for name, seconds in (("pr1529", 587.1), ("pr1729", 596.1), ("pr2014", 596.0)):
+        recipe = load_spec(name).spec.recipe
+        predicted = mean_step_seconds(recipe, Gpus("H100", 8)) * recipe.budget.train / recipe.schedule.batch_tokens
+        assert predicted == pytest.approx(seconds, rel=0.1)
