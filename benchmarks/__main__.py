@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.codecs import measure_codecs
+from benchmarks.documents import measure_documents
 from benchmarks.evaluation import measure_evaluation
 from benchmarks.measure import Ratio, Timing
 from benchmarks.memory import peak_bytes
@@ -26,7 +27,7 @@ from trainer.recipe.writing import write_json, write_whole
 # Shapes that are also measured compiled on a CPU; compiling takes a minute each.
 COMPILED = ("quickstart", "baseline")
 COMPONENTS = {"records": measure_records, "quantizer": measure_quantizer, "codecs": measure_codecs}
-WHAT = ("start", *COMPONENTS, "parts", "training", "evaluation", "memory")
+WHAT = ("start", *COMPONENTS, "documents", "parts", "training", "evaluation", "memory")
 
 
 def main() -> None:
@@ -62,6 +63,9 @@ def measure_all(what: list[str], shapes: list[str], rounds: int) -> tuple[list[T
         ratios = [ratio]
     for name, measure in COMPONENTS.items():
         timings += measure(rounds) if name in what else []
+    if "documents" in what:
+        measured = measure_documents(rounds)
+        timings, ratios = timings + measured[0], ratios + measured[1]
     for shape in shapes:
         measured = measure_shape(what, shape, rounds)
         timings, ratios = timings + measured[0], ratios + measured[1]
