@@ -73,6 +73,8 @@ class Training:
             while self.progress < 1.0:
                 multiplier = self.recipe.schedule.multiplier(self.progress)
                 loss = self.train_step(multiplier)
+                if isinstance(self.recipe.schedule.loader, DocumentRows):
+                    multiplier *= self.data.length.lr_share(self.step - 1)
                 self.after_step(loss, multiplier)
         self.data.batches.close()
         self.world.check_same_weights(self.parameters.values(), "after training")

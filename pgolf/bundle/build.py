@@ -25,6 +25,7 @@ from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.experiment import Experiment, recipe_json
 from trainer.recipe.decode import decode_recipe
 from trainer.recipe.files import LOCAL_FOLDER
+from trainer.recipe.local import local_codes
 from trainer.recipe.program import Program
 from trainer.recipe.recipe import Recipe
 
@@ -154,7 +155,8 @@ def program_tree(recipe: Recipe, is_annotated: bool = True) -> ast.Module:
     body = without_annotations(body) if is_annotated else without_field_types(without_annotations(body))
     start = ast.parse(f"if __name__ == '__main__':\n    sys.exit({MAIN}({placeholder(recipe)}))").body
     body = reachable_statements([*body, *start], {MAIN})
-    drop_fields(body, names, given_fields(recipe))
+    if not local_codes(recipe):  # the user's own code may read any field of what it is given
+        drop_fields(body, names, given_fields(recipe))
     return ast.fix_missing_locations(ast.Module([*used_imports(imports, body), *body], []))
 
 

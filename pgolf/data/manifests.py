@@ -86,14 +86,25 @@ class Manifest(ManifestPart):
 
     @model_validator(mode="after")
     def check_format(self) -> Self:
-        """Check that format and contents agree."""
-        has_sidecars = bool(self.train.sidecars or self.validation.sidecars)
-        if (self.format == "pgolf-shards-2") != (self.transform is not None) or (has_sidecars and not self.transform):
-            raise ValueError(f"format {self.format} with transform {self.transform} and sidecars: {has_sidecars}")
+        """Check that format and contents agree: only transformed text has sidecars, one for each validation shard."""
+        is_transformed = self.transform is not None
+        if (self.format == "pgolf-shards-2") != is_transformed:
+            raise ValueError(f"format {self.format} cannot have transform {self.transform}")
+        expected = [shard.tokens for shard in self.validation.shards] if is_transformed else []
+        found = [sidecar.tokens for sidecar in self.validation.sidecars]
+        if found != expected or self.train.sidecars:
+            raise ValueError(f"found validation sidecars of {found} tokens, expected {expected}, and none of training")
         return self
 
     def write(self, folder: Path) -> None:
         write_json(DataFiles(folder).manifest, self.document())
+
+
+def how_to_fetch(name: str) -> str:
+    """Return the command that fetches an export, if this is the name of a known one."""
+    from pgolf.data.sources import SOURCES
+
+    return f" or `pgolf data fetch {name}`" if name in SOURCES else " or `pgolf data fetch`"
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -107,7 +118,7 @@ def read_manifest(folder: Path) -> Manifest:
         return read_model(path, Manifest)
     except FileNotFoundError:
         raise DataError(
-            f"{path} is missing; create it with `pgolf data prepare TEXT --out {folder}` or `pgolf data fetch`"
+            f"{path} is missing; create it with `pgolf data prepare TEXT --out {folder}`{how_to_fetch(folder.name)}"
         ) from None
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}") from error

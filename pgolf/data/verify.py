@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
 
-from pgolf.data.manifests import Manifest, ShardEntry, read_manifest
+from pgolf.data.manifests import Manifest, ShardEntry, Split, read_manifest
 from pgolf.data.overlap import Overlap, keep_overlap, measure_overlap
 from pgolf.data.token_bytes import StreamCounter, check_sidecars
 from pgolf.data.tokenizers import load_tokenizer_file
@@ -116,16 +117,25 @@ def verify_contents(folder: Path) -> Verification:
         counter = StreamCounter(tokenizer, manifest.transform)
         for entry in split.shards:
             counter.add_shard(folder / entry.file)
-        if split.sidecars:
-            sidecars, shards = ([folder / entry.file for entry in each] for each in (split.sidecars, split.shards))
-            check_sidecars(sidecars, shards, tokenizer)
         findings += [
             compare_count(f"{name}_{unit}", getattr(counter, unit), getattr(split, unit))
             for unit in ("documents", "tokens", "bytes")
         ]
+    if manifest.transform is not None:
+        findings.append(sidecar_finding(folder, manifest.validation, tokenizer))
     overlap = measure_overlap(folder, manifest)
     keep_overlap(folder, overlap)
     return Verification([*findings, overlap.finding()], overlap)
+
+
+def sidecar_finding(folder: Path, split: Split, tokenizer: Any) -> Finding:
+    """Return whether the sidecars count the bytes of each document's original text."""
+    sidecars, shards = ([folder / entry.file for entry in each] for each in (split.sidecars, split.shards))
+    try:
+        counted = check_sidecars(sidecars, shards, tokenizer)
+    except DataError as error:
+        return Finding("fail", "sidecars", str(error), "prepare or fetch the data again")
+    return Finding("pass", "sidecars", f"{counted:,} bytes in {split.documents:,} documents, each as in its text")
 
 
 def compare_count(rule: str, found: int, expected: int) -> Finding:

@@ -11,6 +11,7 @@ from pgolf.preflight.memory import memory_bytes
 from pgolf.preflight.preflight import Preflight
 from trainer.recipe.cores import allowed_cores
 from trainer.recipe.inventory import inventory
+from trainer.recipe.loader import DocumentRows
 from trainer.recipe.recipe import Recipe
 from trainer.recipe.strict import RecipeConflict
 from trainer.recipe.topology import FlatTopology, LoopedTopology, RecursiveTopology
@@ -68,8 +69,9 @@ def changes_of(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
         (f"width {wider}", "model", {"width": wider}),
         (deeper, "model", {"topology": topology}),
         (f"vocabulary {2 * size:,}", "data", {"vocabulary_size": 2 * size}),
-        (f"sequences of {length:,}", "schedule", {"sequence_tokens": length}),
     ]
+    if not isinstance(schedule.loader, DocumentRows):  # whose rows hold sequences of any length
+        attempts.append((f"sequences of {length:,}", "schedule", {"sequence_tokens": length}))
     for name, slot, change in attempts:
         with suppress(RecipeConflict):
             yield name, replace(recipe, **{slot: replace(getattr(recipe, slot), **change)})

@@ -50,7 +50,7 @@ def examine_recipe(
         ruleset=ruleset,
         located=located,
         findings=[
-            rules.data_present(located.manifest if located else None, problem, is_embedded(spec.recipe)),
+            rules.data_present(located.manifest if located else None, problem, spec.recipe.data),
             rules.libraries(bundle.code.libraries, spec.launch.on),
         ],
         code_sha256=bundle.code.sha256,

@@ -17,6 +17,7 @@ from pgolf.rulesets.ruleset import Ruleset
 from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.cgroups import Memory
+from trainer.recipe.data import DataRecipe, Embedded
 from trainer.recipe.filling import largest_code_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
@@ -67,17 +68,19 @@ def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Fin
     return Finding("pass", "artifact_size", message)
 
 
-def data_present(manifest: Manifest | None, problem: str | None, is_embedded: bool = False) -> Finding:
-    """Check that the tokens are on this machine and match their manifest."""
+def data_present(manifest: Manifest | None, problem: str | None, data: DataRecipe | None = None) -> Finding:
+    """Check that the tokens are on this machine and match their manifest; `data` is the slot of a recipe."""
     if manifest is None:
-        fix = "make shards with `pgolf data prepare TEXT --out DIR`, or use the embedded corpus with --with tiny"
+        transform = "" if data is None or data.transform is None else f" --transform {data.transform}"
+        command = f"pgolf data prepare TEXT --out DIR{transform}"
+        fix = f"make shards with `{command}`, or use the embedded corpus with --with tiny"
         return Finding("fail", "data", problem or "no data", fix)
     train, validation = manifest.train, manifest.validation
     message = (
         f"{manifest.name}: {train.tokens:,} training and {validation.tokens:,} validation tokens "
         f"({validation.bytes:,} bytes); all hashes match"
     )
-    if is_embedded:  # the spec asks for it, so it is no mistake that it is not the contest's
+    if isinstance(data, Embedded):  # the spec asks for it, so it is no mistake that it is not the contest's
         message += "; not the contest's text: compare bpb only between runs with the same data hash"
     return Finding("pass", "data", message)
 
@@ -144,7 +147,7 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, launch: Launc
     )
     if is_over_time(seconds, limit):
         severity: Severity = "fail" if is_contest_hardware(launch) else "warn"
-        return Finding(severity, "evaluation_clock", message, "use a longer stride or the chunked protocol")
+        return Finding(severity, "evaluation_clock", message, "use a longer stride, or a protocol without adaptation")
     return Finding("pass", "evaluation_clock", message)
 
 
@@ -258,11 +261,11 @@ def processes(recipe: Recipe, launch: Launch) -> Finding:
         )
     message = f"{size} processes cannot share the {micro_steps} forward passes of a step equally"
     tokens, rest = divmod(recipe.schedule.batch_tokens, size)
-    is_possible = not rest and tokens % recipe.schedule.sequence_tokens == 0
+    is_possible = not rest and tokens % recipe.schedule.window_tokens == 0
     fix = (
         f"--set recipe.schedule.micro_batch_tokens={tokens}"
         if is_possible
-        else f"set recipe.schedule.batch_tokens to a multiple of {size * recipe.schedule.sequence_tokens:,}"
+        else f"set recipe.schedule.batch_tokens to a multiple of {size * recipe.schedule.window_tokens:,}"
     )
     return Finding("fail", "processes", message, fix)
 

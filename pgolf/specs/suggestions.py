@@ -3,7 +3,7 @@
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -58,6 +58,15 @@ def component_kinds(location: Path) -> list[str]:
     return [tag for kind in resolve_location(location)[1] if (tag := kind_tag(kind))]
 
 
+def is_type_name(part: str | int, alternatives: list[Any]) -> TypeGuard[str]:
+    """Return whether a part of an error location is pydantic's name of one type of a union, and no key.
+
+    Only a union of a list and something else has such names; others are told apart by their kinds.
+    """
+    has_list = any(get_origin(kind) is tuple for kind in alternatives)
+    return has_list and isinstance(part, str) and not any(part in field_types(kind) for kind in alternatives)
+
+
 def resolve_location(location: Path) -> tuple[Path, list[Any]]:
     """Return the path in the spec of a pydantic error location, and the possible types of the value there."""
     path: list[str | int] = []
@@ -65,6 +74,11 @@ def resolve_location(location: Path) -> tuple[Path, list[Any]]:
     for part in location:
         if len(alternatives) > 1 and part in {kind_tag(kind) for kind in alternatives}:
             alternatives = [kind for kind in alternatives if kind_tag(kind) == part]
+        elif len(alternatives) > 1 and is_type_name(part, alternatives):
+            alternatives = [kind for kind in alternatives if (get_origin(kind) is tuple) == part.startswith("tuple[")]
+        elif isinstance(part, int):
+            path.append(part)
+            alternatives = [m for k in alternatives if get_origin(k) is tuple for m in union_members(get_args(k)[0])]
         else:
             path.append(part)
             alternatives = [m for kind in alternatives for m in union_members(field_types(kind).get(str(part)))]

@@ -26,11 +26,28 @@ def explain_errors(error: ValidationError, document: Node) -> str:
 
     Unknown keys come first, and a key that an unknown one probably means is not reported as missing.
     """
-    details = error.errors(include_url=False)
+    details = without_other_types(error.errors(include_url=False))
     unknown = [detail for detail in details if detail["type"] in UNKNOWN_KEY]
     meant = {(*d["loc"][:-1], nearest(str(d["loc"][-1]), valid_keys(d["loc"][:-1]))) for d in unknown}
     others = [d for d in details if d not in unknown and not (d["type"] == "missing" and d["loc"] in meant)]
     return "\n".join(explain_error(detail, document) for detail in (*unknown, *others))
+
+
+def without_other_types(details: list[Any]) -> list[Any]:
+    """Leave out that a value is no list, or not something other than a list, where another error says more."""
+    paths = [error_path(detail) for detail in details]
+
+    def says_more(path: Path, other: Path) -> bool:
+        return other[: len(path)] == path
+
+    return [
+        detail
+        for number, (detail, path) in enumerate(zip(details, paths, strict=True))
+        if not (
+            (detail["type"] == "tuple_type" or (isinstance(detail["input"], list) and detail["type"].endswith("_type")))
+            and any(says_more(path, other) for n, other in enumerate(paths) if n != number)
+        )
+    ]
 
 
 def refused_keys(error: ValidationError) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from trainer.runtime.failure import DataRefused
 
 
 class DocumentRowsOrder:
-    """Rows one after another, each with one more token for its last target, which the next row does not read again.
+    """Rows one after another. Each takes one token more, its last target; the next row begins after that token.
 
-    Each shard is read from its first document on. What is left at its end, too short for all rows of a step, is not
+    Each shard is read from its first document on. The rest of a shard that is too short for all rows of a step is not
     read. After the last shard the first one follows.
     Source: openai/parameter-golf #1855, DocumentPackingLoader.
     """

@@ -9,6 +9,8 @@ from trainer.recipe.reading import open_regular, read_bytes
 from trainer.runtime.failure import DataRefused
 
 UNKNOWN_BYTES = -1
+# Part of the names of sidecars, which the pattern of validation shards matches too.
+SIDECAR = "_bytes_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def unlisted_split(data: DataFiles, name: str) -> DataSplit:
         DataRefused: the folder has no shard of the split.
     """
     pattern = {"train": "fineweb_train_*.bin", "validation": "fineweb_val_*.bin"}[name]
-    shards = [ShardFile(path, promised_tokens(path)) for path in sorted(data.root.glob(pattern))]
+    paths = sorted(data.root.glob(pattern))
+    shards = [ShardFile(path, promised_tokens(path)) for path in paths if SIDECAR not in path.name]
     if not shards:
         raise DataRefused(f"there is no {data.root / pattern}; give the folder of the shards with --data or DATA_PATH")
     split = DataSplit(shards, UNKNOWN_BYTES)
@@ -70,6 +73,10 @@ def unlisted_split(data: DataFiles, name: str) -> DataSplit:
         from trainer.data.sidecars import with_found_sidecars
 
         split = with_found_sidecars(split, data, pattern)
+    elif len(shards) < len(paths):
+        raise DataRefused(
+            f"{data.root} has {SIDECAR} files: its text was transformed, which the recipe does not expect"
+        )
     return split
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from trainer.data.manifest import DataSplit, ShardFile, promised_tokens
+from trainer.data.manifest import SIDECAR, DataSplit, ShardFile, promised_tokens
 from trainer.recipe.files import DataFiles
 from trainer.runtime.failure import DataRefused
 
@@ -27,7 +27,6 @@ def with_listed_sidecars(split: DataSplit, data: DataFiles, manifest: Any, name:
 
 
 def with_found_sidecars(split: DataSplit, data: DataFiles, pattern: str) -> DataSplit:
-    """Return a split of a folder without a manifest; the pattern of its shards matches its sidecars too."""
-    shards = [shard for shard in split.shards if "_bytes_" not in shard.path.name]
-    found = sorted(data.root.glob(pattern.replace("_*", "_bytes_*")))
-    return replace(split, shards=shards, sidecars=[ShardFile(path, promised_tokens(path)) for path in found])
+    """Return a split of a folder without a manifest with the sidecars that the pattern of its shards matches too."""
+    found = sorted(path for path in data.root.glob(pattern) if SIDECAR in path.name)
+    return replace(split, sidecars=[ShardFile(path, promised_tokens(path)) for path in found])

@@ -19,7 +19,7 @@ def count_original_bytes(
     """Return a CaseOps text with the bytes that its sidecars say.
 
     Raises:
-        DataRefused: a sidecar is missing or of another length, or lies about a document.
+        DataRefused: a sidecar is missing or of another length, or wrong about a document.
     """
     lengths = [[file.tokens for file in files] for files in (split.sidecars, split.shards)]
     if lengths[0] != lengths[1]:
@@ -32,6 +32,6 @@ def count_original_bytes(
         rule = CaseOpsBytes(load_tokenizer(data.tokenizer, vocabulary_size))
     except NotCaseOps as error:
         raise DataRefused(f"{data.tokenizer}: {error}") from error
-    if (lie := rule.lie(text.tokens, counts, text.bos)) is not None:
-        raise DataRefused(f"{data.root}: {lie}")
+    if (wrong := rule.first_wrong(text.tokens, counts, text.bos)) is not None:
+        raise DataRefused(f"{data.root}: {wrong}")
     return replace(text, byte_counts=counts[1:])

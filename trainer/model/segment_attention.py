@@ -4,16 +4,23 @@ A dense mask has an entry for each pair of tokens of a row; the other ways have 
 """
 
 from functools import partial
+from inspect import signature
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
-from torch.nn.attention.varlen import varlen_attn
 
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.library_attention import HEAD_MULTIPLE, library_attention
 from trainer.model.segments import Segments, number_segments
+
+try:
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:  # before torch 2.10
+    varlen_attn = None  # type: ignore[assignment]
+VARLEN_OPTIONS = {"scale", "window_size", "enable_gqa"}
+HAS_VARLEN = varlen_attn is not None and signature(varlen_attn).parameters.keys() >= VARLEN_OPTIONS
 
 
 def make_segment_attention(kernel: str, attend: AttentionFunction, segments: Segments) -> AttentionFunction:
@@ -31,6 +38,8 @@ def attend_within(
         return library_attention(q_BHSE, k_BKTE, v_BKTE, segment_mask(segments, k_BKTE))
     if q_BHSE.device.type == "cuda" and q_BHSE.dtype in (torch.bfloat16, torch.float16):
         return attend_at_once(segments, q_BHSE, k_BKTE, v_BKTE)
+    if torch.compiler.is_compiling() and q_BHSE.device.type == "cuda":
+        return flex_attend(segments, q_BHSE, k_BKTE, v_BKTE)
     if torch.compiler.is_compiling():  # a graph cannot have as many parts as there are segments
         return library_attention(q_BHSE, k_BKTE, v_BKTE, segment_mask(segments, k_BKTE))
     return attend_one_by_one(segments, attend, q_BHSE, k_BKTE, v_BKTE)
@@ -52,7 +61,11 @@ def by_position(x_BHTE: Tensor) -> Tensor:
 
 
 def attend_at_once(segments: Segments, q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor) -> Tensor:
-    """Compute attention in all segments by torch's kernel for sequences of unequal lengths, which needs a GPU."""
+    """Compute attention in all segments by torch's kernel for sequences of unequal lengths, which needs a GPU.
+
+    Raises:
+        LaunchRefused: this torch has none that takes what it needs.
+    """
     width = q_BHTE.size(-1)
     q, k, v = (F.pad(by_position(x).transpose(0, 1), (0, -width % HEAD_MULTIPLE)) for x in (q_BHTE, k_BKTE, v_BKTE))
     bounds, longest = segments

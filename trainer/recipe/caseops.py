@@ -16,12 +16,12 @@ from trainer.recipe.data import PieceBytes, piece_bytes
 
 TITLE, CAPITALS, CAPITAL, ESCAPE = OPERATORS = ("\ue001", "\ue002", "\ue003", "\ue004")
 OPERATOR_BYTES = len(TITLE.encode())
-SOURCE = re.compile(f"[{TITLE}-{ESCAPE}]|[A-Za-z]*[A-Z][A-Za-z]*")
+SOURCE = re.compile(f"[{TITLE}-{ESCAPE}]|[A-Za-z]+")
 TARGET = re.compile(f"{ESCAPE}(.?)|{CAPITALS}([a-z]*)|[{TITLE}{CAPITAL}](.?)", re.DOTALL)
 
 
 class NotCaseOps(ValueError):
-    """A text is not what `to_caseops` makes of any other; says where."""
+    """`to_caseops` makes this of no text, or a tokenizer cannot write what it makes; says why."""
 
 
 def to_caseops(text: str) -> str:
@@ -30,9 +30,11 @@ def to_caseops(text: str) -> str:
 
 
 def rewritten(run: str) -> str:
-    """Return a run of letters that has a capital, or an operator, as CaseOps writes it."""
+    """Return a run of letters, or an operator, as CaseOps writes it."""
     if run in OPERATORS:
         return ESCAPE + run
+    if run.islower():
+        return run
     if len(run) > 1 and run.isupper():
         return CAPITALS + run.lower()
     first = TITLE if run[0].isupper() else ""
@@ -43,9 +45,12 @@ def from_caseops(text: str) -> str:
     """Return the text from which `to_caseops` made this one.
 
     Raises:
-        NotCaseOps: an operator has no letter behind it, or an escape no operator.
+        NotCaseOps: there is none: an operator applies to nothing, or the text is written in another way.
     """
-    return TARGET.sub(restored, text)
+    original = TARGET.sub(restored, text)
+    if to_caseops(original) != text:
+        raise NotCaseOps("the text is not written as CaseOps writes it")
+    return original
 
 
 def restored(found: re.Match[str]) -> str:
@@ -93,22 +98,24 @@ class CaseOpsBytes:
         """Return the positions of operators that follow an escape which is not escaped itself."""
         found, last = [], -1
         for position in np.flatnonzero(tokens == self.escape).tolist():
-            if position != last and position + 1 < len(tokens):
+            if position != last and position + 1 < len(tokens) and self.is_operator[tokens[position + 1]]:
                 last = position + 1
                 found.append(last)
         return np.array(found, dtype=np.int64)
 
-    def lie(self, tokens: NDArray[np.integer[Any]], counts: NDArray[np.integer[Any]], begin: int) -> "Lie | None":
+    def first_wrong(
+        self, tokens: NDArray[np.integer[Any]], counts: NDArray[np.integer[Any]], begin: int
+    ) -> "WrongCount | None":
         """Return the first document whose bytes by a sidecar are not those that its tokens stand for, or None."""
         starts = np.flatnonzero(tokens == begin)
         starts = np.append(0, starts[starts > 0])
         found_D, right_D = (np.add.reduceat(x.astype(np.int64), starts) for x in (counts, self.of(tokens)))
         wrong = np.flatnonzero(found_D != right_D)
-        return Lie(*(int(x[wrong[0]]) for x in (starts, found_D, right_D))) if len(wrong) else None
+        return WrongCount(*(int(x[wrong[0]]) for x in (starts, found_D, right_D))) if len(wrong) else None
 
 
-class Lie(NamedTuple):
-    """A document about which a sidecar lies."""
+class WrongCount(NamedTuple):
+    """A document whose bytes by a sidecar are not those of its text."""
 
     position: int
     """Position of its first token."""

@@ -1,7 +1,7 @@
-"""Encoding of recipes as JSON without what goes without saying: values that equal their defaults.
+"""Encoding of recipes as JSON without the values that equal their defaults.
 
-Artifacts store a model so. A key that a later release adds therefore changes no artifact, and a default must never
-change: it is part of the format.
+This is how artifacts store a model, so a key that a later release adds changes no artifact. Defaults are therefore
+part of the format: another default would make another model of an old artifact, and a test keeps them.
 """
 
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def encode_given(value: Any) -> Any:
-    """Return the JSON of a recipe or of a part of it, from which `decode_value` makes the same again."""
+    """Return the JSON of a recipe, or of a part of it, that `decode_value` reads, without values at their defaults."""
     if is_dataclass(value):
         members = {field: getattr(value, field.name) for field in fields(value)}
         return {field.name: encode_given(m) for field, m in members.items() if not is_default(field, m)}

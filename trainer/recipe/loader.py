@@ -67,6 +67,7 @@ class DocumentRows:
     """Long rows of consecutive text; tokens attend only within their own document, and within a part of a long one.
 
     Each shard is read from its first document on, as in the records from #1530 on; the seed has no influence.
+    Calibration reads sequences that cross documents, as theirs does.
     """
 
     __pydantic_config__: ClassVar = CHECKED
@@ -87,7 +88,9 @@ class DocumentRows:
             raise RecipeConflict(f"longest {most[0]} is more than row_tokens {self.row_tokens}", "longest")
         ends = [stage.until for stage in stages]
         if self.longest is not None and (ends != sorted({*ends}) or not ends or ends[-1] != 1.0):
-            raise RecipeConflict(f"until {ends} does not rise to 1", "longest")
+            raise RecipeConflict(
+                f"found until {ends}, expected a list of {{until, tokens}} whose until rises to 1", "longest"
+            )
 
     @property
     def stages(self) -> tuple[LengthUntil, ...]:

@@ -317,6 +317,14 @@ def test_a_class_of_the_users_own_trains_and_scores(micro_run: RunDirectory, tmp
     assert scores[0] == scores[1]
 
 
+def test_a_program_with_a_class_of_the_users_own_keeps_all_fields_of_what_the_class_is_given(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_MLP)
+    tensors = "tensors: {up: [hidden, width], down: [width, hidden]}"
+    mlp = f"recipe.model.mlp={{kind: 'local:{tmp_path}/own.py:Own', ratio: 2, {tensors}}}"
+    programs = [bundle_of(load_spec("quickstart", ["micro"], own).spec, RULES).readable for own in ([], [mlp])]
+    assert ["asymmetric_softcap: " in program for program in programs] == [False, True]
+
+
 def test_a_run_keeps_the_program_that_its_code_bytes_count(micro_run: RunDirectory) -> None:
     artifact = micro_run.read_result()["artifact"]
     assert artifact["code_bytes"] == micro_run.files.program.stat().st_size

@@ -1,5 +1,6 @@
 """CaseOps: the exact inverse, the bytes of tokens, and data whose scores count the bytes of the original text."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.pgolf.data.caseops import bytes_one_by_one, capitalised
 from tests.pgolf.data.published import shard
 from trainer.data.manifest import read_split
 from trainer.evaluation.validation import read_validation
-from trainer.recipe.caseops import OPERATORS, NotCaseOps, from_caseops, to_caseops
+from trainer.recipe.caseops import OPERATORS, CaseOpsBytes, NotCaseOps, from_caseops, to_caseops
 from trainer.recipe.data import Shards
 from trainer.recipe.files import DataFiles
 from trainer.runtime.failure import DataRefused
@@ -53,6 +54,20 @@ def test_every_text_comes_back(text: str) -> None:
 )
 def test_runs_of_letters_are_written_as_in_1729(text: str, written: str) -> None:
     assert to_caseops(text) == written
+
+
+def test_long_runs_of_small_letters_take_no_longer_than_others() -> None:
+    """A pattern that looks for the capital of a run from each of its letters would take minutes."""
+    text = "a" * 2_000_000
+    assert to_caseops(text) == text
+
+
+@pytest.mark.parametrize(
+    "written", ["ABC", CAPITALS + "a", f"{TITLE}a{CAPITAL}b", CAPITALS + "abC", TITLE + "aB", f"{CAPITALS}ab{TITLE}c"]
+)
+def test_text_that_is_written_in_another_way_is_refused(written: str) -> None:
+    with pytest.raises(NotCaseOps, match="not written as CaseOps writes it"):
+        from_caseops(written)
 
 
 @pytest.mark.parametrize("written", [TITLE, CAPITAL + "1", CAPITALS + " a", ESCAPE, ESCAPE + "a", TITLE + "A"])
@@ -115,6 +130,51 @@ def test_a_sidecar_that_lies_about_a_document_is_refused_before_scoring(folder: 
         read_validation(DataFiles(folder, transform="caseops"), 320)
     with pytest.raises(DataError, match=SIDECAR):
         check_files(folder)
+    seal(folder, SIDECAR)
+    found = {finding.rule: finding for finding in verify_contents(folder).findings}
+    assert found["sidecars"].severity == "fail"
+    assert "document at token 0 has" in found["sidecars"].message
+    assert found["validation_tokens"].severity == "pass"  # the other checks are shown too
+
+
+def seal(folder: Path, name: str) -> None:
+    """Give a manifest the hash that a file has."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for split in ("train", "validation"):
+        for entry in (*manifest[split]["shards"], *manifest[split]["sidecars"]):
+            if entry["file"] == name:
+                entry["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_tokens_that_are_not_caseops_text_are_found(folder: Path) -> None:
+    """An escape at the end of a document applies to nothing, least of all to the next document."""
+    model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+    tokens = raw_shard((folder / "fineweb_val_000000.bin").read_bytes())
+    counts = raw_shard((folder / SIDECAR).read_bytes())
+    end = tokens.index(BEGIN, 1) - 1
+    tokens[end], counts[end] = model.piece_to_id(ESCAPE), 0
+    assert CaseOpsBytes(model).of(np.array(tokens)).tolist() == counts
+    for name, values in (("fineweb_val_000000.bin", tokens), (SIDECAR, counts)):
+        (folder / name).write_bytes(shard(values))
+        seal(folder, name)
+    failed = {finding.rule: finding.message for finding in failures(verify_contents(folder).findings)}
+    assert "a document is not CaseOps text" in failed["sidecars"]
+
+
+@pytest.mark.parametrize("entries", [[], [0, 0]])
+def test_a_manifest_needs_one_sidecar_for_each_validation_shard(folder: Path, entries: list[int]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["validation"]["sidecars"] = [manifest["validation"]["sidecars"][n] for n in entries]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="found validation sidecars of"):
+        verify_contents(folder)
+
+
+def test_sidecars_are_no_shards_for_a_recipe_without_a_transform(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    with pytest.raises(DataRefused, match="its text was transformed, which the recipe"):
+        read_split(DataFiles(folder, needs_manifest=False), "validation", 320)
 
 
 def test_a_sidecar_of_another_length_is_refused(folder: Path) -> None:

@@ -101,3 +101,9 @@ def test_a_half_written_spec_of_a_run_is_refused_by_name(tmp_path: Path) -> None
 def test_every_default_of_a_spec_is_valid() -> None:
     document = load_spec("quickstart").spec.as_json()
     assert Experiment.model_validate(document) == load_spec("quickstart").spec
+
+
+@pytest.mark.parametrize("name", sorted(shipped_specs()))
+def test_every_shipped_spec_can_be_extended(name: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"spec_version: 1\nname: mine\nextends: {name}\nseeds: [7]\n")
+    assert load_spec(str(tmp_path / "mine.yaml")).spec.seeds == [7]

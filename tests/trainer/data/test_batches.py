@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.trainer.data.builders import counting_stream
 from tests.trainer.small import CPU, small_recipe
-from trainer.data.batches import BatchReader
+from trainer.data.batches import BatchReader, MicroBatch
+from trainer.data.documents import segment_bounds
 from trainer.data.order import make_order
 from trainer.data.prefetch import Prefetcher
+from trainer.data.segment_shapes import batches_of_segments
 from trainer.data.shards import TokenStream
+from trainer.recipe.loader import DocumentRows
 from trainer.runtime.world import World
 
 SCHEDULE = small_recipe(
@@ -98,3 +102,17 @@ def test_results_come_in_order_and_no_more_than_two_ahead() -> None:
         assert len(made) <= expected + 4  # two wait, one is being put, one is being made
     ahead.close()
     assert not ahead.thread.is_alive()
+
+
+def test_the_shapes_that_are_compiled_before_training_are_those_of_the_first_numbers_of_segments() -> None:
+    loader = DocumentRows(kind="document_rows", row_tokens=98_304, longest=1_024)  # 96 parts without any document
+    tokens_BT = torch.zeros(1, 98_304, dtype=torch.int64)
+    compiled = [
+        len(each.segments.bounds_N) - 1
+        for each in batches_of_segments(MicroBatch(tokens_BT, tokens_BT), loader)
+        if each.segments is not None
+    ]
+    assert compiled == [128, 192, 256, 320]
+    for documents in (20, 90, 200):
+        tokens_BT[0, torch.linspace(5, 98_000, documents).long()] = 1
+        assert len(segment_bounds(tokens_BT, 1, 1_024)) - 1 in compiled

@@ -171,10 +171,10 @@ def test_rows_are_refused_where_no_shard_holds_a_step(tmp_path: Path) -> None:
         ((LengthUntil(until=0.5, tokens=4), LengthUntil(until=1.0, tokens=9)), "longest 9 is more than row_tokens 8"),
         (
             (LengthUntil(until=0.5, tokens=4), LengthUntil(until=0.5, tokens=8)),
-            r"until \[0.5, 0.5\] does not rise to 1",
+            r"until \[0.5, 0.5\], expected a list of {until, tokens} whose until rises to 1",
         ),
-        ((LengthUntil(until=0.5, tokens=4),), r"until \[0.5\] does not rise to 1"),
-        ((), r"until \[\] does not rise to 1"),
+        ((LengthUntil(until=0.5, tokens=4),), r"until \[0.5\], expected"),
+        ((), r"until \[\], expected"),
     ],
 )
 def test_lengths_beyond_the_row_or_in_no_order_are_refused(longest: Any, message: str) -> None:
