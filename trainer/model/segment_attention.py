@@ -14,6 +14,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 from trainer.model.attention_function import AttentionFunction
 from trainer.model.library_attention import HEAD_MULTIPLE, library_attention
 from trainer.model.segments import Segments, number_segments
+from trainer.runtime.failure import LaunchRefused
 
 try:
     from torch.nn.attention.varlen import varlen_attn
@@ -66,6 +67,11 @@ def attend_at_once(segments: Segments, q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: T
     Raises:
         LaunchRefused: this torch has none that takes what it needs.
     """
+    if not HAS_VARLEN:
+        raise LaunchRefused(
+            f"documents that are kept apart need torch 2.12 or newer on a GPU, found {torch.__version__}; with an "
+            "older one set recipe.compute.attention to flex, or to flash_attn if that package is installed"
+        )
     width = q_BHTE.size(-1)
     q, k, v = (F.pad(by_position(x).transpose(0, 1), (0, -width % HEAD_MULTIPLE)) for x in (q_BHTE, k_BKTE, v_BKTE))
     bounds, longest = segments

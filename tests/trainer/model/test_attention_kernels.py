@@ -1,18 +1,24 @@
 """Every kernel against softmax(q k^T / sqrt(E)) v in float64, gradients included."""
 
 import math
+from inspect import signature
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend
+from torch.nn.attention.varlen import varlen_attn
 from torch.profiler import ProfilerActivity, profile
 
 from tests.trainer.small import segments_of
+from trainer.model import segment_attention
 from trainer.model.attention_kernels import make_attention_function, resolve_kernel
 from trainer.model.blocked_attention import blocked_attention
 from trainer.model.library_attention import library_attention, padded_attention, pinned_attention
 from trainer.recipe.compute import AttentionKernel
+from trainer.runtime.failure import LaunchRefused
 
 KERNELS: tuple[AttentionKernel, ...] = ("library", "flash", "padded", "blocked")
 # bfloat16 has 8 bits: what is added up from many such products is off by some hundredths.
@@ -103,3 +109,39 @@ def test_a_kernel_is_the_one_that_was_asked_for(kernel: SDPBackend, is_flash: bo
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         pinned_attention(kernel, q, k, v)
     assert any("flash_attention" in event.name for event in profiled.events()) == is_flash
+
+
+def test_a_torch_without_the_kernel_for_unequal_lengths_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segment_attention, "HAS_VARLEN", False)
+    x = torch.randn(1, 2, 8, 4)
+    with pytest.raises(LaunchRefused, match=r"need torch 2\.12 or newer on a GPU, found .*flex"):
+        segment_attention.attend_at_once(segments_of(torch.zeros(1, 8)), x, x, x)
+
+
+def test_the_kernel_for_unequal_lengths_is_called_with_what_this_torch_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs on GPUs only; here something with its signature stands in for it."""
+    assert segment_attention.HAS_VARLEN
+    parameters = signature(varlen_attn)
+
+    def stand_in(*arguments: Any, **options: Any) -> Tensor:
+        given = parameters.bind(*arguments, **options).arguments
+        assert given["window_size"] == (-1, 0)
+        q, k, v = (given[name].double() for name in ("query", "key", "value"))
+        assert q.size(-1) % 8 == 0
+        bounds = given["cu_seq_q"].tolist()
+        parts = []
+        for a, b in pairwise(bounds):
+            assert b - a <= given["max_q"]
+            wide = (x[a:b].repeat_interleave(q.size(1) // x.size(1), dim=1) for x in (k, v))
+            keys, values = wide
+            scores = torch.einsum("she,the->hst", q[a:b], keys) * given["scale"]
+            hidden = torch.ones(b - a, b - a, dtype=torch.bool).triu(1)
+            parts.append(torch.einsum("hst,the->she", scores.masked_fill(hidden, -torch.inf).softmax(-1), values))
+        return torch.cat(parts).to(given["query"].dtype)
+
+    monkeypatch.setattr(segment_attention, "varlen_attn", stand_in)
+    q, k, v = torch.randn(2, 6, 20, 46), torch.randn(2, 2, 20, 46), torch.randn(2, 2, 20, 46)
+    segments = segments_of(torch.arange(20).expand(2, 20) // 7)
+    found = segment_attention.attend_at_once(segments, q, k, v)
+    expected = segment_attention.attend_one_by_one(segments, blocked_attention, q, k, v)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
