@@ -100,9 +100,9 @@ def pin_environment(job: TrainingJob, world: World, journal: Journal) -> tuple[d
         ResumeRefused: the run began in another one.
     """
     if job.recipe.compute.attention == "flash_attn":
-        from trainer.model.flash_attention import check_flash_attention
+        from trainer.model.flash_attention import require_flash_attention
 
-        check_flash_attention(world.device.type, job.recipe.model.head_width)
+        require_flash_attention(world.device.type, job.recipe.model.head_width)
     kernel = resolve_kernel(job.recipe.compute.attention, world.device.type, job.recipe.model.head_width)
     found = describe_environment(world.device, world.size, job.recipe.compute.precision, kernel)
     pinned = job.run.get("environment")

@@ -48,7 +48,11 @@ def components(value: Schema, definitions: dict[str, Schema]) -> list[Schema]:
 
 def untagged_values(value: Schema, definitions: dict[str, Schema]) -> list[Schema]:
     """Return the objects inside a list or a mapping that have no `kind` and contain no further objects."""
-    inner = [value.get("items"), value.get("additionalProperties"), *value.get("patternProperties", {}).values()]
+    inner = [
+        part
+        for each in (value, *value.get("anyOf", []))
+        for part in (each.get("items"), each.get("additionalProperties"), *each.get("patternProperties", {}).values())
+    ]
     inside = [each for part in inner if isinstance(part, dict) for each in components(part, definitions)]
     leaves = [each for each in inside if not any(components(p, definitions) for p in each["properties"].values())]
     return [definition for definition in leaves if "kind" not in definition["properties"]]

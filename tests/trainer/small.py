@@ -47,4 +47,5 @@ def segments_of(documents_BT: torch.Tensor) -> Segments:
     starts_BT = torch.ones_like(documents_BT, dtype=torch.bool)
     starts_BT[:, 1:] = documents_BT[:, 1:] != documents_BT[:, :-1]
     bounds = [*starts_BT.flatten().nonzero().flatten().tolist(), starts_BT.numel()]
-    return Segments(torch.tensor(bounds, dtype=torch.int32, device=documents_BT.device), documents_BT.size(-1))
+    bounds_N = torch.tensor(bounds, dtype=torch.int32, device=documents_BT.device)
+    return Segments(bounds_N, documents_BT.size(-1), tuple(bounds_N.diff().tolist()))

@@ -1,5 +1,6 @@
 """Between two logged steps no step reads a number from the device: on a GPU that synchronizes."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pgolf.rundir import RunDirectory
 from tests.trainer.small import small_recipe
+from trainer.data.documents import segments_of
 from trainer.optimizer.coverage import STEPS_TO_MOVE
 from trainer.recipe.files import DataFiles, RunFiles
 from trainer.resumable import ResumableTraining
@@ -64,12 +66,29 @@ def test_a_step_waits_for_nothing(
         training.train_step(1.0)
     with Listener() as listener:
         for method in COPYING:
-            monkeypatch.setattr(torch.Tensor, method, lambda *_, method=method: listener.heard.append(method))
+            monkeypatch.setattr(torch.Tensor, method, heard_by(listener, method))
         for _ in range(2):
             training.train_step(1.0)
+        monkeypatch.undo()
+        steps, listener.heard = listener.heard, []
+        monkeypatch.setattr(torch.Tensor, "tolist", heard_by(listener, "tolist"))
+        if "documents" in name:  # which are found in the memory of the host, before the batch is on its device
+            for _ in range(2):
+                segments_of(torch.zeros(2, 64, dtype=torch.int64), 1, None, torch.device("cpu"))
     monkeypatch.undo()
     training.data.batches.close()
-    assert listener.heard == []
+    assert steps == listener.heard
+
+
+def heard_by(listener: Listener, name: str) -> Callable[..., Any]:
+    """Return a method of tensors that a listener hears."""
+    method = getattr(torch.Tensor, name)
+
+    def hear(*arguments: Any, **options: Any) -> Any:
+        listener.heard.append(name)
+        return method(*arguments, **options)
+
+    return hear
 
 
 def test_the_listener_hears() -> None:

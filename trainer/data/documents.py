@@ -60,4 +60,5 @@ def segment_bounds(tokens_BT: Tensor, bos: int, longest: int | None) -> Tensor:
 def segments_of(tokens_BT: Tensor, bos: int, longest: int | None, device: torch.device) -> Segments:
     """Return the segments of a batch in the memory of the host, on a device."""
     bounds_N = segment_bounds(tokens_BT, bos, longest)
-    return Segments(bounds_N.to(device, non_blocking=True), longest or tokens_BT.size(-1))
+    sizes = tuple(size for size in bounds_N.diff().tolist() if size)
+    return Segments(bounds_N.to(device, non_blocking=True), longest or tokens_BT.size(-1), sizes)

@@ -20,7 +20,7 @@ WIDEST_HEAD = 256
 KEY = "recipe.compute.attention"
 
 
-def check_flash_attention(device_type: str, head_width: int) -> None:
+def require_flash_attention(device_type: str, head_width: int) -> None:
     """Check that the package takes heads of this width on this device.
 
     Raises:
@@ -76,7 +76,7 @@ def flash_attention_by_segment(segments: Segments, q_BHTE: Tensor, k_BKTE: Tenso
     """Compute causal attention within segments. Shapes: those of `AttentionFunction`."""
     if q_BHTE.size(-2) != k_BKTE.size(-2):
         return library_attention(q_BHTE, k_BKTE, v_BKTE, segment_mask(segments, k_BKTE))
-    width, (bounds, longest) = q_BHTE.size(-1), segments
+    width, (bounds, longest, _) = q_BHTE.size(-1), segments
     q, k, v = (padded(by_position(x).transpose(0, 1), q_BHTE.dtype) for x in (q_BHTE, k_BKTE, v_BKTE))
     attend = kernel("flash_attn_varlen_func")
     y_NHE = first(attend(q, k, v, bounds, bounds, longest, longest, softmax_scale=width**-0.5, causal=True))

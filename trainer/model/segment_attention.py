@@ -50,8 +50,8 @@ def attend_one_by_one(
     segments: Segments, attend: AttentionFunction, q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: Tensor
 ) -> Tensor:
     """Compute attention segment by segment."""
-    sizes = [size for size in segments.bounds_N.diff().tolist() if size]
-    parts = zip(*(torch.split(by_position(x), sizes, dim=1) for x in (q_BHTE, k_BKTE, v_BKTE)), strict=True)
+    split = (torch.split(by_position(x), list(segments.sizes), dim=1) for x in (q_BHTE, k_BKTE, v_BKTE))
+    parts = zip(*split, strict=True)
     y_HNE = torch.cat([attend(q[None], k[None], v[None])[0] for q, k, v in parts], dim=1)
     return torch.unflatten(y_HNE, 1, (q_BHTE.size(0), -1)).transpose(0, 1)
 
@@ -74,7 +74,7 @@ def attend_at_once(segments: Segments, q_BHTE: Tensor, k_BKTE: Tensor, v_BKTE: T
         )
     width = q_BHTE.size(-1)
     q, k, v = (F.pad(by_position(x).transpose(0, 1), (0, -width % HEAD_MULTIPLE)) for x in (q_BHTE, k_BKTE, v_BKTE))
-    bounds, longest = segments
+    bounds, longest, _ = segments
     y_NHE = varlen_attn(
         q,
         k.to(q.dtype),

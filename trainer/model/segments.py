@@ -13,6 +13,8 @@ class Segments(NamedTuple):
     """The first position of each segment, and then, at least once, the number of all tokens. int32."""
     longest: int
     """No segment has more tokens."""
+    sizes: tuple[int, ...]
+    """The tokens of each segment, known to the host, which does not have to wait for a device then."""
 
 
 def number_segments(segments: Segments, tokens_BT: Tensor) -> Tensor:

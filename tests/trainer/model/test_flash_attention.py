@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
-from trainer.model.flash_attention import check_flash_attention, kernel, make_flash_attention
+from trainer.model.flash_attention import kernel, make_flash_attention, require_flash_attention
 from trainer.runtime.failure import LaunchRefused
 
 
@@ -148,15 +148,15 @@ def test_a_model_runs_on_the_package() -> None:
 
 def test_what_it_cannot_do_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LaunchRefused, match="flash_attn needs a CUDA GPU, found cpu"):
-        check_flash_attention("cpu", 64)
+        require_flash_attention("cpu", 64)
     with pytest.raises(LaunchRefused, match="heads up to 256 wide, found 264"):
-        check_flash_attention("cuda", 264)
+        require_flash_attention("cuda", 264)
     for name in VERSIONS:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(LaunchRefused, match=r"needs the package flash-attn .*install a wheel for this torch"):
-        check_flash_attention("cuda", 64)
+        require_flash_attention("cuda", 64)
     monkeypatch.setitem(sys.modules, "flash_attn", Version2("flash_attn"))
-    check_flash_attention("cuda", 64)
+    require_flash_attention("cuda", 64)
     x = torch.randn(1, 1, 4, 8)
     with pytest.raises(LaunchRefused, match=r"computes in bfloat16, found torch\.float32"):
         make_flash_attention(None)(x, x, x)

@@ -9,9 +9,8 @@ import torch
 
 from tests.trainer.model.reference import baseline_logits
 from tests.trainer.small import awake_model, random_tokens, segments_of, small_recipe
-from trainer.data.documents import segment_bounds
+from trainer.data.documents import segments_of as segments_in
 from trainer.model.gpt import GptModel
-from trainer.model.segments import Segments
 from trainer.quantizer.hessians import InputListener
 from trainer.recipe.plan import Execution, execution_plan
 
@@ -173,8 +172,7 @@ def test_a_row_of_segments_is_each_segment_in_a_pass_of_its_own() -> None:
     tokens_BT, targets_BT = random_tokens(2, 40), random_tokens(2, 40, seed=1)
     tokens_BT[tokens_BT == 1] = 2
     tokens_BT[0, [0, 7, 8]] = tokens_BT[1, [3, 30]] = 1
-    bounds_N = segment_bounds(tokens_BT, bos=1, longest=9)
-    loss = model.mean_loss(tokens_BT, targets_BT, Segments(bounds_N, 9))
+    loss = model.mean_loss(tokens_BT, targets_BT, segments_in(tokens_BT, 1, 9, tokens_BT.device))
     found = torch.autograd.grad(loss, list(model.parameters()))
     total = torch.zeros(())
     starts = [0, 7, 8, 17, 26, 35, 40, 43, 52, 61, 70, 79]
@@ -189,13 +187,17 @@ def test_a_row_of_segments_is_each_segment_in_a_pass_of_its_own() -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
 
 
+def numbered(*sizes: int) -> torch.Tensor:
+    return torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))[None]
+
+
 def test_moving_a_bound_changes_only_the_segments_beside_it() -> None:
     model = awake_model(small_recipe())
     tokens_BT = random_tokens(1, 40)
     with torch.no_grad():
         before, after = (
-            model(tokens_BT, segments=Segments(torch.tensor([0, 10, bound, 30, 40, 40], dtype=torch.int32), 40))[0]
-            for bound in (20, 23)
+            model(tokens_BT, segments=segments_of(documents))[0]
+            for documents in (numbered(10, 10, 10, 10), numbered(10, 13, 7, 10))
         )
     changed = (before - after).abs().amax(-1) > 1e-4
     assert changed.nonzero().flatten().tolist() == list(range(20, 30))
