@@ -18,6 +18,7 @@ from pgolf.audit.probes import (
 )
 from pgolf.audit.score_ledger import StoredLedger, read_ledger
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
+from pgolf.data.encoding import original_text
 from pgolf.data.locate import LocatedData, locate_folder
 from pgolf.data.overlap import measure_overlap
 from pgolf.data.shards import read_shard, split_documents
@@ -224,7 +225,8 @@ def byte_count_verdicts(ledger: StoredLedger | None, folder: Path, manifest: "Ma
     documents = list(split_documents(tokens, tokenizer.bos_id()))
     whole = documents if len(tokens) == len(stream) else documents[:-1]  # the last document is cut off
     length = sum(len(document) + 1 for document in whole)
-    text = sum(len(tokenizer.decode(document.tolist()).encode()) for document in whole)
+    decoded = (original_text(tokenizer.decode(document.tolist()), manifest.transform) for document in whole)
+    text = sum(len((document or "").encode()) for document in decoded)  # what no text is written as stands for nothing
     counted = int(counts[: length - 1].sum(dtype=np.int64)) if whole else 0
     message = f"{len(whole):,} documents decode to {text:,} bytes; the ledger counts {counted:,}"
     severity: Severity = "unknown" if not whole else "pass" if text == counted else "fail"

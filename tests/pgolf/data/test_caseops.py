@@ -10,6 +10,8 @@ import sentencepiece
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pgolf.audit.runs import byte_count_verdicts
+from pgolf.audit.score_ledger import StoredLedger
 from pgolf.data.locate import locate_data
 from pgolf.data.prepare import ignore_progress
 from pgolf.data.verify import check_files, verify_contents
@@ -216,3 +218,13 @@ def test_the_command_prepares_transformed_text_and_knows_it_again(pgolf: Pgolf, 
     assert other.code == 2
     assert "--transform caseops, now none" in other.err
     assert np.fromfile(tmp_path / "made" / SIDECAR, dtype="<i4", count=1) == [20240520]
+
+
+def test_an_audit_counts_the_bytes_of_the_original_text(folder: Path) -> None:
+    counts = np.array(raw_shard((folder / SIDECAR).read_bytes())[1:], dtype=np.uint16)
+    manifest = check_files(folder)
+    for change, severity in ((0, "pass"), (1, "fail")):
+        counts[0] += change
+        ledger = StoredLedger(np.zeros(len(counts), dtype=np.float32), counts)
+        verdicts = {verdict.rule: verdict.severity for verdict in byte_count_verdicts(ledger, folder, manifest)}
+        assert verdicts == {"LOSSLESS": "pass", "SPACE-ONCE": severity}
