@@ -28,6 +28,10 @@ from pgolf.rulesets.ruleset import load_ruleset
 from trainer.recipe.data import Transform
 
 CORPUS_HELP = "A .jsonl or .jsonl.gz file with a `text` in each line, a text file, or a folder of such files."
+TRANSFORM_HELP = (
+    "Rewrite the text before it is tokenized. `caseops` writes capitals as operators and lower-case letters; scores "
+    "count the bytes of the original text (docs/data.md)."
+)
 data_app = typer.Typer(no_args_is_help=True, help="Prepare, fetch and verify token shards.")
 RULESET = "parameter_golf"
 DATA_FOLDER = Path("data")
@@ -54,14 +58,7 @@ def prepare(
             "them. The validation text is the same with and without this option (docs/data.md).",
         ),
     ] = False,
-    transform: Annotated[
-        Transform | None,
-        typer.Option(
-            "--transform",
-            help="Rewrite the text before it is tokenized. caseops: operators and small letters in place of capitals; "
-            "scores count the bytes of the original text.",
-        ),
-    ] = None,
+    transform: Annotated[Transform | None, typer.Option("--transform", help=TRANSFORM_HELP)] = None,
     is_json: Json = False,
 ) -> None:
     """Split text by document, tokenize it and write shards with a manifest. A complete folder is left as it is."""
