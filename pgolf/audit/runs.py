@@ -226,7 +226,7 @@ def byte_count_verdicts(ledger: StoredLedger | None, folder: Path, manifest: "Ma
     whole = documents if len(tokens) == len(stream) else documents[:-1]  # the last document is cut off
     length = sum(len(document) + 1 for document in whole)
     decoded = (original_text(tokenizer.decode(document.tolist()), manifest.transform) for document in whole)
-    text = sum(len((document or "").encode()) for document in decoded)  # what no text is written as stands for nothing
+    text = sum(len((document or "").encode()) for document in decoded)  # 0 bytes if it is not CaseOps text
     counted = int(counts[: length - 1].sum(dtype=np.int64)) if whole else 0
     message = f"{len(whole):,} documents decode to {text:,} bytes; the ledger counts {counted:,}"
     severity: Severity = "unknown" if not whole else "pass" if text == counted else "fail"

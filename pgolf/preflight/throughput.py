@@ -77,10 +77,10 @@ def work_of(recipe: Recipe, progress: float) -> TokenWork:
 
 
 def sequence_tokens(schedule: Warmdown, progress: float) -> float:
-    """Return how long sequences would be whose tokens see as many others on average as those of a schedule.
+    """Return the length of plain sequences whose attention costs as much per token as that of a schedule.
 
-    Where documents are kept apart, a token that is t tokens into its document sees t, or t mod the length that
-    documents are cut to. Lengths of documents are taken to be exponential, as t then is.
+    If documents are kept apart, the token at position t of a document attends to t tokens, or to t mod `longest` if
+    documents are cut. Document lengths are assumed to be exponential; t then has the same distribution.
     """
     match schedule.loader:
         case DocumentPacking():

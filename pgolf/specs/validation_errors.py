@@ -34,18 +34,14 @@ def explain_errors(error: ValidationError, document: Node) -> str:
 
 
 def without_other_types(details: list[Any]) -> list[Any]:
-    """Leave out that a value is no list, or not something other than a list, where another error says more."""
+    """Drop the type errors of a value that may be a list or a scalar, if another error concerns the same value."""
     paths = [error_path(detail) for detail in details]
-
-    def says_more(path: Path, other: Path) -> bool:
-        return other[: len(path)] == path
-
     return [
         detail
         for number, (detail, path) in enumerate(zip(details, paths, strict=True))
         if not (
             (detail["type"] == "tuple_type" or (isinstance(detail["input"], list) and detail["type"].endswith("_type")))
-            and any(says_more(path, other) for n, other in enumerate(paths) if n != number)
+            and any(other[: len(path)] == path for n, other in enumerate(paths) if n != number)
         )
     ]
 

@@ -9,8 +9,8 @@ from trainer.data.batches import MicroBatch
 from trainer.data.documents import SEGMENT_MULTIPLE, segments_of
 from trainer.recipe.loader import DocumentPacking, DocumentRows
 
-# So many padded numbers of segments, from the smallest on, have their graphs compiled before training (#1855). A row of
-# 98,304 tokens of web text has about 110 documents more than parts of its own.
+# Number of padded segment counts, from the smallest on, whose graphs are compiled before training (#1855). A row of
+# 98,304 tokens of web text holds about 110 documents.
 SEGMENT_SHAPES = 4
 GRAPHS_OF_A_SHAPE = 8
 

@@ -27,11 +27,9 @@ def require_flash_attention(device_type: str, head_width: int) -> None:
         LaunchRefused: it does not, or is not installed.
     """
     if device_type != "cuda":
-        raise LaunchRefused(f"recipe.compute.attention: flash_attn needs a CUDA GPU, found {device_type}")
+        raise LaunchRefused(f"{KEY}: flash_attn needs a CUDA GPU, found {device_type}")
     if head_width > WIDEST_HEAD:
-        raise LaunchRefused(
-            f"recipe.compute.attention: flash_attn takes heads up to {WIDEST_HEAD} wide, found {head_width}"
-        )
+        raise LaunchRefused(f"{KEY}: flash_attn takes heads up to {WIDEST_HEAD} wide, found {head_width}")
     kernel("flash_attn_func")
 
 
