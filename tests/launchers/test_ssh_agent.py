@@ -82,6 +82,8 @@ class Machine:
 def machine(tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path)
     yield machine
+    for run in tmp_path.glob("runs/*"):
+        (run / "finish").touch()  # ends a trainer whose agent is killed below
     for job in tmp_path.glob("runs/*/job.json"):
         found = json.loads(job.read_text())
         if found["pid"] and process_start(found["pid"]) == found["started"]:
