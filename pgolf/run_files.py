@@ -64,6 +64,9 @@ class RunDocument(Identity):
     created: NotRequired[str]
     script: NotRequired[str]
     train_seconds_allowed: NotRequired[NonNegative | None]
+    train_tokens: NotRequired[Amount | None]
+    data: NotRequired[str | None]
+    rules: NotRequired[dict[str, Any]]
 
 
 class Headline(TypedDict):
@@ -99,7 +102,7 @@ class Repacked(TypedDict):
 
 class Sizes(TypedDict):
     code_bytes: Amount
-    limit_bytes: Amount
+    limit_bytes: Amount | None
     repacked: NotRequired[Repacked]
 
 
@@ -318,5 +321,6 @@ class SpecDocument(TypedDict, total=False):
     """spec.json, as far as reports read it; `pgolf.specs.loading` reads all of it."""
 
     question: str | None
+    ruleset: str
     recipe: RecipePart | None
     program: dict[str, Any] | None

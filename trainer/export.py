@@ -59,7 +59,8 @@ class Exporter:
             return artifact
         if quantizer.fill_bytes:
             return self.quantize_to_fill(quantizer, measured, artifact)
-        if artifact["total_bytes"] > artifact["limit_bytes"]:
+        limit = artifact["limit_bytes"]
+        if limit is not None and artifact["total_bytes"] > limit:
             return self.quantize_to_fit(quantizer, measured, artifact)
         return artifact
 

@@ -9,9 +9,10 @@ from pgolf.audit.stand_ins import find_script
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.claim_problems import is_settled, scored_seeds
 from pgolf.records.mentions import is_machine_stated
-from pgolf.records.row_problems import late_seconds
+from pgolf.records.row_problems import late_seconds, logged_size
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.track import Track
+from pgolf.rulesets.judging import RunSize
 from pgolf.rulesets.limits import LATE_SECONDS
 
 
@@ -38,6 +39,7 @@ class RunFacts:
     code_bytes: int | None = None
     processes: int | None = None
     gpus: tuple[str, ...] = ()
+    size: RunSize = RunSize()
 
     @property
     def bytes_per_token(self) -> float | None:
@@ -134,6 +136,7 @@ def run_facts(row: RecordRow) -> RunFacts:
         code_bytes=row.code_bytes,
         processes=run.world_size,
         gpus=tuple(sorted(run.gpus)),
+        size=logged_size(run),
     )
 
 

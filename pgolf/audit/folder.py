@@ -10,6 +10,7 @@ from pgolf.audit.gates.files import file_verdicts
 from pgolf.audit.gates.metric import metric_verdicts
 from pgolf.audit.gates.seeds import seed_verdicts
 from pgolf.audit.gates.size import size_verdicts
+from pgolf.audit.own_limits import own_limit_verdicts
 from pgolf.audit.verdicts import Verdict, sort_verdicts
 from pgolf.findings import Severity
 from pgolf.records.folder import log_files, walk_files
@@ -51,6 +52,7 @@ def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:
             *clock_verdicts(facts, ruleset),
             *data_verdicts(facts, ruleset),
             *seed_verdicts(facts),
+            *own_limit_verdicts(ruleset, [run.size for run in facts.runs], facts.run_values("val_loss"), "numbers"),
         ]
     )
     named = {verdict.rule for verdict in verdicts}

@@ -7,6 +7,7 @@ from math import isclose, log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from pgolf.audit.own_limits import own_limit_verdicts
 from pgolf.audit.probes import (
     SCORE_TOLERANCE,
     STREAM_TOKENS,
@@ -26,10 +27,12 @@ from pgolf.data.tokenizers import load_tokenizer_file
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
+from pgolf.report.sweep_names import flat_spec
 from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.run_files import RecipeResult
-from pgolf.run_reading import read_recipe_result
+from pgolf.run_files import RecipeResult, RunDocument
+from pgolf.run_limits import size_of_run
+from pgolf.run_reading import read_present, read_recipe_result
 from pgolf.rundir import RunDirectory
 from trainer.recipe.files import DataFiles
 
@@ -55,6 +58,9 @@ def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) 
     run.check_documents()
     result = read_recipe_result(run.files.result)
     verdicts = [*size_verdicts(run, result), *clock_verdicts(result, ruleset)]
+    batch_tokens = flat_spec(run.read_spec()).get("recipe.schedule.batch_tokens")
+    size = size_of_run(read_present(run.files.run, RunDocument), result, batch_tokens)
+    verdicts += own_limit_verdicts(ruleset, [size], [result["headline"]["val_loss"]], "files")
     verdicts += construction_verdicts(run.files.local.is_dir())
     ledger = None
     try:
@@ -90,7 +96,7 @@ def size_verdicts(run: RunDirectory, result: RecipeResult) -> Iterator[Verdict]:
     code = run.files.program.stat().st_size if run.files.program.is_file() else None
     total = model + (claimed["code_bytes"] if code is None else code)
     limit = claimed["limit_bytes"]
-    message = f"{model:,} bytes of model and {total - model:,} of code are {total:,}; the limit is {limit:,}"
+    message = f"{model:,} bytes of model and {total - model:,} of code are {total:,}; {limit_text(limit)}"
     within: Severity = "unknown" if code is None else "pass"
     yield make_verdict(
         "SIZE-CAP", "fail" if bytes_over(total, limit) else within, message, "files", "artifact/model.bin"
@@ -107,6 +113,11 @@ def size_verdicts(run: RunDirectory, result: RecipeResult) -> Iterator[Verdict]:
         yield make_verdict(rule, "pass", f"{message}, as the files have", "files", "artifact/train_gpt.py")
 
 
+def limit_text(limit_bytes: int | None) -> str:
+    """Return the limit of bytes in words."""
+    return "there is no limit" if limit_bytes is None else f"the limit is {limit_bytes:,}"
+
+
 def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare the seconds of the run's phases with both limits. Off the contest's hardware a violation is a warning."""
     clock = cast(Mapping[str, float], result["clock"])
@@ -114,11 +125,14 @@ def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
     device = environment["device"]
     is_contest = is_contest_machine([device], environment.get("processes"))
     over: Severity = "fail" if is_contest else "warn"
+    limits = ruleset.limits
     for rule, phases, limit, what in (
-        ("TRAIN-600", ("train",), ruleset.train_seconds, "training"),
-        ("TRAIN-600-INCLUDES-CALIBRATION", ("train", "calibrate"), ruleset.train_seconds, "training and calibration"),
-        ("EVAL-600", ("decode", "evaluate"), ruleset.evaluate_seconds, "decoding and scoring"),
+        ("TRAIN-600", ("train",), limits.train_seconds, "training"),
+        ("TRAIN-600-INCLUDES-CALIBRATION", ("train", "calibrate"), limits.train_seconds, "training and calibration"),
+        ("EVAL-600", ("decode", "evaluate"), limits.evaluate_seconds, "decoding and scoring"),
     ):
+        if limit is None:
+            continue
         keys = [f"{phase}_seconds" for phase in phases]
         seconds, missing = sum(clock.get(key, 0.0) for key in keys), [key for key in keys if key not in clock]
         is_over = is_over_time(seconds, limit, STEP_SECONDS)
@@ -131,7 +145,7 @@ def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
         words = ", ".join(f"{key} {value}" for key, value in changed.items())
         message = f"began on {device} and was resumed on other hardware: {words}"
         yield make_verdict("HARDWARE", "warn", message, "files", "result.json: resumed_under")
-    if not is_contest:
+    if not is_contest and ruleset.hardware is not None:
         message = f"ran on {device}, not on {ruleset.hardware}"
         yield make_verdict("HARDWARE", "warn", message, "files", "result.json: environment")
 

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pgolf.audit.code.reading import SIGNATURE_RULES
 from pgolf.audit.code_verdicts import code_verdicts
 from pgolf.audit.folder import merge_verdicts
-from pgolf.audit.runs import SPLIT_RULES, data_of_run, split_verdicts
+from pgolf.audit.own_limits import own_limit_verdicts
+from pgolf.audit.runs import SPLIT_RULES, data_of_run, limit_text, split_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
-from pgolf.run_files import Result
-from pgolf.run_reading import read_any_result
+from pgolf.run_files import Result, RunDocument
+from pgolf.run_limits import size_of_run
+from pgolf.run_reading import read_any_result, read_present
 from pgolf.rundir import RunDirectory
 
 NO_LEDGER = "a script's run keeps no ledger of the score of each target"
@@ -30,6 +32,8 @@ def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool 
     run.check_documents()
     result = read_any_result(run.files.result)
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]
+    size = size_of_run(read_present(run.files.run, RunDocument), result, None)
+    verdicts += own_limit_verdicts(ruleset, [size], [result["headline"]["val_loss"]], "numbers")
     verdicts.append(make_verdict("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
     verdicts += data_verdicts(run, ruleset)
     if is_code_read:
@@ -63,7 +67,7 @@ def artifact_verdicts(run: RunDirectory, result: Result) -> Iterator[Verdict]:
         yield make_verdict("SIZE-CAP", "unknown", f"{run.files.local} has no script to count", "files")
         return
     model = sum(path.stat().st_size for path in kept.values())
-    message = f"{model:,} bytes of model and {code:,} of code are {model + code:,}; the limit is {limit:,}"
+    message = f"{model:,} bytes of model and {code:,} of code are {model + code:,}; {limit_text(limit)}"
     yield make_verdict(
         "SIZE-CAP", "fail" if bytes_over(model + code, limit) else "pass", message, "files", *map(str, kept)
     )
@@ -77,10 +81,12 @@ def artifact_verdicts(run: RunDirectory, result: Result) -> Iterator[Verdict]:
 def clock_verdicts(result: Result, ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare the seconds that the log gives with both limits."""
     for rule, key, limit in (
-        ("TRAIN-600", "train_seconds", ruleset.train_seconds),
-        ("EVAL-600", "evaluate_seconds", ruleset.evaluate_seconds),
+        ("TRAIN-600", "train_seconds", ruleset.limits.train_seconds),
+        ("EVAL-600", "evaluate_seconds", ruleset.limits.evaluate_seconds),
     ):
         seconds = result["clock"].get(key)
+        if limit is None:
+            continue
         if seconds is None:
             yield make_verdict(rule, "unknown", f"the log does not give {key}", "numbers")
         else:
@@ -89,6 +95,6 @@ def clock_verdicts(result: Result, ruleset: Ruleset) -> Iterator[Verdict]:
                 rule, "warn" if is_over_time(seconds, limit, STEP_SECONDS) else "pass", message, "numbers"
             )
     devices = result["hardware"]["devices"]
-    if not is_contest_machine(devices, sum(CONTEST_KIND in name for name in devices)):
+    if ruleset.hardware is not None and not is_contest_machine(devices, sum(CONTEST_KIND in name for name in devices)):
         machine = ", ".join(devices) or "a CPU"
         yield make_verdict("HARDWARE", "warn", f"ran on {machine}, not on {ruleset.hardware}", "files", "result.json")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pgolf.audit import own_limits
 from pgolf.audit.gates.seeds import REQUIRED_SEEDS
 from pgolf.audit.runs import SPLIT_RULES, construction_verdicts
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
@@ -17,6 +18,7 @@ RULES = {
     "lossless_tokenizer": "LOSSLESS",
     "canonical_data": "VAL-IS-CANONICAL",
     "overlap": "TRAIN-VAL-DISJOINT",
+    **own_limits.RULES,
 }
 """The contest's rules that rules of preflight correspond to."""
 

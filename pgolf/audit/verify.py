@@ -108,7 +108,7 @@ def check_claims(folder: Path, submission: Submission, ruleset: Ruleset) -> list
     """Return the findings on a folder's claims that need no code of it to run."""
     return [
         *check_means(submission),
-        *check_sizes(folder, submission, ruleset.artifact_limit_bytes),
+        *check_sizes(folder, submission, ruleset.limits.bytes),
         *check_seeds(submission),
     ]
 
@@ -172,7 +172,7 @@ def whole(number: Printed | None) -> int | None:
     return None if number is None else int(number.value)
 
 
-def check_sizes(folder: Path, submission: Submission, limit: int) -> Iterator[Finding]:
+def check_sizes(folder: Path, submission: Submission, limit: int | None) -> Iterator[Finding]:
     """Compare the bytes of the files with the claims and with the limit."""
     program, totals, claims = folder / PROGRAM, list[int](), submission.claims
     if not is_inside(program, folder):
@@ -197,7 +197,7 @@ def check_sizes(folder: Path, submission: Submission, limit: int) -> Iterator[Fi
     yield from check_totals(totals, claims, limit)
 
 
-def check_totals(totals: list[int], claims: Claims, limit: int) -> Iterator[Finding]:
+def check_totals(totals: list[int], claims: Claims, limit: int | None) -> Iterator[Finding]:
     """Compare the counted bytes of whole artifacts with the claimed total, and the largest of both with the limit."""
     count = f"{len(totals)} of {counted(len(claims.bpb_by_seed), 'artifact')} could be counted"
     is_whole = 0 < len(totals) == len(claims.bpb_by_seed)
@@ -212,6 +212,8 @@ def check_totals(totals: list[int], claims: Claims, limit: int) -> Iterator[Find
     total = max([*totals, *(int(each.value) for each in stated)], default=None)
     if total is None:
         yield Finding("unknown", "limit", f"no size is claimed in bytes; {count}")
+        return
+    if limit is None:
         return
     over = bytes_over(total, limit)
     message = f"{total:,} bytes, {over or limit - total:,} {'over' if over else 'below'} the limit of {limit:,}"

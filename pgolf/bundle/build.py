@@ -126,7 +126,7 @@ def bundle_of(spec: Experiment, ruleset: Ruleset) -> Bundle:
         "device": "cpu" if spec.launch.gpu is None else "cuda",
         "recipe": with_relative_data(with_own_copies(recipe_json(spec.recipe))),
         "local": {name: file.read_text(encoding="utf-8") for name, file in local_files(spec.recipe).items()},
-        "run": {"ruleset": ruleset.label, "limit_bytes": ruleset.artifact_limit_bytes},
+        "run": {"ruleset": ruleset.label, "limit_bytes": ruleset.limits.bytes},
     }
     return Bundle(spec.recipe, trainer_code(spec.recipe), embedded_json(document))
 

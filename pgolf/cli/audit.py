@@ -15,7 +15,7 @@ from pgolf.cli.display.console import answer_console, findings_table, print_json
 from pgolf.confinement.run import Confinement
 from pgolf.errors import CheckFailed, UsageError
 from pgolf.findings import Finding, failures
-from pgolf.rulesets.ruleset import Ruleset, load_ruleset
+from pgolf.rulesets.ruleset import Ruleset
 
 
 def audit(
@@ -51,7 +51,13 @@ def audit(
         bool,
         typer.Option("--metadata-only", help="Check only the numbers in logs and claims: read no code, run nothing."),
     ] = False,
-    rules: Annotated[str, typer.Option("--ruleset", help="Ruleset to check against.")] = "parameter_golf",
+    rules: Annotated[
+        str | None,
+        typer.Option(
+            "--ruleset",
+            help="Ruleset to check against. Default: that of the run or spec; parameter_golf for a submission folder.",
+        ),
+    ] = None,
     runs_dir: options.RunsDir = options.DEFAULT_RUNS_DIR,
     is_json: options.Json = False,
 ) -> None:
@@ -60,21 +66,19 @@ def audit(
     A verdict from code alone is a hypothesis with the line to read; a rule that cannot be checked is unknown. Nothing
     in a submission folder is executed, except the file that --adapter names.
     """
-    ruleset = load_ruleset(rules)
     check_adapter(adapter, data, reads or [])
-    kind, verdicts = audit_subject(
-        subject, ruleset, runs_dir=runs_dir, is_metadata_only=is_metadata_only, on_progress=say
-    )
+    found = audit_subject(subject, rules, runs_dir=runs_dir, is_metadata_only=is_metadata_only, on_progress=say)
+    verdicts = found.verdicts
     confinement = None
     if adapter is not None and data is not None:
-        subject_reads = [Path(subject)] if kind == "record" else []
+        subject_reads = [Path(subject)] if found.kind == "record" else []
         answerer = adapter_answerer(adapter, [*subject_reads, *(reads or ())], levels_for(is_unconfined))
         verdicts, confinement = with_probes(verdicts, answerer, data)
     if is_json:
-        print_json(audit_json(subject, kind, verdicts, ruleset, confinement))
+        print_json(audit_json(subject, found.kind, verdicts, found.ruleset, confinement))
     else:
         say_confinement(confinement)
-        print_verdicts(subject, kind, verdicts)
+        print_verdicts(subject, found.kind, verdicts)
     if failed := [verdict.rule for verdict in failures(verdicts)]:
         raise CheckFailed(f"audit failed: {', '.join(dict.fromkeys(failed))}")
 

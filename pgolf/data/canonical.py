@@ -43,7 +43,7 @@ def check_text(name: str, is_known: bool, validation_bytes: int, ruleset: Rulese
     for refused in ruleset.refused_exports:
         if refused.validation_bytes and is_close(validation_bytes, refused.validation_bytes):
             raise refused_export_error(name, f"{validation_bytes:,} bytes of validation text", refused)
-    if is_close(validation_bytes, ruleset.validation_bytes):
+    if ruleset.validation_bytes is None or is_close(validation_bytes, ruleset.validation_bytes):
         return None
     difference = (
         f"{validation_bytes:,} bytes of validation text, the contest's has {ruleset.validation_bytes:,} "

@@ -82,10 +82,12 @@ def fit_artifact(preflight: Preflight, limit_bytes: int | None, runs_dir: Path) 
     Sizes are corrected by finished runs with the same weights.
 
     Raises:
-        UsageError: the vocabulary size is not known, the code alone fills the limit, or no clips fit.
+        UsageError: the vocabulary size is not known, there is no limit, the code alone fills it, or no clips fit.
     """
     recipe, code = preflight.spec.recipe, preflight.code_bytes
-    limit = preflight.ruleset.artifact_limit_bytes if limit_bytes is None else limit_bytes
+    limit = preflight.ruleset.limits.bytes if limit_bytes is None else limit_bytes
+    if limit is None:
+        raise UsageError(f"{preflight.ruleset.label} sets no limit of bytes; give one with --bytes N")
     if preflight.model_bytes is None:
         raise UsageError("the vocabulary size is not known; give --set recipe.data.vocabulary_size=N")
     room = limit - code - CODE_SLACK_BYTES

@@ -10,6 +10,7 @@ from pgolf.findings import Finding, failures
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.cost import spend_of
 from pgolf.preflight.duration import DurationEstimate
+from pgolf.rulesets.judging import RunSize
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.scripts.reads import Variable
 from pgolf.specs.experiment import Experiment
@@ -88,6 +89,18 @@ class Preflight:
         if missing is not None:
             raise DataError(missing.message)
 
+    def size(self) -> RunSize:
+        """Return what a run will use, as far as it is known."""
+        manifest = None if self.located is None else self.located.manifest
+        recipe = None if self.spec.is_script else self.spec.recipe
+        return RunSize(
+            parameters=sum(self.groups.values()) or None,
+            train_tokens=None if manifest is None else manifest.train.tokens,
+            steps=None if recipe is None else recipe.planned_steps,
+            batch_tokens=None if recipe is None else recipe.schedule.batch_tokens,
+            data=None if manifest is None else manifest.name,
+        )
+
     def with_findings(self, *more: Finding) -> "Preflight":
         """Return this with further findings, such as the launcher's."""
         return replace(self, findings=[*self.findings, *more])
@@ -128,7 +141,7 @@ class Preflight:
             "model_bytes": model.as_json() if model else None,
             "code_bytes": code,
             "total_bytes": {key: size + code for key, size in model.as_json().items()} if model else None,
-            "limit_bytes": self.ruleset.artifact_limit_bytes,
+            "limit_bytes": self.ruleset.limits.bytes,
         }
 
     def duration_json(self) -> dict[str, Any]:

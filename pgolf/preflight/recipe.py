@@ -18,6 +18,7 @@ from pgolf.preflight.memory import disk_bytes, memory_bytes
 from pgolf.preflight.preflight import Preflight
 from pgolf.preflight.size import estimate_model_bytes, filled_model_bytes
 from pgolf.preflight.stopping import stop_rule
+from pgolf.rulesets.judging import judge_size
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.specs.experiment import Experiment
 from pgolf.specs.identity import spec_sha256
@@ -67,6 +68,7 @@ def examine_recipe(
     known = examine_shape(known, runs_dir)
     if located:
         known = examine_data(known, located, runs_dir)
+    known = known.with_findings(*judge_size(ruleset, known.size()))
     return examine_time(known, runs_dir, runs, step_seconds)
 
 
@@ -84,7 +86,7 @@ def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
     groups = parameter_groups(inventory(recipe.model, recipe.vocabulary_size))
     needed = memory_bytes(recipe, launch.gpu)
     return replace(known, groups=groups, model_bytes=model_bytes, memory_bytes=needed).with_findings(
-        rules.artifact_size(model_bytes, known.code_bytes, ruleset.artifact_limit_bytes),
+        rules.artifact_size(model_bytes, known.code_bytes, ruleset.limits.bytes),
         rules.schedule_fits(recipe),
         rules.late_stages(recipe),
         rules.processes(recipe, launch),

@@ -51,10 +51,11 @@ def libraries(names: Sequence[str], launcher: str) -> Finding:
     return Finding("fail" if launcher == "local" else "warn", "libraries", message, fix)
 
 
-def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int) -> Finding:
-    """Check that code and model fit the limit."""
+def artifact_size(model: ByteEstimate, code_bytes: int, limit_bytes: int | None) -> Finding:
+    """Check that code and model fit the limit, if there is one."""
     low, estimate, high = (size + code_bytes for size in (model.low, model.estimate, model.high))
-    message = f"{estimate:,} bytes predicted ({low:,} to {high:,}), limit {limit_bytes:,}; {model.basis}"
+    limit = "no limit" if limit_bytes is None else f"limit {limit_bytes:,}"
+    message = f"{estimate:,} bytes predicted ({low:,} to {high:,}), {limit}; {model.basis}"
     fix = "use fewer parameters, fewer bits, or a larger clip k"
     if bytes_over(low, limit_bytes):
         return Finding("fail", "artifact_size", f"{message}; even the lower bound is over the limit", fix)
@@ -124,27 +125,28 @@ def epochs(recipe: Recipe, manifest: Manifest) -> tuple[float | None, Finding]:
 
 def training_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
     """Check the budget against the contest's training time."""
-    limit, hardware = ruleset.train_seconds, ruleset.hardware
-    budget = recipe.budget
+    limit, budget = ruleset.limits.train_seconds, recipe.budget
+    if limit is None:
+        return Finding("pass", "training_clock", f"{ruleset.label} sets no limit of training time")
     if budget.clock == "seconds":
         message = f"the budget is {budget.train:g} s; the rules allow {limit:g} s of training"
         if is_over_time(budget.train, limit):
             return Finding("fail", "training_clock", message, f"--set recipe.budget.train={limit:.0f}")
         return Finding("pass", "training_clock", message)
     tokens = planned_tokens(recipe) or 0.0
-    message = f"fits into {limit:.0f} s on {hardware} at {tokens / limit:,.0f} tokens/s or more"
+    message = f"fits into {limit:.0f} s on {ruleset.machine} at {tokens / limit:,.0f} tokens/s or more"
     return Finding("pass", "training_clock", message)
 
 
 def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, launch: Launch) -> Finding:
     """Check the evaluation time on the planned hardware; a failure only if that is the contest's hardware."""
-    seconds, limit = duration.evaluate_seconds, ruleset.evaluate_seconds
+    seconds, limit = duration.evaluate_seconds, ruleset.limits.evaluate_seconds
     if seconds is None:
         return Finding("pass", "evaluation_clock", "the evaluation time is not known without validation data")
-    message = (
-        f"evaluation takes about {seconds:,.0f} s on the planned hardware; "
-        f"the rules allow {limit:.0f} s on {ruleset.hardware}"
-    )
+    message = f"evaluation takes about {seconds:,.0f} s on the planned hardware; "
+    if limit is None:
+        return Finding("pass", "evaluation_clock", f"{message}{ruleset.label} sets no limit of evaluation time")
+    message += f"the rules allow {limit:.0f} s on {ruleset.machine}"
     if is_over_time(seconds, limit):
         severity: Severity = "fail" if is_contest_hardware(launch) else "warn"
         return Finding(severity, "evaluation_clock", message, "use a longer stride, or a protocol without adaptation")
@@ -183,12 +185,15 @@ def calibration_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
     texts += [quantizer.steps.calibration] if quantizer.steps is not None else []
     if not any(isinstance(text, TrainingText) for text in texts) and not isinstance(averaging, Candidates):
         return Finding("pass", "calibration_clock", "no training text is read after the last step")
+    limit = ruleset.limits.train_seconds
+    if limit is None:
+        return Finding("pass", "calibration_clock", f"{ruleset.label} sets no limit of training time")
     message = "training text is read after the last step, and the rules count that time as training"
     if budget.clock == "seconds" and not budget.reserve_seconds:
         fix = "--set recipe.budget.reserve_seconds=15"
         return Finding("warn", "calibration_clock", f"{message}, and no time is reserved for it", fix)
     if budget.clock != "seconds":
-        message += f"; the budget is in {budget.clock}, so leave time for it within the {ruleset.train_seconds:.0f} s"
+        message += f"; the budget is in {budget.clock}, so leave time for it within the {limit:.0f} s"
     return Finding("pass", "calibration_clock", message)
 
 

@@ -18,6 +18,7 @@ from pgolf.preflight.preflight import Preflight, ScriptFacts
 from pgolf.preflight.public_runs import estimate_public_run
 from pgolf.preflight.script_start import start_findings
 from pgolf.preflight.stopping import stop_rule
+from pgolf.rulesets.judging import judge_size
 from pgolf.rulesets.limits import bytes_over
 from pgolf.rulesets.ruleset import load_ruleset
 from pgolf.rundir import usable_results
@@ -95,7 +96,7 @@ def examine_script(spec: Experiment, *, runs_dir: Path, runs: int = 1) -> Prefli
         code_files={name: len(content) for name, content in program.files.items()},
         unset=history.unset,
         ambient=history.ambient,
-        train_seconds_allowed=ruleset.train_seconds if rules.is_contest_hardware(spec.launch) else None,
+        train_seconds_allowed=ruleset.limits.train_seconds if rules.is_contest_hardware(spec.launch) else None,
     )
     root = Path(spec.program.path).parent
     known = Preflight(
@@ -125,7 +126,7 @@ def examine_script(spec: Experiment, *, runs_dir: Path, runs: int = 1) -> Prefli
         manifest = located.manifest
         overlap = judge_overlap(located.folder, manifest)
         known = known.with_findings(rules.canonical_data(manifest, ruleset), overlap)
-    known = known.with_findings(artifact_size(known))
+    known = known.with_findings(artifact_size(known), *judge_size(ruleset, known.size()))
     if (stop := stop_rule(known, runs_dir)) is not None:
         known = known.with_findings(stop)
     return known.priced(runs)
@@ -270,7 +271,8 @@ def is_same(one: str, other: str) -> bool:
 def artifact_size(known: Preflight) -> Finding:
     """Return whether code and model fit; only the code is known for a script that never ran here."""
     if known.model_bytes is not None:
-        return rules.artifact_size(known.model_bytes, known.code_bytes, known.ruleset.artifact_limit_bytes)
-    limit = known.ruleset.artifact_limit_bytes
-    message = f"code {known.code_bytes:,} bytes of {limit:,}; the model's size is known once a run has printed it"
+        return rules.artifact_size(known.model_bytes, known.code_bytes, known.ruleset.limits.bytes)
+    limit = known.ruleset.limits.bytes
+    of_limit = "" if limit is None else f" of {limit:,}"
+    message = f"code {known.code_bytes:,} bytes{of_limit}; the model's size is known once a run has printed it"
     return Finding("fail" if bytes_over(known.code_bytes, limit) else "unknown", "artifact_size", message)

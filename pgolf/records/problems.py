@@ -30,6 +30,8 @@ def group_problems(group: RecordGroup, unscored: list[LoggedRun], is_first: bool
         *sameness_problems(group),
         *mean_problems(group, unscored),
     ]
+    if (target := group.target()) is not None and target.severity == "fail":
+        found.append(target)
     return [*found, *claim_problems(group)] if is_first and group.rows else found
 
 
@@ -118,7 +120,7 @@ def bytes_problems(group: RecordGroup) -> Iterator[Problem]:
 def code_problems(group: RecordGroup) -> Iterator[Problem]:
     """Yield differences between the code that the logs count and the committed code."""
     counted = sorted({row.code_bytes for row in group.rows if row.code_bytes is not None})
-    limit, committed = group.rows[0].ruleset.artifact_limit_bytes if group.rows else 0, group.record.code.get(MAIN)
+    limit, committed = group.rows[0].ruleset.limits.bytes if group.rows else 0, group.record.code.get(MAIN)
     in_logs = [each for row in group.rows for each in code_evidence(row)]
     if len(counted) > 1:
         message = f"the logs count {', '.join(f'{size:,}' for size in counted)} bytes of code"

@@ -5,11 +5,12 @@ from math import log
 from pathlib import Path
 
 from pgolf.alike import decimals_of
-from pgolf.findings import Finding
+from pgolf.findings import Finding, failures
 from pgolf.records.evidence import logged, printed_score, printed_size
 from pgolf.records.mentions import find_bytes_after
 from pgolf.records.printed import Printed, Problem, fail, problem, warn
 from pgolf.records.track import Track
+from pgolf.rulesets.judging import RunSize, judge_size
 from pgolf.rulesets.limits import LATE_SECONDS, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.logged import LoggedRun, NotFinite
@@ -32,6 +33,7 @@ def row_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track, f
         *size_problems(run, ruleset, folder),
         *time_problems(run, score, ruleset, track),
         *byte_problems(run, score, ruleset),
+        *failures(judge_size(ruleset, logged_size(run))),
     ]
     return found if run.not_finite is None else [*found, not_finite_finding(run.not_finite)]
 
@@ -47,21 +49,21 @@ def size_problems(run: LoggedRun, ruleset: Ruleset, folder: Path) -> Iterator[Pr
     A log may print the size before pruning, and the final one in words that are not read: where a later line has a
     number of bytes within the limit, the size that was read is a warning.
     """
-    size = run.size
+    size, limit = run.size, ruleset.limits.bytes
     if size is None:
         return
     printed = printed_size(run, size)
-    if over := bytes_over(size.least, ruleset.artifact_limit_bytes):
+    if limit is not None and (over := bytes_over(size.least, limit)):
         message = f"{size.least:,} bytes, {over:,} over the limit ({run.file}:{size.line})"
-        later = find_bytes_after(folder / run.file, size.line, ruleset.artifact_limit_bytes)
+        later = find_bytes_after(folder / run.file, size.line, limit)
         if later is None:
             yield fail("over_cap", message, printed)
         else:
             message += f"; {later.value:,.0f} in {run.file}:{later.line} may be the final size"
             yield warn("over_cap", message, printed, later)
-    elif bytes_over(size.most, ruleset.artifact_limit_bytes):
+    elif bytes_over(size.most, limit):
         message = f"{run.file}:{size.line} rounds the size, which has {size.least:,} to {size.most:,} bytes"
-        yield warn("rounded_size", f"{message}; the limit is {ruleset.artifact_limit_bytes:,}", printed)
+        yield warn("rounded_size", f"{message}; the limit is {limit:,}", printed)
     if any(each.is_mebi for each in run.sizes):
         message = f"{size.total:,} bytes are printed as MB of 2^20 bytes ({run.file}:{size.line})"
         yield warn("mib_called_mb", message, printed)
@@ -74,20 +76,26 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) 
     """Yield the clock limits that the run broke. They hold on the contest's hardware and on the 10-minute track."""
     if is_other_hardware(run) or not track.has_limits:
         return
-    if run.train_seconds is not None and is_over_time(run.train_seconds, ruleset.train_seconds, late_seconds(run)):
-        message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {ruleset.train_seconds:.0f} s"
-        is_late = is_over_time(run.train_seconds, ruleset.train_seconds, STEP_SECONDS)
+    limits = ruleset.limits
+    if run.train_seconds is not None and is_over_time(run.train_seconds, limits.train_seconds, late_seconds(run)):
+        message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {limits.train_seconds:.0f} s"
+        is_late = is_over_time(run.train_seconds, limits.train_seconds, STEP_SECONDS)
         if not is_late:
             message += f"; up to {STEP_SECONDS:.0f} s more may be the step in which the time ran out"
         yield problem(
             track.severity if is_late else "warn", "over_time", message, *logged(run, "train_seconds", "train_time")
         )
     spent = run.total_eval_seconds or score.seconds
-    if spent is not None and is_over_time(spent, ruleset.evaluate_seconds):
-        message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {ruleset.evaluate_seconds:.0f} s"
+    if spent is not None and is_over_time(spent, limits.evaluate_seconds):
+        message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {limits.evaluate_seconds:.0f} s"
         own = Printed(spent, decimals_of(spent), score.file or run.file, score.line, "eval_time")
         timed = logged(run, "total_eval_seconds", "total_eval_time") if run.total_eval_seconds else [own]
         yield problem(track.severity, "eval_over_time", message, *timed)
+
+
+def logged_size(run: LoggedRun) -> RunSize:
+    """Return what a run used, as far as its log says."""
+    return RunSize(parameters=run.parameters, steps=run.step, batch_tokens=run.batch_tokens)
 
 
 def late_seconds(run: LoggedRun) -> float:
@@ -106,22 +114,21 @@ def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Pr
     They imply another number, too, where the score mixes predictions of tokens and of bytes. It is a miscount only if
     every score of the log has it.
     """
-    tokens = run.validation_tokens
+    tokens, text = run.validation_tokens, ruleset.validation_bytes
     ratio = bytes_per_token(score)
-    if tokens is None or score.val_loss is None or ratio is None:
+    if tokens is None or text is None or score.val_loss is None or ratio is None:
         return
-    text = ruleset.validation_bytes
     counted_tokens = logged(run, "validation_tokens", "validation tokens")
     if abs(tokens * ratio / text - 1) <= BYTES_TOLERANCE:
         return
-    if tokens < MIN_TOKEN_SHARE * min(facts.validation_tokens[0] for facts in ruleset.data.values()):
+    if tokens < MIN_TOKEN_SHARE * ruleset.fewest_validation_tokens:
         yield fail("validation_subset", f"{run.file}: only {tokens:,} validation tokens were scored", *counted_tokens)
         return
     others = [other for each in run.scores if (other := bytes_per_token(each)) is not None]
     is_mix = any(abs(tokens * other / text - 1) <= BYTES_TOLERANCE for other in others)
     message = f"{run.file}: {tokens:,} tokens at {ratio:.3f} bytes per token are {tokens * ratio / 1e6:.2f} MB of text"
     message += f"; the validation text has {text / 1e6:.2f} MB"
-    doubt = doubt_of_miscount(tokens * ratio, tokens, ruleset)
+    doubt = doubt_of_miscount(tokens * ratio / text, tokens, ruleset)
     if is_mix:
         doubt = "other scores of the log imply that text, so this one may mix tokens and bytes"
     if doubt is not None:
@@ -131,16 +138,21 @@ def byte_problems(run: LoggedRun, score: Score, ruleset: Ruleset) -> Iterator[Pr
     yield problem("fail" if doubt is None else "warn", "bytes_per_token_implausible", message, *evidence)
 
 
-def doubt_of_miscount(implied_bytes: float, tokens: int, ruleset: Ruleset) -> str | None:
-    """Return what explains a wrong number of bytes without a miscount in the author's favor, else None."""
-    share = implied_bytes / ruleset.validation_bytes
+def doubt_of_miscount(share: float, tokens: int, ruleset: Ruleset) -> str | None:
+    """Return what explains a wrong number of bytes without a miscount in the author's favor, else None.
+
+    Args:
+        share: The bytes that a score implies, over those of the validation text.
+        tokens: Scored tokens.
+        ruleset: The contest's, with the bytes of its validation text.
+    """
     if share < 1:
         return "too few bytes make a score worse"
     if abs(share / BITS_FOR_NATS - 1) <= BYTES_TOLERANCE:
         return "val_loss may be in bits"
     for export in ruleset.refused_exports:
-        text = export.validation_bytes
-        if text is not None and export.has_tokens(tokens) and abs(implied_bytes / text - 1) <= BYTES_TOLERANCE:
+        part = (export.validation_bytes or 0) / (ruleset.validation_bytes or 1)
+        if part and export.has_tokens(tokens) and abs(share / part - 1) <= BYTES_TOLERANCE:
             return f"that is the text of {export.name}"
     return None
 

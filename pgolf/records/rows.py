@@ -12,6 +12,7 @@ from pgolf.records.folder import MAIN, Record
 from pgolf.records.lead import seed_means
 from pgolf.records.printed import Printed
 from pgolf.records.track import Track
+from pgolf.rulesets.judging import judge_target
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.statistics import Spread, summarise
 from trainer.dialects.headline import evaluations, protocol_of
@@ -217,7 +218,7 @@ class RecordGroup:
 
     @property
     def limit_bytes(self) -> int | None:
-        return self.rows[0].ruleset.artifact_limit_bytes if self.rows else None
+        return self.rows[0].ruleset.limits.bytes if self.rows else None
 
     @property
     def is_over_limit(self) -> bool:
@@ -254,6 +255,11 @@ class RecordGroup:
     def problems(self) -> list[Finding]:
         return self.findings
 
+    def target(self) -> Finding | None:
+        target = self.rows[0].ruleset.limits.target if self.rows else None
+        losses = [row.val_loss for row in self.rows if row.val_loss is not None]
+        return None if target is None or not losses else judge_target(target, losses, shared_steps(self.rows))
+
     def as_json(self) -> dict[str, Any]:
         spread = self.spread
         return {
@@ -279,9 +285,16 @@ class RecordGroup:
             "limit_bytes": self.limit_bytes,
             "over_limit": self.is_over_limit,
             "usd": None,
+            "target": None if (target := self.target()) is None else target.as_json(),
             "problems": [found.as_json() for found in self.findings],
             "versus": None,
         }
+
+
+def shared_steps(rows: Iterable[RecordRow]) -> int | None:
+    """Return the optimizer steps of all rows; None if they differ or a log does not give them."""
+    steps = {row.run.step for row in rows}
+    return steps.pop() if len(steps) == 1 else None
 
 
 def largest(values: Iterable[int | None]) -> int | None:

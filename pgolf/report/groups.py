@@ -13,7 +13,7 @@ from pgolf.alike import are_independent
 from pgolf.errors import RunDamaged, UsageError
 from pgolf.findings import Finding
 from pgolf.records.printed import Printed
-from pgolf.report.run_problems import group_problems, with_problems
+from pgolf.report.run_problems import group_problems, target_of, with_problems
 from pgolf.report.seed_rows import SeedRow, problem_json
 from pgolf.report.sweep_names import differing, flat_spec, name_of, point_key, sort_key
 from pgolf.report.tables import DAMAGED
@@ -107,6 +107,10 @@ class RunGroup:
         damaged = [Finding("fail", DAMAGED, each.reason) for each in self.damaged]
         return [*damaged, *self.notes, *group_problems(self.rows)]
 
+    def target(self) -> Finding | None:
+        """Return whether the seeds reach the loss that the rules ask for; None if they ask for none."""
+        return target_of(self.rows)
+
     def as_json(self) -> dict[str, Any]:
         """Return an entry of `groups` in `report --json`."""
         spread = self.spread
@@ -127,6 +131,7 @@ class RunGroup:
             "limit_bytes": self.limit_bytes,
             "over_limit": self.is_over_limit,
             "usd": self.usd,
+            "target": None if (target := self.target()) is None else target.as_json(),
             "problems": [problem_json(finding) for finding in self.problems()],
             "versus": None,
         }

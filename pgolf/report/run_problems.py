@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from pgolf.alike import alike_findings
 from pgolf.data.references import is_well_below
-from pgolf.findings import Finding
+from pgolf.findings import Finding, failures
 from pgolf.gpus import parse_gpus
 from pgolf.report.script_problems import script_problems
 from pgolf.report.seed_rows import SeedRow
+from pgolf.rulesets.judging import judge_size, judge_target
 from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_over_time, is_smoke_test
 
 SLOW_TIMES = 1.3
@@ -22,7 +23,7 @@ def with_problems(row: SeedRow) -> SeedRow:
 def row_problems(row: SeedRow) -> list[Finding]:
     """Return what is wrong with one run."""
     found = [*row.damage, *other_device(row), *slower_than_planned(row)]
-    found += [*over_cap(row), *repacked(row), *over_budget(row)]
+    found += [*over_cap(row), *over_size(row), *repacked(row), *over_budget(row)]
     if row.is_script:
         found += script_problems(row.result, row.document.get("train_seconds_allowed"))
     return [*found, *not_learned(row)]
@@ -53,6 +54,20 @@ def over_cap(row: SeedRow) -> Iterator[Finding]:
     """Yield a failure if the artifact is over the limit."""
     if over := bytes_over(row.total_bytes, row.limit_bytes):
         yield Finding("fail", "over_cap", f"{over:,} bytes over the limit")
+
+
+def over_size(row: SeedRow) -> list[Finding]:
+    """Return the limits of the ruleset other than bytes and seconds that the run broke, and what it changed."""
+    return [] if row.rules is None else failures(judge_size(row.rules, row.size))
+
+
+def target_of(rows: Sequence[SeedRow]) -> Finding | None:
+    """Return whether the seeds reach the loss that the ruleset asks for; None if it asks for none."""
+    rules = rows[0].rules if rows else None
+    if rules is None or rules.limits.target is None:
+        return None
+    steps = {row.result["steps"] for row in rows}
+    return judge_target(rules.limits.target, [row.val_loss for row in rows], steps.pop() if len(steps) == 1 else None)
 
 
 def repacked(row: SeedRow) -> Iterator[Finding]:
@@ -103,6 +118,9 @@ def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
     over = [row.seed for row in rows if row.is_over_limit]
     if over:
         yield Finding("fail", "over_cap", f"seeds {over} are over the limit")
+    yield from [finding for row in rows for finding in over_size(row)][:1]
+    if (target := target_of(rows)) is not None and target.severity == "fail":
+        yield target
     unlearned = [finding for row in rows for finding in not_learned(row)]
     yield from unlearned[:1]
     overlaps = [row.overlap for row in rows if row.overlap is not None and row.overlap.severity != "pass"]

@@ -12,8 +12,11 @@ from pgolf.data.references import References, read_references
 from pgolf.errors import RunDamaged
 from pgolf.findings import Finding
 from pgolf.report.sweep_names import flat_spec
+from pgolf.rulesets.judging import RunSize
 from pgolf.rulesets.limits import bytes_over
+from pgolf.rulesets.ruleset import Ruleset
 from pgolf.run_files import BudgetPart, ByteCounts, MetricsRow, PreflightDocument, Result, RunDocument
+from pgolf.run_limits import read_rules, size_of_run
 from pgolf.run_reading import read_any_result, read_if_any, read_present, read_rows_if_any
 from pgolf.rundir import RunDirectory
 
@@ -28,6 +31,8 @@ class SeedRow:
     result: Result
     document: RunDocument
     """run.json."""
+    rules: Ruleset | None
+    """The limits under which the run began; None for a run of an earlier release."""
     settings: dict[str, Any]
     """The spec's values by dotted key, without those that cannot change the experiment."""
     budget: BudgetPart | None
@@ -75,6 +80,7 @@ class SeedRow:
             run=run,
             result=result,
             document=document,
+            rules=read_rules(run.files.run),
             settings=flat_spec(spec),
             budget=recipe.get("budget") if recipe else None,
             question=spec.get("question"),
@@ -105,12 +111,17 @@ class SeedRow:
         return self.result["artifact"]["total_bytes"]
 
     @property
-    def limit_bytes(self) -> int:
+    def limit_bytes(self) -> int | None:
         return self.result["artifact"]["limit_bytes"]
 
     @property
     def is_over_limit(self) -> bool:
         return bytes_over(self.total_bytes, self.limit_bytes) > 0
+
+    @property
+    def size(self) -> RunSize:
+        """What the run used, as far as it is known."""
+        return size_of_run(self.document, self.result, self.settings.get("recipe.schedule.batch_tokens"))
 
     @property
     def is_script(self) -> bool:

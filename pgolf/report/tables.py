@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pgolf.report.rows import Group, Row
-from pgolf.rulesets.limits import LIMIT_RULES, is_smoke_test
+from pgolf.rulesets.limits import SIZE_RULES, TIME_RULES, is_smoke_test
 
 COLUMNS = ("run", "seed", "val_bpb", "val_loss", "stage", "steps", "train s", "score s", "total bytes", "verdict")
 DAMAGED = "damaged_run"
@@ -64,11 +64,14 @@ def spread_texts(group: Group) -> tuple[str, str, str]:
 
 def verdict_of(group: Group) -> str:
     """Return whether all seeds keep the limits, in a few words."""
-    late = LIMIT_RULES - {"over_cap"}
-    if group.is_over_limit:
+    failed = {found.rule for row in group.rows for found in row.problems() if found.severity == "fail"}
+    if group.is_over_limit or failed & SIZE_RULES:
         return "OVER THE LIMIT"
-    if any(found.rule in late and found.severity == "fail" for row in group.rows for found in row.problems()):
+    if failed & TIME_RULES:
         return "OVER TIME"
+    target = group.target()
+    if target is not None and target.severity == "fail":
+        return "TARGET MISSED"
     is_unclear = any(found.rule in UNCLEAR_SIZE for row in group.rows for found in row.problems())
     if is_unclear or any(row.as_json()["total_bytes"] is None for row in group.rows):
         return "SIZE UNKNOWN"
@@ -93,7 +96,12 @@ def markdown_table(groups: Sequence[Group]) -> str:
         for group in groups
         for finding in group.problems()
     ]
-    return "\n".join([*markdown_lines(COLUMNS, all_rows(groups)), "", *problems]).rstrip() + "\n"
+    reached = [
+        f"- {markdown_text(f'{group.name}: target reached: {target.message}')}"
+        for group in groups
+        if (target := group.target()) is not None and target.severity == "pass"
+    ]
+    return "\n".join([*markdown_lines(COLUMNS, all_rows(groups)), "", *reached, *problems]).rstrip() + "\n"
 
 
 def markdown_lines(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

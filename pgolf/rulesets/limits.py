@@ -12,22 +12,24 @@ LATE_SECONDS = 0.25
 # The machine to which the time limits of Parameter Golf apply.
 CONTEST_KIND, CONTEST_GPUS = "H100", 8
 # The rules whose failures say that a limit of the contest is broken. Other failures question a number.
-LIMIT_RULES = frozenset({"over_cap", "over_time", "eval_over_time"})
+TIME_RULES = frozenset({"over_time", "eval_over_time"})
+SIZE_RULES = frozenset({"parameters_cap", "train_tokens_cap", "steps_cap", "fixed_parts"})
+LIMIT_RULES = frozenset({"over_cap", "target_loss"}) | TIME_RULES | SIZE_RULES
 # So few steps test that everything works; the overlays `tiny` and `micro` of shipped specs have no more.
 SMOKE_TEST_STEPS = 100
 
 
-def bytes_over(total_bytes: int | None, limit_bytes: int) -> int:
-    """Return by how many bytes code and model exceed a limit; 0 if they fit, or if their size is not known.
+def bytes_over(total_bytes: int | None, limit_bytes: int | None) -> int:
+    """Return by how many bytes code and model exceed a limit; 0 if they fit, or if size or limit are not known.
 
     Source: "at most 16,000,000 bytes" (the challenge's README): an artifact of exactly the limit fits.
     """
-    return max(0, (total_bytes or 0) - limit_bytes)
+    return 0 if limit_bytes is None else max(0, (total_bytes or 0) - limit_bytes)
 
 
-def is_over_time(seconds: float | None, limit_seconds: float, tolerance_seconds: float = 0.0) -> bool:
-    """Return whether a time exceeds a limit; False if it is not known."""
-    return seconds is not None and seconds > limit_seconds + tolerance_seconds
+def is_over_time(seconds: float | None, limit_seconds: float | None, tolerance_seconds: float = 0.0) -> bool:
+    """Return whether a time exceeds a limit; False if either is not known."""
+    return seconds is not None and limit_seconds is not None and seconds > limit_seconds + tolerance_seconds
 
 
 def is_smoke_test(steps: int | None) -> bool:

@@ -2,18 +2,21 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pgolf.errors import SpecError
 
+FOLDER = Path(__file__).parent
+DEFAULT_RULESET = "parameter_golf"
 # In tokens; logged counts are multiples of 1,024 or 2,048.
 LONGEST_WINDOW = 2048
 
 
 class RulesetPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class DataFacts(RulesetPart):
@@ -66,25 +69,86 @@ class Significance(RulesetPart):
     """Largest one-sided p without the margin, as the organisers applied it in practice."""
 
 
+class LossTarget(RulesetPart):
+    """A validation loss that training must reach, for contests of the fewest steps."""
+
+    val_loss: float = Field(gt=0)
+    """In nats per token of the contest's tokenizer."""
+    steps: int | None = Field(default=None, gt=0)
+    """Most steps in which to reach it; None if nobody has set a number to beat."""
+    margin: float = Field(default=0.0, ge=0)
+    """Least (val_loss - mean of n seeds) * sqrt(n), in nats."""
+
+
+class Limits(RulesetPart):
+    """What a run may use. What is None is not limited."""
+
+    bytes: int | None = Field(default=None, gt=0)
+    """Code plus compressed model; decimal, not binary, megabytes."""
+    parameters: int | None = Field(default=None, gt=0)
+    train_tokens: int | None = Field(default=None, gt=0)
+    """Different tokens of training text; reading them again is free."""
+    target: LossTarget | None = None
+    train_seconds: float | None = Field(default=None, gt=0)
+    evaluate_seconds: float | None = Field(default=None, gt=0)
+
+
+class Fixed(RulesetPart):
+    """What no run may change. What is None is free."""
+
+    data: str | None = None
+    """Name of the data folder."""
+    parameters: int | None = None
+    """Parameters of the contest's model, which show most changes of its architecture."""
+    batch_tokens: int | None = None
+    """Tokens of an optimizer step."""
+
+
+# Keys of rulesets before 0.3, by the limit that they set.
+LIMITS_BY_OLD_KEY = {
+    "artifact_limit_bytes": "bytes", "train_seconds": "train_seconds", "evaluate_seconds": "evaluate_seconds",
+}  # fmt: skip
+
+
 class Ruleset(RulesetPart):
     """A contest's rules; every result names them and their version."""
 
     name: str
     version: int
-    artifact_limit_bytes: int
-    """Limit of code plus compressed model; decimal, not binary, megabytes."""
-    train_seconds: float
-    evaluate_seconds: float
-    hardware: str
-    """The machine to which the time limits apply."""
-    seeds: list[int]
+    limits: Limits
+    fixed: Fixed = Fixed()
+    hardware: str | None = None
+    """The machine to which the time limits apply; None if any will do."""
+    seeds: list[int] = [1337, 42, 2024]
     """Seeds used, in order, if more are requested than a spec lists."""
-    validation_bytes: int
-    significance: Significance
-    data: dict[str, DataFacts]
+    validation_bytes: int | None = None
+    """UTF-8 bytes of the validation text; None if nobody has stated them."""
+    significance: Significance = Significance(margin_nats=0.0, strict_p=0.01, practice_p=0.05)
+    data: dict[str, DataFacts] = {}
     """Facts by the name of the data folder."""
-    refused_exports: list[RefusedExport]
-    baselines: dict[str, BaselineRow]
+    refused_exports: list[RefusedExport] = []
+    baselines: dict[str, BaselineRow] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_old_keys(cls, document: Any) -> Any:
+        """Return a ruleset's document with its limits in `limits`, where files before 0.3 had them beside it."""
+        if not isinstance(document, dict) or "limits" in document:
+            return document
+        limits = {key: document[old] for old, key in LIMITS_BY_OLD_KEY.items() if old in document}
+        if not limits:
+            return document
+        return {key: value for key, value in document.items() if key not in LIMITS_BY_OLD_KEY} | {"limits": limits}
+
+    @property
+    def machine(self) -> str:
+        """The machine to which the time limits apply, in words."""
+        return self.hardware or "any machine"
+
+    @property
+    def fewest_validation_tokens(self) -> int:
+        """Tokens of the whole validation text with the known tokenizer that makes the fewest; 0 if none is known."""
+        return min((data.validation_tokens[0] for data in self.data.values()), default=0)
 
     @property
     def best_accepted_bpb(self) -> float | None:
@@ -97,25 +161,52 @@ class Ruleset(RulesetPart):
         return f"{self.name}-{self.version}"
 
 
-@cache
 def load_ruleset(name: str) -> Ruleset:
     """Return a shipped ruleset by name, or one from the user's YAML file, given as a path with a `/` or `.yaml`.
 
     Raises:
         SpecError: the name is unknown, or the file is wrong.
     """
-    folder = Path(__file__).parent
-    is_own = "/" in name or name.endswith(".yaml")
-    file = Path(name) if is_own else folder / f"{name}.yaml"
-    if not file.is_file() or (not is_own and file.parent != folder):
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise SpecError(
-            f"ruleset {name!r} is unknown; expected {known}, or the path of a YAML file like {folder}/{known}.yaml"
-        )
+    if "/" in name or name.endswith(".yaml"):
+        if not Path(name).is_file():
+            raise unknown_ruleset(name)
+        return read_ruleset(Path(name))
+    if name not in shipped_rulesets():
+        raise unknown_ruleset(name)
+    return read_shipped(name)
+
+
+@cache
+def shipped_rulesets() -> list[str]:
+    """Return the names of the shipped rulesets, the contest's first."""
+    names = {path.stem for path in FOLDER.glob("*.yaml")}
+    return [DEFAULT_RULESET, *sorted(names - {DEFAULT_RULESET})]
+
+
+def unknown_ruleset(name: str) -> SpecError:
+    """Return the error for a name that is neither shipped nor a file."""
+    return SpecError(
+        f"ruleset {name!r} is unknown; expected {', '.join(shipped_rulesets())}, or the path of a YAML file like "
+        f"{FOLDER / DEFAULT_RULESET}.yaml"
+    )
+
+
+@cache
+def read_shipped(name: str) -> Ruleset:
+    """Return a shipped ruleset."""
+    return read_ruleset(FOLDER / f"{name}.yaml")
+
+
+def read_ruleset(file: Path) -> Ruleset:
+    """Return the ruleset in a file.
+
+    Raises:
+        SpecError: the file is wrong.
+    """
     try:
         return Ruleset.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise SpecError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (yaml.YAMLError, OSError) as error:
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{file}: {error}") from error

@@ -14,7 +14,7 @@ class Program:
     seed: int
     device: str
     """`cpu` or `cuda`, unless --device says otherwise."""
-    limit_bytes: int
+    limit_bytes: int | None
     recipe: Recipe
     local: Mapping[str, str]
     """The user's own files: text by the path in the recipe."""

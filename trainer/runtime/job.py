@@ -71,8 +71,10 @@ def read_run(files: RunFiles) -> dict[str, Any]:
     run = read_json(files.run)
     for key in ("run_id", "name", "spec_sha256", "code_sha256", "ruleset", "device"):
         require(run, key, str, files.run)
-    for key in ("seed", "code_bytes", "limit_bytes"):
+    for key in ("seed", "code_bytes"):
         require(run, key, int, files.run)
+    if run.get("limit_bytes", 0) is not None:  # null under rules that set no limit
+        require(run, "limit_bytes", int, files.run)
     for key in ("environment", "parent", "plan", "stop"):
         if run.get(key) is not None:
             require(run, key, dict, files.run)

@@ -21,7 +21,7 @@ WHOLE_SHARE = 0.999
 
 def metric_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Yield the verdicts on the byte count, the validation text and the plausibility of the score."""
-    fewest = MIN_TOKEN_SHARE * fewest_tokens(ruleset)
+    fewest = MIN_TOKEN_SHARE * ruleset.fewest_validation_tokens
     measured = [run for run in facts.runs if run.implied_bytes is not None and (run.validation_tokens or 0) >= fewest]
     yield from chain(check_bytes(facts, measured, ruleset), check_text(facts, ruleset))
     yield check_plausibility(facts, ruleset)
@@ -29,22 +29,23 @@ def metric_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
 
 def check_bytes(facts: Facts, measured: list[RunFacts], ruleset: Ruleset) -> Iterator[Verdict]:
     """Compare the bytes that tokens, loss and bits per byte imply with those of the validation text."""
-    if not measured:
+    text = ruleset.validation_bytes
+    if not measured or text is None:
         yield from check_bytes_per_token(facts, ruleset)
         return
-    shares = [(run.implied_bytes or 0) / ruleset.validation_bytes for run in measured]
+    shares = [(run.implied_bytes or 0) / text for run in measured]
     # Too many bytes favor the author; too few do not, and matter only if no run has too many.
     share = max(shares) if max(shares) > 1 + BYTES_TOLERANCE else min(shares)
     worst = measured[shares.index(share)]
     implied = (worst.implied_bytes or 0) / 1e6
     message = f"{worst.validation_tokens:,} tokens at {worst.bytes_per_token:.4f} bytes per token are {implied:.2f} MB"
-    message += f"; the validation text has {ruleset.validation_bytes / 1e6:.2f} MB"
+    message += f"; the validation text has {text / 1e6:.2f} MB"
     if abs(share - 1) <= BYTES_TOLERANCE:
         severity, message = facts.pass_if_all("implied_bytes", message)
         yield make_verdict("BPB-IDENTITY", severity, message, "numbers", worst.log)
         return
     message += f", a ratio of {share:.3f}"
-    if doubt := doubt_of_miscount(worst.implied_bytes or 0, worst.validation_tokens or 0, ruleset):
+    if doubt := doubt_of_miscount(share, worst.validation_tokens or 0, ruleset):
         yield make_verdict("BPB-IDENTITY", "warn", f"{message}; {doubt}", "numbers", worst.log)
         return
     problem = facts.problems.get("bytes_per_token_implausible")
@@ -72,9 +73,10 @@ def check_bytes_per_token(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
         message = "no log gives tokens, loss and bits per byte of the whole text together"
         yield make_verdict("BPB-IDENTITY", "unknown", message, "numbers")
         return
-    known = {name: ruleset.validation_bytes / data.validation_tokens[0] for name, data in ruleset.data.items()}
+    text = ruleset.validation_bytes
+    known = {name: text / data.validation_tokens[0] for name, data in ruleset.data.items()} if text else {}
     if not known:
-        message = f"{ruleset.label} names no tokenizer to compare {ratios[0]:.4f} bytes per token with"
+        message = f"{ruleset.label} states no bytes per token to compare {ratios[0]:.4f} bytes per token with"
         yield make_verdict("BPB-IDENTITY", "unknown", message, "numbers")
         return
     ratio = max(ratios, key=lambda ratio: min(abs(ratio / other - 1) for other in known.values()))
@@ -114,7 +116,7 @@ def check_text(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
                 yield make_verdict("TRAIN-VAL-DISJOINT", "warn", message, "numbers", logs[count])
             return
     if short := next((run for run in facts.runs if is_part_of_text(run, ruleset)), None):
-        fewest = fewest_tokens(ruleset)
+        fewest = ruleset.fewest_validation_tokens
         message = f"{short.validation_tokens:,} tokens were scored; the whole text has at least {fewest:,}"
         yield make_verdict("VAL-IS-CANONICAL", "fail", f"{message} with any known tokenizer", "numbers", short.log)
     elif strange := [count for count in counts if not is_known(count, ruleset)]:
@@ -125,22 +127,17 @@ def check_text(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
         yield make_verdict("VAL-IS-CANONICAL", *verdict, "numbers", logs[counts[0]])
 
 
-def fewest_tokens(ruleset: Ruleset) -> int:
-    """Return the tokens of the whole text with the known tokenizer that makes the fewest; 0 if none is known."""
-    return min((data.validation_tokens[0] for data in ruleset.data.values()), default=0)
-
-
 def is_part_of_text(run: RunFacts, ruleset: Ruleset) -> bool:
     """Return whether a run scored a part of the text, by its bytes; else by so few tokens that no tokenizer has them.
 
     The number may be that of one process, of which each scores an equal share.
     """
     tokens, text = run.validation_tokens, ruleset.validation_bytes
-    if tokens is None or is_known(tokens * (run.processes or 1), ruleset):
+    if tokens is None or text is None or is_known(tokens * (run.processes or 1), ruleset):
         return False
     implied = run.implied_bytes
     if implied is not None:
-        return implied < MIN_TOKEN_SHARE * text and tokens < MIN_TOKEN_SHARE * fewest_tokens(ruleset)
+        return implied < MIN_TOKEN_SHARE * text and tokens < MIN_TOKEN_SHARE * ruleset.fewest_validation_tokens
     return tokens < text / MOST_BYTES_PER_TOKEN
 
 

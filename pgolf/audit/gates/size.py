@@ -13,19 +13,22 @@ MIB_OVER_MB = 2**20 / 1e6
 
 def size_verdicts(facts: Facts, ruleset: Ruleset) -> Iterator[Verdict]:
     """Yield the verdicts on the size limit, its unit, and the code that was counted."""
-    size = check_limit(facts, ruleset)
-    yield size
-    yield from check_units(facts, ruleset, is_over=size.severity == "fail")
-    yield check_counted_code(facts, ruleset)
+    limit = ruleset.limits.bytes
+    if limit is None:
+        yield make_verdict("SIZE-CAP", "pass", f"{ruleset.label} sets no limit of bytes", "numbers")
+    else:
+        size = check_limit(facts, limit)
+        yield size
+        yield from check_units(facts, limit, is_over=size.severity == "fail")
+    yield check_counted_code(facts, limit)
 
 
-def check_limit(facts: Facts, ruleset: Ruleset) -> Verdict:
+def check_limit(facts: Facts, limit: int) -> Verdict:
     """Compare the largest logged or claimed artifact with the limit.
 
     A logged total over the limit is only a warning where the model fits with the committed script, or where a later
     line may give the final size.
     """
-    limit = ruleset.artifact_limit_bytes
     logged = facts.run_values("total_bytes")
     stated = [*logged, *facts.claimed_bytes]
     if not stated:
@@ -59,9 +62,8 @@ def fits_as_shipped(facts: Facts, limit: int) -> bool:
     return fitting == over and not bytes_over(max(facts.claimed_bytes, default=0), limit)
 
 
-def check_units(facts: Facts, ruleset: Ruleset, *, is_over: bool) -> Iterator[Verdict]:
+def check_units(facts: Facts, limit: int, *, is_over: bool) -> Iterator[Verdict]:
     """Yield a verdict if the size may have been compared with the limit in MiB; a failure if the artifact is over."""
-    limit = ruleset.artifact_limit_bytes
     between = [
         size for size in facts.run_values("total_bytes") if bytes_over(size, limit) and size <= limit * MIB_OVER_MB
     ]
@@ -72,13 +74,13 @@ def check_units(facts: Facts, ruleset: Ruleset, *, is_over: bool) -> Iterator[Ve
         yield make_verdict("SIZE-UNITS", "warn", message, "numbers")
 
 
-def check_counted_code(facts: Facts, ruleset: Ruleset) -> Verdict:
+def check_counted_code(facts: Facts, limit: int | None) -> Verdict:
     """Compare the code that the logs count with the committed code."""
     rule, script = "SIZE-CODE-IS-SHIPPED-CODE", facts.script
     counted = sorted(set(facts.run_values("code_bytes")))
     if script is None:
         return make_verdict(rule, "unknown", "there is no script to count", "files")
-    committed, shipped, limit = facts.committed[script], shipped_bytes(facts), ruleset.artifact_limit_bytes
+    committed, shipped = facts.committed[script], shipped_bytes(facts)
     if shipped and bytes_over(max(shipped), limit):
         message = f"with {script} as committed ({committed:,} bytes) the largest artifact has {max(shipped):,} bytes"
         return make_verdict(rule, "warn", f"{message}; the limit is {limit:,}", "files", script)
@@ -93,7 +95,7 @@ def check_counted_code(facts: Facts, ruleset: Ruleset) -> Verdict:
     return make_verdict(rule, *facts.pass_if_all("code_bytes", message), "files", script)
 
 
-def check_helpers(facts: Facts, script: str, helpers: list[str], limit: int) -> Verdict:
+def check_helpers(facts: Facts, script: str, helpers: list[str], limit: int | None) -> Verdict:
     """Check whether the artifact fits even if the scored process loads every committed Python file."""
     rule, models = "SIZE-CODE-IS-SHIPPED-CODE", facts.run_values("model_bytes")
     total = max(models, default=0) + sum(size for name, size in facts.committed.items() if name.endswith(".py"))

@@ -22,7 +22,7 @@ def print_described(path: Path, is_json: bool) -> None:
         "model_bytes": estimate.as_json(),
         "code_bytes": None,
         "total_bytes": None,
-        "limit_bytes": load_ruleset(RULESET).artifact_limit_bytes,
+        "limit_bytes": load_ruleset(RULESET).limits.bytes,
     }
     if is_json:
         print_json({"artifact": artifact})

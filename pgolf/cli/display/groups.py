@@ -60,6 +60,8 @@ def print_groups(groups: Sequence[Group], console: Console) -> None:
     for group in groups:
         if group.usd:
             print_line(console, f"cost: ${group.usd:.2f} for {counted(len(group.rows), 'run')} of {group.name}")
+        if (target := group.target()) is not None and target.severity == "pass":
+            print_line(console, printable(f"{group.name}: target reached: {target.message}"), "green")
         for finding in group.problems():
             style = "yellow" if finding.severity == "warn" else "red"
             prefix = f"{group.name}: " if len(groups) > 1 else ""

@@ -645,7 +645,7 @@ def test_another_validation_text_is_refused_before_training_shards(
     fetching: Fetching, off: float, is_refused: bool
 ) -> None:
     rules = fetching.published.rules
-    rules = rules.model_copy(update={"validation_bytes": round(off * rules.validation_bytes)})
+    rules = rules.model_copy(update={"validation_bytes": round(off * (rules.validation_bytes or 0))})
     if not is_refused:
         fetching(rules=rules)
         return

@@ -12,7 +12,7 @@ from pgolf.preflight import rules
 from pgolf.preflight.byte_estimate import ByteEstimate
 from pgolf.preflight.duration import DurationEstimate
 from pgolf.preflight.memory import training_memory_bytes
-from pgolf.rulesets.ruleset import load_ruleset
+from pgolf.rulesets.ruleset import Limits, load_ruleset
 from pgolf.specs.loading import load_spec
 from pgolf.specs.parts import Launch
 from trainer.recipe.cgroups import Memory
@@ -39,7 +39,7 @@ def manifest_of(name: str = "mine", train: int = 1_000_000, validation: int = 10
 
 
 def test_the_limits_are_those_of_the_contest() -> None:
-    assert (RULES.artifact_limit_bytes, RULES.train_seconds, RULES.evaluate_seconds) == (LIMIT, 600, 600)
+    assert RULES.limits == Limits(bytes=LIMIT, train_seconds=600, evaluate_seconds=600)
     assert RULES.label == "parameter_golf-1"
 
 

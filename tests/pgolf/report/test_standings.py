@@ -65,7 +65,7 @@ def test_changed_files_are_read_again(folders: list[Path]) -> None:
 
 def test_other_rules_and_other_code_are_read_again(folders: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     read(folders)
-    smaller = RULES.model_copy(update={"artifact_limit_bytes": 15_000_000})
+    smaller = RULES.model_copy(update={"limits": RULES.limits.model_copy(update={"bytes": 15_000_000})})
     assert [standing.group["over_limit"] for standing in read_standings(folders, smaller)] == [True, True]
     assert read(folders)[1] == [False, False]
     monkeypatch.setattr(standings, "source_sha256", lambda: "other")
