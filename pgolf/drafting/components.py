@@ -4,13 +4,16 @@ A variable decides first. Where a script has none, its code does: a script whose
 without one, whatever the closest shipped spec has. A script without model code decides nothing.
 """
 
-from collections.abc import Callable, Mapping, Set
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from pgolf.drafting.evidence import Evidence
 from pgolf.drafting.values import Hyperparameter
 
-Recipe = Mapping[str, Any]
+DATA, SCHEDULE, OPTIMIZER = "recipe.data", "recipe.schedule", "recipe.optimizer"
 TOPOLOGY, ATTENTION, EMBEDDING = "recipe.model.topology", "recipe.model.attention", "recipe.model.embedding"
 QUANTIZER, EVALUATION, AVERAGING = "recipe.quantizer", "recipe.evaluation", "recipe.averaging"
 BUCKETS = ("BIGRAM_VOCAB_SIZE", "BIGRAM_BUCKETS", "BIGRAM_HASH_BUCKETS", "BIGRAM_HASH_SIZE")
@@ -23,51 +26,17 @@ CHOICES = (
     "PARALLEL_START_LAYER", "PARALLEL_RESIDUAL_START", "TIE_EMBEDDINGS", "TIED_EMBEDDINGS", "EMA_ENABLED",
     "USE_EMA", "SWA_ENABLED", "USE_SWA",
     "ATTN_CLIP_SIGMAS", "MLP_CLIP_SIGMAS", "GPTQ_ENABLED", "LQER_ENABLED", "TTT_ENABLED", "SLIDING_WINDOW_ENABLED",
-    "TTT_EVAL_SEQ_LEN",
+    "TTT_EVAL_SEQ_LEN", "SMEAR_GATE_BOS_FIX", "ATTN_OUT_GATE_ENABLED", "ATTN_OUT_GATE_SRC", "CASEOPS_ENABLED",
+    "WD_TAPER_START_FRAC", "WD_TAPER_FINAL_MULT", "TRAIN_SEQ_SCHEDULE", "TRAIN_SEQ_SCHEDULE_MODE",
+    "TTT_MASK", "TTT_Q_LORA", "TTT_K_LORA", "TTT_V_LORA", "TTT_O_LORA", "TTT_MLP_LORA", "TTT_LOCAL_LR_MULT",
+    "ASYM_LOGIT_RESCALE", "ASYMMETRIC_LOGIT_RESCALE",
 )  # fmt: skip
+CASEOPS = "caseops"
+CASEOPS_FOLDER = "fineweb10B_sp{pieces}_lossless_caps_caseops_v1_reserved"
+PLAIN_FOLDER = "fineweb10B_sp{pieces}"
+# One length of TRAIN_SEQ_SCHEDULE, such as 2048@0.700.
+STAGE = re.compile(r"(\d+)@([\d.]+)")
 USUAL_WIDTH, USUAL_SCALE, USUAL_WINDOW, USUAL_DECAY = 128, 0.1, 12, 0.997
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a script says about its components."""
-
-    values: Mapping[str, Hyperparameter]
-    """Its variables."""
-    learned: Mapping[str, str]
-    """Names of its model's tensors and of their classes in lower case, with their places; empty without model code."""
-    is_complete: bool
-    """Whether all of its model's tensors are known."""
-    methods: Set[str]
-    """Methods that its code names."""
-    recipe: Recipe
-    """The draft so far, by dotted key."""
-
-    def variable(self, *names: str) -> Hyperparameter | None:
-        """Return the first of these variables that the script reads."""
-        return next((self.values[name] for name in names if name in self.values), None)
-
-    def number(self, *names: str, default: int) -> int:
-        """Return the first of these variables as a whole number."""
-        found = self.variable(*names)
-        return int(found.value) if found is not None and isinstance(found.value, float) else default
-
-    def tensor(self, *words: str) -> Hyperparameter | None:
-        """Return the first tensor whose name contains one of these words."""
-        names = (name for word in words for name in self.learned if word in name)
-        return next((Hyperparameter(name, "", self.learned[name]) for name in names), None)
-
-    def absent(self, part: str, *words: str) -> Hyperparameter | None:
-        """Return that the model's code has no tensor with these words; None if it has, or if that is not known."""
-        if not self.learned or not self.is_complete or self.tensor(*words) is not None:
-            return None
-        return Hyperparameter(f"no {part}", "", "in the model's code")
-
-    def unnamed(self, *methods: str) -> Hyperparameter | None:
-        """Return that the code names none of these methods; None if it does, or there is no model's code."""
-        if not self.learned or self.methods & set(methods):
-            return None
-        return Hyperparameter(f"no {' or '.join(methods)}", "", "in the model's code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +45,8 @@ class Choice:
 
     assigned: dict[str, Any]
     source: Hyperparameter
+    refusal: str | None = None
+    """Why the draft cannot say what the script does; None if it can."""
 
 
 Rule = Callable[[Evidence], Choice | None]
@@ -124,12 +95,20 @@ def smear(script: Evidence) -> Choice | None:
         return Choice({f"{key}.kind": "none"}, off)
     if flag is not None and flag.name == "SMEAR_GATE_ENABLED":
         inputs = script.number("GATE_WINDOW", "SMEAR_GATE_WINDOW", default=USUAL_WINDOW)
-        return Choice({f"{key}.kind": "gated", f"{key}.inputs": inputs}, flag)
+        chosen: dict[str, Any] = {f"{key}.kind": "gated", f"{key}.inputs": inputs}
+        if (mask := script.variable("SMEAR_GATE_BOS_FIX")) is not None:
+            chosen[f"{key}.document_token"] = None if mask.is_off else 1
+        return Choice(chosen, flag)
     return Choice({f"{key}.kind": "channel"}, found) if found is not None else None
 
 
 def attention_gate(script: Evidence) -> Choice | None:
     key = f"{ATTENTION}.gate.kind"
+    output = script.variable("ATTN_OUT_GATE_ENABLED")
+    if output is not None and not output.is_off:
+        inputs = script.number("GATE_WINDOW", default=USUAL_WINDOW)
+        gate = {"kind": "sparse", "inputs": inputs, "scale": 1.0, "gain": 2.0}
+        return Choice({f"{ATTENTION}.gate.{name}": value for name, value in gate.items()}, output)
     kinds = {"SPARSE_ATTN_GATE_ENABLED": "sparse", "GATED_ATTN_ENABLED": "dense"}
     flags = [script.values[name] for name in kinds if name in script.values]
     for flag in flags:
@@ -269,6 +248,106 @@ def residual(script: Evidence) -> Choice | None:
     return Choice({f"{key}.rank": rank, f"{key}.tensors": top}, flag)
 
 
+def text(script: Evidence) -> Choice | None:
+    """Choose text with case operators, or without, by a flag or the name of the data's folder."""
+    flag = script.variable("CASEOPS_ENABLED")
+    folders = [each for name in ("DATASETS_DIR", "DATA_PATH", "TOKENIZER_PATH") if (each := script.variable(name))]
+    named = next((each for each in folders if CASEOPS in each.text.lower()), None)
+    source = flag or named or next(iter(folders), None)
+    if source is None or f"{DATA}.folder" not in script.recipe:
+        return None
+    is_on = not flag.is_off if flag is not None else named is not None
+    if is_on == (script.recipe[f"{DATA}.transform"] == CASEOPS):
+        return None
+    name = (CASEOPS_FOLDER if is_on else PLAIN_FOLDER).format(pieces=script.recipe[f"{DATA}.vocabulary_size"])
+    chosen = {f"{DATA}.transform": CASEOPS if is_on else None}
+    return Choice(chosen | {f"{DATA}.folder": str(Path(script.recipe[f"{DATA}.folder"]).with_name(name))}, source)
+
+
+def unused_softcaps(script: Evidence) -> Choice | None:
+    """Choose the two caps that published training leaves as they start, by their flag or in the model's code."""
+    key, frozen = "recipe.model.published_unused_softcaps", f"{OPTIMIZER}.frozen"
+    flag = next((each for name, each in script.values.items() if re.match(r"ASYM\w*LOGIT", name)), None)
+    found = flag if flag is not None and not flag.is_off else script.tensor("softcap")
+    off = script.absent("second softcap", "softcap") if flag is None or flag.is_off else None
+    source = found or off
+    if source is None:
+        return None
+    others = [name for name in script.recipe[frozen] if name != "softcaps"]
+    return Choice({key: found is not None, frozen: others + ["softcaps"] * (found is not None)}, source)
+
+
+def clamped(script: Evidence) -> Choice | None:
+    """Choose the schedule that is held at a smallest multiplier."""
+    least = script.variable("MIN_LR")
+    if least is None or not isinstance(least.value, float) or least.is_off:
+        return None
+    if script.recipe[f"{SCHEDULE}.kind"] == "clamped_warmdown":
+        return Choice({f"{SCHEDULE}.clamp": least.value}, least)
+    kept = {key: value for key, value in script.recipe.items() if key.startswith(f"{SCHEDULE}.")}
+    return Choice(kept | {f"{SCHEDULE}.kind": "clamped_warmdown", f"{SCHEDULE}.clamp": least.value}, least)
+
+
+def taper(script: Evidence) -> Choice | None:
+    key = f"{OPTIMIZER}.weight_decay_taper"
+    start, end = script.variable("WD_TAPER_START_FRAC"), script.variable("WD_TAPER_FINAL_MULT")
+    if start is None or end is None or not isinstance(start.value, float) or not isinstance(end.value, float):
+        return None
+    if end.value == 1.0 or start.value >= 1.0:
+        return Choice({key: None}, end)
+    try:
+        return Choice({f"{key}.start": script.share_of_budget(start.value), f"{key}.end": end.value}, start)
+    except ValueError as error:
+        return Choice({}, start, str(error))
+
+
+def lengths(script: Evidence) -> Choice | None:
+    """Choose the lengths after which documents are cut in rows of documents."""
+    key = f"{SCHEDULE}.loader.longest"
+    if script.recipe[f"{SCHEDULE}.loader.kind"] != "document_rows":
+        return None
+    planned, length = script.variable("TRAIN_SEQ_SCHEDULE"), script.variable("TRAIN_SEQ_LEN")
+    stages = STAGE.findall("" if planned is None else planned.text)
+    if planned is not None and stages:
+        mode = script.variable("TRAIN_SEQ_SCHEDULE_MODE")
+        is_share_of_seconds = mode is None or mode.text.strip("'\"") == "wallclock"
+        try:
+            ends = [script.share_of_budget(float(end)) if is_share_of_seconds else float(end) for _, end in stages]
+        except ValueError as error:
+            return Choice({}, planned, str(error))
+        shares = [{"until": end, "tokens": int(tokens)} for (tokens, _), end in zip(stages, ends, strict=True)]
+        return Choice({key: shares}, planned)
+    if length is None or not isinstance(length.value, float):
+        return None
+    return Choice({key: int(length.value)}, length)
+
+
+def budget(script: Evidence) -> Choice | None:
+    """Choose the steps of the log as the budget, which are the same on every machine."""
+    clock, pace = script.recipe["recipe.budget.clock"], script.pace
+    if pace is None or clock == "seconds":
+        return None
+    step_tokens = script.recipe[f"{SCHEDULE}.batch_tokens"] if clock == "tokens" else 1
+    return Choice({"recipe.budget.train": pace.last_step * step_tokens}, Hyperparameter("steps", "", pace.log))
+
+
+def adapted(script: Evidence) -> Choice | None:
+    """Choose the matrices that have adapters."""
+    flags = {letter: script.variable(f"TTT_{letter.upper()}_LORA") for letter in "qkvo"}
+    mask, mlp = script.variable("TTT_MASK"), script.variable("TTT_MLP_LORA")
+    source = next((each for each in (mask, *flags.values(), mlp) if each is not None), None)
+    if source is None or script.recipe[f"{EVALUATION}.kind"] != "document_lora":
+        return None
+    masked = "" if mask is None or not mask.text.startswith("no_") else mask.text.removeprefix("no_")
+    off = [letter for letter, flag in flags.items() if letter in masked or (flag is not None and flag.is_off)]
+    letters = "".join(letter for letter in flags if letter not in off)
+    has_mlp = mlp is None or not mlp.is_off
+    if not off and has_mlp:
+        return Choice({f"{EVALUATION}.learn": ["*"]}, source)
+    learn = [f"flat.*.attention.[{letters}]*"] * bool(letters) + ["flat.*.mlp"] * has_mlp + ["embedding.tokens"]
+    return Choice({f"{EVALUATION}.learn": learn}, source)
+
+
 def evaluation(script: Evidence) -> Choice | None:
     """Choose the protocol: adapters by document, adaptation by chunk, or windows."""
     flag, rank, chunk = (script.variable(name) for name in ("TTT_ENABLED", "TTT_LORA_RANK", "TTT_CHUNK_TOKENS"))
@@ -292,5 +371,6 @@ def evaluation(script: Evidence) -> Choice | None:
 EARLY_RULES: tuple[Rule, ...] = (exclusive,)
 RULES: tuple[Rule, ...] = (
     activation, bigram, value_embedding, smear, attention_gate, value_residual, recurrence, skips, input_mix, parallel,
-    head, averaging, calibration, clip, residual, evaluation,
+    head, averaging, calibration, clip, residual, evaluation, text, unused_softcaps, clamped, taper, lengths, budget,
+    adapted,
 )  # fmt: skip

@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pgolf.drafting.components import CHOICES, EARLY_RULES, RULES, Evidence, Rule
+from pgolf.drafting.components import CHOICES, EARLY_RULES, RULES, Rule
 from pgolf.drafting.counting.model_code import ScriptModel, model_of
+from pgolf.drafting.elsewhere import BY_HAND, place_of
+from pgolf.drafting.evidence import Evidence
 from pgolf.drafting.features import differing_features, named_features
 from pgolf.drafting.learned import learned_names
-from pgolf.drafting.mappings import BY_HAND, ELSEWHERE, MAPPINGS, Mapped
+from pgolf.drafting.mappings import MAPPINGS, Mapped
 from pgolf.drafting.not_in_recipe import reason_missing
+from pgolf.drafting.pace import Pace
 from pgolf.drafting.parts import PartDifference, differing_parts, explaining_parts
 from pgolf.drafting.values import Hyperparameter
 from pgolf.errors import SpecError
@@ -27,6 +30,9 @@ from trainer.recipe.inventory import inventory
 # Specs that do not reproduce a script; a script is drafted from one that does.
 NOT_PUBLISHED = ("quickstart", "english")
 SAME = 1e-6
+# So many of the shipped specs are tried where a log or the code gives the number of parameters; of those that give it,
+# the one that needs the fewest changes is the base.
+MOST_BASES = 6
 
 Overrides = Mapping[str, tuple[Any, Hyperparameter]]
 """Values by dotted recipe key, each with the hyperparameter that it follows from."""
@@ -140,24 +146,36 @@ def draft_of(program: ScriptProgram, log: Path | None, given: Mapping[str, str])
             f"{program.name} reads no environment variable that maps to a recipe key, so no recipe can be drafted; "
             "`--as script` drafts a spec that runs the script unchanged"
         )
-    nearest = sorted((compare_with_spec(name, values) for name in published()), key=lambda each: each.rank)
-    draft = Draft(nearest[0].name, nearest, logged_parameters=None if logged is None else logged.parameters)
-    draft.log_note = note_of(runs)
-    model = model_of(program, values, None if logged is None else logged.parameters)
+    parameters = None if logged is None else logged.parameters
+    model = model_of(program, values, parameters)
     is_complete = model is not None and model.is_certain
-    script = Evidence(values, learned_names(program, model), is_complete, named_features(program), {})
+    pace = None if logged is None else Pace.of_run(logged)
+    script = Evidence(values, learned_names(program, model), is_complete, named_features(program), {}, pace)
+    nearest = sorted((compare_with_spec(name, script) for name in published()), key=lambda each: each.rank)
+    expected = parameters or (model.parameters if model is not None and is_complete else None)
+    drafts: list[Draft] = []
+    for base in nearest[: MOST_BASES if expected else 1]:
+        draft = Draft(base.name, nearest, logged_parameters=parameters, log_note=note_of(runs))
+        fill(draft, program, script, model)
+        drafts.append(draft)
+    equal = [draft for draft in drafts if draft.parameters == expected]
+    return min(equal, key=lambda draft: len(draft.overrides) + len(draft.unmapped), default=drafts[0])
+
+
+def fill(draft: Draft, program: ScriptProgram, script: Evidence, model: ScriptModel | None) -> None:
+    """Fill a draft with what the script's values and code change in its base."""
     add_components(EARLY_RULES, script, draft)
-    add_shape(values, draft)
+    add_shape(script, draft)
     add_components(RULES, script, draft)
     current = flat_recipe(draft.base, draft.overrides)
     draft.lacking, draft.unnamed = differing_features(program, current)
+    values = script.values
     mapped = [value for _, value in mapped_values(values)]  # widths and layers first: later conversions depend on them
     for value in [*mapped, *(value for value in values.values() if value not in mapped)]:
         if value not in [each for each, _ in draft.unmapped]:
-            add_value(value, values, current, draft)
+            add_value(value, replace(script, recipe=current), draft)
     drop_refused(draft)
     count_parameters(model, draft)
-    return draft
 
 
 def count_parameters(model: ScriptModel | None, draft: Draft) -> None:
@@ -173,12 +191,12 @@ def count_parameters(model: ScriptModel | None, draft: Draft) -> None:
             draft.differing = explaining_parts(draft.differing, left) if left else []
 
 
-def add_shape(values: Mapping[str, Hyperparameter], draft: Draft) -> None:
+def add_shape(script: Evidence, draft: Draft) -> None:
     """Add the values of the model's shape, such as width and layers: the choice of components depends on them."""
     current = flat_recipe(draft.base)
-    for mapped, value in mapped_values(values):
+    for mapped, value in mapped_values(script.values):
         if mapped.key in current and mapped.key.startswith(("recipe.data.", "recipe.model.")):
-            add_value(value, values, current, draft)
+            add_value(value, replace(script, recipe=current), draft)
     drop_refused(draft)
 
 
@@ -188,6 +206,9 @@ def add_components(rules: Sequence[Rule], script: Evidence, draft: Draft) -> Non
         current = flat_recipe(draft.base, draft.overrides)
         choice = rule(replace(script, recipe=current))
         if choice is None:
+            continue
+        if choice.refusal is not None:
+            draft.unmapped.append((choice.source, choice.refusal))
             continue
         changed = changes(choice.assigned, current)
         kept = {key: pair for key, pair in draft.overrides.items() if not is_superseded(key, changed)}
@@ -211,11 +232,17 @@ def changes(assigned: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str
     changed = {
         key
         for key, value in assigned.items()
-        if not is_same(current.get(key, absent), value)
+        if not is_same(value_at(key, current, absent), value)
         and not (value is None and not any(each.startswith(f"{key}.") for each in current))
     }
     replaced = tuple(key.removesuffix("kind") for key in changed if key.endswith(".kind"))
     return {key: value for key, value in assigned.items() if key in changed or key.startswith(replaced)}
+
+
+def value_at(key: str, recipe: Mapping[str, Any], absent: Any) -> Any:
+    """Return the value of a dotted key, a mapping of those below it where only these are there."""
+    below = {each.removeprefix(f"{key}."): value for each, value in recipe.items() if each.startswith(f"{key}.")}
+    return recipe.get(key, below or absent)
 
 
 def logged_runs(log: Path) -> list[LoggedRun]:
@@ -287,16 +314,17 @@ def flat_recipe(name: str, overrides: Overrides | None = None) -> dict[str, Any]
     return flatten({"recipe": recipe_json(load_spec(name, [], assignments(overrides or {})).spec.recipe)})
 
 
-def compare_with_spec(name: str, values: Mapping[str, Hyperparameter]) -> Similarity:
+def compare_with_spec(name: str, script: Evidence) -> Similarity:
     """Compare the script's mapped values with those of a shipped spec."""
     recipe = shipped_recipe(name)
+    known = replace(script, recipe=recipe)
     alike, other, absent = list[str](), list[str](), list[str]()
-    for mapped, value in mapped_values(values):
+    for mapped, value in mapped_values(script.values):
         if mapped.key not in recipe:
             absent.append(value.name)
             continue
         try:
-            found = mapped.convert(value.value, recipe)
+            found = mapped.convert(value.value, known)
         except (ValueError, ArithmeticError):
             absent.append(value.name)
             continue
@@ -314,32 +342,38 @@ def mapped_values(values: Mapping[str, Hyperparameter]) -> Iterator[tuple[Mapped
 
 def is_same(one: Any, other: Any) -> bool:
     """Return whether two values are equal up to rounding."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(is_same(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(is_same, one, other))
     if isinstance(one, float | int) and isinstance(other, float | int):
         return abs(one - other) <= SAME * max(abs(one), abs(other))
     return bool(one == other)
 
 
-def add_value(
-    value: Hyperparameter, values: Mapping[str, Hyperparameter], current: dict[str, Any], draft: Draft
-) -> None:
-    """Add a value to the draft's overrides if it changes the draft, or to its other lists if it has no key."""
+def add_value(value: Hyperparameter, script: Evidence, draft: Draft) -> None:
+    """Add a value to the draft's overrides if it changes the draft, or to its other lists if it has no key.
+
+    The script's recipe, the draft so far, changes with it.
+    """
     mapped = next((each for each in MAPPINGS if value.name in each.names), None)
+    current = cast(dict[str, Any], script.recipe)
     if value.name in CHOICES:
         return
-    if value.name in BY_HAND:
+    if (elsewhere := place_of(value, script)) is not None:
+        draft.elsewhere.append((value, elsewhere))
+    elif value.name in BY_HAND:
         draft.unmapped.append((value, BY_HAND[value.name]))
-    elif value.name in ELSEWHERE:
-        draft.elsewhere.append((value, ELSEWHERE[value.name]))
     elif mapped is not None and mapped.key in current:
         try:
-            converted = mapped.convert(value.value, current)
+            converted = mapped.convert(value.value, script)
         except (ValueError, ArithmeticError) as error:
             draft.unmapped.append((value, str(error)))
             return
         if not is_same(converted, current[mapped.key]):
             current[mapped.key] = converted
             draft.overrides[mapped.key] = converted, value
-    elif (reason := reason_missing(value, values)) is not None:
+    elif (reason := reason_missing(value, script.values)) is not None:
         draft.unmapped.append((value, reason))
     elif mapped is not None:
         draft.unmapped.append((value, f"the draft has no {mapped.key}; it would need another component"))
@@ -394,5 +428,5 @@ def as_yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return "[" + ", ".join(f'"{each}"' for each in value) + "]"
+        return "[" + ", ".join(as_yaml(each) if isinstance(each, dict) else f'"{each}"' for each in value) + "]"
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -36,6 +36,12 @@ def is_kind(key: str, *kinds: str) -> Callable[[Recipe], bool]:
     return lambda recipe: recipe.get(f"{key}.kind") in kinds
 
 
+def has_loops(recipe: Recipe) -> bool:
+    """Return whether a recipe's layers run more than once."""
+    topology = "recipe.model.topology"
+    return recipe.get(f"{topology}.kind") in ("looped", "recursive") or f"{topology}.recurrence.loops" in recipe
+
+
 FEATURES = (
     Feature("bigram table", has(f"{EMBEDDING}.bigram.buckets")),
     Feature("value embedding", has(f"{EMBEDDING}.value.width")),
@@ -43,7 +49,7 @@ FEATURES = (
     Feature("exclusive self-attention", is_set(f"{ATTENTION}.exclusive")),
     Feature("value residual", is_set(f"{ATTENTION}.value_residual")),
     Feature("gated attention", is_set(f"{ATTENTION}.gate.kind")),
-    Feature("loops", is_kind("recipe.model.topology", "looped", "recursive")),
+    Feature("loops", has_loops),
     Feature("swiglu", is_kind("recipe.model.mlp", "swiglu")),
     Feature("leaky relu", is_kind("recipe.model.mlp", "leaky_relu_squared")),
     Feature("Muon", is_kind("recipe.optimizer", "muon_adamw")),

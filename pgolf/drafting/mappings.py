@@ -3,57 +3,60 @@
 Source: the scripts of openai/parameter-golf, whose names other scripts use as well.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pgolf.drafting.evidence import Evidence
+
 # Processes of the contest's machine, which published defaults assume.
 PUBLISHED_PROCESSES = 8
+SHARE_DECIMALS = 4
 
-Convert = Callable[[float | str, Mapping[str, Any]], Any]
-"""Converts a script's value, given the flat recipe, to the recipe's value; raises ValueError if there is none."""
+Convert = Callable[[float | str, Evidence], Any]
+"""Converts a script's value, given what else it says, to the recipe's value; raises ValueError if there is none."""
 
 
-def number(value: float | str, _: Mapping[str, Any] | None = None) -> float:
+def number(value: float | str, _: Evidence | None = None) -> float:
     """Convert a finite number."""
     if isinstance(value, str):
         raise ValueError(f"{value or 'an empty text'} is not a finite number")
     return value
 
 
-def whole(value: float | str, _: Mapping[str, Any]) -> int:
+def whole(value: float | str, _: Evidence) -> int:
     if not number(value).is_integer():
         raise ValueError(f"{value} is not a whole number")
     return int(number(value))
 
 
-def whole_or_none(value: float | str, recipe: Mapping[str, Any]) -> int | None:
+def whole_or_none(value: float | str, script: Evidence) -> int | None:
     """Convert a whole number of which 0 means none."""
-    return whole(value, recipe) or None
+    return whole(value, script) or None
 
 
-def ratio_of_hidden(value: float | str, recipe: Mapping[str, Any]) -> float:
+def ratio_of_hidden(value: float | str, script: Evidence) -> float:
     """Convert the MLP's hidden width to a multiple of the model's width."""
-    return number(value) / int(recipe["recipe.model.width"])
+    return number(value) / int(script.recipe["recipe.model.width"])
 
 
-def last_layers(value: float | str, recipe: Mapping[str, Any]) -> list[str]:
+def last_layers(value: float | str, script: Evidence) -> list[str]:
     """Convert a number of last layers to their names in a flat model."""
-    layers, count = recipe.get("recipe.model.topology.layers"), whole(value, recipe)
+    layers, count = script.recipe.get("recipe.model.topology.layers"), whole(value, script)
     if layers is None:
         raise ValueError("only a flat model's last layers can be named by their number")
     return ["*"] if count >= layers else [f"flat.{index}" for index in range(layers - count, layers)]
 
 
-def flag(value: float | str, _: Mapping[str, Any]) -> bool:
+def flag(value: float | str, _: Evidence) -> bool:
     """Convert 0 and 1."""
     if value not in (0.0, 1.0):
         raise ValueError(f"{value} is not 0 or 1")
     return value == 1.0
 
 
-def floor(value: float | str, _: Mapping[str, Any]) -> float:
-    """Convert the smallest learning-rate multiplier, which scripts clamp and pgolf reaches at the end."""
+def floor(value: float | str, _: Evidence) -> float:
+    """Convert the smallest learning-rate multiplier where it is zero; another one needs the clamped schedule."""
     if number(value):
         raise ValueError(
             f"not in the recipe: the script clamps the learning-rate multiplier at {value}, and recipe.schedule.floor "
@@ -62,29 +65,55 @@ def floor(value: float | str, _: Mapping[str, Any]) -> float:
     return 0.0
 
 
-def calibration_sequences(value: float | str, recipe: Mapping[str, Any]) -> int:
+def share(value: float | str, script: Evidence) -> float:
+    """Convert a share of the budget."""
+    return script.share_of_budget(number(value))
+
+
+def last_share(value: float | str, script: Evidence) -> float:
+    """Convert a share of the budget that lies at its end."""
+    return round(1.0 - script.share_of_budget(1.0 - number(value)), SHARE_DECIMALS)
+
+
+def trained_tokens(value: float | str, script: Evidence) -> int | None:
+    """Convert the length beyond which rotary frequencies are stretched, which scripts with YaRN off ignore."""
+    yarn = script.variable("ROPE_YARN")
+    if yarn is not None and yarn.is_off:
+        raise ValueError(f"not used by the script: {yarn.name}={yarn.text}")
+    return whole_or_none(value, script)
+
+
+def adapter_lr(value: float | str, script: Evidence) -> float:
+    """Convert the learning rate of adapters, which scripts multiply by a second number."""
+    times = script.variable("TTT_LOCAL_LR_MULT")
+    return number(value) * (1.0 if times is None else number(times.value))
+
+
+def calibration_sequences(value: float | str, script: Evidence) -> int:
     """Convert calibration batches, each a step's share of one of eight processes, to sequences."""
-    tokens = int(recipe["recipe.schedule.batch_tokens"]) // PUBLISHED_PROCESSES
-    return whole(value, recipe) * max(1, tokens // int(recipe["recipe.schedule.sequence_tokens"]))
+    tokens = int(script.recipe["recipe.schedule.batch_tokens"]) // PUBLISHED_PROCESSES
+    return whole(value, script) * max(1, tokens // int(script.recipe["recipe.schedule.sequence_tokens"]))
 
 
-def coefficients(value: float | str, recipe: Mapping[str, Any]) -> str:
+def coefficients(value: float | str, script: Evidence) -> str:
     """Convert the flag for the polynomials of Polar Express."""
-    return "polar_express" if flag(value, recipe) else "quintic"
+    return "polar_express" if flag(value, script) else "quintic"
 
 
-def tail(value: float | str, recipe: Mapping[str, Any]) -> str:
+def tail(value: float | str, script: Evidence) -> str:
     """Convert the flag for targets after the last full window."""
-    return "score" if flag(value, recipe) else "drop"
+    return "score" if flag(value, script) else "drop"
 
 
-def frozen_blocks(value: float | str, recipe: Mapping[str, Any]) -> list[str]:
+def frozen_blocks(value: float | str, script: Evidence) -> list[str]:
     """Convert a number of first blocks that do not train to their names."""
-    return [f"flat.{index}" for index in range(whole(value, recipe))]
+    return [f"flat.{index}" for index in range(whole(value, script))]
 
 
-def codec(value: float | str, _: Mapping[str, Any]) -> str:
-    """Convert a compressor's name."""
+def codec(value: float | str, _: Evidence) -> str:
+    """Convert a compressor's name; lrzip, on streams by role, has its place taken by a coder of the same integers."""
+    if value in ("pergroup", "lrzip"):
+        return "column_range"
     if value not in ("zlib", "zstd", "lzma", "brotli"):
         raise ValueError(f"there is no codec {value}")
     return str(value)
@@ -110,13 +139,13 @@ MAPPINGS = (
     Mapped(("QK_GAIN_INIT",), "recipe.model.attention.q_gain"),
     Mapped(("ROPE_BASE",), "recipe.model.attention.rope.base"),
     Mapped(("ROPE_DIMS",), "recipe.model.attention.rope.dims", whole_or_none),
-    Mapped(("ROPE_TRAIN_SEQ_LEN",), "recipe.model.attention.rope.trained_tokens", whole_or_none),
+    Mapped(("ROPE_TRAIN_SEQ_LEN",), "recipe.model.attention.rope.trained_tokens", trained_tokens),
     Mapped(("VALUE_RESIDUAL", "VALUE_RESIDUAL_ENABLED"), "recipe.model.attention.value_residual", flag),
     Mapped(("LN_SCALE",), "recipe.model.topology.depth_scale", flag),
     Mapped(("GATE_WINDOW",), "recipe.model.attention.gate.inputs", whole),
     Mapped(("SPARSE_ATTN_GATE_SCALE",), "recipe.model.attention.gate.scale"),
     Mapped(("GATED_ATTN_INIT_STD",), "recipe.model.attention.gate.deviation"),
-    Mapped(("ENABLE_LOOPING_AT",), "recipe.model.topology.recurrence.from_progress"),
+    Mapped(("ENABLE_LOOPING_AT",), "recipe.model.topology.recurrence.from_progress", share),
     Mapped(("NUM_CRAWLER_LAYERS",), "recipe.model.topology.looped", whole),
     Mapped(("CRAWLER_LOOPS",), "recipe.model.topology.loops", whole),
     Mapped(("CRAWLER_MLP_MULT",), "recipe.model.topology.mlp_ratio"),
@@ -146,10 +175,12 @@ MAPPINGS = (
     Mapped(("BETA1",), "recipe.optimizer.beta1"),
     Mapped(("BETA2",), "recipe.optimizer.beta2"),
     Mapped(("ADAM_EPS",), "recipe.optimizer.epsilon"),
+    Mapped(("GRAD_CLIP_PER_RANK", "GRAD_CLIP_PER_PROCESS"), "recipe.optimizer.clip_each_pass", flag),
     Mapped(("GRAD_CLIP_NORM",), "recipe.optimizer.clip_norm"),
     Mapped(("TRAIN_BATCH_TOKENS",), "recipe.schedule.batch_tokens", whole),
     Mapped(("TRAIN_SEQ_LEN",), "recipe.schedule.sequence_tokens", whole),
-    Mapped(("WARMDOWN_FRAC",), "recipe.schedule.fraction"),
+    Mapped(("WARMDOWN_FRAC",), "recipe.schedule.fraction", last_share),
+    Mapped(("SEQ_CHANGE_WARMUP_STEPS",), "recipe.schedule.loader.rewarm_steps", whole),
     Mapped(("MIN_LR",), "recipe.schedule.floor", floor),
     Mapped(("EMA_DECAY",), "recipe.averaging.decay"),
     Mapped(("SWA_START_FRAC",), "recipe.averaging.below_lr"),
@@ -178,45 +209,8 @@ MAPPINGS = (
     Mapped(("TTT_CHUNK_SIZE",), "recipe.evaluation.chunk_tokens", whole),
     Mapped(("TTT_LORA_RANK",), "recipe.evaluation.rank", whole),
     Mapped(("TTT_LORA_ALPHA",), "recipe.evaluation.alpha"),
-    Mapped(("TTT_LORA_LR",), "recipe.evaluation.lr"),
+    Mapped(("TTT_LORA_LR",), "recipe.evaluation.lr", adapter_lr),
     Mapped(("TTT_BETA1",), "recipe.evaluation.beta1"),
     Mapped(("TTT_BETA2",), "recipe.evaluation.beta2"),
     Mapped(("TTT_WEIGHT_DECAY",), "recipe.evaluation.weight_decay"),
 )
-# Variables that the user has to decide on, with the reason.
-BY_HAND = {
-    "ITERATIONS": "recipe.budget is still the base's; a log shows how many steps fit into the time",
-    "MAX_WALLCLOCK_SECONDS": "recipe.budget is still the base's; seconds are a different budget on each machine",
-    "WARMDOWN_ITERS": "recipe.schedule.fraction is still the base's; it is the share of all steps",
-    "GPTQ_RESERVE_SECONDS": "recipe.budget.reserve_seconds, with budget.clock: seconds",
-}
-# Variables without a recipe key, with what takes their place in pgolf.
-ELSEWHERE = {
-    "SEED": "seeds",
-    "DATA_PATH": "recipe.data.folder",
-    "TOKENIZER_PATH": "the data folder's tokenizer.model",
-    "RUN_ID": "the run directory's name",
-    "WARMUP_STEPS": "not needed: these steps only compile and do not train",
-    "VAL_LOSS_EVERY": "not needed: validation text is scored once, at the end",
-    "TRAIN_LOG_EVERY": "not needed: every step is in metrics.jsonl",
-    "VAL_BATCH_TOKENS": "not needed: it does not change the score",
-    "VAL_BATCH_SIZE": "not needed: it does not change the score",
-    "HEAD_LR": "not used with a tied embedding",
-    "EMBED_LR": "not used with a tied embedding; TIED_EMBED_LR is",
-    "RANK": "set by the launcher",
-    "LOCAL_RANK": "set by the launcher",
-    "WORLD_SIZE": "set by the launcher",
-    "MASTER_ADDR": "set by the launcher",
-    "MASTER_PORT": "set by the launcher",
-    "GRAD_ACCUM_STEPS": "recipe.schedule.micro_batch_tokens",
-    "DATA_DIR": "recipe.data.folder",
-    "DATASETS_DIR": "recipe.data.folder",
-    "MODEL_PATH": "the run directory",
-    "QUANTIZED_MODEL_PATH": "the run directory",
-    "LOGFILE": "the run directory's log",
-    "SKIP_POST_TRAIN_EVAL": "not needed: only the packed model is scored",
-    "FUSED_CE_ENABLED": "not needed: the loss is the same function",
-    "COMPILE_SHAPE_WARMUP": "not needed: these steps only compile and do not train",
-    "COMPILE_SHAPE_WARMUP_ITERS": "not needed: these steps only compile and do not train",
-    "COMPILE_SHAPE_WARMUP_LOOP_MODES": "not needed: these steps only compile and do not train",
-}

@@ -5,6 +5,7 @@ from textwrap import fill
 from typing import Any
 
 from pgolf.drafting.draft import Draft, as_yaml
+from pgolf.drafting.values import Hyperparameter
 from pgolf.scripts.program import ScriptProgram, neighbours
 
 COMMENT_WIDTH = 120
@@ -64,8 +65,14 @@ def tree_of(draft: Draft) -> dict[str, Any]:
         place = tree
         for part in above:
             place = place.setdefault(part, {})
-        place[last] = (as_yaml(value), f"{source.name}, {source.place}")
+        place[last] = (as_yaml(value), f"{described(source, value)}, {source.place}")
     return tree
+
+
+def described(source: Hyperparameter, value: Any) -> str:
+    """Return the name of a variable, with its text where that is not the recipe's value."""
+    is_same = not source.text or as_yaml(value) == source.text or source.value == value
+    return source.name if is_same else f"{source.name}={source.text}"
 
 
 def tree_lines(tree: dict[str, Any], depth: int = 0) -> list[str]:

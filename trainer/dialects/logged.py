@@ -58,6 +58,8 @@ class LoggedRun:
     has_minutes: bool = False
     stopped: tuple[int, int] | None = None
     """Milliseconds and step of the line that reports an early stop."""
+    times: list[tuple[int, float]] = field(default_factory=list)
+    """Step and seconds of training at each line that gives both."""
     curve: list[tuple[int, float]] = field(default_factory=list)
     """Step and training loss in nats of each logged training step."""
     not_finite: NotFinite | None = None

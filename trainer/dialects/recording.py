@@ -123,6 +123,7 @@ def record_step(run: LoggedRun, step: int, line: str, number: int) -> None:
         run.has_minutes |= time[2] == "m"
         if run.stopped is None:
             run.step, run.train_seconds = step, in_seconds(*time.groups())
+            run.times.append((step, run.train_seconds))
             run.lines |= {"train_seconds": number, "step": number}
     if loss := STEP_LOSS.search(line):
         run.curve.append((step, float(loss[1] or loss[2])))

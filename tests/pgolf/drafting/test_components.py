@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pgolf.drafting.draft import Draft, draft_of
+from pgolf.drafting.draft import Draft, draft_of, flat_recipe
 from pgolf.drafting.not_in_recipe import reason_missing
 from pgolf.drafting.parts import part_of_script
 from pgolf.drafting.values import Hyperparameter
@@ -148,7 +148,8 @@ def test_every_variable_is_a_value_a_choice_or_named() -> None:
     reasons = {value.name: reason for value, reason in draft.unmapped}
     assert reasons["NGRAM_BASE_BETA"].startswith("not in the recipe: n-gram statistics")
     assert reasons["NGRAM_BASE_BETA"].endswith("(off: NGRAM_TILT_ENABLED=0)")
-    assert reasons["MIN_LR"].startswith("not in the recipe: the script clamps")
+    assert "MIN_LR" not in reasons
+    assert flat_recipe(draft.base, draft.overrides)["recipe.schedule.clamp"] == 0.1
     assert reasons["ODD"] == "no recipe key is known for this variable"
 
 
