@@ -27,7 +27,7 @@ QUIRK = "published_"
 # Nothing else in the trainer has an attribute of such a name, except for what a recipe's field is copied to.
 SWITCHES = frozenset({
     "affine", "asymmetric_softcap", "clip_each_pass", "decay_after_update", "depth_scale", "fill_bytes", "fit_bytes",
-    "from_initial", "loop_aware", "row_normalized", "skips_into_first_lane", "transform", "value_residual",
+    "from_initial", "gates", "loop_aware", "row_normalized", "skips_into_first_lane", "transform", "value_residual",
 })  # fmt: skip
 TRAINER = Path(trainer.__file__).parent
 

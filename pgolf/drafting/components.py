@@ -29,11 +29,13 @@ CHOICES = (
     "TTT_EVAL_SEQ_LEN", "SMEAR_GATE_BOS_FIX", "ATTN_OUT_GATE_ENABLED", "ATTN_OUT_GATE_SRC", "CASEOPS_ENABLED",
     "WD_TAPER_START_FRAC", "WD_TAPER_FINAL_MULT", "TRAIN_SEQ_SCHEDULE", "TRAIN_SEQ_SCHEDULE_MODE",
     "TTT_MASK", "TTT_Q_LORA", "TTT_K_LORA", "TTT_V_LORA", "TTT_O_LORA", "TTT_MLP_LORA", "TTT_LOCAL_LR_MULT",
-    "ASYM_LOGIT_RESCALE", "ASYMMETRIC_LOGIT_RESCALE",
+    "ASYM_LOGIT_RESCALE", "ASYMMETRIC_LOGIT_RESCALE", "GATED_ATTN_QUANT_GATE",
 )  # fmt: skip
 CASEOPS = "caseops"
 CASEOPS_FOLDER = "fineweb10B_sp{pieces}_lossless_caps_caseops_v1_reserved"
 PLAIN_FOLDER = "fineweb10B_sp{pieces}"
+# Gates in 8 bits: the largest of the weights of a row is about so many deviations.
+GATES, GATE_CLIP = "flat.*.attention.gate", 3.5
 # One length of TRAIN_SEQ_SCHEDULE, such as 2048@0.700.
 STAGE = re.compile(r"(\d+)@([\d.]+)")
 USUAL_WIDTH, USUAL_SCALE, USUAL_WINDOW, USUAL_DECAY = 128, 0.1, 12, 0.997
@@ -216,7 +218,22 @@ def clip(script: Evidence) -> Choice | None:
     if default is None:
         return None
     k = {pattern: each.value for pattern, each in sigmas.items() if each is not None}
+    if script.recipe[f"{QUANTIZER}.gates"]:
+        k[GATES] = GATE_CLIP
     return Choice({f"{QUANTIZER}.clip.kind": "deviations", f"{QUANTIZER}.clip.k": k}, default)
+
+
+def gates(script: Evidence) -> Choice | None:
+    """Choose 8 bits for gates of attention, with steps of the largest weight of a row / 127."""
+    flag = script.variable("GATED_ATTN_QUANT_GATE")
+    if flag is None or (script.recipe.get(f"{ATTENTION}.gate.kind", "none") == "none" and flag.is_off):
+        return None
+    if flag.is_off or script.recipe[f"{ATTENTION}.gate.kind"] == "none":
+        return Choice({f"{QUANTIZER}.gates": False}, flag)
+    bits = {
+        key.removeprefix(f"{QUANTIZER}.bits."): value for key, value in script.recipe.items() if "izer.bits." in key
+    }
+    return Choice({f"{QUANTIZER}.gates": True, f"{QUANTIZER}.bits": bits | {GATES: 8}}, flag)
 
 
 def calibration(script: Evidence) -> Choice | None:
@@ -371,6 +388,6 @@ def evaluation(script: Evidence) -> Choice | None:
 EARLY_RULES: tuple[Rule, ...] = (exclusive,)
 RULES: tuple[Rule, ...] = (
     activation, bigram, value_embedding, smear, attention_gate, value_residual, recurrence, skips, input_mix, parallel,
-    head, averaging, calibration, clip, residual, evaluation, text, unused_softcaps, clamped, taper, lengths, budget,
-    adapted,
+    head, averaging, calibration, gates, clip, residual, evaluation, text, unused_softcaps, clamped, taper, lengths,
+    budget, adapted,
 )  # fmt: skip

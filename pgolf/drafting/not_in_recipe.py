@@ -25,7 +25,6 @@ class Missing:
 MISSING = (
     Missing(("GATED_ATTENTION*",), "attention gates with a bias, one for each head"),
     Missing(("MLP_GATE*", "MLP_OUT_GATE*"), "a gate on the output of the MLP"),
-    Missing(("GATED_ATTN_QUANT_GATE",), "attention gates stored in 8 bits; a recipe stores them as float16"),
     Missing(("SPARSE_ATTN_GATE_INIT_STD",), "random initial sparse gates; a recipe starts them at zero"),
     Missing(("DTG_*",), "dynamic token gates, one per token and block"),
     Missing(("EMBEDDING_DIM", "EMBED_DIM"), "a factored embedding: a narrow token table with projections"),

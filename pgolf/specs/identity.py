@@ -12,8 +12,8 @@ from trainer.recipe.recipe import Recipe
 # Keys that later releases added, by the component that has them, with the value at which a recipe is that of an earlier
 # release. Such a key is not counted, so that runs and searches of earlier releases keep their hashes.
 LATER_KEYS: dict[tuple[str, ...], dict[str, Any]] = {
-    ("quantizer",): {"steps": None, "fill_bytes": 0},
-    ("evaluation", "references", "*", "quantizer"): {"steps": None, "fill_bytes": 0},
+    ("quantizer",): {"steps": None, "fill_bytes": 0, "gates": False},
+    ("evaluation", "references", "*", "quantizer"): {"steps": None, "fill_bytes": 0, "gates": False},
     ("model", "attention", "gate"): {"gain": 1.0},
     ("model",): {"published_unused_softcaps": False},
     ("model", "topology"): {"skips_into_first_lane": False, "published_unused_lanes": False},

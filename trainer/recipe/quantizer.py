@@ -21,6 +21,9 @@ from trainer.recipe.strict import (
 
 Bits = Literal[2, 3, 4, 5, 6, 7, 8]
 
+# End of the names of the gates of attention.
+GATE = ".attention.gate"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviationClip:
@@ -204,6 +207,13 @@ class Grid:
     float_up_to: Whole = field(
         default=65_536, metadata={"description": "Tensors with at most this many values are stored as float."}
     )
+    gates: Flag = field(
+        default=False,
+        metadata={
+            "description": "Whether the gates of attention are quantized too, each row to nearest by `bits` and "
+            "`clip`, however few values they have (#1736)."
+        },
+    )
     float_type: Literal["float16", "float32"] = field(
         default="float16", metadata={"description": "Type in which tensors that are not quantized are stored."}
     )
@@ -377,6 +387,8 @@ def check_steps(grid: Grid) -> None:
         raise RecipeConflict("published_inverse loses what steps by sensitivity would save", "published_inverse")
     if isinstance(grid, LocalQuantizer):
         raise RecipeConflict("a quantizer of your own chooses its own steps; remove `steps`", "steps")
+    if grid.gates:
+        raise RecipeConflict("what errors of gates cost is not measured; leave them as floats with `steps`", "gates")
 
 
 def trellis_states(recipe: Grid) -> int:
@@ -385,5 +397,7 @@ def trellis_states(recipe: Grid) -> int:
 
 
 def is_quantized(recipe: QuantizerRecipe, tensor: TensorSpec) -> bool:
-    """Return whether a tensor is quantized: those above `float_up_to` are, gains and scales never."""
+    """Return whether a tensor is quantized: those above `float_up_to` are, gains and scales never, gates by `gates`."""
+    if recipe.gates and tensor.name.endswith(GATE):
+        return True
     return tensor.group != "control" and tensor.size > recipe.float_up_to
