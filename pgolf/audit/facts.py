@@ -8,8 +8,9 @@ from typing import Any
 from pgolf.audit.stand_ins import find_script
 from pgolf.findings import Finding, Severity, counted
 from pgolf.records.claim_problems import is_settled, scored_seeds
+from pgolf.records.evidence import logged_size
 from pgolf.records.mentions import is_machine_stated
-from pgolf.records.row_problems import late_seconds, logged_size
+from pgolf.records.row_problems import late_seconds
 from pgolf.records.rows import RecordGroup, RecordRow
 from pgolf.records.track import Track
 from pgolf.rulesets.judging import RunSize

@@ -12,9 +12,10 @@ from pgolf.audit.gates.seeds import seed_verdicts
 from pgolf.audit.gates.size import size_verdicts
 from pgolf.audit.own_limits import own_limit_verdicts
 from pgolf.audit.verdicts import Verdict, sort_verdicts
-from pgolf.findings import Severity
+from pgolf.findings import Finding, Severity
 from pgolf.records.folder import log_files, walk_files
 from pgolf.records.groups import record_groups
+from pgolf.rulesets.judging import judge_target
 from pgolf.rulesets.ruleset import Ruleset
 
 CODE_RULES = (
@@ -52,13 +53,19 @@ def number_verdicts(facts: Facts, ruleset: Ruleset) -> list[Verdict]:
             *clock_verdicts(facts, ruleset),
             *data_verdicts(facts, ruleset),
             *seed_verdicts(facts),
-            *own_limit_verdicts(ruleset, [run.size for run in facts.runs], facts.run_values("val_loss"), "numbers"),
+            *own_limit_verdicts(ruleset, [run.size for run in facts.runs], target_of(facts, ruleset), "numbers"),
         ]
     )
     named = {verdict.rule for verdict in verdicts}
     message = "numbers of logs and claims do not show what the program does"
     unseen = [Verdict("unknown", rule, message, None, "numbers") for rule in CODE_RULES if rule not in named]
     return [*verdicts, *unseen]
+
+
+def target_of(facts: Facts, ruleset: Ruleset) -> Finding | None:
+    """Return what the runs show of the loss that a ruleset asks for; None if it asks for none, or no loss is known."""
+    known = [(run.val_loss, run.size) for run in facts.runs if run.val_loss is not None]
+    return judge_target(ruleset, [loss for loss, _ in known], [size for _, size in known]) if known else None
 
 
 def worst_of_each(verdicts: list[Verdict]) -> list[Verdict]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from pgolf.audit.verdicts import Basis, Verdict, make_verdict
-from pgolf.rulesets.judging import RunSize, judge_size, judge_target
+from pgolf.findings import Finding
+from pgolf.rulesets.judging import RunSize, judge_size
 from pgolf.rulesets.ruleset import Ruleset
 
 RULES = {
@@ -17,26 +18,21 @@ RULES = {
 
 
 def own_limit_verdicts(
-    ruleset: Ruleset, sizes: Sequence[RunSize], losses: Sequence[float], basis: Basis
+    ruleset: Ruleset, sizes: Sequence[RunSize], target: Finding | None, basis: Basis
 ) -> Iterator[Verdict]:
     """Yield the verdicts on runs of one experiment, the worst of each rule; nothing under Parameter Golf's rules.
 
     Args:
         ruleset: The contest's.
         sizes: What each run used.
-        losses: Validation loss of each run whose loss is known, in nats per token.
+        target: What the losses show of the ruleset's target; None without one.
         basis: Where the numbers are from.
     """
     order = ("pass", "warn", "unknown", "fail")
     found = [finding for size in sizes for finding in judge_size(ruleset, size)]
-    for rule in dict.fromkeys(finding.rule for finding in found):
-        worst = max((each for each in found if each.rule == rule), key=lambda each: order.index(each.severity))
-        yield make_verdict(RULES[rule], worst.severity, worst.message, basis)
-    if ruleset.limits.target is None:
-        return
-    if not losses:
-        yield make_verdict(RULES["target_loss"], "unknown", "no validation loss is known", basis)
-        return
-    steps = {size.steps for size in sizes}
-    target = judge_target(ruleset.limits.target, losses, steps.pop() if len(steps) == 1 else None)
-    yield make_verdict(RULES["target_loss"], target.severity, target.message, basis)
+    worst = [
+        max((each for each in found if each.rule == rule), key=lambda each: order.index(each.severity))
+        for rule in dict.fromkeys(finding.rule for finding in found)
+    ]
+    for finding in (*worst, *([] if target is None else [target])):
+        yield make_verdict(RULES[finding.rule], finding.severity, finding.message, basis)

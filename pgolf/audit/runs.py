@@ -28,6 +28,7 @@ from pgolf.errors import DataError
 from pgolf.findings import Severity
 from pgolf.preflight.rules import canonical_data, lossless_tokenizer
 from pgolf.report.sweep_names import flat_spec
+from pgolf.rulesets.judging import judge_seed
 from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.run_files import RecipeResult, RunDocument
@@ -60,7 +61,7 @@ def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) 
     verdicts = [*size_verdicts(run, result), *clock_verdicts(result, ruleset)]
     batch_tokens = flat_spec(run.read_spec()).get("recipe.schedule.batch_tokens")
     size = size_of_run(read_present(run.files.run, RunDocument), result, batch_tokens)
-    verdicts += own_limit_verdicts(ruleset, [size], [result["headline"]["val_loss"]], "files")
+    verdicts += own_limit_verdicts(ruleset, [size], judge_seed(ruleset, result["headline"]["val_loss"], size), "files")
     verdicts += construction_verdicts(run.files.local.is_dir())
     ledger = None
     try:
@@ -132,11 +133,12 @@ def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
         ("EVAL-600", ("decode", "evaluate"), limits.evaluate_seconds, "decoding and scoring"),
     ):
         if limit is None:
+            yield make_verdict(rule, "pass", f"{ruleset.label} sets no limit on {what}", "files")
             continue
         keys = [f"{phase}_seconds" for phase in phases]
         seconds, missing = sum(clock.get(key, 0.0) for key in keys), [key for key in keys if key not in clock]
         is_over = is_over_time(seconds, limit, STEP_SECONDS)
-        message = f"{what} took {seconds:.1f} s on {device}; the limit is {limit:.0f} s"
+        message = f"{what} took {seconds:.1f} s on {device}; the limit is {limit:g} s"
         if missing:
             message = f"{message}, without {', '.join(missing)}, which result.json does not have"
         within: Severity = "unknown" if missing else "pass"

@@ -13,6 +13,7 @@ from pgolf.audit.runs import SPLIT_RULES, data_of_run, limit_text, split_verdict
 from pgolf.audit.verdicts import Verdict, make_verdict, sort_verdicts
 from pgolf.errors import DataError
 from pgolf.findings import Severity
+from pgolf.rulesets.judging import judge_seed
 from pgolf.rulesets.limits import CONTEST_KIND, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from pgolf.run_files import Result, RunDocument
@@ -33,7 +34,9 @@ def audit_script_run(run: RunDirectory, ruleset: Ruleset, *, is_code_read: bool 
     result = read_any_result(run.files.result)
     verdicts = [*artifact_verdicts(run, result), *clock_verdicts(result, ruleset)]
     size = size_of_run(read_present(run.files.run, RunDocument), result, None)
-    verdicts += own_limit_verdicts(ruleset, [size], [result["headline"]["val_loss"]], "numbers")
+    verdicts += own_limit_verdicts(
+        ruleset, [size], judge_seed(ruleset, result["headline"]["val_loss"], size), "numbers"
+    )
     verdicts.append(make_verdict("BPB-IDENTITY", "unknown", NO_LEDGER, "numbers"))
     verdicts += data_verdicts(run, ruleset)
     if is_code_read:
@@ -86,11 +89,12 @@ def clock_verdicts(result: Result, ruleset: Ruleset) -> Iterator[Verdict]:
     ):
         seconds = result["clock"].get(key)
         if limit is None:
+            yield make_verdict(rule, "pass", f"{ruleset.label} sets no limit on {key}", "numbers")
             continue
         if seconds is None:
             yield make_verdict(rule, "unknown", f"the log does not give {key}", "numbers")
         else:
-            message = f"the log gives {seconds:.1f} s; the limit is {limit:.0f} s"
+            message = f"the log gives {seconds:.1f} s; the limit is {limit:g} s"
             yield make_verdict(
                 rule, "warn" if is_over_time(seconds, limit, STEP_SECONDS) else "pass", message, "numbers"
             )

@@ -8,7 +8,7 @@ from typing import Literal
 from pgolf.audit.probes import Answerer, make_questions, probe_tokens, run_probes
 from pgolf.audit.verdicts import Verdict, sort_verdicts
 from pgolf.confinement.run import Confinement
-from pgolf.errors import SpecError, UsageError
+from pgolf.errors import UsageError
 from pgolf.rulesets.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from pgolf.run_limits import read_rules
 from pgolf.rundir import RunDirectory, find_run, matching_runs
@@ -76,21 +76,12 @@ def audit_subject(
 
 
 def ruleset_of_run(run: RunDirectory) -> Ruleset:
-    """Return the ruleset that a run's spec names; where it is gone or was changed, the limits that the run has kept.
+    """Return the ruleset under which a run began; of a run of a release that kept none, the one that its spec names.
 
     Raises:
-        SpecError: it is gone, and the run is of a release that kept none.
+        SpecError: there is no such ruleset.
     """
-    kept = read_rules(run.files.run)
-    try:
-        named = load_ruleset(run.read_spec().get("ruleset", DEFAULT_RULESET))
-    except SpecError:
-        if kept is None:
-            raise
-        return kept
-    if kept is None or (kept.label, kept.limits, kept.fixed) == (named.label, named.limits, named.fixed):
-        return named
-    return kept
+    return read_rules(run.files.run) or load_ruleset(run.read_spec().get("ruleset", DEFAULT_RULESET))
 
 
 def require_finished(run: RunDirectory) -> RunDirectory:

@@ -48,6 +48,7 @@ class OwnFacts(Lenient):
 
     data_sha256: Sha256
     train_gpt_sha256: Sha256
+    limit_bytes: Bytes | None = None
     metric: dict[str, Any]
     embedded: dict[str, Any]
 
@@ -214,6 +215,7 @@ def check_totals(totals: list[int], claims: Claims, limit: int | None) -> Iterat
         yield Finding("unknown", "limit", f"no size is claimed in bytes; {count}")
         return
     if limit is None:
+        yield Finding("unknown", "limit", "submission.json states no limit of bytes; --ruleset names that of a contest")
         return
     over = bytes_over(total, limit)
     message = f"{total:,} bytes, {over or limit - total:,} {'over' if over else 'below'} the limit of {limit:,}"

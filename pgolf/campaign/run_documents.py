@@ -30,7 +30,7 @@ def run_documents(
         "device": "cpu" if spec.launch.gpu is None else "cuda",
         "data": None if located is None else located.manifest.name,
         "train_tokens": None if located is None else located.manifest.train.tokens,
-        "rules": preflight.ruleset.model_dump(mode="json", include={"name", "version", "limits", "fixed"}),
+        "rules": preflight.ruleset.model_dump(mode="json"),
         "data_folder": None if located is None else str(located.folder),
         "code_bytes": preflight.code_bytes,
         "code_basis": preflight.code_basis,

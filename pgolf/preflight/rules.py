@@ -131,10 +131,10 @@ def training_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
     if budget.clock == "seconds":
         message = f"the budget is {budget.train:g} s; the rules allow {limit:g} s of training"
         if is_over_time(budget.train, limit):
-            return Finding("fail", "training_clock", message, f"--set recipe.budget.train={limit:.0f}")
+            return Finding("fail", "training_clock", message, f"--set recipe.budget.train={limit:g}")
         return Finding("pass", "training_clock", message)
     tokens = planned_tokens(recipe) or 0.0
-    message = f"fits into {limit:.0f} s on {ruleset.machine} at {tokens / limit:,.0f} tokens/s or more"
+    message = f"fits into {limit:g} s on {ruleset.machine} at {tokens / limit:,.0f} tokens/s or more"
     return Finding("pass", "training_clock", message)
 
 
@@ -146,7 +146,7 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, launch: Launc
     message = f"evaluation takes about {seconds:,.0f} s on the planned hardware; "
     if limit is None:
         return Finding("pass", "evaluation_clock", f"{message}{ruleset.label} sets no limit of evaluation time")
-    message += f"the rules allow {limit:.0f} s on {ruleset.machine}"
+    message += f"the rules allow {limit:g} s on {ruleset.machine}"
     if is_over_time(seconds, limit):
         severity: Severity = "fail" if is_contest_hardware(launch) else "warn"
         return Finding(severity, "evaluation_clock", message, "use a longer stride, or a protocol without adaptation")
@@ -193,7 +193,7 @@ def calibration_clock(recipe: Recipe, ruleset: Ruleset) -> Finding:
         fix = "--set recipe.budget.reserve_seconds=15"
         return Finding("warn", "calibration_clock", f"{message}, and no time is reserved for it", fix)
     if budget.clock != "seconds":
-        message += f"; the budget is in {budget.clock}, so leave time for it within the {limit:.0f} s"
+        message += f"; the budget is in {budget.clock}, so leave time for it within the {limit:g} s"
     return Finding("pass", "calibration_clock", message)
 
 

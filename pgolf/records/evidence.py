@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from pgolf.alike import decimals_of
 from pgolf.records.printed import Printed
+from pgolf.rulesets.judging import RunSize
 from trainer.dialects.logged import LoggedRun
 from trainer.dialects.scores import Score
 from trainer.dialects.sizes import Size
@@ -29,3 +30,8 @@ def logged(run: LoggedRun, field: str, key: str) -> list[Printed]:
 def printed_seeds(runs: Iterable[LoggedRun]) -> list[Printed]:
     """Return the known seeds of runs; one that only the name of its log has is without a line."""
     return [Printed(run.seed, 0, run.file, run.seed_line or None, "seed") for run in runs if run.seed is not None]
+
+
+def logged_size(run: LoggedRun) -> RunSize:
+    """Return what a run used, as far as its log says."""
+    return RunSize(parameters=run.parameters, steps=run.step, batch_tokens=run.batch_tokens)

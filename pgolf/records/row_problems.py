@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pgolf.alike import decimals_of
 from pgolf.findings import Finding, failures
-from pgolf.records.evidence import logged, printed_score, printed_size
+from pgolf.records.evidence import logged, logged_size, printed_score, printed_size
 from pgolf.records.mentions import find_bytes_after
 from pgolf.records.printed import Printed, Problem, fail, problem, warn
 from pgolf.records.track import Track
-from pgolf.rulesets.judging import RunSize, judge_size
+from pgolf.rulesets.judging import judge_size
 from pgolf.rulesets.limits import LATE_SECONDS, STEP_SECONDS, bytes_over, is_contest_machine, is_over_time
 from pgolf.rulesets.ruleset import Ruleset
 from trainer.dialects.logged import LoggedRun, NotFinite
@@ -78,7 +78,7 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) 
         return
     limits = ruleset.limits
     if run.train_seconds is not None and is_over_time(run.train_seconds, limits.train_seconds, late_seconds(run)):
-        message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {limits.train_seconds:.0f} s"
+        message = f"{run.file}: trained for {run.train_seconds:.1f} s; the limit is {limits.train_seconds:g} s"
         is_late = is_over_time(run.train_seconds, limits.train_seconds, STEP_SECONDS)
         if not is_late:
             message += f"; up to {STEP_SECONDS:.0f} s more may be the step in which the time ran out"
@@ -87,15 +87,10 @@ def time_problems(run: LoggedRun, score: Score, ruleset: Ruleset, track: Track) 
         )
     spent = run.total_eval_seconds or score.seconds
     if spent is not None and is_over_time(spent, limits.evaluate_seconds):
-        message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {limits.evaluate_seconds:.0f} s"
+        message = f"{run.file}: evaluated for {spent:.1f} s; the limit is {limits.evaluate_seconds:g} s"
         own = Printed(spent, decimals_of(spent), score.file or run.file, score.line, "eval_time")
         timed = logged(run, "total_eval_seconds", "total_eval_time") if run.total_eval_seconds else [own]
         yield problem(track.severity, "eval_over_time", message, *timed)
-
-
-def logged_size(run: LoggedRun) -> RunSize:
-    """Return what a run used, as far as its log says."""
-    return RunSize(parameters=run.parameters, steps=run.step, batch_tokens=run.batch_tokens)
 
 
 def late_seconds(run: LoggedRun) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pgolf.alike import RunNumbers, are_independent
 from pgolf.findings import Finding
+from pgolf.records.evidence import logged_size
 from pgolf.records.folder import MAIN, Record
 from pgolf.records.lead import seed_means
 from pgolf.records.printed import Printed
@@ -256,9 +257,9 @@ class RecordGroup:
         return self.findings
 
     def target(self) -> Finding | None:
-        target = self.rows[0].ruleset.limits.target if self.rows else None
-        losses = [row.val_loss for row in self.rows if row.val_loss is not None]
-        return None if target is None or not losses else judge_target(target, losses, shared_steps(self.rows))
+        known = [(row.val_loss, logged_size(row.run)) for row in self.rows if row.val_loss is not None]
+        losses, sizes = [loss for loss, _ in known], [size for _, size in known]
+        return judge_target(self.rows[0].ruleset, losses, sizes) if known else None
 
     def as_json(self) -> dict[str, Any]:
         spread = self.spread
@@ -289,12 +290,6 @@ class RecordGroup:
             "problems": [found.as_json() for found in self.findings],
             "versus": None,
         }
-
-
-def shared_steps(rows: Iterable[RecordRow]) -> int | None:
-    """Return the optimizer steps of all rows; None if they differ or a log does not give them."""
-    steps = {row.run.step for row in rows}
-    return steps.pop() if len(steps) == 1 else None
 
 
 def largest(values: Iterable[int | None]) -> int | None:

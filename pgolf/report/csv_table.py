@@ -40,7 +40,7 @@ def csv_table(groups: Sequence[Group], tests: Sequence[dict[str, Any] | None] | 
     for group, test in zip(groups, tests or [None] * len(groups), strict=True):
         facts = group.as_json()
         of_group = facts | spread_cells(facts) | {"group_problems": rules_of(facts["problems"])} | (test or {})
-        point = facts.get("swept", {})
+        point = {f"spec.{key}" if key in COLUMNS else key: value for key, value in facts.get("swept", {}).items()}
         swept |= dict.fromkeys(point)
         rows += [of_group | seed | {"problems": rules_of(seed["problems"])} | point for seed in facts["seeds"]]
         for run in facts.get("damaged", ()):

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from pgolf.alike import alike_findings
 from pgolf.data.references import is_well_below
-from pgolf.findings import Finding, failures
+from pgolf.findings import Finding
 from pgolf.gpus import parse_gpus
 from pgolf.report.script_problems import script_problems
 from pgolf.report.seed_rows import SeedRow
 from pgolf.rulesets.judging import judge_size, judge_target
-from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_over_time, is_smoke_test
+from pgolf.rulesets.limits import STEP_SECONDS, bytes_over, is_contest_machine, is_over_time, is_smoke_test
 
 SLOW_TIMES = 1.3
 
@@ -23,7 +23,7 @@ def with_problems(row: SeedRow) -> SeedRow:
 def row_problems(row: SeedRow) -> list[Finding]:
     """Return what is wrong with one run."""
     found = [*row.damage, *other_device(row), *slower_than_planned(row)]
-    found += [*over_cap(row), *over_size(row), *repacked(row), *over_budget(row)]
+    found += [*over_cap(row), *over_size(row), *over_clock(row), *repacked(row), *over_budget(row)]
     if row.is_script:
         found += script_problems(row.result, row.document.get("train_seconds_allowed"))
     return [*found, *not_learned(row)]
@@ -57,17 +57,38 @@ def over_cap(row: SeedRow) -> Iterator[Finding]:
 
 
 def over_size(row: SeedRow) -> list[Finding]:
-    """Return the limits of the ruleset other than bytes and seconds that the run broke, and what it changed."""
-    return [] if row.rules is None else failures(judge_size(row.rules, row.size))
+    """Return the limits other than bytes and seconds that the run broke or does not show, and what it changed."""
+    found = [] if row.rules is None else [each for each in judge_size(row.rules, row.size) if each.severity != "pass"]
+    return [replace(each, severity="warn") if each.severity == "unknown" else each for each in found]
+
+
+def over_clock(row: SeedRow) -> Iterator[Finding]:
+    """Yield the limits of seconds that the run broke, on the machine to which they apply."""
+    hardware = row.result.get("hardware")
+    devices = hardware["devices"] if hardware else []
+    if row.rules is None or (row.rules.hardware is not None and not is_contest_machine(devices, len(devices) or None)):
+        return
+    clock, limits = row.result["clock"], row.rules.limits
+    trained = (clock["train_seconds"] or 0.0) + (clock.get("calibrate_seconds") or 0.0)
+    evaluated = (clock["evaluate_seconds"] or 0.0) + (clock.get("decode_seconds") or 0.0)
+    if is_over_time(trained, limits.train_seconds, STEP_SECONDS):
+        message = f"training and calibration took {trained:.1f} s; the limit is {limits.train_seconds:g} s"
+        yield Finding("fail", "over_time", message)
+    if is_over_time(evaluated, limits.evaluate_seconds, STEP_SECONDS):
+        message = f"decoding and scoring took {evaluated:.1f} s; the limit is {limits.evaluate_seconds:g} s"
+        yield Finding("fail", "eval_over_time", message)
 
 
 def target_of(rows: Sequence[SeedRow]) -> Finding | None:
-    """Return whether the seeds reach the loss that the ruleset asks for; None if it asks for none."""
-    rules = rows[0].rules if rows else None
-    if rules is None or rules.limits.target is None:
+    """Return whether the seeds reach the loss that their ruleset asks for; None if it asks for none, or they differ."""
+    if not rows or rows[0].rules is None or has_mixed_rules(rows):
         return None
-    steps = {row.result["steps"] for row in rows}
-    return judge_target(rules.limits.target, [row.val_loss for row in rows], steps.pop() if len(steps) == 1 else None)
+    return judge_target(rows[0].rules, [row.val_loss for row in rows], [row.size for row in rows])
+
+
+def has_mixed_rules(rows: Sequence[SeedRow]) -> bool:
+    """Return whether runs began under different limits."""
+    return any(row.rules != rows[0].rules for row in rows)
 
 
 def repacked(row: SeedRow) -> Iterator[Finding]:
@@ -118,9 +139,12 @@ def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
     over = [row.seed for row in rows if row.is_over_limit]
     if over:
         yield Finding("fail", "over_cap", f"seeds {over} are over the limit")
-    yield from [finding for row in rows for finding in over_size(row)][:1]
-    if (target := target_of(rows)) is not None and target.severity == "fail":
-        yield target
+    broken = {each.rule: each for row in reversed(rows) for each in (*over_size(row), *over_clock(row))}
+    yield from broken.values()
+    if has_mixed_rules(rows):
+        yield Finding("warn", "mixed_rules", "the seeds began under different limits, so that no target is judged")
+    if (target := target_of(rows)) is not None and target.severity != "pass":
+        yield replace(target, severity="fail" if target.severity == "fail" else "warn")
     unlearned = [finding for row in rows for finding in not_learned(row)]
     yield from unlearned[:1]
     overlaps = [row.overlap for row in rows if row.overlap is not None and row.overlap.severity != "pass"]

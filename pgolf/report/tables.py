@@ -65,8 +65,10 @@ def spread_texts(group: Group) -> tuple[str, str, str]:
 def verdict_of(group: Group) -> str:
     """Return whether all seeds keep the limits, in a few words."""
     failed = {found.rule for row in group.rows for found in row.problems() if found.severity == "fail"}
-    if group.is_over_limit or failed & SIZE_RULES:
+    if group.is_over_limit:
         return "OVER THE LIMIT"
+    if failed & SIZE_RULES:
+        return "RULES BROKEN"
     if failed & TIME_RULES:
         return "OVER TIME"
     target = group.target()

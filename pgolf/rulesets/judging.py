@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean
 
-from pgolf.findings import Finding, Severity
-from pgolf.rulesets.ruleset import LossTarget, Ruleset
+from pgolf.findings import Finding
+from pgolf.rulesets.ruleset import Ruleset
 
 PARAMETERS, TRAIN_TOKENS, STEPS, FIXED, TARGET = (
     "parameters_cap", "train_tokens_cap", "steps_cap", "fixed_parts", "target_loss",
@@ -67,21 +67,48 @@ def in_words(value: str | int) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def judge_target(target: LossTarget, losses: Sequence[float], steps: int | None) -> Finding:
-    """Return whether the mean of seeds reaches the loss of a target.
+def judge_target(ruleset: Ruleset, losses: Sequence[float], sizes: Sequence[RunSize]) -> Finding | None:
+    """Return whether the mean of seeds reaches the loss that a ruleset asks for; None if it asks for none.
+
+    It is `unknown` where the mean does, and what the ruleset limits or fixes is broken or not known.
 
     Args:
-        target: The loss and its margin.
-        losses: Validation loss of each seed, in nats per token.
-        steps: Optimizer steps of every seed; None if they differ or are not known.
+        ruleset: The contest's.
+        losses: Validation loss of each seed, in nats per token; at least one.
+        sizes: What each of them used.
     """
-    mean, count = fmean(losses), len(losses)
+    target = ruleset.limits.target
+    if target is None:
+        return None
+    mean, count, steps = fmean(losses), len(losses), shared_steps(sizes)
     margin = (target.val_loss - mean) * sqrt(count)
-    is_reached = mean <= target.val_loss and margin >= target.margin
-    severity: Severity = "pass" if is_reached else "fail"
     message = f"mean val_loss {mean:.5f} of {count} {'seed' if count == 1 else 'seeds'}"
     message += "" if steps is None else f" after {steps:,} steps"
     message += f"; the target is {target.val_loss:g}"
     if target.margin:
         message += f", ({target.val_loss:g} - mean) * sqrt(n) is {margin:.5f} and must be at least {target.margin:g}"
-    return Finding(severity, TARGET, message)
+    if mean > target.val_loss or margin < target.margin:
+        return Finding("fail", TARGET, message)
+    doubts = [finding.rule for size in sizes for finding in judge_size(ruleset, size) if finding.severity != "pass"]
+    if doubts:
+        return Finding("unknown", TARGET, f"{message}; broken or not known: {', '.join(dict.fromkeys(doubts))}")
+    return Finding("pass", TARGET, message)
+
+
+def judge_seed(ruleset: Ruleset, loss: float, size: RunSize) -> Finding | None:
+    """Return what one seed shows of a target, which the mean of all seeds has to reach; None without a target."""
+    target = ruleset.limits.target
+    if target is None:
+        return None
+    if loss > target.val_loss:
+        return Finding("warn", TARGET, f"val_loss {loss:.5f} of this seed is over the target of {target.val_loss:g}")
+    if target.margin:
+        message = f"val_loss {loss:.5f} of this seed; `pgolf report` judges the mean of all seeds by its margin"
+        return Finding("unknown", TARGET, message)
+    return judge_target(ruleset, [loss], [size])
+
+
+def shared_steps(sizes: Sequence[RunSize]) -> int | None:
+    """Return the optimizer steps of all runs; None if they differ or are not known."""
+    steps = {size.steps for size in sizes}
+    return steps.pop() if len(steps) == 1 else None

@@ -1,4 +1,4 @@
-"""The one place in pgolf that judges whether an artifact, a clock or a cost is over its limit.
+"""Judges whether an artifact, a clock or a cost is over its limit; `judging.py` judges the other limits of a ruleset.
 
 The trainer, which knows nothing of pgolf, compares the model's bytes with `limit_bytes` of run.json to widen its clips.
 """

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -69,12 +69,16 @@ class Significance(RulesetPart):
     """Largest one-sided p without the margin, as the organisers applied it in practice."""
 
 
+Amount = Annotated[int, Field(strict=True, gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
 class LossTarget(RulesetPart):
     """A validation loss that training must reach, for contests of the fewest steps."""
 
     val_loss: float = Field(gt=0)
     """In nats per token of the contest's tokenizer."""
-    steps: int | None = Field(default=None, gt=0)
+    steps: Amount | None = None
     """Most steps in which to reach it; None if nobody has set a number to beat."""
     margin: float = Field(default=0.0, ge=0)
     """Least (val_loss - mean of n seeds) * sqrt(n), in nats."""
@@ -83,24 +87,24 @@ class LossTarget(RulesetPart):
 class Limits(RulesetPart):
     """What a run may use. What is None is not limited."""
 
-    bytes: int | None = Field(default=None, gt=0)
+    bytes: Amount | None = None
     """Code plus compressed model; decimal, not binary, megabytes."""
-    parameters: int | None = Field(default=None, gt=0)
-    train_tokens: int | None = Field(default=None, gt=0)
+    parameters: Amount | None = None
+    train_tokens: Amount | None = None
     """Different tokens of training text; reading them again is free."""
     target: LossTarget | None = None
-    train_seconds: float | None = Field(default=None, gt=0)
-    evaluate_seconds: float | None = Field(default=None, gt=0)
+    train_seconds: Seconds | None = None
+    evaluate_seconds: Seconds | None = None
 
 
 class Fixed(RulesetPart):
     """What no run may change. What is None is free."""
 
-    data: str | None = None
+    data: str | None = Field(default=None, min_length=1)
     """Name of the data folder."""
-    parameters: int | None = None
+    parameters: Amount | None = None
     """Parameters of the contest's model, which show most changes of its architecture."""
-    batch_tokens: int | None = None
+    batch_tokens: Amount | None = None
     """Tokens of an optimizer step."""
 
 
@@ -113,8 +117,8 @@ LIMITS_BY_OLD_KEY = {
 class Ruleset(RulesetPart):
     """A contest's rules; every result names them and their version."""
 
-    name: str
-    version: int
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    version: int = Field(ge=0)
     limits: Limits
     fixed: Fixed = Fixed()
     hardware: str | None = None
@@ -204,9 +208,16 @@ def read_ruleset(file: Path) -> Ruleset:
         SpecError: the file is wrong.
     """
     try:
-        return Ruleset.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise SpecError(f"{file}: this is no text; expected YAML with name, version and limits") from None
+    except (yaml.YAMLError, OSError) as error:
+        raise SpecError(f"{file}: {error}") from error
+    if not isinstance(document, dict):
+        found = "nothing" if document is None else f"a {type(document).__name__}"
+        raise SpecError(f"{file}: found {found}, expected a mapping with name, version and limits")
+    try:
+        return Ruleset.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise SpecError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{file}: {error}") from error

@@ -10,7 +10,6 @@ from trainer.recipe.inventory import MATRIX_GROUPS, inventory
 from trainer.recipe.model import Gpt
 from trainer.recipe.patterns import matches_any, pattern_matches
 from trainer.recipe.plan import execution_plan, matches_execution
-from trainer.recipe.quantizer import GATE
 from trainer.recipe.strict import RecipeConflict
 
 # Keys that hold tensor name patterns, as a list or as the keys of a mapping, with the groups that they apply to.
@@ -37,23 +36,13 @@ def check_every_pattern(recipe: Any, model: Gpt, evaluation: EvaluationRecipe, v
         groups = OF_TENSORS[path[-1]]
         if isinstance(evaluation, DocumentLora) and path[-1] == "learn":
             groups = QUANTIZED_GROUPS
-        gate = GATE if has_gates(recipe, path) else "/"  # which is in no name
-        names = [tensor.name for tensor in tensors if tensor.group in groups or tensor.name.endswith(gate)]
+        names = [tensor.name for tensor in tensors if tensor.group in groups]
         for pattern in patterns:
             if pattern not in EVERYTHING and not any(pattern_matches(pattern, name) for name in names):
                 raise RecipeConflict(
                     f"{pattern!r} matches no tensor that this key applies to{hint(pattern, names)}", *path
                 )
     check_something_learns(evaluation, [tensor.name for tensor in tensors])
-
-
-def has_gates(recipe: Any, path: tuple[str, ...]) -> bool:
-    """Return whether a key belongs to a quantizer that quantizes gates."""
-    for name in path:
-        if getattr(recipe, "gates", False):
-            return True
-        recipe = recipe[name] if isinstance(recipe, dict) else getattr(recipe, name)
-    return False
 
 
 def check_execution_patterns(model: Gpt, path: tuple[str, ...], patterns: Iterable[str]) -> None:

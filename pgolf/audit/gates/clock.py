@@ -40,7 +40,7 @@ def check_training(facts: Facts, ruleset: Ruleset) -> Verdict:
     over = [run for run in facts.runs if is_over_time(run.train_seconds, limit, run.late_seconds)]
     longest = max(over or facts.runs, key=lambda run: run.train_seconds or 0)
     log, is_over = longest.log, bool(over)
-    message = f"training took {longest.train_seconds:.2f} s; the limit is {limit:.0f} s"
+    message = f"training took {longest.train_seconds:.2f} s; the limit is {limit:g} s"
     if len(seconds) < len(facts.runs) and not is_over:
         return make_verdict("TRAIN-600", "unknown", f"{message}; some logs give no training time", "numbers", log)
     if is_over and not is_over_time(longest.train_seconds, limit, STEP_SECONDS):
@@ -59,14 +59,14 @@ def check_evaluation(facts: Facts, ruleset: Ruleset) -> Verdict:
         return make_verdict("EVAL-600", "pass", f"{ruleset.label} sets no limit of evaluation time", "numbers")
     claimed = max(facts.claimed_evaluate_seconds, default=0.0)
     if is_over_time(claimed, limit):
-        message = f"submission.json claims {claimed:,.1f} s of evaluation; the limit is {limit:.0f} s"
+        message = f"submission.json claims {claimed:,.1f} s of evaluation; the limit is {limit:g} s"
         if claimed >= SURELY_MILLISECONDS:
             return make_verdict("EVAL-600", "warn", f"{message}; it may be milliseconds", "numbers", "submission.json")
         return make_verdict("EVAL-600", facts.track.severity, message, "numbers", "submission.json")
     if not timed:
         return make_verdict("EVAL-600", "unknown", "no log gives the evaluation time", "numbers")
     longest = max(timed, key=lambda run: run.evaluate_seconds or 0)
-    message = f"evaluation took {longest.evaluate_seconds:.1f} s; the limit is {limit:.0f} s"
+    message = f"evaluation took {longest.evaluate_seconds:.1f} s; the limit is {limit:g} s"
     if is_over_time(longest.evaluate_seconds, limit):
         return make_verdict("EVAL-600", facts.track.severity, message, "numbers", longest.log)
     if len(timed) == len(facts.runs) and all(run.is_whole_evaluation for run in timed):

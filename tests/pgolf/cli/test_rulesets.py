@@ -49,9 +49,7 @@ def test_own_limits_hold_from_preflight_to_audit(pgolf: Pgolf, tmp_path: Path) -
     write_rules(tmp_path, parameters=30_000, target={"val_loss": 0.5})
     assert audited(pgolf, str(run))[1] == found
     ruleset, changed = audited(pgolf, str(run), "--ruleset", "short.yaml")
-    assert {rule: changed[rule] for rule in ("PARAMETERS-CAP", "TARGET-LOSS")} == dict.fromkeys(
-        ("PARAMETERS-CAP", "TARGET-LOSS"), "fail"
-    )
+    assert (changed["PARAMETERS-CAP"], changed["TARGET-LOSS"]) == ("fail", "warn")
     (tmp_path / "short.yaml").unlink()
     assert audited(pgolf, str(run)) == ("short-1", found)
 
@@ -70,3 +68,36 @@ def test_a_run_that_misses_its_limits_is_reported(pgolf: Pgolf, tmp_path: Path) 
     (run / "run.json").write_text(json.dumps(document))
     damaged = pgolf("report")
     assert "damaged_run" in damaged.out and "rules.limits.parameters" in " ".join(damaged.out.split())
+
+
+def test_seconds_and_mixed_rules_are_reported(pgolf: Pgolf, tmp_path: Path) -> None:
+    """No machine is asked for, so that the seconds of this one count."""
+    write_rules(tmp_path, train_seconds=9000)
+    command = ("seeds", "quickstart", "--n", "2", "--with", "micro", "--set", "ruleset=short.yaml")
+    assert pgolf(*command).code == 0
+    first, second = sorted((tmp_path / "runs").glob("*/seed-*"))
+    assert "over_time" not in pgolf("report").out
+    for run in (first, second):
+        result = json.loads((run / "result.json").read_text())
+        result["clock"]["train_seconds"] = 9002.0
+        (run / "result.json").write_text(json.dumps(result))
+    report = pgolf("report").out
+    assert "took 9002.0 s; the limit is 9000 s" in " ".join(report.split()) and "OVER TIME" in report
+    document = json.loads((second / "run.json").read_text())
+    document["rules"]["limits"]["target"]["val_loss"] = 0.5
+    (second / "run.json").write_text(json.dumps(document))
+    group = json.loads(pgolf("report", "--json").out)["groups"][0]
+    assert group["target"] is None and "mixed_rules" in {each["rule"] for each in group["problems"]}
+
+
+def test_verify_goes_by_the_rules_of_a_submission(pgolf: Pgolf, tmp_path: Path) -> None:
+    write_rules(tmp_path)
+    seeds = pgolf("seeds", "quickstart", "--n", "3", "--with", "micro", "--set", "ruleset=short.yaml")
+    assert seeds.code == 0
+    (group,) = (tmp_path / "runs").glob("*")
+    made = pgolf("submission", *map(str, group.glob("seed-*")), "--author", "A", "--github-id", "a", "--out", "sub")
+    assert made.code == 0, made.err
+    found = {each["rule"]: each["status"] for each in json.loads(pgolf("verify", "sub", "--json").out)["checks"]}
+    assert found["limit"] == "unknown"
+    found = json.loads(pgolf("verify", "sub", "--ruleset", "parameter_golf", "--json").out)["checks"]
+    assert {each["rule"]: each["status"] for each in found}["limit"] == "pass"

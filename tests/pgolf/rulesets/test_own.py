@@ -56,6 +56,7 @@ def test_limits_of_an_earlier_release_are_read(tmp_path: Path) -> None:
         ({"target": {"steps": 30}}, r"limits\.target\.val_loss: Field required"),
         ({"target": {"val_loss": float("nan")}}, r"limits\.target\.val_loss: Input should be"),
         ({"train_seconds": float("inf")}, r"limits\.train_seconds: Input should be a finite number"),
+        ({"bytes": True}, r"limits\.bytes: Input should be a valid integer"),
     ],
 )
 def test_a_wrong_limit_is_named(tmp_path: Path, limits: dict[str, object], message: str) -> None:
@@ -70,3 +71,28 @@ def test_limits_beside_and_in_limits_are_refused(tmp_path: Path) -> None:
     (tmp_path / "both.yaml").write_text(yaml.safe_dump(rules))
     with pytest.raises(SpecError, match="artifact_limit_bytes: Extra inputs"):
         load_ruleset(str(tmp_path / "both.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"name": "a b/../c"}, "name: String should match"),
+        ({"version": -3}, "version: Input should be greater"),
+        ({"fixed": {"parameters": -5}}, r"fixed\.parameters: Input should be greater than 0"),
+        ({"fixed": {"data": ""}}, r"fixed\.data: String should have at least 1"),
+    ],
+)
+def test_a_wrong_name_or_fixed_part_is_named(tmp_path: Path, changed: dict[str, object], message: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump({"name": "own", "version": 1, "limits": {}} | changed))
+    with pytest.raises(SpecError, match=message):
+        load_ruleset(str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"), [(b"", "found nothing"), (b"- 1", "found a list"), (b"\xff\xfe", "no text")]
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: bytes, found: str) -> None:
+    (tmp_path / "own.yaml").write_bytes(content)
+    with pytest.raises(SpecError, match=rf"own\.yaml: .*{found}.*expected"):
+        load_ruleset(str(tmp_path / "own.yaml"))
