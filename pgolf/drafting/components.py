@@ -5,7 +5,7 @@ without one, whatever the closest shipped spec has. A script without model code 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,8 @@ CHOICES = (
 CASEOPS = "caseops"
 CASEOPS_FOLDER = "fineweb10B_sp{pieces}_lossless_caps_caseops_v1_reserved"
 PLAIN_FOLDER = "fineweb10B_sp{pieces}"
-# Gates in 8 bits: the largest of the weights of a row is about so many deviations.
-GATES, GATE_CLIP = "flat.*.attention.gate", 3.5
 # One length of TRAIN_SEQ_SCHEDULE, such as 2048@0.700.
-STAGE = re.compile(r"(\d+)@([\d.]+)")
+STAGE = re.compile(r"(\d+)@(\d*\.?\d+)")
 USUAL_WIDTH, USUAL_SCALE, USUAL_WINDOW, USUAL_DECAY = 128, 0.1, 12, 0.997
 
 
@@ -49,6 +47,8 @@ class Choice:
     source: Hyperparameter
     refusal: str | None = None
     """Why the draft cannot say what the script does; None if it can."""
+    left: tuple[tuple[Hyperparameter, str], ...] = ()
+    """Variables of the component that the draft does not follow, with the reason."""
 
 
 Rule = Callable[[Evidence], Choice | None]
@@ -110,9 +110,14 @@ def attention_gate(script: Evidence) -> Choice | None:
     if output is not None and not output.is_off:
         inputs = script.number("GATE_WINDOW", default=USUAL_WINDOW)
         gate = {"kind": "sparse", "inputs": inputs, "scale": 1.0, "gain": 2.0}
-        return Choice({f"{ATTENTION}.gate.{name}": value for name, value in gate.items()}, output)
+        chosen = {f"{ATTENTION}.gate.{name}": value for name, value in gate.items()}
+        source = script.variable("ATTN_OUT_GATE_SRC")
+        is_other = source is not None and source.text.strip("'\"") not in ("", "proj")
+        left = ((source, "not in the recipe: a gate reads the input of attention"),) if is_other and source else ()
+        return Choice(chosen, output, left=left)
+    script.variable("ATTN_OUT_GATE_SRC")
     kinds = {"SPARSE_ATTN_GATE_ENABLED": "sparse", "GATED_ATTN_ENABLED": "dense"}
-    flags = [script.values[name] for name in kinds if name in script.values]
+    flags = [flag for name in kinds if (flag := script.variable(name)) is not None]
     for flag in flags:
         if not flag.is_off:
             return Choice({key: kinds[flag.name]}, flag)
@@ -158,10 +163,17 @@ def parallel(script: Evidence) -> Choice | None:
     """Lanes have two tensors in the published scripts; one start layer without them means that outputs are added."""
     key = f"{TOPOLOGY}.parallel"
     start = script.variable("PARALLEL_START_LAYER", "PARALLEL_RESIDUAL_START")
+    off = script.absent("lanes", "parallel", "lane") if start is None else start if start.is_off else None
+    if start is not None and isinstance(start.value, float):
+        is_none = start.value <= 0 or start.value >= script.number("NUM_LAYERS", default=0)
+        off = start if is_none else None
+    if off is not None:
+        quirks = ("skips_into_first_lane", "published_unused_lanes")
+        frozen = [name for name in script.recipe[f"{OPTIMIZER}.frozen"] if ".lanes" not in name]
+        without = {f"{TOPOLOGY}.{quirk}": False for quirk in quirks} | {f"{OPTIMIZER}.frozen": frozen}
+        return Choice({key: "none"} | without, off)
     if start is None or not isinstance(start.value, float):
-        return Choice({key: "none"}, off) if (off := script.absent("lanes", "parallel", "lane")) is not None else None
-    if start.value <= 0 or start.value >= script.number("NUM_LAYERS", default=0):
-        return Choice({key: "none"}, start)
+        return None
     lanes = script.tensor("parallel_post_lambda", "parallel_resid_lambda") is not None
     if not script.learned:
         lanes = start.name == "PARALLEL_START_LAYER"
@@ -199,12 +211,24 @@ def averaging(script: Evidence) -> Choice | None:
     if ema is not None and not ema.is_off:
         decay = script.variable("EMA_DECAY")
         value = decay.value if decay is not None else USUAL_DECAY
-        chosen = {key: "ema", f"{AVERAGING}.decay": value, f"{AVERAGING}.from_initial": True}
-        return Choice(chosen, ema) if kind not in ("ema", "candidates") else None
+        usual = {key: "ema", f"{AVERAGING}.decay": value, f"{AVERAGING}.from_initial": True}
+        chosen = usual if kind not in ("ema", "candidates") else {}
+        is_both = swa is not None and not swa.is_off and kind != "candidates"
+        left = (
+            ((swa, "the draft averages by EMA; `averaging: {kind: candidates}` compares both"),)
+            if is_both and swa
+            else ()
+        )
+        return Choice(chosen, ema, left=left)
     if swa is not None and not swa.is_off:
-        return Choice({key: "swa"}, swa) if kind != "candidates" else None
+        return Choice({key: "swa"} if kind != "candidates" else {}, swa)
     off = script.unnamed("EMA", "SWA") or (ema if ema is not None and ema.is_off else None)
     return Choice({key: "none"}, off) if off is not None else None
+
+
+def below(key: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values below a dotted key, by the rest of their keys."""
+    return {each.removeprefix(f"{key}."): value for each, value in recipe.items() if each.startswith(f"{key}.")}
 
 
 def clip(script: Evidence) -> Choice | None:
@@ -218,28 +242,26 @@ def clip(script: Evidence) -> Choice | None:
     if default is None:
         return None
     k = {pattern: each.value for pattern, each in sigmas.items() if each is not None}
-    if script.recipe[f"{QUANTIZER}.gates"]:
-        k[GATES] = GATE_CLIP
     return Choice({f"{QUANTIZER}.clip.kind": "deviations", f"{QUANTIZER}.clip.k": k}, default)
 
 
 def gates(script: Evidence) -> Choice | None:
-    """Choose 8 bits for gates of attention, with steps of the largest weight of a row / 127."""
+    """Choose 8 bits for gates of attention."""
     flag = script.variable("GATED_ATTN_QUANT_GATE")
-    if flag is None or (script.recipe.get(f"{ATTENTION}.gate.kind", "none") == "none" and flag.is_off):
-        return None
-    if flag.is_off or script.recipe[f"{ATTENTION}.gate.kind"] == "none":
-        return Choice({f"{QUANTIZER}.gates": False}, flag)
-    bits = {
-        key.removeprefix(f"{QUANTIZER}.bits."): value for key, value in script.recipe.items() if "izer.bits." in key
-    }
-    return Choice({f"{QUANTIZER}.gates": True, f"{QUANTIZER}.bits": bits | {GATES: 8}}, flag)
+    has_gates = script.recipe.get(f"{ATTENTION}.gate.kind", "none") != "none"
+    return Choice({f"{QUANTIZER}.gates": has_gates and not flag.is_off}, flag) if flag is not None else None
 
 
 def calibration(script: Evidence) -> Choice | None:
     """Choose GPTQ; scripts that name its batches have act-order and quantize the table by the inputs of the head."""
     batches, flag = script.variable("GPTQ_CALIBRATION_BATCHES"), script.variable("GPTQ_ENABLED")
-    if batches is None or (flag is not None and flag.is_off):
+    if flag is not None and flag.is_off:
+        shared = tuple(f"{QUANTIZER}.{key}" for key in ("clip.kind", "clip.percentile", "residual.", "gates", "float_"))
+        kept = {key: value for key, value in script.recipe.items() if key.startswith(shared)}
+        patterns = {key: below(key, script.recipe) for key in (f"{QUANTIZER}.bits", f"{QUANTIZER}.clip.k")}
+        kept |= {key: values for key, values in patterns.items() if values}
+        return Choice({f"{QUANTIZER}.kind": "rtn"} | kept, flag)  # the kind first: it drops what stood before
+    if batches is None:
         return None
     own = {f"{QUANTIZER}.calibration.published_first": False, f"{QUANTIZER}.tables": "head_inputs"}
     if script.recipe[f"{QUANTIZER}.kind"] == "gptq":
@@ -275,7 +297,7 @@ def text(script: Evidence) -> Choice | None:
         return None
     is_on = not flag.is_off if flag is not None else named is not None
     if is_on == (script.recipe[f"{DATA}.transform"] == CASEOPS):
-        return None
+        return Choice({}, source)
     name = (CASEOPS_FOLDER if is_on else PLAIN_FOLDER).format(pieces=script.recipe[f"{DATA}.vocabulary_size"])
     chosen = {f"{DATA}.transform": CASEOPS if is_on else None}
     return Choice(chosen | {f"{DATA}.folder": str(Path(script.recipe[f"{DATA}.folder"]).with_name(name))}, source)
@@ -284,7 +306,7 @@ def text(script: Evidence) -> Choice | None:
 def unused_softcaps(script: Evidence) -> Choice | None:
     """Choose the two caps that published training leaves as they start, by their flag or in the model's code."""
     key, frozen = "recipe.model.published_unused_softcaps", f"{OPTIMIZER}.frozen"
-    flag = next((each for name, each in script.values.items() if re.match(r"ASYM\w*LOGIT", name)), None)
+    flag = script.variable(*(name for name in script.values if re.match(r"ASYM\w*LOGIT", name)))
     found = flag if flag is not None and not flag.is_off else script.tensor("softcap")
     off = script.absent("second softcap", "softcap") if flag is None or flag.is_off else None
     source = found or off
@@ -297,11 +319,15 @@ def unused_softcaps(script: Evidence) -> Choice | None:
 def clamped(script: Evidence) -> Choice | None:
     """Choose the schedule that is held at a smallest multiplier."""
     least = script.variable("MIN_LR")
-    if least is None or not isinstance(least.value, float) or least.is_off:
+    if least is None or not isinstance(least.value, float):
         return None
-    if script.recipe[f"{SCHEDULE}.kind"] == "clamped_warmdown":
-        return Choice({f"{SCHEDULE}.clamp": least.value}, least)
+    is_clamped = script.recipe[f"{SCHEDULE}.kind"] == "clamped_warmdown"
     kept = {key: value for key, value in script.recipe.items() if key.startswith(f"{SCHEDULE}.")}
+    if least.is_off:
+        kept.pop(f"{SCHEDULE}.clamp", None)
+        return Choice(kept | {f"{SCHEDULE}.kind": "warmdown"}, least) if is_clamped else None
+    if is_clamped:
+        return Choice({f"{SCHEDULE}.clamp": least.value}, least)
     return Choice(kept | {f"{SCHEDULE}.kind": "clamped_warmdown", f"{SCHEDULE}.clamp": least.value}, least)
 
 
@@ -324,7 +350,10 @@ def lengths(script: Evidence) -> Choice | None:
     if script.recipe[f"{SCHEDULE}.loader.kind"] != "document_rows":
         return None
     planned, length = script.variable("TRAIN_SEQ_SCHEDULE"), script.variable("TRAIN_SEQ_LEN")
-    stages = STAGE.findall("" if planned is None else planned.text)
+    text = "" if planned is None else planned.text.strip("'\"")
+    stages = [found.groups() for part in filter(None, text.split(",")) if (found := STAGE.fullmatch(part.strip()))]
+    if planned is not None and len(stages) < len(list(filter(None, text.split(",")))):
+        return Choice({}, planned, "expected TOKENS@SHARE, separated by commas")
     if planned is not None and stages:
         mode = script.variable("TRAIN_SEQ_SCHEDULE_MODE")
         is_share_of_seconds = mode is None or mode.text.strip("'\"") == "wallclock"
@@ -334,6 +363,7 @@ def lengths(script: Evidence) -> Choice | None:
             return Choice({}, planned, str(error))
         shares = [{"until": end, "tokens": int(tokens)} for (tokens, _), end in zip(stages, ends, strict=True)]
         return Choice({key: shares}, planned)
+    script.variable("TRAIN_SEQ_SCHEDULE_MODE")
     if length is None or not isinstance(length.value, float):
         return None
     return Choice({key: int(length.value)}, length)
@@ -355,7 +385,10 @@ def adapted(script: Evidence) -> Choice | None:
     source = next((each for each in (mask, *flags.values(), mlp) if each is not None), None)
     if source is None or script.recipe[f"{EVALUATION}.kind"] != "document_lora":
         return None
-    masked = "" if mask is None or not mask.text.startswith("no_") else mask.text.removeprefix("no_")
+    word = "" if mask is None else mask.text.strip("'\"")
+    if mask is not None and word not in ("", "none", "all") and not re.fullmatch(r"no_[qkvo]+", word):
+        return Choice({}, mask, "a mask other than no_ and some of q, k, v and o")
+    masked = word.removeprefix("no_") if word.startswith("no_") else ""
     off = [letter for letter, flag in flags.items() if letter in masked or (flag is not None and flag.is_off)]
     letters = "".join(letter for letter in flags if letter not in off)
     has_mlp = mlp is None or not mlp.is_off
@@ -368,7 +401,7 @@ def adapted(script: Evidence) -> Choice | None:
 def evaluation(script: Evidence) -> Choice | None:
     """Choose the protocol: adapters by document, adaptation by chunk, or windows."""
     flag, rank, chunk = (script.variable(name) for name in ("TTT_ENABLED", "TTT_LORA_RANK", "TTT_CHUNK_TOKENS"))
-    stride = script.variable("EVAL_STRIDE")
+    stride, sliding = script.variable("EVAL_STRIDE"), script.variable("SLIDING_WINDOW_ENABLED")
     window = script.number("TTT_EVAL_SEQ_LEN", "EVAL_SEQ_LEN", "TRAIN_SEQ_LEN", default=1024)
     is_on = flag is not None and not flag.is_off
     if is_on and rank is not None and not rank.is_off:
@@ -379,6 +412,8 @@ def evaluation(script: Evidence) -> Choice | None:
         lr = rate.value if rate is not None else 0.005
         kind, optimizer = {f"{EVALUATION}.kind": "score_first_ttt"}, f"{EVALUATION}.optimizer"
         return Choice({**kind, **windows, f"{optimizer}.kind": "sgd", f"{optimizer}.lr": lr}, chunk)
+    if sliding is not None and sliding.is_off:
+        return Choice({f"{EVALUATION}.kind": "chunked", f"{EVALUATION}.window": window}, sliding)
     if stride is not None and 0 < script.number("EVAL_STRIDE", default=0) < window:
         return Choice({f"{EVALUATION}.kind": "sliding", **windows}, stride)
     return None

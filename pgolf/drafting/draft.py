@@ -1,5 +1,6 @@
 """Drafts a recipe for a training script: the most similar shipped spec with the values that differ."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -70,6 +71,8 @@ class Draft:
     """Values that need no recipe key, with what takes their place."""
     unmapped: list[tuple[Hyperparameter, str]] = field(default_factory=list)
     """Values that were not mapped, with the reason."""
+    decided: set[str] = field(default_factory=set)
+    """Variables that the choice of a component, or the conversion of another value, has looked at."""
     lacking: list[str] = field(default_factory=list)
     """Features that the code names and the base lacks."""
     unnamed: list[str] = field(default_factory=list)
@@ -203,10 +206,12 @@ def add_shape(script: Evidence, draft: Draft) -> None:
 def add_components(rules: Sequence[Rule], script: Evidence, draft: Draft) -> None:
     """Add the components that the script decides on; one that the draft cannot have becomes unmapped."""
     for rule in rules:
-        current = flat_recipe(draft.base, draft.overrides)
-        choice = rule(replace(script, recipe=current))
+        current, asked = flat_recipe(draft.base, draft.overrides), set[str]()
+        choice = rule(replace(script, recipe=current, asked=asked))
         if choice is None:
             continue
+        draft.decided |= asked
+        draft.unmapped += choice.left
         if choice.refusal is not None:
             draft.unmapped.append((choice.source, choice.refusal))
             continue
@@ -217,7 +222,7 @@ def add_components(rules: Sequence[Rule], script: Evidence, draft: Draft) -> Non
         if (refusal := refusal_of(draft.base, assignments(overrides))) is None:
             draft.overrides = overrides
         else:
-            draft.unmapped.append((choice.source, str(refusal).splitlines()[0]))
+            draft.unmapped.append((choice.source, reason_of(refusal)))
 
 
 def is_superseded(key: str, changed: Mapping[str, Any]) -> bool:
@@ -233,7 +238,7 @@ def changes(assigned: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str
         key
         for key, value in assigned.items()
         if not is_same(value_at(key, current, absent), value)
-        and not (value is None and not any(each.startswith(f"{key}.") for each in current))
+        and not (value is None and current.get(key) is None and not any(each.startswith(f"{key}.") for each in current))
     }
     replaced = tuple(key.removesuffix("kind") for key in changed if key.endswith(".kind"))
     return {key: value for key, value in assigned.items() if key in changed or key.startswith(replaced)}
@@ -358,18 +363,20 @@ def add_value(value: Hyperparameter, script: Evidence, draft: Draft) -> None:
     """
     mapped = next((each for each in MAPPINGS if value.name in each.names), None)
     current = cast(dict[str, Any], script.recipe)
-    if value.name in CHOICES:
+    if value.name in CHOICES and value.name in draft.decided:
         return
     if (elsewhere := place_of(value, script)) is not None:
         draft.elsewhere.append((value, elsewhere))
     elif value.name in BY_HAND:
         draft.unmapped.append((value, BY_HAND[value.name]))
     elif mapped is not None and mapped.key in current:
+        asked = set[str]()
         try:
-            converted = mapped.convert(value.value, script)
+            converted = mapped.convert(value.value, replace(script, asked=asked))
         except (ValueError, ArithmeticError) as error:
             draft.unmapped.append((value, str(error)))
             return
+        draft.decided |= asked
         if not is_same(converted, current[mapped.key]):
             current[mapped.key] = converted
             draft.overrides[mapped.key] = converted, value
@@ -377,6 +384,8 @@ def add_value(value: Hyperparameter, script: Evidence, draft: Draft) -> None:
         draft.unmapped.append((value, reason))
     elif mapped is not None:
         draft.unmapped.append((value, f"the draft has no {mapped.key}; it would need another component"))
+    elif value.name in CHOICES:
+        draft.unmapped.append((value, "it decides on a component that the draft does not have or cannot change"))
     else:
         draft.unmapped.append((value, "no recipe key is known for this variable"))
 
@@ -386,7 +395,12 @@ def drop_refused(draft: Draft) -> None:
     while draft.overrides and (refusal := refusal_of(draft.base, assignments(draft.overrides))) is not None:
         key = culprit(draft, refusal)
         _, value = draft.overrides.pop(key)
-        draft.unmapped.append((value, str(refusal).splitlines()[0]))
+        draft.unmapped.append((value, reason_of(refusal)))
+
+
+def reason_of(refusal: SpecError) -> str:
+    """Return why a draft is refused, without the first of its assignments, which need not be the cause."""
+    return re.sub(r"^--set \S+: ", "", str(refusal).splitlines()[0])
 
 
 def refusal_of(base: str, assigned: list[str]) -> SpecError | None:

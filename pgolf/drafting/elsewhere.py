@@ -7,7 +7,7 @@ from pgolf.drafting.values import Hyperparameter
 
 # Variables that the user has to decide on, with the reason.
 BY_HAND = {
-    "ITERATIONS": "recipe.budget is still the base's; a log shows how many steps fit into the time",
+    "ITERATIONS": "recipe.budget is still the base's; a log with the times of steps shows how many fit into the time",
     "MAX_WALLCLOCK_SECONDS": "recipe.budget is still the base's; seconds are a different budget on each machine",
     "WARMDOWN_ITERS": "recipe.schedule.fraction is still the base's; it is the share of all steps",
     "GPTQ_RESERVE_SECONDS": "recipe.budget.reserve_seconds, with budget.clock: seconds",

@@ -1,13 +1,15 @@
 """Evidence: what a script and its log say, for the choice of components and the conversion of values."""
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pgolf.drafting.pace import Pace
 from pgolf.drafting.values import Hyperparameter
 
 Recipe = Mapping[str, Any]
+# A log whose training took at least this share of the script's seconds was ended by them.
+ENDED = 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,15 @@ class Evidence:
     """The draft so far, by dotted key."""
     pace: Pace | None = None
     """How fast the script ran, from its log."""
+    asked: set[str] = field(default_factory=set)
+    """Variables that were looked at."""
 
     def variable(self, *names: str) -> Hyperparameter | None:
         """Return the first of these variables that the script reads."""
-        return next((self.values[name] for name in names if name in self.values), None)
+        found = next((self.values[name] for name in names if name in self.values), None)
+        if found is not None:
+            self.asked.add(found.name)
+        return found
 
     def number(self, *names: str, default: int) -> int:
         """Return the first of these variables as a whole number."""
@@ -54,23 +61,26 @@ class Evidence:
         return Hyperparameter(f"no {' or '.join(methods)}", "", "in the model's code")
 
     @property
-    def counts_seconds(self) -> bool:
-        """Whether the script's budget is in seconds and the draft's is not."""
-        limit = self.values.get("MAX_WALLCLOCK_SECONDS")
-        is_timed = limit is not None and isinstance(limit.value, float) and limit.value > 0
-        return is_timed and self.recipe["recipe.budget.clock"] != "seconds"
+    def seconds(self) -> float | None:
+        """The script's budget in seconds; None if it has none."""
+        limit, reserve = self.values.get("MAX_WALLCLOCK_SECONDS"), self.values.get("GPTQ_RESERVE_SECONDS")
+        if limit is None or limit.number is None or limit.number <= 0:
+            return None
+        return limit.number - (0.0 if reserve is None or reserve.number is None else reserve.number)
 
     def share_of_budget(self, share: float) -> float:
         """Return a share of the script's budget as a share of the draft's.
 
         Raises:
-            ValueError: the script's is one of seconds, the draft's is not, and no log shows the pace.
+            ValueError: the script's is one of seconds, the draft's is not, and no log shows the pace to its end.
         """
-        if not self.counts_seconds or share in (0.0, 1.0):
+        clock = self.recipe["recipe.budget.clock"]
+        if self.seconds is None or clock == "seconds" or share in (0.0, 1.0):
             return share
+        reason = f"{share:g} of the seconds, and recipe.budget counts {clock}"
         if self.pace is None:
-            raise ValueError(
-                f"{share:g} of the seconds, and recipe.budget counts {self.recipe['recipe.budget.clock']}: --log FILE "
-                "of a run shows at which step that is"
-            )
+            raise ValueError(f"{reason}: a log with the times of steps (--log FILE) shows at which step that is")
+        if self.pace.last_seconds < ENDED * self.seconds:
+            ends = f"{self.pace.last_seconds:,.0f} of {self.seconds:,.0f} s"
+            raise ValueError(f"{reason}: the log ends after {ends}, so that the steps of the whole time are not known")
         return self.pace.share_of_steps(share)

@@ -86,7 +86,7 @@ def trained_tokens(value: float | str, script: Evidence) -> int | None:
 def adapter_lr(value: float | str, script: Evidence) -> float:
     """Convert the learning rate of adapters, which scripts multiply by a second number."""
     times = script.variable("TTT_LOCAL_LR_MULT")
-    return number(value) * (1.0 if times is None else number(times.value))
+    return float(f"{number(value) * (1.0 if times is None else number(times.value)):.6g}")
 
 
 def calibration_sequences(value: float | str, script: Evidence) -> int:

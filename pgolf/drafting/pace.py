@@ -41,6 +41,11 @@ class Pace:
         """Steps of the whole run."""
         return self.steps[-1]
 
+    @property
+    def last_seconds(self) -> float:
+        """Seconds of the whole run."""
+        return self.seconds[-1]
+
     def share_of_steps(self, share: float) -> float:
         """Return the share of the steps that were done after a share of the seconds."""
         wanted = share * self.seconds[-1]

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from pgolf.drafting.draft import Draft, draft_of
+from pgolf.drafting.mappings import MAPPINGS
 from pgolf.drafting.pace import Pace
 from pgolf.drafting.writing import recipe_draft
 from pgolf.scripts.program import ScriptProgram
+from pgolf.specs.experiment import recipe_json
+from pgolf.specs.flat import flatten
 from pgolf.specs.loading import load_spec
 from tests.conftest import SHARED_DATA
 from trainer.dialects.logged import LoggedRun
@@ -193,12 +196,87 @@ def test_the_draft_of_a_record_is_a_valid_spec(name: str, tmp_path: Path) -> Non
     assert "ENABLE_LOOPING_AT=0.35, train_seed42.log" in file.read_text()
 
 
+def everything_named(draft: Draft) -> set[str]:
+    """Return the variables that a draft sets, lists, or rests on."""
+    sources = {source.name for _, source in draft.overrides.values()}
+    return sources | draft.decided | {value.name for value, _ in (*draft.unmapped, *draft.elsewhere)}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_no_variable_of_a_record_is_passed_over(name: str, tmp_path: Path) -> None:
+    """A mapped variable may also have the base's value."""
+    draft, mapped = drafted(name, tmp_path), {each for mapping in MAPPINGS for each in mapping.names}
+    assert set(SYSTEMS[name][0]) - mapped <= everything_named(draft)
+
+
+ABLATIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("pr1855", {"MIN_LR": 0.0}, {"schedule.kind": "warmdown", "schedule.floor": 0.0}),
+    ("pr1855", {"MIN_LR": 0.05}, {"schedule.clamp": 0.05}),
+    ("pr1493", {"MIN_LR": 0.1}, {"schedule.kind": "clamped_warmdown", "schedule.clamp": 0.1}),
+    ("pr1855", {"GPTQ_ENABLED": 0}, {"quantizer.kind": "rtn", "quantizer.bits.embedding": 7, "quantizer.gates": True}),
+    ("pr1855", {"CASEOPS_ENABLED": 0}, {"data.transform": None}),
+    ("pr1855", {"LQER_ENABLED": 0}, {"quantizer.residual": None}),
+    ("pr1855", {"TTT_ENABLED": 0, "SLIDING_WINDOW_ENABLED": 0}, {"evaluation.kind": "chunked"}),
+    ("pr1493", {"TTT_ENABLED": 0}, {"evaluation.kind": "sliding", "evaluation.stride": 64}),
+    ("pr1855", {"GATED_ATTN_QUANT_GATE": 0}, {"quantizer.gates": False, "model.attention.gate.kind": "sparse"}),
+    ("pr1855", {"SPARSE_ATTN_GATE_ENABLED": 0}, {"model.attention.gate.kind": "none", "quantizer.gates": False}),
+    ("pr1855", {"PARALLEL_START_LAYER": 0}, {"model.topology.parallel": "none", "optimizer.frozen": []}),
+    ("pr1855", {"PARALLEL_START_LAYER": ""}, {"model.topology.parallel": "none"}),
+    ("pr1855", {"TTT_MASK": "no_qv"},
+     {"evaluation.learn": ["flat.*.attention.[ko]*", "flat.*.mlp", "embedding.tokens"]}),
+    ("pr1855", {"TTT_MLP_LORA": 0}, {"evaluation.learn": ["flat.*.attention.[qkvo]*", "embedding.tokens"]}),
+    ("pr1855", {"SMEAR_GATE_BOS_FIX": 0}, {"model.embedding.smear.document_token": None}),
+    ("pr1493", {"NUM_LOOPS": 0}, {"model.topology.recurrence": None}),
+    ("pr2135", {"ASYM_LOGIT_RESCALE": 0}, {"model.published_unused_softcaps": True}),  # its model has the tensors
+    ("pr1855", {"TTT_LOCAL_LR_MULT": 0.75}, {"evaluation.lr": 7.5e-5}),
+    ("pr1855", {"WD_TAPER_START_FRAC": 0.7, "WD_TAPER_FINAL_MULT": 0.5}, {"optimizer.weight_decay_taper.end": 0.5}),
+    ("pr1855", {"TRAIN_SEQ_SCHEDULE": "1024@0.5,2048@1.0", "TRAIN_SEQ_SCHEDULE_MODE": "steps"},
+     {"schedule.loader.longest": [{"until": 0.5, "tokens": 1024}, {"until": 1.0, "tokens": 2048}]}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "expected"), ABLATIONS, ids=[f"{name} {' '.join(changed)}" for name, changed, _ in ABLATIONS]
+)
+def test_an_ablation_of_a_record_is_drafted(
+    name: str, changed: dict[str, Any], expected: dict[str, Any], tmp_path: Path
+) -> None:
+    variables, model, parameters = SYSTEMS[name]
+    log = log_of(tmp_path, variables | changed, parameters)
+    draft, file = draft_of(program_of(variables | changed, model), log, {}), tmp_path / "draft.yaml"
+    file.write_text(recipe_draft(draft, "train_gpt.py", str(file), "draft"))
+    found = flatten({"recipe": recipe_json(load_spec(str(file)).spec.recipe)})
+    assert {key: found.get(f"recipe.{key}") for key in expected} == expected
+    assert set(changed) <= everything_named(draft) | {"TTT_LOCAL_LR_MULT"}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "reason"),
+    [
+        ("pr1855", {"SWA_ENABLED": 1}, "the draft averages by EMA"),
+        ("pr1855", {"WD_TAPER_FINAL_MULT": 0.5}, "it decides on a component"),
+        ("pr1493", {"TRAIN_SEQ_SCHEDULE": "1024@0.5,2048@1"}, "it decides on a component"),
+        ("pr1855", {"TRAIN_SEQ_SCHEDULE": "1024@0.1.2,2048@1"}, "expected TOKENS@SHARE"),
+        ("pr1855", {"TTT_MASK": "only_q"}, "a mask other than no_"),
+        ("pr1855", {"TTT_LOCAL_LR_MULT": "x"}, "not in the recipe: a setting of a test-time"),
+        ("pr1855", {"ATTN_OUT_GATE_ENABLED": 1, "ATTN_OUT_GATE_SRC": "q"}, "not in the recipe: a gate reads"),
+        ("pr1855", {"MAX_WALLCLOCK_SECONDS": 1200.0}, "the log ends after 600 of 1,196 s"),
+    ],
+)
+def test_what_a_draft_cannot_follow_is_named(name: str, changed: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    variables, model, parameters = SYSTEMS[name]
+    log = log_of(tmp_path, variables | changed, parameters)
+    draft = draft_of(program_of(variables | changed, model), log, {})
+    named = "ENABLE_LOOPING_AT" if "MAX_WALLCLOCK_SECONDS" in changed else list(changed)[-1]
+    assert reason in {value.name: text for value, text in draft.unmapped}[named]
+
+
 def test_without_a_log_shares_of_seconds_are_left_to_the_user() -> None:
     draft = drafted("pr1855", None)
     reasons = {value.name: reason for value, reason in draft.unmapped}
     assert draft.parameters == 35_945_671
     for name, share in (("ENABLE_LOOPING_AT", "0.35"), ("WARMDOWN_FRAC", "0.15")):
-        assert reasons[name].startswith(f"{share} of the seconds, and recipe.budget counts tokens: --log FILE")
+        assert reasons[name].startswith(f"{share} of the seconds, and recipe.budget counts tokens: a log with")
     assert "recipe.schedule.fraction" not in draft.overrides
 
 
