@@ -18,6 +18,7 @@ from trainer.recipe.inventory import Inventory, TensorSpec, inventory
 from trainer.recipe.optimizer import MuonAdamW, OptimizerRecipe
 from trainer.recipe.patterns import value_for
 from trainer.recipe.quantizer import (
+    GATE_BITS,
     DeviationClip,
     FisherSteps,
     Gptq,
@@ -46,7 +47,7 @@ CONTAINER_BYTES = 61
 HEADER_BYTES = 700
 CHECKSUM_BYTES = 4
 # Percentile that a search among percentiles typically chooses.
-SEARCHED_PERCENTILE = 99.9
+SEARCHED_PERCENTILE, LARGEST = 99.9, 100.0
 DEVIATION_TIMES_DECAY, LARGEST_DEVIATION = 0.0068, 0.33
 # Reach of an interval below and above the estimate, as shares of the estimate.
 Margins = tuple[float, float]
@@ -90,6 +91,10 @@ def tensor_bytes(recipe: Recipe, tensor: TensorSpec) -> float:
     if not is_quantized(quantizer, tensor):
         return CHECKSUM_BYTES + tensor.size * (FLOAT16_BYTES if quantizer.float_type == "float16" else FLOAT32_BYTES)
     rows, columns = tensor.shape
+    if tensor.group == "control":
+        step = expected_percentile(LARGEST, columns) / largest_code(GATE_BITS)
+        bits = coded_bits(recipe.codec, step, largest_code(GATE_BITS))
+        return CHECKSUM_BYTES + tensor.size * bits / 8 + FLOAT16_BYTES * rows
     step = step_in_deviations(quantizer, tensor.name, columns)
     if floor := floor_of(quantizer, tensor.name):
         step = max(step, floor / expected_deviation(recipe.optimizer))

@@ -15,6 +15,7 @@ from trainer.quantizer.matrix import QuantizedMatrix
 from trainer.quantizer.pruning import prune_smallest
 from trainer.recipe.inventory import Inventory
 from trainer.recipe.quantizer import (
+    GATE_BITS,
     FisherSteps,
     Gptq,
     LocalQuantizer,
@@ -96,7 +97,7 @@ def quantize_model(
     recipe: QuantizerRecipe, tensors: Inventory, weights: Mapping[str, Tensor], measured: Calibration
 ) -> QuantizedModel:
     """Return the weights, each tensor either quantized or converted to the float type."""
-    chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor)]
+    chosen = [tensor.name for tensor in tensors if is_quantized(recipe, tensor) and tensor.group != "control"]
     pruned = {name: prune_smallest(weights[name].detach(), recipe.pruned) for name in chosen}
     grid_of: GridOf | None = None
     match recipe.steps:
@@ -111,13 +112,18 @@ def quantize_model(
         name: replace(found, codes_RC=found.codes_RC.cpu(), steps_R=found.steps_R.cpu())
         for name, found in quantized.items()
     }
+    if recipe.gates:
+        from trainer.quantizer.low_rank import round_factor
+
+        gates = [tensor.name for tensor in tensors if is_quantized(recipe, tensor) and tensor.group == "control"]
+        matrices |= {name: round_factor(weights[name].detach().float().cpu(), GATE_BITS, torch.int8) for name in gates}
     floats = {
         tensor.name: weights[tensor.name].detach().to(FLOAT_TYPES[recipe.float_type]).cpu()
         for tensor in tensors
         if tensor.name not in matrices
     }
     if isinstance(recipe.residual, LowRankResidual):
-        matrices = add_residuals(recipe.residual, pruned, matrices)
+        matrices |= add_residuals(recipe.residual, pruned, {name: matrices[name] for name in pruned})
     match recipe.steps:
         case FisherSteps():
             from trainer.quantizer.column_steps import with_columns

@@ -21,8 +21,8 @@ from trainer.recipe.strict import (
 
 Bits = Literal[2, 3, 4, 5, 6, 7, 8]
 
-# End of the names of the gates of attention.
-GATE = ".attention.gate"
+# End of the names of the gates of attention, and their bits where they are rounded.
+GATE, GATE_BITS = ".attention.gate", 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,8 +210,8 @@ class Grid:
     gates: Flag = field(
         default=False,
         metadata={
-            "description": "Whether the gates of attention are quantized too, each row to nearest by `bits` and "
-            "`clip`, however few values they have (#1736)."
+            "description": "Whether the gates of attention are rounded to 8 bits too, each row to nearest on a grid "
+            "that ends at its largest value, however few values there are (#1736)."
         },
     )
     float_type: Literal["float16", "float32"] = field(
@@ -351,6 +351,8 @@ def check_trellis(grid: "TrellisGptq") -> None:
     Raises:
         RecipeConflict: something does.
     """
+    if grid.gates:
+        raise RecipeConflict("the rounded gates do not follow the trellis; leave them as floats", "gates")
     if grid.fit_bytes:
         raise RecipeConflict("fit_bytes zeroes codes, which changes the ones below them; use fill_bytes", "fit_bytes")
     if grid.pruned:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pgolf.errors import SpecError
+from pgolf.specs.loading import load_spec
 from tests.trainer.small import awake_model, small_recipe
 from trainer.codec.container import ModelCard, decode_artifact, encode_artifact
 from trainer.quantizer.quantizer import NOT_CALIBRATED, quantize_model
@@ -14,17 +15,9 @@ from trainer.recipe.inventory import inventory
 from trainer.recipe.quantizer import GATE, is_quantized
 from trainer.recipe.recipe import Recipe
 
-GATES = '{default: 6, "flat.*.attention.gate": 8}'
-CLIPS = '{default: 12.0, "flat.*.attention.gate": 3.5}'
-
 
 def gated(kind: str = "{kind: dense}", gates: str = "true") -> Recipe:
-    return small_recipe(
-        model__attention__gate=kind,
-        quantizer__gates=gates,
-        quantizer__bits=GATES if gates == "true" else "{default: 6}",
-        quantizer__clip__k=CLIPS if gates == "true" else "{default: 12.0}",
-    )
+    return small_recipe(model__attention__gate=kind, quantizer__gates=gates)
 
 
 def random_weights(recipe: Recipe) -> dict[str, torch.Tensor]:
@@ -44,10 +37,10 @@ def test_gates_are_rounded_by_row_to_multiples_of_their_steps(kind: str, tmp_pat
     assert names and all(name in model.matrices and name not in model.floats for name in names)
     for name in names:
         w_RC = weights[name].double().numpy()
-        steps_R = (3.5 * w_RC.std(axis=1, ddof=1) / 127).astype(np.float16).astype(np.float64)
+        steps_R = (np.abs(w_RC).max(axis=1) / 127).astype(np.float16).astype(np.float64)
         by_hand = np.clip(np.round(w_RC / steps_R[:, None]), -127, 127) * steps_R[:, None]
-        assert np.abs(model.dequantize()[name].double().numpy() - by_hand).max() < 0.02 * np.abs(w_RC).max()
-        assert np.abs(model.dequantize()[name].double().numpy() - w_RC).max() < np.abs(w_RC).max() / 40
+        np.testing.assert_allclose(model.dequantize()[name].double().numpy(), by_hand, atol=1e-6)
+        assert model.matrices[name].codes_RC.dtype == torch.int8
     card = ModelCard(
         model=recipe.model,
         vocabulary_size=recipe.vocabulary_size,
@@ -67,11 +60,11 @@ def test_gates_are_floats_unless_the_recipe_says_otherwise() -> None:
         assert quantized == {tensor.name for tensor in controls if tensor.name.endswith(GATE) and expected}
 
 
-def test_a_pattern_for_gates_needs_quantized_gates() -> None:
-    with pytest.raises(SpecError, match="matches no tensor that this key applies to"):
-        small_recipe(model__attention__gate="{kind: dense}", quantizer__bits=GATES)
-
-
 def test_steps_by_sensitivity_refuse_gates() -> None:
     with pytest.raises(SpecError, match="leave them as floats with `steps`"):
         small_recipe(model__attention__gate="{kind: dense}", quantizer__gates="true", quantizer__steps="{kind: fisher}")
+
+
+def test_a_trellis_refuses_gates() -> None:
+    with pytest.raises(SpecError, match="do not follow the trellis"):
+        load_spec("frontier", ["micro"], ["recipe.quantizer.steps=null", "recipe.quantizer.gates=true"])
