@@ -57,7 +57,7 @@ def score_run(files: RunFiles, data: DataFiles, world: World, stop: StopRequest)
     journal = make_journal(files, world.is_rank_zero)
     scores = score_artifact(decode_artifact, files, data, world, journal, check, read_references(files))
     if world.is_rank_zero:
-        write_ledger(files.ledger, scores.ledger.nats, scores.text.byte_counts)
+        write_ledger(files.ledger, scores.ledger.nats, scores.text.byte_counts, scores.ledger.order)
         write_json(files.scores, {"metrics": scores.metrics, "headline": scores.headline, "seconds": scores.seconds})
 
 

@@ -62,6 +62,7 @@ def audit_run(run: RunDirectory, ruleset: Ruleset, *, is_executed: bool = True) 
     batch_tokens = flat_spec(run.read_spec()).get("recipe.schedule.batch_tokens")
     size = size_of_run(read_present(run.files.run, RunDocument), result, batch_tokens)
     verdicts += own_limit_verdicts(ruleset, [size], judge_seed(ruleset, result["headline"]["val_loss"], size), "files")
+    verdicts += order_verdicts(run.read_spec().get("recipe"))
     verdicts += construction_verdicts(run.files.local.is_dir())
     ledger = None
     try:
@@ -150,6 +151,18 @@ def clock_verdicts(result: RecipeResult, ruleset: Ruleset) -> Iterator[Verdict]:
     if not is_contest and ruleset.hardware is not None:
         message = f"ran on {device}, not on {ruleset.hardware}"
         yield make_verdict("HARDWARE", "warn", message, "files", "result.json: environment")
+
+
+def order_verdicts(recipe: Any) -> Iterator[Verdict]:
+    """Yield whether a decoder could follow the order in which a run adapted to documents."""
+    if recipe is None or recipe.get("evaluation", {}).get("kind") != "document_lora":
+        return
+    if recipe["evaluation"].get("order", "stream") == "stream":
+        message = "documents were adapted to in the order of the text"
+        yield make_verdict("ADAPTATION-ORDER", "pass", message, "files", "spec.json")
+    else:
+        message = "documents were adapted to in the order of their lengths, which no decoder could follow"
+        yield make_verdict("ADAPTATION-ORDER", "warn", message, "files", "spec.json")
 
 
 def construction_verdicts(has_own_code: bool) -> Iterator[Verdict]:

@@ -18,6 +18,7 @@ RULES = {
     "lossless_tokenizer": "LOSSLESS",
     "canonical_data": "VAL-IS-CANONICAL",
     "overlap": "TRAIN-VAL-DISJOINT",
+    "adaptation_order": "ADAPTATION-ORDER",
     **own_limits.RULES,
 }
 """The contest's rules that rules of preflight correspond to."""

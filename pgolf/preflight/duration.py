@@ -1,7 +1,7 @@
 """Predicted training and evaluation time: from finished runs if there are any, else from a stated basis."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, exp
 from pathlib import Path
 from statistics import median
 
@@ -9,6 +9,7 @@ from pgolf.findings import counted
 from pgolf.preflight.throughput import (
     LEARNING_SLOWDOWN,
     LEARNING_STEP_SECONDS,
+    WEB_DOCUMENT_TOKENS,
     Gpus,
     forward_seconds,
     mean_step_seconds,
@@ -21,6 +22,11 @@ from trainer.recipe.token_work import PASSES_PER_STEP
 
 # Assumed training speed of a CPU core if nothing was measured. Units: flop/s.
 ASSUMED_CPU_FLOPS_PER_CORE = 4.0e10
+# Time of a pass with adapters relative to one of plain windows of the same tokens: between those of two logs, #1729 and
+# #2014, whose evaluations of 489 and 493 s it predicts within 10 % (docs/log/2026-11-30.md).
+ADAPTER_SLOWDOWN = 2.5
+# Documents that are longer than these count for nothing.
+NEGLIGIBLE_SHARE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +126,30 @@ def assume_speed(recipe: Recipe, gpu: str | None, cores: int) -> AssumedSpeed:
 def passes_per_token(recipe: Recipe, processes: int) -> tuple[float, float]:
     """Return the forward passes per validation token, summed over all processes: to score it, and to adapt to it.
 
-    Processes share the windows, and the sequences of an adaptation step as far as there are enough. With one LoRA per
-    document every process runs every document, and the pass that scores also provides the gradients.
+    Processes share the windows, the documents, and the sequences of an adaptation step as far as there are enough. With
+    one LoRA per document the pass that scores also provides the gradients.
     """
     evaluation = recipe.evaluation
+    if isinstance(evaluation, DocumentLora):
+        return ADAPTER_SLOWDOWN * PASSES_PER_STEP * document_passes(evaluation), 0.0
     plain = plain_protocol(evaluation)
     passes = 1.0 if isinstance(plain, Chunked) else plain.window / plain.stride
     match evaluation:
         case ScoreFirstTtt():
             places = processes * ceil(evaluation.batch_sequences / processes)
             return passes, PASSES_PER_STEP * evaluation.epochs * places / evaluation.batch_sequences
-        case DocumentLora():
-            return PASSES_PER_STEP * passes * processes, 0.0
         case _:
             return passes, 0.0
+
+
+def document_passes(evaluation: DocumentLora) -> float:
+    """Return the tokens that pass forward for each target of documents, whose lengths are assumed to be exponential."""
+    passed, scored = 0.0, 0
+    while (share := exp(-scored / WEB_DOCUMENT_TOKENS)) > NEGLIGIBLE_SHARE:
+        new = evaluation.chunk_at(scored)
+        passed += share * min(evaluation.window, scored + new)
+        scored += new
+    return passed / WEB_DOCUMENT_TOKENS
 
 
 def learning_steps(recipe: Recipe, validation_tokens: int) -> int:

@@ -25,6 +25,7 @@ from pgolf.specs.identity import spec_sha256
 from trainer.recipe.cgroups import read_memory
 from trainer.recipe.cores import allowed_cores, thread_count
 from trainer.recipe.data import Embedded, Shards
+from trainer.recipe.evaluation import DocumentLora
 from trainer.recipe.inventory import inventory, parameter_groups
 from trainer.recipe.recipe import Recipe
 
@@ -93,6 +94,7 @@ def examine_shape(known: Preflight, runs_dir: Path) -> Preflight:
         rules.training_clock(recipe, ruleset),
         rules.calibration_clock(recipe, ruleset),
         rules.quantized_share(recipe),
+        *([rules.adaptation_order(recipe.evaluation)] if isinstance(recipe.evaluation, DocumentLora) else []),
         *([rules.filled_bytes(recipe, known.code_bytes)] if recipe.quantizer.fill_bytes else []),
         memory,
     )

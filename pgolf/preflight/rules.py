@@ -18,6 +18,7 @@ from pgolf.specs.parts import Launch
 from trainer.recipe.averaging import AveragingRecipe, Candidates, Swa
 from trainer.recipe.cgroups import Memory
 from trainer.recipe.data import DataRecipe, Embedded
+from trainer.recipe.evaluation import DocumentLora
 from trainer.recipe.filling import largest_code_bytes
 from trainer.recipe.inventory import inventory
 from trainer.recipe.optimizer import MuonAdamW
@@ -151,6 +152,17 @@ def evaluation_clock(duration: DurationEstimate, ruleset: Ruleset, launch: Launc
         severity: Severity = "fail" if is_contest_hardware(launch) else "warn"
         return Finding(severity, "evaluation_clock", message, "use a longer stride, or a protocol without adaptation")
     return Finding("pass", "evaluation_clock", message)
+
+
+def adaptation_order(evaluation: DocumentLora) -> Finding:
+    """Check that a decoder could follow the order in which documents are adapted to."""
+    if evaluation.order == "stream":
+        return Finding("pass", "adaptation_order", "documents are adapted to in the order of the text")
+    message = (
+        "documents are adapted to in the order of their lengths, as in the records; no decoder could follow it, "
+        "because it does not know the lengths before it has the documents"
+    )
+    return Finding("warn", "adaptation_order", message, "--set recipe.evaluation.order=stream")
 
 
 def quantized_share(recipe: Recipe) -> Finding:

@@ -23,7 +23,14 @@ def with_problems(row: SeedRow) -> SeedRow:
 def row_problems(row: SeedRow) -> list[Finding]:
     """Return what is wrong with one run."""
     found = [*row.damage, *other_device(row), *slower_than_planned(row)]
-    found += [*over_cap(row), *over_size(row), *over_clock(row), *repacked(row), *over_budget(row)]
+    found += [
+        *over_cap(row),
+        *over_size(row),
+        *over_clock(row),
+        *adapted_out_of_order(row),
+        *repacked(row),
+        *over_budget(row),
+    ]
     if row.is_script:
         found += script_problems(row.result, row.document.get("train_seconds_allowed"))
     return [*found, *not_learned(row)]
@@ -91,6 +98,13 @@ def has_mixed_rules(rows: Sequence[SeedRow]) -> bool:
     return any(row.rules != rows[0].rules for row in rows)
 
 
+def adapted_out_of_order(row: SeedRow) -> Iterator[Finding]:
+    """Yield a warning if documents were adapted to in an order that no decoder could follow."""
+    if row.settings.get("recipe.evaluation.order") == "published_by_length":
+        message = "documents were adapted to in the order of their lengths, which no decoder could follow"
+        yield Finding("warn", "adaptation_order", message)
+
+
 def repacked(row: SeedRow) -> Iterator[Finding]:
     """Yield a warning if the artifact was quantized again with a wider clip to fit, with what that cost."""
     again = row.result["artifact"].get("repacked")
@@ -145,6 +159,7 @@ def group_problems(rows: Sequence[SeedRow]) -> Iterator[Finding]:
         yield Finding("warn", "mixed_rules", "the seeds began under different limits, so that no target is judged")
     if (target := target_of(rows)) is not None and target.severity != "pass":
         yield replace(target, severity="fail" if target.severity == "fail" else "warn")
+    yield from [finding for row in rows for finding in adapted_out_of_order(row)][:1]
     unlearned = [finding for row in rows for finding in not_learned(row)]
     yield from unlearned[:1]
     overlaps = [row.overlap for row in rows if row.overlap is not None and row.overlap.severity != "pass"]

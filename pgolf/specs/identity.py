@@ -14,6 +14,7 @@ from trainer.recipe.recipe import Recipe
 LATER_KEYS: dict[tuple[str, ...], dict[str, Any]] = {
     ("quantizer",): {"steps": None, "fill_bytes": 0, "gates": False},
     ("evaluation", "references", "*", "quantizer"): {"steps": None, "fill_bytes": 0, "gates": False},
+    ("evaluation",): {"batch_documents": 1, "order": "stream", "pairs": "matrix", "keep_first": False, "phases": None},
     ("model", "attention", "gate"): {"gain": 1.0},
     ("model",): {"published_unused_softcaps": False},
     ("model", "topology"): {"skips_into_first_lane": False, "published_unused_lanes": False},

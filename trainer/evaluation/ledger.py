@@ -7,6 +7,7 @@ been scored are given out for adaptation.
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ class ScoreLedger:
         self.tokens = tokens
         self.nats = np.full(len(tokens) - 1, np.nan, dtype=np.float32)
         self.committed = 0
+        self.order: NDArray[np.int32] | None = None
+        """Numbers of the documents as they are scored; None for the order of the text."""
 
     def commit(self, start: int, nats: NDArray[np.float32]) -> None:
         """Write the final scores of the targets start .. start + len(nats) - 1 (from 0).
@@ -74,8 +77,14 @@ def bits_per_byte(nats: float, byte_count: float) -> float:
     return nats / NATS_PER_BIT / byte_count
 
 
-def write_ledger(path: Path, nats: NDArray[np.float32], byte_counts: NDArray[np.uint16]) -> None:
-    """Write an uncompressed .npz with two arrays of one entry per target: `nll` in nats, and `bytes`."""
+def write_ledger(
+    path: Path, nats: NDArray[np.float32], byte_counts: NDArray[np.uint16], order: NDArray[np.int32] | None = None
+) -> None:
+    """Write an uncompressed .npz with two arrays of one entry per target: `nll` in nats, and `bytes`.
+
+    A third, `order`, has the numbers of the documents as they were scored, if that is not the order of the text.
+    """
     buffer = io.BytesIO()
-    np.savez(buffer, nll=nats, bytes=byte_counts)
+    arrays: dict[str, NDArray[Any]] = {"nll": nats, "bytes": byte_counts}
+    np.savez(buffer, **(arrays if order is None else arrays | {"order": order}))  # type: ignore[arg-type]
     write_whole(path, buffer.getvalue())

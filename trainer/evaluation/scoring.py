@@ -45,7 +45,7 @@ def score_stream(
         case DocumentLora():
             from trainer.evaluation.document_lora import score_with_lora
 
-            score_with_lora(scorer, recipe, document_starts(ledger.tokens, bos))
+            score_with_lora(scorer, recipe, document_starts(ledger.tokens, bos), bos)
         case Chunked() | Sliding() | Documents():
             scorer.score(windows(recipe, len(ledger.nats), document_starts(ledger.tokens, bos)))
     ledger.check_complete()

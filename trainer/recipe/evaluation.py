@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from trainer.recipe.patterns import check_pattern_names
 from trainer.recipe.quantizer import QuantizerRecipe
-from trainer.recipe.strict import CHECKED, Count, NonNegative, OpenFraction, Positive, RecipeConflict
+from trainer.recipe.strict import CHECKED, Count, Flag, NonNegative, OpenFraction, Positive, RecipeConflict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,17 +151,66 @@ class ScoreFirstTtt(ScoringProtocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkUntil:
+    """A number of targets that holds until so many targets of a document are scored."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    until: Count | None
+    """Targets at which it ends; null for the last."""
+    tokens: Count
+    """Targets that are scored before the adapters train on them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phases:
+    """Training of the whole model on the documents that are scored (#1626)."""
+
+    __pydantic_config__: ClassVar = CHECKED
+    after_documents: tuple[Count, ...]
+    """Scored documents after which all weights train on those documents, in increasing order."""
+    chunk_tokens: Count = 32_768
+    """Tokens of a step; the rest at the end is left out."""
+    lr: NonNegative = 1e-3
+    """Learning rate of SGD; falls along a cosine over the steps of a phase."""
+    momentum: OpenFraction = 0.9
+    """Momentum of SGD."""
+    clip_norm: NonNegative = 1.0
+    """Maximum gradient norm; 0 does not clip."""
+
+    def __post_init__(self) -> None:
+        if list(self.after_documents) != sorted({*self.after_documents}) or not self.after_documents:
+            raise RecipeConflict("after_documents must have increasing numbers", "after_documents")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DocumentLora(ScoringProtocol):
     """Each document by itself, in chunks: low-rank adapters of the matrices train on each scored chunk (#1530).
 
     The adapters are reset for the next document. The artifact is also scored with plain document windows, which is
-    reported separately. Every process adapts to all documents, one after another: fit for studies, too slow for 40
-    million tokens in 600 s.
+    reported separately. Processes share the batches of documents; the scores do not depend on their number.
     """
 
     kind: Literal["document_lora"]
-    chunk_tokens: Count = 48
-    """Targets that are scored before the adapters train on them; at most `window`."""
+    chunk_tokens: Count | tuple[ChunkUntil, ...] = 48
+    """Targets that are scored before the adapters train on them, at most `window`: always the same number, or a list of
+    `{until, tokens}` that follows the targets of the document scored so far.
+    """
+    batch_documents: Count = 1
+    """Documents that are scored side by side, in one forward pass; the scores differ by rounding."""
+    order: Literal["stream", "published_by_length"] = "stream"
+    """Order of the documents: that of the text, or the longest first as in the records, which no decoder can follow
+    because it does not know the lengths.
+    """
+    pairs: Literal["matrix", "visit"] = "matrix"
+    """`matrix`: each matrix has a pair of factors. `visit`: each execution of a block has pairs of its own, for
+    queries, keys and values, and beside all of attention and all of the MLP, as in the records.
+    """
+    keep_first: Flag = False
+    """Whether a document begins with the first factors that the document before it in its place of the batch has
+    learned (#1787); the second ones begin at zero.
+    """
+    phases: Phases | None = None
+    """Training of the whole model between documents; null has none."""
     rank: Count = 80
     """Rank of the adapters."""
     alpha: Positive = 144.0
@@ -182,10 +231,30 @@ class DocumentLora(ScoringProtocol):
     def __post_init__(self) -> None:
         check_references(self.references)
         check_pattern_names(self.learn, "learn")
-        if self.chunk_tokens > self.window:
+        ends = [chunk.until for chunk in self.chunks]
+        increasing = sorted({end for end in ends if end is not None})
+        if ends != [*increasing, None]:
             raise RecipeConflict(
-                f"chunk_tokens {self.chunk_tokens} is longer than window {self.window}", "chunk_tokens"
+                "chunk_tokens must have increasing `until`, and null in its last entry", "chunk_tokens"
             )
+        if (most := max(chunk.tokens for chunk in self.chunks)) > self.window:
+            raise RecipeConflict(f"chunk_tokens {most} is longer than window {self.window}", "chunk_tokens")
+        if self.phases is not None and self.phases.chunk_tokens < self.window:
+            raise RecipeConflict(
+                f"chunk_tokens {self.phases.chunk_tokens} is shorter than window {self.window}",
+                "phases",
+                "chunk_tokens",
+            )
+
+    @property
+    def chunks(self) -> tuple[ChunkUntil, ...]:
+        """The lengths of chunks."""
+        chunks = self.chunk_tokens
+        return (ChunkUntil(until=None, tokens=chunks),) if isinstance(chunks, int) else chunks
+
+    def chunk_at(self, scored: int) -> int:
+        """Return the length of the chunk after so many scored targets of a document."""
+        return next(chunk.tokens for chunk in self.chunks if chunk.until is None or scored < chunk.until)
 
 
 EvaluationRecipe = Chunked | Sliding | Documents | ScoreFirstTtt | DocumentLora
@@ -235,7 +304,7 @@ def plain_protocol(recipe: EvaluationRecipe) -> Chunked | Sliding | Documents:
             return Documents(
                 kind="document",
                 window=recipe.window,
-                stride=recipe.chunk_tokens,
+                stride=recipe.chunks[-1].tokens,
                 temperature=recipe.temperature,
                 tail=recipe.tail,
             )

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pgolf.preflight.duration import (
     DurationEstimate,
+    assume_speed,
+    document_passes,
     estimate_duration,
+    evaluation_seconds,
     learning_steps,
     passes_per_token,
     planned_tokens,
@@ -15,6 +19,7 @@ from pgolf.preflight.duration import (
 from pgolf.preflight.throughput import LEARNING_SLOWDOWN, LEARNING_STEP_SECONDS
 from pgolf.specs.loading import load_spec
 from tests.pgolf.report.builders import result_of, write_run
+from trainer.recipe.evaluation import DocumentLora
 from trainer.recipe.recipe import Recipe
 
 SPEC = "a" * 64
@@ -118,10 +123,26 @@ def test_adaptation_is_shared_by_as_many_processes_as_it_has_sequences(tmp_path:
     assert with_steps == pytest.approx(18 * LEARNING_STEP_SECONDS + without * (2 + learning) / 2)
 
 
-def test_document_lora_adapts_with_the_scoring_pass() -> None:
+def test_tokens_that_pass_for_a_target_of_documents_are_those_of_drawn_lengths() -> None:
+    """Documents of exponential length, each scored in chunks of 48 of which the last reaches beyond its end."""
+    recipe = recipe_of("recipe.evaluation={kind: document_lora, window: 512, chunk_tokens: 48}").evaluation
+    assert isinstance(recipe, DocumentLora)
+    lengths = np.random.default_rng(4).exponential(900, size=20_000)
+    passed = sum(min(512, end) for length in lengths for end in range(48, int(length) + 48, 48))
+    assert document_passes(recipe) == pytest.approx(passed / lengths.sum(), rel=0.02)
+
+
+def test_processes_share_the_documents() -> None:
     lora = recipe_of("recipe.evaluation={kind: document_lora, window: 512, chunk_tokens: 256}")
-    plain = recipe_of("recipe.evaluation={kind: document, window: 512, stride: 256}")
-    assert passes_per_token(lora, 1)[0] == 3 * passes_per_token(plain, 1)[0]
+    assert passes_per_token(lora, 1) == passes_per_token(lora, 8)
+
+
+@pytest.mark.parametrize(("name", "logged"), [("pr1729", 488.8), ("pr2014", 493.5)])
+def test_adaptation_takes_as_long_as_in_the_logs(name: str, logged: float) -> None:
+    """total_eval_time of #1729, seed 1337, and of #2014, seed 0, on 8xH100."""
+    recipe = load_spec(name).spec.recipe
+    assumed = assume_speed(recipe, "H100:8", 2)
+    assert evaluation_seconds(recipe, 47_853_344, 8, assumed) == pytest.approx(logged, rel=0.2)
 
 
 @pytest.mark.parametrize(
