@@ -18,6 +18,7 @@ from trainer.evaluation.score_first_ttt import ChunkLearner
 from trainer.evaluation.window_scorer import WindowScorer, backpropagate
 from trainer.model.gpt import GptModel
 from trainer.recipe.evaluation import DocumentLora, ScoreFirstTtt, Sgd
+from trainer.runtime.world import World
 
 
 def train_on_documents(scorer: WindowScorer, recipe: DocumentLora, scored: Sequence[Span], bos: int) -> None:
@@ -35,7 +36,9 @@ def train_on_documents(scorer: WindowScorer, recipe: DocumentLora, scored: Seque
         batch_sequences=sequences,
         clip_norm=phases.clip_norm,
     )
-    learner = ChunkLearner(model, protocol, scorer.world, partial(backpropagate, partial(loss_within, model, bos)))
+    # Every process takes whole steps: sums of gradients over processes would round with their number.
+    alone = World(scorer.world.device)
+    learner = ChunkLearner(model, protocol, alone, partial(backpropagate, partial(loss_within, model, bos)))
     chunks = torch.split(document_sequences(scorer.ledger, scored, recipe.window, bos), sequences)
     whole = [chunk for chunk in chunks if len(chunk) == sequences]
     for number, chunk_NT in enumerate(whole):

@@ -1,10 +1,13 @@
 """Adapters of documents: side by side as one at a time, and as another implementation by forward hooks."""
 
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tests.trainer.evaluation import shared_documents
 from tests.trainer.small import awake_model, random_tokens, small_recipe
 from trainer.evaluation.document_ledger import DocumentLedger
 from trainer.evaluation.document_lora import BATCHES_SIDE_BY_SIDE, DocumentScorer, rounds_of
@@ -29,6 +33,7 @@ from trainer.recipe.evaluation import ChunkUntil, DocumentLora, Phases
 from trainer.recipe.recipe import Recipe
 from trainer.runtime.world import SINGLE_PROCESS
 
+ROOT = Path(__file__).parent.parent.parent.parent
 BEGIN, LENGTH = 1, 231
 DOCUMENTS = (0, 40, 41, 90, 128, 170, 182, 200)
 GROWING = (ChunkUntil(until=8, tokens=4), ChunkUntil(until=24, tokens=8), ChunkUntil(until=None, tokens=12))
@@ -216,3 +221,17 @@ def test_adaptation_to_unscored_tokens_is_a_violation() -> None:
 
     with patch.object(DocumentLedger, "commit", late), pytest.raises(LedgerViolation, match="before it was scored"):
         scored(LORA)
+
+
+def test_three_processes_score_as_one(tmp_path: Path) -> None:
+    """Phases, kept factors and the order by length: all that depends on other documents."""
+    module = shared_documents.shared_scores.__module__
+    processes = [
+        subprocess.Popen([sys.executable, "-m", module, str(rank), "3", str(tmp_path)], cwd=ROOT) for rank in range(3)
+    ]
+    torch.set_num_threads(1)
+    alone = shared_documents.shared_scores(0, 1)
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    for rank in range(3):
+        assert np.load(tmp_path / f"{rank}.npy").tobytes() == alone.nats.tobytes()
+    assert alone.order is not None and len(alone.order) > 16

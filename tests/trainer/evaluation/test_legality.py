@@ -19,9 +19,11 @@ from trainer.evaluation.windows import Window
 from trainer.recipe.evaluation import (
     AdamW,
     Chunked,
+    ChunkUntil,
     DocumentLora,
     Documents,
     EvaluationRecipe,
+    Phases,
     ScoreFirstTtt,
     Sgd,
     Sliding,
@@ -49,7 +51,12 @@ PROTOCOLS: dict[str, EvaluationRecipe] = {
         batch_sequences=1,
     ),
     "lora": DocumentLora(kind="document_lora", window=32, chunk_tokens=12, rank=4, lr=0.05),
-}
+    "side by side": DocumentLora(
+        kind="document_lora", window=32, rank=4, lr=0.05, batch_documents=2,
+        chunk_tokens=(ChunkUntil(until=9, tokens=3), ChunkUntil(until=None, tokens=12)), pairs="visit", keep_first=True,
+        phases=Phases(after_documents=(2, 4), chunk_tokens=32, lr=0.05),
+    ),
+}  # fmt: skip
 PUBLISHED = sorted(name for name, file in shipped_specs().items() if file.parent.name == "published")
 LEARNING = ("sgd", "adamw", "lora")
 # Around the borders of windows, chunks and documents; the first ones in every run.
