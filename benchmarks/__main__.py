@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.adaptation import measure_adaptation
 from benchmarks.codecs import measure_codecs
 from benchmarks.documents import measure_documents
 from benchmarks.evaluation import measure_evaluation
@@ -27,7 +28,8 @@ from trainer.recipe.writing import write_json, write_whole
 # Shapes that are also measured compiled on a CPU; compiling takes a minute each.
 COMPILED = ("quickstart", "baseline")
 COMPONENTS = {"records": measure_records, "quantizer": measure_quantizer, "codecs": measure_codecs}
-WHAT = ("start", *COMPONENTS, "documents", "parts", "training", "evaluation", "memory")
+COMPARED = {"documents": measure_documents, "adaptation": measure_adaptation}
+WHAT = ("start", *COMPONENTS, *COMPARED, "parts", "training", "evaluation", "memory")
 
 
 def main() -> None:
@@ -63,9 +65,10 @@ def measure_all(what: list[str], shapes: list[str], rounds: int) -> tuple[list[T
         ratios = [ratio]
     for name, measure in COMPONENTS.items():
         timings += measure(rounds) if name in what else []
-    if "documents" in what:
-        measured = measure_documents(rounds)
-        timings, ratios = timings + measured[0], ratios + measured[1]
+    for name, compare in COMPARED.items():
+        if name in what:
+            measured = compare(rounds)
+            timings, ratios = timings + measured[0], ratios + measured[1]
     for shape in shapes:
         measured = measure_shape(what, shape, rounds)
         timings, ratios = timings + measured[0], ratios + measured[1]
