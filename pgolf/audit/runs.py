@@ -292,9 +292,15 @@ def compare_with_ledger(
 ) -> list[Verdict]:
     """Check that model.bin gives the ledger's scores for the first window of the text.
 
-    Every protocol scores these targets before it learns anything, so that they depend on nothing that follows them.
+    Every protocol scores these targets before it learns anything, so that they depend on nothing that follows them. In
+    the order by length other documents come first.
     """
     import numpy as np
+
+    evaluation: Any = (run.read_spec().get("recipe") or {}).get("evaluation", {})
+    if evaluation.get("order") == "published_by_length":
+        message = "documents were scored in the order of their lengths, in which the first one of the text has no place"
+        return [make_verdict("METRIC-STAGE", "unknown", message, "executed", "ledger.npz")]
 
     window = read_recipe_result(run.files.result)["metrics"][-1].get("window", STREAM_TOKENS)
     documents = np.flatnonzero(tokens == begin)
@@ -315,5 +321,7 @@ def protocol_edges(run: RunDirectory) -> list[int]:
     """Return the first positions at which the run's protocol changes windows or chunks."""
     recipe = run.read_spec().get("recipe")
     protocol = recipe.get("evaluation", {}) if recipe else {}
-    steps = [protocol.get("window"), protocol.get("stride"), protocol.get("chunk_tokens")]
+    chunks = protocol.get("chunk_tokens")
+    lengths = [chunk["tokens"] for chunk in chunks] if isinstance(chunks, list) else [chunks]
+    steps = [protocol.get("window"), protocol.get("stride"), *lengths]
     return [step * times for step in steps if step is not None for times in (1, 2) if step * times < STREAM_TOKENS]

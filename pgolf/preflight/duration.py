@@ -1,5 +1,6 @@
 """Predicted training and evaluation time: from finished runs if there are any, else from a stated basis."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, exp
 from pathlib import Path
@@ -24,8 +25,10 @@ from trainer.recipe.token_work import PASSES_PER_STEP
 ASSUMED_CPU_FLOPS_PER_CORE = 4.0e10
 # Time of a pass with adapters relative to one of plain windows of the same tokens: between those of two logs, #1729 and
 # #2014, whose evaluations of 489 and 493 s it predicts within 10 % (docs/log/2026-11-30.md).
-ADAPTER_SLOWDOWN = 2.5
-# Documents that are longer than these count for nothing.
+ADAPTER_SLOWDOWN = 2.2
+# Batches of documents that can be adapted to at the same time.
+MOST_BATCHES = 8
+# A share of documents that counts for nothing.
 NEGLIGIBLE_SHARE = 1e-6
 
 
@@ -143,18 +146,24 @@ def passes_per_token(recipe: Recipe, processes: int) -> tuple[float, float]:
 
 
 def document_passes(evaluation: DocumentLora) -> float:
-    """Return the tokens that pass forward for each target of documents, whose lengths are assumed to be exponential."""
-    passed, scored = 0.0, 0
+    """Return the tokens that pass forward for each target of documents."""
+    return sum(share * min(evaluation.window, end) for share, end in document_chunks(evaluation)) / WEB_DOCUMENT_TOKENS
+
+
+def document_chunks(evaluation: DocumentLora) -> Iterator[tuple[float, int]]:
+    """Yield the share of documents that reach each chunk, and its end. Lengths are assumed to be exponential."""
+    scored = 0
     while (share := exp(-scored / WEB_DOCUMENT_TOKENS)) > NEGLIGIBLE_SHARE:
-        new = evaluation.chunk_at(scored)
-        passed += share * min(evaluation.window, scored + new)
-        scored += new
-    return passed / WEB_DOCUMENT_TOKENS
+        scored += evaluation.chunk_at(scored)
+        yield share, scored
 
 
-def learning_steps(recipe: Recipe, validation_tokens: int) -> int:
+def learning_steps(recipe: Recipe, validation_tokens: int, processes: int = 1) -> int:
     """Return the number of adaptation steps; the last chunk is scored without adapting to it."""
     evaluation = recipe.evaluation
+    if isinstance(evaluation, DocumentLora):
+        a_target = sum(share for share, _ in document_chunks(evaluation)) / WEB_DOCUMENT_TOKENS
+        return ceil(validation_tokens * a_target / evaluation.batch_documents / min(processes, MOST_BATCHES))
     if not isinstance(evaluation, ScoreFirstTtt):
         return 0
     chunks = ceil((validation_tokens - 1) / evaluation.chunk_tokens)
@@ -166,7 +175,7 @@ def evaluation_seconds(recipe: Recipe, validation_tokens: int, processes: int, a
     """Return the seconds of scoring and adaptation."""
     scoring, learning = passes_per_token(recipe, processes)
     passes = scoring + assumed.learning_slowdown * learning
-    steps = learning_steps(recipe, validation_tokens)
+    steps = learning_steps(recipe, validation_tokens, processes)
     return validation_tokens * passes * assumed.token_seconds + steps * assumed.learning_step_seconds
 
 

@@ -45,10 +45,11 @@ def adapter_places(model: GptModel, recipe: DocumentLora) -> dict[int, Place]:
         rows, columns = named[name].shape
         block = name.rsplit(".", 2)[0]
         count = 1 if recipe.pairs == "matrix" or name == head else visits[block]
-        if recipe.pairs == "visit" and name.endswith(".mlp.up"):
+        is_inside = ".mlp." in name and not name.endswith(".mlp.down") and f"{block}.mlp.down" in named
+        if recipe.pairs == "visit" and is_inside:
             continue  # the adapter of an MLP stands beside all of it
         first = first_of_branch(name) if recipe.pairs == "visit" else None
-        if first is None:
+        if first is None or first not in named:
             found[id(named[name])] = merged(found.get(id(named[name])), Place(number, rows, columns, count))
             continue
         reader = named[first]

@@ -14,8 +14,8 @@ Span = tuple[int, int]
 class DocumentLedger(ScoreLedger):
     """A ledger in which documents are scored in announced rounds.
 
-    Rounds follow one another. The documents of a round advance side by side, each from its first target to its last. So
-    the order is one in which a decoder could read the text, whatever the documents hold.
+    Rounds follow one another. The documents of a round advance side by side, each from its first target to its last.
+    The order is fixed before the first score.
     """
 
     def __init__(self, tokens: NDArray[np.uint16], padding: int = 0) -> None:

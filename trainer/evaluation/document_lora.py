@@ -65,10 +65,14 @@ class Adapters(TorchFunctionMode):
         self.visits[place.number] += 1
         first_BPC, second_BRP = self.factors[place.number, visit]
         z_BTC = self.read[place.ends] if place.ends else args[0]
+        z_BTC = z_BTC.reshape(
+            len(first_BPC), -1, z_BTC.size(-1)
+        )  # code of the user's own may lay rows one after another
         added_BTR = self.factor * torch.bmm(
             torch.bmm(z_BTC, first_BPC.mT.to(z_BTC.dtype)), second_BRP.mT.to(z_BTC.dtype)
         )
-        return result + (added_BTR if args[2] is None else args[2] * added_BTR)
+        added = added_BTR.reshape(result.shape)
+        return result + (added if args[2] is None else args[2] * added)
 
 
 class AdaptedBatch:
@@ -93,10 +97,13 @@ class AdaptedBatch:
     def learn(self, loss: Tensor) -> None:
         """Take one step of AdamW on a sum of losses, one for each document."""
         recipe, self.steps = self.recipe, self.steps + 1
-        gradients = torch.autograd.grad(loss, self.tensors())
+        # A matrix that no product reads has no gradient.
+        gradients: tuple[Tensor | None, ...] = torch.autograd.grad(loss, self.tensors(), allow_unused=True)
         mean_bias, square_bias = 1 - recipe.beta1**self.steps, 1 - recipe.beta2**self.steps
         with torch.no_grad():
             for tensor, gradient, mean, square in zip(self.tensors(), gradients, self.means, self.squares, strict=True):
+                if gradient is None:
+                    continue
                 tensor.mul_(1 - recipe.lr * recipe.weight_decay)
                 mean.lerp_(gradient, 1 - recipe.beta1)
                 square.mul_(recipe.beta2).addcmul_(gradient, gradient, value=1 - recipe.beta2)
@@ -133,7 +140,7 @@ class FirstFactors:
     @torch.no_grad()
     def hand_on(self, factors: Factors, rows: Sequence[int], numbers: Sequence[int]) -> None:
         """Keep what documents have learned, by their rows and their places in the batch, if the recipe says so."""
-        if self.is_kept:
+        if self.is_kept and rows:
             for key, (first_BPC, _) in factors.items():
                 self.kept[key][list(numbers)] = first_BPC[list(rows)].detach()
 
@@ -234,10 +241,10 @@ class DocumentScorer:
             ends = np.cumsum([window.kept for window in windows])
             for window, part in zip(windows, np.split(nats, ends), strict=False):
                 ledger.commit(window.first_target, part)
-            if goes_on:
-                batch.learn(self.loss(logits_BTV, windows, goes_on))
             done = [row for row in range(len(active)) if row not in goes_on]
             firsts.hand_on(batch.factors, done, [numbers[row] for row in done])
+            if goes_on:
+                batch.learn(self.loss(logits_BTV, windows, goes_on))
             if done and goes_on:
                 batch.keep(torch.tensor(goes_on, device=logits_BTV.device))
             active, numbers = [active[row] for row in goes_on], [numbers[row] for row in goes_on]

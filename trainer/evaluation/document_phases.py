@@ -40,9 +40,8 @@ def train_on_documents(scorer: WindowScorer, recipe: DocumentLora, scored: Seque
     alone = World(scorer.world.device)
     learner = ChunkLearner(model, protocol, alone, partial(backpropagate, partial(loss_within, model, bos)))
     chunks = torch.split(document_sequences(scorer.ledger, scored, recipe.window, bos), sequences)
-    whole = [chunk for chunk in chunks if len(chunk) == sequences]
-    for number, chunk_NT in enumerate(whole):
-        learner.learn(chunk_NT, (1 + cos(pi * number / max(1, len(whole) - 1))) / 2)
+    for number, chunk_NT in enumerate(chunks[:-1]):  # the last one is left out, as in the records
+        learner.learn(chunk_NT, (1 + cos(pi * number / (len(chunks) - 1))) / 2)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     scorer.world.check_same_weights(model.parameters(), "after a phase")

@@ -152,13 +152,13 @@ class ScoreFirstTtt(ScoringProtocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkUntil:
-    """A number of targets that holds until so many targets of a document are scored."""
+    """The length of chunks up to a place in a document."""
 
     __pydantic_config__: ClassVar = CHECKED
     until: Count | None
-    """Targets at which it ends; null for the last."""
+    """Scored targets of the document from which on it no longer holds; null for the last length."""
     tokens: Count
-    """Targets that are scored before the adapters train on them."""
+    """Targets of a chunk."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,9 +169,9 @@ class Phases:
     after_documents: tuple[Count, ...]
     """Scored documents after which all weights train on those documents, in increasing order."""
     chunk_tokens: Count = 32_768
-    """Tokens of a step; the rest at the end is left out."""
+    """Tokens of a step; the last ones, at most as many, are left out."""
     lr: NonNegative = 1e-3
-    """Learning rate of SGD; falls along a cosine over the steps of a phase."""
+    """Learning rate of SGD; falls along a cosine over the chunks of a phase."""
     momentum: OpenFraction = 0.9
     """Momentum of SGD."""
     clip_norm: NonNegative = 1.0
@@ -186,8 +186,9 @@ class Phases:
 class DocumentLora(ScoringProtocol):
     """Each document by itself, in chunks: low-rank adapters of the matrices train on each scored chunk (#1530).
 
-    The adapters are reset for the next document. The artifact is also scored with plain document windows, which is
-    reported separately. Processes share the batches of documents; the scores do not depend on their number.
+    The adapters are reset for the next document, but for what `keep_first` keeps. The artifact is also scored with
+    plain document windows, which is reported separately. Processes share the batches of documents; the scores do not
+    depend on their number.
     """
 
     kind: Literal["document_lora"]
@@ -196,7 +197,9 @@ class DocumentLora(ScoringProtocol):
     `{until, tokens}` that follows the targets of the document scored so far.
     """
     batch_documents: Count = 1
-    """Documents that are scored side by side, in one forward pass; the scores differ by rounding."""
+    """Documents that are scored side by side, in one forward pass. Without `keep_first` and `phases` the scores of
+    other numbers differ by rounding only.
+    """
     order: Literal["stream", "published_by_length"] = "stream"
     """Order of the documents: that of the text, or the longest first as in the records, which no decoder can follow
     because it does not know the lengths.
