@@ -306,10 +306,17 @@ class BudgetPart(TypedDict):
     train: NonNegative
 
 
+class ChunkPart(TypedDict):
+    until: Count | None
+    tokens: Count
+
+
 class EvaluationPart(TypedDict, total=False):
+    kind: str
     window: Count
     stride: Count
-    chunk_tokens: Count
+    chunk_tokens: Count | list[ChunkPart]
+    order: str
 
 
 class RecipePart(TypedDict, total=False):

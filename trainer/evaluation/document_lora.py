@@ -65,9 +65,8 @@ class Adapters(TorchFunctionMode):
         self.visits[place.number] += 1
         first_BPC, second_BRP = self.factors[place.number, visit]
         z_BTC = self.read[place.ends] if place.ends else args[0]
-        z_BTC = z_BTC.reshape(
-            len(first_BPC), -1, z_BTC.size(-1)
-        )  # code of the user's own may lay rows one after another
+        # Code of the user's own may lay the rows of a batch one after another.
+        z_BTC = z_BTC.reshape(len(first_BPC), -1, z_BTC.size(-1))
         added_BTR = self.factor * torch.bmm(
             torch.bmm(z_BTC, first_BPC.mT.to(z_BTC.dtype)), second_BRP.mT.to(z_BTC.dtype)
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pgolf.audit.probes import make_questions, probe_tokens
-from pgolf.audit.runs import audit_run, clock_verdicts
+from pgolf.audit.runs import audit_run, clock_verdicts, protocol_edges
 from pgolf.audit.verdicts import Verdict
 from pgolf.data.manifests import read_manifest
 from pgolf.data.verify import verify_contents
@@ -214,3 +214,19 @@ def test_a_damaged_model_fails(copy: RunDirectory) -> None:
     assert found["METRIC-STAGE"].severity == "fail"
     assert "model.bin cannot be decoded" in found["METRIC-STAGE"].message
     assert found["C1-CAUSAL"].severity == "unknown"
+
+
+def test_growing_chunks_give_edges_to_probe(copy: RunDirectory) -> None:
+    chunks = [{"until": 8, "tokens": 4}, {"until": None, "tokens": 48}]
+    spec = read_json(copy.files.spec)
+    spec["recipe"]["evaluation"] = {"kind": "document_lora", "window": 64, "chunk_tokens": chunks}
+    write_json(copy.files.spec, spec)
+    assert protocol_edges(copy) == [64, 128, 4, 8, 48, 96]
+
+
+@pytest.mark.parametrize(("order", "severity"), [("stream", "pass"), ("published_by_length", "warn")])
+def test_the_order_of_adaptation_is_judged(copy: RunDirectory, order: str, severity: str) -> None:
+    spec = read_json(copy.files.spec)
+    spec["recipe"]["evaluation"] = {"kind": "document_lora", "window": 64, "chunk_tokens": 48, "order": order}
+    write_json(copy.files.spec, spec)
+    assert verdicts(copy)["ADAPTATION-ORDER"].severity == severity
