@@ -29,6 +29,7 @@ CHOICES = (
     "TTT_EVAL_SEQ_LEN", "SMEAR_GATE_BOS_FIX", "ATTN_OUT_GATE_ENABLED", "ATTN_OUT_GATE_SRC", "CASEOPS_ENABLED",
     "WD_TAPER_START_FRAC", "WD_TAPER_FINAL_MULT", "TRAIN_SEQ_SCHEDULE", "TRAIN_SEQ_SCHEDULE_MODE",
     "TTT_MASK", "TTT_Q_LORA", "TTT_K_LORA", "TTT_V_LORA", "TTT_O_LORA", "TTT_MLP_LORA", "TTT_LOCAL_LR_MULT",
+    "PHASED_TTT_ENABLED", "PHASED_TTT_NUM_PHASES", "PHASED_TTT_PREFIX_DOCS",
     "ASYM_LOGIT_RESCALE", "ASYMMETRIC_LOGIT_RESCALE", "GATED_ATTN_QUANT_GATE",
 )  # fmt: skip
 CASEOPS = "caseops"
@@ -398,6 +399,24 @@ def adapted(script: Evidence) -> Choice | None:
     return Choice({f"{EVALUATION}.learn": learn}, source)
 
 
+def phases(script: Evidence) -> Choice | None:
+    """Choose after how many scored documents the whole model trains: equal parts of the first ones."""
+    key = f"{EVALUATION}.phases"
+    flag, count = script.variable("PHASED_TTT_ENABLED"), script.variable("PHASED_TTT_NUM_PHASES")
+    documents = script.variable("PHASED_TTT_PREFIX_DOCS")
+    if script.recipe[f"{EVALUATION}.kind"] != "document_lora":
+        return None
+    if (off := next((each for each in (flag, count, documents) if each is not None and each.is_off), None)) is not None:
+        return Choice({key: None}, off)
+    if count is None or documents is None:
+        return None
+    numbers = [each.value for each in (count, documents)]
+    if not all(isinstance(each, float) and each.is_integer() for each in numbers):
+        return Choice({}, count, "expected whole numbers of phases and of documents")
+    parts, total = (int(each) for each in numbers)
+    return Choice({f"{key}.after_documents": [total * part // parts for part in range(1, parts + 1)]}, count)
+
+
 def evaluation(script: Evidence) -> Choice | None:
     """Choose the protocol: adapters by document, adaptation by chunk, or windows."""
     flag, rank, chunk = (script.variable(name) for name in ("TTT_ENABLED", "TTT_LORA_RANK", "TTT_CHUNK_TOKENS"))
@@ -424,5 +443,5 @@ EARLY_RULES: tuple[Rule, ...] = (exclusive,)
 RULES: tuple[Rule, ...] = (
     activation, bigram, value_embedding, smear, attention_gate, value_residual, recurrence, skips, input_mix, parallel,
     head, averaging, calibration, gates, clip, residual, evaluation, text, unused_softcaps, clamped, taper, lengths,
-    budget, adapted,
+    budget, adapted, phases,
 )  # fmt: skip

@@ -442,5 +442,5 @@ def as_yaml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return "[" + ", ".join(as_yaml(each) if isinstance(each, dict) else f'"{each}"' for each in value) + "]"
+        return "[" + ", ".join(f'"{each}"' if isinstance(each, str) else as_yaml(each) for each in value) + "]"
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -46,8 +46,7 @@ ELSEWHERE = {
     "TRAIN_FILES": "recipe.data.folder",
     "VAL_FILES": "recipe.data.folder",
     "VAL_BYTES_FILES": "the sidecars in the data's manifest",
-    "TTT_BATCH_SIZE": "not needed: documents are adapted to one after another",
-    "TTT_EVAL_BATCHES": "not needed: documents are adapted to one after another",
+    "TTT_EVAL_BATCHES": "not needed: all documents are scored",
     "COMPILE_SHAPE_WARMUP_CU_BUCKETS": "not needed: these steps only compile and do not train",
 }
 # Values at which a script does what every recipe does, with what that is.
@@ -62,6 +61,9 @@ AS_IN_RECIPES = {
     "LQER_SCOPE": ("all", "residuals go to the tensors with the largest errors"),
     "LQER_GAIN_SELECT": ("0", "residuals go to the tensors with the largest errors"),
     "SPARSE_ATTN_GATE_INIT_STD": ("0", "gates begin at zero"),
+    "GLOBAL_TTT_EPOCHS": ("1", "a phase reads its documents once"),
+    "GLOBAL_TTT_WARMUP_CHUNKS": ("0", "the learning rate of a phase begins at its peak"),
+    "GLOBAL_TTT_RESPECT_DOC_BOUNDARIES": ("1", "a document of a phase sees itself alone"),
     "TTT_GRAD_STEPS": ("1", "adapters take one step on each chunk"),
     "VAL_DOC_FRACTION": ("1", "the whole validation text is scored"),
     "TTT_ONLY": ("0", "a run trains before it adapts"),

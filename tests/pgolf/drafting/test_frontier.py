@@ -50,6 +50,8 @@ DOCUMENTS = SHARED | {
     "TRAIN_SEQ_LEN": 2048, "TTT_CHUNK_SIZE": 48, "TTT_LORA_RANK": 80, "TTT_LORA_ALPHA": 144, "TTT_LORA_LR": 0.0001,
     "TTT_BETA1": 0.0, "TTT_BETA2": 0.99, "TTT_GRAD_STEPS": 1, "TTT_OPTIMIZER": "adam", "TTT_BATCH_SIZE": 64,
     "TTT_K_LORA": 1, "TTT_O_LORA": 1, "TTT_MLP_LORA": 1, "PHASED_TTT_NUM_PHASES": 3, "GLOBAL_TTT_LR": 0.001,
+    "PHASED_TTT_ENABLED": 1, "PHASED_TTT_PREFIX_DOCS": 2500, "GLOBAL_TTT_MOMENTUM": 0.9, "GLOBAL_TTT_GRAD_CLIP": 1.0,
+    "GLOBAL_TTT_CHUNK_TOKENS": 32768, "GLOBAL_TTT_EPOCHS": 1, "GLOBAL_TTT_RESPECT_DOC_BOUNDARIES": 1,
     "EVAL_STRIDE": 64, "SLIDING_WINDOW_ENABLED": 0, "VAL_DOC_FRACTION": 1.0,
 }  # fmt: skip
 OF_1855 = DOCUMENTS | {
@@ -58,8 +60,8 @@ OF_1855 = DOCUMENTS | {
 }  # fmt: skip
 OF_2135 = DOCUMENTS | {
     "QK_GAIN_INIT": 5.25, "GPTQ_CALIBRATION_BATCHES": 32, "TTT_EVAL_SEQ_LEN": 3072, "EVAL_INCLUDE_TAIL": 1,
-    "TTT_WEIGHT_DECAY": 2.0, "TTT_K_LORA": 0, "TTT_LOCAL_LR_MULT": 0.8, "SMEAR_GATE_BOS_FIX": 0,
-    "ASYM_LOGIT_RESCALE": 1, "NGRAM_TILT_ENABLED": 1, "NGRAM_ORDER": 16,
+    "TTT_WEIGHT_DECAY": 2.0, "PHASED_TTT_NUM_PHASES": 1, "TTT_K_LORA": 0, "TTT_LOCAL_LR_MULT": 0.8,
+    "SMEAR_GATE_BOS_FIX": 0, "ASYM_LOGIT_RESCALE": 1, "NGRAM_TILT_ENABLED": 1, "NGRAM_ORDER": 16,
 }  # fmt: skip
 
 # The model, with the tensors of the scripts from #1530 on: one bank for each kind of matrix.
@@ -180,7 +182,7 @@ def test_every_variable_of_a_record_is_set_or_named(name: str, tmp_path: Path) -
     draft = drafted(name, tmp_path)
     left = {value.name for value, _ in draft.unmapped}
     assert left <= {
-        "ETLB_ENABLED", "ETLB_LR", "MUON_BETA2", "LQER_ASYM_ENABLED", "PHASED_TTT_NUM_PHASES", "GLOBAL_TTT_LR",
+        "ETLB_ENABLED", "ETLB_LR", "MUON_BETA2", "LQER_ASYM_ENABLED",
         "NGRAM_TILT_ENABLED", "NGRAM_ORDER", "ROPE_TRAIN_SEQ_LEN"
     }  # fmt: skip
     assert all("no recipe key is known" not in reason for _, reason in draft.unmapped)
@@ -229,6 +231,13 @@ ABLATIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("pr1493", {"NUM_LOOPS": 0}, {"model.topology.recurrence": None}),
     ("pr2135", {"ASYM_LOGIT_RESCALE": 0}, {"model.published_unused_softcaps": True}),  # its model has the tensors
     ("pr1855", {"TTT_LOCAL_LR_MULT": 0.75}, {"evaluation.lr": 7.5e-5}),
+    ("pr1855", {"TTT_BATCH_SIZE": 24}, {"evaluation.batch_documents": 24}),
+    ("pr1855", {"TTT_WARM_START_A": 0}, {"evaluation.keep_first": False}),
+    ("pr1855", {"PHASED_TTT_PREFIX_DOCS": 2000}, {"evaluation.phases.after_documents": [666, 1333, 2000]}),
+    ("pr1855", {"PHASED_TTT_NUM_PHASES": 1}, {"evaluation.phases.after_documents": [2500]}),
+    ("pr1855", {"PHASED_TTT_ENABLED": 0}, {"evaluation.phases": None}),
+    ("pr1855", {"GLOBAL_TTT_LR": 0.002, "GLOBAL_TTT_GRAD_CLIP": 0.5},
+     {"evaluation.phases.lr": 0.002, "evaluation.phases.clip_norm": 0.5}),
     ("pr1855", {"WD_TAPER_START_FRAC": 0.7, "WD_TAPER_FINAL_MULT": 0.5}, {"optimizer.weight_decay_taper.end": 0.5}),
     ("pr1855", {"TRAIN_SEQ_SCHEDULE": "1024@0.5,2048@1.0", "TRAIN_SEQ_SCHEDULE_MODE": "steps"},
      {"schedule.loader.longest": [{"until": 0.5, "tokens": 1024}, {"until": 1.0, "tokens": 2048}]}),
