@@ -23,9 +23,11 @@ from trainer.recipe.token_work import PASSES_PER_STEP
 
 # Assumed training speed of a CPU core if nothing was measured. Units: flop/s.
 ASSUMED_CPU_FLOPS_PER_CORE = 4.0e10
-# Time of a pass with adapters relative to one of plain windows of the same tokens: between those of two logs, #1729 and
-# #2014, whose evaluations of 489 and 493 s it predicts within 10 % (docs/log/2026-11-30.md).
-ADAPTER_SLOWDOWN = 2.2
+# Time of a pass with adapters relative to one of plain windows of the same tokens, and of a step of adapters relative
+# to one of all weights, whose gradients processes exchange. Chosen by two logs, #1729 with 64 documents in a batch and
+# #2014 with 24: evaluations of 489 and 493 s are predicted within 12 % (docs/log/2026-11-30.md).
+ADAPTER_SLOWDOWN = 2.35
+ADAPTER_STEP = 0.25
 # Batches of documents that can be adapted to at the same time.
 MOST_BATCHES = 8
 # A share of documents that counts for nothing.
@@ -176,7 +178,8 @@ def evaluation_seconds(recipe: Recipe, validation_tokens: int, processes: int, a
     scoring, learning = passes_per_token(recipe, processes)
     passes = scoring + assumed.learning_slowdown * learning
     steps = learning_steps(recipe, validation_tokens, processes)
-    return validation_tokens * passes * assumed.token_seconds + steps * assumed.learning_step_seconds
+    share = ADAPTER_STEP if isinstance(recipe.evaluation, DocumentLora) else 1.0
+    return validation_tokens * passes * assumed.token_seconds + steps * share * assumed.learning_step_seconds
 
 
 def finished_clocks(runs_dir: Path, spec_sha256: str | None, gpu: str | None, processes: int) -> list[dict[str, float]]:

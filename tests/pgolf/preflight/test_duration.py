@@ -142,7 +142,7 @@ def test_adaptation_takes_as_long_as_in_the_logs(name: str, logged: float) -> No
     """total_eval_time of #1729, seed 1337, and of #2014, seed 0, on 8xH100."""
     recipe = load_spec(name).spec.recipe
     assumed = assume_speed(recipe, "H100:8", 2)
-    assert evaluation_seconds(recipe, 47_853_344, 8, assumed) == pytest.approx(logged, rel=0.2)
+    assert evaluation_seconds(recipe, 47_853_344, 8, assumed) == pytest.approx(logged, rel=0.15)
 
 
 @pytest.mark.parametrize(
